@@ -1,0 +1,96 @@
+"""What a wire module is: one for each wire API, all pure functions over JSON values.
+
+A wire module turns the JSON of its API into the contract's values and back.  Two rules make it lossless: every value
+keeps the JSON it came from in ``raw`` (set by :func:`clippy_hookspecs.types.with_raw`), and is written back as exactly
+that while nobody changed it; a changed value is written from its fields, and what we do not model is in ``extra``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from clippy_hookspecs import Chunk, Endpoint, Json, Request, Response
+
+from .sse import SseEvent
+
+
+@frozen
+class StreamEvent:
+    """One event of a stream: its bytes as they came, and what it says.
+
+    ``chunks`` may begin with the host's zero-byte *stop* chunks.  If the event says exactly one thing that chunk's
+    ``raw`` is the bytes too.
+    """
+
+    raw: bytes
+    chunks: tuple[Chunk, ...]
+
+
+class StreamReader(Protocol):
+    """Reads the events of one stream; keeps what must be remembered between them (open blocks, finished choices)."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the stream may end here: its terminal event came, or every choice has finished."""
+        ...
+
+    def read(self, event: SseEvent) -> tuple[Chunk, ...]:
+        """What one event says.  Raises :class:`CorruptEvent` for data that is not what the API promises."""
+        ...
+
+
+class StreamWriter(Protocol):
+    """Writes the chunks of one stream; learns the envelope (id, model ...) from the chunks that pass."""
+
+    def write(self, chunk: Chunk) -> bytes:
+        """The bytes of *chunk*: its ``raw`` if it is unchanged, b"" for the host's own kinds."""
+        ...
+
+
+class CorruptEvent(ValueError):
+    """A stream event that cannot be read: a failure of the provider or of something between us and it."""
+
+
+class WireApi(Protocol):
+    """One wire API."""
+
+    name: str
+    """openai.chat, openai.responses or anthropic.messages"""
+
+    def endpoint(self, method: str, path: str) -> Endpoint | None:
+        """What may be done with a call to *path* (without query), None if it is not of this API.
+
+        Base URLs have prefixes (``/v1``, ``/openai/deployments/x``, a gateway's own), so the end of the path decides.
+        """
+        ...
+
+    def request_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
+        """model, messages, tools, params and stream of a request body (the lazy fields of Request)."""
+        ...
+
+    def request_body(self, request: Request) -> dict[str, Json]:
+        """The JSON body of *request*."""
+        ...
+
+    def response_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
+        """message, finish_reason, usage, id, model, more and params of an answer's body."""
+        ...
+
+    def response_body(self, response: Response) -> dict[str, Json]:
+        """The JSON body of *response*."""
+        ...
+
+    def error_body(self, status: int, code: str, message: str) -> dict[str, Json]:
+        """An error in this API's own shape, as an SDK expects it."""
+        ...
+
+    def reader(self) -> StreamReader: ...
+
+    def writer(self) -> StreamWriter: ...
+
+    def split(self, response: Response, request: Request) -> tuple[bytes, ...]:
+        """*response* as the events of a stream that ends with the terminal event, as *request* asked for it."""
+        ...

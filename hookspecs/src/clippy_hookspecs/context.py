@@ -1,0 +1,135 @@
+"""The one mutable object of a request: its context."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from attrs import define, field, frozen
+
+from .services import Clock, Services
+from .types import HookCall, Request, Response, Scope
+
+T = TypeVar("T")
+
+
+class StashKey(Generic[T]):
+    """A typed key: ``KEY = StashKey[int]("my-plugin.count")``.  Two keys of the same name are two keys."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"StashKey({self.name!r})"
+
+
+class Stash:
+    """A plugin's notes about one request, found by its own keys."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self) -> None:
+        self._values: dict[StashKey[Any], Any] = {}
+
+    def __setitem__(self, key: StashKey[T], value: T) -> None:
+        self._values[key] = value
+
+    def __getitem__(self, key: StashKey[T]) -> T:
+        return cast(T, self._values[key])
+
+    def __delitem__(self, key: StashKey[Any]) -> None:
+        del self._values[key]
+
+    def __contains__(self, key: StashKey[Any]) -> bool:
+        return key in self._values
+
+    def get(self, key: StashKey[T], default: T | None = None) -> T | None:
+        return self._values.get(key, default)
+
+    def setdefault(self, key: StashKey[T], make: Callable[[], T]) -> T:
+        """The value, made by *make* if there is none."""
+        if key not in self._values:
+            self._values[key] = make()
+        return cast(T, self._values[key])
+
+
+class Flow(Protocol):
+    """The handle of a live stream.  Every method may be called from any thread, any number of times."""
+
+    @property
+    def state(self) -> str:
+        """idle, streaming, paused, cancelled, completed or failed."""
+        ...
+
+    def pause(self) -> None:
+        """Stop reading after the current chunk; the socket is not read until ``resume``: real back-pressure."""
+        ...
+
+    def resume(self) -> None: ...
+
+    def limit(self, chunks_per_second: float | None) -> None:
+        """Read at most so fast; None reads as fast as it comes."""
+        ...
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """End the stream and close its upstream connection."""
+        ...
+
+
+@frozen
+class RouteInfo:
+    """Where a request goes: the route's name, its wire API and the origin of its base URL.  Never its credentials."""
+
+    name: str
+    api: str = ""
+    base_url: str = ""
+
+
+@define(eq=False)
+class RequestContext:
+    """What is known about one request beside the request itself; alive from pre_request to audit.
+
+    Times are of ``clock``: ``deadline`` is monotonic seconds or None.  ``attempt`` counts every upstream attempt of the
+    request, ``route_attempt`` those on the present route, both from 1.  ``stream``: whether the caller reads a stream.  ``partition`` is the cache key without the
+    messages (for semantic caches), None when the request may not be cached.  ``committed`` is True once a part of the
+    answer has passed the commit point.  Contexts do not pickle; they live with their request.
+    """
+
+    id: str
+    scope: Scope
+    clock: Clock
+    services: Services
+    route: RouteInfo
+    flow: Flow
+    parent: str | None = None
+    stream: bool = False
+    deadline: float | None = None
+    attempt: int = 0
+    route_attempt: int = 0
+    committed: bool = False
+    key: str | None = None
+    partition: str | None = None
+    stash: Stash = field(factory=Stash)
+    trace: list[HookCall] = field(factory=list)
+    asker: Callable[[Request], Awaitable[Response]] | None = field(default=None, repr=False)
+
+    async def ask(self, request: Request) -> Response:
+        """Call a model from inside a plugin: the only way to do it.
+
+        The request goes through the same pipeline and runtime, with this request's scope, deadline and budget, without
+        the plugins already on the path, at most three levels deep, and with an audit record of its own.
+
+        Raises :class:`~clippy_hookspecs.ProviderError` when it fails and RecursionError beyond the third level.
+        """
+        if self.asker is None:
+            raise RuntimeError("ctx.ask works inside hooks of a request that a host is running")
+        return await self.asker(request)
+
+    def time_left(self) -> float | None:
+        """Seconds until the deadline (never below 0), None without one."""
+        return None if self.deadline is None else max(0.0, self.deadline - self.clock.now())
+
+    def __getstate__(self) -> object:
+        raise TypeError("a RequestContext lives with its request and does not pickle; pass ids and values instead")

@@ -1,0 +1,61 @@
+"""What a hook may decide.  A hook decides; the host sleeps, sends, switches, joins and answers."""
+
+from __future__ import annotations
+
+from typing import Union
+
+from attrs import field, frozen
+from attrs.validators import ge
+
+from .types import Response
+
+
+@frozen
+class Answer:
+    """Answer the caller with this response; from pre_request without asking anybody, from on_error instead of raising.
+
+    Never stored in a cache.
+    """
+
+    response: Response
+    reason: str | None = None
+
+
+@frozen
+class Join:
+    """cache_lookup: share the flight of the request that is already under way with this key."""
+
+    key: str
+
+
+@frozen
+class Retry:
+    """on_error: try the same route again after ``after`` seconds."""
+
+    after: float = field(default=0.0, validator=ge(0))
+
+
+@frozen
+class Switch:
+    """on_error: go on with another route, by its name in the configuration."""
+
+    route: str
+    reason: str | None = None
+
+
+@frozen
+class Restart:
+    """on_error after the commit point: begin the stream anew; the consumer is told to discard what it got."""
+
+    after: float = field(default=0.0, validator=ge(0))
+
+
+@frozen
+class Continue:
+    """on_error after the commit point: ask the model to go on from what was delivered."""
+
+    after: float = field(default=0.0, validator=ge(0))
+    method: str = "prefill"
+
+
+ErrorDecision = Union[Retry, Switch, Answer, Restart, Continue]

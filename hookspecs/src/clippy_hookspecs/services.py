@@ -1,0 +1,226 @@
+"""What plugins offer each other through the host, as Protocols; nobody imports anybody.
+
+A plugin offers one in ``register_services``; anyone asks for it with ``ctx.services.get(Protocol)``.  The methods that
+may wait are ``async``: the host adapts a provider written with plain ``def`` (it runs in place in a sync host, in a
+worker thread in an async one) and an async provider in a sync host (it runs on the host's event-loop thread).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar, overload, runtime_checkable
+
+from attrs import frozen
+
+from .types import Headers, Message, Request, Usage
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """Time, so that tests can own it.  Not async: reading a clock waits for nothing."""
+
+    def now(self) -> float:
+        """Monotonic seconds, for measuring and deadlines."""
+        ...
+
+    def time(self) -> float:
+        """Unix seconds, for what is stored or compared with dates."""
+        ...
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """How many tokens a text is.  Not async: counting waits for nothing."""
+
+    def count(self, text: str, model: str = "") -> int:
+        """Tokens of *text* for *model*; an estimate where the model's tokenizer is not known."""
+        ...
+
+    def count_message(self, message: Message, model: str = "") -> int:
+        """Tokens of one message with its blocks and framing."""
+        ...
+
+
+@runtime_checkable
+class Prices(Protocol):
+    """What tokens cost.  Not async."""
+
+    def cost(self, model: str, usage: Usage) -> float | None:
+        """US dollars, or None when the model's price is not known (which is not the same as free)."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Texts to vectors."""
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """One vector of equal length for each text."""
+        ...
+
+
+@runtime_checkable
+class Summarizer(Protocol):
+    """A conversation in fewer words."""
+
+    async def summarize(self, messages: Sequence[Message], budget: int) -> str:
+        """At most *budget* tokens that say what *messages* said."""
+        ...
+
+
+@frozen
+class Reservation:
+    """A share of a limit, held until it is settled or refunded, or until ``expires_at`` (unix seconds)."""
+
+    id: str
+    key: str
+    amount: float
+    expires_at: float
+
+
+@runtime_checkable
+class StateStore(Protocol):
+    """Small state that several workers share: limits, budgets, breakers, leases.  Every method is atomic.
+
+    Values are JSON texts.  Everything expires: ``ttl`` is seconds and must be positive.
+    """
+
+    async def get(self, key: str) -> str | None:
+        """The live value, or None."""
+        ...
+
+    async def put(self, key: str, value: str, ttl: float) -> None:
+        """Store *value* for *ttl* seconds."""
+        ...
+
+    async def swap(self, key: str, expected: str | None, value: str, ttl: float) -> bool:
+        """Store *value* if the live value is *expected* (None: if there is none); whether it was."""
+        ...
+
+    async def add(self, key: str, amount: float, ttl: float) -> float:
+        """Add to a counter, which starts at 0 and lives *ttl* seconds from its first addition; its new value."""
+        ...
+
+    async def reserve(self, key: str, amount: float, limit: float, ttl: float) -> Reservation | None:
+        """Hold *amount* of *key* if what is used and held stays within *limit*; None if it does not fit."""
+        ...
+
+    async def settle(self, reservation: Reservation, actual: float, ttl: float) -> None:
+        """Turn a reservation into *actual* use that counts for *ttl* seconds.  Twice is the same as once."""
+        ...
+
+    async def refund(self, reservation: Reservation) -> None:
+        """Give a reservation back unused.  Twice is the same as once."""
+        ...
+
+    async def lease(self, key: str, holder: str, ttl: float, places: int = 1) -> bool:
+        """Take or renew one of *places* for *holder*; False when all are taken by others."""
+        ...
+
+    async def release(self, key: str, holder: str) -> None:
+        """Give the place back; nothing happens if *holder* has none."""
+        ...
+
+
+@frozen
+class RawRequest:
+    """An HTTP request as bytes, for those who bring their own HTTP server."""
+
+    method: str
+    url: str
+    headers: Headers
+    body: bytes = b""
+
+
+@runtime_checkable
+class ByteStream(Protocol):
+    """Pieces of a body.  One reader at a time; ``aclose`` may be called any number of times."""
+
+    async def next(self) -> bytes | None:
+        """The next piece, None at the end."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+@frozen
+class RawReply:
+    """An HTTP answer; ``body`` is whole bytes or a stream of them."""
+
+    status: int
+    headers: Headers
+    body: bytes | ByteStream
+    extensions: Mapping[str, Any]
+
+
+@runtime_checkable
+class Upstream(Protocol):
+    """Sends bytes to an address: what lies under the pipeline.  A plugin may offer another one (a recorder, a replay)."""
+
+    async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
+        """*timeout* is in seconds with the keys connect, read, write and pool; None waits for ever."""
+        ...
+
+
+class Services(Protocol):
+    """The registry of services of one host."""
+
+    @overload
+    def get(self, protocol: type[T]) -> T: ...
+    @overload
+    def get(self, protocol: type[T], default: None) -> T | None: ...
+    def get(self, protocol: type[T], default: None = None) -> T | None:
+        """The provider of *protocol*, adapted to this host; LookupError if there is none and no default."""
+        ...
+
+
+class ServiceRegistry(Protocol):
+    """What ``register_services`` gets."""
+
+    def offer(self, protocol: type[Any], provider: object) -> None:
+        """Offer *provider* for *protocol*.  The outermost plugin that offers one wins."""
+        ...
+
+
+class Host(Protocol):
+    """What a plugin may ask of its host: handed to ``lifespan``, and needed by gateways and debuggers."""
+
+    @property
+    def services(self) -> Services: ...
+
+    @property
+    def plugins(self) -> Mapping[str, object]:
+        """The active plugins by name."""
+        ...
+
+    async def answer(self, request: RawRequest) -> RawReply:
+        """Run a raw HTTP request through the whole pipeline."""
+        ...
+
+    async def ask(self, request: Request) -> Any:
+        """Run a request and return its :class:`~clippy_hookspecs.Response`."""
+        ...
+
+    def with_plugins(self, plugins: Mapping[str, object]) -> Host:
+        """Another host with this configuration and other plugins."""
+        ...
+
+
+__all__ = [
+    "ByteStream",
+    "Clock",
+    "Embedder",
+    "Host",
+    "Prices",
+    "RawReply",
+    "RawRequest",
+    "Reservation",
+    "ServiceRegistry",
+    "Services",
+    "StateStore",
+    "Summarizer",
+    "TokenCounter",
+    "Upstream",
+]

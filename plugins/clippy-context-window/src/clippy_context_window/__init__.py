@@ -1,0 +1,8 @@
+"""Keeps a conversation within a token budget."""
+
+from attrs import define
+
+
+@define(eq=False)
+class ContextWindow:
+    """Keeps a conversation within a token budget."""
