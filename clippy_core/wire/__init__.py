@@ -1,0 +1,222 @@
+"""The wire APIs: bytes to the contract's values and back.  Nothing here waits, sends or keeps state between calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from clippy_hookspecs import UNKNOWN_ENDPOINT, Endpoint, Headers, Json, Message, Request, Response
+from clippy_hookspecs.stored import body_decoders
+
+from ..jsonio import dumps, loads
+from . import anthropic_messages, openai_chat
+from .base import CorruptEvent, StreamEvent, StreamReader, StreamWriter, WireApi
+from .errors import error_in
+from .sse import SseDecoder, SseEvent, SseLimitError
+from .stream import StreamDecoder
+
+APIS: dict[str, WireApi] = {api.name: api for api in (openai_chat.API, anthropic_messages.API)}
+"""The wire APIs by name."""
+
+
+def find(method: str, path: str) -> tuple[WireApi | None, Endpoint]:
+    """Whose call this is and what may be done with it; (None, UNKNOWN_ENDPOINT) for a call of no API of ours."""
+    for api in APIS.values():
+        endpoint = api.endpoint(method.upper(), path)
+        if endpoint is not None:
+            return api, endpoint
+    return None, UNKNOWN_ENDPOINT
+
+
+class KeptBody(dict[str, Json]):
+    """The ``params`` of a decoded body, which remember the body.
+
+    A change to a header gives a request without ``raw``.  If everything that was decoded is still the same objects,
+    the body is nevertheless what came, and these are its bytes: no digit of it is lost, nor a body nobody can read.
+    """
+
+    __slots__ = ("body", "fields", "unsaid")
+
+    def __init__(
+        self, params: Mapping[str, Json], body: bytes, fields: Mapping[str, Any], unsaid: Mapping[str, Json]
+    ) -> None:
+        super().__init__(params)
+        self.body, self.fields = body, fields
+        self.unsaid = unsaid
+        """Fields that the contract's values cannot tell from absent ones, like ``"stream": false``."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return KeptBody, (dict(self), self.body, self.fields, self.unsaid)
+
+    def unchanged(self, value: Request | Response) -> bool:
+        """Whether *value* holds the very objects that were decoded from the body."""
+        return all(getattr(value, name) is field for name, field in self.fields.items())
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def decode_request(method: str, url: str, query: str, headers: Headers, body: bytes) -> Request:
+    """The request these bytes are; its body is read when somebody looks.
+
+    A body that is not a JSON object, or that is encoded, gives empty fields and keeps its bytes.
+    """
+    api, endpoint = find(method, urlsplit(url).path)
+    return Request.undecoded(
+        _read_request,
+        body,
+        api=api.name if api is not None else "",
+        endpoint=endpoint,
+        method=method,
+        url=url,
+        query=query,
+        headers=headers,
+    )
+
+
+def encode_request(request: Request) -> bytes:
+    """The body of *request*: the bytes that came unless something in it was changed.
+
+    Raises ValueError for a request with messages of an API that nobody here speaks.
+    """
+    if request.raw is not None:
+        return request.raw
+    params = request.params
+    if isinstance(params, KeptBody):
+        if params.unchanged(request):
+            return params.body
+        return dumps({**params.unsaid, **_api(request).request_body(request)})
+    if not request.api and not request.messages and not params:
+        return b""
+    return dumps(_api(request).request_body(request))
+
+
+def _read_request(request: Request) -> Mapping[str, Any]:
+    raw = request.raw or b""
+    body = _object(request.headers, raw) if request.api in APIS else None
+    if body is None:
+        return _kept(request.api, {"model": "", "messages": (), "tools": (), "params": {}, "stream": False}, raw, {})
+    unsaid: dict[str, Json] = {
+        name: body[name] for name in ("model", "messages", "tools") if name in body and not body[name]
+    }
+    if body.get("stream", True) is not True:
+        unsaid["stream"] = body["stream"]
+    return _kept(request.api, APIS[request.api].request_fields(body), raw, unsaid)
+
+
+# --- responses --------------------------------------------------------------------------------------------------------
+
+
+def decode_response(
+    api: WireApi | None, status: int, headers: Headers, body: bytes, extensions: Mapping[str, Any] | None = None
+) -> Response:
+    """The answer these bytes are; its body is read when somebody looks, and then as :func:`decode_request` does."""
+    return Response.undecoded(
+        _read_response,
+        body,
+        api=api.name if api is not None else "",
+        status=status,
+        headers=headers,
+        extensions=extensions or {},
+    )
+
+
+def encode_response(response: Response) -> bytes:
+    """The body of *response*: the bytes that came unless something in it was changed.
+
+    Raises ValueError for an answer with content of an API that nobody here speaks.
+    """
+    if response.raw is not None:
+        return response.raw
+    if isinstance(response.params, KeptBody) and response.params.unchanged(response):
+        return response.params.body
+    if not response.api and response.message == Message("assistant") and not response.params:
+        return b""
+    return dumps(_api(response).response_body(response))
+
+
+def in_wire_form(response: Response) -> Response:
+    """*response* with its body as ``raw``, as a cache entry needs it."""
+    if response.raw is not None:
+        return response
+    known = {"status": response.status, "headers": response.headers, "extensions": response.extensions}
+    return Response.undecoded(
+        _read_response, encode_response(response), api=response.api, provenance=response.provenance, **known
+    )
+
+
+def carries_error(api: WireApi | None, body: bytes | Json) -> bool:
+    """Whether the body of an answer with a good status is an error object all the same.
+
+    *api* is None for an answer of no API of ours, which is not judged.
+    """
+    if api is None:
+        return False
+    if isinstance(body, bytes):
+        if b"error" not in body:
+            return False
+        try:
+            body = loads(body)
+        except ValueError:
+            return False
+    return isinstance(body, dict) and error_in(body)
+
+
+def _read_response(response: Response) -> Mapping[str, Any]:
+    raw = response.raw or b""
+    body = _object(response.headers, raw) if response.api in APIS else None
+    if body is None:
+        nothing = {"message": Message("assistant"), "finish_reason": None, "usage": None, "id": None, "model": None}
+        return _kept(response.api, {**nothing, "more": (), "params": {}}, raw, {})
+    return _kept(response.api, APIS[response.api].response_fields(body), raw, {})
+
+
+# --- both -------------------------------------------------------------------------------------------------------------
+
+
+def _kept(api: str, fields: Mapping[str, Any], raw: bytes, unsaid: Mapping[str, Json]) -> dict[str, Any]:
+    others = {name: field for name, field in fields.items() if name != "params"}
+    return {**others, "params": KeptBody(fields["params"], raw, {"api": api, **others}, unsaid)}
+
+
+def _object(headers: Headers, raw: bytes) -> dict[str, Json] | None:
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        return None
+    try:
+        body = loads(raw)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _api(value: Request | Response) -> WireApi:
+    api = APIS.get(value.api)
+    if api is None:
+        what = "request" if isinstance(value, Request) else "response"
+        raise ValueError(f"a changed {what} of the wire API {value.api!r} cannot be written; known are {sorted(APIS)}")
+    return api
+
+
+body_decoders.update(dict.fromkeys(APIS, _read_response))
+
+__all__ = [
+    "APIS",
+    "CorruptEvent",
+    "KeptBody",
+    "SseDecoder",
+    "SseEvent",
+    "SseLimitError",
+    "StreamDecoder",
+    "StreamEvent",
+    "StreamReader",
+    "StreamWriter",
+    "WireApi",
+    "carries_error",
+    "decode_request",
+    "decode_response",
+    "encode_request",
+    "encode_response",
+    "find",
+    "in_wire_form",
+]

@@ -91,10 +91,12 @@ class RouteInfo:
 class RequestContext:
     """What is known about one request beside the request itself; alive from pre_request to audit.
 
-    Times are of ``clock``: ``deadline`` is monotonic seconds or None.  ``attempt`` counts every upstream attempt of the
-    request, ``route_attempt`` those on the present route, both from 1.  ``stream``: whether the caller reads a stream.  ``partition`` is the cache key without the
-    messages (for semantic caches), None when the request may not be cached.  ``committed`` is True once a part of the
-    answer has passed the commit point.  Contexts do not pickle; they live with their request.
+    Times are of ``clock``: ``deadline`` is monotonic seconds or None.  ``stream`` says whether the caller reads a
+    stream.  ``attempt`` counts every upstream attempt of the request, ``route_attempt`` those on the present route, both
+    from 1.  ``partition`` is the cache key without the messages (for semantic caches), None when the request may not be
+    cached.  ``committed`` is True once a part of the answer has passed the commit point.  ``leases``: a plugin that
+    holds a place for this request (a slot, a probe) adds 1 while it does; a stream that nobody then reads for a minute
+    is closed as abandoned.  Contexts do not pickle; they live with their request.
     """
 
     id: str
@@ -111,6 +113,7 @@ class RequestContext:
     committed: bool = False
     key: str | None = None
     partition: str | None = None
+    leases: int = 0
     stash: Stash = field(factory=Stash)
     trace: list[HookCall] = field(factory=list)
     asker: Callable[[Request], Awaitable[Response]] | None = field(default=None, repr=False)

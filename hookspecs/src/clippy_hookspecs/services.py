@@ -157,7 +157,7 @@ class RawReply:
 
 @runtime_checkable
 class Upstream(Protocol):
-    """Sends bytes to an address: what lies under the pipeline.  A plugin may offer another one (a recorder, a replay)."""
+    """Sends bytes to an address: what lies under the pipeline.  A plugin may offer another (a recorder, a replay)."""
 
     async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
         """*timeout* is in seconds with the keys connect, read, write and pool; None waits for ever."""

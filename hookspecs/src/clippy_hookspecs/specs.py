@@ -198,7 +198,7 @@ def cache_store(key: str, entry: CacheEntry, request: Request, ctx: RequestConte
 def cache_invalidate(selector: Selector) -> None:
     """Drop stored answers.
 
-    Called by ``host.invalidate`` and ``clippy cache clear``.
+    Called by ``host.invalidate``.
     The return value is ignored.
     May await.
     A failure is logged.
@@ -227,5 +227,5 @@ def observe(event: Event, ctx: RequestContext) -> None:
     Called for every attempt, head, piece of bytes, chunk in and out, hook call and close.
     The return value is ignored.
     A plain ``def``: this is the hot path; without an implementation it costs one test.
-    A failure is logged once and the plugin is not called again for this request.
+    A failure is logged once and counted.
     """

@@ -1,89 +1,113 @@
-"""Cache entries as bytes and back: JSON, never pickle, so a file that somebody else wrote can at worst be a miss."""
+"""Cache entries as bytes and back: JSON, never pickle, so a file that somebody else wrote can at worst be a miss.
+
+A stored entry is one line of JSON and then the provider's bytes as they came: the body (itself JSON) and, for an answer
+that was streamed, each event.  The line is an array: schema, api, status, headers, stored_at, expires_at, tags, origin
+and the sizes of what follows.  Reading it costs the same for a body of any size, nothing is escaped or unpacked, and no
+part of it can name code, a type, a file or a compression.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Any, NoReturn
 
 from .errors import CorruptEntry
-from .types import CacheEntry, Headers, Response
+from .types import CacheEntry, Headers, Provenance, Response
 
 SCHEMA = 1
-MAX_BYTES = 64 * 1024 * 1024
-"""Larger blobs are refused before they are parsed."""
-
-_FIELDS = {"schema", "api", "status", "headers", "body", "events", "stored_at", "expires_at", "tags", "origin"}
+MAX_BYTES = 10 * 1024 * 1024
+"""Larger blobs are refused unread."""
+MAX_LINE_BYTES = 1024 * 1024
+"""The longest JSON line: parsed JSON takes up to thirty times the memory of its text."""
 
 body_decoders: dict[str, Callable[[Response], Mapping[str, Any]]] = {}
 """How the body of each wire API is read, by its name; filled by the host's wire modules, all pure functions."""
 
 
 def dump_entry(entry: CacheEntry) -> bytes:
-    """*entry* as UTF-8 JSON.  Raises ValueError if its response has no body or the body is not text."""
+    """*entry* in its stored form.
+
+    Raises ValueError for what :func:`load_entry` would not read back: a response without its body, a status that is
+    not HTTP's, a time that is not a finite number, more than a megabyte of headers and sizes.
+    """
     response = entry.response
     if response.raw is None:
         raise ValueError("only an answer in its wire form can be stored; this one was changed by a plugin")
-    value = {
-        "schema": SCHEMA,
-        "api": response.api,
-        "status": response.status,
-        "headers": [list(pair) for pair in response.headers.pairs],
-        "body": response.raw.decode(),
-        "events": [event.decode() for event in entry.events],
-        "stored_at": entry.stored_at,
-        "expires_at": entry.expires_at,
-        "tags": list(entry.tags),
-        "origin": entry.origin,
-    }
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    if not 100 <= response.status <= 599:
+        raise ValueError(f"only an HTTP answer can be stored; {response.status} is not an HTTP status")
+    line = [
+        SCHEMA,
+        response.api,
+        response.status,
+        response.headers.pairs,
+        entry.stored_at,
+        entry.expires_at,
+        entry.tags,
+        entry.origin,
+        [len(response.raw), *map(len, entry.events)],
+    ]
+    text = json.dumps(line, separators=(",", ":"), allow_nan=False).encode("ascii")
+    if len(text) >= MAX_LINE_BYTES:
+        raise ValueError(f"its headers, tags and event sizes take {len(text)} bytes, {MAX_LINE_BYTES} are allowed")
+    return b"".join((text, b"\n", response.raw, *entry.events))
 
 
 def load_entry(blob: bytes, max_bytes: int = MAX_BYTES) -> CacheEntry:
-    """The entry in *blob*.
+    """The entry in *blob*; its body is decoded when somebody first looks, by the wire module of its API.
 
     Raises :class:`~clippy_hookspecs.CorruptEntry` for anything that :func:`dump_entry` does not write: other formats,
-    other schemas, missing or surplus fields, wrong types, NaN, more than *max_bytes*.  Nothing in a blob names code.
+    other schemas, missing or surplus parts, wrong types, NaN, more than *max_bytes*.  Nothing in a blob names code.
     """
+    if not isinstance(blob, bytes):
+        raise CorruptEntry(f"a stored entry is bytes, this is {type(blob).__name__}")
     if len(blob) > max_bytes:
         raise CorruptEntry(f"the entry has {len(blob)} bytes, {max_bytes} are allowed")
-    try:
-        value = json.loads(blob.decode(), parse_constant=_no_constant)
-        return _entry(value)
-    except CorruptEntry:
-        raise
-    # ValueError: not UTF-8, not JSON, an integer of thousands of digits, a lone surrogate; RecursionError: too deep.
-    except (ValueError, TypeError, RecursionError) as error:
-        raise CorruptEntry(f"not a stored entry: {type(error).__name__}") from error
+    end = blob.find(b"\n", 0, MAX_LINE_BYTES)
+    if end < 0:
+        raise CorruptEntry("not a stored entry: it does not begin with a line")
+    read = _line_again if end <= _SHORT_LINE else _line
+    api, status, headers, stored_at, expires_at, tags, origin, sizes = read(blob[:end])
+    body, events = _pieces(blob, end + 1, sizes)
+    return undecoded_entry(body, api, status, headers, events, stored_at, expires_at, tags, origin)
 
 
-def _entry(value: Any) -> CacheEntry:
-    if not isinstance(value, dict) or value.get("schema") != SCHEMA or isinstance(value["schema"], bool):
-        raise CorruptEntry("not a stored entry of this schema")
-    if value.keys() != _FIELDS:
-        raise CorruptEntry(f"its fields are wrong: {sorted(value.keys() ^ _FIELDS)[:5]}")
-    api, status = _typed(value, "api", str), _typed(value, "status", int)
-    if not 100 <= status <= 599:
-        raise CorruptEntry("status is not an HTTP status")
-    headers = _typed(value, "headers", list)
-    if not all(isinstance(h, list) and len(h) == 2 and all(isinstance(part, str) for part in h) for h in headers):
-        raise CorruptEntry("headers are not pairs of strings")
-    expires_at = value["expires_at"]
-    return CacheEntry(
-        response=Response.undecoded(
-            _decode,
-            _typed(value, "body", str).encode(),
-            api=api,
-            status=status,
-            headers=Headers((name, text) for name, text in headers),
-        ),
-        events=tuple(event.encode() for event in _strings(value, "events")),
-        stored_at=_seconds(value["stored_at"]),
-        expires_at=None if expires_at is None else _seconds(expires_at),
-        tags=_strings(value, "tags"),
-        origin=_typed(value, "origin", str),
-    )
+def undecoded_entry(
+    body: bytes,
+    api: str,
+    status: int,
+    headers: Headers,
+    events: tuple[bytes, ...],
+    stored_at: float,
+    expires_at: float | None,
+    tags: tuple[str, ...],
+    origin: str,
+) -> CacheEntry:
+    """An entry whose body nobody has looked at yet.
+
+    For caches: every caller gets one of its own, so that no two threads decode the same value, nobody sees what
+    another did to it, and what is kept stays as small as its bytes.
+    """
+    # The slots are filled directly: an init would decode, and this is most of what a hit from memory costs.
+    response: Response = _new(Response)
+    _set_api(response, api)
+    _set_status(response, status)
+    _set_headers(response, headers)
+    _set_provenance(response, _PROVENANCE)
+    _set_extensions(response, {})
+    _set_raw(response, body)
+    _set_decoder(response, _decode)
+    entry: CacheEntry = _new(CacheEntry)
+    _set_response(entry, response)
+    _set_events(entry, events)
+    _set_stored_at(entry, stored_at)
+    _set_expires_at(entry, expires_at)
+    _set_tags(entry, tags)
+    _set_origin(entry, origin)
+    return entry
 
 
 def _decode(response: Response) -> Mapping[str, Any]:
@@ -92,25 +116,96 @@ def _decode(response: Response) -> Mapping[str, Any]:
     return body_decoders[response.api](response)
 
 
-def _typed(value: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
-    found = value[name]
-    if not isinstance(found, kind) or isinstance(found, bool):
-        raise CorruptEntry(f"{name} is {type(found).__name__}, expected {kind.__name__}")
-    return found
+_Line = tuple[str, int, Headers, float, float | None, tuple[str, ...], str, tuple[int, ...]]
 
 
-def _strings(value: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    found = _typed(value, name, list)
-    if not all(isinstance(item, str) for item in found):
-        raise CorruptEntry(f"{name} holds something that is not a string")
+def _line(line: bytes) -> _Line:
+    """What the JSON line says, all of it checked and immutable."""
+    try:
+        found, stop = _JSON.raw_decode(line.decode("ascii"))
+    # ValueError: not ASCII, not JSON, an integer of thousands of digits; RecursionError: nested too deep.
+    except (ValueError, RecursionError) as error:
+        raise CorruptEntry(f"not a stored entry: {type(error).__name__}") from error
+    if type(found) is not list or stop != len(line) or len(found) != 9 or type(found[0]) is not int:
+        raise CorruptEntry("not a stored entry: its line is not ours")
+    schema, api, status, headers, stored_at, expires_at, tags, origin, sizes = found
+    if schema != SCHEMA:
+        raise CorruptEntry("a stored entry of another schema")
+    if type(api) is not str or type(origin) is not str:
+        raise CorruptEntry("api or origin is not a string")
+    if type(status) is not int or not 100 <= status <= 599:
+        raise CorruptEntry("status is not an HTTP status")
+    if type(sizes) is not list or not sizes or not all(type(size) is int and size >= 0 for size in sizes):
+        raise CorruptEntry("the sizes are not a list of counts")
+    return (
+        api,
+        status,
+        Headers(_pairs(headers)),
+        _seconds(stored_at),
+        None if expires_at is None else _seconds(expires_at),
+        _strings(tags),
+        origin,
+        tuple(sizes),
+    )
+
+
+_SHORT_LINE = 4096
+_line_again = lru_cache(maxsize=256)(_line)
+"""The same few answers are asked for again and again; a line is a pure function of its bytes, and most of the work."""
+
+
+def _pieces(blob: bytes, start: int, sizes: tuple[int, ...]) -> tuple[bytes, tuple[bytes, ...]]:
+    """The body and the events, cut by their sizes, which must use up the blob exactly."""
+    if sum(sizes) != len(blob) - start:
+        raise CorruptEntry("its sizes do not fit what follows the line")
+    body_end = start + sizes[0]
+    if len(sizes) == 1:
+        return blob[start:], ()
+    ends = list(accumulate(sizes[1:], initial=body_end))
+    return blob[start:body_end], tuple(blob[a:b] for a, b in pairwise(ends))
+
+
+def _pairs(found: Any) -> Sequence[tuple[str, str]]:
+    if type(found) is not list:
+        raise CorruptEntry("headers are not a list")
+    pairs: list[tuple[str, str]] = []
+    for pair in found:
+        if type(pair) is not list or len(pair) != 2 or type(pair[0]) is not str or type(pair[1]) is not str:
+            raise CorruptEntry("headers are not pairs of strings")
+        pairs.append((pair[0], pair[1]))
+    return pairs
+
+
+def _strings(found: Any) -> tuple[str, ...]:
+    if type(found) is not list or not all(type(item) is str for item in found):
+        raise CorruptEntry("tags are not a list of strings")
     return tuple(found)
 
 
 def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # An integer of JSON can be larger than any float, and then isfinite itself fails.
+    if type(value) is int and abs(value) < 1 << 63:
+        value = float(value)
+    if type(value) is not float or not math.isfinite(value):
         raise CorruptEntry("a time is not a finite number of seconds")
-    return float(value)
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:
     raise CorruptEntry(f"{name} is not JSON")
+
+
+def _slot(cls: type[Any], name: str) -> Callable[[Any, Any], None]:
+    setter: Callable[[Any, Any], None] = cls.__dict__[name].__set__
+    return setter
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant)
+_PROVENANCE = Provenance()
+_new: Callable[[type[Any]], Any] = object.__new__
+_set_api, _set_status, _set_headers, _set_provenance, _set_extensions, _set_raw, _set_decoder = (
+    _slot(Response, name) for name in ("api", "status", "headers", "provenance", "extensions", "raw", "decoder")
+)
+_set_response, _set_events, _set_stored_at, _set_expires_at, _set_tags, _set_origin = (
+    _slot(CacheEntry, name) for name in ("response", "events", "stored_at", "expires_at", "tags", "origin")
+)

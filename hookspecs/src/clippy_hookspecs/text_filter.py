@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, cast
 
 from attrs import evolve
 
@@ -91,6 +92,5 @@ class TextFilter:
         if kind not in self.kinds or not text:
             return block
         out, _ = self.filter(text, True, ctx)
-        return block if out == text else evolve(block, **{name: out})  # type: ignore[misc]
-
-
+        changed: Block = block if out == text else evolve(cast("Any", block), **{name: out})
+        return changed

@@ -42,7 +42,9 @@ class Headers(Mapping[str, str]):
     pairs: tuple[tuple[str, str], ...]
 
     def __init__(self, source: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
-        pairs = source.pairs if isinstance(source, Headers) else source.items() if isinstance(source, Mapping) else source
+        pairs = (
+            source.pairs if isinstance(source, Headers) else source.items() if isinstance(source, Mapping) else source
+        )
         self.pairs = tuple(pairs)
         index: dict[str, str] = {}
         for name, value in self.pairs:
@@ -109,7 +111,7 @@ class Text:
 
 @frozen
 class RefusalText:
-    """The model's own words of refusal (OpenAI's ``refusal`` content).  The exception is :class:`~clippy_hookspecs.Refusal`."""
+    """The model's own words of refusal (OpenAI's ``refusal``).  The exception is :class:`~clippy_hookspecs.Refusal`."""
 
     text: str
     extra: Mapping[str, Json] = field(factory=dict)
@@ -151,7 +153,7 @@ class ToolResult:
 
 @frozen
 class Reasoning:
-    """The model's thinking.  ``signature`` binds it to one provider: it must not travel to another (features.md P17)."""
+    """The model's thinking.  ``signature`` binds it to one provider: it must not travel to another."""
 
     text: str
     signature: str | None = field(default=None, repr=False)
@@ -219,7 +221,7 @@ class Tool:
 
 @frozen
 class Usage:
-    """Tokens.  ``input`` counts all input tokens, cached or not; ``estimated`` says that we counted, not the provider."""
+    """Tokens.  ``input`` counts all input tokens, cached or not; ``estimated``: we counted, not the provider."""
 
     input: int = 0
     output: int = 0
@@ -285,9 +287,7 @@ class Request:
     decoder: Callable[[Request], Mapping[str, Any]] | None = field(init=False, default=None, eq=False)
 
     @classmethod
-    def undecoded(
-        cls, decoder: Callable[[Request], Mapping[str, Any]], raw: bytes, **known: Any
-    ) -> Request:
+    def undecoded(cls, decoder: Callable[[Request], Mapping[str, Any]], raw: bytes, **known: Any) -> Request:
         """A request whose body *decoder* will read when somebody first looks.  For the wire modules."""
         return _undecoded(cls, _REQUEST_LAZY, decoder, raw, known)
 
@@ -367,9 +367,7 @@ class Response:
     decoder: Callable[[Response], Mapping[str, Any]] | None = field(init=False, default=None, eq=False)
 
     @classmethod
-    def undecoded(
-        cls, decoder: Callable[[Response], Mapping[str, Any]], raw: bytes, **known: Any
-    ) -> Response:
+    def undecoded(cls, decoder: Callable[[Response], Mapping[str, Any]], raw: bytes, **known: Any) -> Response:
         """A response whose body *decoder* will read when somebody first looks.  For the wire modules."""
         return _undecoded(cls, _RESPONSE_LAZY, decoder, raw, known)
 
@@ -446,7 +444,19 @@ _EAGER_DEFAULTS: dict[type[Any], dict[str, Any]] = {
 # --- streams ------------------------------------------------------------------------------------------------------
 
 ChunkKind = Literal[
-    "start", "text", "reasoning", "refusal", "tool_call", "usage", "finish", "ping", "error", "done", "other", "stop", "end"
+    "start",
+    "text",
+    "reasoning",
+    "refusal",
+    "tool_call",
+    "usage",
+    "finish",
+    "ping",
+    "error",
+    "done",
+    "other",
+    "stop",
+    "end",
 ]
 CONTENT_KINDS: frozenset[str] = frozenset({"text", "reasoning", "refusal", "tool_call"})
 """The kinds that carry the answer; the first non-empty one is the commit point."""
@@ -606,7 +616,6 @@ class AuditRecord:
     first_token: float | None = None
     provenance: Provenance | None = None
     error: ErrorInfo | None = None
-    repeats: int = 0
     trace: tuple[HookCall, ...] = ()
     request: Request | None = field(default=None, repr=False)
     response: Response | None = field(default=None, repr=False)

@@ -1,8 +1,144 @@
-"""Answers repeated requests from this process's memory."""
+"""Answers repeated requests from this process's memory.
 
-from attrs import define
+What is kept is the provider's bytes, not objects: each hit is a fresh entry whose body nobody has decoded, so callers
+and threads share nothing that could change, and the byte cap counts what is really held.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from weakref import WeakSet
+
+from attrs import define, field, frozen
+from attrs.validators import ge
+from cachetools import LRUCache
+from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector, hookimpl
+from clippy_hookspecs.stored import undecoded_entry
+
+__all__ = ["MemoryCache"]
+
+
+@frozen(eq=False)
+class _Kept:
+    """One kept answer: ``make`` builds a fresh entry, ``expires`` is unix seconds, ``size`` bytes."""
+
+    make: Callable[[], CacheEntry]
+    expires: float
+    size: int
+    tags: tuple[str, ...]
+    scope: Scope
+
+
+def _size(kept: _Kept) -> int:
+    return kept.size
 
 
 @define(eq=False)
 class MemoryCache:
-    """Answers repeated requests from this process's memory."""
+    """Answers repeated requests from this process's memory; forgets the least recently used first."""
+
+    ttl: float = field(default=3600.0, validator=ge(0), metadata={"doc": "Seconds an answer is given again."})
+    max_bytes: int = field(
+        default=64 * 1024 * 1024, validator=ge(0), metadata={"doc": "Bytes of bodies, events and headers kept in all."}
+    )
+    max_entry_bytes: int = field(
+        default=1024 * 1024, validator=ge(0), metadata={"doc": "Bytes of one answer; a larger one is not kept."}
+    )
+    _kept: LRUCache[str, _Kept] = field(init=False, repr=False)
+    _lock: threading.Lock = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._begin()
+        _caches.add(self)
+
+    def _begin(self) -> None:
+        self._kept = LRUCache(self.max_bytes, getsizeof=_size)
+        self._lock = threading.Lock()
+
+    @hookimpl
+    def cache_lookup(self, key: str, request: Request, ctx: RequestContext) -> CacheEntry | None:
+        """The kept answer, if it is younger than ``ttl`` and its own ``expires_at`` has not come."""
+        with self._lock:
+            kept = self._kept.get(key)
+        if kept is None:
+            return None
+        if ctx.clock.time() < kept.expires:
+            return kept.make()
+        with self._lock:
+            # Another thread may have stored a newer answer in the meantime.
+            if self._kept.get(key) is kept:
+                del self._kept[key]
+        return None
+
+    @hookimpl
+    def cache_store(self, key: str, entry: CacheEntry, request: Request, ctx: RequestContext) -> None:
+        """Keep *entry* for the rest of its time, unless it is too large or was changed by a plugin."""
+        response = entry.response
+        expires = min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
+        if response.raw is None or not ctx.clock.time() < expires:
+            return
+        size = len(response.raw) + sum(map(len, entry.events))
+        size += sum(len(name) + len(value) for name, value in response.headers.pairs)
+        if size > self.max_entry_bytes or size > self.max_bytes:
+            return
+        make = partial(
+            undecoded_entry,
+            response.raw,
+            response.api,
+            response.status,
+            response.headers,
+            entry.events,
+            entry.stored_at,
+            entry.expires_at,
+            entry.tags,
+            entry.origin,
+        )
+        kept = _Kept(make, expires, size, entry.tags, ctx.scope)
+        with self._lock:
+            self._kept[key] = kept
+
+    @hookimpl
+    def cache_invalidate(self, selector: Selector) -> None:
+        """Drop what *selector* names; the parts that it gives must all fit."""
+        with self._lock:
+            for key in [key for key, kept in self._kept.items() if _fits(selector, key, kept)]:
+                del self._kept[key]
+
+
+def _fits(selector: Selector, key: str, kept: _Kept) -> bool:
+    return (
+        (selector.key is None or selector.key == key)
+        and (selector.tag is None or selector.tag in kept.tags)
+        and (selector.scope is None or _covers(selector.scope, kept.scope))
+    )
+
+
+def _covers(asked: Scope, scope: Scope) -> bool:
+    """Whether *scope* is *asked* or within it: a tenant's users and sessions belong to the tenant.
+
+    A scope that says nothing is that of calls without a scope; it does not stand for everybody.
+    """
+    if asked == Scope():
+        return scope == asked
+    return (
+        asked.tenant in (None, scope.tenant)
+        and asked.user in (None, scope.user)
+        and asked.session in (None, scope.session)
+    )
+
+
+_caches: WeakSet[MemoryCache] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    # Another thread may have held a lock, or been half-way through a store, when the process was forked without it.
+    for cache in _caches:
+        cache._begin()  # noqa: SLF001 (a method for this function)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

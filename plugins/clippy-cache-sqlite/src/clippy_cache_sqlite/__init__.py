@@ -1,8 +1,161 @@
-"""Answers repeated requests from one SQLite file."""
+"""Answers repeated requests from one SQLite file, which many processes may share.
 
-from attrs import define
+A hit is one indexed select in the caller's thread; what is stored is written behind, in batches.  Whatever is wrong
+with the file or the disk is a miss and one line in the log.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from weakref import WeakSet
+
+import platformdirs
+from attrs import define, field
+from attrs.validators import ge, gt
+from clippy_hookspecs import (
+    CacheEntry,
+    CorruptEntry,
+    Host,
+    Request,
+    RequestContext,
+    Scope,
+    Selector,
+    dump_entry,
+    hookimpl,
+    load_entry,
+)
+from clippy_hookspecs.stored import MAX_BYTES, MAX_LINE_BYTES
+
+from .file import Row
+from .store import EntryStore, checksum_of
+
+__all__ = ["SqliteCache"]
 
 
 @define(eq=False)
 class SqliteCache:
-    """Answers repeated requests from one SQLite file."""
+    """Answers repeated requests from one SQLite file; drops the oldest first."""
+
+    path: Path | None = field(
+        default=None,
+        metadata={"doc": "The file; by default cache-sqlite.db in clippy's folder among the user's caches."},
+    )
+    ttl: float = field(default=3600.0, validator=ge(0), metadata={"doc": "Seconds an answer is given again."})
+    max_bytes: int = field(
+        default=256 * 1024 * 1024, validator=ge(0), metadata={"doc": "Bytes of stored answers kept in all."}
+    )
+    max_entry_bytes: int = field(
+        default=1024 * 1024, validator=ge(0), metadata={"doc": "Bytes of one stored answer; a larger one is not kept."}
+    )
+    busy_timeout: float = field(
+        default=2.0, validator=gt(0), metadata={"doc": "Seconds a write waits for another process's lock on the file."}
+    )
+    _store: EntryStore = field(init=False, repr=False)
+    _inherited: list[EntryStore] = field(init=False, repr=False, factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self._begin()
+        _caches.add(self)
+
+    def _begin(self) -> None:
+        path = self.path or platformdirs.user_cache_path("clippy") / "cache-sqlite.db"
+        # Room for the line beside the body, and for what a process with other settings may have stored.
+        longest = max(self.max_entry_bytes, MAX_BYTES) + MAX_LINE_BYTES
+        self._store = EntryStore(path.expanduser(), self.max_bytes, longest, self.busy_timeout)
+
+    def _begin_after_fork(self) -> None:
+        # The parent's connections must be neither used nor closed here: SQLite's locks belong to processes.
+        self._inherited.append(self._store)
+        self._begin()
+
+    @hookimpl
+    @contextmanager
+    def lifespan(self, host: Host) -> Iterator[None]:
+        """Write behind while a host is open; write what is pending when the last one closes."""
+        self._store.start()
+        try:
+            yield
+        finally:
+            # In a process forked meanwhile this is its own store, not the one that was started.
+            self._store.stop()
+
+    @hookimpl
+    def cache_lookup(self, key: str, request: Request, ctx: RequestContext) -> CacheEntry | None:
+        """The stored answer, if it is younger than ``ttl`` and its own ``expires_at`` has not come."""
+        store = self._store
+        now = ctx.clock.time()
+        value = store.get(key, now)
+        if value is None:
+            return None
+        try:
+            entry = load_entry(value, store.longest)
+        except CorruptEntry:
+            store.drop(key)
+            return None
+        # The file knows the ttl of the process that stored it; of two the shorter counts.
+        return entry if now < entry.stored_at + self.ttl else None
+
+    @hookimpl
+    def cache_store(self, key: str, entry: CacheEntry, request: Request, ctx: RequestContext) -> None:
+        """Store *entry* for the rest of its time, unless it is too large or was changed by a plugin."""
+        if entry.response.raw is None:
+            return
+        now = ctx.clock.time()
+        expires = min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
+        if not now < expires:
+            return
+        value = dump_entry(entry)
+        if len(value) > min(self.max_entry_bytes, self.max_bytes):
+            return
+        tenant, user, session = _scope_columns(ctx.scope)
+        row = Row(key, now, expires, checksum_of(key, value), tenant, user, session, _tag_lines(entry.tags), value)
+        self._store.put(row, now)
+
+    @hookimpl
+    def cache_invalidate(self, selector: Selector) -> None:
+        """Drop what *selector* names and overwrite it in the file; the parts that it gives must all fit.
+
+        Raises OSError or sqlite3.Error when that cannot be done: who deletes must know.
+        """
+        scope = selector.scope
+        tenant, user, session = (None, None, None) if scope is None else _scope_columns(scope)
+        if scope is not None and scope != Scope():
+            # A tenant's users and sessions belong to the tenant; a scope that says nothing is that of calls
+            # without a scope and does not stand for everybody.
+            tenant = None if scope.tenant is None else tenant
+            user = None if scope.user is None else user
+            session = None if scope.session is None else session
+        tag = None if selector.tag is None else _tag_lines((selector.tag,))
+        parts = {"key": selector.key, "tag": tag, "tenant": tenant, "user": user, "session": session}
+        self._store.delete(parts)
+
+    def close(self) -> None:
+        """Write what is pending and close the file, for use without a host; the next use opens it again."""
+        self._store.close()
+
+
+def _scope_columns(scope: Scope) -> tuple[str, str, str]:
+    return json.dumps(scope.tenant), json.dumps(scope.user), json.dumps(scope.session)
+
+
+def _tag_lines(tags: tuple[str, ...]) -> str:
+    """One JSON string a line, between line feeds, so that a tag is found whole and nothing in a tag looks like two."""
+    return "\n" + "".join(json.dumps(tag) + "\n" for tag in tags) if tags else ""
+
+
+_caches: WeakSet[SqliteCache] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for cache in _caches:
+        cache._begin_after_fork()  # noqa: SLF001 (a method for this function)
+
+
+if hasattr(os, "register_at_fork"):
+    # Asking for the process id in every lookup would cost more than looking at the entry's age.
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,71 @@
+"""``ctx.ask``: how a plugin calls a model from inside a hook."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+import sniffio
+from clippy_hookspecs import UNKNOWN, ProviderError, Request, Response
+
+from .pipeline import AttemptsFailed, Pipeline
+from .runtime import SyncRuntime, drive
+from .untouched import retouch
+from .wire import APIS
+
+if TYPE_CHECKING:
+    from .host import Host
+
+DEPTH = 3
+
+
+def asker(host: Host, parent: Pipeline, path: tuple[str, ...]) -> Callable[[Request], Awaitable[Response]]:
+    """``ask`` for the hooks of *parent*: same pipeline and runtime, without the plugins already on *path*."""
+
+    async def ask(request: Request) -> Response:
+        step = parent.run.at
+        if len(path) >= DEPTH:
+            raise RecursionError(f"plugins ask through each other more than {DEPTH} deep: {' > '.join(path)}")
+        here = (*path, step.plugin) if step is not None else path
+        child = host.begin(_completed(request, parent.request), parent.runtime, parent.sender, parent=parent, path=here)  # type: ignore[arg-type]
+        # In a sync host an async hook runs on the portal's event loop, which must not be blocked by a whole request.
+        if isinstance(parent.runtime, SyncRuntime) and _on_event_loop():
+            return await anyio.to_thread.run_sync(lambda: drive(_answer(child)))
+        return await _answer(child)
+
+    return ask
+
+
+def _completed(request: Request, parent: Request) -> Request:
+    """*request* with the parent's address and credentials where it names none."""
+    if request.url:
+        return request
+    endpoint = request.endpoint
+    api = request.api or parent.api
+    if api == parent.api:
+        endpoint = parent.endpoint
+    elif api in APIS:
+        raise ValueError(f"a request for {api} from inside one for {parent.api} needs a url and headers of its own")
+    return retouch(request, api=api, url=parent.url, query=parent.query, headers=parent.headers, endpoint=endpoint)
+
+
+async def _answer(child: Pipeline) -> Response:
+    try:
+        result = await child.answer()
+    except AttemptsFailed as failed:
+        raise ProviderError(failed.info) from failed.cause
+    if not isinstance(result, Response):
+        await result.aclose()
+        raise ProviderError(child.failure or UNKNOWN)
+    if result.status >= 400:
+        raise ProviderError(child.failure or UNKNOWN, result.raw or b"")
+    return result
+
+
+def _on_event_loop() -> bool:
+    try:
+        sniffio.current_async_library()
+    except sniffio.AsyncLibraryNotFoundError:
+        return False
+    return True

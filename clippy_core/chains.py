@@ -1,0 +1,339 @@
+"""Compiled hook chains: for each hook a tuple of steps, outermost or innermost plugin first as its policy says.
+
+pluggy finds, validates and orders; what runs per request is a loop over a tuple.  Called through pluggy a hook costs
+eight times as much, and with ``async def`` implementations its ``firstresult`` takes the first coroutine for an answer
+(reference/style.md section 2).  An empty tuple costs one test.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from attrs import define, field, frozen
+from clippy_hookspecs import (
+    POLICIES,
+    Answer,
+    AttemptRefused,
+    CacheEntry,
+    Chunk,
+    Continue,
+    ErrorInfo,
+    Event,
+    HookCall,
+    Join,
+    PluginError,
+    Refusal,
+    Request,
+    RequestContext,
+    Response,
+    Restart,
+    Retry,
+    Switch,
+    specs,
+)
+
+log = logging.getLogger("clippy")
+
+_MAY_RETURN: dict[str, tuple[type[Any], ...]] = {
+    "pre_request": (Request, Answer),
+    "cache_lookup": (CacheEntry, Join),
+    "compress_context": (Request,),
+    "pre_attempt": (Request,),
+    "classify_error": (ErrorInfo,),
+    "on_error": (Retry, Switch, Answer, Restart, Continue),
+    "on_response": (Response,),
+}
+_ARGUMENTS = {name: tuple(inspect.signature(getattr(specs, name)).parameters) for name in POLICIES}
+
+
+class RunsHooks(Protocol):
+    """The part of a runtime that chains need: waiting for an async implementation."""
+
+    async def run_hook(self, coroutine: Any, step: Step) -> Any: ...
+
+
+@frozen
+class Step:
+    """One implementation of one hook, with its arguments resolved."""
+
+    plugin: str
+    version: str
+    hook: str
+    function: Callable[..., Any]
+    on_failure: str
+    awaits: bool = False
+    inline: bool = False
+    owner: object = None
+
+    def blame(self, what: str) -> str:
+        """The beginning of every sentence about a fault of this step."""
+        return f"plugin {self.plugin} {self.version}: {self.hook} {what}"
+
+
+@define(eq=False)
+class Faults:
+    """Failures that were skipped, counted by plugin and hook, and the plugins that a failure switched off."""
+
+    counts: dict[tuple[str, str], int] = field(factory=dict)
+    disabled: set[str] = field(factory=set)
+
+    def note(self, step: Step, error: BaseException) -> None:
+        """Count a skipped failure and log the first of each plugin and hook.
+
+        The log line has the place of the failure but not its message, which may quote a prompt or a key.
+        """
+        seen = self.counts.get((step.plugin, step.hook), 0)
+        self.counts[step.plugin, step.hook] = seen + 1
+        if step.on_failure == "disable":
+            self.disabled.add(step.plugin)
+        if seen == 0:
+            then = (
+                "and is switched off" if step.on_failure == "disable" else "and was skipped; further ones are counted"
+            )
+            what = str(error) if isinstance(error, PluginError) else step.blame(f"raised {type(error).__name__}")
+            log.warning("%s %s (%s)", what, then, _place(error))
+
+
+def compile_step(hook: str, plugin: str, version: str, method: Callable[..., Any], override: str | None) -> Step:
+    """The step for *method*; what it does not name of the hook's arguments is left out when it is called."""
+    return Step(
+        plugin,
+        version,
+        hook,
+        _positional(method, _ARGUMENTS[hook]),
+        override or POLICIES[hook].on_failure,
+        inspect.iscoroutinefunction(method),
+        getattr(method, "clippy_inline", False),
+        getattr(method, "__self__", None),
+    )
+
+
+def _positional(method: Callable[..., Any], offered: tuple[str, ...]) -> Callable[..., Any]:
+    """*method* as a function of all of the hook's arguments in their order."""
+    wanted = tuple(name for name in inspect.signature(method).parameters if name in offered)
+    if wanted == offered:
+        return method
+    places = tuple(offered.index(name) for name in wanted)
+
+    def call(*arguments: Any) -> Any:
+        return method(*(arguments[place] for place in places))
+
+    return call
+
+
+@define(eq=False)
+class Chains:
+    """The compiled chains of one set of plugins.  A change of plugins makes a new Chains; this one is never changed."""
+
+    steps: Mapping[str, tuple[Step, ...]]
+    faults: Faults = field(factory=Faults)
+    trace: bool = False
+    pre_request: tuple[Step, ...] = field(init=False)
+    cache_lookup: tuple[Step, ...] = field(init=False)
+    compress_context: tuple[Step, ...] = field(init=False)
+    pre_attempt: tuple[Step, ...] = field(init=False)
+    classify_error: tuple[Step, ...] = field(init=False)
+    post_attempt: tuple[Step, ...] = field(init=False)
+    on_error: tuple[Step, ...] = field(init=False)
+    on_chunk: tuple[Step, ...] = field(init=False)
+    on_response: tuple[Step, ...] = field(init=False)
+    cache_store: tuple[Step, ...] = field(init=False)
+    cache_invalidate: tuple[Step, ...] = field(init=False)
+    audit: tuple[Step, ...] = field(init=False)
+    observe: tuple[Step, ...] = field(init=False)
+    timed: bool = field(init=False)
+    idle: bool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        for name, policy in POLICIES.items():
+            if name in _REQUEST_HOOKS:
+                steps = self.steps.get(name, ())
+                setattr(self, name, tuple(reversed(steps)) if policy.order == "inner first" else steps)
+        self.timed = bool(self.trace or self.audit or self.observe)
+        self.idle = not any(self.steps.get(name) for name in _REQUEST_HOOKS)
+
+    def without(self, plugins: frozenset[str]) -> Chains:
+        """These chains less some plugins."""
+        kept = {hook: tuple(step for step in steps if step.plugin not in plugins) for hook, steps in self.steps.items()}
+        return Chains(kept, self.faults, self.trace)
+
+    # --- the three ways of combining ------------------------------------------------------------------------------
+
+    async def fold(self, steps: Sequence[Step], value: Any, arguments: tuple[Any, ...], run: Run) -> Any:
+        """Hand each step what the one before returned; None leaves it.  An Answer ends the fold."""
+        for step in steps:
+            result = await self._call(step, (value, *arguments), run)
+            if result is not None:
+                value = result
+                if type(result) is Answer:
+                    break
+        return value
+
+    async def first(self, steps: Sequence[Step], arguments: tuple[Any, ...], run: Run) -> tuple[Any, Step | None]:
+        """The first result that is not None, and who gave it."""
+        for step in steps:
+            result = await self._call(step, arguments, run)
+            if result is not None:
+                return result, step
+        return None, None
+
+    async def all(self, steps: Sequence[Step], arguments: tuple[Any, ...], run: Run) -> None:
+        """Call everyone."""
+        for step in steps:
+            await self._call(step, arguments, run)
+
+    async def _call(self, step: Step, arguments: tuple[Any, ...], run: Run) -> Any:
+        """One step, with its failure policy, its type check and its line in the trace."""
+        if step.plugin in self.faults.disabled:
+            return None
+        start = time.perf_counter_ns() if self.timed else 0
+        run.at = step
+        try:
+            result = step.function(*arguments)
+            if step.awaits:
+                result = await run.runtime.run_hook(result, step)
+            if result is not None:
+                _check(step, result)
+        except (Refusal, AttemptRefused) as decision:
+            self.record(step, type(decision).__name__.lower(), start, run)
+            raise
+        except Exception as error:
+            self.record(step, "failed", start, run)
+            if step.on_failure == "raise":
+                raise failed(step, error) from error
+            self.faults.note(step, error)
+            return None
+        if result is not None or start:
+            self.record(step, _ACTIONS.get(type(result), "changed" if result is not None else "passed"), start, run)
+        return result
+
+    def record(self, step: Step, action: str, start: int, run: Run) -> None:
+        """Add a line to the request's trace and tell the observers."""
+        ended = time.perf_counter_ns() if start else 0
+        call = HookCall(step.plugin, step.hook, action, ended - start)
+        run.ctx.trace.append(call)
+        if self.observe:
+            self.emit(Event("hook", ended, call), run.ctx)
+
+    # --- chunks: the hot path -----------------------------------------------------------------------------------------
+
+    def chunk(self, chunk: Chunk, ctx: RequestContext, times: ChunkTimes | None, start: int = 0) -> tuple[Chunk, ...]:
+        """What the on_chunk chain makes of one chunk, from step *start* on."""
+        steps = self.on_chunk
+        for position in range(start, len(steps)):
+            step = steps[position]
+            began = time.perf_counter_ns() if times is not None else 0
+            try:
+                result = step.function(chunk, ctx)
+            except Refusal:
+                raise
+            except Exception as error:
+                if step.on_failure == "raise":
+                    raise failed(step, error) from error
+                self.faults.note(step, error)
+                continue
+            if times is not None:
+                times.add(step, time.perf_counter_ns() - began, result is not None)
+            if result is None:
+                continue
+            if type(result) is Chunk:
+                chunk = result
+            elif type(result) is list:
+                return tuple(out for piece in result for out in self.chunk(piece, ctx, times, position + 1))
+            else:
+                raise PluginError(
+                    step.blame(f"returned {type(result).__name__}; return a Chunk, a list of Chunks or None"),
+                    step.plugin,
+                    step.hook,
+                )
+        return (chunk,)
+
+    def emit(self, event: Event, ctx: RequestContext) -> None:
+        """Tell the observers."""
+        for step in self.observe:
+            try:
+                step.function(event, ctx)
+            except Exception as error:
+                self.faults.note(step, error)
+
+
+@define(eq=False)
+class Run:
+    """Where a chain runs: the context, the runtime, and the step that is running (``ctx.ask`` must know who asks)."""
+
+    ctx: RequestContext
+    runtime: RunsHooks
+    at: Step | None = None
+
+
+@define(eq=False)
+class ChunkTimes:
+    """on_chunk is traced as one line for each plugin: calls, nanoseconds, and whether it changed anything."""
+
+    lines: dict[str, tuple[int, int, bool]] = field(factory=dict)
+
+    def add(self, step: Step, ns: int, changed: bool) -> None:
+        calls, total, before = self.lines.get(step.plugin, (0, 0, False))
+        self.lines[step.plugin] = (calls + 1, total + ns, before or changed)
+
+    def calls(self) -> list[HookCall]:
+        """The lines for the trace."""
+        return [
+            HookCall(plugin, "on_chunk", "changed" if changed else "passed", ns, calls)
+            for plugin, (calls, ns, changed) in self.lines.items()
+        ]
+
+
+_REQUEST_HOOKS = frozenset(
+    {
+        "pre_request", "cache_lookup", "compress_context", "pre_attempt", "classify_error", "post_attempt", "on_error",
+        "on_chunk", "on_response", "cache_store", "cache_invalidate", "audit", "observe",
+    }
+)  # fmt: skip
+
+_ACTIONS: dict[type[Any], str] = {
+    Answer: "answered",
+    CacheEntry: "hit",
+    Join: "joined",
+    ErrorInfo: "classified",
+    Retry: "retry",
+    Switch: "switch",
+    Restart: "restart",
+    Continue: "continue",
+}
+
+
+def failed(step: Step, error: Exception) -> PluginError:
+    """The error for a plugin whose failure may not be skipped."""
+    if isinstance(error, PluginError):
+        return error
+    advice = f"fix or disable it (disable = [{step.plugin!r}], or on_failure.{step.plugin} = 'skip')"
+    message = step.blame(f"raised {type(error).__name__} at {_place(error)}; {advice}")
+    return PluginError(message, step.plugin, step.hook)
+
+
+def _check(step: Step, result: Any) -> None:
+    allowed = _MAY_RETURN.get(step.hook)
+    if allowed is not None and not isinstance(result, allowed):
+        names = ", ".join(kind.__name__ for kind in allowed)
+        hint = "; it is a coroutine: write async def" if inspect.iscoroutine(result) else ""
+        if hint:
+            result.close()
+        raise PluginError(
+            step.blame(f"returned {type(result).__name__}; return {names} or None{hint}"), step.plugin, step.hook
+        )
+
+
+def _place(error: BaseException) -> str:
+    """file:line of the innermost frame: enough to find a fault, and never any of a caller's data."""
+    frame = error.__traceback__
+    if frame is None:
+        return "an unknown place"
+    while frame.tb_next is not None:
+        frame = frame.tb_next
+    code = frame.tb_frame.f_code
+    return f"{code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno}"

@@ -1,0 +1,40 @@
+"""When an answer must be here: connect, first token, idle, total.  None by default but the caller's own."""
+
+from __future__ import annotations
+
+from attrs import define
+from clippy_hookspecs import DeadlineExceeded, ErrorInfo
+
+
+@define(eq=False)
+class Deadlines:
+    """The deadlines of one attempt.  ``total`` and ``first_token`` are clock seconds, ``idle`` a number of seconds.
+
+    First token, idle and total stand still while the flow is paused: :meth:`shift` moves them on.
+    """
+
+    total: float | None = None
+    first_token: float | None = None
+    idle: float | None = None
+
+    def next(self, now: float, committed: bool) -> tuple[float | None, str]:
+        """When the next byte must be here, and which deadline says so."""
+        nearest, name = self.total, "total"
+        if not committed and self.first_token is not None and (nearest is None or self.first_token < nearest):
+            nearest, name = self.first_token, "first_token"
+        if self.idle is not None and (nearest is None or now + self.idle < nearest):
+            nearest, name = now + self.idle, "idle"
+        return nearest, name
+
+    def shift(self, seconds: float) -> None:
+        """The stream was paused for so long."""
+        if self.total is not None:
+            self.total += seconds
+        if self.first_token is not None:
+            self.first_token += seconds
+
+
+def exceeded(which: str) -> DeadlineExceeded:
+    """The error for a deadline that passed."""
+    info = ErrorInfo("transient", f"{which}_timeout", message=f"the {which} deadline passed", outage=which != "total")
+    return DeadlineExceeded(info, which)

@@ -1,0 +1,260 @@
+"""From what is installed and configured to plugins that work: found, checked, made, or set aside with a reason.
+
+A broken plugin takes nothing down.  It is quarantined; only if the configuration names it, start-up fails with its
+reason (:attr:`Discovered.faults`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from attrs import evolve, field, frozen
+from clippy_hookspecs import POLICIES, ConfigError
+
+from .config import Config, Order
+from .config_names import did_you_mean, near_names
+from .config_structure import setting_fields
+from .contract_version import installed_contract, mismatch
+from .installed import Found, rescan, scan
+from .plugin_check import Checked, Implementation, check_class, check_object
+from .plugin_names import entry_of, names_of
+
+__all__ = ["Discovered", "Found", "Plugin", "discover", "ordered", "rescan", "scan"]
+
+
+@frozen
+class Plugin:
+    """What became of one plugin.
+
+    ``object`` is the instance when ``status`` is *loaded*, else None; ``reason`` says in a sentence why it is not, and
+    ``traceback`` how.  ``warnings`` do not keep it from working.
+    """
+
+    name: str
+    distribution: str = ""
+    version: str = ""
+    object: Any = None
+    implementations: Mapping[str, Implementation] = field(factory=dict, repr=False)
+    status: Literal["loaded", "disabled", "quarantined"] = "loaded"
+    reason: str = ""
+    traceback: str = field(default="", repr=False)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """The hooks it implements, in calling order."""
+        return tuple(name for name in POLICIES if name in self.implementations)
+
+    def method(self, hook: str) -> Callable[..., Any]:
+        """The bound method that implements *hook*."""
+        method: Callable[..., Any] = getattr(self.object, self.implementations[hook].method)
+        return method
+
+    def sentence(self, hook: str, what: str) -> str:
+        """*what* is to be said, with the names of plugin, version and hook before it."""
+        label = " ".join(part for part in ("plugin", self.name, self.version) if part)
+        return f"{label}: {hook} {what}" if hook else f"{label}: {what}"
+
+
+@frozen
+class Discovered:
+    """All plugins by name, whatever became of them, and the faults for which the host may not start."""
+
+    plugins: tuple[Plugin, ...]
+    faults: tuple[str, ...] = ()
+    order: Order = field(factory=Order)
+    overrides: Mapping[str, str] = field(factory=dict)
+
+    @property
+    def loaded(self) -> tuple[Plugin, ...]:
+        """The plugins that work, a to z."""
+        return tuple(plugin for plugin in self.plugins if plugin.status == "loaded")
+
+    def chain(self, hook: str) -> tuple[Plugin, ...]:
+        """The plugins that implement *hook*, outermost first."""
+        return ordered(self.loaded, hook, self.order)
+
+    def on_failure(self, plugin: Plugin) -> str | None:
+        """What the configuration, or else the plugin itself, says about its failures; None leaves it to the hook."""
+        said = self.overrides.get(plugin.name) or getattr(plugin.object, "on_failure", None)
+        return said if isinstance(said, str) else None
+
+
+def ordered(plugins: Sequence[Plugin], hook: str, order: Order) -> tuple[Plugin, ...]:
+    """The plugins that implement *hook*, outermost first.
+
+    First those that the user's order names, in that order; then what says tryfirst, the others, and what says trylast,
+    each a to z.  A name that stands there twice counts once.
+    """
+    named = order.of(hook)
+
+    def place(plugin: Plugin) -> tuple[int, int, str]:
+        if plugin.name in named:
+            return 0, named.index(plugin.name), ""
+        wish = plugin.implementations[hook]
+        return 1, wish.trylast - wish.tryfirst, plugin.name
+
+    return tuple(sorted((plugin for plugin in plugins if hook in plugin.implementations), key=place))
+
+
+def discover(
+    config: Config,
+    given: Mapping[str, object] | Sequence[object] | None = None,
+    *,
+    found: Sequence[Found] | None = None,
+) -> Discovered:
+    """The plugins of one host.
+
+    *given* are the program's own, by name or with the name they are installed under; they stand instead of the
+    installed ones, and the allow and disable lists do not concern them.  A class among them is made with its table's
+    settings.  *found* are the installed ones, by default :func:`~clippy_core.installed.scan`.  Nothing is raised for a
+    plugin's sake; ``faults`` has what the host must not start with.
+    """
+    installed = scan() if found is None else tuple(found)
+    plugins: list[Plugin] = []
+    faults: list[str] = []
+    if given is not None:
+        named = names_of(given, installed)
+        counts = Counter(name for name, _ in named)
+        for name, one in named:
+            plugin, wrong_settings = _from_program(name, one, config, installed, counts[name])
+            plugins.append(plugin)
+            if plugin.status == "quarantined":
+                faults += wrong_settings or [plugin.reason]
+    else:
+        counts = Counter(one.name for one in installed)
+        for found_one in installed:
+            plugin, wrong_settings = _from_entry_point(found_one, config, counts[found_one.name], installed)
+            plugins.append(plugin)
+            said_by = _named_by(plugin.name, config)
+            if plugin.status == "quarantined" and said_by:
+                faults += wrong_settings or [f"{said_by}: {plugin.reason}"]
+    faults += _unknown_names(config, {one.name for one in installed} | {plugin.name for plugin in plugins})
+    plugins.sort(key=lambda plugin: (plugin.name, plugin.distribution))
+    # A fault of two distributions under one name is one fault.
+    return Discovered(tuple(plugins), tuple(dict.fromkeys(faults)), config.host.order, config.host.on_failure)
+
+
+def _named_by(name: str, config: Config) -> str:
+    """The source that names a plugin: its table, or the allow list; "" if none does."""
+    if name in config.tables:
+        return config.origin(f"plugins.{name}")
+    allow = config.host.allow
+    return config.origin("allow") if isinstance(allow, tuple) and name in allow else ""
+
+
+def _unknown_names(config: Config, known: set[str]) -> list[str]:
+    """Names in the configuration that no plugin has.
+
+    One that is only disabled may be gone; but a name so near to an installed one is a slip that leaves that one active.
+    """
+    host = config.host
+    if host.allow == "off":
+        return []
+    wanted = [(f"plugins.{name}", name) for name in config.tables]
+    wanted += [("allow", name) for name in host.allow or ()]
+    wanted += [("order.default", name) for name in host.order.default]
+    wanted += [(f"order.{hook}", name) for hook, names in host.order.hooks.items() for name in names]
+    wanted += [("on_failure", name) for name in host.on_failure if name not in config.tables]
+    wanted += [("disable", name) for name in host.disable if near_names(name, known)]
+    return [
+        f"{config.origin(path)}: {path}: no plugin called {name} is installed{did_you_mean(name, known, 'there are')}"
+        for path, name in wanted
+        if name not in known
+    ]
+
+
+# --- installed plugins -----------------------------------------------------------------------------------------------
+
+
+def _from_entry_point(
+    found: Found, config: Config, same_name: int, installed: Sequence[Found]
+) -> tuple[Plugin, list[str]]:
+    plugin = Plugin(found.name, found.distribution, found.version, status="disabled")
+    allow = config.host.allow
+    if allow == "off":
+        return evolve(plugin, reason=f"all plugins are off ({config.origin('allow')})"), []
+    if allow is not None and found.name not in allow:
+        return evolve(plugin, reason=f"not in the allow list ({config.origin('allow')})"), []
+    if found.name in config.host.disable:
+        return evolve(plugin, reason=f"disabled ({config.origin('disable')})"), []
+    if same_name > 1:
+        who = " and ".join(f"{one.distribution} {one.version}" for one in installed if one.name == found.name)
+        return _quarantine(plugin, "", f"{who} both bring a plugin of this name; uninstall one of them"), []
+    unmet = mismatch(found.requires, installed_contract())
+    if unmet:
+        return _quarantine(
+            plugin,
+            "",
+            f"was made for {unmet}, and {installed_contract()} is installed; install a {found.distribution} for it",
+        ), []
+    try:
+        cls = found.entry_point.load()
+    except (Exception, SystemExit) as error:
+        what = f"cannot be imported from {found.entry_point.value!r}: {_said(error)}; reinstall {found.distribution}"
+        return _quarantine(plugin, "", f"{what}, or disable the plugin", error), []
+    return _make(plugin, cls, config)
+
+
+def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
+    """The plugin with its instance, made of the class and its table, or quarantined; faults of the table apart."""
+    checked = check_class(cls)
+    if checked.faults:
+        return _broken(plugin, checked), []
+    try:
+        setting_fields(cls)
+    except Exception as error:
+        what = f"the types of its settings cannot be read: {_said(error)}; import them outside of TYPE_CHECKING"
+        return _quarantine(plugin, "", what, error), []
+    try:
+        instance = config.structure(cls, plugin.name)
+    except ConfigError as error:
+        return _quarantine(plugin, "", f"its settings are wrong: {'; '.join(error.faults)}"), list(error.faults)
+    except Exception as error:
+        what = f"{cls.__name__} raised while it was made: {_said(error)}; open files and connections in lifespan"
+        return _quarantine(plugin, "", what, error), []
+    return _checked_object(plugin, instance, checked), []
+
+
+def _checked_object(plugin: Plugin, instance: object, checked: Checked | None = None) -> Plugin:
+    checked = check_object(instance, checked)
+    if checked.faults:
+        return _broken(plugin, checked)
+    warnings = tuple(plugin.sentence("", warning) for warning in checked.warnings)
+    return evolve(plugin, object=instance, implementations=checked.implementations, status="loaded", warnings=warnings)
+
+
+def _broken(plugin: Plugin, checked: Checked) -> Plugin:
+    (hook, what), *more = checked.faults
+    also = "".join(f"; {hook} {what}" if hook else f"; {what}" for hook, what in more)
+    return _quarantine(evolve(plugin, implementations=checked.implementations), hook, what + also)
+
+
+def _quarantine(plugin: Plugin, hook: str, what: str, error: BaseException | None = None) -> Plugin:
+    text = "".join(traceback.format_exception(error)) if error is not None else ""
+    return evolve(plugin, status="quarantined", reason=plugin.sentence(hook, what), traceback=text)
+
+
+def _said(error: BaseException) -> str:
+    """An exception on one line, ``ImportError: no module named x``."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+
+
+# --- plugins of the program ------------------------------------------------------------------------------------------
+
+
+def _from_program(
+    name: str, given: object, config: Config, installed: Sequence[Found], same_name: int
+) -> tuple[Plugin, list[str]]:
+    entry = entry_of(given if inspect.isclass(given) else type(given), installed)
+    plugin = Plugin(name, entry.distribution if entry else "", entry.version if entry else "")
+    if same_name > 1:
+        what = f"the program gives {same_name} plugins of this name; give them as a mapping, each with its own name"
+        return _quarantine(plugin, "", what), []
+    if inspect.isclass(given):
+        return _make(plugin, given, config)
+    return _checked_object(plugin, given), []

@@ -1,0 +1,79 @@
+"""Content-encoding: what we can undo, piece by piece."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Protocol
+
+from clippy_hookspecs import Headers
+
+KNOWN = ("gzip", "deflate", "identity")
+
+
+class Decoding(Protocol):
+    """Undoes one content-encoding."""
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
+class Identity:
+    """No encoding."""
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def finish(self) -> bytes:
+        return b""
+
+
+class Inflate:
+    """gzip and deflate (RFC 9110 8.4.1); deflate is tried with and without its zlib header, as browsers do."""
+
+    def __init__(self, coding: str) -> None:
+        self._bits = 47 if coding == "gzip" else zlib.MAX_WBITS
+        self._raw_allowed = coding == "deflate"
+        self._inflater = zlib.decompressobj(self._bits)
+
+    def feed(self, data: bytes) -> bytes:
+        first, self._raw_allowed = self._raw_allowed, False
+        try:
+            out = self._inflater.decompress(data)
+        except zlib.error:
+            if not first:
+                raise
+            self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+            return self._inflater.decompress(data)
+        # gzip allows several members one after the other.
+        while self._inflater.eof and self._inflater.unused_data and self._bits == 47:
+            rest = self._inflater.unused_data
+            self._inflater = zlib.decompressobj(self._bits)
+            out += self._inflater.decompress(rest)
+        return out
+
+    def finish(self) -> bytes:
+        return self._inflater.flush()
+
+
+def decoding_for(headers: Headers) -> Decoding | None:
+    """What undoes the encoding of a body with these headers; None if we cannot, so that it must pass untouched."""
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding in ("", "identity"):
+        return Identity()
+    if coding in ("gzip", "x-gzip"):
+        return Inflate("gzip")
+    if coding == "deflate":
+        return Inflate("deflate")
+    return None
+
+
+def decoded_headers(headers: Headers) -> Headers:
+    """The headers of a body whose encoding was undone."""
+    return headers.without("content-encoding", "content-length", "transfer-encoding")
+
+
+def only_known(accept_encoding: str) -> str:
+    """An accept-encoding header cut to what we can undo."""
+    kept = [part.strip() for part in accept_encoding.split(",") if part.split(";")[0].strip().lower() in KNOWN]
+    return ", ".join(kept) or "identity"

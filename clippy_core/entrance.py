@@ -1,0 +1,72 @@
+"""What all entrances share: how failures look from outside, and how an SDK is kept from repeating them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+
+from clippy_hookspecs import AttemptRefused, PluginError, Refusal, Request, Response
+
+from .judging import NO_RETRY, answer
+from .pipeline import AttemptsFailed
+from .untouched import retouch
+
+RETRY_COUNT = "x-stainless-retry-count"
+"""Both official SDKs say with this request header that they are repeating a request."""
+
+
+def error_answer(request: Request, error: Refusal | PluginError | AttemptsFailed) -> Response | AttemptsFailed:
+    """*error* as an HTTP answer in the request's own wire API; network failures stay what they are."""
+    if isinstance(error, AttemptsFailed):
+        if not isinstance(error.cause, AttemptRefused):
+            return error
+        info = error.info
+        return answer(request, info.status or 503, info.kind, info.message or info.kind, info.retry_after)
+    if isinstance(error, Refusal):
+        return answer(request, error.status, error.code, str(error), error.retry_after)
+    return answer(request, 500, "plugin_error", str(error), None)
+
+
+class GaveUp:
+    """What we gave up on lately.
+
+    An SDK that still has retries of its own sends the request again; it gets the same failure at once, without hooks:
+    otherwise three tries of ours times three of its own make nine (features.md P12).
+    """
+
+    KEEP = 64
+    SECONDS = 60.0
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failures: OrderedDict[bytes, tuple[float, Response | BaseException]] = OrderedDict()
+
+    def find(self, request: Request) -> Response | BaseException | None:
+        """The failure that *request* repeats, None if it is a request of its own."""
+        if request.headers.get(RETRY_COUNT, "0") == "0" or not self._failures:
+            return None
+        with self._lock:
+            noted = self._failures.get(_same(request))
+        return noted[1] if noted is not None and time.monotonic() - noted[0] < self.SECONDS else None
+
+    def note(self, request: Request, result: Response | BaseException) -> Response | BaseException:
+        """Remember a failure; a failed answer is marked as not to be repeated."""
+        if isinstance(result, Response):
+            if result.status < 400:
+                return result
+            result = retouch(result, headers=result.headers.replace(NO_RETRY, "false"))
+        with self._lock:
+            self._failures[_same(request)] = (time.monotonic(), result)
+            while len(self._failures) > self.KEEP:
+                self._failures.popitem(last=False)
+        return result
+
+
+def _same(request: Request) -> bytes:
+    digest = hashlib.sha256(request.raw or b"")
+    for part in (request.method, request.url, request.query, request.headers.get("authorization", "")):
+        digest.update(b"\0" + part.encode())
+    digest.update(request.headers.get("x-api-key", "").encode())
+    return digest.digest()

@@ -1,0 +1,92 @@
+"""The handle of a live stream: pause, resume, limit, cancel, from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+TERMINAL = frozenset({"cancelled", "completed", "failed"})
+
+
+class FlowHandle:
+    """State of one stream, idle until its first pull.  The stream asks :meth:`gate` before each pull.
+
+    Waiting is the runtime's affair: it registers a callback that is called, from whatever thread, when something has
+    changed, and looks again.
+    """
+
+    __slots__ = ("_lock", "_paused", "_state", "_waiting", "cancel_reason", "chunks_per_second")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._state = "idle"
+        self._paused = False
+        self._waiting: dict[int, Callable[[], None]] = {}
+        self.cancel_reason: str | None = None
+        self.chunks_per_second: float | None = None
+
+    @property
+    def state(self) -> str:
+        """idle, streaming, paused, cancelled, completed or failed."""
+        return "paused" if self._paused and self._state not in TERMINAL else self._state
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    @property
+    def cancelled(self) -> bool:
+        return self.cancel_reason is not None
+
+    def pause(self) -> None:
+        """Stop reading after the current chunk."""
+        with self._lock:
+            self._paused = self._state not in TERMINAL
+        self._changed()
+
+    def resume(self) -> None:
+        """Go on reading."""
+        with self._lock:
+            self._paused = False
+        self._changed()
+
+    def limit(self, chunks_per_second: float | None) -> None:
+        """Read at most so many chunks a second; None reads as fast as they come.
+
+        Raises ValueError for a rate that is not above zero.
+        """
+        if chunks_per_second is not None and not chunks_per_second > 0:
+            raise ValueError(f"chunks_per_second is {chunks_per_second}; give a rate above 0, or pause()")
+        self.chunks_per_second = chunks_per_second
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """End the stream and close its upstream connection."""
+        with self._lock:
+            if self._state in TERMINAL:
+                return
+            self.cancel_reason = reason
+            self._paused = False
+        self._changed()
+
+    def enter(self, state: str) -> None:
+        """The stream reports its state; a terminal one stays."""
+        with self._lock:
+            if self._state not in TERMINAL:
+                self._state = state
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Have *changed* called at every change; returns what ends that."""
+        with self._lock:
+            self._waiting[id(changed)] = changed
+
+        def forget() -> None:
+            with self._lock:
+                self._waiting.pop(id(changed), None)
+
+        return forget
+
+    def _changed(self) -> None:
+        with self._lock:
+            waiting = tuple(self._waiting.values())
+        for changed in waiting:
+            changed()

@@ -1,0 +1,424 @@
+"""The host: plugins, their services and their life.  It knows no feature.
+
+A host is an object; two in one process do not touch each other.  It opens on its first request or by ``with host``,
+and is closed by its owner or at exit, never by a client: clients share hosts.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import hashlib
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType, ModuleType, TracebackType
+from typing import Any, TypeVar, cast
+
+import attrs
+import sniffio
+from clippy_hookspecs import (
+    POLICIES,
+    Clock,
+    ConfigError,
+    Request,
+    RequestContext,
+    RouteInfo,
+    Scope,
+    Selector,
+    StateStore,
+    TokenCounter,
+)
+
+from .asking import asker
+from .chains import Chains, Faults, Run, Step, compile_step, failed
+from .config import Config, load_config
+from .discovery import Discovered, discover
+from .flow import FlowHandle
+from .lifespans import LoopSet, enter_shared
+from .pipeline import Pipeline, Sender
+from .portal import Portal
+from .registry import Registry, ServicesView
+from .runtime import AsyncRuntime, SyncRuntime, SystemClock, drive
+from .salt import load_salt
+from .settings import Settings
+from .state_memory import MemoryStateStore
+from .tokens import HeuristicTokenCounter
+from .untouched import retouch
+from .watchdog import Watchdog
+from .wrapping import wrap
+
+C = TypeVar("C")
+SCOPE_HEADERS = {"tenant": "x-clippy-tenant", "user": "x-clippy-user", "session": "x-clippy-session"}
+
+
+class Host:
+    """A set of plugins, ready to stand between a program and its providers.
+
+    ``Host.from_config()`` takes what is installed and configured; ``Host([plugin, ...])`` takes exactly these, with the
+    settings in *config* (a mapping of the file's shape, or a Config) and nothing from files or the environment.
+
+    Raises :class:`~clippy_hookspecs.ConfigError` with every fault of the configuration.
+    """
+
+    _lock: threading.RLock
+    _opened: bool
+    _shared: ExitStack | None
+    _waiting: tuple[Step, ...]
+    _portal_set: LoopSet | None
+    _loop_sets: dict[AsyncRuntime, LoopSet]
+    _runtimes: dict[Any, AsyncRuntime]
+
+    def __init__(
+        self,
+        plugins: Mapping[str, object] | Sequence[object] | None = (),
+        *,
+        config: Config | Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.config = config if isinstance(config, Config) else _config_of(config or {})
+        self.discovered: Discovered = discover(self.config, plugins)
+        if self.discovered.faults:
+            raise ConfigError(self.discovered.faults)
+        self.faults = Faults()
+        self._given_clock = clock
+        self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)
+        self._portal = Portal()
+        self._watchdog = Watchdog()
+        self.chains = self._compile()
+        self._registry = self._services()
+        self.clock: Clock = self._registry.find(Clock)  # type: ignore[assignment]
+        self._views = {sync: ServicesView(self._registry, self._portal, sync) for sync in (True, False)}
+        self._settings: Settings | None = None
+        self._forget()
+        _hosts.add(self)
+
+    @classmethod
+    def from_config(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        plugins: Mapping[str, object] | Sequence[object] | None = None,
+        clock: Clock | None = None,
+        **overrides: Any,
+    ) -> Host:
+        """The host that the configuration describes: argument over environment over file over default.
+
+        *overrides* has the shape of the file: ``Host.from_config(disable=["audit"])``.
+        """
+        return cls(plugins, config=load_config(path, overrides=overrides), clock=clock)
+
+    # --- what it is made of -------------------------------------------------------------------------------------------
+
+    def _compile(self) -> Chains:
+        found = self.discovered
+        steps: dict[str, tuple[Step, ...]] = {}
+        for hook in POLICIES:
+            steps[hook] = tuple(
+                compile_step(hook, plugin.name, plugin.version, plugin.method(hook), found.on_failure(plugin))
+                for plugin in found.chain(hook)
+            )
+        return Chains(steps, self.faults, trace=self.config.host.trace)
+
+    def _services(self) -> Registry:
+        registry = Registry()
+        if self._given_clock is not None:
+            registry.offer(Clock, self._given_clock)
+        for step in self.chains.steps["register_services"]:
+            try:
+                step.function(registry)
+            except Exception as error:
+                raise failed(step, error) from error
+        registry.offer(Clock, SystemClock())
+        registry.offer(TokenCounter, HeuristicTokenCounter())
+        registry.offer(StateStore, MemoryStateStore(registry.find(Clock)))  # type: ignore[arg-type]
+        return registry
+
+    @property
+    def services(self) -> ServicesView:
+        """The services, as a sync program sees them."""
+        return self._views[True]
+
+    @property
+    def plugins(self) -> Mapping[str, object]:
+        """The active plugins by name."""
+        return MappingProxyType({plugin.name: plugin.object for plugin in self.discovered.loaded})
+
+    @property
+    def owns_retries(self) -> bool:
+        """Whether a plugin decides what happens after a failure, so that an SDK must not do it as well."""
+        return bool(self.chains.on_error)
+
+    @property
+    def settings(self) -> Settings:
+        """What requests need to know of the configuration; made when the first one asks."""
+        if self._settings is None:
+            config = self.config.host
+            self._settings = Settings(
+                routes=config.routes,
+                limits=config.deadlines,
+                route_limits={name: route.deadlines for name, route in config.routes.items()},
+                context={n: route.context_tokens for n, route in config.routes.items() if route.context_tokens},
+                audit_content=config.audit.content,
+                trust_headers=config.trust_headers,
+                abandoned_after=config.abandoned_after,
+                fingerprint=self._fingerprint(),
+                salt=load_salt(config.salt_path) if self.chains.cache_lookup or self.chains.cache_store else b"",
+            )
+        return self._settings
+
+    def _fingerprint(self) -> str:
+        """The plugins that shape requests, their versions and settings: another set must not share cached answers."""
+        shaping = {step.plugin for step in (*self.chains.pre_request, *self.chains.compress_context)}
+        lines = [
+            f"{plugin.name} {plugin.version} {_settings_text(plugin.object)}"
+            for plugin in self.discovered.loaded
+            if plugin.name in shaping
+        ]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
+
+    def with_plugins(self, plugins: Mapping[str, object] | Sequence[object]) -> Host:
+        """Another host with this configuration and other plugins."""
+        return Host(plugins, config=self.config, clock=self._given_clock)
+
+    # --- its life -----------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Open what the plugins hold, for sync use.  Raises PluginError if one cannot."""
+        if self._opened:
+            return
+        waiting = self._open_shared()
+        if waiting and self._portal_set is None:
+            with self._lock:
+                if self._portal_set is None:
+                    self._portal_set = self._portal.run(self._hold_on_portal(waiting))
+        self._opened = True
+
+    async def aopen(self) -> None:
+        """Open what the plugins hold, for the running event loop.  Raises PluginError if one cannot."""
+        runtime = self.async_runtime()
+        waiting = self._open_shared()
+        if waiting:
+            held = self._loop_sets.get(runtime)
+            if held is None:
+                held = self._loop_sets[runtime] = LoopSet(waiting, self)
+                runtime.hold(held.hold)
+            await held.opened()
+
+    def _open_shared(self) -> tuple[Step, ...]:
+        if self._shared is None:
+            with self._lock:
+                if self._shared is None:
+                    self._shared, self._waiting = enter_shared(self.chains.steps["lifespan"], self)
+        return self._waiting
+
+    async def _hold_on_portal(self, waiting: tuple[Step, ...]) -> LoopSet:
+        import asyncio
+
+        held = LoopSet(waiting, self)
+        held.task = asyncio.get_running_loop().create_task(held.hold())
+        await held.opened()
+        return held
+
+    def close(self) -> None:
+        """Close what the plugins hold; the host opens again when it is used again."""
+        with self._lock:
+            shared, self._shared = self._shared, None
+            portal_set, self._portal_set = self._portal_set, None
+            self._opened = False
+        if portal_set is not None:
+            self._portal.run(portal_set.close())
+        if shared is not None:
+            shared.close()
+        self._portal.close()
+
+    async def aclose(self) -> None:
+        """As ``close``, with what belongs to the running event loop."""
+        held = self._loop_sets.pop(self.async_runtime(), None)
+        if held is not None:
+            await held.close()
+        self.close()
+
+    def __enter__(self) -> Host:
+        self.open()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Host:
+        await self.aopen()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _forget(self) -> None:
+        """To the state of a host that was never opened: a new one, or one after a fork.
+
+        What the parent opened is dropped and not closed: its threads are not here and its connections are the parent's.
+        """
+        self._lock = threading.RLock()
+        self._opened = False
+        self._shared, self._waiting, self._portal_set = None, (), None
+        self._loop_sets, self._runtimes = {}, {}
+        self._portal.forget()
+        self._watchdog.forget()
+        self._sync_runtime = SyncRuntime(self.clock, self._portal, self._watchdog)
+
+    def __getstate__(self) -> object:
+        raise TypeError("a Host holds connections and threads and does not pickle; rebuild it with Host.from_config()")
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def wrap(self, client: C) -> C:
+        """*client* with this host under it: see :func:`clippy_core.wrapping.wrap`."""
+        return wrap(self, client)
+
+    @contextmanager
+    def scope(
+        self, *, tenant: str | None = None, user: str | None = None, session: str | None = None
+    ) -> Iterator[Scope]:
+        """On whose behalf the calls inside the block are made; what is not given stays as it is outside."""
+        outer = self._scope.get() or Scope()
+        inner = Scope(
+            tenant if tenant is not None else outer.tenant,
+            user if user is not None else outer.user,
+            session if session is not None else outer.session,
+        )
+        token = self._scope.set(inner)
+        try:
+            yield inner
+        finally:
+            self._scope.reset(token)
+
+    def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
+        """Drop stored answers: by key, by tag, of a scope, or all."""
+        run = Run(None, self.sync_runtime())  # type: ignore[arg-type]
+        drive(self.chains.all(self.chains.cache_invalidate, (Selector(key, tag, scope),), run))
+
+    def passes_by(self, scheme: str, headers: Any) -> bool:
+        """Whether a request is none of our business: no plugin, or a websocket."""
+        return self.chains.idle or scheme in ("ws", "wss") or "upgrade" in headers
+
+    def sync_runtime(self) -> SyncRuntime:
+        """The runtime of threads."""
+        return self._sync_runtime
+
+    def async_runtime(self) -> AsyncRuntime:
+        """The runtime of the running event loop."""
+        loop = _running_loop()
+        runtime = self._runtimes.get(loop)
+        if runtime is None:
+            alive = {other: kept for other, kept in self._runtimes.items() if kept.alive()}
+            self._loop_sets = {kept: held for kept, held in self._loop_sets.items() if kept in alive.values()}
+            runtime = alive[loop] = AsyncRuntime(self.clock, self._portal)
+            self._runtimes = alive
+        return runtime
+
+    def begin(
+        self,
+        request: Request,
+        runtime: SyncRuntime | AsyncRuntime,
+        sender: Sender,
+        *,
+        route: str = "",
+        parent: Pipeline | None = None,
+        path: tuple[str, ...] = (),
+    ) -> Pipeline:
+        """The pipeline for one request.  *parent* is the request for which a plugin on *path* asks this one."""
+        settings, flow = self.settings, FlowHandle()
+        scope, request = self._whose(request)
+        limit = settings.deadlines(route).total
+        deadline = None if limit is None else self.clock.now() + limit
+        chains = self.chains
+        if parent is not None:
+            scope, chains = parent.ctx.scope, _without(self.chains, frozenset(path))
+            deadline = parent.ctx.deadline
+        ctx = RequestContext(
+            id=os.urandom(8).hex(),
+            scope=scope,
+            clock=self.clock,
+            services=self._views[isinstance(runtime, SyncRuntime)],
+            route=RouteInfo(route, request.api, request.url),
+            flow=flow,
+            parent=parent.ctx.id if parent is not None else None,
+            stream=request.endpoint.streams and request.stream,
+            deadline=deadline,
+        )
+        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings)
+        ctx.asker = asker(self, pipeline, path)
+        return pipeline
+
+    def _whose(self, request: Request) -> tuple[Scope, Request]:
+        """The scope of a request, and the request without the headers that may say it: they never go upstream."""
+        scope = self._scope.get() or Scope()
+        if not any(name.lower().startswith("x-clippy-") for name in request.headers):
+            return scope, request
+        if self.config.host.trust_headers:
+            said = {name: request.headers.get(header) for name, header in SCOPE_HEADERS.items()}
+            scope = Scope(scope.tenant or said["tenant"], scope.user or said["user"], scope.session or said["session"])
+        ours = [name for name in request.headers if name.startswith("x-clippy-")]
+        return scope, retouch(request, headers=request.headers.without(*ours))
+
+    def ssl_context(self, module: ModuleType) -> Any:
+        """The process's one TLS context for *module*: making one costs two hundred times what a client costs."""
+        return _ssl_context(module)
+
+
+def _config_of(table: Mapping[str, Any]) -> Config:
+    """A configuration that is exactly *table*: no file, and of the environment only what ``{env = "NAME"}`` names."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CLIPPY_")}
+    return load_config(None, environ, table, cwd="/")
+
+
+@functools.cache
+def _ssl_context(module: ModuleType) -> Any:
+    return module.create_ssl_context()
+
+
+@functools.lru_cache(maxsize=64)
+def _without(chains: Chains, plugins: frozenset[str]) -> Chains:
+    return chains.without(plugins)
+
+
+def _running_loop() -> Any:
+    if sniffio.current_async_library() == "trio":
+        import trio
+
+        return trio.lowlevel.current_trio_token()
+    import asyncio
+
+    return asyncio.get_running_loop()
+
+
+def _settings_text(plugin: object) -> str:
+    """A plugin's settings; what is not shown in a repr (a secret) counts as a setting, as its digest."""
+    parts = []
+    for attribute in attrs.fields(cast("Any", type(plugin))):
+        if attribute.init:
+            value = repr(getattr(plugin, attribute.name))
+            parts.append(f"{attribute.name}={hashlib.sha256(value.encode()).hexdigest()[:16]}")
+    return " ".join(parts)
+
+
+_hosts: weakref.WeakSet[Host] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for host in tuple(_hosts):
+        host._forget()  # noqa: SLF001
+
+
+def _at_exit() -> None:
+    for host in tuple(_hosts):
+        host.close()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

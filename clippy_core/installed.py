@@ -1,0 +1,96 @@
+"""Which plugins are installed: their entry points, read once and not imported."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+
+import importlib_metadata
+from attrs import frozen
+from clippy_hookspecs import PROJECT
+
+from .config_names import env_form
+
+log = logging.getLogger("clippy")
+
+
+@frozen
+class Found:
+    """An installed plugin by its entry point; ``version`` and ``requires`` are its distribution's."""
+
+    name: str
+    distribution: str
+    version: str
+    entry_point: importlib_metadata.EntryPoint
+    requires: tuple[str, ...] = ()
+
+
+_lock = threading.Lock()
+_found: tuple[Found, ...] | None = None
+
+
+def scan() -> tuple[Found, ...]:
+    """The installed plugins, sorted by name; read on the first call of the process."""
+    global _found
+    with _lock:
+        if _found is None:
+            _found = _read()
+        return _found
+
+
+def rescan() -> tuple[Found, ...]:
+    """The installed plugins, read anew: for programs that install while they run."""
+    global _found
+    with _lock:
+        _found = _read()
+        return _found
+
+
+def _read() -> tuple[Found, ...]:
+    # Two entries alike are one: a distribution may be listed by two finders.
+    entries = {(entry.name, entry.value, _name_of(entry)): entry for entry in _entry_points()}
+    found = (_describe(entry) for entry in entries.values())
+    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.distribution)))
+
+
+def _entry_points() -> Iterable[importlib_metadata.EntryPoint]:
+    try:
+        return importlib_metadata.entry_points(group=PROJECT)
+    except Exception as error:
+        log.warning("an installed distribution has broken metadata (%s); looking at each by itself", error)
+        return _one_by_one()
+
+
+def _one_by_one() -> list[importlib_metadata.EntryPoint]:
+    entries: list[importlib_metadata.EntryPoint] = []
+    seen: set[str] = set()
+    for distribution in importlib_metadata.distributions():
+        try:
+            name = env_form(distribution.name)
+            if name not in seen:  # the first on the path is the one that is imported
+                entries += distribution.entry_points.select(group=PROJECT)
+            seen.add(name)
+        except Exception as error:
+            where = distribution.locate_file("")
+            log.warning("passing over a distribution in %s, its metadata is broken: %s", where, error)
+    return entries
+
+
+def _name_of(entry: importlib_metadata.EntryPoint) -> str:
+    return _metadata(entry, "name") or "unknown"
+
+
+def _metadata(entry: importlib_metadata.EntryPoint, field: str) -> str:
+    try:
+        return str(getattr(entry.dist, field) or "")
+    except Exception:
+        return ""
+
+
+def _describe(entry: importlib_metadata.EntryPoint) -> Found:
+    try:
+        requires = tuple(entry.dist.requires or ()) if entry.dist else ()
+    except Exception:
+        requires = ()
+    return Found(entry.name, _name_of(entry), _metadata(entry, "version") or "unknown", entry, requires)

@@ -1,0 +1,152 @@
+"""JSON in and out: orjson where it is exact, the standard library where it is not, the same results either way.
+
+orjson reads integers beyond 64 bits as floats, writes NaN and the infinities as null, and refuses lone surrogates.
+Providers and callers send all of these, and no digit of theirs may be lost on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from clippy_hookspecs import Json
+
+# Any integer of 18 digits fits in 64 bits, not any of 19.
+_DIGIT = bytes(ord("0") if chr(byte).isdecimal() and byte < 128 else ord(".") for byte in range(256))
+_TOO_LONG = b"0" * 19
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def loads(data: bytes | bytearray | memoryview | str) -> Json:
+    """The value of a JSON text, exactly as the standard library gives it (so NaN and Infinity are accepted).
+
+    Raises ValueError for what is not JSON, for other encodings than it knows, and for nesting too deep to be read.
+    """
+    if isinstance(data, memoryview):
+        data = bytes(data)
+    octets = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    if _TOO_LONG not in octets.translate(_DIGIT):
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError:
+            pass  # Malformed, or one of the things only the standard library reads; it decides, and words the error.
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("not readable as JSON: nested too deep") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON: {_reason(error)}") from None
+
+
+def dumps(value: Json) -> bytes:
+    """*value* as compact JSON in UTF-8, such that :func:`loads` gives it back.
+
+    Any Mapping is written as an object.  Raises TypeError for what JSON cannot say, ValueError for nesting too deep.
+    """
+    try:
+        data = orjson.dumps(value, _plain, _OPTIONS)
+        if b"null" not in data or _finite(value):
+            return data
+    except TypeError:
+        pass  # A big integer, a lone surrogate, a key that is not text, more than 254 levels, or really not JSON.
+    except RecursionError:
+        raise ValueError("cannot be written as JSON: nested too deep") from None
+    try:
+        return json.dumps(value, separators=(",", ":"), default=_plain).encode()
+    except RecursionError:
+        raise ValueError("cannot be written as JSON: nested too deep") from None
+
+
+def canonical(value: Json) -> bytes:
+    """*value* in the one form that equal values share: keys sorted by code point, no spaces, shortest numbers.
+
+    A float that is a whole number is written as that integer (0.0 is 0), any other as its shortest digits, so 0.1 and
+    0.10000000000000002 differ.  NaN and the infinities keep their names.  Not meant to be parsed: it makes keys.
+    Raises TypeError for what JSON cannot say, ValueError for nesting too deep.
+    """
+    try:
+        normal = _normal(value)
+        try:
+            return orjson.dumps(normal, option=orjson.OPT_SORT_KEYS | _OPTIONS)
+        except TypeError:
+            pieces: list[str] = []
+            _write(normal, pieces)
+            return "".join(pieces).encode("utf-8", "surrogatepass")
+    except RecursionError:
+        raise ValueError("cannot be written as JSON: nested too deep") from None
+
+
+class _Literal:
+    """A number that has no form in JSON.  orjson would write null for it; at the sight of this it raises TypeError."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _normal(value: Json) -> Json:
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return int(value) if value.is_integer() else value
+        return _Literal("NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, Mapping):
+        for name in value:
+            if not isinstance(name, str):
+                raise TypeError(f"an object's key must be text, not {type(name).__name__}")
+        return {name: _normal(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_normal(item) for item in value]
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+def _write(value: Json, pieces: list[str]) -> None:
+    """The bytes orjson would write, for what it cannot: both escape alike, and floats are its own."""
+    if isinstance(value, _Literal):
+        pieces.append(value.text)
+    elif isinstance(value, float):
+        pieces.append(orjson.dumps(value).decode())
+    elif isinstance(value, dict):
+        for number, name in enumerate(sorted(value)):
+            pieces.append(",{"[number == 0])
+            pieces.append(json.dumps(name, ensure_ascii=False) + ":")
+            _write(value[name], pieces)
+        pieces.append("}" if value else "{}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            pieces.append(",["[number == 0])
+            _write(item, pieces)
+        pieces.append("]" if value else "[]")
+    else:
+        pieces.append(json.dumps(value, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Json:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+def _finite(value: Json) -> bool:
+    """Whether orjson could be right to have written null: no float in *value* is NaN or infinite."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(_finite(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(_finite(item) for item in value)
+    return True
+
+
+def _reason(error: ValueError) -> str:
+    """What went wrong and where, without the text itself: it may be somebody's prompt."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno} column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"not {error.encoding} at byte {error.start}"
+    return str(error)

@@ -1,0 +1,93 @@
+"""What the host itself knows about failures and answers: just enough to ask the plugins about them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from clippy_hookspecs import (
+    UNKNOWN,
+    Chunk,
+    ErrorInfo,
+    Failure,
+    Headers,
+    ProviderError,
+    RawReply,
+    Refusal,
+    Request,
+    Response,
+)
+
+from .jsonio import dumps
+from .wire import APIS, decode_response
+
+NO_RETRY = "x-should-retry"
+"""Both official SDKs obey this response header (openai and anthropic ``_base_client.py``)."""
+
+
+def unjudged(failure: Failure, judged: ErrorInfo | None) -> ErrorInfo:
+    """The classifier's word; where there is none, what our own deadlines say of themselves; else unknown."""
+    if judged is not None and judged.category != "unknown":
+        return judged
+    if isinstance(failure.exception, ProviderError):
+        return failure.exception.info
+    return judged or UNKNOWN
+
+
+def refusal_info(refusal: Refusal) -> ErrorInfo:
+    """A refusal, for the record."""
+    return ErrorInfo("permanent", refusal.code, False, refusal.retry_after, status=refusal.status, message=str(refusal))
+
+
+def event_json(chunk: Chunk) -> bytes:
+    """The JSON of an error event inside a stream, for the classifier."""
+    return dumps(dict(chunk.extra))
+
+
+def is_event_stream(headers: Headers) -> bool:
+    """Whether an answer says that it is a stream of server-sent events."""
+    return headers.get("content-type", "").split(";")[0].strip().lower() == "text/event-stream"
+
+
+def signed(headers: Headers) -> bool:
+    """Whether a request's body is covered by a signature: AWS SigV4, RFC 9530 digests, RFC 9421 signatures."""
+    return (
+        headers.get("authorization", "").startswith("AWS4-")
+        or "content-digest" in headers
+        or "signature-input" in headers
+    )
+
+
+def socket_shutdown(reply: RawReply) -> Callable[[], None] | None:
+    """What cuts the connection under a blocked read, from another thread; None where we do not reach the socket."""
+    stream = reply.extensions.get("network_stream")
+    get = getattr(stream, "get_extra_info", None)
+    connection = get("socket") if get is not None else None
+    if not isinstance(connection, socket.socket):
+        return None
+
+    def shut() -> None:
+        try:
+            connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it was closed already: nothing reads from it any more
+
+    return shut
+
+
+def error_for(request: Request, status: int, info: ErrorInfo) -> Response:
+    """An error in the wire API of *request*, for a failure that another one told of."""
+    return answer(request, status, info.code or info.kind, info.message or info.kind, info.retry_after)
+
+
+def answer(request: Request, status: int, code: str, message: str, retry_after: float | None) -> Response:
+    """An error of ours as an HTTP answer that no SDK repeats."""
+    api = APIS.get(request.api)
+    if api is not None:
+        body = api.error_body(status, code, message)
+    else:
+        body = {"error": {"message": message, "type": code, "code": code}}
+    headers = [("content-type", "application/json"), (NO_RETRY, "false")]
+    if retry_after is not None:
+        headers.append(("retry-after", f"{retry_after:g}"))
+    return decode_response(api, status, Headers(headers), dumps(body))

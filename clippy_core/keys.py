@@ -1,0 +1,140 @@
+"""Cache keys: SHA-256 over canonical JSON of everything that can change an answer.
+
+Fields are left out by name, never chosen by name: a parameter that appears tomorrow is in the key.  Nothing is
+concatenated, so no value can be mistaken for another's part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from clippy_hookspecs import Headers, Json, Request, Response, RouteInfo, Scope
+
+from .jsonio import canonical, loads
+
+SCHEMA = 1
+
+NOT_IN_KEY = frozenset({"stream", "stream_options"})
+"""Body fields that change how an answer travels and not what it says."""
+
+SEMANTIC_HEADERS = (
+    "anthropic-beta",
+    "anthropic-version",
+    "openai-beta",
+    "openai-organization",
+    "openai-project",
+    "x-goog-user-project",
+    "accept-language",
+)
+"""Request headers that can change an answer."""
+
+_CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization")
+_NOT_STORED = (
+    "set-cookie",
+    "content-encoding",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "date",
+)
+
+
+def cache_key(
+    *,
+    body: Mapping[str, Json],
+    api: str = "",
+    base_url: str = "",
+    scope: Scope | None = None,
+    auth: str = "",
+    headers: Mapping[str, str] | None = None,
+    route: str = "",
+    fingerprint: str = "",
+    query: str = "",
+) -> str:
+    """The key of one request, as 64 hexadecimal digits.
+
+    ``body`` is the request's JSON body.  ``auth`` identifies the credential (a digest, not the credential itself),
+    ``fingerprint`` the plugins that shape requests.  Two calls share an answer if and only if their keys are equal.
+    """
+    semantic = {} if headers is None else {name: headers[name] for name in SEMANTIC_HEADERS if name in headers}
+    scope = scope or Scope()
+    value = {
+        "schema": SCHEMA,
+        "scope": [scope.tenant, scope.user],
+        "auth": auth,
+        "base_url": _normal(base_url),
+        "query": query,
+        "api": api,
+        "headers": semantic,
+        "route": route,
+        "fingerprint": fingerprint,
+        "body": {name: item for name, item in body.items() if name not in NOT_IN_KEY},
+    }
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def cache_keys(
+    request: Request, scope: Scope, auth: str, route: RouteInfo, fingerprint: str
+) -> tuple[str | None, str | None]:
+    """The key of *request* and its partition: the key of everything but the messages."""
+    from .wire import encode_request
+
+    try:
+        body = loads(encode_request(request))
+    except ValueError:
+        return None, None
+    if not isinstance(body, dict):
+        return None, None
+    known: dict[str, Any] = {
+        "api": request.api,
+        "base_url": request.url,
+        "query": request.query,
+        "scope": scope,
+        "auth": auth,
+        "headers": request.headers,
+        "route": route.name,
+        "fingerprint": fingerprint,
+    }
+    rest = {name: value for name, value in body.items() if name not in ("messages", "input")}
+    return cache_key(body=body, **known), cache_key(body=rest, **known)
+
+
+def may_cache(request: Request) -> bool:
+    """Whether an equal request would have an equal answer, as far as its endpoint and its parameters tell.
+
+    An answer of the Responses API that builds on state kept by the provider depends on more than its request.
+    """
+    if not request.endpoint.cacheable or request.method != "POST":
+        return False
+    params = request.params
+    return not (params.get("previous_response_id") or params.get("conversation") or params.get("background"))
+
+
+def storable(response: Response, request: Request) -> bool:
+    """Whether an answer is whole and may be given to others: finished of its own accord, and not an error."""
+    if response.status != 200 or response.provenance.source != "provider":
+        return False
+    return response.complete if request.endpoint.chat else True
+
+
+def storable_headers(headers: Headers) -> Headers:
+    """The headers of an answer that may be given to others later."""
+    return headers.without(*_NOT_STORED)
+
+
+def credential_digest(headers: Headers, query: str, salt: bytes) -> str:
+    """Who calls, as an HMAC of the credentials in the request: it says "the same key" and nothing else."""
+    parts = [f"{name}\0{headers[name]}" for name in _CREDENTIALS if name in headers]
+    parts += [part for part in query.split("&") if part.startswith(("key=", "api_key=", "api-key="))]
+    return hmac.new(salt, canonical(parts), hashlib.sha256).hexdigest() if parts else ""
+
+
+def _normal(url: str) -> str:
+    """One spelling for one address: scheme and host in lower case, no slash at the end."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), parts.path.rstrip("/"), parts.query, ""))

@@ -1,0 +1,134 @@
+"""The books of one request: its attempts, each ended once, and its one audit record."""
+
+from __future__ import annotations
+
+from attrs import define, evolve, field
+from clippy_hookspecs import (
+    AttemptRecord,
+    AuditRecord,
+    Clock,
+    ErrorInfo,
+    Outcome,
+    Provenance,
+    Request,
+    Response,
+    TokenCounter,
+    Usage,
+)
+
+from .chains import Chains, ChunkTimes, Run, Step
+
+
+@define(eq=False)
+class Ledger:
+    """Kept by the pipeline, closed by whoever ends the request: the pipeline, or the stream it handed out."""
+
+    run: Run
+    chains: Chains
+    clock: Clock
+    content: bool
+    request: Request
+    began: float = field(init=False)
+    began_at: float = field(init=False)
+    looked_at: Request | None = None
+    attempts: list[AttemptRecord] = field(factory=list)
+    waited: float = 0.0
+    attempt_began: float | None = None
+    chunk_times: ChunkTimes | None = None
+    first_token: float | None = None
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    status: int | None = None
+    provenance: Provenance | None = None
+    response: Response | None = None
+    output: list[str] = field(factory=list)
+    closed: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.began = self.clock.now()
+        self.began_at = self.clock.time()
+        if self.chains.timed and self.chains.on_chunk:
+            self.chunk_times = ChunkTimes()
+
+    # --- attempts -----------------------------------------------------------------------------------------------------
+
+    def begin_attempt(self) -> None:
+        """An attempt starts: from here on it will be ended exactly once."""
+        self.attempt_began = self.clock.now()
+        self.first_token = None
+
+    def saw_token(self) -> None:
+        """The first piece of the answer has come."""
+        if self.attempt_began is not None and self.first_token is None:
+            self.first_token = self.clock.now() - self.attempt_began
+
+    async def end_attempt(self, outcome: Outcome) -> None:
+        """Tell post_attempt, unless this attempt has ended already."""
+        began, self.attempt_began = self.attempt_began, None
+        if began is None:
+            return
+        outcome = evolve(outcome, duration=self.clock.now() - began, first_token=self.first_token)
+        ctx = self.run.ctx
+        self.attempts.append(
+            AttemptRecord(ctx.attempt, ctx.route.name, outcome.status, outcome.error, self.waited, outcome.duration)
+        )
+        self.waited = 0.0
+        await self.chains.all(self.chains.post_attempt, (outcome, ctx), self.run)
+
+    # --- the record ---------------------------------------------------------------------------------------------------
+
+    async def close(self, outcome: str, error: ErrorInfo | None = None) -> None:
+        """Make the audit record and hand it out, unless that was done."""
+        if self.closed:
+            return
+        self.closed = True
+        if not self.chains.audit:
+            return
+        record = self._record(outcome, error)
+        bare = evolve(record, request=None, response=None)
+        for step in self.chains.audit:
+            given = record if self.content or _reads_content(step) else bare
+            await self.chains.all((step,), (given, self.run.ctx), self.run)
+
+    def _record(self, outcome: str, error: ErrorInfo | None) -> AuditRecord:
+        ctx, request = self.run.ctx, self.request
+        if self.chunk_times is not None:
+            ctx.trace.extend(self.chunk_times.calls())
+        return AuditRecord(
+            id=ctx.id,
+            outcome=outcome,  # type: ignore[arg-type]
+            time=self.began_at,
+            duration=self.clock.now() - self.began,
+            api=request.api,
+            method=request.method,
+            url=request.url,
+            model=request.model or None,
+            stream=ctx.stream,
+            scope=ctx.scope,
+            route=ctx.route.name,
+            parent=ctx.parent,
+            status=self.status,
+            attempts=tuple(self.attempts),
+            usage=self.usage or self._estimated(outcome),
+            finish_reason=self.finish_reason,
+            first_token=self.first_token,
+            provenance=self.provenance,
+            error=error,
+            trace=tuple(ctx.trace),
+            request=self.looked_at,
+            response=self.response,
+        )
+
+    def _estimated(self, outcome: str) -> Usage | None:
+        """What a chat call used, counted by us, when something was sent and the provider did not say."""
+        if not self.attempts or not self.request.endpoint.chat or (self.status or 0) >= 400:
+            return None
+        if outcome == "failed" and not self.output:
+            return None
+        counter, model = self.run.ctx.services.get(TokenCounter), self.request.model
+        sent = sum(counter.count_message(message, model) for message in self.request.messages)
+        return Usage(sent, counter.count("".join(self.output), model), estimated=True)
+
+
+def _reads_content(step: Step) -> bool:
+    return bool(getattr(step.owner, "reads_content", False))

@@ -1,0 +1,668 @@
+"""The way of one request.  This file calls every hook of a request; nothing else does but the stream it hands out.
+
+    1 decode            the entrance (transports.py, client.py)   bytes -> Request
+    2 pre_request       _enter
+    3 cache_lookup      _lookup
+    4 compress_context  _fit
+    5 attempt           _attempts -> _attempt: pre_attempt -> send -> classify_error -> post_attempt -> on_error
+    6 on_chunk          streaming.LiveStream
+    7 on_response       _finish, stream_completed; then cache_store
+    8 audit             Ledger.close, exactly once
+
+A hook decides, this file acts: it sends, sleeps, switches, stores and closes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from attrs import define, evolve, field, frozen
+from clippy_hookspecs import (
+    Answer,
+    AttemptRefused,
+    ByteStream,
+    CacheEntry,
+    Chunk,
+    ErrorInfo,
+    Event,
+    Failure,
+    Headers,
+    Join,
+    Outcome,
+    PluginError,
+    Provenance,
+    RawReply,
+    Refusal,
+    Request,
+    RequestContext,
+    Response,
+    Retry,
+    RouteInfo,
+    Switch,
+)
+
+from . import keys, routes
+from .chains import Chains, Run
+from .deadlines import Deadlines, exceeded
+from .encoding import decoded_headers, decoding_for, only_known
+from .flow import FlowHandle
+from .judging import error_for, event_json, is_event_stream, refusal_info, signed, socket_shutdown, unjudged
+from .ledger import Ledger
+from .pairing import pairing_fault
+from .runtime import FlowCancelled, Runtime, TimeIsUp
+from .settings import Settings
+from .sources import Broken, EndedEarly, EventSource, Phase, ReplaySource, Source
+from .streaming import LiveStream, OpaqueStream
+from .untouched import keep_answer, keep_body, retouch
+from .wire import APIS, StreamDecoder, carries_error, decode_response, encode_response
+from .wire.assemble import Assembler, later_usage, replay
+from .wire.base import StreamEvent
+from .wire.translate import TranslatedSource, translate_response
+
+FAILURE_BODY = 64 * 1024
+"""Bytes of an error body that a classifier gets to see."""
+
+Result = Response | LiveStream | OpaqueStream
+
+
+class Sender(Protocol):
+    """What lies under the pipeline: sends one attempt, in the runtime's colour."""
+
+    async def send(self, request: Request, timeouts: Mapping[str, float]) -> RawReply:
+        """Send; *timeouts* (seconds, by connect and read) only ever shorten the caller's own."""
+        ...
+
+    def phase(self, error: BaseException) -> Phase:
+        """When *error* happened: ``connect`` means that no byte of the request was sent."""
+        ...
+
+
+class AttemptsFailed(Exception):
+    """Every attempt failed without an answer that could be handed on; ``cause`` is the last attempt's own exception."""
+
+    def __init__(self, info: ErrorInfo, cause: BaseException | None) -> None:
+        super().__init__(info)
+        self.info, self.cause = info, cause
+
+
+@frozen
+class Failed:
+    """One failed attempt: what kind of failure it was, and what to give the caller if nobody helps."""
+
+    info: ErrorInfo
+    phase: Phase
+    response: Response | None = None
+    stream: LiveStream | None = None
+    cause: BaseException | None = None
+
+
+@define(eq=False)
+class Pipeline:
+    """One request under way."""
+
+    request: Request
+    ctx: RequestContext
+    flow: FlowHandle
+    chains: Chains
+    runtime: Runtime
+    sender: Sender
+    settings: Settings
+    run: Run = field(init=False)
+    ledger: Ledger = field(init=False)
+    key: str | None = None
+    stored_as: str | None = None
+    failure: ErrorInfo | None = None
+    _reply: RawReply | None = None
+    _entry: CacheEntry | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.run = Run(self.ctx, self.runtime)
+        self.ledger = Ledger(self.run, self.chains, self.runtime.clock, self.settings.audit_content, self.request)
+
+    async def answer(self) -> Result:
+        """The answer to the request, whatever becomes of it.
+
+        Raises Refusal, PluginError, :class:`AttemptsFailed`, :class:`FlowCancelled`.
+        """
+        try:
+            return await self._way()
+        except Refusal as refusal:
+            await self._wind_up("refused", refusal_info(refusal))
+            raise
+        except (AttemptsFailed, PluginError) as error:
+            info = (
+                error.info if isinstance(error, AttemptsFailed) else ErrorInfo("plugin", error.hook, message=str(error))
+            )
+            await self._wind_up("failed", info)
+            raise
+        except FlowCancelled:
+            await self._wind_up("cancelled", None)
+            raise
+        except Exception as error:
+            await self._wind_up("failed", ErrorInfo(kind=type(error).__name__))
+            raise
+        except BaseException:
+            await self.runtime.settle(lambda: self._wind_up("cancelled", None))
+            raise
+
+    async def _way(self) -> Result:
+        entered = await self._enter()
+        if isinstance(entered, Response):
+            return await self._deliver_made(entered)
+        entry = await self._lookup(entered)
+        if entry is not None:
+            return await self._deliver_stored(entry)
+        return await self._attempts(await self._fit(entered))
+
+    # --- 2 pre_request ------------------------------------------------------------------------------------------------
+
+    async def _enter(self) -> Request | Response:
+        if not self.chains.pre_request:
+            self.ledger.looked_at = self.request
+            return self.request
+        result = await self.chains.fold(self.chains.pre_request, self.request, (self.ctx,), self.run)
+        if isinstance(result, Answer):
+            by = self.run.at.plugin if self.run.at else None
+            provenance = Provenance("plugin", by, reason=result.reason)
+            return retouch(result.response, provenance=provenance)
+        self.request = self.ledger.looked_at = self.ledger.request = keep_body(self.request, result)
+        return self.request
+
+    # --- 3 cache_lookup -----------------------------------------------------------------------------------------------
+
+    async def _lookup(self, request: Request) -> CacheEntry | None:
+        """A stored answer.  Caches that were asked before the one that had it are told."""
+        caches = self.chains.cache_lookup
+        if not (caches or self.chains.cache_store) or not keys.may_cache(request):
+            return None
+        self._make_keys(request)
+        found, step = await self.chains.first(caches, (self.key, request, self.ctx), self.run)
+        # A Join is answered by the flight of its leader; until hosts have flights it is what a miss is.
+        if found is None or isinstance(found, Join):
+            return None
+        earlier = {asked.plugin for asked in caches[: caches.index(step)]}
+        behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
+        await self.chains.all(behind, (self.key, found, request, self.ctx), self.run)
+        now = self.runtime.clock.time()
+        self.ledger.provenance = Provenance(
+            "cache",
+            step.plugin,
+            self.ctx.route.name,
+            max(0.0, now - found.stored_at),
+            stale=found.expires_at is not None and found.expires_at < now,
+        )
+        self._entry = found
+        return found
+
+    def _make_keys(self, request: Request) -> None:
+        identity = self.settings.identity(request.headers, request.query)
+        self.key, self.ctx.partition = keys.cache_keys(
+            request, self.ctx.scope, identity, self.ctx.route, self.settings.fingerprint
+        )
+        self.ctx.key = self.stored_as = self.key
+
+    # --- 4 compress_context -------------------------------------------------------------------------------------------
+
+    async def _fit(self, request: Request) -> Request:
+        if not self.chains.compress_context or not request.endpoint.chat:
+            return request
+        budget = self.settings.context_tokens(self.ctx.route.name)
+        for step in self.chains.compress_context:
+            smaller = await self.chains.fold((step,), request, (budget, self.ctx), self.run)
+            if smaller is request:
+                continue
+            fault = pairing_fault(request.messages, smaller.messages)
+            if fault is None:
+                request = keep_body(request, smaller)
+            elif step.on_failure == "raise":
+                raise PluginError(step.blame(f"broke the conversation: {fault}"), step.plugin, step.hook)
+            else:
+                self.chains.faults.note(step, PluginError(step.blame(f"broke the conversation: {fault}")))
+        return request
+
+    # --- 5 the attempts -----------------------------------------------------------------------------------------------
+
+    async def _attempts(self, request: Request) -> Result:
+        """Send until an answer comes or nobody wants to go on."""
+        while True:
+            result = await self._attempt(request)
+            if not isinstance(result, Failed):
+                return await self._deliver_live(result)
+            decision = await self._decide(result, request)
+            if isinstance(decision, Retry):
+                await self._drop(result)
+                self.ledger.waited = decision.after
+                await self.runtime.sleep(decision.after, self.flow)
+            elif isinstance(decision, Switch):
+                await self._drop(result)
+                request = await self._fit(self._switch(request, decision))
+            elif isinstance(decision, Answer):
+                await self._drop(result)
+                by = self.run.at.plugin if self.run.at else None
+                provenance = Provenance("plugin", by, self.ctx.route.name, reason=decision.reason)
+                return await self._deliver_made(retouch(decision.response, provenance=provenance))
+            else:
+                return await self._give_up(result)
+
+    async def _attempt(self, request: Request) -> Result | Failed:
+        """One attempt: pre_attempt, send, and as much of the answer as is needed to know whether it failed."""
+        ctx = self.ctx
+        ctx.attempt += 1
+        ctx.route_attempt += 1
+        self.ledger.begin_attempt()
+        try:
+            prepared = request
+            if self.chains.pre_attempt:
+                changed = await self.chains.fold(self.chains.pre_attempt, request, (ctx,), self.run)
+                prepared = keep_body(request, changed)
+            return await self._send(prepared)
+        except AttemptRefused as refused:
+            await self.ledger.end_attempt(Outcome("error", refused.info, refused.info.status))
+            return Failed(refused.info, "connect", cause=refused)
+        except Broken as broken:
+            await self._close_reply()
+            info = await self._judge(self._failure(broken.phase, exception=broken.cause))
+            return Failed(info, broken.phase, cause=broken.cause)
+
+    async def _send(self, request: Request) -> Result | Failed:
+        self._check_signature(request)
+        deadlines, timeouts = self._deadlines()
+        reads = self._reads(request)
+        if reads and "accept-encoding" in request.headers and not signed(request.headers):
+            wanted = request.headers["accept-encoding"]
+            if only_known(wanted) != wanted:
+                headers = request.headers.replace("accept-encoding", only_known(wanted))
+                request = keep_body(request, evolve(request, headers=headers))
+        self._observe("attempt", request)
+        head_by, which = deadlines.next(self.runtime.clock.now(), False)
+        try:
+            reply = await self.runtime.bounded(self._head(request, timeouts), head_by, self.flow, None)
+        except TimeIsUp:
+            raise Broken(exceeded(which), "request") from None
+        self._reply = reply
+        self.ledger.status = reply.status
+        self._observe("head", (reply.status, reply.headers))
+        if isinstance(reply.body, bytes):
+            return await self._whole(request, reply, reply.body)
+        encoding = decoding_for(reply.headers) if reads else None
+        if encoding is None:
+            return self._opaque(reply, reply.body)
+        if reply.status < 300 and request.endpoint.streams and is_event_stream(reply.headers):
+            source = EventSource(
+                reply.body,
+                StreamDecoder(APIS[request.api]),
+                encoding,
+                self.runtime,
+                self.flow,
+                deadlines,
+                self.ctx,
+                socket_shutdown(reply),
+                (lambda data: self._observe("bytes", data)) if self.chains.observe else None,
+            )
+            return await self._stream(request, reply, source)
+        return await self._whole(request, reply, await self._read(reply, encoding, deadlines))
+
+    async def _head(self, request: Request, timeouts: Mapping[str, float]) -> RawReply:
+        try:
+            return await self.sender.send(request, timeouts)
+        except Exception as error:
+            raise Broken(error, self.sender.phase(error)) from error
+
+    async def _read(self, reply: RawReply, encoding: Any, deadlines: Deadlines) -> bytes:
+        """The whole body, decoded."""
+        abort = socket_shutdown(reply)
+        body: ByteStream = reply.body  # type: ignore[assignment]
+        parts: list[bytes] = []
+
+        async def piece() -> bytes | None:
+            try:
+                return await body.next()
+            except Exception as error:
+                raise Broken(error, "response") from error
+
+        while True:
+            until, which = deadlines.next(self.runtime.clock.now(), False)
+            try:
+                data = await self.runtime.bounded(piece(), until, self.flow, abort)
+            except TimeIsUp:
+                raise Broken(exceeded(which), "response") from None
+            if data is None:
+                break
+            self._observe("bytes", data)
+            parts.append(data)
+        await self._close_reply()
+        try:
+            return b"".join([*map(encoding.feed, parts), encoding.finish()])
+        except Exception as error:
+            raise Broken(error, "response") from error
+
+    async def _whole(self, request: Request, reply: RawReply, body: bytes) -> Response | Failed:
+        """An answer in one piece, or the failure it tells of."""
+        api = APIS.get(request.api)
+        response = decode_response(api, reply.status, decoded_headers(reply.headers), body, self._extensions(reply))
+        foreign = request.api != self.request.api
+        if reply.status < 400 and not (request.endpoint.chat and carries_error(api, body)):
+            return translate_response(response, self.request.api) if foreign else response
+        info = await self._judge(self._failure("response", reply.status, reply.headers, body))
+        if foreign:
+            response = error_for(self.request, reply.status, info)
+        return Failed(info, "response", response=response)
+
+    async def _stream(self, request: Request, reply: RawReply, live: EventSource) -> LiveStream | Failed:
+        """A streamed answer, held until its commit point: until then a failure can be repaired unseen."""
+        source = live if request.api == self.request.api else TranslatedSource(live, self.request.api)
+        stream = self._live(source, reply.status, decoded_headers(reply.headers), self._extensions(reply))
+        if not self.chains.on_error:
+            return stream
+        held: list[StreamEvent] = []
+        info: ErrorInfo | None = None
+        cause: BaseException | None = None
+        try:
+            while info is None and (event := await source.next()) is not None:
+                held.append(event)
+                error = next((chunk for chunk in event.chunks if chunk.kind == "error"), None)
+                if error is not None:
+                    info = await self._judge(self._failure("stream", reply.status, reply.headers, event_json(error)))
+                elif any(chunk.content or chunk.kind == "done" for chunk in event.chunks):
+                    break
+            else:
+                if info is None and not source.complete:
+                    raise Broken(EndedEarly("the answer ended before its first token"), "stream")
+        except Broken as broken:
+            info = await self._judge(self._failure("stream", reply.status, reply.headers, exception=broken.cause))
+            cause = broken.cause
+        source.give_back(held)
+        if info is None:
+            return stream
+        stream.given_up = info
+        return Failed(info, "stream", stream=stream if held else None, cause=cause)
+
+    async def _judge(self, failure: Failure) -> ErrorInfo:
+        """classify_error, then post_attempt: exactly once for this attempt."""
+        found, _ = await self.chains.first(self.chains.classify_error, (failure, self.ctx), self.run)
+        info = unjudged(failure, found)
+        info = evolve(info, status=info.status or failure.status, committed=failure.committed)
+        await self.ledger.end_attempt(Outcome("error", info, failure.status))
+        return info
+
+    async def _decide(self, failed: Failed, request: Request) -> Any:
+        """on_error's decision, None if there is none that can be carried out."""
+        decision, step = await self.chains.first(self.chains.on_error, (failed.info, self.ctx), self.run)
+        if isinstance(decision, Retry):
+            left = self.ctx.time_left()
+            repeatable = request.endpoint.retryable or request.method in ("GET", "HEAD") or failed.phase == "connect"
+            if not repeatable or (left is not None and decision.after >= left):
+                return None
+        if isinstance(decision, Switch) and decision.route not in self.settings.routes:
+            raise PluginError(
+                step.blame(
+                    f"switched to route {decision.route!r}; the configuration has {sorted(self.settings.routes)}"
+                ),
+                step.plugin,
+                step.hook,
+            )
+        return decision
+
+    def _switch(self, request: Request, decision: Switch) -> Request:
+        """Another route: its own address, API, model and credentials, and its own cache key."""
+        route = self.settings.routes[decision.route]
+        moved = routes.redirect(request, route)
+        self.ctx.route = RouteInfo(route.name, moved.api, route.base_url)
+        self.ctx.route_attempt = 0
+        self.ledger.provenance = Provenance("provider", None, route.name, reason=decision.reason)
+        if self.key is not None:
+            identity = self.settings.identity(moved.headers, moved.query)
+            self.stored_as, _ = keys.cache_keys(
+                moved, self.ctx.scope, identity, self.ctx.route, self.settings.fingerprint
+            )
+        return moved
+
+    async def _give_up(self, failed: Failed) -> Result:
+        """Nobody helps: the caller gets the provider's own failure."""
+        self.failure = failed.info
+        if failed.response is not None:
+            await self.ledger.close("failed", failed.info)
+            return failed.response
+        if failed.stream is not None:
+            await self.ledger.close("failed", failed.info)
+            return failed.stream
+        raise AttemptsFailed(failed.info, failed.cause)
+
+    # --- 6 to 8: the way out ----------------------------------------------------------------------------------
+
+    async def _deliver_live(self, result: Result) -> Result:
+        """What the provider answered."""
+        if self.ledger.provenance is None:
+            self.ledger.provenance = Provenance("provider", None, self.ctx.route.name)
+        if isinstance(result, Response):
+            return await self._finish(result, "answered")
+        return result
+
+    async def _deliver_stored(self, entry: CacheEntry) -> Result:
+        """A stored answer goes the way of a live one, through the same plugins, in the provider's own chunks."""
+        response = retouch(entry.response, provenance=self.ledger.provenance)
+        if self.ctx.stream:
+            return self._replayed(response, deque(replay(entry, self.request)))
+        return await self._finish(response, "cached")
+
+    def whole_as_stream(self, response: Response) -> LiveStream:
+        """An answer in one piece, for a caller of ours who reads a stream."""
+        return self._replayed(response, deque(APIS[self.request.api].split(response, self.request)))
+
+    async def _deliver_made(self, response: Response) -> Result:
+        """A plugin's answer."""
+        self.ledger.provenance = response.provenance
+        self.key = self.stored_as = None
+        if not self.ctx.stream:
+            return await self._finish(response, "answered")
+        return self.whole_as_stream(response)
+
+    def _replayed(self, response: Response, events: deque[bytes]) -> LiveStream:
+        headers = response.headers.without("content-type", "content-length").replace(
+            "content-type", "text/event-stream"
+        )
+        source = ReplaySource(events, StreamDecoder(APIS[self.request.api]))
+        self.ledger.status = response.status
+        if self._tells_usage():
+            self.ledger.usage = response.usage
+        return self._live(source, response.status, headers, {"clippy": self.ctx})
+
+    async def _finish(self, response: Response, outcome: str) -> Response:
+        """on_response, post_attempt, cache_store, audit for an answer in one piece."""
+        ledger, given = self.ledger, response
+        ledger.status = response.status
+        if response.status < 300 and self.chains.on_response:
+            changed = await self.chains.fold(self.chains.on_response, response, (self.ctx,), self.run)
+            if changed is not response:
+                given = keep_answer(response, changed)
+        if self._tells_usage() and response.status < 300:
+            ledger.usage, ledger.finish_reason = response.usage, response.finish_reason
+        ledger.saw_token()
+        await ledger.end_attempt(Outcome("ok", None, response.status, ledger.usage))
+        if outcome == "answered" and self.stored_as is not None and keys.storable(response, self.request):
+            await self._store(CacheEntry(response), self.request)
+        ledger.response = given
+        await ledger.close(outcome)
+        return given
+
+    async def _store(self, entry: CacheEntry, request: Request) -> None:
+        """Keep what the provider sent, before any plugin changed it."""
+        if entry.response.raw is None or not self.chains.cache_store:
+            return
+        now = self.runtime.clock.time()
+        clean = retouch(entry.response, headers=keys.storable_headers(entry.response.headers), extensions={})
+        entry = evolve(entry, response=clean, stored_at=now, origin=self.ctx.id)
+        await self.chains.all(self.chains.cache_store, (self.stored_as, entry, request, self.ctx), self.run)
+
+    # --- called by the stream that was handed out -------------------------------------------------------------
+
+    async def stream_completed(self, stream: LiveStream) -> None:
+        """A stream's terminal event has come and is not handed on yet."""
+        self._count(stream)
+        if self.chains.on_response:
+            response = self._assembled(stream, stream.seen)
+            changed = await self.chains.fold(self.chains.on_response, response, (self.ctx,), self.run)
+            self.ledger.response = response
+            if changed is not response and self.run.at is not None:
+                self.chains.faults.note(
+                    self.run.at, PluginError(self.run.at.blame("returned a Response for a stream; it is ignored"))
+                )
+        await self.ledger.end_attempt(Outcome("ok", None, stream.status, self.ledger.usage))
+        if stream.keep_sent and self.stored_as is not None:
+            whole = self._assembled(stream, stream.sent)
+            if keys.storable(whole, self.request):
+                body = encode_response(whole)
+                headers = stream.headers.replace("content-type", "application/json")
+                stored = decode_response(APIS[whole.api], stream.status, headers, body, {})
+                await self._store(CacheEntry(stored, tuple(stream.raw)), self.request)
+        await self.ledger.close("cached" if self._entry is not None else "answered")
+
+    async def stream_failed(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> ErrorInfo:
+        """A stream broke after it was handed out."""
+        self._count(stream)
+        partial = self._assembled(stream, stream.seen) if stream.keep_seen else None
+        cause = broken.cause if broken else None
+        body = event_json(event) if event else b""
+        info = await self._judge(self._failure("stream", stream.status, stream.headers, body, cause))
+        info = evolve(info, partial=partial)
+        decision, step = await self.chains.first(self.chains.on_error, (info, self.ctx), self.run)
+        if decision is not None:
+            why = f"answered {type(decision).__name__} to a stream that had begun; it can only be handed on as it is"
+            self.chains.faults.note(step, PluginError(step.blame(why)))
+        await self.ledger.close("failed", info)
+        return info
+
+    async def stream_dropped(self, outcome: str, error: ErrorInfo | None = None) -> None:
+        """A stream ended without its terminal event and without a failure of the provider."""
+        state = "cancelled" if outcome in ("cancelled", "abandoned") else "error" if error else "ok"
+        await self.ledger.end_attempt(Outcome(state, error, self.ledger.status))  # type: ignore[arg-type]
+        await self.ledger.close(outcome, error)
+
+    # --- small things -------------------------------------------------------------------------------------------------
+
+    def _live(self, source: Source, status: int, headers: Headers, extensions: Mapping[str, Any]) -> LiveStream:
+        chains = self.chains
+        storing = bool(chains.cache_store) and self.stored_as is not None and self._entry is None
+        return LiveStream(
+            self,
+            source,
+            APIS[self.request.api].writer(),
+            chains,
+            self.runtime,
+            self.ctx,
+            self.flow,
+            status,
+            headers,
+            extensions,
+            keep_sent=storing,
+            keep_seen=bool(chains.on_response or chains.on_error or chains.audit),
+            times=self.ledger.chunk_times,
+        )
+
+    def _opaque(self, reply: RawReply, body: ByteStream) -> OpaqueStream:
+        return OpaqueStream(self, body, self.runtime, self.flow, reply.status, reply.headers, self._extensions(reply))
+
+    def _assembled(self, stream: LiveStream, chunks: list[Chunk]) -> Response:
+        assembler = Assembler(APIS[self.request.api])
+        for chunk in chunks:
+            assembler.add(chunk)
+        return evolve(assembler.response(), status=stream.status, headers=stream.headers)
+
+    def _count(self, stream: LiveStream) -> None:
+        """What a stream said of its usage and its end."""
+        ledger = self.ledger
+        for chunk in stream.seen or stream.sent:
+            if chunk.usage is not None:
+                ledger.usage = later_usage(ledger.usage, chunk.usage)
+            if chunk.finish_reason is not None and chunk.choice == 0:
+                ledger.finish_reason = chunk.finish_reason
+            if chunk.content:
+                ledger.output.append(chunk.delta)
+
+    def _tells_usage(self) -> bool:
+        return self.request.endpoint.chat and bool(self.chains.audit or self.chains.post_attempt)
+
+    def _reads(self, request: Request) -> bool:
+        """Whether anybody wants to look at the answer; otherwise it passes through untouched and undecoded."""
+        chains = self.chains
+        return request.endpoint.body == "json" and bool(
+            chains.on_chunk
+            or chains.on_response
+            or chains.on_error
+            or chains.classify_error
+            or chains.post_attempt
+            or chains.audit
+            or chains.observe
+            or (chains.cache_store and self.stored_as is not None)
+        )
+
+    def _deadlines(self) -> tuple[Deadlines, dict[str, float]]:
+        """This attempt's deadlines, and what they leave of the HTTP timeouts."""
+        limits, now = self.settings.deadlines(self.ctx.route.name), self.runtime.clock.now()
+        first = None if limits.first_token is None else now + limits.first_token
+        deadlines = Deadlines(self.ctx.deadline, first, limits.idle)
+        timeouts: dict[str, float] = {}
+        nearest, _ = deadlines.next(now, False)
+        if limits.connect is not None:
+            timeouts["connect"] = limits.connect
+        if nearest is not None:
+            timeouts["read"] = max(0.001, nearest - now)
+            timeouts["connect"] = min(timeouts.get("connect", timeouts["read"]), timeouts["read"])
+        return deadlines, timeouts
+
+    def _failure(
+        self,
+        phase: Phase,
+        status: int | None = None,
+        headers: Headers | None = None,
+        body: bytes = b"",
+        exception: BaseException | None = None,
+    ) -> Failure:
+        return Failure(
+            status,
+            headers or Headers(),
+            body[:FAILURE_BODY],
+            exception,
+            phase,
+            self.ctx.committed,
+            self.request.api,
+            self.request.url,
+            self.request.model or None,
+            self.runtime.clock.time(),
+        )
+
+    def _check_signature(self, request: Request) -> None:
+        """A signed body may not be changed: the provider would refuse it for a reason nobody understands."""
+        if request.raw is None and request.endpoint.body == "json" and signed(request.headers):
+            raise PluginError(
+                "a plugin changed a request whose body is signed (SigV4 or content-digest), so it cannot be sent; "
+                "disable the plugins that change requests for this client",
+                hook="pre_request",
+            )
+
+    def _extensions(self, reply: RawReply) -> Mapping[str, Any]:
+        return {**reply.extensions, "clippy": self.ctx}
+
+    def _observe(self, kind: Any, data: object) -> None:
+        if self.chains.observe:
+            self.chains.emit(Event(kind, int(self.runtime.clock.now() * 1e9), data), self.ctx)
+
+    async def _drop(self, failed: Failed) -> None:
+        """Let go of a failed attempt's connection before the next one."""
+        if failed.stream is not None:
+            await failed.stream.source.aclose()
+        await self._close_reply()
+
+    async def _close_reply(self) -> None:
+        reply, self._reply = self._reply, None
+        if reply is not None and not isinstance(reply.body, bytes):
+            await reply.body.aclose()
+
+    async def _wind_up(self, outcome: str, error: ErrorInfo | None) -> None:
+        """However it ended: the connection is closed, the attempt ended, the record written."""
+        await self._close_reply()
+        state = "cancelled" if outcome == "cancelled" else "error"
+        await self.ledger.end_attempt(Outcome(state, error, error.status if error else None))  # type: ignore[arg-type]
+        await self.ledger.close(outcome, error)

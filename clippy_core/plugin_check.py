@@ -1,0 +1,181 @@
+"""Whether a plugin keeps the contract; each broken rule in a sentence that says what to do.
+
+pluggy alone accepts a misspelt hook, an ``async def`` whose coroutine it takes for the answer, arguments that fail at
+the call, and two equal plugins as one; all of this is found here, before anything of the plugin runs.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+import pluggy
+from attrs import frozen
+from clippy_hookspecs import POLICIES, PROJECT, TextFilter, specs
+
+from .config_names import did_you_mean
+
+ARGUMENTS = {name: tuple(inspect.signature(getattr(specs, name)).parameters) for name in POLICIES}
+"""The arguments of each hook, in their order."""
+
+_INSTEAD = {
+    "on_chunk": "it runs for every chunk; move what waits to on_response",
+    "observe": "it runs for every event; move what waits to audit or post_attempt",
+    "register_services": "it runs while the host is built; move what waits to lifespan",
+    "register_commands": "it runs while the command line starts; move what waits into the command",
+    "register_routes": "it runs while the gateway starts; move what waits into the handler",
+    "lifespan": "it returns a context manager; put @asynccontextmanager below @hookimpl for one that awaits",
+}
+
+
+@frozen
+class Implementation:
+    """One hook method of a plugin: the hook, the method's name, and where it wants to stand in the onion."""
+
+    hook: str
+    method: str
+    tryfirst: bool = False
+    trylast: bool = False
+
+
+@frozen
+class Checked:
+    """What was found: the implementations by hook in calling order, what is broken, and what is only odd.
+
+    A fault is (hook or "", sentence without the plugin's name).
+    """
+
+    implementations: Mapping[str, Implementation]
+    faults: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def new_manager() -> pluggy.PluginManager:
+    """A pluggy manager that knows the contract.  It validates and finds; nothing is ever called through it."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(specs)
+    return manager
+
+
+def check_class(cls: Any) -> Checked:
+    """Check a plugin's class; nothing of it runs."""
+    if not inspect.isclass(cls):
+        return Checked({}, (("", f"is a {type(cls).__name__}, not a class; name an attrs class as the plugin"),))
+    faults = [("", what) for what in _class_faults(cls)]
+    found: dict[str, Implementation] = {}
+    warnings: list[str] = []
+    for name, options in _marked(cls):
+        hook = options.get("specname") or name
+        if hook not in POLICIES:
+            if not options.get("optionalhook"):
+                hint = did_you_mean(hook, POLICIES, "the hooks are")
+                faults.append((hook, f"is marked @hookimpl, but there is no hook of this name{hint}"))
+            continue
+        faults += [(hook, what) for what in _method_faults(cls, name, hook, options)]
+        if hook in found:
+            faults.append((hook, f"is implemented twice, by {found[hook].method} and {name}; make them one method"))
+        found[hook] = Implementation(hook, name, bool(options.get("tryfirst")), bool(options.get("trylast")))
+    warnings += _unmarked(cls, {one.method for one in found.values()})
+    if not found and not faults and not warnings:
+        warnings.append("implements no hook; mark its methods with @hookimpl")
+    return Checked(found, tuple(faults), tuple(warnings))
+
+
+def _class_faults(cls: type[Any]) -> Iterator[str]:
+    if "__attrs_attrs__" not in vars(cls):
+        yield f"{cls.__name__} is not an attrs class; put @define(eq=False) above it"
+    elif inspect.getattr_static(cls, "__eq__") is not object.__eq__ or inspect.getattr_static(cls, "__hash__") is None:
+        yield (
+            f"{cls.__name__} compares by value, so two with equal settings would be taken for one; "
+            "write @define(eq=False)"
+        )
+    if issubclass(cls, TextFilter) and cls.filter is TextFilter.filter:
+        yield f"{cls.__name__} is a TextFilter without a filter; write filter(self, text, final, ctx)"
+    if inspect.isabstract(cls):
+        missing = ", ".join(sorted(cls.__abstractmethods__))
+        yield f"{cls.__name__} is abstract; write {missing}"
+
+
+def _marked(cls: type[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The methods that carry pluggy's mark for this project, with its options; no property is run."""
+    manager = pluggy.PluginManager(PROJECT)
+    for name in dir(cls):
+        options = manager.parse_hookimpl_opts(cls, name)
+        if options is not None:
+            yield name, dict(options)
+
+
+def _unmarked(cls: type[Any], marked: set[str]) -> Iterator[str]:
+    for name in POLICIES:
+        if name not in marked and inspect.isfunction(inspect.getattr_static(cls, name, None)):
+            yield f"{name} is named like a hook but not marked; put @hookimpl above it, or name it otherwise"
+
+
+# --- methods ---------------------------------------------------------------------------------------------------------
+
+
+def _method_faults(cls: type[Any], name: str, hook: str, options: Mapping[str, Any]) -> Iterator[str]:
+    if options.get("wrapper") or options.get("hookwrapper"):
+        yield (
+            "is a pluggy wrapper, which cannot go around work that awaits; write the way in and the way out as two "
+            "hooks (pre_request and audit, pre_attempt and post_attempt)"
+        )
+        return
+    if options.get("tryfirst") and options.get("trylast"):
+        yield "says tryfirst and trylast; keep one"
+    static = inspect.getattr_static(cls, name)
+    function: Callable[..., Any] = getattr(static, "__func__", static)
+    yield from _kind_faults(function, hook)
+    yield from _argument_faults(function, hook, bound=not isinstance(static, staticmethod))
+
+
+def _kind_faults(function: Callable[..., Any], hook: str) -> Iterator[str]:
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        manager = "asynccontextmanager" if inspect.isasyncgenfunction(function) else "contextmanager"
+        yield (
+            f"yields, but has to return a context manager; put @{manager} between @hookimpl and it"
+            if hook == "lifespan"
+            else "yields, but a hook is called once and returns; replace yield by return"
+        )
+    elif inspect.iscoroutinefunction(function) and (hook == "lifespan" or not POLICIES[hook].may_await):
+        yield f"must be a plain def, not async def ({_INSTEAD[hook]})"
+
+
+def _argument_faults(function: Callable[..., Any], hook: str, *, bound: bool) -> Iterator[str]:
+    known = ARGUMENTS[hook]
+    allowed = f"its arguments are {', '.join(known)}, or fewer of them"
+    parameters = list(inspect.signature(function).parameters.values())
+    if bound:
+        if not parameters or parameters[0].name in known:
+            yield f"has no self; write {hook}(self, {', '.join(known)})"
+            return
+        parameters = parameters[1:]
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+            yield f"takes {stars}{parameter.name}, which stays empty; {allowed}"
+        elif parameter.name not in known:
+            hint = did_you_mean(parameter.name, known)
+            yield f"has an argument {parameter.name!r} that this hook does not have{hint}; {allowed}"
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            yield f"takes {parameter.name} by keyword only, but hooks are called by position; remove the *"
+
+
+# --- objects ---------------------------------------------------------------------------------------------------------
+
+
+def check_object(plugin: object, checked: Checked | None = None) -> Checked:
+    """Check a plugin that was already made, and its class unless that was *checked*; pluggy has the last word."""
+    checked = checked or check_class(type(plugin))
+    if checked.faults:
+        return checked
+    said = getattr(plugin, "on_failure", None)
+    if said not in (None, "raise", "skip", "disable"):
+        return attrs.evolve(checked, faults=(("", f"says on_failure = {said!r}; write raise, skip or disable"),))
+    try:
+        new_manager().register(plugin)
+    except (pluggy.PluginValidationError, ValueError, TypeError) as error:
+        return attrs.evolve(checked, faults=(("", f"is refused by pluggy: {error}"),))
+    return checked

@@ -1,0 +1,315 @@
+"""The two colours.  The pipeline is written once, as coroutines over a small Runtime.
+
+``AsyncRuntime`` is anyio: asyncio and trio.  ``SyncRuntime`` does blocking work inside the coroutine, which therefore
+never suspends, so the sync entrances drive it with :func:`drive`: no event loop, no thread hop, no second source.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import sniffio
+from clippy_hookspecs import Clock
+
+from .chains import Step
+from .flow import FlowHandle
+from .portal import Portal
+from .watchdog import Watchdog
+
+T = TypeVar("T")
+log = logging.getLogger("clippy")
+
+SETTLE_SECONDS = 2.0
+"""How long settling may take after the caller was cancelled."""
+
+
+class TimeIsUp(Exception):
+    """The deadline passed before the work was done."""
+
+
+class FlowCancelled(Exception):
+    """The stream's flow was cancelled while the work was going on."""
+
+
+class Runtime(Protocol):
+    """What the pipeline needs of the world."""
+
+    clock: Clock
+
+    async def run_hook(self, coroutine: Any, step: Step) -> Any:
+        """The result of an ``async def`` implementation."""
+        ...
+
+    async def sleep(self, seconds: float, flow: FlowHandle) -> None:
+        """Wait; raises :class:`FlowCancelled` when the flow is cancelled meanwhile."""
+        ...
+
+    async def bounded(
+        self, work: Coroutine[Any, Any, T], deadline: float | None, flow: FlowHandle, abort: Callable[[], None] | None
+    ) -> T:
+        """*work*, until *deadline* (clock seconds) or until the flow is cancelled; *abort* cuts its connection.
+
+        Raises :class:`TimeIsUp` or :class:`FlowCancelled`.
+        """
+        ...
+
+    async def settle(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run *work* so that not even a second cancellation of the caller can stop it, for at most two seconds."""
+        ...
+
+    async def gate(self, flow: FlowHandle) -> None:
+        """Wait while the flow is paused."""
+        ...
+
+    def later(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+        """Run *work* after some seconds in a task or thread of the host's; returns what calls that off."""
+        ...
+
+    def soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """As ``later`` at once; may be called from any thread and from a finalizer."""
+        ...
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError(
+        "a hook or service awaited something real in place in a sync host; drop inline=True from its @hookimpl"
+    )
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    now = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
+
+
+class SyncRuntime:
+    """Blocking work in the caller's thread."""
+
+    def __init__(self, clock: Clock, portal: Portal, watchdog: Watchdog) -> None:
+        self.clock = clock
+        self._portal = portal
+        self._watchdog = watchdog
+        self._sleep = getattr(clock, "sleep", None)
+
+    async def run_hook(self, coroutine: Any, step: Step) -> Any:
+        return await coroutine if step.inline else self._portal.run(coroutine)
+
+    async def sleep(self, seconds: float, flow: FlowHandle) -> None:
+        if self._sleep is not None:
+            await self._sleep(seconds)
+        else:
+            changed = threading.Event()
+            forget = flow.watch(changed.set)
+            until = time.monotonic() + seconds
+            while not flow.cancelled and changed.wait(max(0.0, until - time.monotonic())):
+                changed.clear()
+            forget()
+        if flow.cancelled:
+            raise FlowCancelled(flow.cancel_reason)
+
+    async def bounded(
+        self, work: Coroutine[Any, Any, T], deadline: float | None, flow: FlowHandle, abort: Callable[[], None] | None
+    ) -> T:
+        if flow.cancelled:
+            work.close()
+            raise FlowCancelled(flow.cancel_reason)
+        wait = None if deadline is None or self._sleep is not None else deadline - self.clock.now()
+        forget = flow.watch(abort) if abort is not None else None
+        alarm = self._watchdog.arm(wait, abort) if abort is not None and wait is not None else None
+        try:
+            result = await work
+        except Exception as error:
+            # The watchdog or a cancel shut the socket down under the read: its error is only how we learn of it.
+            self._judge(deadline, flow, error)
+            raise
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+            if forget is not None:
+                forget()
+        self._judge(deadline, flow, None)
+        return result
+
+    def _judge(self, deadline: float | None, flow: FlowHandle, error: Exception | None) -> None:
+        if flow.cancelled:
+            raise FlowCancelled(flow.cancel_reason) from error
+        if deadline is not None and self.clock.now() >= deadline:
+            raise TimeIsUp from error
+
+    async def settle(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await work()
+
+    async def gate(self, flow: FlowHandle) -> None:
+        changed = threading.Event()
+        forget = flow.watch(changed.set)
+        try:
+            while flow.paused:
+                changed.wait()
+                changed.clear()
+        finally:
+            forget()
+
+    def later(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+        return self._watchdog.arm(seconds, lambda: drive(work())).cancel
+
+    def soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._watchdog.arm(0, lambda: drive(work()))
+
+
+class AsyncRuntime:
+    """anyio on the event loop that is running: made once for each loop."""
+
+    def __init__(self, clock: Clock, portal: Portal) -> None:
+        self.clock = clock
+        self._portal = portal
+        self._sleep = getattr(clock, "sleep", None)
+        self._backend = sniffio.current_async_library()
+        self._token = _loop_token(self._backend)
+
+    async def run_hook(self, coroutine: Any, step: Step) -> Any:
+        if self._backend != "asyncio" and getattr(step.owner, "asyncio_only", False):
+            return await anyio.to_thread.run_sync(self._portal.run, coroutine, abandon_on_cancel=True)
+        return await coroutine
+
+    async def sleep(self, seconds: float, flow: FlowHandle) -> None:
+        await self.bounded((self._sleep or anyio.sleep)(seconds), None, flow, None)
+
+    async def bounded(
+        self, work: Coroutine[Any, Any, T], deadline: float | None, flow: FlowHandle, abort: Callable[[], None] | None
+    ) -> T:
+        if flow.cancelled:
+            work.close()
+            raise FlowCancelled(flow.cancel_reason)
+        wait = None if deadline is None or self._sleep is not None else max(0.0, deadline - self.clock.now())
+        with anyio.CancelScope() as scope:
+            if wait is not None:
+                scope.deadline = anyio.current_time() + wait
+            forget = flow.watch(lambda: self._call_soon(lambda: scope.cancel() if flow.cancelled else None))
+            try:
+                result = await work
+            finally:
+                forget()
+        if scope.cancelled_caught:
+            if flow.cancelled:
+                raise FlowCancelled(flow.cancel_reason)
+            raise TimeIsUp
+        if deadline is not None and self.clock.now() >= deadline:
+            raise TimeIsUp
+        return result
+
+    async def settle(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        done = anyio.Event()
+        self._spawn(work, done)
+        with anyio.CancelScope(shield=True):
+            await done.wait()
+
+    async def gate(self, flow: FlowHandle) -> None:
+        while flow.paused:
+            changed = anyio.Event()
+            forget = flow.watch(lambda event=changed: self._call_soon(event.set))  # type: ignore[misc]
+            try:
+                if flow.paused:
+                    await changed.wait()
+            finally:
+                forget()
+
+    def later(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+        scope = anyio.CancelScope()
+
+        async def wait_then_work() -> None:
+            with scope:
+                await anyio.sleep(seconds)
+            if not scope.cancelled_caught:
+                await work()
+
+        self._spawn(wait_then_work, None, limit=None)
+        return lambda: self._call_soon(scope.cancel)
+
+    def soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._call_soon(lambda: self._spawn(work, None))
+
+    def hold(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run *work* in a task of the host's for as long as it takes."""
+        self._spawn(work, None, limit=None)
+
+    def alive(self) -> bool:
+        """Whether the loop of this runtime still runs."""
+        if self._backend == "trio":
+            try:
+                self._token.run_sync_soon(_nothing, idempotent=True)
+            except RuntimeError:
+                return False
+            return True
+        return not self._token.is_closed()
+
+    def _call_soon(self, function: Callable[[], Any]) -> None:
+        """Run *function* on our loop, from whatever thread; nothing happens if the loop is gone."""
+        try:
+            if self._backend == "trio":
+                self._token.run_sync_soon(function)
+            else:
+                self._token.call_soon_threadsafe(function)
+        except RuntimeError:
+            log.debug("an event loop ended while one of its streams was open")
+
+    def _spawn(
+        self,
+        work: Callable[[], Coroutine[Any, Any, None]],
+        done: anyio.Event | None,
+        limit: float | None = SETTLE_SECONDS,
+    ) -> None:
+        """Start *work* in a task that belongs to the host, with an empty context."""
+
+        async def owned() -> None:
+            try:
+                with anyio.move_on_after(limit):
+                    await work()
+            # Nobody awaits this task, and an error leaving it would end a trio program.
+            except Exception:
+                log.exception("settling a request failed")
+            finally:
+                if done is not None:
+                    done.set()
+
+        if self._backend == "trio":
+            import trio
+
+            trio.lowlevel.spawn_system_task(owned, context=contextvars.Context())
+        else:
+            task = self._token.create_task(owned(), context=contextvars.Context())
+            _owned.add(task)
+            task.add_done_callback(_owned.discard)
+
+
+def _nothing() -> None:
+    """Asked of a loop to see whether it is there."""
+
+
+_owned: set[Any] = set()
+"""asyncio keeps only weak references to tasks."""
+
+
+def _loop_token(backend: str) -> Any:
+    if backend == "trio":
+        import trio
+
+        return trio.lowlevel.current_trio_token()
+    import asyncio
+
+    return asyncio.get_running_loop()

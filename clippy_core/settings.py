@@ -1,0 +1,50 @@
+"""What a request needs to know of its host's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+from clippy_hookspecs import Headers
+
+from .config import Deadlines, RouteConfig
+from .keys import credential_digest
+
+
+@frozen
+class Settings:
+    """One host's settings, made once when its configuration is read.
+
+    ``salt`` keys the digests that stand for credentials.  ``fingerprint`` stands for the plugins that shape requests.
+    """
+
+    routes: Mapping[str, RouteConfig] = field(factory=dict)
+    limits: Deadlines = field(factory=Deadlines)
+    route_limits: Mapping[str, Deadlines] = field(factory=dict)
+    context: Mapping[str, int] = field(factory=dict)
+    audit_content: bool = False
+    trust_headers: bool = False
+    abandoned_after: float = 60.0
+    fingerprint: str = ""
+    salt: bytes = field(default=b"", repr=False)
+
+    def deadlines(self, route: str) -> Deadlines:
+        """The deadlines on a route: its own where it has them, else the host's."""
+        own = self.route_limits.get(route)
+        if own is None:
+            return self.limits
+        general = self.limits
+        return Deadlines(
+            own.connect if own.connect is not None else general.connect,
+            own.first_token if own.first_token is not None else general.first_token,
+            own.idle if own.idle is not None else general.idle,
+            own.total if own.total is not None else general.total,
+        )
+
+    def context_tokens(self, route: str) -> int | None:
+        """How many input tokens a route allows."""
+        return self.context.get(route)
+
+    def identity(self, headers: Headers, query: str = "") -> str:
+        """Who calls, as a digest of the credential."""
+        return credential_digest(headers, query, self.salt)

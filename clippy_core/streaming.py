@@ -1,0 +1,343 @@
+"""What the caller reads: a stream of events with plugins in it, or of bytes without.
+
+A stream is a class with ``async def next()`` and an idempotent ``async def aclose()``, one reader at a time.  There is
+no async generator in the core: they leak when closed early, end silently under a foreign loop, and cannot be closed
+from another task (design-review.md finding 4).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from attrs import define, field, frozen
+from clippy_hookspecs import ByteStream, Chunk, ErrorInfo, Event, Headers, Refusal, RequestContext
+
+from .chains import Chains, ChunkTimes
+from .flow import FlowHandle
+from .runtime import FlowCancelled, Runtime
+from .sources import Broken, EndedEarly, Source
+from .wire.base import StreamEvent, StreamWriter
+
+
+@frozen
+class Piece:
+    """What the caller gets in one step: the bytes, and the chunks they stand for."""
+
+    data: bytes
+    chunks: tuple[Chunk, ...] = ()
+
+
+class StreamOwner(Protocol):
+    """The pipeline, as its streams see it."""
+
+    async def stream_completed(self, stream: LiveStream) -> None:
+        """The terminal event has come: on_response, post_attempt, cache_store, audit; raises to withhold it."""
+        ...
+
+    async def stream_failed(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> ErrorInfo:
+        """The stream broke, or brought an error event: judge, post_attempt, audit."""
+        ...
+
+    async def stream_dropped(self, outcome: str, error: ErrorInfo | None = None) -> None:
+        """Nobody reads on: post_attempt, audit."""
+        ...
+
+
+@define(eq=False)
+class LiveStream:
+    """A stream of events on its way through on_chunk.
+
+    ``head`` is what goes before it.  ``sent`` are the provider's chunks and ``seen`` what the plugins made of them, kept
+    only where somebody will want the whole answer; ``raw`` are the provider's own bytes.
+    """
+
+    owner: StreamOwner
+    source: Source
+    writer: StreamWriter
+    chains: Chains
+    runtime: Runtime
+    ctx: RequestContext
+    flow: FlowHandle
+    status: int
+    headers: Headers
+    extensions: Mapping[str, Any]
+    keep_sent: bool = False
+    keep_seen: bool = False
+    given_up: ErrorInfo | None = None
+    times: ChunkTimes | None = None
+    sent: list[Chunk] = field(factory=list, init=False)
+    seen: list[Chunk] = field(factory=list, init=False)
+    raw: list[bytes] = field(factory=list, init=False)
+    failure: ErrorInfo | None = field(default=None, init=False)
+    _ready: deque[Piece] = field(factory=deque, init=False)
+    _error: BaseException | None = field(default=None, init=False)
+    _changed: bool = field(default=False, init=False)
+    _settled: bool = field(default=False, init=False)
+    _over: bool = field(default=False, init=False)
+    _reading: bool = field(default=False, init=False)
+    _pulled_at: float = field(default=0.0, init=False)
+
+    @property
+    def settled(self) -> bool:
+        """Whether this request's books are closed."""
+        return self._settled
+
+    async def next(self) -> Piece | None:
+        """The next piece, None at the end.
+
+        Raises the upstream's own exception where the stream broke, Refusal or PluginError where a plugin stopped it,
+        :class:`FlowCancelled` after ``flow.cancel``.
+        """
+        if self._reading:
+            raise RuntimeError("this stream is being read already; one reader at a time")
+        self._reading = True
+        try:
+            while not self._ready:
+                if self._error is not None:
+                    error, self._error = self._error, None
+                    raise error
+                if self._over:
+                    return None
+                await self._pull()
+            self._pulled_at = self.runtime.clock.now()
+            return self._ready.popleft()
+        except BaseException as error:
+            await self._stopped(error)
+            raise
+        finally:
+            self._reading = False
+
+    async def aclose(self) -> None:
+        """Close the upstream connection and settle; any number of times, from any task."""
+        self._over = True
+        self._ready.clear()
+        self._error = None
+        if not self._settled:
+            await self.runtime.settle(self._left)
+        await self.source.aclose()
+
+    async def abandon(self) -> None:
+        """Close a stream that nobody reads any more."""
+        if not self._settled and not self.flow.paused:
+            self._over = True
+            await self._settle_as("abandoned")
+            await self.source.aclose()
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    async def _pull(self) -> None:
+        await self._wait_for_flow()
+        try:
+            event = await self.source.next()
+        except Broken as broken:
+            return await self._broke(broken)
+        if event is not None:
+            return await self._pass(event)
+        if self._settled:
+            self._over = True
+            return None
+        if self.source.complete:
+            await self._complete()
+            self._over = True
+            return None
+        return await self._broke(Broken(EndedEarly("the answer ended before its terminal event"), "stream"))
+
+    async def _wait_for_flow(self) -> None:
+        flow = self.flow
+        if flow.cancelled:
+            raise FlowCancelled(flow.cancel_reason)
+        if flow.state == "idle":
+            flow.enter("streaming")
+        if flow.paused:
+            paused_at = self.runtime.clock.now()
+            await self.runtime.gate(flow)
+            deadlines = getattr(self.source, "deadlines", None)
+            if deadlines is not None:
+                deadlines.shift(self.runtime.clock.now() - paused_at)
+            if flow.cancelled:
+                raise FlowCancelled(flow.cancel_reason)
+        if flow.chunks_per_second is not None and self._pulled_at:
+            due = self._pulled_at + 1.0 / flow.chunks_per_second
+            wait = due - self.runtime.clock.now()
+            if wait > 0:
+                await self.runtime.sleep(wait, flow)
+
+    async def _pass(self, event: StreamEvent) -> None:
+        """One event through the chain, and what it means for the request."""
+        if self._settled:
+            self._ready.append(Piece(event.raw))
+            return
+        if self.keep_sent:
+            self.raw.append(event.raw)
+        out: list[Chunk] = []
+        for chunk in event.chunks:
+            if chunk.kind == "error" and self.given_up is None:
+                await self._error_event(event, chunk)
+                return
+            self._note(chunk)
+            if chunk.kind == "done":
+                await self._complete()
+            out.extend(self._through(chunk))
+        self._emit(event, tuple(out))
+
+    def _note(self, chunk: Chunk) -> None:
+        if chunk.content and not self.ctx.committed:
+            self.ctx.committed = True
+        if self.chains.observe:
+            self.chains.emit(Event("chunk_in", 0, chunk), self.ctx)
+        if self.keep_sent:
+            self.sent.append(chunk)
+
+    def _through(self, chunk: Chunk) -> tuple[Chunk, ...]:
+        out = self.chains.chunk(chunk, self.ctx, self.times) if self.chains.on_chunk else (chunk,)
+        if self.keep_seen:
+            self.seen.extend(out)
+        if self.chains.observe:
+            for piece in out:
+                self.chains.emit(Event("chunk_out", 0, piece), self.ctx)
+        return out
+
+    def _emit(self, event: StreamEvent, out: tuple[Chunk, ...]) -> None:
+        """Hand an event on: as the very bytes that came while no plugin has changed anything in this stream."""
+        if not self.chains.on_chunk:
+            self._ready.append(Piece(event.raw, out))
+            return
+        # The writer sees every chunk: it learns the envelope, and some APIs repeat a text that it must rewrite.
+        written = b"".join([self.writer.write(chunk) for chunk in out])
+        if not self._changed and len(out) == len(event.chunks):
+            if all(new is old for new, old in zip(out, event.chunks, strict=True)):
+                written = event.raw
+            else:
+                self._changed = True
+        else:
+            self._changed = True
+        if written or out:
+            self._ready.append(Piece(written, out))
+
+    # --- how it ends ------------------------------------------------------------------------------------------
+
+    async def _complete(self) -> None:
+        """The terminal event has come and is not handed on yet: a caller may stop reading at it."""
+        self._end("complete")
+        self._settled = True
+        try:
+            await self.owner.stream_completed(self)
+        except BaseException:
+            self._settled = False
+            raise
+        self.flow.enter("completed")
+
+    def _end(self, reason: str) -> None:
+        """The host's ``end`` chunk: a plugin that holds text gives it up here."""
+        out = self._through(Chunk("end", reason=reason))
+        written = b"".join(self.writer.write(chunk) for chunk in out)
+        self._changed = self._changed or len(out) > 1
+        if written or len(out) > 1:
+            self._ready.append(Piece(written, out))
+
+    async def _broke(self, broken: Broken) -> None:
+        """The upstream failed.  What was delivered stays; the failure comes after what the plugins still held."""
+        self._end("interrupted")
+        self._settled = True
+        self.failure = self.given_up or await self.owner.stream_failed(self, broken, None)
+        self.flow.enter("failed")
+        self._error = broken.cause
+        self._over = True
+        await self.source.aclose()
+
+    async def _error_event(self, event: StreamEvent, chunk: Chunk) -> None:
+        """The provider sent an error inside the stream: the caller gets it as it came."""
+        self._end("interrupted")
+        self._settled = True
+        self.failure = await self.owner.stream_failed(self, None, chunk)
+        self.flow.enter("failed")
+        self._ready.append(Piece(event.raw, (chunk,)))
+
+    async def _stopped(self, error: BaseException) -> None:
+        """Reading raised: settle before the caller sees it."""
+        if not self._settled:
+            if isinstance(error, FlowCancelled) or not isinstance(error, Exception):
+                await self.runtime.settle(self._left)
+            else:
+                outcome = "refused" if isinstance(error, Refusal) else "failed"
+                await self._settle_as(outcome, error)
+        self._over = True
+        self._ready.clear()
+        await self.runtime.settle(self.source.aclose)
+
+    async def _left(self) -> None:
+        """The caller reads no further.  After the last choice has finished that is a complete answer."""
+        if self._settled:
+            return
+        if self.source.complete and not self.flow.cancelled:
+            await self._complete()
+        else:
+            await self._settle_as("cancelled")
+
+    async def _settle_as(self, outcome: str, error: Exception | None = None) -> None:
+        if self._settled:
+            return
+        self._settled = True
+        if error is None:
+            self.chains.chunk(Chunk("end", reason="cancelled"), self.ctx, self.times)
+        self.flow.enter("failed" if error is not None else "cancelled")
+        info = None if error is None else ErrorInfo("plugin", type(error).__name__, message=str(error))
+        await self.owner.stream_dropped(outcome, info)
+
+
+@define(eq=False)
+class OpaqueStream:
+    """A body that nobody looks into, piece by piece as it comes."""
+
+    owner: StreamOwner
+    body: ByteStream
+    runtime: Runtime
+    flow: FlowHandle
+    status: int
+    headers: Headers
+    extensions: Mapping[str, Any]
+    _settled: bool = field(default=False, init=False)
+
+    @property
+    def settled(self) -> bool:
+        """Whether this request's books are closed."""
+        return self._settled
+
+    async def next(self) -> Piece | None:
+        """The next piece, None at the end.  Raises what the upstream raises."""
+        if self.flow.paused:
+            await self.runtime.gate(self.flow)
+        try:
+            data = await self.body.next()
+        except Exception as error:
+            await self._settle_as("failed", ErrorInfo(kind=type(error).__name__))
+            raise
+        except BaseException:
+            await self.runtime.settle(self.aclose)
+            raise
+        if data is None:
+            await self._settle_as("answered")
+            return None
+        return Piece(data)
+
+    async def aclose(self) -> None:
+        """Close the upstream connection and settle; any number of times."""
+        if not self._settled:
+            await self.runtime.settle(self._left)
+        await self.body.aclose()
+
+    async def abandon(self) -> None:
+        """Close a stream that nobody reads any more."""
+        if not self._settled and not self.flow.paused:
+            await self._settle_as("abandoned")
+            await self.body.aclose()
+
+    async def _left(self) -> None:
+        await self._settle_as("cancelled")
+
+    async def _settle_as(self, outcome: str, error: ErrorInfo | None = None) -> None:
+        if not self._settled:
+            self._settled = True
+            await self.owner.stream_dropped(outcome, error)

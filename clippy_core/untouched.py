@@ -1,0 +1,54 @@
+"""Law 2, untouched in, untouched out: what no plugin changed keeps the bytes that came."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from attrs import fields
+from clippy_hookspecs import PluginError, Request, Response
+from clippy_hookspecs.types import with_raw
+
+V = TypeVar("V", Request, Response)
+
+_REQUEST_BODY = ("model", "messages", "tools", "params", "stream")
+_RESPONSE_BODY = ("message", "finish_reason", "usage", "id", "model", "more", "params")
+
+
+def retouch(value: V, **changes: Any) -> V:
+    """*value* with other fields that are not of its body: its bytes stay, and it is not decoded for this."""
+    new = object.__new__(type(value))
+    for attribute in fields(type(value)):
+        if attribute.name in changes:
+            object.__setattr__(new, attribute.name, changes[attribute.name])
+            continue
+        try:
+            object.__setattr__(new, attribute.name, object.__getattribute__(value, attribute.name))
+        except AttributeError:
+            continue  # a body field that nobody has looked at yet
+    return new
+
+
+def keep_body(old: Request, new: Request) -> Request:
+    """*new*, with the bytes of *old* if a plugin changed only what is not in the body (a header, say).
+
+    Raises PluginError if a body was changed that we could not read.
+    """
+    if new is old or new.raw is not None or old.raw is None:
+        return new
+    if all(getattr(new, name) is getattr(old, name) for name in _REQUEST_BODY):
+        return with_raw(new, old.raw)
+    if old.endpoint.body == "json" and old.raw.strip() and not (old.params or old.messages or old.model or old.tools):
+        raise PluginError(
+            "a plugin changed the body of a request that is not a JSON object, so it cannot be written; "
+            "plugins should leave a request alone whose params and messages are empty",
+            hook="pre_request",
+        )
+    return new
+
+
+def keep_answer(old: Response, new: Response) -> Response:
+    """*new*, with the bytes of *old* if a plugin changed only what is not in the body."""
+    if new is old or new.raw is not None or old.raw is None:
+        return new
+    same = all(getattr(new, name) is getattr(old, name) for name in _RESPONSE_BODY)
+    return with_raw(new, old.raw) if same else new

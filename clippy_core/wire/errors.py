@@ -1,0 +1,22 @@
+"""Which JSON objects say that a call failed although the status says it did not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from clippy_hookspecs import Json
+
+
+def error_in(body: Mapping[str, Json]) -> bool:
+    """Whether *body* is an error object.
+
+    ``error`` as an object or a text (OpenAI, Anthropic, Gemini, Ollama; null in good Responses answers), ``type`` or
+    ``object`` with the value error (Anthropic, vLLM), ``errors`` of a failed call (Cloudflare), or an error inside a
+    choice (OpenRouter).
+    """
+    if body.get("error") or body.get("object") == "error" or body.get("type") == "error":
+        return True
+    if body.get("errors") and body.get("success") is False:
+        return True
+    choices = body.get("choices")
+    return isinstance(choices, list) and any(isinstance(choice, dict) and choice.get("error") for choice in choices)

@@ -1,0 +1,180 @@
+"""OpenAI Chat Completions, and what else is called at the same base URLs; as OpenAI, Azure and the compatible
+servers (DeepSeek, Gemini, Groq, Mistral, Ollama, OpenRouter, vLLM ...) speak it.
+
+The first choice of an answer is the Response's own message; what else that choice has is ``params["choices"]``, a list
+of one object without content, so that nothing of it is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clippy_hookspecs import Choice, Endpoint, Json, Message, Request, Response, Text
+from clippy_hookspecs.types import with_raw
+
+from . import openai_replay
+from .base import StreamReader, StreamWriter
+from .openai_blocks import message as read_message
+from .openai_blocks import messages_json, true_logprobs
+from .openai_reader import ChatReader
+from .openai_tools import tool as read_tool
+from .openai_tools import tool_json
+from .openai_usage import usage as read_usage
+from .openai_usage import usage_as_told, usage_json
+from .openai_writer import ChatWriter
+from .shapes import objects, without
+
+CHAT = Endpoint("chat.completions", chat=True, cacheable=True, retryable=True, streams=True, body="json")
+COMPLETIONS = Endpoint("completions", cacheable=True, retryable=True, streams=True, body="json")
+EMBEDDINGS = Endpoint("embeddings", cacheable=True, retryable=True, body="json")
+MODERATIONS = Endpoint("moderations", retryable=True, body="json")
+MODELS = Endpoint("models", retryable=True, body="json")
+
+_POSTED = {"completions": COMPLETIONS, "embeddings": EMBEDDINGS, "moderations": MODERATIONS}
+_ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+class OpenAIChat:
+    """The wire API ``openai.chat``."""
+
+    name = "openai.chat"
+
+    def endpoint(self, method: str, path: str) -> Endpoint | None:
+        """The end of the path decides, so any base URL will do: ``/v1``, an Azure deployment, a gateway's prefix."""
+        parts = path.rstrip("/").split("/")
+        if method == "POST":
+            return CHAT if parts[-2:] == ["chat", "completions"] else _POSTED.get(parts[-1])
+        if method == "GET" and "models" in parts[-2:]:
+            return MODELS
+        return None
+
+    def request_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
+        rest = dict(body)
+        rest.pop("stream", None)
+        messages, tools = rest.get("messages"), rest.get("tools")
+        fields = {
+            "model": rest.pop("model") if isinstance(rest.get("model"), str) else "",
+            "messages": tuple(read_message(item) for item in messages) if objects(messages) else (),
+            "tools": tuple(read_tool(item) for item in tools) if objects(tools) else (),
+            "stream": body.get("stream") is True,
+        }
+        for name in ("messages", "tools"):
+            if fields[name] or rest.get(name) == []:
+                rest.pop(name)
+        return {**fields, "params": rest}
+
+    def request_body(self, request: Request) -> dict[str, Json]:
+        body: dict[str, Json] = {"model": request.model} if request.model else {}
+        if request.messages or (request.endpoint.chat and "messages" not in request.params):
+            body["messages"] = [item for message in request.messages for item in messages_json(message)]
+        if request.tools:
+            body["tools"] = [tool_json(tool) for tool in request.tools]
+        if request.stream:
+            body["stream"] = True
+        return {**request.params, **body}
+
+    def response_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
+        rest = dict(body)
+        fields: dict[str, Any] = {"message": Message("assistant"), "finish_reason": None, "usage": None, "more": ()}
+        for name in ("id", "model"):
+            fields[name] = rest.pop(name) if isinstance(rest.get(name), str) else None
+        if isinstance(rest.get("usage"), dict):
+            fields["usage"] = read_usage(rest["usage"])
+            if usage_json(fields["usage"]) == rest["usage"]:
+                del rest["usage"]
+        if _readable(rest.get("choices")):
+            first, *more = (_choice(choice) for choice in rest["choices"])
+            fields["message"], fields["finish_reason"], fields["more"] = first.message, first.finish_reason, tuple(more)
+            rest["choices"] = [first.extra if "text" in first.extra else {**first.extra, "message": {}}]
+        return {**fields, "params": rest}
+
+    def response_body(self, response: Response) -> dict[str, Json]:
+        params = response.params
+        made = {} if params else {"id": "chatcmpl-clippy", "object": "chat.completion", "created": 0, "model": ""}
+        body: dict[str, Json] = {**made, **params}
+        for name, value in (("id", response.id), ("model", response.model)):
+            if value is not None:
+                body[name] = value
+        first = _first(params)
+        if first is not None or not params or response.more or response.message.blocks or response.finish_reason:
+            finish_reason = response.finish_reason or ("stop" if made else None)
+            choices = [Choice(response.message, finish_reason, first or {}), *response.more]
+            body["choices"] = [_choice_json(number, choice) for number, choice in enumerate(choices)]
+        if response.usage is not None:
+            body["usage"] = usage_as_told(response.usage, params.get("usage"))
+        return body
+
+    def error_body(self, status: int, code: str, message: str) -> dict[str, Json]:
+        kind = _ERROR_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+        return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+    def reader(self) -> StreamReader:
+        return ChatReader()
+
+    def writer(self) -> StreamWriter:
+        return ChatWriter()
+
+    def split(self, response: Response, request: Request) -> tuple[bytes, ...]:
+        return openai_replay.split(self.response_body(response), wants_usage(request))
+
+    def with_usage_as_asked(self, events: Sequence[bytes], response: Response, request: Request) -> tuple[bytes, ...]:
+        """The *events* of a stream of this API with the usage chunk if *request* asks for it, without it if not."""
+        usage = self.response_body(response).get("usage")
+        return openai_replay.with_usage_as_asked(events, usage if wants_usage(request) else None, wants_usage(request))
+
+
+def wants_usage(request: Request) -> bool:
+    """Whether the caller of a stream asked for its usage."""
+    options = request.params.get("stream_options")
+    return isinstance(options, Mapping) and options.get("include_usage") is True
+
+
+def _readable(choices: Json) -> bool:
+    return objects(choices) and all(
+        isinstance(choice.get("message"), dict) or isinstance(choice.get("text"), str) for choice in choices
+    )
+
+
+def _choice(value: Mapping[str, Json]) -> Choice:
+    extra = dict(value)
+    if isinstance(extra.get("message"), dict):
+        message = read_message(extra.pop("message"))
+    else:  # The legacy completions: text without a message.
+        message = Message("assistant", (Text(extra["text"]),))
+        extra["text"] = ""
+    finish_reason = extra.pop("finish_reason") if isinstance(extra.get("finish_reason"), str) else None
+    return with_raw(Choice(message, finish_reason, extra), value)
+
+
+def _first(params: Mapping[str, Json]) -> dict[str, Json] | None:
+    """The rest of the first choice, None if there is none or it is not one that :func:`_choice` left."""
+    rest = params.get("choices")
+    return without(rest[0], "message") if objects(rest) and len(rest) == 1 and _readable(rest) else None
+
+
+def _choice_json(number: int, choice: Choice) -> Json:
+    if choice.raw is not None:
+        return choice.raw
+    body: dict[str, Json] = {"index": number, **choice.extra}
+    if choice.finish_reason is not None or "finish_reason" not in body:
+        body["finish_reason"] = choice.finish_reason
+    message = choice.message
+    if message.raw is None:
+        true_logprobs(body, message.text, message.refusal or "")
+    if "text" in body:
+        body["text"] = message.text
+    else:
+        body["message"] = message.raw or {"content": None, **_only_message(message)}
+    return body
+
+
+def _only_message(message: Message) -> dict[str, Json]:
+    written = messages_json(message)
+    if len(written) != 1:
+        raise ValueError("an answer is one message; tool results belong into a request")
+    return dict(written[0])
+
+
+API = OpenAIChat()
+"""The one instance: it has no state."""

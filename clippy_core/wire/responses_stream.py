@@ -1,0 +1,287 @@
+"""The events of an OpenAI Responses stream, read into chunks.
+
+The API says everything more than once: words come in deltas and again, whole, in ``*.done`` events and in the terminal
+event.  Deltas are the content; what repeats it is *other* (or *done*), with the event's JSON in ``extra["event"]`` and
+in ``extra["said"]`` a fingerprint of the content so far, by which the writer knows whether a plugin changed any of it.
+Words that come for the first time in a repeating event (some servers send no deltas) are content too: their chunks have
+no bytes of their own (``raw`` is empty) and stand before the event's own chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from clippy_hookspecs import Chunk, Json, Usage
+from clippy_hookspecs.types import ChunkKind, with_raw
+
+from ..jsonio import loads
+from .base import CorruptEvent
+from .errors import error_in
+from .responses_items import CALL_FIELDS, call_extra, item_type, reasoning_fields
+from .responses_parts import decode_usage, rest
+from .responses_places import (
+    DELTAS,
+    DONES,
+    INDEX,
+    PARTS,
+    Place,
+    fingerprint,
+    finish_reason,
+    part_words,
+    place_of,
+    text_or_nothing,
+    words_of,
+)
+from .sse import SseEvent
+
+_STARTS = frozenset({"response.created", "response.in_progress", "response.queued"})
+_ENDS = frozenset({"response.completed", "response.incomplete", "response.cancelled"})
+
+
+class ResponsesReader:
+    """Reads one stream."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Place, int] = {}
+        self._open: dict[Place, None] = {}
+        self._spoken: set[Place] = set()
+        self._named: set[int] = set()
+        self._items: dict[int, dict[str, Json]] = {}
+        self._said = 0
+        self._done = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the terminal event has come."""
+        return self._done
+
+    def read(self, event: SseEvent) -> tuple[Chunk, ...]:
+        """The chunks of one event; its bytes are the ``raw`` of the last, and of it alone."""
+        data = _data(event)
+        if data is None:
+            chunks = self._sentinel(event)
+        else:
+            data.setdefault("type", event.event)
+            kind = data["type"]
+            try:
+                chunks = tuple(self._event(kind if isinstance(kind, str) else "", data))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise CorruptEvent(f"a {kind} event without what the API promises ({type(error).__name__})") from error
+        for chunk in chunks[:-1]:
+            if chunk.kind != "stop":
+                with_raw(chunk, b"")
+        with_raw(chunks[-1], event.raw)
+        return chunks
+
+    def _sentinel(self, event: SseEvent) -> tuple[Chunk, ...]:
+        """No JSON: nothing at all, or the ``[DONE]`` that servers of both APIs add."""
+        if event.data.strip() != "[DONE]" or self._done:
+            return (Chunk("other"),)
+        self._done = True
+        return (*self._stops(list(self._open)), Chunk("done"))
+
+    def _event(self, kind: str, data: dict[str, Json]) -> Iterable[Chunk]:
+        if kind in DELTAS:
+            return self._delta(kind, data)
+        if kind in DONES or kind in PARTS:
+            return self._part(kind, data)
+        if kind == "response.output_item.added":
+            return self._item_added(data)
+        if kind == "response.output_item.done":
+            return self._item_done(data)
+        if kind in _STARTS:
+            response = data["response"]
+            known = {"response": rest(response, "output", "usage"), "event": data}
+            return (Chunk("start", id=_identity(response), extra=known),)
+        if kind in _ENDS:
+            return self._end(kind, data)
+        if kind == "response.failed" or kind == "error" or error_in(data):
+            return (Chunk("error", reason=_reason(data), extra=data),)
+        return (Chunk("ping" if kind == "keepalive" else "other", extra={"event": data}),)
+
+    # --- words ----------------------------------------------------------------------------------------------------
+
+    def _delta(self, kind: str, data: dict[str, Json]) -> Iterable[Chunk]:
+        place = place_of(data)
+        assert place is not None
+        at = rest(data, "delta", "logprobs", "obfuscation")
+        return (self._speak(DELTAS[kind][0], place, text_or_nothing(data["delta"]), at),)
+
+    def _speak(
+        self,
+        kind: ChunkKind,
+        place: Place,
+        words: str,
+        event: Mapping[str, Json],
+        call: Mapping[str, Json] | None = None,
+    ) -> Chunk:
+        """A content chunk, remembered as said; *call* names the tool."""
+        extra: dict[str, Json] = {"event": event}
+        if place not in self._spoken:
+            extra["block"] = self._block(kind, place)
+        number = self._number(place)
+        if call is None:
+            chunk = Chunk(kind, words, number, extra=extra)
+        else:
+            self._named.add(place[0])
+            extra["block"] = call_extra(call)
+            chunk = Chunk(kind, words, number, id=_call_id(call), name=str(call.get("name") or ""), extra=extra)
+        self._open[place] = None
+        if words:
+            self._spoken.add(place)
+        self._said = fingerprint(self._said, chunk)
+        return chunk
+
+    def _block(self, kind: ChunkKind, place: Place) -> dict[str, Json]:
+        """What the block is to keep of its item (see responses_items)."""
+        number, section, part = place
+        block: dict[str, Json] = {}
+        if section != "arguments" and number in self._items:
+            block = {"item": self._items[number], **({"part": part} if part else {})}
+        if kind == "reasoning":
+            block["type"] = "summary_text" if section == "summary" else "reasoning_text"
+        return block
+
+    def _unsaid(self, item: Mapping[str, Json], number: int) -> list[Chunk]:
+        """The words of a whole item, if none of them came before; and the name of its tool."""
+        chunks: list[Chunk] = []
+        call = item if item_type(item) in CALL_FIELDS and number not in self._named else None
+        if not any(place[0] == number for place in self._spoken):
+            for kind, place, words in words_of(item, number):
+                if words or call is not None:
+                    chunks.append(self._speak(kind, place, words, _at(place, item), call))
+        elif call is not None:
+            chunks.append(
+                self._speak("tool_call", (number, "arguments", 0), "", _at((number, "arguments", 0), item), call)
+            )
+        return chunks
+
+    def _part(self, kind: str, data: dict[str, Json]) -> Iterable[Chunk]:
+        """Words repeated, or a part around them that opens or closes."""
+        place = place_of(data)
+        assert place is not None
+        extra: dict[str, Json] = {"event": data, "said": self._said}
+        chunks: list[Chunk] = []
+        if kind in DONES:
+            sort, _, field = DONES[kind]
+            chunks = self._late(sort, place, text_or_nothing(data.get(field)), data)
+        elif kind.endswith("part.done"):
+            part = data["part"]
+            spoken, words = part_words(part)
+            if spoken is not None:
+                chunks = self._late(spoken, place, words, data)
+            extra["block"] = rest(part, "type", "text", "refusal", "logprobs")
+        elif kind.endswith("part.added"):
+            self._open[place] = None
+        extra["said"] = self._said
+        closes = kind in DONES or kind.endswith("part.done")
+        stops = self._stops([place] if closes and place in self._open else [])
+        return (*chunks, *stops, Chunk("other", block=self._number(place), extra=extra))
+
+    def _late(self, kind: ChunkKind, place: Place, words: str, data: Mapping[str, Json]) -> list[Chunk]:
+        if place in self._spoken or not words:
+            return []
+        return [self._speak(kind, place, words, {**_at(place, {}), "item_id": data.get("item_id")})]
+
+    # --- items ----------------------------------------------------------------------------------------------------
+
+    def _item_added(self, data: dict[str, Json]) -> Iterable[Chunk]:
+        item = data.get("item")
+        place = place_of(data)
+        assert place is not None
+        if not isinstance(item, dict):
+            return (Chunk("other", extra={"event": data}),)
+        sort = item_type(item)
+        if sort in CALL_FIELDS:
+            return (self._speak("tool_call", place, text_or_nothing(item.get(CALL_FIELDS[sort])), data, item),)
+        block = self._number(place)
+        extra: dict[str, Json] = {"event": data, "said": self._said}
+        if sort == "message":
+            self._items[place[0]] = rest(item, "content")
+            extra["block"] = {"item": self._items[place[0]]}
+        elif sort == "reasoning":
+            self._items[place[0]] = reasoning_fields({**item, "summary": item.get("summary") or [{}]})
+            extra |= {"opens": "reasoning", "block": {"item": self._items[place[0]]}}
+        else:
+            extra["opaque"] = {name: value for name, value in item.items() if not isinstance(value, list | dict)}
+        return (Chunk("start", block=block, extra=extra),)
+
+    def _item_done(self, data: dict[str, Json]) -> Iterable[Chunk]:
+        item = data["item"]
+        place = place_of(data)
+        assert place is not None
+        chunks = self._unsaid(item, place[0])
+        extra: dict[str, Json] = {"event": data, "said": self._said}
+        sort = item_type(item)
+        if sort in CALL_FIELDS:
+            extra["block"] = call_extra(item)
+        elif sort == "message":
+            extra["block"] = {"item": rest(item, "content")}
+        elif sort == "reasoning":
+            extra["block"] = {"item": reasoning_fields({**item, "summary": item.get("summary") or [{}]})}
+            if isinstance(item.get("encrypted_content"), str):
+                extra["signature"] = item["encrypted_content"]
+        else:
+            extra["opaque"] = item
+        stops = self._stops([known for known in self._open if known[0] == place[0]])
+        return (*chunks, *stops, Chunk("other", block=self._number(place), extra=extra))
+
+    def _end(self, kind: str, data: dict[str, Json]) -> Iterable[Chunk]:
+        response = data["response"]
+        output = response.get("output")
+        chunks: list[Chunk] = []
+        if not self._numbers:
+            for number, item in enumerate(output if isinstance(output, list) else ()):
+                chunks += self._unsaid(item, number) if isinstance(item, dict) else []
+        self._done = True
+        usage: Usage | None = decode_usage(response.get("usage"))
+        extra: dict[str, Json] = {"response": rest(response, "output", "usage"), "event": data, "said": self._said}
+        if isinstance(output, list):
+            extra["body"] = response
+        reason = finish_reason(response) or kind.removeprefix("response.")
+        end = Chunk("done", id=_identity(response), finish_reason=reason, usage=usage, extra=extra)
+        return (*chunks, *self._stops(list(self._open)), end)
+
+    def _stops(self, places: list[Place]) -> tuple[Chunk, ...]:
+        for place in places:
+            del self._open[place]
+        return tuple(Chunk("stop", block=self._number(place)) for place in places)
+
+    def _number(self, place: Place) -> int:
+        return self._numbers.setdefault(place, len(self._numbers))
+
+
+def _at(place: Place, item: Mapping[str, Json]) -> dict[str, Json]:
+    """Where words stand, in the fields of an event that never came."""
+    number, section, part = place
+    at: dict[str, Json] = {"item_id": item.get("id"), "output_index": number, "section": section}
+    return {**at, INDEX[section]: part} if section in INDEX else at
+
+
+def _call_id(item: Mapping[str, Json]) -> str:
+    return str(item.get("call_id") or item.get("id") or "")
+
+
+def _identity(response: Mapping[str, Json]) -> str | None:
+    found = response.get("id")
+    return found if isinstance(found, str) else None
+
+
+def _reason(data: Mapping[str, Json]) -> str | None:
+    response = data.get("response")
+    error = response.get("error") if isinstance(response, dict) else data.get("error", data)
+    found = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _data(event: SseEvent) -> dict[str, Json] | None:
+    text = event.data.strip()
+    if not text or text == "[DONE]":
+        return None
+    try:
+        data = loads(text)
+    except ValueError as error:
+        raise CorruptEvent(f"event data of {len(text)} characters is not JSON") from error
+    if not isinstance(data, dict):
+        raise CorruptEvent(f"event data is a JSON {type(data).__name__}, expected an object")
+    return data

@@ -1,0 +1,135 @@
+"""The bytes of a streamed answer as events: the SSE decoder and an API's reader together."""
+
+from __future__ import annotations
+
+from clippy_hookspecs import Chunk
+from clippy_hookspecs.types import with_raw
+
+from ..jsonio import loads
+from .base import CorruptEvent, StreamEvent, WireApi
+from .errors import error_in
+from .sse import SseDecoder, SseEvent, SseLimitError
+
+_BEFORE_TEXT = b"\xef\xbb\xbf \t\r\n"
+_MAX_FOREIGN = 64 * 1024
+
+
+class StreamDecoder:
+    """Decodes one streamed answer.  The ``raw`` of its events, joined, are the input, however that was cut."""
+
+    def __init__(self, api: WireApi) -> None:
+        self._reader = api.reader()
+        self._sse = SseDecoder(silent=True)
+        self._begun = False
+        self._foreign: bytearray | None = None
+        """The body, when what came is not a stream of events: kept for whoever judges the failure."""
+        self._failure: CorruptEvent | SseLimitError | None = None
+        self._unread: list[bytes] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether the stream may end here; an end before it is a failure."""
+        return self.failure is None and self._reader.complete
+
+    @property
+    def failure(self) -> CorruptEvent | SseLimitError | None:
+        """What the next call will raise; set as soon as it is known, while the events before it are handed out."""
+        return self._failure or self._sse.failure
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes that are in no event: those that could not be read, and at the end an event that was cut off."""
+        return b"".join(self._unread) + bytes(self._foreign or b"") + self._sse.rest
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """The events that *data* completes.
+
+        Raises :class:`CorruptEvent` for an event that is not what the API promises or a body that is no event stream,
+        and :class:`SseLimitError`; at the next call if there are events before it (see :attr:`failure`).
+        """
+        self._raise()
+        if not self._begun:
+            data, foreign = self._begin(data)
+            if foreign:
+                self._foreign = bytearray(foreign)
+        elif self._foreign is not None:
+            self._foreign += data
+            data = b""
+        events = self._events(data)
+        if self._foreign is not None and len(self._foreign) > _MAX_FOREIGN:
+            self._fail(CorruptEvent(_not_events(self._foreign)), events)
+        return events
+
+    def finish(self) -> list[StreamEvent]:
+        """The events that the end of the input completes; bytes without an event come as one last *other* chunk.
+
+        Raises as :meth:`feed` does.
+        """
+        self._raise()
+        events = self._read(self._sse.finish())
+        rest = self._sse.rest
+        if self._foreign is not None:
+            rest = bytes(self._foreign)
+            try:
+                events.append(StreamEvent(rest, (with_raw(_plain_error(rest), rest),)))
+            except CorruptEvent as error:
+                self._fail(error, events)
+        elif rest and self._failure is None:
+            events.append(StreamEvent(rest, (with_raw(Chunk("other"), rest),)))
+        return events
+
+    def _begin(self, data: bytes) -> tuple[bytes, bytes]:
+        """(for the SSE decoder, a body of another kind).  No event stream begins with these characters."""
+        text = data.lstrip(_BEFORE_TEXT)
+        self._begun = bool(text)
+        if text[:1] in (b"<", b"{", b"["):
+            return data[: len(data) - len(text)], text
+        return data, b""
+
+    def _events(self, data: bytes) -> list[StreamEvent]:
+        return self._read(self._sse.feed(data))
+
+    def _read(self, decoded: list[SseEvent]) -> list[StreamEvent]:
+        events: list[StreamEvent] = []
+        for number, event in enumerate(decoded):
+            try:
+                chunks = (Chunk("ping"),) if event.silent else self._reader.read(event)
+            except CorruptEvent as error:
+                self._unread = [unread.raw for unread in decoded[number:]]
+                self._fail(error, events)
+                break
+            events.append(_stream_event(event.raw, chunks))
+        return events
+
+    def _fail(self, error: CorruptEvent | SseLimitError, events: list[StreamEvent]) -> None:
+        self._failure = error
+        if not events:
+            raise error
+
+    def _raise(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+def _stream_event(raw: bytes, chunks: tuple[Chunk, ...]) -> StreamEvent:
+    chunks = chunks or (Chunk("other"),)
+    said = [chunk for chunk in chunks if chunk.kind != "stop"]
+    if len(said) == 1:
+        with_raw(said[0], raw)
+    return StreamEvent(raw, chunks)
+
+
+def _plain_error(body: bytes) -> Chunk:
+    """The error chunk for a JSON error that came where a stream was announced."""
+    try:
+        value = loads(body)
+    except ValueError:
+        value = None
+    if isinstance(value, dict) and error_in(value):
+        return Chunk("error", extra=value)
+    raise CorruptEvent(_not_events(body))
+
+
+def _not_events(body: bytes | bytearray) -> str:
+    kind = "an HTML page" if body[:1] == b"<" else "a JSON text"
+    return f"{kind} came where the provider announced a stream of events"

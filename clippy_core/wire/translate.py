@@ -1,0 +1,172 @@
+"""Requests and answers from one wire API to another, for a route that speaks another API than the caller.
+
+Text, images, tools, tool results and usage cross.  What is bound to its provider does not: signed reasoning, blocks we
+do not model, fields we do not know (features.md P17).  The caller's own values are never changed by this.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, field
+from clippy_hookspecs import (
+    Block,
+    Chunk,
+    Image,
+    Json,
+    Message,
+    RefusalText,
+    Request,
+    Response,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+    evolve,
+)
+
+from .base import StreamEvent
+
+_LIMIT = {
+    "openai.chat": "max_completion_tokens",
+    "openai.responses": "max_output_tokens",
+    "anthropic.messages": "max_tokens",
+}
+_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+ANTHROPIC_MAX_TOKENS = 4096
+"""What a request gets that names no limit, where the API requires one."""
+
+_SHARED = ("temperature", "top_p")
+_FINISH = {
+    "openai.chat": {"end_turn": "stop", "stop_sequence": "stop", "completed": "stop", "tool_use": "tool_calls",
+                    "max_tokens": "length", "max_output_tokens": "length", "refusal": "content_filter"},
+    "anthropic.messages": {"stop": "end_turn", "completed": "end_turn", "tool_calls": "tool_use", "length": "max_tokens",
+                           "max_output_tokens": "max_tokens", "content_filter": "refusal"},
+    "openai.responses": {"stop": "completed", "end_turn": "completed", "stop_sequence": "completed",
+                         "tool_calls": "completed", "tool_use": "completed", "length": "max_output_tokens",
+                         "max_tokens": "max_output_tokens", "refusal": "content_filter"},
+}  # fmt: skip
+
+
+def translate_request(request: Request, api: str) -> Request:
+    """*request* in the words of *api*; its address and headers are the route's affair."""
+    return evolve(
+        request,
+        api=api,
+        messages=tuple(bare for message in request.messages for bare in _messages(message, api)),
+        tools=tuple(_tool(tool) for tool in request.tools if tool.name),
+        params=_params(request.params, api),
+    )
+
+
+def translate_response(response: Response, api: str) -> Response:
+    """*response* in the words of *api*, for a caller who speaks that."""
+    return Response(
+        api=api,
+        status=response.status,
+        headers=response.headers,
+        message=_message(response.message),
+        finish_reason=_finish(response.finish_reason, api),
+        usage=None if response.usage is None else evolve(response.usage, extra={}),
+        id=response.id,
+        model=response.model,
+        provenance=response.provenance,
+        extensions=response.extensions,
+    )
+
+
+@define(eq=False)
+class TranslatedSource:
+    """The events of another API's stream; the caller's own writer writes them anew."""
+
+    source: Any
+    api: str
+    _ready: deque[StreamEvent] = field(factory=deque, init=False)
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.source.complete)
+
+    @property
+    def deadlines(self) -> Any:
+        return self.source.deadlines
+
+    def give_back(self, events: list[StreamEvent]) -> None:
+        """Put events that were looked at in front again."""
+        self._ready.extendleft(reversed(events))
+
+    async def next(self) -> StreamEvent | None:
+        if self._ready:
+            return self._ready.popleft()
+        event = await self.source.next()
+        if event is None:
+            return None
+        chunks = tuple(_chunk(chunk, self.api) for chunk in event.chunks if chunk.kind not in ("other", "ping"))
+        return StreamEvent(b"", chunks)
+
+    async def aclose(self) -> None:
+        await self.source.aclose()
+
+
+def _chunk(chunk: Chunk, api: str) -> Chunk:
+    extra = chunk.extra if chunk.kind == "error" else {}
+    return evolve(chunk, extra=extra, finish_reason=_finish(chunk.finish_reason, api))
+
+
+def _finish(reason: str | None, api: str) -> str | None:
+    return _FINISH.get(api, {}).get(reason or "", reason)
+
+
+def _messages(message: Message, api: str) -> list[Message]:
+    """One may become several: OpenAI wants each tool result in a message of its own, Anthropic in the user's."""
+    bare = _message(message)
+    results = bare.tool_results
+    if not results:
+        return [bare] if bare.blocks else []
+    if api == "anthropic.messages":
+        return [evolve(bare, role="user")]
+    rest = tuple(block for block in bare.blocks if not isinstance(block, ToolResult))
+    split = [Message("tool", (result,)) for result in results]
+    return [*split, evolve(bare, blocks=rest)] if rest else split
+
+
+def _message(message: Message) -> Message:
+    blocks = (_block(block) for block in message.blocks)
+    role = "system" if message.role == "developer" else message.role
+    return Message(role, tuple(block for block in blocks if block is not None))
+
+
+def _block(block: Block) -> Block | None:
+    if isinstance(block, Text):
+        return Text(block.text)
+    if isinstance(block, RefusalText):
+        return Text(block.text)
+    if isinstance(block, Image):
+        return Image(block.url, block.data, block.media_type)
+    if isinstance(block, ToolCall):
+        return ToolCall(block.id, block.name, block.arguments)
+    if isinstance(block, ToolResult):
+        inner = (_block(part) for part in block.content)
+        return ToolResult(block.call_id, tuple(part for part in inner if part is not None), block.is_error)
+    return None  # Reasoning and Opaque are bound to the provider that made them
+
+
+def _tool(tool: Tool) -> Tool:
+    return Tool(tool.name, tool.description, tool.parameters)
+
+
+def _params(params: Mapping[str, Json], api: str) -> dict[str, Json]:
+    out: dict[str, Json] = {name: params[name] for name in _SHARED if params.get(name) is not None}
+    limit = next((params[name] for name in _LIMITS if params.get(name) is not None), None)
+    if limit is None and api == "anthropic.messages":
+        limit = ANTHROPIC_MAX_TOKENS
+    if limit is not None:
+        out[_LIMIT[api]] = limit
+    stop = params.get("stop", params.get("stop_sequences"))
+    if stop is not None and api == "openai.chat":
+        out["stop"] = stop
+    elif stop is not None and api == "anthropic.messages":
+        out["stop_sequences"] = [stop] if isinstance(stop, str) else stop
+    return out

@@ -1,0 +1,265 @@
+"""Secrets that a name gives away: ``password: x``, ``"api_key": "x"``, ``X_TOKEN=x``, ``--api-key x``, ``?key=x``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .names import Trust, trust
+from .shapes import is_code, is_digest, is_mixed, is_random, is_sentence, is_stand_in, is_words
+from .spans import Span
+
+# Searched in small letters: without IGNORECASE the engine skips every place that no noun can begin at.
+_NOUN = re.compile(
+    r"(?:pass(?:w(?:or)?d|phrase|code|wort)?|pwd|pat|secret(?:[_-]?base)?|sig(?:nature)?|sas|senha|set-cookie|token"
+    r"|key(?:[_-]?(?:id|data))?|cookie|credential|code|contrase[ñn]a|auth(?:orization)?|assertion|jwt|bearer"
+    r"|密码|密碼|口令|密钥|パスワード|비밀번호|пароль|hasło)s?(?![a-z0-9])"
+)
+_TYPE = r"(?:str|string|String|bytes|SecretStr|Optional\[str\]|str[ ]\|[ ]None|&str|const[ ]char[ ]\*)"
+_SIGN = re.compile(
+    rf"""
+    (?P<xml>(?:[ ][^<>\n]{{0,60}})?>)
+  | (?P<pair>["']\s{{0,3}},?\s{{0,20}}["']?value["']?\s{{0,3}}[:=]\s{{0,3}})   # {{"name": "API_KEY", "value": "..."}}
+  | (?P<yaml>["']?\r?\n[ ]{{0,20}}value:[ ])                                   # - name: API_KEY, then value: ...
+  | (?P<form>"\r?\n\r?\n)                                                      # name="api_key" in a multipart body
+  | (?P<tuple>\\*+["'][ ]{{0,2}},\s{{0,2}}(?=[bruBRU]?\\*+["']))               # ("authorization", "Bearer ...")
+  | (?P<colon>\\*+["'`”’]{{0,3}}[\])]?[ \t]{{0,8}}:[ \t]{{0,8}})(?!=|[ ]?{_TYPE}[ ]?=|//|:)
+  | (?P<equals>\\*+["'`”’]{{0,3}}[\])]?[ \t]{{0,8}}(?::[ ]?{_TYPE}[ ]?)?(?::=|=>|=|：|＝|:)(?![=~])[ \t]{{0,8}}(?:SecretStr\()?)
+  | (?P<phrase>[ ](?:(?:provided|given|used|is|was|becomes|set[ ]to|to|value|for[ ]\S{{1,40}}[ ]is)[ ]?:?[ ]){{1,2}}["'`]?)
+  | (?P<space>[ \t]{{1,4}}|["'][ ]{{1,4}}["'])
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_QUOTE = re.compile(r"[bruBRU]{0,2}(?P<slashes>\\*+)(?P<mark>[\"'`“‘])")
+_BODY = {
+    '"': re.compile(r'(?:[^"\\\r\n]|\\.)*+'),
+    "'": re.compile(r"(?:[^'\\\r\n]|\\.)*+"),
+    "`": re.compile(r"[^`\r\n]*+"),
+    "“": re.compile(r"[^”\r\n]*+"),
+    "‘": re.compile(r"[^’\r\n]*+"),
+}
+_ESCAPED_BODY = {'"': re.compile(r'[^"\\\r\n]*+'), "'": re.compile(r"[^'\\\r\n]*+")}
+_BARE = re.compile(r"[^\s&;,\"'`<>(){}\[\]|\\=]++={0,2}")
+_REST = re.compile(r"[^\s&;\"'`]++")  # of a line of an environment file: it has no other delimiter
+_LIST = re.compile(r"\[[^\[\]]*+\]?")
+_ITEM = re.compile(r"\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?", re.DOTALL)
+_LINE = re.compile(r"[^\r\n\"'`]*+")
+_HEADER_LINE = re.compile(r"[^\r\n\"'`]{0,4096}+")
+_SCHEME = re.compile(
+    r"(?P<one>(?:bearer|basic|token|api-?key|key|ssws|oauth|apikeyauth|googlelogin\sauth=|bot|negotiate|ntlm|dpop)[ ]{1,4})"
+    r"|(?P<all>(?:digest|hawk|mac|aws4-hmac-sha256|signature|hmac)\s)",
+    re.IGNORECASE,
+)
+_LOGIN = re.compile(r"\blogin \S{1,40}\s{1,4}\Z", re.ASCII)  # of a .netrc file
+_WORD = re.compile(r"[^\s,;\"'<>]++")
+_ELEMENT = re.compile(r"[^<\s]++")
+_PLURAL = re.compile(r"(?i:secrets|passwords)[\"']?[ ]?:[ ]{0,8}\Z")
+_CALL = re.compile(r"[A-Za-z_][\w.]*+\(", re.ASCII)
+_QUOTES = frozenset("\"'`“‘\\")
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-$")
+_ADJECTIVES = ("api", "access", "secret", "private", "subscription", "account", "auth", "bearer", "refresh", "client", "session", "license", "signing", "encryption", "master")
+
+
+def find_fields(text: str, lowered: str) -> Iterator[Span]:
+    """Every value in *text* whose name says that it is a secret.  *lowered* is the same text in small letters, of the same length."""
+    # Only options, environment files and .netrc put a bare value behind a space; everywhere else that is prose.
+    spaced = "--" in text or "ENV " in text or "login " in text
+    position = 0
+    while noun := _NOUN.search(lowered, position):
+        sign = _SIGN.match(text, noun.end())
+        position = noun.end()
+        if sign is None or (sign.lastgroup == "space" and not spaced and text[sign.end() : sign.end() + 1] not in _QUOTES):
+            continue
+        start = _name_start(text, noun.start())
+        sure = trust(text[start : noun.end()])
+        if sure is Trust.NONE or (sign["space"] and noun.group() == "pass"):
+            continue
+        spans, reached = _value(text, sign, start, sure)
+        yield from spans
+        # A short value that is none may itself be a name ("auth: token=..."); going back further could cost n * n.
+        position = reached if spans or reached - sign.end() > 64 else sign.end()
+
+
+def keeps(value: str, sure: Trust) -> bool:
+    """Whether *value* may stay, under a name of this *sure*ness, in a place where values are strings of their own."""
+    if not value or sure is Trust.NONE or is_stand_in(value) or value.startswith("[redacted:"):
+        return True
+    if sure is Trust.HEADER:
+        return _header(value, 0, len(value), whole=True) is None
+    if sure is Trust.COOKIE:
+        return "=" not in value
+    if sure is Trust.SECRET:
+        return is_sentence(value)
+    if sure is Trust.KEY:
+        return is_words(value) or not (is_random(value, 8) or len(value) >= 16) or is_sentence(value)
+    if sure is Trust.WEAK:
+        return not is_random(value, 12)
+    return not is_mixed(value, 20) or "/" in value or "." in value
+
+
+def _name_start(text: str, end: int) -> int:
+    """Where the name that ends with the noun at *end* begins: at most 48 characters back, over one space in "api key"."""
+    floor = max(0, end - 48)
+    start = end
+    while start > floor and text[start - 1] in _NAME_CHARACTERS:
+        start -= 1
+    if start == end and start > 1 and text[start - 1] == " ":
+        word = start - 1
+        while word > floor and text[word - 1].isalpha():
+            word -= 1
+        if text[word : start - 1].lower() in _ADJECTIVES:
+            return word
+    return start
+
+
+def _value(text: str, match: re.Match[str], start: int, sure: Trust) -> tuple[list[Span], int]:
+    """What to take out after the name that *match* found at *start*, and how far the text has been read."""
+    how = match.lastgroup
+    position = match.end()
+    kind = _kind(sure, text[start : match.start()])
+    if how == "xml":
+        return _xml(text, position, start, sure, kind)
+    if text.startswith("[", position) and how in {"colon", "equals"} and sure not in (Trust.HEADER, Trust.COOKIE):
+        region = _LIST.match(text, position)
+        assert region is not None
+        inside = [
+            Span(item.start() + 1, item.end() - (item.group()[-1:] in "\"'" and len(item.group()) > 1), kind)
+            for item in _ITEM.finditer(text, *region.span())
+        ]
+        return [span for span in inside if not keeps(text[span.start : span.end], sure)], region.end()
+    quote = _QUOTE.match(text, position)
+    if quote:
+        return _quoted(text, quote, how, sure, kind)
+    if sure is Trust.COOKIE:
+        line = _LINE.match(text, position)
+        assert line is not None
+        return ([Span(position, line.end(), kind)] if "=" in line.group() and how == "colon" else []), line.end()
+    if sure is Trust.HEADER:
+        return _bare_header(text, position, how)
+    return _bare(text, position, start, how, sure, kind)
+
+
+def _kind(sure: Trust, name: str) -> str:
+    """What the mark says was there."""
+    if sure >= Trust.HEADER:
+        return "cookie" if sure is Trust.COOKIE else "authorization"
+    name = name.lower()
+    for word, kind in (("pass", "password"), ("pwd", "password"), ("token", "token"), ("secret", "secret"), ("key", "key")):
+        if word in name:
+            return kind
+    return "credential"
+
+
+def _quoted(text: str, quote: re.Match[str], how: str | None, sure: Trust, kind: str) -> tuple[list[Span], int]:
+    bodies = _ESCAPED_BODY if quote["slashes"] and quote["mark"] in _ESCAPED_BODY else _BODY
+    body = bodies[quote["mark"]].match(text, quote.end())
+    assert body is not None
+    value, (begin, end) = body.group(), body.span()
+    if sure is Trust.HEADER:
+        span = _header(text, begin, end, whole=True)
+        return ([span] if span else []), end
+    if how in {"space", "phrase", "tuple"}:
+        # Without a sign between name and value only a value that looks like one counts: the key "name", secret 'x'.
+        plain = is_words(value) or len(value) < 6 if sure is Trust.SECRET else not is_random(value, 16)
+        return ([] if plain or keeps(value, sure) else [Span(begin, end, kind)]), end
+    return ([] if keeps(value, sure) or (sure is Trust.BARE and kind != "key") else [Span(begin, end, kind)]), end
+
+
+def _bare(
+    text: str, position: int, start: int, how: str | None, sure: Trust, kind: str
+) -> tuple[list[Span], int]:
+    before = text[max(0, start - 48) : start]
+    line_start = not before or before.endswith(("\n", "\r", "export ", "set ", "ENV ", "- "))
+    if how == "space" and not (text.startswith("--", start) or before.endswith("ENV ") or _LOGIN.search(before)):
+        return [], position
+    environment = line_start and text[position - 1] == "=" and sure is Trust.SECRET
+    body = (_REST if environment else _BARE).match(text, position)
+    if body is None:
+        return [], position
+    value, end = body.group(), body.end()
+    keep = (
+        is_stand_in(value)
+        or is_code(value, text[end : end + 1])
+        or (environment and _CALL.match(value))
+        or value.startswith(("--", "//"))
+        or (_phrase_keeps(value.rstrip(".,!?:"), sure) if how == "phrase" else _bare_keeps(text, body, start, how, sure))
+    )
+    return ([] if keep else [Span(position, end, kind)]), end
+
+
+def _phrase_keeps(word: str, sure: Trust) -> bool:
+    """After "the password is" a word counts when it is no word; after "the key is" only when nothing else looks so."""
+    if sure is Trust.SECRET:
+        return not is_random(word, 6)
+    if sure is Trust.KEY:
+        return not is_random(word, 16)
+    return is_digest(word) or not (is_mixed(word, 20) if sure is Trust.BARE else is_random(word, 16))
+
+
+def _bare_keeps(text: str, body: re.Match[str], start: int, how: str | None, sure: Trust) -> bool:
+    value = body.group()
+    if sure is Trust.BARE:
+        query = start > 0 and text[start - 1] in "?&"
+        return not (is_random(value, 16) if query else text.startswith("key", start) and is_mixed(value, 20))
+    if sure is Trust.WEAK:
+        return not is_random(value, 12)
+    if sure is Trust.KEY:
+        return not is_random(value, 8)
+    if start > 0 and text[start - 1] == "/":
+        return True  # a file: /etc/passwd: permission denied
+    if value.startswith("/") and re.match(r"(?:OLD)?PWD=", text[start : start + 7]):
+        return True  # the working directory
+    return _is_remark(text, value.rstrip(".,!?:"), body.end(), start, how)
+
+
+def _is_remark(text: str, word: str, end: int, start: int, how: str | None) -> bool:
+    """Whether what follows "password:" is a remark about passwords and not one of them."""
+    if len(word) < 3 or (how == "colon" and is_words(word) and _PLURAL.search(text, max(0, end - 120), end - len(word))):
+        return True
+    if not is_words(word) or how == "form":
+        return False
+    if how in ("equals", "space"):
+        # password=password hands on a variable of that name.
+        spaced = text[end - len(word) - 1 : end - len(word)] == " "
+        return trust(word) is not Trust.NONE and (spaced or text[end : end + 1] in (",", ")"))
+    rest = text[end : end + 3].lstrip(" \t")
+    alone = not text[max(0, start - 24) : start].rpartition("\n")[2].strip(" -\t")
+    return trust(word) is not Trust.NONE or not (alone and (not rest or rest[0] in "\r\n#"))
+
+
+def _bare_header(text: str, position: int, how: str | None) -> tuple[list[Span], int]:
+    line = _HEADER_LINE.match(text, position)
+    assert line is not None
+    if how not in ("colon", "equals", "form", "pair", "yaml"):
+        return [], position
+    span = _header(text, position, line.end(), whole=False)
+    return ([span], span.end) if span else ([], position)
+
+
+def _header(text: str, begin: int, end: int, *, whole: bool) -> Span | None:
+    """The credentials in ``text[begin:end]``, the value of an authorization header, without their scheme.
+
+    *whole*: the value ends there; otherwise the header may stand in the middle of a line of prose.
+    """
+    scheme = _SCHEME.match(text, begin, end)
+    start = scheme.end() if scheme else begin
+    if scheme and scheme["all"]:
+        return Span(start, end, "authorization") if "=" in text[start:end] else None
+    body = _WORD.match(text, start, end)
+    if body is None or is_stand_in(body.group()) or is_code(body.group(), "") or _CALL.match(body.group()):
+        return None
+    word = body.group().rstrip(".,")
+    if scheme is None and is_words(word):
+        return None
+    alone = whole or not text[body.end() : end].strip()
+    if is_random(word, 6) or (alone and scheme is not None and len(word) >= 8) or (alone and len(word) >= 20):
+        return Span(start, body.end(), "authorization")
+    return None
+
+
+def _xml(text: str, position: int, start: int, sure: Trust, kind: str) -> tuple[list[Span], int]:
+    body = _ELEMENT.match(text, position)
+    if body is None or text[start - 1 : start] not in ("<", ":") or not text.startswith("</", body.end()):
+        return [], position
+    value = body.group()
+    return ([] if keeps(value, sure) else [Span(position, body.end(), kind)]), body.end()

@@ -1,0 +1,141 @@
+"""Takes secrets and personal data out of texts, JSON values, URLs and headers.
+
+Known prefixes, field and header names, URL passwords and configured literals decide; entropy alone does not, because it
+takes out hashes and ids and leaves passwords (reliability.md 4.3).  Every rule runs in time linear in the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from urllib.parse import urlsplit
+
+from clippy_hookspecs import Headers, Json
+
+from .credentials import find_credentials
+from .decoded import decode
+from .fields import find_fields, keeps
+from .literals import find_literals
+from .names import Trust, trust
+from .personal import find_personal
+from .spans import Span, mark, replace
+from .tokens import find_tokens
+
+DEEPEST = 100
+"""Levels of a JSON value that are looked into; what lies deeper is taken out whole."""
+
+SECRET_HEADERS = frozenset(
+    {
+        "authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "cookie", "set-cookie",
+        "x-api-key", "api-key", "x-goog-api-key", "xi-api-key", "ocp-apim-subscription-key", "x-auth-token",
+        "x-amz-security-token", "x-functions-key", "x-csrf-token", "x-xsrf-token", "x-vault-token", "x-goog-iap-jwt-assertion",
+        "cf-access-client-secret", "x-ms-token-aad-access-token", "authentication-info", "x-hub-signature-256",
+    }
+)  # fmt: skip
+"""Headers whose values are never shown, in small letters; a header whose name says secret joins them."""
+
+
+def redact(text: str, literals: Sequence[str] = (), *, personal: bool = True) -> str:
+    """*text* with each secret replaced by ``[redacted:KIND]``.
+
+    ``literals`` are exact secrets of your own; they go first, also URL-encoded, JSON-escaped and in base64.
+    ``personal`` also takes out mail addresses, phone, card and account numbers and network addresses.
+    The time is linear in the length of the text, and redacting twice changes nothing more.
+    """
+    if len(text) < 4 and not literals:
+        return text
+    cleaned = _take_out(text, partial(_find_secrets, tuple(literals)))
+    return _take_out(cleaned, find_personal) if personal else cleaned
+
+
+def redact_value(value: Json, literals: Sequence[str] = (), *, personal: bool = True) -> Json:
+    """A JSON value without secrets: texts by :func:`redact`, and what the name of a field says is one.
+
+    A list of a name and a value (``["x-api-key", "..."]``) and an object of both count as a field.
+    """
+    return _walk(value, Trust.NONE, tuple(literals), personal, DEEPEST)
+
+
+def redact_url(url: str, literals: Sequence[str] = ()) -> str:
+    """A URL without secrets.  The host stays, whatever it looks like: an audit has to say who was asked."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        host = ""
+    cleaned = redact(url, literals, personal=False)
+    before, found, after = cleaned.partition(host) if host else (cleaned, "", "")
+    return redact(before, personal=True) + found + redact(after, personal=True) if found else redact(cleaned)
+
+
+def redact_headers(headers: Headers, literals: Sequence[str] = ()) -> Headers:
+    """*headers* with the values of :data:`SECRET_HEADERS`, and of headers named like them, taken out."""
+    return Headers((name, _header(name, value, tuple(literals))) for name, value in headers.pairs)
+
+
+def _header(name: str, value: str, literals: tuple[str, ...]) -> str:
+    if name.lower() in SECRET_HEADERS or trust(name) in (Trust.HEADER, Trust.COOKIE, Trust.KEY, Trust.SECRET):
+        return mark("header")
+    return _walk(value, trust(name), literals, True, 1)  # type: ignore[no-any-return]
+
+
+def _take_out(text: str, find: Callable[[str], Iterator[Span]]) -> str:
+    """*text* without what *find* finds in it, or in what it says once its escapes are undone."""
+    spans = list(find(text))
+    decoded = decode(text)
+    if decoded is not None:
+        spans += (decoded.original(span) for span in find(decoded.text))
+    return replace(text, spans) if spans else text
+
+
+def _find_secrets(literals: tuple[str, ...], text: str) -> Iterator[Span]:
+    if literals:
+        yield from find_literals(text, literals)
+    lowered = _lower(text)
+    yield from find_tokens(text)
+    yield from find_credentials(text, lowered)
+    yield from find_fields(text, lowered)
+
+
+def _lower(text: str) -> str:
+    """*text* in small letters, character by character: places in the one are places in the other."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else text.translate(_SMALL)
+
+
+_SMALL = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+
+
+def _walk(value: Json, sure: Trust, literals: tuple[str, ...], personal: bool, depth: int) -> Json:
+    """*value* found under a name of this *sure*ness."""
+    if isinstance(value, str):
+        return redact(value, literals, personal=personal) if keeps(value, sure) else mark("field")
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, (int, float)):
+        return mark("field") if sure is Trust.SECRET else value
+    if depth <= 0:
+        return mark("depth")
+    if isinstance(value, Mapping):
+        named = _named_pair(value)
+        return {
+            redact(str(key), literals, personal=personal): _walk(
+                item, named if named and key == "value" else trust(str(key)), literals, personal, depth - 1
+            )
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str) and not sure:
+            return [_walk(value[0], sure, literals, personal, 0), _walk(value[1], trust(value[0]), literals, personal, 0)]
+        return [_walk(item, sure, literals, personal, depth - 1) for item in value]
+    return redact(str(value), literals, personal=personal)
+
+
+def _named_pair(value: Mapping[str, Json]) -> Trust:
+    """``{"name": "Authorization", "value": "..."}``: what the name says about the value."""
+    for label in ("name", "key", "header"):
+        if "value" in value and isinstance(value.get(label), str):
+            return trust(value[label])
+    return Trust.NONE
+
+
+__all__ = ["SECRET_HEADERS", "redact", "redact_headers", "redact_url", "redact_value"]

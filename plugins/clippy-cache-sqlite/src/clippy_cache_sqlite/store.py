@@ -1,0 +1,187 @@
+"""What a failure of the file means: a miss, one line in the log, and the next try; never an exception in a request."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from zlib import crc32
+
+from attrs import define, field
+
+from .file import DAMAGE, CacheFile, Row, error_code, logger
+from .schema import StrangeFile
+from .write_behind import WriteBehind
+
+REOPEN_AFTER = 10.0
+"""Seconds until a file that could not be opened is tried again."""
+
+
+def checksum_of(key: str, value: bytes) -> int:
+    """Binds a value to its key: SQLite finds a broken page, not a changed byte or an index that points astray."""
+    return crc32(value, crc32(key.encode()))
+
+
+@define(eq=False)
+class EntryStore:
+    """The cache file as one process uses it: opened on first use, written behind while a host is open."""
+
+    path: Path
+    max_bytes: int
+    longest: int
+    timeout: float
+    _file: CacheFile | None = field(init=False, default=None)
+    _behind: WriteBehind | None = field(init=False, default=None)
+    _lives: int = field(init=False, default=0)
+    _failed_at: float | None = field(init=False, default=None)
+    _told: set[str] = field(init=False, factory=set)
+    _lock: threading.RLock = field(init=False, repr=False, factory=threading.RLock)
+
+    def get(self, key: str, now: float) -> bytes | None:
+        """The value of *key* that is valid at *now* (unix seconds)."""
+        behind = self._behind
+        if behind is not None and (row := behind.pending.get(key)) is not None:
+            return row.value if now < row.expires else None
+        file = self._file or self._open(now)
+        if file is None:
+            return None
+        try:
+            found = file.read(key, now)
+        except sqlite3.Error as error:
+            if error_code(error) == sqlite3.SQLITE_TOOBIG:
+                self.drop(key)
+            else:
+                self._failed("lookups miss", error, file)
+            return None
+        if found is None:
+            return None
+        value, checksum = found
+        if type(value) is bytes and checksum_of(key, value) == checksum:
+            return value
+        self.drop(key)
+        return None
+
+    def put(self, row: Row, now: float) -> None:
+        """Store *row*: soon if a host is open, at once otherwise."""
+        behind = self._behind
+        if behind is None or not behind.put(row):
+            self._write([row], now)
+
+    def drop(self, key: str) -> None:
+        """Delete a row that cannot be read."""
+        self._tell("row", "a stored answer in %s is damaged; it is deleted and counts as a miss", self.path)
+        if (file := self._file) is not None:
+            try:
+                file.drop(key)
+            except sqlite3.Error as error:
+                self._failed("nothing is stored", error, file)
+
+    def delete(self, parts: Mapping[str, str | None]) -> None:
+        """Delete what matches all *parts*.  Raises OSError or sqlite3.Error if that is not certain."""
+        if (behind := self._behind) is not None and not behind.flush():
+            raise OSError(f"what is still being written to {self.path} could not be dropped; try again")
+        with self._lock:
+            if self._file is not None and self._file.moved():
+                self._forget(self._file)
+            if self._file is None and not self.path.exists():
+                return
+            self._failed_at = None
+            file = self._open(0.0)
+        if file is None:
+            raise OSError(f"nothing was dropped: the cache file {self.path} cannot be opened")
+        try:
+            file.delete(parts)
+        except sqlite3.Error as error:
+            # A file that was set aside answers nobody any more.
+            if not self._failed("nothing is dropped", error, file):
+                raise
+
+    def start(self) -> None:
+        """A host opened: write behind from now on."""
+        with self._lock:
+            self._lives += 1
+            if self._behind is None:
+                self._behind = WriteBehind(self._write_behind)
+
+    def stop(self) -> None:
+        """A host closed; after the last one everything is written and closed."""
+        with self._lock:
+            self._lives = max(0, self._lives - 1)
+            last = not self._lives
+        if last:
+            self.close()
+
+    def close(self) -> None:
+        """Write what is pending and close the file; the next use opens it again."""
+        with self._lock:
+            behind, self._behind = self._behind, None
+        if behind is not None:
+            # Not under the lock: the thread needs it to open the file.
+            behind.close()
+            if behind.dropped:
+                logger.warning("%d answers were not stored: they came faster than the disk took them", behind.dropped)
+        with self._lock:
+            # Another host may have opened meanwhile.
+            if self._file is not None and self._behind is None:
+                self._forget(self._file)
+
+    def _write_behind(self, rows: Sequence[Row]) -> None:
+        self._write(rows, max(row.stored_at for row in rows))
+
+    def _write(self, rows: Sequence[Row], now: float) -> None:
+        for _ in range(2):
+            file = self._file
+            if file is not None and file.moved():
+                self._forget(file)
+            file = self._file or self._open(now)
+            if file is None:
+                return
+            try:
+                file.write(rows, now)
+                return
+            except sqlite3.Error as error:
+                # A second time only if the damaged file was set aside, or closed by another thread meanwhile.
+                if not self._failed("nothing is stored", error, file) and self._file is file:
+                    return
+
+    def _open(self, now: float) -> CacheFile | None:
+        with self._lock:
+            if self._file is not None:
+                return self._file
+            if self._failed_at is not None and 0 <= now - self._failed_at < REOPEN_AFTER:
+                return None
+            try:
+                self._file = CacheFile.open(self.path, self.max_bytes, self.longest, self.timeout)
+            except (sqlite3.Error, OSError, StrangeFile) as error:
+                self._failed_at = now
+                self._tell("open", "no cache: the file %s cannot be used: %s", self.path, error)
+            return self._file
+
+    def _failed(self, effect: str, error: sqlite3.Error, file: CacheFile) -> bool:
+        """Take note of a failure; True if it was damage and the file is out of the way."""
+        with self._lock:
+            if self._file is not file:
+                return False
+            if error_code(error) not in DAMAGE:
+                self._tell(effect, "the cache file %s: %s, so %s", self.path, error, effect)
+                return False
+            self._file = None
+            try:
+                file.set_aside(self.timeout, error)
+            except (sqlite3.Error, OSError) as failure:
+                self._tell("aside", "the cache file %s is damaged and cannot be moved away: %s", self.path, failure)
+                return False
+            return True
+
+    def _forget(self, file: CacheFile) -> None:
+        with self._lock:
+            if self._file is file:
+                self._file = None
+                file.close()
+
+    def _tell(self, what: str, message: str, *values: object) -> None:
+        """Log *message*, the first time that *what* happens."""
+        if what not in self._told:
+            self._told.add(what)
+            logger.warning(message, *values)

@@ -1,0 +1,196 @@
+"""What an error's sentences say: the last resort, and only within the family that status and codes have set.
+
+Sentences change without notice and quote what the caller sent, so a phrase never makes a failure retryable that its
+status or code called final, except where a rate limit hides behind 403.  Plain substring search keeps the cost linear
+in the text.
+"""
+
+from __future__ import annotations
+
+import re
+
+_Phrases = tuple[tuple[str, ...], ...]
+_Rules = tuple[tuple[str, _Phrases], ...]
+
+
+def _any(*lines: str) -> _Phrases:
+    """Phrases separated by ``|``, whose pieces, separated by ``&``, must all occur."""
+    phrases = (phrase for line in lines for phrase in line.split("|"))
+    return tuple(tuple(piece.strip() for piece in phrase.split(" & ")) for phrase in phrases)
+
+
+_CONTEXT = _any(
+    "context length | context window | context size | context limit | max_model_len | reduce the length",
+    "prompt is too long | prompt too long | input is too long | input & too long | prompt & longer than",
+    "too many tokens | input token count | maximum number of tokens | exceeds the token limit | maximum input length",
+    "max_new_tokens & must be <= | inputs & tokens & must have less than | input length & exceed",
+    "input tokens & exceed | tokens & exceed & maximum & input | tokens & exceed & model's | range of input length",
+    "max size & tokens | too large for & model & token",
+)
+_CONTENT = _any(
+    "content filter | content_filter | content management policy | content policy | usage polic | safety system",
+    "flagged | moderation | responsible ai | blocked by & polic | violat & polic | violat & terms of service",
+    "violat & guidelines | prohibited content | inappropriate content | sensitive content | guardrail",
+    "content & blocked | blocked & safety | deny-listed | content exists risk",
+)
+_MONEY = _any(
+    "credit balance | insufficient & balance | insufficient & credit | insufficient & quota | insufficient & funds",
+    "current quota | spend limit | spending limit | spending cap | usage limit | monthly limit | hard limit",
+    "available credits | more credits | out of credit | run out of credit | no credit | credits & exhausted",
+    "credits & depleted | exceeded & budget | exceeded your monthly | exceeded the quota | service quota",
+    "quota & used up | quota & exhausted | out of call volume quota | free allocation | free tier & exhausted",
+    "balance & too low | negative & balance | account & overdue | arrears | trial & ended",
+)
+_BILLING = _any("billing | payment | purchase & credits | add & credits | top up | recharge")
+_BILLING_SET_UP = _any(
+    "plans & billing | enable billing | billing & enabled | billing account | billing & not active | payment method",
+    "payment required | purchase credits",
+)
+_KEY = _any(
+    "incorrect api key | invalid api key | api key not valid | api key & invalid | invalid x-api-key | no api key",
+    "api key & leaked | api key not found | missing & api key | didn't provide an api key | api key & malformed",
+    "security token & invalid | signature & not match | invalid & credential | invalid authentication | no auth",
+)
+_EXPIRED = _any("api key expired | token & expired | signature expired | have expired | has expired | is expired")
+_REGION = _any(
+    "country, region, or territory | unsupported country | country & not supported | your country | this country",
+    "location is not supported | from your location | supported region | your region",
+)
+_MODEL = _any(
+    "model & not found | model & not exist | no such model | unknown model | invalid model | not a valid model",
+    "model & not available | model & decommissioned | model & has been deprecated | model & no longer",
+    "model & end of its life | model & is not served | model & not supported for generatecontent",
+    "deployment & not exist | foundation model | publisher model | model identifier",
+    "no endpoints found | no available model provider | no allowed providers",
+)
+_UNSUPPORTED = _any(
+    "does not support | doesn't support | do not support | isn't supported | not supported by this model",
+    "that support tool | that support image | that support the | not implemented",
+    "operation does not work | does not work with the specified model",
+)
+_MEMORY = _any("system memory | out of memory | not enough memory | insufficient memory | insufficient resources")
+_OVERLOADED = _any("overloaded | high demand | high traffic | high load | server busy | server is busy | too busy")
+_TOKENS = _any(
+    "tokens per | tokens_per | token rate limit | token limit | token quota | too many tokens | input tokens",
+    "output tokens | input_token | inputtoken | token_count | (tpm) | (tpd)",
+)
+_RATE = _any("rate limit | rate-limit | ratelimit | too many requests | throttl | error code: 1015")
+_BLOCKED = _any(
+    "have been blocked | error code: 1020 | error code: 1010 | attention required | firewall | request blocked"
+)
+_MEMBER = _any(
+    "member of an organization | member of the organization | not authorized to access | does not have access",
+    "have permission | deactivated | ip & not authorized",
+)
+
+_HEALTH: _Rules = (
+    ("insufficient_resources", _MEMORY),
+    ("context_length", _any("context size | context length | prompt is too long")),
+    ("model_not_found", _any("no available model provider | model & not found | no such model")),
+    ("quota", _any("credit balance | insufficient & balance | insufficient_quota | spend limit")),
+    ("content_filter", _any("content management policy | responsible ai policy")),
+    ("overloaded", _OVERLOADED),
+)
+_FAMILIES: dict[str, _Rules] = {
+    "invalid_request": (
+        ("context_length", _CONTEXT),
+        ("payload_too_large", _any("payload size | body too large | entity too large")),
+        ("content_filter", _CONTENT),
+        ("quota", _MONEY),
+        ("region_blocked", _REGION),
+        ("quota", _BILLING_SET_UP),
+        ("expired", _EXPIRED),
+        ("invalid_key", _KEY),
+        ("unsupported", _UNSUPPORTED),
+        ("model_not_found", _MODEL),
+        ("permission", _any("organization & has been disabled | account & has been disabled")),
+    ),
+    "payload_too_large": (("context_length", _CONTEXT),),
+    "invalid_key": (("expired", _EXPIRED), ("permission", _MEMBER), ("region_blocked", _REGION)),
+    "permission": (
+        ("quota", _MONEY),
+        ("quota", _BILLING),
+        ("content_filter", _CONTENT),
+        ("region_blocked", _REGION),
+        ("expired", _EXPIRED),
+        ("invalid_key", _KEY),
+        ("blocked", _BLOCKED),
+        ("requests", _RATE),
+    ),
+    "blocked": (("requests", _any("error code: 1015 | rate limit")),),
+    "not_found": (
+        ("unsupported", _any("that support | not a chat model")),
+        ("model_not_found", (*_MODEL, ("model:",))),
+    ),
+    "requests": (
+        ("request_too_large_for_tier", _any("request too large")),
+        ("quota", _MONEY),
+        ("overloaded", _any("overloaded")),
+        ("concurrency", _any("concurren | parallel requests")),
+        ("capacity", _any("capacity | high demand | high traffic")),
+        ("tokens", _TOKENS),
+        ("upstream", _any("provider returned error | upstream")),
+    ),
+    "server_error": _HEALTH,
+    "overloaded": tuple(rule for rule in _HEALTH if rule[0] != "overloaded"),
+    "unknown": (
+        ("context_length", _CONTEXT),
+        ("quota", _MONEY),
+        ("overloaded", _OVERLOADED),
+        ("requests", _RATE),
+        ("content_filter", _CONTENT),
+        ("insufficient_resources", _MEMORY),
+        ("model_not_found", _any("model & not found")),
+        ("invalid_key", _KEY),
+    ),
+}
+
+_LIMIT = re.compile(r"\blimit:?[ ]?([0-9][0-9,]{0,15})")
+_REQUESTED = re.compile(r"\brequested:?[ ]?([0-9][0-9,]{0,15})")
+_ZERO = re.compile(r"\b(?:limit: ?|quotavalue=)0(?![0-9.])")
+_LONG_PERIODS = (
+    "per day", "/ day", "/day", "daily", "per month", "/ month", "/month", "monthly", "per week", "/ week", "weekly",
+    "per-day", "per_day", "perday", "per_month", "permonth", "per-month", "per_week", "perweek",
+)  # fmt: skip
+
+
+def refine(kind: str, text: str) -> str:
+    """A finer kind than *kind* if *text* (in lower case) says so, else *kind*.  Addresses in the text do not count."""
+    words = _without_addresses(text)
+    if kind == "overloaded" and words.startswith("slow down"):
+        return "slow_down"
+    for finer, phrases in _FAMILIES.get(kind, ()):
+        if any(all(piece in words for piece in phrase) for phrase in phrases):
+            return finer
+    return kind
+
+
+def larger_than_limit(text: str) -> bool:
+    """Whether one request alone asks for more than the limit allows: *Limit 30000, Requested 342389*."""
+    limit, requested = _LIMIT.search(text), _REQUESTED.search(text)
+    if limit is None or requested is None:
+        return False
+    return int(requested.group(1).replace(",", "")) > int(limit.group(1).replace(",", ""))
+
+
+def never_opens(text: str) -> bool:
+    """Whether the limit itself is 0 (a model that is not part of the plan), so that no wait can help."""
+    return _ZERO.search(text) is not None
+
+
+def without_money(text: str) -> str:
+    """*text* less the phrases that speak of a spent quota, for when something surer says that it is not spent."""
+    for phrase in _MONEY:
+        for piece in phrase:
+            text = text.replace(piece, " ")
+    return text
+
+
+def long_period(text: str) -> bool:
+    """Whether the limit that was hit counts days or longer."""
+    return any(period in text for period in _LONG_PERIODS)
+
+
+def _without_addresses(text: str) -> str:
+    # "Upgrade at https://.../settings/billing" stands below plain rate limits and is no word about money.
+    return " ".join(word for word in text.split() if "://" not in word)

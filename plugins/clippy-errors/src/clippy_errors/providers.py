@@ -1,0 +1,63 @@
+"""Whose failure this is: guessed from the address, the headers and the shape of the body, in this order.
+
+Only codes that are bare numbers need it: 1302 is a spent quota at Mistral and a busy line at Zhipu.
+"""
+
+from __future__ import annotations
+
+from clippy_hookspecs import Failure
+
+from .bodies import ErrorBody
+
+_HOSTS = (
+    ("openai.azure.com", "azure_openai"), ("services.ai.azure.com", "azure_openai"),
+    ("cognitiveservices.azure.com", "azure_openai"), ("models.inference.ai.azure.com", "azure_openai"),
+    ("openai.com", "openai"), ("anthropic.com", "anthropic"), ("generativelanguage.googleapis.com", "gemini"),
+    ("aiplatform.googleapis.com", "gemini"), ("amazonaws.com", "bedrock"), ("openrouter.ai", "openrouter"),
+    ("groq.com", "groq"), ("mistral.ai", "mistral"), ("cohere.com", "cohere"), ("cohere.ai", "cohere"),
+    ("deepseek.com", "deepseek"), ("together.xyz", "together"), ("together.ai", "together"),
+    ("fireworks.ai", "fireworks"), ("x.ai", "xai"), ("bigmodel.cn", "zhipu"), ("z.ai", "zhipu"),
+    ("minimax.io", "minimax"), ("minimaxi.com", "minimax"), ("minimax.chat", "minimax"),
+    ("api.cloudflare.com", "cloudflare_ai"), ("cerebras.ai", "cerebras"), ("moonshot.ai", "moonshot"),
+    ("moonshot.cn", "moonshot"), ("aliyuncs.com", "dashscope"),
+)  # fmt: skip
+_HEADERS = (
+    ("x-amzn-errortype", "bedrock"), ("x-amzn-requestid", "bedrock"), ("apim-request-id", "azure_openai"),
+    ("x-ms-region", "azure_openai"), ("anthropic-organization-id", "anthropic"), ("x-groq-region", "groq"),
+    ("openai-organization", "openai"), ("openai-processing-ms", "openai"), ("mistral-correlation-id", "mistral"),
+)  # fmt: skip
+_GOOGLE_STATUSES = frozenset({
+    "INVALID_ARGUMENT", "FAILED_PRECONDITION", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED",
+    "DEADLINE_EXCEEDED", "UNAVAILABLE", "INTERNAL",
+})  # fmt: skip
+
+
+def guess_provider(failure: Failure, body: ErrorBody) -> str | None:
+    """The name of the provider, None if nothing tells."""
+    host = _host(failure.url)
+    for ending, name in _HOSTS:
+        if host == ending or host.endswith("." + ending):
+            return name
+    for header, name in _HEADERS:
+        if header in failure.headers:
+            return name
+    if body.limits or _GOOGLE_STATUSES.intersection(body.codes):
+        return "gemini"
+    if "raw_status_code" in body.fields or ("object" in body.fields and _numbered(body, "1", "2", "3")):
+        return "mistral"
+    if "base_resp" in body.fields:
+        return "minimax"
+    if "success" in body.fields and "errors" in body.fields:
+        return "cloudflare_ai"
+    if body.fields == {"error"} and _numbered(body, "1"):
+        return "zhipu"
+    return "anthropic" if failure.api == "anthropic.messages" else None
+
+
+def _host(url: str) -> str:
+    rest = url.partition("://")[2].partition("/")[0].partition("?")[0]
+    return rest.rpartition("@")[2].partition(":")[0].lower()
+
+
+def _numbered(body: ErrorBody, *first: str) -> bool:
+    return any(len(code) == 4 and code.isdecimal() and code.startswith(first) for code in body.codes)

@@ -1,0 +1,32 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import httpx
+import httpx2
+import pytest
+from calling import COLOURS, Caller, Calls
+
+
+@pytest.fixture(params=COLOURS)
+def caller(request: pytest.FixtureRequest) -> Caller:
+    """A caller in each colour, on httpx."""
+    return Caller(request.param, httpx)
+
+
+@pytest.fixture(params=[(colour, module) for colour in COLOURS for module in (httpx, httpx2)], ids=lambda p: f"{p[0]}-{p[1].__name__}")
+def any_caller(request: pytest.FixtureRequest) -> Caller:
+    """A caller in each colour on each HTTP module."""
+    return Caller(*request.param)
+
+
+@pytest.fixture
+def sync_caller() -> Caller:
+    """A caller without an event loop."""
+    return Caller("sync", httpx)
+
+
+@pytest.fixture
+def make_calls() -> type[Calls]:
+    """The plugin that notes what it was called for."""
+    return Calls

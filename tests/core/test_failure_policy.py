@@ -1,0 +1,234 @@
+"""A plugin that fails: who notices, what goes on, and what the message says."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from clippy_core.testing import Fault, Reply
+from clippy_hookspecs import CacheEntry, Chunk, PluginError, Request, Response, hookimpl
+
+
+@define(eq=False)
+class Raises:
+    """Fails in the hook it is told to."""
+
+    hook: str
+    calls: int = 0
+
+    def _maybe(self, hook: str) -> None:
+        if hook == self.hook:
+            self.calls += 1
+            raise KeyError("a secret of the caller")
+
+    @hookimpl
+    def pre_request(self) -> None:
+        self._maybe("pre_request")
+
+    @hookimpl
+    def cache_lookup(self) -> None:
+        self._maybe("cache_lookup")
+
+    @hookimpl
+    def compress_context(self) -> None:
+        self._maybe("compress_context")
+
+    @hookimpl
+    def pre_attempt(self) -> None:
+        self._maybe("pre_attempt")
+
+    @hookimpl
+    def classify_error(self) -> None:
+        self._maybe("classify_error")
+
+    @hookimpl
+    def post_attempt(self) -> None:
+        self._maybe("post_attempt")
+
+    @hookimpl
+    def on_error(self) -> None:
+        self._maybe("on_error")
+
+    @hookimpl
+    def on_chunk(self, chunk: Chunk) -> None:
+        self._maybe("on_chunk")
+
+    @hookimpl
+    def on_response(self) -> None:
+        self._maybe("on_response")
+
+    @hookimpl
+    def cache_store(self) -> None:
+        self._maybe("cache_store")
+
+    @hookimpl
+    def audit(self) -> None:
+        self._maybe("audit")
+
+    @hookimpl
+    def observe(self) -> None:
+        self._maybe("observe")
+
+
+SKIPPED = ["cache_lookup", "compress_context", "post_attempt", "cache_store", "audit", "observe"]
+RAISED = ["pre_request", "pre_attempt", "on_response"]
+
+
+@pytest.mark.parametrize("hook", SKIPPED)
+def test_a_hook_that_may_fail_takes_nothing_down(sync_caller, hook, caplog):
+    """The answer comes; one log line names plugin, version and hook and tells nothing of the caller's data."""
+    plugin = Raises(hook)
+    sync_caller.start([plugin], Reply("Hi"))
+    with caplog.at_level(logging.WARNING, "clippy"):
+        assert "Hi" == sync_caller.chat().text
+        assert "Hi" == sync_caller.chat().text
+    assert plugin.calls >= 2
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"plugin raises : {hook} raised KeyError")
+    assert "secret" not in line
+    assert plugin.calls == sync_caller.host.faults.counts["raises", hook]
+
+
+@pytest.mark.parametrize("hook", RAISED)
+def test_a_hook_that_may_not_fail_ends_the_request_with_its_name(caller, hook):
+    """The error names the plugin and the hook, says what to do, keeps the cause, and the audit still runs."""
+    caller.start([Raises(hook)], Reply("Hi"))
+    with pytest.raises(PluginError, match=f"plugin raises : {hook} raised KeyError .*disable") as caught:
+        caller.chat()
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert "secret" not in str(caught.value)
+    assert ["failed"] == caller.records.outcomes
+    assert (0 if hook != "on_response" else 1) == caller.provider.calls
+
+
+def test_a_failing_on_chunk_ends_the_stream(caller):
+    """The reader gets the PluginError, the upstream is closed, the record says failed."""
+    caller.start([Raises("on_chunk")], Reply("one two three"))
+    read = caller.stream()
+    assert isinstance(read.error, PluginError)
+    assert ["failed"] == caller.records.outcomes
+    assert [1] == caller.provider.closed_early
+
+
+@pytest.mark.parametrize("hook", ["classify_error", "on_error"])
+def test_a_failing_judge_leaves_the_failure_as_it_is(caller, hook):
+    """The provider's failure reaches the caller, not the plugin's."""
+    caller.start([Raises(hook)], Fault.status(503))
+    with pytest.raises(Exception, match="503"):
+        caller.chat()
+
+
+def test_the_configuration_may_skip_a_failure_that_would_be_raised(sync_caller):
+    """on_failure.NAME = "skip" lets the request go on."""
+    sync_caller.start([Raises("pre_request")], Reply("Hi"), on_failure={"raises": "skip"})
+    assert "Hi" == sync_caller.chat().text
+
+
+def test_the_configuration_may_raise_a_failure_that_would_be_skipped(sync_caller):
+    """A compliance audit that fails must be seen."""
+    sync_caller.start([Raises("audit")], Reply("Hi"), on_failure={"raises": "raise"})
+    with pytest.raises(PluginError):
+        sync_caller.chat()
+
+
+def test_the_configuration_may_switch_a_failing_plugin_off(sync_caller):
+    """on_failure.NAME = "disable": the first failure is the last call."""
+    plugin = Raises("pre_request")
+    sync_caller.start([plugin], Reply("Hi"), on_failure={"raises": "disable"})
+    sync_caller.chat()
+    sync_caller.chat()
+    assert 1 == plugin.calls
+
+
+@define(eq=False)
+class Returns:
+    """Returns from one hook what it should not."""
+
+    what: Any
+
+    @hookimpl
+    def pre_request(self, request: Request) -> Any:
+        return self.what
+
+
+def test_a_result_of_the_wrong_type_is_said_to_be_wrong(sync_caller):
+    """The message says what was returned and what may be."""
+    sync_caller.start([Returns("a text")], Reply("Hi"))
+    with pytest.raises(PluginError, match="returned str; return Request, Answer or None"):
+        sync_caller.chat()
+
+
+def test_a_coroutine_from_a_plain_def_is_not_taken_for_an_answer(sync_caller):
+    """The message says how to mend it, and no coroutine is left un-awaited."""
+
+    async def work() -> None: ...
+
+    sync_caller.start([Returns(work())], Reply("Hi"))
+    with pytest.raises(PluginError, match="write async def"):
+        sync_caller.chat()
+
+
+@define(eq=False)
+class Misses:
+    """An async cache that never has anything."""
+
+    asked: list[str] = field(factory=list)
+
+    @hookimpl
+    async def cache_lookup(self, key: str) -> CacheEntry | None:
+        self.asked.append(key)
+        return None
+
+
+@define(eq=False)
+class Has:
+    """An async cache that has one answer for everything."""
+
+    entry: CacheEntry | None = None
+
+    @hookimpl
+    async def cache_lookup(self, key: str) -> CacheEntry | None:
+        return self.entry
+
+    @hookimpl
+    async def cache_store(self, key: str, entry: CacheEntry) -> None:
+        self.entry = entry
+
+
+def test_of_two_async_caches_the_second_answers_when_the_first_misses(caller):
+    """A coroutine is awaited before it counts as an answer."""
+    first = Misses()
+    caller.start({"a": first, "b": Has()}, Reply("Hi"))
+    caller.chat()
+    assert "Hi" == caller.chat().text
+    assert 1 == caller.provider.calls
+    assert 2 == len(first.asked)
+    assert "b" == caller.records.last.provenance.by
+
+
+def test_errors_pickle():
+    """Celery and process pools send them to other processes."""
+    error = PluginError("plugin x: pre_request raised", "x", "pre_request")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(error), error.plugin, error.hook) == (str(again), again.plugin, again.hook)
+
+
+@define(eq=False)
+class ChangesStream:
+    """Returns a Response from on_response, also for a stream."""
+
+    @hookimpl
+    def on_response(self, response: Response) -> Response:
+        return Response(response.api, message=response.message, finish_reason="stop")
+
+
+def test_an_answer_changed_after_its_stream_went_out_is_noticed(sync_caller, caplog):
+    """The result of on_response is ignored for a stream, and somebody is told."""
+    sync_caller.start([ChangesStream()], Reply("Hi"))
+    with caplog.at_level(logging.WARNING, "clippy"):
+        assert "Hi" == sync_caller.stream().text
+    assert "for a stream; it is ignored" in caplog.text

@@ -1,0 +1,182 @@
+"""JSON is read and written exactly, whichever library does it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clippy_core import jsonio
+
+NUMBERS = st.one_of(
+    st.integers(),
+    st.integers(min_value=2**62, max_value=2**70),
+    st.integers(min_value=-(2**70), max_value=-(2**62)),
+    st.floats(),
+)
+TEXTS = st.one_of(st.text(), st.text(st.characters(categories=["Cs", "Cc", "Lu"])))
+
+
+def values(numbers: st.SearchStrategy[Any], texts: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    leaves = st.none() | st.booleans() | numbers | texts
+    return st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=20)
+
+
+ANY = values(NUMBERS, TEXTS)
+EXACT = values(NUMBERS.filter(lambda number: math.isfinite(number)), st.text())
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equal as JSON, where NaN is NaN, 1 is not 1.0 and 1 is not true."""
+    return repr(left) == repr(right)
+
+
+@given(ANY)
+def test_what_is_written_is_read_back(value: Any) -> None:
+    """Big integers, NaN, infinities and lone surrogates survive; a pair of surrogates is the character it spells."""
+    assert same(json.loads(json.dumps(value)), jsonio.loads(jsonio.dumps(value)))
+
+
+@given(ANY, st.booleans())
+def test_reading_gives_what_the_standard_library_gives(value: Any, ascii_only: bool) -> None:
+    """Texts and bytes alike, escaped or not."""
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    assert same(json.loads(text), jsonio.loads(text))
+    octets = text.encode("utf-8", "surrogatepass")
+    assert same(json.loads(octets), jsonio.loads(octets))
+
+
+@given(st.text(alphabet='{}[]",:0123456789.eE+-truefalsn \\ud8\t\n\x00', max_size=30))
+def test_malformed_texts_are_judged_as_the_standard_library_judges_them(text: str) -> None:
+    """Either both read it, to the same value, or it is a ValueError that says so."""
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError, match="not JSON"):
+            jsonio.loads(text)
+    else:
+        assert same(expected, jsonio.loads(text))
+
+
+@given(st.binary(max_size=30))
+def test_no_bytes_make_reading_fail_in_another_way(octets: bytes) -> None:
+    """Whatever arrives is a value or a ValueError."""
+    try:
+        expected = json.loads(octets)
+    except ValueError:
+        with pytest.raises(ValueError):
+            jsonio.loads(octets)
+    else:
+        assert same(expected, jsonio.loads(octets))
+
+
+@pytest.mark.parametrize("digits", ["18446744073709551616", "-9223372036854775809", "9" * 400, "1" * 19])
+def test_no_digit_is_lost(digits: str) -> None:
+    """Integers of any length are read and written exactly."""
+    value = jsonio.loads(f'{{"id": {digits}}}')
+    assert value == {"id": int(digits)}
+    assert jsonio.dumps(value) == f'{{"id":{digits}}}'.encode()
+
+
+def test_error_messages_do_not_repeat_the_text() -> None:
+    """A malformed body may hold a prompt, and messages reach logs."""
+    with pytest.raises(ValueError, match=r"^not JSON: .* at line 1 column \d+$") as caught:
+        jsonio.loads(b'{"prompt": "my secret" oops}')
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bomb", [b"[" * 1_000_000, b'{"a":' * 200_000, b"[" * 200_000 + b"]" * 200_000])
+def test_a_depth_bomb_is_a_value_error(bomb: bytes) -> None:
+    """Nesting beyond what can be read does not take the process down."""
+    with pytest.raises(ValueError, match="JSON"):
+        jsonio.loads(bomb)
+
+
+def test_a_value_too_deep_to_write_is_a_value_error() -> None:
+    """A plugin may build what no parser would give."""
+    value: Any = []
+    for _ in range(100_000):
+        value = [value]
+    for write in (jsonio.dumps, jsonio.canonical):
+        with pytest.raises(ValueError, match="nested too deep"):
+            write(value)
+
+
+def test_nesting_that_only_one_library_writes_is_written() -> None:
+    """orjson stops at 254 levels; bodies may go further."""
+    value: Any = 1
+    for _ in range(400):
+        value = [value]
+    assert jsonio.loads(jsonio.dumps(value)) == value
+    assert jsonio.canonical(value) == b"[" * 400 + b"1" + b"]" * 400
+
+
+def test_what_is_not_json_is_a_type_error() -> None:
+    """Neither writer guesses at bytes, sets or dates."""
+    for value in (b"bytes", {1, 2}, [object()]):
+        for write in (jsonio.dumps, jsonio.canonical):
+            with pytest.raises(TypeError, match="not a JSON value"):
+                write(value)
+
+
+# --- canonical --------------------------------------------------------------------------------------------------------
+
+
+@given(EXACT)
+def test_canonical_bytes_are_the_same_from_both_writers(value: Any) -> None:
+    """One value with a number that only the fallback writes has the same bytes around it."""
+    alone = jsonio.canonical([value])
+    beside = jsonio.canonical([value, 2**70])
+    assert beside == alone[:-1] + b"," + str(2**70).encode() + b"]"
+
+
+@given(EXACT)
+def test_canonical_json_is_json_of_an_equal_value(value: Any) -> None:
+    """Python's equality (0.0 == 0, but true is not 1) is what canonical JSON keeps."""
+    assert jsonio.loads(jsonio.canonical(value)) == value
+
+
+@given(ANY)
+def test_canonical_bytes_do_not_depend_on_the_order_of_keys(value: Any) -> None:
+    """Objects are sorted at every level."""
+    assert jsonio.canonical(reordered(value)) == jsonio.canonical(value)
+
+
+def reordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: reordered(item) for name, item in reversed(value.items())}
+    return [reordered(item) for item in value] if isinstance(value, list) else value
+
+
+@given(ANY, ANY)
+def test_different_values_have_different_canonical_bytes(left: Any, right: Any) -> None:
+    """Two keys are one only for equal values; NaN counts as equal to itself."""
+    if jsonio.canonical(left) == jsonio.canonical(right):
+        assert whole(left) == whole(right)
+
+
+def whole(value: Any) -> str:
+    """A text that is the same for equal JSON values only."""
+    if isinstance(value, dict):
+        return repr(sorted((name, whole(item)) for name, item in value.items()))
+    if isinstance(value, list):
+        return repr([whole(item) for item in value])
+    return repr(int(value)) if isinstance(value, float) and value.is_integer() else repr(value)
+
+
+def test_canonical_numbers() -> None:
+    """Whole floats are integers, other floats keep every digit, non-numbers keep their names."""
+    assert jsonio.canonical({"b": -0.0, "a": [1e22, 0.1, 0.10000000000000002, True, 1]}) == (
+        b'{"a":[10000000000000000000000,0.1,0.10000000000000002,true,1],"b":0}'
+    )
+    assert jsonio.canonical([math.nan, math.inf, -math.inf, None]) == b"[NaN,Infinity,-Infinity,null]"
+
+
+def test_canonical_json_has_text_keys_only() -> None:
+    """1 and "1" must not become one key."""
+    with pytest.raises(TypeError, match="key must be text"):
+        jsonio.canonical({1: "a"})
