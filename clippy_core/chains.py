@@ -11,7 +11,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from attrs import define, field, frozen
 from clippy_hookspecs import (
@@ -173,7 +173,7 @@ class Chains:
                     break
         return value
 
-    async def first(self, steps: Sequence[Step], arguments: tuple[Any, ...], run: Run) -> tuple[Any, Step | None]:
+    async def first(self, steps: Sequence[Step], arguments: tuple[Any, ...], run: Run) -> tuple[Any, Any]:
         """The first result that is not None, and who gave it."""
         for step in steps:
             result = await self._call(step, arguments, run)
@@ -204,7 +204,7 @@ class Chains:
         except Exception as error:
             self.record(step, "failed", start, run)
             if step.on_failure == "raise":
-                raise failed(step, error) from error
+                raise_failed(step, error)
             self.faults.note(step, error)
             return None
         if result is not None or start:
@@ -233,7 +233,7 @@ class Chains:
                 raise
             except Exception as error:
                 if step.on_failure == "raise":
-                    raise failed(step, error) from error
+                    raise_failed(step, error)
                 self.faults.note(step, error)
                 continue
             if times is not None:
@@ -307,13 +307,13 @@ _ACTIONS: dict[type[Any], str] = {
 }
 
 
-def failed(step: Step, error: Exception) -> PluginError:
-    """The error for a plugin whose failure may not be skipped."""
+def raise_failed(step: Step, error: Exception) -> NoReturn:
+    """Raise the error for a plugin whose failure may not be skipped, with the plugin's own as its cause."""
     if isinstance(error, PluginError):
-        return error
+        raise error
     advice = f"fix or disable it (disable = [{step.plugin!r}], or on_failure.{step.plugin} = 'skip')"
     message = step.blame(f"raised {type(error).__name__} at {_place(error)}; {advice}")
-    return PluginError(message, step.plugin, step.hook)
+    raise PluginError(message, step.plugin, step.hook) from error
 
 
 def _check(step: Step, result: Any) -> None:

@@ -34,8 +34,8 @@ from clippy_hookspecs import (
 )
 
 from .asking import asker
-from .chains import Chains, Faults, Run, Step, compile_step, failed
-from .config import Config, load_config
+from .chains import Chains, Faults, Run, Step, compile_step, raise_failed
+from .config import Config, config_of, read_config
 from .discovery import Discovered, discover
 from .flow import FlowHandle
 from .lifespans import LoopSet, enter_shared
@@ -79,10 +79,11 @@ class Host:
         config: Config | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.config = config if isinstance(config, Config) else _config_of(config or {})
+        self.config = config if isinstance(config, Config) else config_of(config or {})
         self.discovered: Discovered = discover(self.config, plugins)
-        if self.discovered.faults:
-            raise ConfigError(self.discovered.faults)
+        faults = (*self.config.faults, *self.discovered.faults)
+        if faults:
+            raise ConfigError(faults)
         self.faults = Faults()
         self._given_clock = clock
         self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)
@@ -109,7 +110,7 @@ class Host:
 
         *overrides* has the shape of the file: ``Host.from_config(disable=["audit"])``.
         """
-        return cls(plugins, config=load_config(path, overrides=overrides), clock=clock)
+        return cls(plugins, config=read_config(path, overrides=overrides), clock=clock)
 
     # --- what it is made of -------------------------------------------------------------------------------------------
 
@@ -131,7 +132,7 @@ class Host:
             try:
                 step.function(registry)
             except Exception as error:
-                raise failed(step, error) from error
+                raise_failed(step, error)
         registry.offer(Clock, SystemClock())
         registry.offer(TokenCounter, HeuristicTokenCounter())
         registry.offer(StateStore, MemoryStateStore(registry.find(Clock)))  # type: ignore[arg-type]
@@ -369,12 +370,6 @@ class Host:
     def ssl_context(self, module: ModuleType) -> Any:
         """The process's one TLS context for *module*: making one costs two hundred times what a client costs."""
         return _ssl_context(module)
-
-
-def _config_of(table: Mapping[str, Any]) -> Config:
-    """A configuration that is exactly *table*: no file, and of the environment only what ``{env = "NAME"}`` names."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("CLIPPY_")}
-    return load_config(None, environ, table, cwd="/")
 
 
 @functools.cache

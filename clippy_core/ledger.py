@@ -125,7 +125,8 @@ class Ledger:
             return None
         if outcome == "failed" and not self.output:
             return None
-        counter, model = self.run.ctx.services.get(TokenCounter), self.request.model
+        counter = self.run.ctx.services.get(TokenCounter)  # type: ignore[type-abstract]
+        model = self.request.model
         sent = sum(counter.count_message(message, model) for message in self.request.messages)
         return Usage(sent, counter.count("".join(self.output), model), estimated=True)
 

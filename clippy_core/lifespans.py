@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 from attrs import define, field
 
-from .chains import Step, failed
+from .chains import Step, raise_failed
 
 log = logging.getLogger("clippy")
 Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
@@ -38,7 +38,7 @@ def enter_shared(steps: Sequence[Step], host: object) -> tuple[ExitStack, tuple[
                     continue
                 manager.__enter__()
             except Exception as error:
-                raise failed(step, error) from error
+                raise_failed(step, error)
             stack.callback(_leave, step, manager)
         return stack.pop_all(), tuple(waiting)
 
@@ -83,7 +83,7 @@ class LoopSet:
         try:
             await stack.enter_async_context(step.function(self.host))
         except Exception as error:
-            raise failed(step, error) from error
+            raise_failed(step, error)
 
     async def opened(self) -> None:
         """Wait until everything is entered.  Raises what a plugin raised."""

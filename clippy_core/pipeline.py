@@ -193,8 +193,9 @@ class Pipeline:
             max(0.0, now - found.stored_at),
             stale=found.expires_at is not None and found.expires_at < now,
         )
-        self._entry = found
-        return found
+        entry: CacheEntry = found
+        self._entry = entry
+        return entry
 
     def _make_keys(self, request: Request) -> None:
         identity = self.settings.identity(request.headers, request.query)
@@ -409,9 +410,9 @@ class Pipeline:
         """Another route: its own address, API, model and credentials, and its own cache key."""
         route = self.settings.routes[decision.route]
         moved = routes.redirect(request, route)
-        self.ctx.route = RouteInfo(route.name, moved.api, route.base_url)
+        self.ctx.route = RouteInfo(decision.route, moved.api, moved.url)
         self.ctx.route_attempt = 0
-        self.ledger.provenance = Provenance("provider", None, route.name, reason=decision.reason)
+        self.ledger.provenance = Provenance("provider", None, decision.route, reason=decision.reason)
         if self.key is not None:
             identity = self.settings.identity(moved.headers, moved.query)
             self.stored_as, _ = keys.cache_keys(
@@ -438,6 +439,8 @@ class Pipeline:
             self.ledger.provenance = Provenance("provider", None, self.ctx.route.name)
         if isinstance(result, Response):
             return await self._finish(result, "answered")
+        if isinstance(result, LiveStream) and self.ctx.leases:
+            result.close_when_unread_for(self.settings.abandoned_after)
         return result
 
     async def _deliver_stored(self, entry: CacheEntry) -> Result:
@@ -505,10 +508,10 @@ class Pipeline:
             response = self._assembled(stream, stream.seen)
             changed = await self.chains.fold(self.chains.on_response, response, (self.ctx,), self.run)
             self.ledger.response = response
-            if changed is not response and self.run.at is not None:
-                self.chains.faults.note(
-                    self.run.at, PluginError(self.run.at.blame("returned a Response for a stream; it is ignored"))
-                )
+            step = self.run.at
+            if changed is not response and step is not None:
+                why = step.blame("returned a Response for a stream; it is ignored")
+                self.chains.faults.note(step, PluginError(why))
         await self.ledger.end_attempt(Outcome("ok", None, stream.status, self.ledger.usage))
         if stream.keep_sent and self.stored_as is not None:
             whole = self._assembled(stream, stream.sent)

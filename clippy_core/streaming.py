@@ -8,7 +8,7 @@ from another task (design-review.md finding 4).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from attrs import define, field, frozen
@@ -49,8 +49,8 @@ class StreamOwner(Protocol):
 class LiveStream:
     """A stream of events on its way through on_chunk.
 
-    ``head`` is what goes before it.  ``sent`` are the provider's chunks and ``seen`` what the plugins made of them, kept
-    only where somebody will want the whole answer; ``raw`` are the provider's own bytes.
+    ``sent`` are the provider's chunks and ``seen`` what the plugins made of them, kept only where somebody will want the
+    whole answer; ``raw`` are the provider's own bytes.
     """
 
     owner: StreamOwner
@@ -78,6 +78,8 @@ class LiveStream:
     _over: bool = field(default=False, init=False)
     _reading: bool = field(default=False, init=False)
     _pulled_at: float = field(default=0.0, init=False)
+    _unread_limit: float = field(default=0.0, init=False)
+    _call_off: Callable[[], None] | None = field(default=None, init=False)
 
     @property
     def settled(self) -> bool:
@@ -114,6 +116,7 @@ class LiveStream:
         self._over = True
         self._ready.clear()
         self._error = None
+        self._stop_looking()
         if not self._settled:
             await self.runtime.settle(self._left)
         await self.source.aclose()
@@ -124,6 +127,22 @@ class LiveStream:
             self._over = True
             await self._settle_as("abandoned")
             await self.source.aclose()
+
+    def close_when_unread_for(self, seconds: float) -> None:
+        """Abandon the stream once nobody has read it for so long: a plugin holds a place for it that others wait for."""
+        self._pulled_at = self.runtime.clock.now()
+        self._unread_limit = seconds
+        self._call_off = self.runtime.later(seconds, self._look)
+
+    async def _look(self) -> None:
+        unread = self.runtime.clock.now() - self._pulled_at
+        if self._settled:
+            return
+        if unread >= self._unread_limit and not self.flow.paused and not self._reading:
+            await self.abandon()
+        else:
+            wait = max(0.0, self._unread_limit - unread) or self._unread_limit
+            self._call_off = self.runtime.later(wait, self._look)
 
     # --- one step -----------------------------------------------------------------------------------------------------
 
@@ -265,7 +284,12 @@ class LiveStream:
                 await self._settle_as(outcome, error)
         self._over = True
         self._ready.clear()
+        self._stop_looking()
         await self.runtime.settle(self.source.aclose)
+
+    def _stop_looking(self) -> None:
+        if self._call_off is not None:
+            self._call_off()
 
     async def _left(self) -> None:
         """The caller reads no further.  After the last choice has finished that is a complete answer."""

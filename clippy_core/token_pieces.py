@@ -55,7 +55,7 @@ _SCRIPTS: Final = (
     (0x0590, "other", 0.15, 0.45),  # Hebrew
     (0x0600, "other", 0.45, 0.28),  # Arabic
     (0x0700, "unknown", 0.0, 1.5),
-    (0x0900, "other", 0.35, 0.27),  # Devanagari
+    (0x0900, "other", 0.35, 0.28),  # Devanagari
     (0x0980, "other", 0.40, 0.40),  # Bengali to Sinhala
     (0x0E00, "other", 0.60, 0.40),  # Thai
     (0x0E80, "unknown", 0.0, 1.9),
@@ -103,7 +103,7 @@ _WELL_KNOWN: Final = _words(
     "um uma un una und une van von voor wird wordt zijn zu zum zur"
 )
 _LITTLE_KNOWN: Final = _words(
-    "aan aby ang ar att av az bez bir bu byla cha dan dari det dla egy ett ez fi har hogy ile ir jako jest kad kaip "
+    "aan aby ang ar att av az bez bir bu byla cha dan dari det dla egy ett ez fi har hogy ile ir ja jako jest kad kaip "
     "kell kui kwa lub ma med meg mga mis mo muss na nang nebo ng ning nu och og olla oraz ovat pada peab przez sau "
     "sem serta som sus tai tak ten till tylko untuk vagy ve veya wa ya yake yang yra za"
 )

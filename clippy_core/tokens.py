@@ -59,8 +59,10 @@ _ENCODED: Final = re.compile(r"(?:data:[^,]{0,200},)?[A-Za-z0-9+/_\-]{512,}+={0,
 class HeuristicTokenCounter:
     """Counts tokens by character class: no vocabulary, no dependency, linear time, nothing kept between calls.
 
-    Against ``o200k_base`` on texts it was not tuned on the mean error for each text is FIGURES.  For other families
-    the estimate is scaled (:func:`rates_of`).  A text counted in pieces may differ by a token at each joint.
+    Against ``o200k_base`` it is within 7 % on English, code and JSON and within 15 % on other languages, for texts of
+    some hundred tokens (``pytest tests/core/test_tokens.py``); rarer scripts and random characters are rather counted
+    too high.  For other families of models the estimate is scaled (:func:`rates_of`).  A text counted in pieces may
+    differ by a token at each joint.
     """
 
     def count(self, text: str, model: str = "") -> int:
@@ -90,7 +92,8 @@ class HeuristicTokenCounter:
 
     @staticmethod
     def _count_image(image: Image, model: str) -> int:
-        if image.extra.get("detail") == "low":
+        inner = image.extra.get("image_url")
+        if "low" in (image.extra.get("detail"), inner.get("detail") if isinstance(inner, Mapping) else None):
             return LOW_DETAIL_TOKENS
         return CLAUDE_IMAGE_TOKENS if "claude" in model.lower() else IMAGE_TOKENS
 

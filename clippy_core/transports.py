@@ -124,13 +124,16 @@ class Call:
         return RawReply(response.status_code, _pairs(response.headers.raw), body, response.extensions)
 
     def response(self, response: Response) -> Any:
-        """The module's response for a whole answer of ours."""
-        extensions = {**response.extensions}
+        """The module's response for a whole answer of ours: a stream of one piece, as a transport gives it."""
+        body = encode_response(response)
+        headers = response.headers.without("content-length")
+        if body or response.status not in (204, 304):
+            headers = headers.replace("content-length", str(len(body)))
         return self.module.Response(
             response.status,
-            headers=_raw(response.headers.without("content-length")),
-            content=encode_response(response),
-            extensions=extensions,
+            headers=_raw(headers),
+            stream=self.module.ByteStream(body),
+            extensions=dict(response.extensions),
         )
 
     def streamed(self, stream: Stream, body: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .transports import async_transport, transport
 
@@ -33,7 +33,7 @@ def wrap(host: Host, client: C) -> C:
         return client
     http = getattr(client, "_client", None)
     if http is not None and _module_of(http) is not None and callable(getattr(client, "with_options", None)):
-        return _wrap_sdk(host, client, http)
+        return cast("C", _wrap_sdk(host, client, http))
     raise TypeError(
         f"cannot wrap a {type(client).__module__}.{type(client).__qualname__}; give the client of an SDK built "
         "on httpx or httpx2, such a client itself, or pass clippy_core.transport(host) as its transport"

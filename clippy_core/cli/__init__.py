@@ -1,0 +1,31 @@
+"""The command line.  Nothing here imports an HTTP library before a command needs one."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from .output import visible
+from .root import CommandLine, command_line
+
+__all__ = ["CommandLine", "command_line", "main"]
+
+
+class _SafeLines(logging.StreamHandler):  # type: ignore[type-arg]
+    """The host's log on stderr, one safe line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(visible(f"{record.levelname.lower()}: {record.getMessage()}"), err=True)
+
+
+def main() -> None:
+    """The entry point ``clippy``; ends the process."""
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal's encoding cannot show is written out, instead of ending the command with a traceback.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    logging.getLogger("clippy").addHandler(_SafeLines())
+    command_line()(prog_name="clippy")

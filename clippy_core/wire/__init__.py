@@ -10,13 +10,13 @@ from clippy_hookspecs import UNKNOWN_ENDPOINT, Endpoint, Headers, Json, Message,
 from clippy_hookspecs.stored import body_decoders
 
 from ..jsonio import dumps, loads
-from . import anthropic_messages, openai_chat
+from . import anthropic_messages, openai_chat, openai_responses
 from .base import CorruptEvent, StreamEvent, StreamReader, StreamWriter, WireApi
 from .errors import error_in
 from .sse import SseDecoder, SseEvent, SseLimitError
 from .stream import StreamDecoder
 
-APIS: dict[str, WireApi] = {api.name: api for api in (openai_chat.API, anthropic_messages.API)}
+APIS: dict[str, WireApi] = {api.name: api for api in (openai_chat.API, openai_responses.API, anthropic_messages.API)}
 """The wire APIs by name."""
 
 

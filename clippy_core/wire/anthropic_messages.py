@@ -77,17 +77,16 @@ class AnthropicMessages:
     def request_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
         """The lazy fields of a Request.  What is not of the promised shape stays in ``params`` as it came."""
         params = dict(body)
-        model = params.pop("model") if isinstance(body.get("model"), str) and body["model"] else ""
+        model = params.pop("model") if isinstance(body.get("model"), str) else ""
         messages: list[Message] = []
         system = decode_system(params.get("system"))
         if system is not None:
             del params["system"]
             messages.append(system)
-        if isinstance(body.get("messages"), list) and body["messages"]:
+        if isinstance(body.get("messages"), list):
             messages += [_in_list(item) for item in params.pop("messages")]
-        tools = params.pop("tools") if isinstance(body.get("tools"), list) and body["tools"] else []
-        if body.get("stream") is True:
-            del params["stream"]
+        tools = params.pop("tools") if isinstance(body.get("tools"), list) else []
+        params.pop("stream", None)
         return {
             "model": model,
             "messages": tuple(messages),

@@ -18,6 +18,9 @@ _DELTAS = {
     "reasoning": ("thinking_delta", "thinking"),
     "tool_call": ("input_json_delta", "partial_json"),
 }
+_FAMILIES = {"text": "text", "refusal": "text", "reasoning": "thinking", "tool_call": "tool_use"}
+_Key = tuple[int, str]
+"""A block of this API: the number its chunks have, and what kind of block their words need."""
 _OPENINGS: dict[str, dict[str, Json]] = {
     "text": {"type": "text", "text": ""},
     "refusal": {"type": "text", "text": ""},
@@ -34,13 +37,15 @@ class MessagesWriter:
     """Writes one stream.
 
     Blocks are numbered without gaps, as the SDKs need them: a block that a plugin dropped is not there and the next one
-    takes its number; a block that a plugin made is opened before its first words and closed before the end.
+    takes its number; a block that a plugin made is opened before its first words and closed before the end.  Another
+    API may use one number for words of two kinds; here these are two blocks.
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[int, int] = {}
-        self._pending: dict[int, Mapping[str, Json]] = {}
-        self._open: dict[int, None] = {}
+        self._numbers: dict[_Key, int] = {}
+        self._latest: dict[int, _Key] = {}
+        self._pending: dict[_Key, Mapping[str, Json]] = {}
+        self._open: dict[_Key, None] = {}
 
     def write(self, chunk: Chunk) -> bytes:
         """The bytes of *chunk*, after what has to come before them."""
@@ -60,28 +65,30 @@ class MessagesWriter:
 
     def _block_start(self, chunk: Chunk) -> bytes:
         opening: Mapping[str, Json] | None = chunk.extra.get("opaque")
+        key = self._latest[chunk.block] = (chunk.block, _FAMILIES.get(chunk.extra.get("opens", ""), "opaque"))
         if opening is None:
             signature = {"signature": chunk.extra["signature"]} if "signature" in chunk.extra else {}
             opening = {**_OPENINGS[chunk.extra["opens"]], **chunk.extra.get("block", {}), **signature}
         if chunk.raw == b"":
             # The same event brings the first words, and its bytes come with them unless a plugin takes those away.
-            self._pending[chunk.block] = opening
+            self._pending[key] = opening
             return b""
-        return self._opened(chunk.block, opening, chunk.raw)
+        return self._opened(key, opening, chunk.raw)
 
     def _content(self, chunk: Chunk) -> bytes:
-        block, raw, before = chunk.block, chunk.raw, b""
-        pending = self._pending.pop(block, None)
+        key = self._latest[chunk.block] = (chunk.block, _FAMILIES[chunk.kind])
+        raw, before = chunk.raw, b""
+        pending = self._pending.pop(key, None)
         name, field = _DELTAS[chunk.kind]
-        if block not in self._numbers:
+        if key not in self._numbers:
             opening = pending or _opening(chunk)
             if raw is not None and (chunk.id or chunk.name):
-                return self._opened(block, {**opening, "input": arguments_value(chunk.delta)}, raw)
+                return self._opened(key, {**opening, "input": arguments_value(chunk.delta)}, raw)
             if raw is not None and "opening" in chunk.extra:
-                return self._opened(block, {**opening, field: chunk.delta}, raw)
-            before = self._opened(block, opening, None)
-        number = self._numbers[block]
-        if raw is not None and number == block:
+                return self._opened(key, {**opening, field: chunk.delta}, raw)
+            before = self._opened(key, opening, None)
+        number = self._numbers[key]
+        if raw is not None and number == chunk.block:
             return before + raw
         if not chunk.delta:
             return before
@@ -95,27 +102,27 @@ class MessagesWriter:
         kind = event.get("type")
         if not isinstance(kind, str) or not kind.startswith("content_block_"):
             return sse(event) if chunk.raw is None else chunk.raw
-        block, before = chunk.block, b""
-        if block in self._pending:
-            before = self._opened(block, self._pending.pop(block), None)
-        if block not in self._numbers:
+        key, before = self._latest.get(chunk.block, (chunk.block, "")), b""
+        if key in self._pending:
+            before = self._opened(key, self._pending.pop(key), None)
+        if key not in self._numbers:
             return b""  # A plugin dropped the block.
         if kind == "content_block_stop":
-            self._open.pop(block, None)
-        if chunk.raw is not None and self._numbers[block] == block:
+            self._open.pop(key, None)
+        if chunk.raw is not None and self._numbers[key] == chunk.block:
             return before + chunk.raw
-        return before + sse({**event, "index": self._numbers[block]})
+        return before + sse({**event, "index": self._numbers[key]})
 
-    def _opened(self, block: int, opening: Mapping[str, Json], raw: bytes | None) -> bytes:
-        number = self._numbers.setdefault(block, len(self._numbers))
-        self._open[block] = None
-        if raw is not None and number == block:
+    def _opened(self, key: _Key, opening: Mapping[str, Json], raw: bytes | None) -> bytes:
+        number = self._numbers.setdefault(key, len(self._numbers))
+        self._open[key] = None
+        if raw is not None and number == key[0]:
             return raw
         return sse({"type": "content_block_start", "index": number, "content_block": opening})
 
     def _close_all(self) -> bytes:
-        before = [self._opened(block, opening, None) for block, opening in self._pending.items()]
-        ends = [sse({"type": "content_block_stop", "index": self._numbers[block]}) for block in self._open]
+        before = [self._opened(key, opening, None) for key, opening in self._pending.items()]
+        ends = [sse({"type": "content_block_stop", "index": self._numbers[key]}) for key in self._open]
         self._pending.clear()
         self._open.clear()
         return b"".join(before + ends)

@@ -77,7 +77,7 @@ class Assembler:
         if isinstance(params.get("object"), str):
             params["object"] = params["object"].removesuffix(".chunk")
         if self._answer(0).choice:
-            params["choices"] = [_choice_rest(self._answer(0).choice)]
+            params["choices"] = [_choice_rest(self._answer(0).choice, 0)]
         return Response(
             api=self._api.name,
             message=message,
@@ -119,7 +119,7 @@ class Assembler:
 
     def _choice(self, number: int) -> Choice:
         answer = self._answers[number]
-        return Choice(self._message(number), answer.finish_reason, {**answer.choice, "index": number})
+        return Choice(self._message(number), answer.finish_reason, _choice_rest(answer.choice, number))
 
     def _message(self, number: int) -> Message:
         answer = self._answer(number)
@@ -149,8 +149,10 @@ def _said(message: Message) -> tuple[Any, ...]:
     return message.text, message.reasoning, message.refusal, calls
 
 
-def _choice_rest(choice: dict[str, Json]) -> dict[str, Json]:
-    return {"index": 0, **choice} if "text" in choice else {"index": 0, **choice, "message": {}}
+def _choice_rest(choice: dict[str, Json], number: int) -> dict[str, Json]:
+    """What a choice has beside its content, with what OpenAI's answers have even if they say nothing."""
+    rest = {"index": number, "finish_reason": None, **choice}
+    return rest if "text" in rest else {**rest, "message": {"content": None}}
 
 
 def _text_or_none(value: Json) -> str | None:

@@ -37,7 +37,7 @@ REASONING_FIELDS = ("reasoning_content", "reasoning")
 def message(value: Mapping[str, Json]) -> Message:
     """The message in *value*; any object gives one."""
     rest = dict(value)
-    role = rest.pop("role") if isinstance(rest.get("role"), str) else ""
+    role = rest.pop("role") if isinstance(rest.get("role"), str) and rest["role"] else ""
     blocks: list[Block]
     if role == "tool" and isinstance(rest.get("tool_call_id"), str):
         blocks = [ToolResult(rest.pop("tool_call_id"), tuple(_take_content(rest)))]
@@ -63,7 +63,7 @@ def messages_json(message: Message) -> list[Json]:
 
 
 def _message_json(role: str, blocks: Sequence[Block], extra: Mapping[str, Json]) -> dict[str, Json]:
-    body: dict[str, Json] = {"role": role, **extra} if role or "role" not in extra else dict(extra)
+    body: dict[str, Json] = {"role": role, **extra} if role else dict(extra)
     content = [block for block in blocks if _in_content(block)]
     if content:
         body["content"] = content_json(content, joined=role == "assistant")

@@ -23,7 +23,7 @@ from .openai_tools import tool_json
 from .openai_usage import usage as read_usage
 from .openai_usage import usage_as_told, usage_json
 from .openai_writer import ChatWriter
-from .shapes import objects, without
+from .shapes import objects
 
 CHAT = Endpoint("chat.completions", chat=True, cacheable=True, retryable=True, streams=True, body="json")
 COMPLETIONS = Endpoint("completions", cacheable=True, retryable=True, streams=True, body="json")
@@ -150,14 +150,15 @@ def _choice(value: Mapping[str, Json]) -> Choice:
 def _first(params: Mapping[str, Json]) -> dict[str, Json] | None:
     """The rest of the first choice, None if there is none or it is not one that :func:`_choice` left."""
     rest = params.get("choices")
-    return without(rest[0], "message") if objects(rest) and len(rest) == 1 and _readable(rest) else None
+    return rest[0] if objects(rest) and len(rest) == 1 and _readable(rest) else None
 
 
 def _choice_json(number: int, choice: Choice) -> Json:
     if choice.raw is not None:
         return choice.raw
-    body: dict[str, Json] = {"index": number, **choice.extra}
-    if choice.finish_reason is not None or "finish_reason" not in body:
+    rest: Mapping[str, Json] = choice.extra or {"finish_reason": None, "message": {"content": None}}
+    body: dict[str, Json] = dict(rest) if choice.extra else {"index": number, **rest}
+    if choice.finish_reason is not None:
         body["finish_reason"] = choice.finish_reason
     message = choice.message
     if message.raw is None:
@@ -165,7 +166,7 @@ def _choice_json(number: int, choice: Choice) -> Json:
     if "text" in body:
         body["text"] = message.text
     else:
-        body["message"] = message.raw or {"content": None, **_only_message(message)}
+        body["message"] = message.raw or {**rest.get("message", {}), **_only_message(message)}
     return body
 
 

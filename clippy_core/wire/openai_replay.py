@@ -67,7 +67,11 @@ def _choice(choice: Mapping[str, Json]) -> Iterator[Json]:
             yield _piece(index, {field: text})
     content = message.get("content")
     tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
-    if isinstance(logprobs, dict) and objects(tokens) and "".join(str(token.get("token", "")) for token in tokens) == content:
+    if (
+        isinstance(logprobs, dict)
+        and objects(tokens)
+        and "".join(str(token.get("token", "")) for token in tokens) == content
+    ):
         for token in tokens:
             yield {**_piece(index, {"content": token["token"]}), "logprobs": {**logprobs, "content": [token]}}
         logprobs = None

@@ -45,7 +45,7 @@ class OpenAIResponses:
     def request_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
         """The lazy fields of a Request.  What is not of the promised shape stays in ``params`` as it came."""
         params = dict(body)
-        model = params.pop("model") if isinstance(body.get("model"), str) and body["model"] else ""
+        model = params.pop("model") if isinstance(body.get("model"), str) else ""
         messages: list[Message] = []
         if isinstance(body.get("instructions"), str):
             messages.append(Message("system", (Text(params.pop("instructions")),), {"role": "instructions"}))
@@ -56,9 +56,8 @@ class OpenAIResponses:
         elif isinstance(given, list) and given:
             del params["input"]
             messages += [decode_input_item(item) for item in given]
-        tools = params.pop("tools") if isinstance(body.get("tools"), list) and body["tools"] else []
-        if body.get("stream") is True:
-            del params["stream"]
+        tools = params.pop("tools") if isinstance(body.get("tools"), list) else []
+        params.pop("stream", None)
         return {
             "model": model,
             "messages": tuple(messages),
@@ -128,7 +127,7 @@ class OpenAIResponses:
             body["output_text"] = response.message.text  # Some servers repeat the text here.
         if response.usage is not None:
             body["usage"] = encode_usage(response.usage)
-        if finish_reason(body) != response.finish_reason or (not response.params and "status" not in body):
+        if response.finish_reason not in (None, finish_reason(body)) or not response.params:
             body |= status_fields(response.finish_reason)
         return body
 

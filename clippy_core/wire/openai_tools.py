@@ -71,13 +71,13 @@ def tool(value: Mapping[str, Json]) -> Tool:
     """A tool the caller offers; one that the provider runs itself has its type for a name."""
     for kind in ("function", "custom"):
         inner = value.get(kind)
-        if isinstance(inner, dict) and isinstance(inner.get("name"), str):
+        if isinstance(inner, dict) and isinstance(inner.get("name"), str) and inner["name"]:
             rest = without(inner, "name")
             description = rest.pop("description") if isinstance(rest.get("description"), str) else None
             has_schema = isinstance(rest.get("parameters"), dict) and rest["parameters"]
             parameters = rest.pop("parameters") if has_schema else {}
             return with_raw(Tool(inner["name"], description, parameters, {**value, kind: rest}), value)
-    name = value.get("type")
+    name = "" if "function" in value or "custom" in value else value.get("type")
     return with_raw(Tool(name if isinstance(name, str) else "", extra=value), value)
 
 
@@ -86,8 +86,8 @@ def tool_json(tool: Tool) -> Json:
     if tool.raw is not None:
         return tool.raw
     kind = next((kind for kind in ("function", "custom") if kind in tool.extra), None)
-    if kind is None and tool.extra:
-        return dict(tool.extra)
+    if not tool.name or (kind is None and tool.extra):
+        return dict(tool.extra)  # One that the provider runs, or of an unknown shape: the JSON as it came.
     kind = kind or "function"
     inner = {**tool.extra.get(kind, {}), "name": tool.name}
     if tool.description is not None:

@@ -58,8 +58,8 @@ class ChatWriter:
         envelope = chunk.extra.get("response")
         if envelope and envelope.get("id"):
             self._envelope = envelope
-        if chunk.kind == "reasoning":
-            self._field = chunk.extra.get("field", self._field)
+        if chunk.kind == "reasoning" and "choice" in chunk.extra:
+            self._field = chunk.extra.get("field", "reasoning_content")
         if chunk.kind == "tool_call" and (chunk.choice, chunk.block) not in self._calls:
             number = self._numbers.get(chunk.choice, 0)
             index = chunk.extra.get("index", number)
@@ -113,7 +113,8 @@ class ChatWriter:
         call: dict[str, Json] = {"index": shape["index"], **chunk.extra.get("block", {})}
         if chunk.id is not None:
             call["id"] = chunk.id
-            call.setdefault("type", kind)
+        if chunk.id is not None and "block" not in chunk.extra:
+            call["type"] = kind
         inner = {**call.get(kind, {}), text: chunk.delta}
         if chunk.name is not None:
             inner["name"] = chunk.name

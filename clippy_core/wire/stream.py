@@ -39,7 +39,7 @@ class StreamDecoder:
     @property
     def rest(self) -> bytes:
         """The bytes that are in no event: those that could not be read, and at the end an event that was cut off."""
-        return b"".join(self._unread) + bytes(self._foreign or b"") + self._sse.rest
+        return b"".join(self._unread) + self._sse.rest + bytes(self._foreign or b"")
 
     def feed(self, data: bytes) -> list[StreamEvent]:
         """The events that *data* completes.
@@ -69,9 +69,9 @@ class StreamDecoder:
         events = self._read(self._sse.finish())
         rest = self._sse.rest
         if self._foreign is not None:
-            rest = bytes(self._foreign)
+            rest += self._foreign
             try:
-                events.append(StreamEvent(rest, (with_raw(_plain_error(rest), rest),)))
+                events.append(StreamEvent(rest, (with_raw(_plain_error(self._foreign), rest),)))
             except CorruptEvent as error:
                 self._fail(error, events)
         elif rest and self._failure is None:
@@ -119,7 +119,7 @@ def _stream_event(raw: bytes, chunks: tuple[Chunk, ...]) -> StreamEvent:
     return StreamEvent(raw, chunks)
 
 
-def _plain_error(body: bytes) -> Chunk:
+def _plain_error(body: bytearray) -> Chunk:
     """The error chunk for a JSON error that came where a stream was announced."""
     try:
         value = loads(body)
@@ -130,6 +130,6 @@ def _plain_error(body: bytes) -> Chunk:
     raise CorruptEvent(_not_events(body))
 
 
-def _not_events(body: bytes | bytearray) -> str:
+def _not_events(body: bytearray) -> str:
     kind = "an HTML page" if body[:1] == b"<" else "a JSON text"
     return f"{kind} came where the provider announced a stream of events"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import httpx
 import pytest
 from attrs import define, evolve, field
 from calling import Caller, Keep
+from clippy_hookspecs import Answer, Chunk, Refusal, Request, RequestContext, Response, StashKey, TextFilter, hookimpl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clippy_core.testing import Fault, Reply
-from clippy_hookspecs import Answer, Chunk, Refusal, Request, RequestContext, Response, StashKey, TextFilter, hookimpl
 
 
 @define(eq=False)
@@ -36,7 +38,7 @@ CLEAN = "write to <EMAIL> or to bob@corp.org"
 def test_a_redactor_leaks_nothing_wherever_the_stream_is_cut(cuts):
     """However the provider cuts the text, the reader gets the redacted one."""
     marks = [0, *sorted(set(cuts)), len(SECRET)]
-    pieces = [SECRET[a:b] for a, b in zip(marks, marks[1:], strict=False)]
+    pieces = [SECRET[a:b] for a, b in itertools.pairwise(marks)]
     caller = Caller("sync", httpx).start([Redact()], Reply(chunks=pieces, text=SECRET))
     assert CLEAN == caller.stream().text
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Protocol
 import pytest
 from attrs import Factory, define, field, frozen, validators
 from clippy_hookspecs import ConfigError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clippy_core.config import Config, Order, Secret, config_of, load_config, read_config, structure
@@ -248,6 +248,7 @@ _junk = st.recursive(
 _names = st.sampled_from(["ttl", "size", "label", "names", "limits", "zz", "level", "mode", "pair", "weights", "path"])
 
 
+@settings(deadline=None)
 @given(st.dictionaries(_names, _junk))
 def test_no_value_whatever_makes_structuring_fail_otherwise_than_with_faults(table: dict[str, Any]) -> None:
     """Either an instance or a ConfigError whose sentences all have a path."""
@@ -262,6 +263,7 @@ def test_no_value_whatever_makes_structuring_fail_otherwise_than_with_faults(tab
     assert all(fault.startswith("p.") for fault in faults)
 
 
+@settings(deadline=None)
 @given(
     ttl=st.floats(min_value=0, allow_nan=False, allow_infinity=False),
     size=st.integers(),
@@ -665,6 +667,7 @@ _paths = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(tuple)
 _settings = st.lists(st.builds(Setting, _paths, st.integers(), st.sampled_from(["file", "environment", "argument"])))
 
 
+@settings(deadline=None)
 @given(_settings)
 def test_the_last_word_wins_and_every_leaf_has_an_origin(settings: list[Setting]) -> None:
     """Whatever replaces whatever, the origins name exactly the leaves of the tree."""

@@ -17,7 +17,7 @@ import pluggy
 import pytest
 from attrs import define
 from clippy_hookspecs import POLICIES, TextFilter, hookimpl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clippy_core.config import Config, Order, read_config
@@ -444,6 +444,7 @@ def test_arguments_that_the_host_cannot_fill_are_refused() -> None:
     assert "has no self" in fault(on_chunk=nothing)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(POLICIES)), st.data())
 def test_any_subset_of_a_hooks_arguments_in_any_order_is_right(hook: str, data: st.DataObject) -> None:
     """pluggy passes them by name, and so does the host."""
@@ -645,6 +646,7 @@ def test_given_objects_get_their_names_from_whoever_has_one(site: Site) -> None:
     assert [plugin.name for plugin in discover(configured([]), {"x": HTTPProbe()}, found=[]).loaded] == ["x"]
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="abAB_1", min_size=1, max_size=12))
 def test_names_made_of_class_names_are_kebab_case(name: str) -> None:
     """Small letters, no hyphen at the ends or twice, every letter kept."""
@@ -720,6 +722,7 @@ def test_a_hook_may_have_an_order_of_its_own() -> None:
 _wishes = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.sampled_from(["", "tryfirst", "trylast"]))
 
 
+@settings(deadline=None)
 @given(_wishes, st.lists(st.text("abcdef", min_size=1, max_size=2)), st.randoms())
 def test_order_is_total_and_does_not_depend_on_the_order_of_discovery(
     wishes: dict[str, str], named: list[str], random: Any
@@ -734,6 +737,7 @@ def test_order_is_total_and_does_not_depend_on_the_order_of_discovery(
     assert known == first[: len(known)]
 
 
+@settings(deadline=None)
 @given(_wishes.filter(lambda wishes: list(wishes.values()).count("trylast") < 2))
 def test_order_without_the_users_is_pluggys_own(wishes: dict[str, str]) -> None:
     """Registered z to a, pluggy calls them in this order; among several trylast it reads z to a, we a to z."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from attrs import define, field
+from clippy_hookspecs import CacheEntry, Chunk, PluginError, Request, Response, hookimpl
 
 from clippy_core.testing import Fault, Reply
-from clippy_hookspecs import CacheEntry, Chunk, PluginError, Request, Response, hookimpl
 
 
 @define(eq=False)

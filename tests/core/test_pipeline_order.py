@@ -5,25 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from attrs import define, field
-
+from attrs import define
 from calling import WAY_IN, Again, Keep
-
-from clippy_core.testing import Fault, Reply
 from clippy_hookspecs import (
     Answer,
-    CacheEntry,
-    ErrorInfo,
     Message,
     ProviderError,
     Refusal,
-    RequestContext,
     Response,
-    Retry,
     StreamInterrupted,
     Text,
     hookimpl,
 )
+
+from clippy_core.testing import Fault, Reply
+
 
 @define(eq=False)
 class Decide:
@@ -127,7 +123,14 @@ def test_an_early_close_cancels_the_attempt_and_tells_the_provider(any_caller, m
     any_caller.start([calls], Reply("one two three four five"))
     read = any_caller.stream(stop_after=2)
     assert "one two" == read.text.strip()
-    assert [*WAY_IN, "pre_attempt", "on_chunk", "end cancelled", "post_attempt cancelled", "audit cancelled"] == calls.hooks
+    assert [
+        *WAY_IN,
+        "pre_attempt",
+        "on_chunk",
+        "end cancelled",
+        "post_attempt cancelled",
+        "audit cancelled",
+    ] == calls.hooks
     assert [1] == any_caller.provider.closed_early
 
 

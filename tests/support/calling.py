@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import anyio
-import httpx
-import httpx2
 from attrs import define, field
+from clippy_hookspecs import (
+    AuditRecord,
+    CacheEntry,
+    Chunk,
+    ErrorInfo,
+    Outcome,
+    RequestContext,
+    Response,
+    Retry,
+    hookimpl,
+)
 
 import clippy_core
 from clippy_core.testing import FakeProvider, VirtualClock
-from clippy_hookspecs import AuditRecord, CacheEntry, Chunk, ErrorInfo, Outcome, RequestContext, Response, Retry, hookimpl
 
 ROUTE = {"base_url": "http://fake.test/v1", "key": "sk-test", "model": "test-model"}
 COLOURS = ("sync", "asyncio", "trio")
@@ -104,6 +112,25 @@ class Read:
 
 
 @define(eq=False)
+class Sent:
+    """What an HTTP client got, on the wire."""
+
+    status: int = 0
+    headers: dict[str, str] = field(factory=dict)
+    pieces: list[bytes] = field(factory=list)
+    error: BaseException | None = None
+    extensions: Mapping[str, Any] = field(factory=dict)
+
+    def head(self, response: Any) -> None:
+        self.status, self.headers = response.status_code, dict(response.headers)
+        self.extensions = response.extensions
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
+
+
+@define(eq=False)
 class Caller:
     """Calls a host through our own client in one colour and one HTTP module; the provider is in process."""
 
@@ -120,13 +147,16 @@ class Caller:
         script: Any = None,
         *,
         clock: VirtualClock | None = None,
+        record: bool = True,
         **config: Any,
     ) -> Caller:
         """A host with these plugins in front of a provider with this script."""
         self.provider = FakeProvider(script, clock=self.clock)
         named = dict(plugins) if isinstance(plugins, Mapping) else {_name(plugin): plugin for plugin in plugins}
         config = {"routes": {"main": ROUTE}, **config}
-        self.host = clippy_core.Host({**named, "zz-records": self.records}, config=config, clock=clock or self.clock)
+        if record:
+            named["zz-records"] = self.records
+        self.host = clippy_core.Host(named, config=config, clock=clock or self.clock)
         return self
 
     def chat(self, messages: Any = "Hello", **params: Any) -> Response:
@@ -173,17 +203,38 @@ class Caller:
             except Exception as error:
                 read.error = error
 
-    def raw(self, work: Callable[[Any], Any]) -> Any:
-        """*work* with a bare client of the module, wrapped by the host; *work* is async in async colours."""
+    def send(
+        self, method: str = "POST", path: str = "/chat/completions", *, bare: bool = False, **request: Any
+    ) -> Sent:
+        """One request by a client of the HTTP module itself, under the host or *bare*."""
+        url = f"http://fake.test/v1{path}"
         if self.colour == "sync":
-            with self.host.wrap(self._http()) as client:
-                return work(client)
+            with self._http() if bare else self.host.wrap(self._http()) as client:
+                return self._send(client, method, url, request)
+        return anyio.run(self._asend, bare, method, url, request, backend=self.colour)
 
-        async def run() -> Any:
-            async with self.host.wrap(self._http()) as client:
-                return await work(client)
+    def _send(self, client: Any, method: str, url: str, request: Mapping[str, Any]) -> Sent:
+        sent = Sent()
+        try:
+            with client.stream(method, url, **request) as response:
+                sent.head(response)
+                for piece in response.iter_raw():
+                    sent.pieces.append(piece)
+        except Exception as error:
+            sent.error = error
+        return sent
 
-        return anyio.run(run, backend=self.colour)
+    async def _asend(self, bare: bool, method: str, url: str, request: Mapping[str, Any]) -> Sent:
+        sent = Sent()
+        async with self._http() if bare else self.host.wrap(self._http()) as client:
+            try:
+                async with client.stream(method, url, **request) as response:
+                    sent.head(response)
+                    async for piece in response.aiter_raw():
+                        sent.pieces.append(piece)
+            except Exception as error:
+                sent.error = error
+        return sent
 
     def _http(self) -> Any:
         if self.colour == "sync":

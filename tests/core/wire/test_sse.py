@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ CUTS = st.lists(st.integers(min_value=0, max_value=200), max_size=8)
 
 def pieces(stream: bytes, cuts: Iterable[int]) -> list[bytes]:
     marks = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    return [stream[start:end] for start, end in zip(marks, marks[1:], strict=False)]
+    return [stream[start:end] for start, end in pairwise(marks)]
 
 
 def decode(parts: Iterable[bytes], decoder: SseDecoder | None = None) -> tuple[list[SseEvent], bytes]:
@@ -76,7 +77,10 @@ def test_an_event_goes_out_when_its_blank_line_ends() -> None:
 
 def test_an_event_that_is_cut_off_is_no_event_but_its_bytes_are_there() -> None:
     """The end of the input is not a blank line."""
-    assert decode([b"data: a\n\nid: 9\ndata: b\n"]) == ([SseEvent("message", "a", raw=b"data: a\n\n")], b"id: 9\ndata: b\n")
+    assert decode([b"data: a\n\nid: 9\ndata: b\n"]) == (
+        [SseEvent("message", "a", raw=b"data: a\n\n")],
+        b"id: 9\ndata: b\n",
+    )
 
 
 def test_an_id_counts_when_its_block_ends_even_without_data() -> None:
@@ -88,7 +92,9 @@ def test_an_id_counts_when_its_block_ends_even_without_data() -> None:
     assert decoder.last_event_id == "3"
 
 
-@pytest.mark.parametrize(("value", "expected"), [("15", 15), ("-1", None), ("1.5", None), ("٣", None), ("9" * 5000, None)])
+@pytest.mark.parametrize(
+    ("value", "expected"), [("15", 15), ("-1", None), ("1.5", None), ("٣", None), ("9" * 5000, None)]
+)
 def test_retry_is_ascii_digits_only(value: str, expected: int | None) -> None:
     """Anything else is ignored, and so is a number no clock could use."""
     decoder = SseDecoder()
@@ -101,9 +107,13 @@ def test_too_long_a_line_is_a_clean_error_after_the_events_before_it(cuts: list[
     """However it arrives, what came before is handed out, and every later call raises."""
     stream = b"data: a\n\ndata: " + b"x" * 100
     decoder, got = SseDecoder(max_line=50), []
-    with pytest.raises(SseLimitError, match="line of the event stream is longer than 50 bytes"):
+
+    def feed_all() -> None:
         for part in [*pieces(stream, cuts), b"\n\n"]:
-            got += decoder.feed(part)
+            got.extend(decoder.feed(part))
+
+    with pytest.raises(SseLimitError, match="line of the event stream is longer than 50 bytes"):
+        feed_all()
     assert [event.data for event in got] == ["a"]
     with pytest.raises(SseLimitError):
         decoder.finish()
@@ -113,8 +123,7 @@ def test_too_long_an_event_of_short_lines_is_a_clean_error() -> None:
     """Many small lines must not fill the memory either."""
     decoder = SseDecoder(max_event=1000)
     with pytest.raises(SseLimitError, match="event of the stream is longer than 1000 bytes"):
-        for _ in range(200):
-            decoder.feed(b"data: 12345\n")
+        _ = [decoder.feed(b"data: 12345\n") for _ in range(200)]
 
 
 def test_a_line_of_exactly_the_limit_passes() -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def splits(stream: bytes) -> Iterator[list[bytes]]:
     chance = random.Random(7)
     for _ in range(5):
         cuts = [0, *sorted(chance.randrange(len(stream) + 1) for _ in range(6)), len(stream)]
-        yield [stream[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+        yield [stream[start:end] for start, end in pairwise(cuts)]
 
 
 @pytest.mark.skipif(not CASES, reason="the corpus ../shared/data/streams-dev.jsonl is not beside this checkout")

@@ -242,6 +242,7 @@ def test_eight_threads_see_only_whole_entries(ctx: RequestContext, clock: Virtua
     assert cache._kept.currsize == sum(kept.size for kept in cache._kept.values())
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_process_begins_empty_with_a_free_lock(ctx: RequestContext, clock: VirtualClock) -> None:
     """A lock that another thread held at the fork would never be freed in the child."""
     if not hasattr(os, "fork"):

@@ -49,10 +49,10 @@ def test_the_servers_word_is_kept() -> None:
 
 def test_the_provider_can_be_named() -> None:
     """A bare number means one thing at one provider and another thing elsewhere."""
-    body = '{"error": {"code": "1302", "message": "x"}}'
-    assert classify(answer(429, body), provider="zhipu").kind == "concurrency"
-    assert classify(answer(429, body), provider="mistral").kind == "quota"
-    assert classify(answer(429, body, url="https://api.mistral.ai/v1/chat/completions")).kind == "quota"
+    body = '{"error": {"code": "1300", "message": "x"}}'
+    assert classify(answer(429, body), provider="zhipu").kind == "content_filter"
+    assert classify(answer(429, body), provider="mistral").kind == "requests"
+    assert classify(answer(429, body, url="https://api.mistral.ai/v1/chat/completions")).kind == "requests"
 
 
 def test_a_longer_wait_may_be_allowed() -> None:

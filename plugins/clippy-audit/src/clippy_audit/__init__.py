@@ -1,8 +1,7 @@
 """Writes one line for each request, without secrets."""
 
-from attrs import define
+from .log import AuditLog
+from .record import Level
+from .redaction import SECRET_HEADERS, redact, redact_headers, redact_url, redact_value
 
-
-@define(eq=False)
-class AuditLog:
-    """Writes one line for each request, without secrets."""
+__all__ = ["SECRET_HEADERS", "AuditLog", "Level", "redact", "redact_headers", "redact_url", "redact_value"]

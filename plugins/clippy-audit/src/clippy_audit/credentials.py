@@ -16,21 +16,21 @@ _BEARER = re.compile(
 )
 _BASIC = re.compile(r"basic[ \t]{1,4}([A-Za-z0-9+/_-]{8,}+={0,2})", re.ASCII)
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----", re.ASCII)
-_KEY_BODY = re.compile(
-    r"(?:[A-Za-z0-9+/=:,.\s\\-]++)", re.ASCII
-)
+_KEY_BODY = re.compile(r"(?:[A-Za-z0-9+/=:,.\s\\-]++)", re.ASCII)
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----", re.ASCII)
 _PUTTY = re.compile(r"Private-Lines: \d{1,4}\r?\n((?:[A-Za-z0-9+/=]++\r?\n?)++)", re.ASCII)
 _AFTER_SCHEME = re.compile(r"://([^\s\"'<>`\\]++)")
 _USER_OPTION = re.compile(
-    r"(?<!\S)(?:-u|--user|--proxy-user|--basic-auth|-a|--auth)(?:[ =]{1,3}|)[\"']?([A-Za-z0-9_.@+-]{0,80}+):([^\s\"']{3,}+)"
+    r"(?<!\S)(?:-u|--user|--proxy-user|--basic-auth|-a|--auth)(?:[ =]{1,3}|)"
+    r"[\"']?([A-Za-z0-9_.@+-]{0,80}+):([^\s\"']{3,}+)"
 )
 _COMMANDS = (
     "sshpass", "docker login", "mysql", "mysqldump", "mysqladmin", "mariadb", "psql", "mongo", "mongosh", "redis-cli",
     "az login",
 )  # fmt: skip
 _SHORT_OPTION = re.compile(
-    rf"(?<![\w-])(?:{'|'.join(_COMMANDS)})\b[^\n|;&]{{0,200}}?[ ](?:-p[ ]?|-a[ ]|--pass[ =])[\"']?([^\s\"'-][^\s\"']{{3,}}+)"
+    rf"(?<![\w-])(?:{'|'.join(_COMMANDS)})\b[^\n|;&]{{0,200}}?[ ]"
+    r"(?:-p[ ]?|-a[ ]|--pass[ =])[\"']?([^\s\"'-][^\s\"']{3,}+)"
 )
 _AUTH_PAIR = re.compile(
     r"auth[\"']?\s?[=:]\s?(?:\w{0,24}\()?[(\[]?\s?[\"'][^\"'\n]{0,100}+[\"'],\s?[\"']([^\"'\n]++)[\"']"
@@ -42,7 +42,9 @@ _WEBHOOK = re.compile(
     r"|webhook\.office\.com/webhookb2|hooks\.zapier\.com/hooks/catch|maker\.ifttt\.com/trigger/\w{1,60}/with/key"
     r"|api\.telegram\.org/bot|open\.feishu\.cn/open-apis/bot/v2/hook)/?([^\s\"'<>\\?#)]{8,}+)"
 )
-_HASH = re.compile(r"\$(?:2[abxy]\$\d\d\$[./A-Za-z0-9]{50,}+|argon2(?:id|i|d)\$[^\s\"']{30,}+|6\$[^\s\"'$]{1,40}\$[./A-Za-z0-9]{40,}+)")
+_HASH = re.compile(
+    r"\$(?:2[abxy]\$\d\d\$[./A-Za-z0-9]{50,}+|argon2(?:id|i|d)\$[^\s\"']{30,}+|6\$[^\s\"'$]{1,40}\$[./A-Za-z0-9]{40,}+)"
+)
 
 
 def find_credentials(text: str, lowered: str) -> Iterator[Span]:

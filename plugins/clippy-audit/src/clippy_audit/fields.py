@@ -24,8 +24,10 @@ _SIGN = re.compile(
   | (?P<form>"\r?\n\r?\n)                                                      # name="api_key" in a multipart body
   | (?P<tuple>\\*+["'][ ]{{0,2}},\s{{0,2}}(?=[bruBRU]?\\*+["']))               # ("authorization", "Bearer ...")
   | (?P<colon>\\*+["'`”’]{{0,3}}[\])]?[ \t]{{0,8}}:[ \t]{{0,8}})(?!=|[ ]?{_TYPE}[ ]?=|//|:)
-  | (?P<equals>\\*+["'`”’]{{0,3}}[\])]?[ \t]{{0,8}}(?::[ ]?{_TYPE}[ ]?)?(?::=|=>|=|：|＝|:)(?![=~])[ \t]{{0,8}}(?:SecretStr\()?)
-  | (?P<phrase>[ ](?:(?:provided|given|used|is|was|becomes|set[ ]to|to|value|for[ ]\S{{1,40}}[ ]is)[ ]?:?[ ]){{1,2}}["'`]?)
+  | (?P<equals>\\*+["'`”’]{{0,3}}[\])]?[ \t]{{0,8}}(?::[ ]?{_TYPE}[ ]?)?(?::=|=>|=|：|＝|:)
+      (?![=~])[ \t]{{0,8}}(?:SecretStr\()?)
+  | (?P<phrase>[ ](?:(?:provided|given|used|is|was|becomes|set[ ]to|to|value|for[ ]\S{{1,40}}[ ]is)
+      [ ]?:?[ ]){{1,2}}["'`]?)
   | (?P<space>[ \t]{{1,4}}|["'][ ]{{1,4}}["'])
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -46,7 +48,8 @@ _ITEM = re.compile(r"\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?", re.DOTALL)
 _LINE = re.compile(r"[^\r\n\"'`]*+")
 _HEADER_LINE = re.compile(r"[^\r\n\"'`]{0,4096}+")
 _SCHEME = re.compile(
-    r"(?P<one>(?:bearer|basic|token|api-?key|key|ssws|oauth|apikeyauth|googlelogin\sauth=|bot|negotiate|ntlm|dpop)[ ]{1,4})"
+    r"(?P<one>(?:bearer|basic|token|api-?key|key|ssws|oauth|apikeyauth|googlelogin\sauth=|bot|negotiate|ntlm|dpop)"
+    r"[ ]{1,4})"
     r"|(?P<all>(?:digest|hawk|mac|aws4-hmac-sha256|signature|hmac)\s)",
     re.IGNORECASE,
 )
@@ -57,22 +60,45 @@ _PLURAL = re.compile(r"(?i:secrets|passwords)[\"']?[ ]?:[ ]{0,8}\Z")
 _CALL = re.compile(r"[A-Za-z_][\w.]*+\(", re.ASCII)
 _QUOTES = frozenset("\"'`“‘\\")
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-$")
-_ADJECTIVES = ("api", "access", "secret", "private", "subscription", "account", "auth", "bearer", "refresh", "client", "session", "license", "signing", "encryption", "master")
+_ADJECTIVES = (
+    "api",
+    "access",
+    "secret",
+    "private",
+    "subscription",
+    "account",
+    "auth",
+    "bearer",
+    "refresh",
+    "client",
+    "session",
+    "license",
+    "signing",
+    "encryption",
+    "master",
+)
 
 
 def find_fields(text: str, lowered: str) -> Iterator[Span]:
-    """Every value in *text* whose name says that it is a secret.  *lowered* is the same text in small letters, of the same length."""
+    """Every value in *text* whose name says that it is a secret.
+
+    *lowered* is the same text in small letters, of the same length.
+    """
     # Only options, environment files and .netrc put a bare value behind a space; everywhere else that is prose.
     spaced = "--" in text or "ENV " in text or "login " in text
     position = 0
     while noun := _NOUN.search(lowered, position):
         sign = _SIGN.match(text, noun.end())
         position = noun.end()
-        if sign is None or (sign.lastgroup == "space" and not spaced and text[sign.end() : sign.end() + 1] not in _QUOTES):
+        if sign is None or (
+            sign.lastgroup == "space" and not spaced and text[sign.end() : sign.end() + 1] not in _QUOTES
+        ):
             continue
         start = _name_start(text, noun.start())
         sure = trust(text[start : noun.end()])
         if sure is Trust.NONE or (sign["space"] and noun.group() == "pass"):
+            continue
+        if sign["form"] and not text.endswith('name="', 0, start):
             continue
         spans, reached = _value(text, sign, start, sure)
         yield from spans
@@ -98,7 +124,7 @@ def keeps(value: str, sure: Trust) -> bool:
 
 
 def _name_start(text: str, end: int) -> int:
-    """Where the name that ends with the noun at *end* begins: at most 48 characters back, over one space in "api key"."""
+    """Where the name that ends with the noun at *end* begins: at most 48 back, over one space in "api key"."""
     floor = max(0, end - 48)
     start = end
     while start > floor and text[start - 1] in _NAME_CHARACTERS:
@@ -144,7 +170,13 @@ def _kind(sure: Trust, name: str) -> str:
     if sure >= Trust.HEADER:
         return "cookie" if sure is Trust.COOKIE else "authorization"
     name = name.lower()
-    for word, kind in (("pass", "password"), ("pwd", "password"), ("token", "token"), ("secret", "secret"), ("key", "key")):
+    for word, kind in (
+        ("pass", "password"),
+        ("pwd", "password"),
+        ("token", "token"),
+        ("secret", "secret"),
+        ("key", "key"),
+    ):
         if word in name:
             return kind
     return "credential"
@@ -165,9 +197,7 @@ def _quoted(text: str, quote: re.Match[str], how: str | None, sure: Trust, kind:
     return ([] if keeps(value, sure) or (sure is Trust.BARE and kind != "key") else [Span(begin, end, kind)]), end
 
 
-def _bare(
-    text: str, position: int, start: int, how: str | None, sure: Trust, kind: str
-) -> tuple[list[Span], int]:
+def _bare(text: str, position: int, start: int, how: str | None, sure: Trust, kind: str) -> tuple[list[Span], int]:
     before = text[max(0, start - 48) : start]
     line_start = not before or before.endswith(("\n", "\r", "export ", "set ", "ENV ", "- "))
     if how == "space" and not (text.startswith("--", start) or before.endswith("ENV ") or _LOGIN.search(before)):
@@ -182,7 +212,9 @@ def _bare(
         or is_code(value, text[end : end + 1])
         or (environment and _CALL.match(value))
         or value.startswith(("--", "//"))
-        or (_phrase_keeps(value.rstrip(".,!?:"), sure) if how == "phrase" else _bare_keeps(text, body, start, how, sure))
+        or (
+            _phrase_keeps(value.rstrip(".,!?:"), sure) if how == "phrase" else _bare_keeps(text, body, start, how, sure)
+        )
     )
     return ([] if keep else [Span(position, end, kind)]), end
 
@@ -214,7 +246,9 @@ def _bare_keeps(text: str, body: re.Match[str], start: int, how: str | None, sur
 
 def _is_remark(text: str, word: str, end: int, start: int, how: str | None) -> bool:
     """Whether what follows "password:" is a remark about passwords and not one of them."""
-    if len(word) < 3 or (how == "colon" and is_words(word) and _PLURAL.search(text, max(0, end - 120), end - len(word))):
+    if len(word) < 3 or (
+        how == "colon" and is_words(word) and _PLURAL.search(text, max(0, end - 120), end - len(word))
+    ):
         return True
     if not is_words(word) or how == "form":
         return False

@@ -91,7 +91,11 @@ TOKENS: dict[str, tuple[str, ...]] = {
     "brevo": (rf"xkeysib-{_H}{{32,}}+[A-Za-z0-9-]*+", rf"xsmtpsib-{_H}{{32,}}+[A-Za-z0-9-]*+"),
     "twilio": (rf"SK{_H}{{32}}(?![A-Za-z0-9])",),
     # money and commerce
-    "stripe": (rf"sk_(?:live|test|prod)_{_A}{{10,}}+", rf"rk_(?:live|test|prod)_{_A}{{10,}}+", rf"whsec_{_B}{{20,}}+={{0,2}}"),
+    "stripe": (
+        rf"sk_(?:live|test|prod)_{_A}{{10,}}+",
+        rf"rk_(?:live|test|prod)_{_A}{{10,}}+",
+        rf"whsec_{_B}{{20,}}+={{0,2}}",
+    ),
     "shopify": (r"shp(?:at|ca|pa|ss|tka)_[A-Za-z0-9]{28,}+",),
     "square": (rf"sq0(?:atp|csp|idp)-{_W}{{20,}}+", rf"EAAA[A-Z]{_W}{{54,}}+"),
     "facebook": (rf"EAA[A-Z]{_A}{{60,}}+",),

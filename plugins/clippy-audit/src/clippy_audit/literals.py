@@ -46,7 +46,7 @@ def _forms(literal: str) -> set[str]:
 
 
 def _inside_base64(data: bytes) -> set[str]:
-    """The base64 characters that *data* alone decides, for each of the three places it can begin at in a longer text."""
+    """The base64 characters that *data* alone decides, for each of the three places it can begin at in a text."""
     forms: set[str] = set()
     for shift in range(3):
         first = (shift * 8 + 5) // 6

@@ -26,7 +26,17 @@ class Trust(IntEnum):
     """``cookie``, ``set-cookie``: pairs of names and values."""
 
 
-_SECRETS = ("password", "passwd", "passphrase", "passcode", "pwd", "secret", "secretkey", "secretaccesskey", "secrettoken")
+_SECRETS = (
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pwd",
+    "secret",
+    "secretkey",
+    "secretaccesskey",
+    "secrettoken",
+)
 _KEYS = tuple(
     f"{what}key" for what in (
         "api", "access", "private", "signing", "encryption", "master", "account", "sharedaccess", "subscription",
@@ -60,28 +70,45 @@ _NO_KEY = (
     "state", "event", "trace", "record", "field", "attribute", "label", "entry", "bucket", "s3", "on", "mon", "tur",
     "don", "idempotent", "prompt", "context", "span", "compare", "search", "filter", "order", "ordering",
 )  # fmt: skip
-_PROVIDERS = frozenset(
-    "openai azure anthropic claude gemini google mistral cohere together fireworks deepseek groq xai grok "
-    "perplexity replicate openrouter huggingface nvidia voyage jina cerebras sambanova bedrock aws gcp "
-    "moonshot dashscope qwen zhipu minimax ai21 stability eleven deepgram assemblyai pinecone qdrant weaviate "
-    "langsmith langfuse helicone tavily serp brave exa firecrawl stripe twilio sendgrid github gitlab slack "
-    "notion linear databricks wandb portkey litellm cloudflare datadog sentry supabase algolia mapbox ocpapim "
-    "xi lepton novita hyperbolic nebius".split()
-)
+_PROVIDERS = frozenset((
+    "openai", "azure", "anthropic", "claude", "gemini", "google", "mistral", "cohere", "together", "fireworks",
+    "deepseek", "groq", "xai", "grok", "perplexity", "replicate", "openrouter", "huggingface", "nvidia", "voyage",
+    "jina", "cerebras", "sambanova", "bedrock", "aws", "gcp", "moonshot", "dashscope", "qwen", "zhipu", "minimax",
+    "ai21", "stability", "eleven", "deepgram", "assemblyai", "pinecone", "qdrant", "weaviate", "langsmith",
+    "langfuse", "helicone", "tavily", "serp", "brave", "exa", "firecrawl", "stripe", "twilio", "sendgrid",
+    "github", "gitlab", "slack", "notion", "linear", "databricks", "wandb", "portkey", "litellm", "cloudflare",
+    "datadog", "sentry", "supabase", "algolia", "mapbox", "ocpapim", "xi", "lepton", "novita", "hyperbolic",
+    "nebius",
+))  # fmt: skip
 _PASS = re.compile(r"(?:[a-z0-9]*[_.-]|^)pass$|[a-z]Pass$|^[A-Z0-9_]*_?PASS$")
 _ENVIRONMENT = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)*_(?:KEY|PAT)$")
 _LONGEST = 64  # characters of a name that are looked at, from its end
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
-_FOREIGN = ("密码", "密碼", "口令", "密钥", "パスワード", "비밀번호", "contraseña", "contrasena", "passwort", "senha", "пароль", "hasło")
-_QUESTION = re.compile(r"(?:^|[_.-])(?:has|is|no|show|hide|forgot|reset|require|requires|use|with|without|min|max)[_-]?pass", re.I)
+_FOREIGN = (
+    "密码",
+    "密碼",
+    "口令",
+    "密钥",
+    "パスワード",
+    "비밀번호",
+    "contraseña",
+    "contrasena",
+    "passwort",
+    "senha",
+    "пароль",
+    "hasło",
+)
+_QUESTION = re.compile(
+    r"(?:^|[_.-])(?:has|is|no|show|hide|forgot|reset|require|requires|use|with|without|min|max)[_-]?pass", re.I
+)
 
 
 @lru_cache(maxsize=2048)
 def trust(name: str) -> Trust:
     """What *name*, of a field, header, variable or option, says about its value.
 
-    ``x-api-key``, ``X_API_KEY``, ``xApiKey`` and ``--x-api-key`` are one name.  A name that ends in something else, like
-    ``token_count`` or ``password_policy``, says nothing.
+    ``x-api-key``, ``X_API_KEY``, ``xApiKey`` and ``--x-api-key`` are one name.  A name that ends in something
+    else, like ``token_count`` or ``password_policy``, says nothing.
     """
     name = name[-_LONGEST:]
     words = _words(name)

@@ -14,8 +14,13 @@ from .spans import Span
 _MAIL = re.compile(
     r"(?<![A-Za-z0-9._%+-])([A-Za-z0-9._%+-]{1,64}+)@((?:[A-Za-z0-9-]{1,63}+\.){1,8}+)?([A-Za-z]{2,24})(?![A-Za-z0-9_]|-[A-Za-z0-9]|@)"
 )
-_FILES = frozenset("png jpg jpeg gif svg webp css js ts mjs json html md txt xml yml yaml whl gz tgz zip".split())
-_PHONE = re.compile(r"(?<![A-Za-z0-9_+.])(?:\+|00(?=\d{1,3}[ .-]))\(?[1-9](?:[ ()./-]{0,2}\d){7,14}(?!\d|[.,]\d)", re.ASCII)
+_FILES = frozenset((
+    "png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "mjs", "json", "html", "md", "txt", "xml", "yml",
+    "yaml", "whl", "gz", "tgz", "zip",
+))  # fmt: skip
+_PHONE = re.compile(
+    r"(?<![A-Za-z0-9_+.])(?:\+|00(?=\d{1,3}[ .-]))\(?[1-9](?:[ ()./-]{0,2}\d){7,14}(?!\d|[.,]\d)", re.ASCII
+)
 _AMERICAN = re.compile(
     r"(?<![A-Za-z0-9_.+-])(?:1[ .-])?(?:\([2-9]\d{2}\)[ ]?|[2-9]\d{2}[-])\d{3}[ -]\d{4}(?![\w-]|\.\d)"
     r"|(?<![A-Za-z0-9_.+-])[2-9]\d{2}([ .])[2-9]\d{2}\1\d{4}(?![\w-]|\.\d)",
@@ -46,10 +51,13 @@ _BRAND = re.compile(
 _SSN = re.compile(r"(?<![\w.-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-]|\.\d)", re.ASCII)
 _IP4 = re.compile(r"\d(?<![A-Za-z0-9_.].)\d{0,2}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![A-Za-z0-9_]|\.\d)", re.ASCII)
 _IP6 = re.compile(r"(?<![A-Za-z0-9_:.])[0-9A-Fa-f:]{6,39}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![A-Za-z0-9_:])", re.ASCII)
-_MAC = re.compile(r"(?<![A-Za-z0-9:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![A-Za-z0-9:-])", re.ASCII)
+_MAC = re.compile(
+    r"(?<![A-Za-z0-9:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![A-Za-z0-9:-])", re.ASCII
+)
 # 1.2.3.4 is a version after "version", "v", "==" or "Chrome/".
 _VERSION = re.compile(
-    r"(?:(?:version|ver|release|released|build|rev|revision|firmware|driver|chapter|section|clause|v)[\"']?[ :=.]{0,3}[\"']?v?"
+    r"(?:(?:version|ver|release|released|build|rev|revision|firmware|driver|chapter|section|clause|v)"
+    r"[\"']?[ :=.]{0,3}[\"']?v?"
     r"|[=~^!<>]=[ ]?|[~^§][ ]?|[A-Za-z]/|[A-Za-z0-9]-)\Z",
     re.IGNORECASE | re.ASCII,
 )

@@ -24,14 +24,13 @@ from .tokens import find_tokens
 DEEPEST = 100
 """Levels of a JSON value that are looked into; what lies deeper is taken out whole."""
 
-SECRET_HEADERS = frozenset(
-    {
-        "authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "cookie", "set-cookie",
-        "x-api-key", "api-key", "x-goog-api-key", "xi-api-key", "ocp-apim-subscription-key", "x-auth-token",
-        "x-amz-security-token", "x-functions-key", "x-csrf-token", "x-xsrf-token", "x-vault-token", "x-goog-iap-jwt-assertion",
-        "cf-access-client-secret", "x-ms-token-aad-access-token", "authentication-info", "x-hub-signature-256",
-    }
-)  # fmt: skip
+SECRET_HEADERS = frozenset((
+    "authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "cookie", "set-cookie",
+    "x-api-key", "api-key", "x-goog-api-key", "xi-api-key", "ocp-apim-subscription-key", "x-auth-token",
+    "x-amz-security-token", "x-functions-key", "x-csrf-token", "x-xsrf-token", "x-vault-token",
+    "x-goog-iap-jwt-assertion", "cf-access-client-secret", "x-ms-token-aad-access-token", "authentication-info",
+    "x-hub-signature-256",
+))  # fmt: skip
 """Headers whose values are never shown, in small letters; a header whose name says secret joins them."""
 
 
@@ -125,7 +124,10 @@ def _walk(value: Json, sure: Trust, literals: tuple[str, ...], personal: bool, d
         }
     if isinstance(value, (list, tuple)):
         if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str) and not sure:
-            return [_walk(value[0], sure, literals, personal, 0), _walk(value[1], trust(value[0]), literals, personal, 0)]
+            return [
+                _walk(value[0], sure, literals, personal, 0),
+                _walk(value[1], trust(value[0]), literals, personal, 0),
+            ]
         return [_walk(item, sure, literals, personal, depth - 1) for item in value]
     return redact(str(value), literals, personal=personal)
 

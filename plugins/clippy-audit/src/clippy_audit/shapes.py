@@ -67,7 +67,9 @@ def is_code(value: str, after: str) -> bool:
     """Whether an unquoted *value*, followed by the character *after*, is an expression in a program."""
     if after and after in "([":
         return bool(_PATH.match(value))
-    return bool(_PATH.match(value)) and "." in value and all(is_words(part.strip("_") or "x") for part in value.split("."))
+    return (
+        bool(_PATH.match(value)) and "." in value and all(is_words(part.strip("_") or "x") for part in value.split("."))
+    )
 
 
 def is_random(value: str, minimum: int) -> bool:
@@ -83,9 +85,4 @@ def is_random(value: str, minimum: int) -> bool:
 
 def is_mixed(value: str, minimum: int) -> bool:
     """Whether *value* has *minimum* characters, with digits, capitals and small letters among them."""
-    return (
-        len(value) >= minimum
-        and bool(_DIGIT.search(value))
-        and value != value.lower()
-        and value != value.upper()
-    )
+    return len(value) >= minimum and bool(_DIGIT.search(value)) and value != value.lower() and value != value.upper()

@@ -11,15 +11,16 @@ from .spans import Span
 
 
 def find_tokens(text: str) -> Iterator[Span]:
-    """Every token of a known issuer in *text*; words like ``sk-fading-circle`` and stand-ins like ``sk-xxxx`` are not."""
+    """Every token of a known issuer in *text*; not words like ``sk-fading-circle`` or stand-ins like ``sk-xxxx``."""
+    # A Twilio account number looks like any id; only beside the name is it worth hiding.
+    marked = _MARKED if "wilio" in text else _MARKED[:-1]
     for run in _RUN.finditer(text):
         for match in _TOKEN.finditer(text, *run.span()):
             if _genuine(match.group()):
                 yield Span(*match.span(), _KINDS[match.lastgroup or ""])
         word = run.group()
-        for kind, needed, pattern in _MARKED:
-            # A Twilio account number looks like any id; only beside the name is it worth hiding.
-            if needed in word and (kind != "twilio" or "wilio" in text):
+        for kind, needed, pattern in marked:
+            if needed in word:
                 for match in pattern.finditer(text, *run.span()):
                     if _genuine(match.group()):
                         yield Span(*match.span(), kind)

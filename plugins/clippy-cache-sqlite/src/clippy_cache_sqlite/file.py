@@ -21,7 +21,8 @@ from .schema import VERSION, DamagedFile, migrate, version_of
 
 logger = logging.getLogger("clippy.cache-sqlite")
 
-DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite's functions raise: the second when the message quotes damaged text that is not UTF-8."""
 READ_TIMEOUT = 0.25
 """Seconds a lookup waits for a lock, which in WAL mode happens only while somebody repairs after a crash."""
 _SUFFIXES = ("-wal", "-shm", "")
@@ -43,6 +44,22 @@ _DELETE_MATCHING = (
 def error_code(error: BaseException) -> int:
     """SQLite's primary result code, 0 if the error is not SQLite's own."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether *error* says that the file's content is broken, and not that it cannot be reached.
+
+    SQLITE_ERROR is among them: our statements are right, so a file that they do not fit is not what we wrote.
+    """
+    found_by_sqlite = error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+    return found_by_sqlite or isinstance(error, (DamagedFile, UnicodeDecodeError))
+
+
+def reason_of(error: BaseException) -> str:
+    """What to log: for damage not SQLite's message, which quotes the damaged place; that may be somebody's prompt."""
+    if isinstance(error, DamagedFile) or not is_damage(error):
+        return str(error)
+    return "not a database" if error_code(error) == sqlite3.SQLITE_NOTADB else "malformed"
 
 
 @frozen(eq=False)
@@ -88,8 +105,8 @@ class CacheFile:
         with _alone(path, timeout):
             try:
                 writer = _ready(path, longest, timeout)
-            except (sqlite3.DatabaseError, DamagedFile) as error:
-                if not isinstance(error, DamagedFile) and error_code(error) not in DAMAGE:
+            except (*FAILURES, DamagedFile) as error:
+                if not is_damage(error):
                     raise
                 _set_aside(path, error)
                 writer = _ready(path, longest, timeout)
@@ -227,11 +244,15 @@ def _connect(path: Path, longest: int, timeout: float) -> sqlite3.Connection:
     # mode=rw: never make a file here, it would have the wrong permissions.
     uri = f"{path.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
-    # Damaged text must come back as bytes that fail the checksum, not as an error; damaged lengths must not allocate.
-    connection.text_factory = bytes
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
-    for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        # Damaged text must come back as bytes that fail the checksum, damaged lengths must not be allocated.
+        connection.text_factory = bytes
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -248,4 +269,5 @@ def _set_aside(path: Path, error: BaseException) -> None:
         target.unlink(missing_ok=True)
         if source.exists():
             source.replace(target)
-    logger.warning("the cache file %s is damaged (%s); it is now %s, and a new one is begun", path, error, aside.name)
+    message = "the cache file %s is damaged (%s); it is now %s, and a new one is begun"
+    logger.warning(message, path, reason_of(error), aside.name)

@@ -48,7 +48,7 @@ def version_of(connection: sqlite3.Connection) -> int:
         return 0
     if ours and 0 < version <= VERSION and found == _objects(version):
         return int(version)
-    if ours and VERSION < version < _NEWEST_PLAUSIBLE:
+    if ours and VERSION < version < _NEWEST_PLAUSIBLE and found != _objects(VERSION):
         raise StrangeFile(f"was written by a newer version of this plugin (schema {version}, {VERSION} is known here)")
     if not ours and not found & _objects(VERSION):
         raise StrangeFile("is a database of another program")

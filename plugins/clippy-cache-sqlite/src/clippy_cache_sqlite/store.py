@@ -10,7 +10,7 @@ from zlib import crc32
 
 from attrs import define, field
 
-from .file import DAMAGE, CacheFile, Row, error_code, logger
+from .file import FAILURES, CacheFile, Row, error_code, is_damage, logger, reason_of
 from .schema import StrangeFile
 from .write_behind import WriteBehind
 
@@ -48,7 +48,7 @@ class EntryStore:
             return None
         try:
             found = file.read(key, now)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             if error_code(error) == sqlite3.SQLITE_TOOBIG:
                 self.drop(key)
             else:
@@ -74,7 +74,7 @@ class EntryStore:
         if (file := self._file) is not None:
             try:
                 file.drop(key)
-            except sqlite3.Error as error:
+            except FAILURES as error:
                 self._failed("nothing is stored", error, file)
 
     def delete(self, parts: Mapping[str, str | None]) -> None:
@@ -92,7 +92,7 @@ class EntryStore:
             raise OSError(f"nothing was dropped: the cache file {self.path} cannot be opened")
         try:
             file.delete(parts)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             # A file that was set aside answers nobody any more.
             if not self._failed("nothing is dropped", error, file):
                 raise
@@ -140,7 +140,7 @@ class EntryStore:
             try:
                 file.write(rows, now)
                 return
-            except sqlite3.Error as error:
+            except FAILURES as error:
                 # A second time only if the damaged file was set aside, or closed by another thread meanwhile.
                 if not self._failed("nothing is stored", error, file) and self._file is file:
                     return
@@ -153,23 +153,23 @@ class EntryStore:
                 return None
             try:
                 self._file = CacheFile.open(self.path, self.max_bytes, self.longest, self.timeout)
-            except (sqlite3.Error, OSError, StrangeFile) as error:
+            except (*FAILURES, OSError, StrangeFile) as error:
                 self._failed_at = now
-                self._tell("open", "no cache: the file %s cannot be used: %s", self.path, error)
+                self._tell("open", "no cache: the file %s cannot be used: %s", self.path, reason_of(error))
             return self._file
 
-    def _failed(self, effect: str, error: sqlite3.Error, file: CacheFile) -> bool:
+    def _failed(self, effect: str, error: Exception, file: CacheFile) -> bool:
         """Take note of a failure; True if it was damage and the file is out of the way."""
         with self._lock:
             if self._file is not file:
                 return False
-            if error_code(error) not in DAMAGE:
-                self._tell(effect, "the cache file %s: %s, so %s", self.path, error, effect)
+            if not is_damage(error):
+                self._tell(effect, "the cache file %s: %s, so %s", self.path, reason_of(error), effect)
                 return False
             self._file = None
             try:
                 file.set_aside(self.timeout, error)
-            except (sqlite3.Error, OSError) as failure:
+            except (*FAILURES, OSError) as failure:
                 self._tell("aside", "the cache file %s is damaged and cannot be moved away: %s", self.path, failure)
                 return False
             return True

@@ -14,10 +14,7 @@ from __future__ import annotations
 import re
 
 _NUMBERS: dict[str, dict[str, str]] = {
-    "mistral": {
-        "1000": "invalid_request", "1100": "permission", "1101": "invalid_key", "1300": "requests", "1301": "tokens",
-        "1302": "quota", "1500": "model_not_found", "3051": "context_length", "3505": "capacity",
-    },
+    "mistral": {"1300": "requests", "1500": "model_not_found", "3051": "context_length", "3505": "capacity"},
     "zhipu": {
         "1000": "invalid_key", "1001": "invalid_key", "1002": "invalid_key", "1003": "expired", "1004": "invalid_key",
         "1110": "permission", "1111": "permission", "1112": "permission", "1113": "quota", "1120": "server_error",

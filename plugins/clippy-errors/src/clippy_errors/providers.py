@@ -1,6 +1,6 @@
 """Whose failure this is: guessed from the address, the headers and the shape of the body, in this order.
 
-Only codes that are bare numbers need it: 1302 is a spent quota at Mistral and a busy line at Zhipu.
+Only codes that are bare numbers need it: 1300 is a rate limit at Mistral and a blocked prompt at Zhipu.
 """
 
 from __future__ import annotations

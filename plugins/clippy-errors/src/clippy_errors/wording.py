@@ -18,14 +18,15 @@ _KEY_PREFIXES = (
 _ANNOUNCED = ("key:", "key=", "provided:", "token:", "token=", "bearer", "basic", "secret:", "password:")
 _WRAPPING = "\"'`()[]{}<>,;:.!*"
 _RUN = re.compile(r"[A-Za-z0-9+/_]{20,}")
-_UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160), 0x2028, 0x2029), " ")
 
 
 def one_line(text: str, limit: int = LIMIT) -> str:
     """*text* on one line of at most *limit* characters, with everything masked that could be a secret."""
     words: list[str] = []
     announced = False
-    for word in text[: 4 * limit].translate(_UNPRINTABLE).split():
+    # Controls forge log lines, bidirectional marks reorder them, lone surrogates cannot be written at all.
+    plain = "".join(char if char.isprintable() else " " for char in text[: 4 * limit])
+    for word in plain.split():
         bare = word.strip(_WRAPPING)
         words.append(word.replace(bare, _MASK) if bare and (announced or _secret(bare)) else _bare_address(word))
         announced = word.lower().endswith(_ANNOUNCED)

@@ -1,0 +1,146 @@
+"""The ``clippy`` command: its own commands, those of plugins, and what an error looks like."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from clippy_hookspecs import ClippyError, ConfigError
+
+from .config import config
+from .demo import demo
+from .doctor import doctor
+from .hooks import hooks
+from .installation import installation
+from .output import say, visible
+from .plugins import plugins
+
+DISTRIBUTION = "clippy-core"
+
+
+class Failure(click.ClickException):
+    """An error as its lines, without a traceback; *exit_code* 2 says that what was asked for is wrong."""
+
+    def __init__(self, lines: Sequence[str], exit_code: int) -> None:
+        super().__init__("\n".join(lines))
+        self.lines, self.exit_code = tuple(lines), exit_code
+
+    def show(self, file: Any = None) -> None:
+        for line in self.lines:
+            say(line, err=True)
+
+
+class CommandLine(click.Group):
+    """A click group that asks the plugins for commands when it needs to know all of them.
+
+    A command of our own does not wait for that.  Plugins may add commands but not replace one.
+    """
+
+    _asked = False
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command.  Raises ValueError if there is one of this name."""
+        wanted = name or cmd.name
+        if wanted in self.commands:
+            raise ValueError(f"there is a command {wanted!r} already")
+        super().add_command(cmd, name)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found is None:
+            self.ask_plugins(ctx)
+            found = super().get_command(ctx, cmd_name)
+        return found
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self.ask_plugins(ctx)
+        return super().list_commands(ctx)
+
+    def get_help(self, ctx: click.Context) -> str:
+        return visible(super().get_help(ctx), keep="\n")  # it has the words of plugins in it
+
+    def ask_plugins(self, ctx: click.Context) -> None:
+        """Let the plugins add their commands.  One that fails is reported in a line, and adds none."""
+        if self._asked:
+            return
+        self._asked = True
+        from ..chains import compile_step
+
+        discovered = installation(ctx).discovered
+        for plugin in discovered.chain("register_commands"):
+            before = dict(self.commands)
+            try:
+                method = plugin.method("register_commands")
+                compile_step("register_commands", plugin.name, plugin.version, method, None).function(self)
+            except (Exception, SystemExit) as error:
+                self.commands = before
+                what = plugin.sentence("register_commands", f"raised {type(error).__name__}: {error}")
+                say(f"{_one_line(what)}; its commands are left out", err=True)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what it raises becomes lines on stderr."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise Failure([line for fault in error.faults for line in fault.splitlines()], 2) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.params.get("traceback"):
+                raise
+            raise Failure([_one_line(_unexpected(error))], 1) from error
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, ClippyError):
+        return f"Error: {error}"
+    return f"Error: {type(error).__name__}: {error} (clippy --traceback COMMAND shows where)"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def core_version() -> str:
+    """The version of this distribution, ``unknown`` where it was not installed as one."""
+    try:
+        return importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        say(f"clippy {core_version()}")
+        ctx.exit()
+
+
+def command_line() -> CommandLine:
+    """The ``clippy`` command, fresh: plugins are asked once for each."""
+    version = click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_print_version,
+        help="Print the version and stop.",
+    )
+    file = click.Option(
+        ["--config"],
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Read this file instead of the nearest clippy.toml or pyproject.toml.",
+    )
+    trace = click.Option(["--traceback"], is_flag=True, help="Show where an unexpected error came from.")
+    about = "Plugins between a Python program and any model provider."
+    group = CommandLine("clippy", help=about, params=[version, file, trace])
+    group.callback = _nothing
+    for command in (plugins, hooks, config, doctor, demo):
+        group.add_command(command)
+    return group
+
+
+def _nothing(**_: object) -> None:
+    """The group itself does nothing: its options are read by its commands."""

@@ -1,0 +1,162 @@
+"""A file that many threads and processes add whole lines to, and that is set aside when it has grown."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+from weakref import WeakSet
+
+from attrs import define, field
+
+Fsync = Literal["none", "each"]
+
+if sys.platform != "win32":
+    import fcntl
+
+
+@define(eq=False)
+class AppendFile:
+    """Adds lines to ``path``, each with one ``write`` in append mode, which the system does not interleave.
+
+    When the file would grow beyond ``max_bytes`` it becomes ``path.1``, the older ones move up, and ``keep`` of them
+    stay.  Every process notices by the file's inode that another has done so.  The file has mode 0600 and a folder
+    that is made for it 0700.  After a fork the child opens the file anew.
+    """
+
+    path: Path
+    max_bytes: int = 64 * 1024 * 1024
+    keep: int = 5
+    fsync: Fsync = "none"
+    _fd: int = field(init=False, default=-1, repr=False)
+    _inode: tuple[int, int] = field(init=False, default=(0, 0), repr=False)
+    _regular: bool = field(init=False, default=True, repr=False)
+    _torn: bool = field(init=False, default=False, repr=False)
+    _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        _FILES.add(self)
+
+    def open(self) -> None:
+        """Open the file now, to learn early whether it can be written.  Raises OSError."""
+        with self._lock:
+            self._open()
+
+    def append(self, line: bytes) -> None:
+        """Add *line*, which ends with a newline and holds no other.  Raises OSError when it was not written whole."""
+        with self._lock:
+            size = self._current()
+            if self._regular and size and size + len(line) > self.max_bytes:
+                self._rotate(len(line))
+            # A line that was cut by a full disk or a killed process ends here; readers skip it.
+            data = b"\n" + line if self._torn else line
+            written = os.write(self._fd, data)
+            self._torn = written < len(data) and (written > 0 or self._torn)
+            if written < len(data):
+                raise OSError(28, "no space left on device: the record was cut", str(self.path))
+            if self.fsync == "each" and self._regular:
+                os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Close the file; another line opens it again."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def _current(self) -> int:
+        """The size of the file at ``path``, which is open afterwards."""
+        if self._fd >= 0:
+            try:
+                found = os.stat(self.path)  # noqa: PTH116 - one call for each record: without a Path in between
+            except FileNotFoundError:
+                self._close()
+            else:
+                if (found.st_dev, found.st_ino) == self._inode:
+                    return found.st_size
+                self._close()
+        return self._open()
+
+    def _open(self) -> int:
+        """Open the file if it is not open; its size."""
+        if self._fd < 0:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+            self._fd = os.open(self.path, flags, 0o600)
+        found = os.fstat(self._fd)
+        self._inode = (found.st_dev, found.st_ino)
+        self._regular = stat.S_ISREG(found.st_mode)
+        if self._regular:
+            self._keep_private(found)
+            self._torn = found.st_size > 0 and self._last_byte(found.st_size) != b"\n"
+        return found.st_size
+
+    def _keep_private(self, found: os.stat_result) -> None:
+        """An older file of ours may be readable for others; prompts may not."""
+        if sys.platform != "win32" and stat.S_IMODE(found.st_mode) & 0o077 and found.st_uid == os.geteuid():
+            os.fchmod(self._fd, 0o600)
+
+    def _last_byte(self, size: int) -> bytes:
+        if sys.platform == "win32":
+            os.lseek(self._fd, size - 1, os.SEEK_SET)
+            return os.read(self._fd, 1)
+        return os.pread(self._fd, 1, size - 1)
+
+    def _rotate(self, coming: int) -> None:
+        """Set the file aside, unless another process is doing it; then this line still fits behind the limit."""
+        with _exclusive(self.path.with_name(self.path.name + ".lock")) as mine:
+            if not mine:
+                return
+            if self._current() + coming <= self.max_bytes:
+                return  # another process was faster
+            for number in range(self.keep - 1, 0, -1):
+                older = self.path.with_name(f"{self.path.name}.{number}")
+                if older.exists():
+                    older.replace(self.path.with_name(f"{self.path.name}.{number + 1}"))
+            self._close()
+            self.path.replace(self.path.with_name(self.path.name + ".1"))
+            self._open()
+
+    def _after_fork(self) -> None:
+        """In a new child: a thread of the parent may have held the lock, and the descriptor is the parent's."""
+        self._lock = threading.Lock()
+        self._close()
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[bool]:
+    """Whether this process alone holds *path*.  Never waits: a killed or stopped holder must not stop an audit."""
+    if sys.platform == "win32":
+        # An open file cannot be renamed there; only a lone process gets this far, and its rename decides.
+        yield True
+        return
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(fd)
+
+
+_FILES: WeakSet[AppendFile] = WeakSet()
+
+
+def _forked() -> None:
+    for file in list(_FILES):
+        file._after_fork()  # noqa: SLF001 - of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,105 @@
+"""Records as lines: JSON in plain ASCII, one physical line each, no longer than allowed; and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from clippy_hookspecs import Json
+
+SMALLEST = 16384
+"""Bytes a line must be allowed to have, so that the fields every record has always fit."""
+
+_HEAVY = ("response", "request", "trace", "attempt_list")
+_PIECE = 65536
+
+
+def encode(head: dict[str, Json], body: dict[str, Json], max_bytes: int) -> bytes:
+    """One line of at most *max_bytes*, with *head* first.
+
+    Control characters, line separators and everything beyond ASCII are escaped, so a text cannot end the line, move a
+    terminal's cursor or be read as another record; reading the JSON gives the same string again.  What does not fit is
+    left out, the heaviest fields first, and named in ``omitted``.
+    """
+    line = _line(head | body)
+    if len(line) <= max_bytes:
+        return line
+    body, omitted = dict(body), []
+    for name in _HEAVY:
+        if name in body:
+            del body[name]
+            omitted.append(name)
+            line = _line(head | body | {"omitted": omitted})
+            if len(line) <= max_bytes:
+                return line
+    return _line(head | {name: _brief(value) for name, value in body.items()} | {"omitted": [*omitted, "long texts"]})
+
+
+def _line(fields: dict[str, Json]) -> bytes:
+    return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _brief(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {key: _brief(item) for key, item in value.items()}
+    if isinstance(value, str) and len(value) > 50:
+        return f"{value[:50]}[truncated: the first 50 of {len(value)} characters]"
+    return value
+
+
+def last_records(path: Path, count: int, keep: int) -> list[dict[str, Any]]:
+    """The newest *count* records of *path* and of the files set aside from it, the oldest of them first.
+
+    A line that is no record (one that a full disk cut) is passed over.
+    """
+    found: list[dict[str, Any]] = []
+    for file in (path, *(path.with_name(f"{path.name}.{number}") for number in range(1, keep + 1))):
+        if len(found) >= count:
+            break
+        if file.is_file():
+            for record in _backwards(file):
+                found.append(record)
+                if len(found) >= count:
+                    break
+    return found[::-1]
+
+
+def find_record(path: Path, id: str, keep: int) -> dict[str, Any] | None:  # noqa: A002 - the field's name
+    """The newest record of the request *id*, None if there is none."""
+    for file in (path, *(path.with_name(f"{path.name}.{number}") for number in range(1, keep + 1))):
+        if file.is_file():
+            for record in _backwards(file):
+                if record.get("id") == id:
+                    return record
+    return None
+
+
+def _backwards(file: Path) -> Iterator[dict[str, Any]]:
+    """The records of one file from its end, read in pieces."""
+    with file.open("rb") as source:
+        position = source.seek(0, 2)
+        rest: list[bytes] = []  # of the line whose beginning was not read yet, the last part first
+        while position > 0:
+            size = min(_PIECE, position)
+            position -= size
+            source.seek(position)
+            first, *lines = source.read(size).split(b"\n")
+            if lines:
+                lines[-1] += b"".join(reversed(rest))
+                rest = [first]
+                yield from filter(None, map(_parse, reversed(lines)))
+            else:
+                rest.append(first)
+        record = _parse(b"".join(reversed(rest)))
+        if record is not None:
+            yield record
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None

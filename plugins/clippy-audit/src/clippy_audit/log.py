@@ -1,0 +1,202 @@
+"""The plugin: one line for each request."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+from attrs import define, field
+from attrs.validators import ge, in_
+from clippy_hookspecs import AuditRecord, Headers, Host, Request, RequestContext, StashKey, hookimpl
+from platformdirs import user_state_path
+
+from .appendfile import AppendFile, Fsync
+from .cleaner import Cleaner
+from .fields import keeps
+from .lines import SMALLEST, encode
+from .literals import SHORTEST
+from .names import Trust, trust
+from .record import LEVELS, Level, describe, timestamp
+from .redaction import SECRET_HEADERS
+
+logger = logging.getLogger("clippy.audit")
+
+SCHEMA = 1
+"""``v`` of every record."""
+
+_CREDENTIALS = StashKey[set[str]]("audit.credentials")
+
+
+def _anchored(path: str | Path) -> Path:
+    """*path* with ``~`` expanded; a relative one lies in the user's state folder for clippy, never where we run."""
+    return user_state_path("clippy", appauthor=False) / Path(path).expanduser()
+
+
+def _doc(text: str) -> dict[str, str]:
+    return {"doc": text}
+
+
+@define(eq=False)
+class AuditLog:
+    """Writes one line for each request, without secrets."""
+
+    path: Path = field(
+        default=Path("audit.jsonl"),
+        converter=_anchored,
+        metadata=_doc("file to write; relative paths lie in the user's state folder for clippy"),
+    )
+    level: Level = field(
+        default="standard",
+        validator=in_(LEVELS),
+        metadata=_doc("minimal (no texts), standard (redacted texts, no content) or detailed (redacted content)"),
+    )
+    secrets: tuple[str, ...] = field(
+        default=(),
+        converter=tuple,
+        repr=False,
+        metadata=_doc("exact texts to take out, your own keys for instance; at least four characters each"),
+    )
+    environment: bool = field(
+        default=True, metadata=_doc("also take out the values of environment variables with names of secrets")
+    )
+    personal: bool = field(
+        default=True, metadata=_doc("also take out mail addresses, phone, card and account numbers, IP addresses")
+    )
+    max_text: int = field(default=8192, validator=ge(64), metadata=_doc("characters of a text that are kept"))
+    max_line: int = field(default=262144, validator=ge(SMALLEST), metadata=_doc("bytes of a record"))
+    max_bytes: int = field(
+        default=64 * 1024 * 1024, validator=ge(SMALLEST), metadata=_doc("bytes at which a file is set aside")
+    )
+    keep: int = field(default=5, validator=ge(1), metadata=_doc("files set aside that are kept"))
+    fsync: Fsync = field(
+        default="none",
+        validator=in_(("none", "each")),
+        metadata=_doc("none (survives a killed process) or each (survives a power cut, a disk's wait per request)"),
+    )
+    required: bool = field(default=False, metadata=_doc("fail a request whose record cannot be written"))
+
+    lost: int = field(init=False, default=0)
+    """Records that could not be written since the last one that was."""
+    _file: AppendFile = field(init=False, repr=False)
+    _literals: tuple[str, ...] = field(init=False, default=(), repr=False)
+    _boot: str = field(init=False, default="", repr=False)
+    _process: int = field(init=False, default=0, repr=False)
+    _sequence: int = field(init=False, default=0, repr=False)
+    _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
+
+    @secrets.validator
+    def _long_enough(self, _: object, value: tuple[str, ...]) -> None:
+        if any(len(secret) < SHORTEST for secret in value):
+            raise ValueError(
+                f"secrets: each needs at least {SHORTEST} characters, or it takes ordinary words out of every text"
+            )
+
+    def __attrs_post_init__(self) -> None:
+        self._file = AppendFile(self.path, self.max_bytes, self.keep, self.fsync)
+        self._literals = tuple(dict.fromkeys((*self.secrets, *(_from_environment() if self.environment else ()))))
+
+    @property
+    def reads_content(self) -> bool:
+        """Whether the host hands us what was said: only the detailed level writes it."""
+        return self.level == "detailed"
+
+    @property
+    def on_failure(self) -> Literal["raise"] | None:
+        """ "raise" where a request may not go on without its record; None leaves it to the hook's own policy."""
+        return "raise" if self.required else None
+
+    @hookimpl
+    @contextmanager
+    def lifespan(self, host: Host) -> Iterator[None]:
+        if self.required:
+            self._file.open()
+        try:
+            yield
+        finally:
+            self._file.close()
+
+    @hookimpl(tryfirst=True)
+    def pre_request(self, request: Request, ctx: RequestContext) -> None:
+        """Remember the caller's credentials: an error text may repeat them without saying what they are."""
+        _remember(request.headers, ctx)
+
+    @hookimpl(trylast=True)
+    def pre_attempt(self, request: Request, ctx: RequestContext) -> None:
+        """Remember the route's credentials as well."""
+        _remember(request.headers, ctx)
+
+    @hookimpl(trylast=True)
+    def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
+        literals = (*self._literals, *sorted(ctx.stash.get(_CREDENTIALS) or ()))
+        body = describe(record, self.level, Cleaner(literals, self.personal, self.max_text))
+        time = timestamp(record.time)
+        with self._lock_of_this_process():
+            self._sequence += 1
+            head = {"v": SCHEMA, "time": time, "boot": self._boot, "seq": self._sequence}
+            if self.lost:
+                head["lost"] = self.lost
+            try:
+                self._file.append(encode(head, body, self.max_line))
+            except OSError as error:
+                self._count_loss(error)
+                if self.required:
+                    raise
+            else:
+                self._report_recovery()
+
+    @hookimpl
+    def register_commands(self, cli: Any) -> None:
+        from .commands import audit_group
+
+        cli.add_command(audit_group(self.path, self.keep))
+
+    def _lock_of_this_process(self) -> threading.Lock:
+        """The lock; a forked child begins with a new one and with a sequence of its own."""
+        if self._process != os.getpid():
+            self._lock = threading.Lock()
+            self._process, self._boot, self._sequence, self.lost = os.getpid(), uuid4().hex[:16], 0, 0
+        return self._lock
+
+    def _count_loss(self, error: OSError) -> None:
+        self.lost += 1
+        if self.lost == 1:
+            logger.error(
+                "audit: cannot write %s (%s); records are lost and counted until it works again: "
+                "free space, fix the permissions or set path in [plugins.audit]",
+                self.path, error.strerror or type(error).__name__,
+            )  # fmt: skip
+
+    def _report_recovery(self) -> None:
+        if self.lost:
+            logger.error("audit: %s can be written again; %d records were lost", self.path, self.lost)
+            self.lost = 0
+
+    @_file.default
+    def _closed(self) -> AppendFile:
+        return AppendFile(self.path)
+
+
+def _remember(headers: Headers, ctx: RequestContext) -> None:
+    """Keep the secret words of *headers* in the request's own notes, from where they go with it."""
+    for name, value in headers.pairs:
+        if name.lower() in SECRET_HEADERS or trust(name) >= Trust.WEAK:
+            words = {word.strip(";,") for word in value.split()}
+            secrets = {word for word in words if len(word) >= 8 and not keeps(word, Trust.KEY)}
+            if secrets:
+                ctx.stash.setdefault(_CREDENTIALS, set).update(secrets)
+
+
+def _from_environment() -> Iterator[str]:
+    for name, value in os.environ.items():
+        sure = trust(name)
+        if len(value) >= 8 and sure in (Trust.WEAK, Trust.KEY, Trust.SECRET) and not keeps(value, sure):
+            yield value
+
+
+__all__ = ["SCHEMA", "AuditLog"]

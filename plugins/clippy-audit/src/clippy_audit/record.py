@@ -1,0 +1,158 @@
+"""What is written about a request, level by level.
+
+Each level holds the fields of the one before it.
+
+minimal
+    Who was asked and how it ended, without any text, address or name of a person:
+    id, parent, outcome, api, method, model, stream, route, status, duration, tenant, attempts (their number),
+    usage, error (category, kind, status, retryable), provenance (source, by).
+standard
+    Texts that a provider or a caller chose, redacted: url, user, session, finish_reason, first_token,
+    attempt_list (number, route, status, waited, duration, error), error (code, message, request_id, scope, retry_after
+    and the rest), provenance (route, age, stale, reason), trace (plugin, hook, action, ns, calls).
+detailed
+    The content, redacted: request (query, headers, messages, tools, params) and response (status, headers, message,
+    finish_reason, id, model).  Pictures and signatures of reasoning are given by their length.
+
+The writer adds v, time, boot, seq and lost to every record.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import attrs
+from clippy_hookspecs import AttemptRecord, AuditRecord, ErrorInfo, Json, Usage
+
+from .cleaner import Cleaner
+from .content import describe_request, describe_response, present
+
+Level = Literal["minimal", "standard", "detailed"]
+LEVELS: tuple[Level, ...] = ("minimal", "standard", "detailed")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def timestamp(seconds: float) -> str | None:
+    """*seconds* since 1970 as UTC in ISO 8601 with microseconds; None for a number that is no time."""
+    try:
+        return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError):
+        return None
+
+
+def describe(record: AuditRecord, level: Level, clean: Cleaner) -> dict[str, Json]:
+    """*record* as JSON values, without the fields that have nothing to say."""
+    full = level != "minimal"
+    fields: dict[str, Json] = {
+        "id": clean.text(record.id),
+        "parent": clean.optional(record.parent),
+        "outcome": record.outcome,
+        "api": clean.text(record.api),
+        "method": clean.text(record.method),
+        "model": clean.optional(record.model),
+        "stream": record.stream,
+        "route": clean.optional(record.route),
+        "status": record.status,
+        "duration": _number(record.duration),
+        "tenant": clean.name(record.scope.tenant),
+        "attempts": len(record.attempts),
+        "usage": _usage(record.usage),
+        "error": _error(record.error, full, clean),
+        "provenance": _provenance(record, full, clean),
+    }
+    if full:
+        fields |= _standard(record, clean)
+    if level == "detailed":
+        fields |= {
+            "request": describe_request(record.request, clean),
+            "response": describe_response(record.response, clean),
+        }
+    return present(fields)
+
+
+def _standard(record: AuditRecord, clean: Cleaner) -> dict[str, Json]:
+    return {
+        "url": clean.url(record.url),
+        "user": clean.name(record.scope.user),
+        "session": clean.name(record.scope.session),
+        "finish_reason": clean.optional(record.finish_reason),
+        "first_token": _number(record.first_token),
+        "attempt_list": [_attempt(attempt, clean) for attempt in record.attempts],
+        "trace": [
+            {
+                "plugin": clean.text(call.plugin),
+                "hook": clean.text(call.hook),
+                "action": clean.text(call.action),
+                "ns": call.ns,
+                "calls": call.calls,
+            }
+            for call in record.trace
+        ],
+    }
+
+
+def _usage(usage: Usage | None) -> dict[str, Json] | None:
+    """The counts; what else a provider says about use is content of its own choosing and stays out."""
+    if usage is None:
+        return None
+    counts = attrs.asdict(usage, filter=lambda field, _: field.name != "extra")
+    return {name: value for name, value in counts.items() if value}
+
+
+def _error(error: ErrorInfo | None, full: bool, clean: Cleaner) -> dict[str, Json] | None:
+    if error is None:
+        return None
+    fields: dict[str, Json] = {
+        "category": clean.text(error.category),
+        "kind": clean.text(error.kind),
+        "status": error.status,
+        "retryable": error.retryable,
+    }
+    if full:
+        fields |= {
+            "scope": error.scope,
+            "code": clean.optional(error.code),
+            "message": clean.text(error.message),
+            "request_id": clean.optional(error.request_id),
+            "retry_after": _number(error.retry_after),
+            "outage": error.outage,
+            "should_retry": error.should_retry,
+            "committed": error.committed,
+        }
+    return present(fields)
+
+
+def _provenance(record: AuditRecord, full: bool, clean: Cleaner) -> dict[str, Json] | None:
+    origin = record.provenance
+    if origin is None:
+        return None
+    fields: dict[str, Json] = {"source": origin.source, "by": clean.optional(origin.by)}
+    if full:
+        fields |= {
+            "route": clean.optional(origin.route),
+            "age": _number(origin.age),
+            "stale": origin.stale or None,
+            "reason": clean.optional(origin.reason),
+        }
+    return present(fields)
+
+
+def _attempt(attempt: AttemptRecord, clean: Cleaner) -> dict[str, Json]:
+    return present(
+        {
+            "number": attempt.number,
+            "route": clean.text(attempt.route),
+            "status": attempt.status,
+            "waited": _number(attempt.waited),
+            "duration": _number(attempt.duration),
+            "error": _error(attempt.error, True, clean),
+        }
+    )
+
+
+def _number(value: float | None) -> float | None:
+    """A number that JSON has; microseconds are enough."""
+    return None if value is None or not math.isfinite(value) else round(value, 6)

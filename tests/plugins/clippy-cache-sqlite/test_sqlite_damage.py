@@ -1,0 +1,438 @@
+"""Whatever is wrong with the file or the disk is a miss and a line in the log, never an exception or a wrong answer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import cache as once
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clippy_cache_sqlite import SqliteCache, schema
+from clippy_cache_sqlite import file as file_module
+from clippy_hookspecs import CacheEntry, Headers, Request, RequestContext, Scope, Selector
+from clippy_hookspecs.stored import undecoded_entry
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clippy_core.testing.clock import VirtualClock
+
+REQUEST = Request()
+CLOCK = VirtualClock()
+NOBODY = 65534
+KEYS = [f"key {number}" for number in range(40)]
+unused: Any = None
+CTX = RequestContext(id="r", scope=Scope(), clock=CLOCK, services=unused, route=unused, flow=unused)
+
+
+def entry_of(key: str) -> CacheEntry:
+    """An answer that can be recognised; every third is longer than a page."""
+    number = sum(key.encode())
+    body = f"the answer to {key} ".encode() * (number % 7 + (400 if number % 3 == 0 else 1))
+    return undecoded_entry(body, "test", 200, Headers([("x", key)]), (body[:99],), CLOCK.time(), None, ("tag",), key)
+
+
+def store(cache: SqliteCache, key: str) -> None:
+    cache.cache_store(key, entry_of(key), REQUEST, CTX)
+
+
+def lookup(cache: SqliteCache, key: str) -> CacheEntry | None:
+    return cache.cache_lookup(key, REQUEST, CTX)
+
+
+def is_right(hit: CacheEntry, key: str) -> bool:
+    made = entry_of(key)
+    return (hit.response.raw, hit.events, hit.origin, hit.response.headers, hit.stored_at) == (
+        made.response.raw, made.events, key, made.response.headers, CLOCK.time()
+    )  # fmt: skip
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cache.db"
+
+
+@pytest.fixture
+def cache(path: Path) -> Iterator[SqliteCache]:
+    cache = SqliteCache(path=path, busy_timeout=0.05)
+    yield cache
+    cache.close()
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    caplog.set_level(logging.DEBUG, "clippy.cache-sqlite")
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "clippy.cache-sqlite"]
+
+
+@once
+def good_file() -> bytes:
+    """A cache file with forty answers in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cache.db"
+        with closing(SqliteCache(path=path)) as cache:
+            for key in KEYS:
+                store(cache, key)
+        return path.read_bytes()
+
+
+def check(path: Path) -> int:
+    """Every lookup is a miss or right, storing raises nothing; how many hits there were after storing one more."""
+    with closing(SqliteCache(path=path, busy_timeout=0.05)) as cache:
+        for key in KEYS:
+            hit = lookup(cache, key)
+            assert hit is None or is_right(hit, key)
+        for key in ("one more", *KEYS[:3]):
+            store(cache, key)
+        hits = [(key, lookup(cache, key)) for key in ("one more", *KEYS)]
+        assert all(hit is None or is_right(hit, key) for key, hit in hits)
+        return sum(hit is not None for _, hit in hits)
+
+
+places = st.integers(0, len(good_file()) - 1)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(st.tuples(places, st.binary(min_size=1, max_size=40)), min_size=1, max_size=6))
+def test_damage_at_any_place_is_a_miss_and_never_a_wrong_answer(damage: list[tuple[int, bytes]]) -> None:
+    """Overwriting bytes anywhere: header, schema, index, count, row or value."""
+    blob = bytearray(good_file())
+    for place, piece in damage:
+        blob[place : place + len(piece)] = piece
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cache.db"
+        path.write_bytes(blob)
+        assert check(path) > 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(places, st.booleans())
+def test_a_file_cut_anywhere_is_a_miss(length: int, zeros: bool) -> None:
+    """A file that lost its end, or whose end was never written."""
+    blob = good_file()[:length] + bytes(len(good_file()) - length if zeros else 0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cache.db"
+        path.write_bytes(blob)
+        assert check(path) > 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(["-wal", "-shm"]), st.data())
+def test_a_damaged_log_is_never_a_wrong_answer(suffix: str, data: st.DataObject) -> None:
+    """The files beside the cache as a crash or another program may leave them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cache.db"
+        with closing(SqliteCache(path=path)) as cache:
+            for key in KEYS:
+                store(cache, key)
+            target = Path(folder) / "copy" / "cache.db"
+            shutil.copytree(path.parent, target.parent, ignore=shutil.ignore_patterns("copy"))
+        beside = target.with_name(target.name + suffix)
+        blob = bytearray(beside.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            place = data.draw(st.integers(0, len(blob) - 1))
+            blob[place : place + 30] = data.draw(st.binary(min_size=1, max_size=30))
+        beside.write_bytes(blob[: data.draw(st.integers(0, len(blob)))])
+        assert check(target) > 0
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database", b"SQLite format 3\0" + bytes(84), os.urandom(20_000), b"\0" * 5000],
+    ids=["text", "bare header", "noise", "zeros"],
+)  # fmt: skip
+def test_a_file_that_is_no_database_is_set_aside(
+    content: bytes, path: Path, cache: SqliteCache, lines: Callable[[], list[str]]
+) -> None:
+    """It is renamed, not deleted; a new one is begun at once; the log says so in one line."""
+    path.write_bytes(content)
+    assert lookup(cache, "a") is None
+    store(cache, "a")
+    assert lookup(cache, "a") is not None
+    assert path.with_name("cache.db.damaged").read_bytes() == content
+    assert len(lines()) == 1
+    assert "damaged" in lines()[0]
+
+
+def test_damage_to_an_open_file_is_noticed_and_repaired(
+    path: Path, cache: SqliteCache, lines: Callable[[], list[str]]
+) -> None:
+    """The pages change under an open connection: the file is set aside in the middle of a store or lookup."""
+    for key in KEYS:
+        store(cache, key)
+    cache.close()
+    assert lookup(cache, "nobody") is None
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    assert not [key for key in KEYS if lookup(cache, key)]
+    store(cache, "a")
+    assert lookup(cache, "a") is not None
+    assert path.with_name("cache.db.damaged").exists()
+    assert len(lines()) == 1
+
+
+def test_an_empty_file_is_begun(path: Path, cache: SqliteCache) -> None:
+    """Somebody made the file in advance."""
+    path.touch()
+    store(cache, "a")
+    assert lookup(cache, "a") is not None
+    assert not path.with_name("cache.db.damaged").exists()
+
+
+def test_a_damaged_row_is_deleted_and_the_others_stay(
+    path: Path, cache: SqliteCache, lines: Callable[[], list[str]]
+) -> None:
+    """Changed values, other types, values under another's key and entries of another schema: each is one miss."""
+    for key in KEYS[:8]:
+        store(cache, key)
+    changes = {
+        0: "value = CAST('x' || substr(value, 2) AS BLOB)", 1: "value = ''", 2: "value = 5", 3: "checksum = 'text'",
+        4: "value = (SELECT value FROM entries WHERE key = 'key 7')", 5: "value = zeroblob(100)", 6: "value = 'text'",
+    }  # fmt: skip
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for number, change in changes.items():
+            other.execute(
+                f"UPDATE entries SET {change.replace('NULL_', chr(39) + chr(39))} WHERE key = ?", (KEYS[number],)
+            )
+        assert [lookup(cache, key) is not None for key in KEYS[:8]] == [False] * 7 + [True]
+        assert other.execute("SELECT key FROM entries").fetchall() == [("key 7",)]
+    assert len(lines()) == 1
+    store(cache, KEYS[0])
+    assert lookup(cache, KEYS[0]) is not None
+
+
+def test_an_entry_of_another_schema_is_a_miss(cache: SqliteCache) -> None:
+    """Its checksum is right, so it was written by another version: it is deleted, not served."""
+    from clippy_cache_sqlite.file import Row
+    from clippy_cache_sqlite.store import checksum_of
+
+    value = b'[2,"something newer"]\n'
+    cache._store.put(Row("k", 0.0, CLOCK.time() + 9, checksum_of("k", value), "", "", "", "", value), CLOCK.time())
+    assert cache._store.get("k", CLOCK.time()) == value
+    assert lookup(cache, "k") is None
+    assert cache._store.get("k", CLOCK.time()) is None
+
+
+def test_another_programs_database_is_left_alone(
+    path: Path, cache: SqliteCache, lines: Callable[[], list[str]]
+) -> None:
+    """A wrong path in the configuration costs the cache, not the data."""
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE bookkeeping (amount REAL)")
+    before = path.read_bytes()
+    store(cache, "a")
+    assert lookup(cache, "a") is None
+    assert path.read_bytes() == before
+    assert len(lines()) == 1
+    assert "another program" in lines()[0]
+    with pytest.raises(OSError, match="nothing was dropped"):
+        cache.cache_invalidate(Selector())
+
+
+def test_a_newer_versions_file_is_left_alone(path: Path, cache: SqliteCache, lines: Callable[[], list[str]]) -> None:
+    """A downgrade must not throw away what the newer version keeps."""
+    store(cache, "a")
+    cache.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as newer:
+        newer.execute("CREATE TABLE invented_later (a)")
+        newer.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    assert lookup(cache, "a") is None
+    store(cache, "b")
+    with closing(sqlite3.connect(path)) as newer:
+        assert newer.execute("SELECT key FROM entries").fetchall() == [("a",)]
+    assert len(lines()) == 1
+    assert "newer version" in lines()[0]
+
+
+def test_an_older_file_is_brought_up_and_keeps_its_entries(
+    path: Path, cache: SqliteCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new schema version is a step more in MIGRATIONS."""
+    store(cache, "a")
+    cache.close()
+    step = ("CREATE TABLE invented_later (a)",)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    monkeypatch.setattr(file_module, "VERSION", schema.VERSION)
+    assert lookup(cache, "a") is not None
+    cache.close()
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+        assert other.execute("SELECT count(*) FROM invented_later").fetchone() == (0,)
+    assert lookup(cache, "a") is not None
+
+
+def test_a_full_disk_keeps_what_is_there(cache: SqliteCache, lines: Callable[[], list[str]]) -> None:
+    """Stores fail quietly, are told once, and work again when there is room."""
+    store(cache, KEYS[0])
+    file = cache._store._file
+    assert file is not None
+    (pages,) = file._writer.execute("PRAGMA page_count").fetchone()
+    file._writer.execute(f"PRAGMA max_page_count = {pages + 2}")
+    for number in range(1, 30):
+        store(cache, KEYS[number])
+    assert lookup(cache, KEYS[0]) is not None
+    assert lookup(cache, KEYS[29]) is None
+    assert len(lines()) == 1
+    assert "full" in lines()[0]
+    file._writer.execute("PRAGMA max_page_count = 100000")
+    store(cache, KEYS[29])
+    assert lookup(cache, KEYS[29]) is not None
+
+
+def test_a_full_disk_behind_a_host_loses_the_batch_and_nothing_else(
+    cache: SqliteCache, lines: Callable[[], list[str]]
+) -> None:
+    """The writing thread lives on."""
+    with cache.lifespan(unused):
+        store(cache, KEYS[0])
+        behind = cache._store._behind
+        assert behind is not None
+        assert behind.flush()
+        file = cache._store._file
+        assert file is not None
+        file._writer.execute("PRAGMA max_page_count = 1")
+        for key in KEYS[1:]:
+            store(cache, key)
+        assert behind.flush()
+        file._writer.execute("PRAGMA max_page_count = 100000")
+        store(cache, "late")
+        assert behind.flush()
+        assert lookup(cache, "late") is not None
+    assert len(lines()) == 1
+
+
+def test_a_locked_file_still_answers_and_stores_later(
+    path: Path, cache: SqliteCache, lines: Callable[[], list[str]]
+) -> None:
+    """Another process writes for longer than busy_timeout."""
+    store(cache, "a")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store(cache, "b")
+        store(cache, "c")
+        assert lookup(cache, "a") is not None
+        assert lookup(cache, "b") is None
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            cache.cache_invalidate(Selector())
+        other.execute("ROLLBACK")
+    store(cache, "b")
+    assert lookup(cache, "b") is not None
+    assert next(line for line in lines() if "locked" in line).endswith("nothing is stored")
+    assert len(lines()) == 2
+
+
+def test_a_file_that_somebody_deleted_is_begun_again(path: Path, cache: SqliteCache) -> None:
+    """``rm -r ~/.cache`` under a running program costs the entries, not the cache."""
+    store(cache, "a")
+    for found in list(path.parent.iterdir()):
+        found.unlink()
+    store(cache, "b")
+    assert lookup(cache, "b") is not None
+    assert path.exists()
+    with closing(SqliteCache(path=path)) as other:
+        assert lookup(other, "b") is not None
+
+
+def test_a_log_without_its_file_is_not_replayed(path: Path, cache: SqliteCache) -> None:
+    """SQLite would write the old pages of an orphaned log into the new file."""
+    for key in KEYS:
+        store(cache, key)
+    path.unlink()
+    with closing(SqliteCache(path=path)) as other:
+        store(other, "a")
+        assert lookup(other, "a") is not None
+        assert lookup(other, KEYS[5]) is None
+    assert check(path) > 0
+
+
+def test_two_caches_on_one_damaged_file_meet_again_in_the_new_one(path: Path, lines: Callable[[], list[str]]) -> None:
+    """Who finds the damage second must not set the first one's new file aside."""
+    path.write_bytes(good_file())
+    with closing(SqliteCache(path=path)) as one, closing(SqliteCache(path=path)) as other:
+        assert lookup(one, KEYS[0]) is not None
+        assert lookup(other, KEYS[0]) is not None
+        for cache, key in ((one, "mine"), (other, "yours")):
+            file, cache._store._file = cache._store._file, None
+            assert file is not None
+            file.set_aside(1.0, sqlite3.DatabaseError("malformed"))
+            store(cache, key)
+        assert lookup(one, "yours") is not None
+        assert lookup(other, "mine") is not None
+    assert len(lines()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_a_cache_that_misses(tmp_path: Path, lines: Callable[[], list[str]]) -> None:
+    """A file where a folder should be, a folder where the file should be: one line each, no exception."""
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.db").mkdir()
+    for wrong in (tmp_path / "file" / "cache.db", tmp_path / "folder.db"):
+        with closing(SqliteCache(path=wrong)) as cache, cache.lifespan(unused):
+            store(cache, "a")
+            assert cache._store._behind is not None
+            assert cache._store._behind.flush()
+            assert lookup(cache, "a") is None
+            CLOCK.advance(30)
+            assert lookup(cache, "a") is None
+    assert len(lines()) == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("what", ["file", "folder", "both", "secret"])
+def test_without_permission_to_write_it_answers_or_misses(what: str) -> None:
+    """A read-only file, a read-only folder, both, or a file that may not even be read."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "cache.db"
+        path.write_bytes(good_file())
+        mode = 0o000 if what == "secret" else 0o444
+        path.chmod(0o644 if what == "folder" else mode)
+        folder.chmod(0o555 if what in ("folder", "both") else 0o755)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                if os.getuid() == 0:
+                    os.setgid(NOBODY)
+                    os.setuid(NOBODY)
+                cache = SqliteCache(path=path, busy_timeout=0.05)
+                hits = [lookup(cache, key) for key in KEYS[:2]]
+                store(cache, "new")
+                right = all(hit is None or is_right(hit, key) for key, hit in zip(KEYS, hits, strict=False))
+                code = 0 if right and lookup(cache, "new") is None else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        folder.chmod(0o755)
+        path.chmod(0o600)
+        assert path.read_bytes()[100:] == good_file()[100:]
+
+
+def test_the_files_are_for_their_owner_only(tmp_path: Path) -> None:
+    """0700 for a folder that is made, 0600 for every file in it, whatever the umask; a wider file is narrowed."""
+    if os.name != "posix":
+        pytest.skip("modes are POSIX's")
+    path = tmp_path / "made" / "cache.db"
+    old = os.umask(0)
+    try:
+        with closing(SqliteCache(path=path)) as cache:
+            store(cache, "a")
+            modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    finally:
+        os.umask(old)
+    names = ["cache.db", "cache.db-shm", "cache.db-wal", "cache.db.lock"]
+    assert modes == dict.fromkeys(names, 0o600)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    path.chmod(0o644)
+    with closing(SqliteCache(path=path)) as cache:
+        assert lookup(cache, "a") is not None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

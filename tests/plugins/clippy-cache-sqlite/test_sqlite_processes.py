@@ -1,0 +1,199 @@
+"""Many processes share one cache file, and none of them can break it for the others, not even by being killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clippy_cache_sqlite import SqliteCache
+from clippy_hookspecs import CacheEntry, Headers, Request, RequestContext, Scope
+from clippy_hookspecs.stored import undecoded_entry
+
+from clippy_core.testing.clock import VirtualClock
+
+REQUEST = Request()
+SECONDS = 60
+WORKER = """
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from clippy_cache_sqlite import SqliteCache
+from clippy_hookspecs import Headers, Request, Scope
+from clippy_hookspecs.stored import undecoded_entry
+
+class Context:
+    scope = Scope()
+    class clock:
+        time = staticmethod(lambda: 1000.0)
+
+def body(key):
+    return f"the answer to {key} ".encode() * 200
+
+path, name, count, behind = sys.argv[1:]
+cache = SqliteCache(path=Path(path) if path else None, busy_timeout=30)
+with cache.lifespan(None) if behind == "behind" else nullcontext():
+    for number in range(int(count)):
+        key = f"{name} {number}"
+        entry = undecoded_entry(body(key), "test", 200, Headers(), (), 1000.0, None, (), key)
+        cache.cache_store(key, entry, Request(), Context)
+        for other in "abcd":
+            hit = cache.cache_lookup(f"{other} {number}", Request(), Context)
+            assert hit is None or (hit.origin == f"{other} {number}" and hit.response.raw == body(hit.origin))
+        assert cache.cache_lookup(key, Request(), Context) is not None
+        print(key, flush=True)
+cache.close()
+"""
+
+
+class Frozen(VirtualClock):
+    """The workers' time."""
+
+    def time(self) -> float:
+        return 1000.0
+
+
+unused: Any = None
+CTX = RequestContext(id="r", scope=Scope(), clock=Frozen(), services=unused, route=unused, flow=unused)
+
+
+def start(path: Path | str, name: str, count: int, behind: str = "inline", **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WORKER, str(path), name, str(count), behind]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def finish(worker: subprocess.Popen[str]) -> list[str]:
+    out, err = worker.communicate(timeout=SECONDS)
+    assert (worker.returncode, err) == (0, "")
+    return out.splitlines()
+
+
+def lookup(cache: SqliteCache, key: str) -> CacheEntry | None:
+    return cache.cache_lookup(key, REQUEST, CTX)
+
+
+def is_right(hit: CacheEntry, key: str) -> bool:
+    return hit.response.raw == f"the answer to {key} ".encode() * 200 and hit.origin == key
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "cache.db"
+
+
+@pytest.fixture
+def cache(path: Path) -> Iterator[SqliteCache]:
+    cache = SqliteCache(path=path)
+    yield cache
+    cache.close()
+
+
+@pytest.mark.parametrize("behind", ["inline", "behind"])
+def test_four_processes_share_one_file_from_its_first_moment(path: Path, cache: SqliteCache, behind: str) -> None:
+    """They all begin it at once; every answer that one of them stored is there for everybody, whole."""
+    workers = [start(path, name, 60, behind) for name in "abcd"]
+    keys = [key for worker in workers for key in finish(worker)]
+    assert len(keys) == 240
+    for key in keys:
+        hit = lookup(cache, key)
+        assert hit is not None
+        assert is_right(hit, key)
+    assert not path.with_name("cache.db.damaged").exists()
+
+
+@pytest.mark.parametrize("behind", ["inline", "behind"])
+def test_a_killed_writer_leaves_a_file_that_works(path: Path, cache: SqliteCache, behind: str) -> None:
+    """kill -9 in the middle of a store: what was written is right, nothing is locked, and nothing is set aside."""
+    for turn in range(2):
+        with start(path, "a", 100_000, behind) as worker:
+            assert worker.stdout is not None
+            said = [worker.stdout.readline().strip() for _ in range(40 + 30 * turn)]
+            worker.send_signal(signal.SIGKILL)
+            worker.communicate(timeout=SECONDS)
+        hits = [(key, hit) for key in said if (hit := lookup(cache, key))]
+        assert all(is_right(hit, key) for key, hit in hits)
+        # Written at once is kept; written behind may lose what was waiting, and not much waits.
+        assert len(hits) == len(said) if behind == "inline" else hits
+    assert not path.with_name("cache.db.damaged").exists()
+    finish(start(path, "b", 3))
+    assert lookup(cache, "b 2") is not None
+    cache.close()
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_process_opens_its_own_file_and_leaves_its_parents_open(path: Path, cache: SqliteCache) -> None:
+    """The child neither uses nor closes what it inherited, reads what was stored and adds its own, host or not."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
+
+    def entry_of(key: str) -> CacheEntry:
+        body = f"the answer to {key} ".encode() * 200
+        return undecoded_entry(body, "test", 200, Headers(), (), 1000.0, None, (), key)
+
+    cache.cache_store("before", entry_of("before"), REQUEST, CTX)
+    with cache.lifespan(unused):
+        cache.cache_store("behind", entry_of("behind"), REQUEST, CTX)
+        inherited = cache._store
+        assert inherited._behind is not None
+        assert inherited._behind.flush()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                assert cache._store is not inherited
+                assert lookup(cache, "before")
+                cache.cache_store("by the child", entry_of("by the child"), REQUEST, CTX)
+                with cache.lifespan(unused):
+                    cache.cache_store("behind the child", entry_of("behind the child"), REQUEST, CTX)
+                code = 0 if lookup(cache, "behind the child") and lookup(cache, "by the child") else 2
+                cache.close()
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert cache._store is inherited
+        for key in ("before", "behind", "by the child", "behind the child"):
+            hit = lookup(cache, key)
+            assert hit is not None
+            assert is_right(hit, key)
+        cache.cache_store("after", entry_of("after"), REQUEST, CTX)
+    assert lookup(cache, "after") is not None
+
+
+def test_the_default_file_is_in_the_users_cache_folder_and_private(tmp_path: Path) -> None:
+    """A wide umask and an empty home: 0700 for the folder, 0600 for all files in it, none beside the program."""
+    if os.name != "posix":
+        pytest.skip("modes are POSIX's")
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "caches")}
+    with start("", "a", 100_000, cwd=work, env=environment, umask=0) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "a 0\n"
+        worker.send_signal(signal.SIGKILL)
+        worker.communicate(timeout=SECONDS)
+    (folder,) = {file.parent for file in home.rglob("cache-sqlite.db*")}
+    assert folder.name == "clippy"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+    assert {"cache-sqlite.db", "cache-sqlite.db-wal"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+    assert not list(work.iterdir())
+
+
+def test_importing_and_configuring_touch_no_disk(tmp_path: Path) -> None:
+    """An installed cache that nobody asks leaves no folder behind."""
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "caches")}
+    code = "from clippy_cache_sqlite import SqliteCache\nwith SqliteCache().lifespan(None): pass"
+    subprocess.run([sys.executable, "-B", "-c", code], check=True, timeout=SECONDS, env=environment)
+    assert not list(tmp_path.iterdir())
