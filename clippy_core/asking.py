@@ -28,7 +28,14 @@ def asker(host: Host, parent: Pipeline, path: tuple[str, ...]) -> Callable[[Requ
         if len(path) >= DEPTH:
             raise RecursionError(f"plugins ask through each other more than {DEPTH} deep: {' > '.join(path)}")
         here = (*path, step.plugin) if step is not None else path
-        child = host.begin(_completed(request, parent.request), parent.runtime, parent.sender, parent=parent, path=here)  # type: ignore[arg-type]
+        child = host.begin(
+            _completed(request, parent.request),
+            parent.runtime,
+            parent.sender,
+            parent=parent,
+            path=here,
+            wants_values=True,
+        )  # type: ignore[arg-type]
         # In a sync host an async hook runs on the portal's event loop, which must not be blocked by a whole request.
         if isinstance(parent.runtime, SyncRuntime) and _on_event_loop():
             return await anyio.to_thread.run_sync(lambda: drive(_answer(child)))

@@ -300,7 +300,9 @@ class Client:
         request, name = build_request(host, messages, model, route, tools, params, stream)
         host.open()
         inner = self._http._transport_for_url(self._module.URL(request.url))  # noqa: SLF001
-        pipeline = host.begin(request, host.sync_runtime(), SyncSender(inner, _call(self._module, request)), route=name)
+        pipeline = host.begin(
+            request, host.sync_runtime(), SyncSender(inner, _call(self._module, request)), route=name, wants_values=True
+        )
         try:
             return pipeline, drive(pipeline.answer())
         except (AttemptsFailed, FlowCancelled) as error:
@@ -359,7 +361,7 @@ class AsyncClient:
         await host.aopen()
         inner = self._http._transport_for_url(self._module.URL(request.url))  # noqa: SLF001
         sender = AsyncSender(inner, _call(self._module, request))
-        pipeline = host.begin(request, host.async_runtime(), sender, route=name)
+        pipeline = host.begin(request, host.async_runtime(), sender, route=name, wants_values=True)
         try:
             return pipeline, await pipeline.answer()
         except (AttemptsFailed, FlowCancelled) as error:

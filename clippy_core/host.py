@@ -329,6 +329,7 @@ class Host:
         sender: Sender,
         *,
         route: str = "",
+        wants_values: bool = False,
         parent: Pipeline | None = None,
         path: tuple[str, ...] = (),
     ) -> Pipeline:
@@ -352,7 +353,7 @@ class Host:
             stream=request.endpoint.streams and request.stream,
             deadline=deadline,
         )
-        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings)
+        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values)
         ctx.asker = asker(self, pipeline, path)
         return pipeline
 

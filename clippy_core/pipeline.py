@@ -100,7 +100,7 @@ class Failed:
 
 @define(eq=False)
 class Pipeline:
-    """One request under way."""
+    """One request under way.  ``wants_values``: the caller reads our values, not an HTTP body."""
 
     request: Request
     ctx: RequestContext
@@ -109,6 +109,7 @@ class Pipeline:
     runtime: Runtime
     sender: Sender
     settings: Settings
+    wants_values: bool = False
     run: Run = field(init=False)
     ledger: Ledger = field(init=False)
     key: str | None = None
@@ -560,7 +561,7 @@ class Pipeline:
             headers,
             extensions,
             keep_sent=storing,
-            keep_seen=bool(chains.on_response or chains.on_error or chains.audit),
+            keep_seen=self.wants_values or bool(chains.on_response or chains.on_error or chains.audit),
             times=self.ledger.chunk_times,
         )
 
@@ -591,7 +592,8 @@ class Pipeline:
         """Whether anybody wants to look at the answer; otherwise it passes through untouched and undecoded."""
         chains = self.chains
         return request.endpoint.body == "json" and bool(
-            chains.on_chunk
+            self.wants_values
+            or chains.on_chunk
             or chains.on_response
             or chains.on_error
             or chains.classify_error

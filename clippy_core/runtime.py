@@ -91,6 +91,14 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     )
 
 
+def _judge(clock: Clock, deadline: float | None, flow: FlowHandle, error: Exception | None) -> None:
+    """Whether work ended, well or with *error*, because its time was over or its flow was cancelled."""
+    if flow.cancelled:
+        raise FlowCancelled(flow.cancel_reason) from error
+    if deadline is not None and clock.now() >= deadline:
+        raise TimeIsUp from error
+
+
 class SystemClock:
     """The machine's own time."""
 
@@ -136,21 +144,15 @@ class SyncRuntime:
             result = await work
         except Exception as error:
             # The watchdog or a cancel shut the socket down under the read: its error is only how we learn of it.
-            self._judge(deadline, flow, error)
+            _judge(self.clock, deadline, flow, error)
             raise
         finally:
             if alarm is not None:
                 alarm.cancel()
             if forget is not None:
                 forget()
-        self._judge(deadline, flow, None)
+        _judge(self.clock, deadline, flow, None)
         return result
-
-    def _judge(self, deadline: float | None, flow: FlowHandle, error: Exception | None) -> None:
-        if flow.cancelled:
-            raise FlowCancelled(flow.cancel_reason) from error
-        if deadline is not None and self.clock.now() >= deadline:
-            raise TimeIsUp from error
 
     async def settle(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await work()
@@ -203,14 +205,14 @@ class AsyncRuntime:
             forget = flow.watch(lambda: self._call_soon(lambda: scope.cancel() if flow.cancelled else None))
             try:
                 result = await work
+            except Exception as error:
+                _judge(self.clock, deadline, flow, error)
+                raise
             finally:
                 forget()
-        if scope.cancelled_caught:
-            if flow.cancelled:
-                raise FlowCancelled(flow.cancel_reason)
+        if scope.cancelled_caught and not flow.cancelled:
             raise TimeIsUp
-        if deadline is not None and self.clock.now() >= deadline:
-            raise TimeIsUp
+        _judge(self.clock, deadline, flow, None)
         return result
 
     async def settle(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -60,6 +60,7 @@ def body_of(response: Response) -> Any:
 # --- whole answers ----------------------------------------------------------------------------------------------------
 
 CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 12345678901234567890}'}}
+CITED = {"url": "u", "title": "t", "start_index": 0, "end_index": 1}
 ANSWERS: dict[str, Any] = {
     "openai.chat": {
         "id": "c",
@@ -74,7 +75,7 @@ ANSWERS: dict[str, Any] = {
                     "content": "hello world, this is an answer of some length",
                     "refusal": None,
                     "reasoning_content": "hm",
-                    "annotations": [{"type": "url_citation", "url_citation": {"url": "u"}}],
+                    "annotations": [{"type": "url_citation", "url_citation": CITED}],
                     "tool_calls": [CALL, {**CALL, "id": "b"}],
                 },
                 "logprobs": None,
@@ -133,7 +134,7 @@ ANSWERS: dict[str, Any] = {
         "tools": [],
         "usage": {
             "input_tokens": 9,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": 4,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": 13,

@@ -1,0 +1,291 @@
+"""The scenes of the demo.  Each does one thing with a real client and says what proves that it happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+from clippy_hookspecs import AttemptRecord, AuditRecord, Outcome, RequestContext
+
+from ..testing import Fault, Reply
+from .demo_sdks import Driver
+from .demo_stage import Stage
+from .demo_traces import audit_log, time_line
+from .screen import Line, Span, line
+
+QUESTION = "What is a plugin? One short sentence."
+ANSWER = "A plugin is code that a program calls without knowing it."
+STORY = "Count from one to twelve in words."
+COUNTED = "One, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve."
+PACE = 0.03
+"""Seconds between two chunks, so that a stream can be seen streaming."""
+RETRY_AFTER = 1.0
+
+
+class Skipped(Exception):
+    """A scene cannot be played here, for this reason."""
+
+
+class Wrong(Exception):
+    """A scene went otherwise than it should, in this way."""
+
+
+@frozen
+class Proof:
+    """What a scene has to show: one line, more lines below it, and the same as data."""
+
+    said: str
+    below: tuple[Line, ...] = ()
+    facts: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen
+class Scene:
+    """One scene.  ``staged``: it needs a provider that fails on command."""
+
+    name: str
+    title: str
+    play: Callable[[Stage], Proof]
+    staged: bool = False
+
+
+def check(true: bool, otherwise: str) -> None:
+    """Raises Wrong with *otherwise* unless *true*."""
+    if not true:
+        raise Wrong(otherwise)
+
+
+def need(stage: Stage, what: str, *hooks: str) -> None:
+    """Raises Skipped if nobody implements one of *hooks*."""
+    missing = [hook for hook in hooks if not stage.implementing(hook)]
+    if missing:
+        raise Skipped(f"no {what} here: no active plugin implements {' and '.join(missing)}")
+
+
+# --- calls -----------------------------------------------------------------------------------------------------------
+
+
+def plain_call(stage: Stage) -> Proof:
+    """A call that goes to the provider and comes back."""
+    text, sent, record = _ask(stage, stage.primary, QUESTION, Reply(ANSWER))
+    check(sent == 1, f"{sent} requests reached the provider, not 1")
+    return Proof(f"{_quoted(text)}: {_requests(sent)}, {_ms(record.duration)}", facts=_facts(text, sent, record))
+
+
+def cached_call(stage: Stage) -> Proof:
+    """The same call again."""
+    need(stage, "cache", "cache_lookup", "cache_store")
+    first = stage.recorder.records[-1]
+    text, sent, record = _ask(stage, stage.primary, QUESTION)
+    check(sent == 0 and _source(record) == "cache", f"{_requests(sent)}, the answer came from the {_source(record)}")
+    said = f"{_by(record)} answered in {_ms(record.duration)} (the provider: {_ms(first.duration)}), {_requests(sent)}"
+    return Proof(said, facts=_facts(text, sent, record))
+
+
+def recovered_call(stage: Stage) -> Proof:
+    """A call that meets two failures on its way."""
+    need(stage, "retry", "on_error", "classify_error")
+    faults = (Fault.status(503), Fault.status(429, retry_after=RETRY_AFTER))
+    with _watching(stage):
+        text, sent, record = _ask(stage, stage.primary, "Will it work in the end?", *faults, Reply("Yes, it did."))
+    check(sent == len(record.attempts) == 3, f"{_requests(sent)}, {len(record.attempts)} attempts, not 3")
+    waited = record.attempts[2].waited
+    check(waited >= RETRY_AFTER, f"waited {waited:.2f} s although the server asked for {RETRY_AFTER:g} s")
+    below = [_attempt_line(attempt) for attempt in record.attempts]
+    facts = {**_facts(text, sent, record), "attempts": [_attempt_facts(attempt) for attempt in record.attempts]}
+    return Proof(f"{_quoted(text)} after {sent} attempts; the caller saw no error", tuple(below), facts)
+
+
+def other_sdk(stage: Stage) -> Proof:
+    """Another SDK with another wire API, through the same host."""
+    if stage.other is None:
+        raise Skipped("no second SDK here: anthropic is not installed" + ("" if stage.server else ", or has no key"))
+    text, sent, record = _ask(stage, stage.other, QUESTION, Reply(ANSWER))
+    check(sent == 1, f"{sent} requests reached the provider, not 1")
+    facts = {"client": stage.other.name, **_facts(text, sent, record)}
+    said = f"{stage.other.name}, {record.api}: {_requests(sent)}"
+    if stage.implementing("cache_lookup") and stage.implementing("cache_store"):
+        _, again, second = _ask(stage, stage.other, QUESTION)
+        check(again == 0, f"{_requests(again)} when the call was made again")
+        said += f"; again: {again}, from {_by(second)}"
+        facts["requests_when_repeated"] = again
+    return Proof(said, facts=facts)
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+
+def mended_stream(stage: Stage) -> Proof:
+    """A stream whose connection is reset after its role chunk and before its first token."""
+    need(stage, "retry", "on_error", "classify_error")
+    assert stage.server is not None
+    broken = stage.server.counters["broken"]
+    stage.acts.planned += [[Fault.reset(at_delta=0), Reply("never seen")], Reply(COUNTED, chunk_delay=PACE)]
+    pieces, sent, record = _read(stage, "Count, even if the line breaks.")
+    broken = stage.server.counters["broken"] - broken
+    check(broken == 1 and sent == 2, f"{broken} connections broke and {_requests(sent)}; 1 and 2 were planned")
+    check("".join(pieces) == COUNTED, f"the caller read {''.join(pieces)!r}")
+    said = f"{broken} connection reset, {sent} attempts; the caller read {len(pieces)} chunks and no error"
+    below = tuple(_attempt_line(attempt) for attempt in record.attempts)
+    return Proof(said, below, {**_facts("".join(pieces), sent, record), "chunks": len(pieces), "broken": broken})
+
+
+def replayed_stream(stage: Stage) -> Proof:
+    """A stream that is asked for again from a new host, which has nothing in memory."""
+    need(stage, "cache", "cache_lookup", "cache_store")
+    stage.acts.planned.append(Reply(COUNTED, chunk_delay=PACE))
+    first, sent, live = _read(stage, STORY)
+    check(sent == 1, f"{_requests(sent)} for the first stream, not 1")
+    stage.restart()
+    stage.acts.planned.clear()
+    again, sent, record = _read(stage, STORY)
+    if sent and not stage.writing_files("cache_store"):
+        raise Skipped(f"{' and '.join(stage.implementing('cache_store'))} keeps nothing beyond the process")
+    check(sent == 0, f"{_requests(sent)}: the new host did not find the stored answer")
+    check(first == again, f"{len(again)} chunks came back, {len(first)} were stored")
+    said = f"new host, {_by(record)} replayed the same {len(again)} chunks in {_ms(record.duration)}, {_requests(sent)}"
+    facts = {**_facts("".join(again), sent, record), "chunks": len(again), "seconds_live": live.duration}
+    return Proof(said, facts=facts)
+
+
+# --- what is left behind ---------------------------------------------------------------------------------------------
+
+
+def one_request(stage: Stage) -> Proof:
+    """What each plugin did in one request."""
+    records = stage.recorder.records
+    record = max(records, key=lambda one: (len(one.attempts), one.stream is False))
+    shown = time_line(record, stage.recorder.contexts[records.index(record)])
+    if not any(step.ns for step in shown if not step.provider):
+        raise Skipped("nothing to see: no plugin took part in any request")
+    total = sum(step.ns for step in shown if not step.provider)
+    plugins = {step.plugin for step in shown if not step.provider}
+    said = f"{len(plugins)} plugins took {total / 1000:,.0f} µs of the call that needed {len(record.attempts)} attempts"
+    return Proof(said, tuple(step.line() for step in shown), {"id": record.id, "steps": [s.facts() for s in shown]})
+
+
+def audit_records(stage: Stage) -> Proof:
+    """The files that the audit plugins wrote."""
+    need(stage, "audit", "audit")
+    stage.host.close()
+    ids = [record.id for record in stage.recorder.records]
+    found = audit_log(stage.folder, ids)
+    if not found.records and not stage.writing_files("audit"):
+        raise Skipped(f"{' and '.join(stage.implementing('audit'))} wrote no file")
+    check(sorted(found.ids) == sorted(ids), f"{len(found.ids)} records for {len(ids)} requests")
+    leaks = found.files_with(*stage.secrets)
+    check(not leaks, f"the API key stands in {', '.join(leaks)}")
+    said = f"{len(found.ids)} requests, one record each in {', '.join(found.names)}; the API key is in none of the files"
+    return Proof(said, tuple(found.lines(3)), {"files": list(found.names), "records": found.records})
+
+
+SCENES = (
+    Scene("plain", "A plain call", plain_call),
+    Scene("cached", "The same call from the cache", cached_call),
+    Scene("recovered", "A 503, then a 429 with Retry-After: recovered", recovered_call, staged=True),
+    Scene("mended", "A stream that broke before its first token: recovered unseen", mended_stream, staged=True),
+    Scene("other", "Another SDK through the same host", other_sdk),
+    Scene("replayed", "A stream replayed from the disk", replayed_stream),
+    Scene("timeline", "The time line of one request", one_request),
+    Scene("audit", "The audit records", audit_records),
+)
+
+
+# --- small things ----------------------------------------------------------------------------------------------------
+
+
+def _ask(stage: Stage, driver: Driver, prompt: str, *acts: Any) -> tuple[str, int, AuditRecord]:
+    """Ask once; the text, the requests that reached the provider, and the record."""
+    stage.acts.planned.extend(acts)
+    before, sent = len(stage.recorder.records), stage.sent
+    text = driver.chat(stage.host, prompt)
+    check(len(stage.recorder.records) == before + 1, "the request was not recorded exactly once")
+    replies = [act.text for act in acts if isinstance(act, Reply)]
+    if stage.server is not None and replies:
+        check(text == replies[-1], f"the caller got {text!r}, the provider said {replies[-1]!r}")
+    return text, stage.sent - sent, stage.recorder.records[-1]
+
+
+def _read(stage: Stage, prompt: str) -> tuple[list[str], int, AuditRecord]:
+    """Read a stream and show it as it comes; its chunks' texts, the requests that went out, and the record."""
+    before, sent = len(stage.recorder.records), stage.sent
+    pieces: list[str] = []
+    for piece in stage.primary.stream(stage.host, prompt):
+        pieces.append(piece)
+        stage.screen.now(line("      ", Span(stage.hide("".join(pieces)), "dim")))
+    check(len(stage.recorder.records) == before + 1, "the request was not recorded exactly once")
+    return pieces, stage.sent - sent, stage.recorder.records[-1]
+
+
+class _watching:
+    """Show attempts while they fail."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage, self.lines = stage, list[Line]()
+
+    def __enter__(self) -> None:
+        self.stage.recorder.watch = self._tell
+
+    def __exit__(self, *_: object) -> None:
+        self.stage.recorder.watch = None
+
+    def _tell(self, outcome: Outcome, ctx: RequestContext) -> None:
+        then = "" if outcome.state == "ok" else ", waiting"
+        self.lines.append(line(f"      attempt {ctx.attempt}: HTTP {outcome.status}{then}"))
+        self.stage.screen.now(*self.lines)
+
+
+def _attempt_line(attempt: AttemptRecord) -> Line:
+    what, style = ("ok", "good") if attempt.error is None else (_kind(attempt), "warn")
+    waited = f"after {attempt.waited:.2f} s" if attempt.waited else ""
+    asked = attempt.error.retry_after if attempt.error else None
+    wish = f", asks for {asked:g} s" if asked else ""
+    return line(f"      attempt {attempt.number}  {waited:<12}  ", Span(f"{what}{wish}", style))
+
+
+def _kind(attempt: AttemptRecord) -> str:
+    assert attempt.error is not None
+    status = f"HTTP {attempt.status} " if attempt.status else ""
+    return f"{status}{attempt.error.category}/{attempt.error.kind}"
+
+
+def _attempt_facts(attempt: AttemptRecord) -> dict[str, Any]:
+    return {
+        "status": attempt.status,
+        "waited": attempt.waited,
+        "duration": attempt.duration,
+        "error": _kind(attempt) if attempt.error else None,
+    }
+
+
+def _facts(text: str, sent: int, record: AuditRecord) -> dict[str, Any]:
+    return {
+        "text": text,
+        "requests": sent,
+        "outcome": record.outcome,
+        "source": _source(record),
+        "by": record.provenance.by if record.provenance else None,
+        "seconds": record.duration,
+    }
+
+
+def _source(record: AuditRecord) -> str:
+    return record.provenance.source if record.provenance else "provider"
+
+
+def _by(record: AuditRecord) -> str:
+    return (record.provenance.by if record.provenance else None) or "a cache"
+
+
+def _requests(count: int) -> str:
+    return f"{count} request{'' if count == 1 else 's'} reached the provider"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:,.1f} ms"
+
+
+def _quoted(text: str) -> str:
+    flat = " ".join(text.split())
+    return f"“{flat if len(flat) <= 40 else flat[:39] + '…'}”"
