@@ -35,7 +35,7 @@ def asker(host: Host, parent: Pipeline, path: tuple[str, ...]) -> Callable[[Requ
             parent=parent,
             path=here,
             wants_values=True,
-        )  # type: ignore[arg-type]
+        )
         # In a sync host an async hook runs on the portal's event loop, which must not be blocked by a whole request.
         if isinstance(parent.runtime, SyncRuntime) and _on_event_loop():
             return await anyio.to_thread.run_sync(lambda: drive(_answer(child)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from attrs import define
 from clippy_hookspecs import DeadlineExceeded, ErrorInfo
 
+from . import config
+
 
 @define(eq=False)
 class Deadlines:
@@ -38,3 +40,16 @@ def exceeded(which: str) -> DeadlineExceeded:
     """The error for a deadline that passed."""
     info = ErrorInfo("transient", f"{which}_timeout", message=f"the {which} deadline passed", outage=which != "total")
     return DeadlineExceeded(info, which)
+
+
+def for_attempt(limits: config.Deadlines, total: float | None, now: float) -> tuple[Deadlines, dict[str, float]]:
+    """The deadlines of an attempt that begins now, and what they leave of the HTTP timeouts (seconds by name)."""
+    deadlines = Deadlines(total, None if limits.first_token is None else now + limits.first_token, limits.idle)
+    timeouts: dict[str, float] = {}
+    if limits.connect is not None:
+        timeouts["connect"] = limits.connect
+    nearest, _ = deadlines.next(now, False)
+    if nearest is not None:
+        timeouts["read"] = max(0.001, nearest - now)
+        timeouts["connect"] = min(timeouts.get("connect", timeouts["read"]), timeouts["read"])
+    return deadlines, timeouts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Protocol
 
-from clippy_hookspecs import Headers
+from clippy_hookspecs import Headers, Request, evolve
 
 KNOWN = ("gzip", "deflate", "identity")
 
@@ -73,7 +73,13 @@ def decoded_headers(headers: Headers) -> Headers:
     return headers.without("content-encoding", "content-length", "transfer-encoding")
 
 
-def only_known(accept_encoding: str) -> str:
-    """An accept-encoding header cut to what we can undo."""
-    kept = [part.strip() for part in accept_encoding.split(",") if part.split(";")[0].strip().lower() in KNOWN]
-    return ", ".join(kept) or "identity"
+def only_readable(request: Request) -> Request:
+    """*request*, asking for no encoding that we could not undo."""
+    wanted = request.headers.get("accept-encoding")
+    if wanted is None:
+        return request
+    kept = [part.strip() for part in wanted.split(",") if part.split(";")[0].strip().lower() in KNOWN]
+    readable = ", ".join(kept) or "identity"
+    if readable == wanted:
+        return request
+    return evolve(request, headers=request.headers.replace("accept-encoding", readable))

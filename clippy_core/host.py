@@ -42,7 +42,7 @@ from .lifespans import LoopSet, enter_shared
 from .pipeline import Pipeline, Sender
 from .portal import Portal
 from .registry import Registry, ServicesView
-from .runtime import AsyncRuntime, SyncRuntime, SystemClock, drive
+from .runtime import AsyncRuntime, Runtime, SyncRuntime, SystemClock, drive
 from .salt import load_salt
 from .settings import Settings
 from .state_memory import MemoryStateStore
@@ -325,7 +325,7 @@ class Host:
     def begin(
         self,
         request: Request,
-        runtime: SyncRuntime | AsyncRuntime,
+        runtime: Runtime,
         sender: Sender,
         *,
         route: str = "",

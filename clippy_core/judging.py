@@ -11,6 +11,7 @@ from clippy_hookspecs import (
     ErrorInfo,
     Failure,
     Headers,
+    PluginError,
     ProviderError,
     RawReply,
     Refusal,
@@ -56,6 +57,16 @@ def signed(headers: Headers) -> bool:
         or "content-digest" in headers
         or "signature-input" in headers
     )
+
+
+def check_signature(request: Request) -> None:
+    """A signed body may not be changed: the provider would refuse it for a reason nobody understands."""
+    if request.raw is None and request.endpoint.body == "json" and signed(request.headers):
+        raise PluginError(
+            "a plugin changed a request whose body is signed (SigV4 or content-digest), so it cannot be sent; "
+            "disable the plugins that change requests for this client",
+            hook="pre_request",
+        )
 
 
 def socket_shutdown(reply: RawReply) -> Callable[[], None] | None:

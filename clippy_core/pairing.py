@@ -135,6 +135,8 @@ def _awaits(messages: Sequence[Message], call: _Link) -> bool:
 
 
 def _begins_with_result(messages: Sequence[Message]) -> bool:
-    first = next((message for message in messages if message.role not in ("system", "developer")), None)
-    links = [link for block in first.blocks if (link := link_of(block)) is not None] if first is not None else []
-    return bool(links) and not any(call for _, call in links)
+    for message in messages:
+        links = [link for block in message.blocks if (link := link_of(block)) is not None]
+        if links or message.role not in ("system", "developer"):
+            return bool(links) and not any(call for _, call in links)
+    return False

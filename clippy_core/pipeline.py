@@ -15,7 +15,7 @@ A hook decides, this file acts: it sends, sleeps, switches, stores and closes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
@@ -45,20 +45,28 @@ from clippy_hookspecs import (
 
 from . import keys, routes
 from .chains import Chains, Run
-from .deadlines import Deadlines, exceeded
-from .encoding import decoded_headers, decoding_for, only_known
+from .deadlines import exceeded, for_attempt
+from .encoding import decoded_headers, decoding_for, only_readable
 from .flow import FlowHandle
-from .judging import error_for, event_json, is_event_stream, refusal_info, signed, socket_shutdown, unjudged
+from .judging import (
+    check_signature,
+    error_for,
+    event_json,
+    is_event_stream,
+    refusal_info,
+    signed,
+    socket_shutdown,
+    unjudged,
+)
 from .ledger import Ledger
 from .pairing import pairing_fault
 from .runtime import FlowCancelled, Runtime, TimeIsUp
 from .settings import Settings
-from .sources import Broken, EndedEarly, EventSource, Phase, ReplaySource, Source
+from .sources import Broken, EventSource, Phase, ReplaySource, Source, read_whole, until_commit
 from .streaming import LiveStream, OpaqueStream
 from .untouched import keep_answer, keep_body, retouch
 from .wire import APIS, StreamDecoder, carries_error, decode_response, encode_response
 from .wire.assemble import Assembler, later_usage, replay
-from .wire.base import StreamEvent
 from .wire.translate import TranslatedSource, translate_response
 
 FAILURE_BODY = 64 * 1024
@@ -269,16 +277,14 @@ class Pipeline:
             return Failed(info, broken.phase, cause=broken.cause)
 
     async def _send(self, request: Request) -> Result | Failed:
-        self._check_signature(request)
-        deadlines, timeouts = self._deadlines()
+        check_signature(request)
+        limits, now = self.settings.deadlines(self.ctx.route.name), self.runtime.clock.now()
+        deadlines, timeouts = for_attempt(limits, self.ctx.deadline, now)
         reads = self._reads(request)
-        if reads and "accept-encoding" in request.headers and not signed(request.headers):
-            wanted = request.headers["accept-encoding"]
-            if only_known(wanted) != wanted:
-                headers = request.headers.replace("accept-encoding", only_known(wanted))
-                request = keep_body(request, evolve(request, headers=headers))
+        if reads and not signed(request.headers):
+            request = keep_body(request, only_readable(request))
         self._observe("attempt", request)
-        head_by, which = deadlines.next(self.runtime.clock.now(), False)
+        head_by, which = deadlines.next(now, False)
         try:
             reply = await self.runtime.bounded(self._head(request, timeouts), head_by, self.flow, None)
         except TimeIsUp:
@@ -301,44 +307,18 @@ class Pipeline:
                 deadlines,
                 self.ctx,
                 socket_shutdown(reply),
-                (lambda data: self._observe("bytes", data)) if self.chains.observe else None,
+                self._bytes_seen(),
             )
             return await self._stream(request, reply, source)
-        return await self._whole(request, reply, await self._read(reply, encoding, deadlines))
+        body = await read_whole(reply, encoding, self.runtime, self.flow, deadlines, self._bytes_seen())
+        await self._close_reply()
+        return await self._whole(request, reply, body)
 
     async def _head(self, request: Request, timeouts: Mapping[str, float]) -> RawReply:
         try:
             return await self.sender.send(request, timeouts)
         except Exception as error:
             raise Broken(error, self.sender.phase(error)) from error
-
-    async def _read(self, reply: RawReply, encoding: Any, deadlines: Deadlines) -> bytes:
-        """The whole body, decoded."""
-        abort = socket_shutdown(reply)
-        body: ByteStream = reply.body  # type: ignore[assignment]
-        parts: list[bytes] = []
-
-        async def piece() -> bytes | None:
-            try:
-                return await body.next()
-            except Exception as error:
-                raise Broken(error, "response") from error
-
-        while True:
-            until, which = deadlines.next(self.runtime.clock.now(), False)
-            try:
-                data = await self.runtime.bounded(piece(), until, self.flow, abort)
-            except TimeIsUp:
-                raise Broken(exceeded(which), "response") from None
-            if data is None:
-                break
-            self._observe("bytes", data)
-            parts.append(data)
-        await self._close_reply()
-        try:
-            return b"".join([*map(encoding.feed, parts), encoding.finish()])
-        except Exception as error:
-            raise Broken(error, "response") from error
 
     async def _whole(self, request: Request, reply: RawReply, body: bytes) -> Response | Failed:
         """An answer in one piece, or the failure it tells of."""
@@ -358,27 +338,12 @@ class Pipeline:
         stream = self._live(source, reply.status, decoded_headers(reply.headers), self._extensions(reply))
         if not self.chains.on_error:
             return stream
-        held: list[StreamEvent] = []
-        info: ErrorInfo | None = None
-        cause: BaseException | None = None
-        try:
-            while info is None and (event := await source.next()) is not None:
-                held.append(event)
-                error = next((chunk for chunk in event.chunks if chunk.kind == "error"), None)
-                if error is not None:
-                    info = await self._judge(self._failure("stream", reply.status, reply.headers, event_json(error)))
-                elif any(chunk.content or chunk.kind == "done" for chunk in event.chunks):
-                    break
-            else:
-                if info is None and not source.complete:
-                    raise Broken(EndedEarly("the answer ended before its first token"), "stream")
-        except Broken as broken:
-            info = await self._judge(self._failure("stream", reply.status, reply.headers, exception=broken.cause))
-            cause = broken.cause
+        held, error, broken = await until_commit(source)
         source.give_back(held)
-        if info is None:
+        if error is None and broken is None:
             return stream
-        stream.given_up = info
+        body, cause = (event_json(error), None) if error is not None else (b"", broken)
+        stream.given_up = info = await self._judge(self._failure("stream", reply.status, reply.headers, body, cause))
         return Failed(info, "stream", stream=stream if held else None, cause=cause)
 
     async def _judge(self, failure: Failure) -> ErrorInfo:
@@ -603,20 +568,6 @@ class Pipeline:
             or (chains.cache_store and self.stored_as is not None)
         )
 
-    def _deadlines(self) -> tuple[Deadlines, dict[str, float]]:
-        """This attempt's deadlines, and what they leave of the HTTP timeouts."""
-        limits, now = self.settings.deadlines(self.ctx.route.name), self.runtime.clock.now()
-        first = None if limits.first_token is None else now + limits.first_token
-        deadlines = Deadlines(self.ctx.deadline, first, limits.idle)
-        timeouts: dict[str, float] = {}
-        nearest, _ = deadlines.next(now, False)
-        if limits.connect is not None:
-            timeouts["connect"] = limits.connect
-        if nearest is not None:
-            timeouts["read"] = max(0.001, nearest - now)
-            timeouts["connect"] = min(timeouts.get("connect", timeouts["read"]), timeouts["read"])
-        return deadlines, timeouts
-
     def _failure(
         self,
         phase: Phase,
@@ -638,21 +589,15 @@ class Pipeline:
             self.runtime.clock.time(),
         )
 
-    def _check_signature(self, request: Request) -> None:
-        """A signed body may not be changed: the provider would refuse it for a reason nobody understands."""
-        if request.raw is None and request.endpoint.body == "json" and signed(request.headers):
-            raise PluginError(
-                "a plugin changed a request whose body is signed (SigV4 or content-digest), so it cannot be sent; "
-                "disable the plugins that change requests for this client",
-                hook="pre_request",
-            )
-
     def _extensions(self, reply: RawReply) -> Mapping[str, Any]:
         return {**reply.extensions, "clippy": self.ctx}
 
     def _observe(self, kind: Any, data: object) -> None:
         if self.chains.observe:
             self.chains.emit(Event(kind, int(self.runtime.clock.now() * 1e9), data), self.ctx)
+
+    def _bytes_seen(self) -> Callable[[bytes], None] | None:
+        return (lambda data: self._observe("bytes", data)) if self.chains.observe else None
 
     async def _drop(self, failed: Failed) -> None:
         """Let go of a failed attempt's connection before the next one."""

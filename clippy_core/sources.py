@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable
 from typing import Literal, Protocol
 
 from attrs import define, field
-from clippy_hookspecs import ByteStream, RequestContext
+from clippy_hookspecs import ByteStream, Chunk, RawReply, RequestContext
 
 from .deadlines import Deadlines, exceeded
 from .encoding import Decoding
 from .flow import FlowHandle
+from .judging import socket_shutdown
 from .runtime import Runtime, TimeIsUp
 from .wire import StreamDecoder
 from .wire.base import StreamEvent
+from .wire.translate import TranslatedSource
 
 Phase = Literal["connect", "request", "response", "stream"]
 
@@ -132,3 +134,60 @@ class ReplaySource:
     async def aclose(self) -> None:
         self.events.clear()
         self._queue.clear()
+
+
+async def until_commit(
+    source: EventSource | TranslatedSource,
+) -> tuple[list[StreamEvent], Chunk | None, Exception | None]:
+    """Read up to the commit point: until then a failure can be repaired unseen.
+
+    The events read, the error event among them if there is one, and what broke the stream if something did.
+    """
+    held: list[StreamEvent] = []
+    try:
+        while (event := await source.next()) is not None:
+            held.append(event)
+            for chunk in event.chunks:
+                if chunk.kind == "error":
+                    return held, chunk, None
+                if chunk.content or chunk.kind == "done":
+                    return held, None, None
+    except Broken as broken:
+        return held, None, broken.cause
+    return held, None, None if source.complete else EndedEarly("the answer ended before its first token")
+
+
+async def read_whole(
+    reply: RawReply,
+    encoding: Decoding,
+    runtime: Runtime,
+    flow: FlowHandle,
+    deadlines: Deadlines,
+    saw_bytes: Callable[[bytes], None] | None,
+) -> bytes:
+    """The body of an answer, decoded.  Raises Broken, and FlowCancelled."""
+    abort = socket_shutdown(reply)
+    body: ByteStream = reply.body  # type: ignore[assignment]
+    parts: list[bytes] = []
+
+    async def piece() -> bytes | None:
+        try:
+            return await body.next()
+        except Exception as error:
+            raise Broken(error, "response") from error
+
+    while True:
+        until, which = deadlines.next(runtime.clock.now(), False)
+        try:
+            data = await runtime.bounded(piece(), until, flow, abort)
+        except TimeIsUp:
+            raise Broken(exceeded(which), "response") from None
+        if data is None:
+            break
+        if saw_bytes is not None:
+            saw_bytes(data)
+        parts.append(data)
+    try:
+        return b"".join([*map(encoding.feed, parts), encoding.finish()])
+    except Exception as error:
+        raise Broken(error, "response") from error

@@ -170,6 +170,17 @@ class Tally:
                 self._add(piece, times)
 
     def _add(self, piece: str, times: int) -> None:
+        word = piece[1:]
+        size = len(word)
+        # Most pieces of most texts are such words; without this branch counting takes nearly twice as long.
+        if piece[0] == " " and size < len(_WORD) and word.islower() and word.isascii() and word.isalpha():
+            self.ascii += times * _WORD[size]
+            self.words += times
+            if size > 4:
+                self.surplus += times * 0.27 * (size - 4)
+            self.well += times * (word in _WELL_KNOWN)
+            self.little += times * (word in _LITTLE_KNOWN)
+            return
         last = piece[-1]
         if piece.isspace():
             self.ascii += times * (1.0 + len(piece) // 80)

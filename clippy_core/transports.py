@@ -8,18 +8,31 @@ from __future__ import annotations
 
 import functools
 import weakref
+import zlib
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from clippy_hookspecs import Headers, PluginError, RawReply, Refusal, Request, Response, StreamInterrupted
+from clippy_hookspecs import (
+    ClippyError,
+    DeadlineExceeded,
+    Headers,
+    PluginError,
+    RawReply,
+    Refusal,
+    Request,
+    Response,
+    StreamInterrupted,
+)
 
 from .entrance import GaveUp, error_answer
 from .pipeline import AttemptsFailed, Pipeline, Result
 from .runtime import FlowCancelled, drive
-from .sources import Phase
+from .sources import EndedEarly, Phase
 from .streaming import LiveStream, OpaqueStream, Piece
 from .wire import decode_request, encode_request, encode_response, find
+from .wire.base import CorruptEvent
+from .wire.sse import SseLimitError
 
 if TYPE_CHECKING:
     from .host import Host
@@ -28,6 +41,9 @@ _BEFORE_SENDING = frozenset(
     {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError"}
 )
 """Exceptions of both modules that mean that no byte of the request has left."""
+
+_OURS = (ClippyError, EndedEarly, FlowCancelled, CorruptEvent, SseLimitError, zlib.error)
+"""Exceptions that the core makes of what it sees; a caller under httpx or httpx2 must get them as that module's own."""
 
 Stream = LiveStream | OpaqueStream
 
@@ -143,13 +159,16 @@ class Call:
         )
 
     def exception(self, cause: BaseException | None, message: str) -> BaseException:
-        """An exception of this module for a failure: the cause itself if it is one of the module's."""
-        if cause is not None and isinstance(cause, self.module.RequestError):
+        """An exception of this module for a failure of ours; what came from below is what it was."""
+        if cause is not None and not isinstance(cause, _OURS):
             return cause
-        names = {kind.__name__ for kind in type(cause).__mro__}
-        kind = self.module.ReadTimeout if "DeadlineExceeded" in names else self.module.RemoteProtocolError
-        if isinstance(cause, FlowCancelled):
+        kind = self.module.RemoteProtocolError
+        if isinstance(cause, DeadlineExceeded):
+            kind = self.module.ReadTimeout
+        elif isinstance(cause, FlowCancelled):
             kind = self.module.ReadError
+        elif isinstance(cause, zlib.error):
+            kind = self.module.DecodingError
         error: BaseException = kind(message, request=self.original)
         error.__cause__ = cause
         return error
@@ -239,9 +258,17 @@ def _abandoned(stream: Stream, pipeline: Pipeline) -> None:
 
 
 def interruption(stream: Stream) -> StreamInterrupted | None:
-    """What was delivered of a stream that broke, as the cause of the exception that the SDK raises."""
+    """What was delivered of a stream that broke."""
     info = getattr(stream, "failure", None)
     return StreamInterrupted(info, info.partial) if info is not None and info.committed else None
+
+
+def _broken(call: Call, stream: Stream, error: Exception) -> BaseException:
+    """The exception for a stream that broke; its cause says what was delivered, and that one's cause why."""
+    raised, partial = call.exception(error, str(error)), interruption(stream)
+    if partial is not None:
+        partial.__cause__, raised.__cause__ = raised.__cause__, partial
+    return raised
 
 
 def _data(piece: Piece | None) -> bytes | None:
@@ -272,7 +299,7 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
                 except (Refusal, PluginError):
                     raise
                 except Exception as error:
-                    raise self._call.exception(error, str(error)) from interruption(self._stream)
+                    raise _broken(self._call, self._stream, error)  # noqa: B904 - its cause is set
                 if data is None:
                     raise StopIteration
                 if data:
@@ -298,7 +325,7 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
                 except (Refusal, PluginError):
                     raise
                 except Exception as error:
-                    raise self._call.exception(error, str(error)) from interruption(self._stream)
+                    raise _broken(self._call, self._stream, error)  # noqa: B904 - its cause is set
                 if data is None:
                     raise StopAsyncIteration
                 if data:

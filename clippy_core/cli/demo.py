@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
 import shutil
+import textwrap
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     from .demo_stage import Stage
 
 _STYLES = {"ok": "good", "failed": "bad", "skipped": "dim"}
+_TITLE = 34
+"""Columns for a scene's title."""
 _NEXT = (
     "Two lines in your own program:",
     "    host = clippy_core.Host.from_config()",
@@ -44,6 +50,7 @@ class Performance:
     clients: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
     requests: int = 0
     seconds: float = 0.0
 
@@ -63,7 +70,7 @@ class Performance:
             self._opening(stage)
             for number, scene in enumerate(SCENES, 1):
                 self._play(number, scene, stage)
-            self.requests = stage.sent
+            self.requests, self.advice = stage.sent, tuple(_advice(stage))
         self.notes = tuple(stage.hide(note) for note in stage.notes)
         self.seconds = time.monotonic() - began
         self._ending()
@@ -72,22 +79,23 @@ class Performance:
         self.clients = tuple(driver.name for driver in (stage.primary, stage.other) if driver is not None)
         self.plugins = stage.active
         where = f"a fake provider on {stage.server.origin}" if stage.server else "the real endpoint of the environment"
-        self.screen.say(line(Span("clippy demo", "bold"), f"  {where}"))
+        counts = "; requests are as it counted them" if stage.server else ""
+        self.screen.say(line(Span("clippy demo", "bold"), f" on {where}{counts}"))
         self.screen.say(line(f"clients: {', '.join(self.clients)}"))
         self.screen.say(line(f"plugins: {', '.join(self.plugins) or 'none is active'}"))
-        if stage.quarantined:
-            self.screen.say(line(Span(f"in quarantine: {', '.join(stage.quarantined)}; see clippy doctor", "warn")))
+        broken = [plugin.name for plugin in stage.found if plugin.status == "quarantined"]
+        if broken:
+            self.screen.say(line(Span(f"in quarantine: {', '.join(broken)}; see clippy doctor", "warn")))
         self.screen.say(line())
 
     def _play(self, number: int, scene: Scene, stage: Stage) -> None:
-        self.screen.now(line(Span("…", "warn"), f" {number} ", Span(scene.title, "bold")))
+        title = f" {number} {scene.title:<{_TITLE}}"
+        stage.heading = line(Span("…", "warn"), Span(title, "bold"))
+        stage.show()
         status, proof = perform(scene, stage)
         self.played.append(Played(scene, status, proof))
         mark = Span(self.marks[status], _STYLES[status])
-        title, said = line(mark, f" {number} ", Span(scene.title, "bold")), Span(proof.said, _STYLES[status])
-        for shown in _wrapped(title, said):
-            self.screen.say(shown)
-        for shown in proof.below:
+        for shown in (*_beside((mark, Span(title, "bold")), proof.said, _STYLES[status]), *proof.below):
             self.screen.say(shown)
 
     def _ending(self) -> None:
@@ -95,10 +103,12 @@ class Performance:
         summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
         self.screen.say(line())
         style = "good" if self.ok else "bad"
-        self.screen.say(line(Span(f"{summary}; {self.requests} requests, {self.seconds:.1f} s", style)))
+        self.screen.say(
+            line(Span(f"{summary}; {self.requests} requests reached the provider; {self.seconds:.1f} s", style))
+        )
         for note in self.notes:
             self.screen.say(line(Span(f"the host said: {note}", "warn")))
-        for text in (*((_missing(),) if counts["skipped"] else ()), *_NEXT):
+        for text in (*(self.advice if counts["skipped"] else ()), *_NEXT):
             self.screen.say(line(text))
 
     def document(self) -> dict[str, Any]:
@@ -122,6 +132,7 @@ def perform(scene: Scene, stage: Stage) -> tuple[str, Proof]:
     """Play one scene; how it ended, and its proof or its reason."""
     from .demo_scenes import Proof, Skipped, Wrong
 
+    stage.acts.planned.clear()  # what a scene that failed has left
     try:
         if scene.staged and stage.server is None:
             raise Skipped("needs a provider that fails on command: run it without --live")
@@ -134,17 +145,37 @@ def perform(scene: Scene, stage: Stage) -> tuple[str, Proof]:
         return "failed", Proof(stage.hide(f"{type(error).__name__}: {error}"))
 
 
-def _wrapped(title: Line, said: Span) -> list[Line]:
-    """Title and proof on one line where they fit on the terminal, else on two."""
-    width = sum(len(span.text) for span in title) + 3 + len(said.text)
-    if width < shutil.get_terminal_size((110, 24)).columns:
-        return [(*title, Span("  "), said)]
-    return [title, line("      ", said)]
+def _beside(title: Line, said: str, style: str) -> list[Line]:
+    """Title and proof on one line where the terminal is wide enough, else the proof below it."""
+    width = shutil.get_terminal_size((120, 24)).columns - 1
+    if sum(len(span.text) for span in title) + 2 + len(said) <= width:
+        return [(*title, Span("  "), Span(said, style))]
+    return [title, *(line("      ", Span(part, style)) for part in textwrap.wrap(said, width - 6))]
 
 
-def _missing() -> str:
-    """What to do about scenes that had no plugin."""
-    return "A scene was skipped: install the plugin it names a hook of, or see what is off: clippy plugins list --all"
+def _advice(stage: Stage) -> Iterator[str]:
+    """What to do about scenes that had no plugin: what is off, and what our own extra would bring."""
+    off = [plugin for plugin in stage.found if plugin.status == "disabled"]
+    if off:
+        yield f"installed and off: {', '.join(plugin.name for plugin in off)} ({off[0].reason})"
+    there = {plugin.distribution for plugin in stage.found}
+    absent = [name for name in _first_party() if name not in there]
+    if absent:
+        yield f"not installed: {', '.join(absent)} (clippy-core[all] brings them)"
+
+
+def _first_party() -> list[str]:
+    """The distributions of the extra ``all``, by what our own metadata says."""
+    try:
+        requires = importlib.metadata.requires("clippy-core") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    parts = [one.partition(";") for one in requires]
+    return [
+        re.split(r"[^\w.-]", text.strip(), maxsplit=1)[0]
+        for text, _, marker in parts
+        if "'all'" in marker.replace('"', "'")
+    ]
 
 
 @click.command()

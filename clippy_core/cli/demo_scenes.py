@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import field, frozen
-from clippy_hookspecs import AttemptRecord, AuditRecord, Outcome, RequestContext
+from clippy_hookspecs import AuditRecord, Outcome, RequestContext
 
 from ..testing import Fault, Reply
 from .demo_sdks import Driver
 from .demo_stage import Stage
 from .demo_traces import audit_log, time_line
+from .demo_words import answerer, attempt_facts, attempt_line, count, facts_of, ms, quoted, requests, source_of
 from .screen import Line, Span, line
 
 QUESTION = "What is a plugin? One short sentence."
@@ -69,32 +70,33 @@ def need(stage: Stage, what: str, *hooks: str) -> None:
 def plain_call(stage: Stage) -> Proof:
     """A call that goes to the provider and comes back."""
     text, sent, record = _ask(stage, stage.primary, QUESTION, Reply(ANSWER))
-    check(sent == 1, f"{sent} requests reached the provider, not 1")
-    return Proof(f"{_quoted(text)}: {_requests(sent)}, {_ms(record.duration)}", facts=_facts(text, sent, record))
+    check(sent == 1, f"{requests(sent)} reached the provider, not 1")
+    return Proof(f"{requests(sent)}, {ms(record.duration)}: {quoted(text)}", facts=facts_of(text, sent, record))
 
 
 def cached_call(stage: Stage) -> Proof:
     """The same call again."""
     need(stage, "cache", "cache_lookup", "cache_store")
+    check(bool(stage.recorder.records), "there was no call before this one")
     first = stage.recorder.records[-1]
     text, sent, record = _ask(stage, stage.primary, QUESTION)
-    check(sent == 0 and _source(record) == "cache", f"{_requests(sent)}, the answer came from the {_source(record)}")
-    said = f"{_by(record)} answered in {_ms(record.duration)} (the provider: {_ms(first.duration)}), {_requests(sent)}"
-    return Proof(said, facts=_facts(text, sent, record))
+    check(sent == 0 and source_of(record) == "cache", f"{requests(sent)}, the answer came from the {source_of(record)}")
+    said = f"{requests(sent)}, {answerer(record)} in {ms(record.duration)} (the provider: {ms(first.duration)})"
+    return Proof(said, facts=facts_of(text, sent, record))
 
 
 def recovered_call(stage: Stage) -> Proof:
     """A call that meets two failures on its way."""
     need(stage, "retry", "on_error", "classify_error")
     faults = (Fault.status(503), Fault.status(429, retry_after=RETRY_AFTER))
-    with _watching(stage):
+    with Watching(stage):
         text, sent, record = _ask(stage, stage.primary, "Will it work in the end?", *faults, Reply("Yes, it did."))
-    check(sent == len(record.attempts) == 3, f"{_requests(sent)}, {len(record.attempts)} attempts, not 3")
+    check(sent == len(record.attempts) == 3, f"{requests(sent)}, {len(record.attempts)} attempts, not 3")
     waited = record.attempts[2].waited
     check(waited >= RETRY_AFTER, f"waited {waited:.2f} s although the server asked for {RETRY_AFTER:g} s")
-    below = [_attempt_line(attempt) for attempt in record.attempts]
-    facts = {**_facts(text, sent, record), "attempts": [_attempt_facts(attempt) for attempt in record.attempts]}
-    return Proof(f"{_quoted(text)} after {sent} attempts; the caller saw no error", tuple(below), facts)
+    below = [attempt_line(attempt) for attempt in record.attempts]
+    facts = {**facts_of(text, sent, record), "attempts": [attempt_facts(attempt) for attempt in record.attempts]}
+    return Proof(f"{requests(sent)}, the caller saw no error: {quoted(text)}", tuple(below), facts)
 
 
 def other_sdk(stage: Stage) -> Proof:
@@ -102,13 +104,13 @@ def other_sdk(stage: Stage) -> Proof:
     if stage.other is None:
         raise Skipped("no second SDK here: anthropic is not installed" + ("" if stage.server else ", or has no key"))
     text, sent, record = _ask(stage, stage.other, QUESTION, Reply(ANSWER))
-    check(sent == 1, f"{sent} requests reached the provider, not 1")
-    facts = {"client": stage.other.name, **_facts(text, sent, record)}
-    said = f"{stage.other.name}, {record.api}: {_requests(sent)}"
+    check(sent == 1, f"{requests(sent)} reached the provider, not 1")
+    facts = {"client": stage.other.name, **facts_of(text, sent, record)}
+    said = f"{stage.other.name}: {requests(sent)}"
     if stage.implementing("cache_lookup") and stage.implementing("cache_store"):
         _, again, second = _ask(stage, stage.other, QUESTION)
-        check(again == 0, f"{_requests(again)} when the call was made again")
-        said += f"; again: {again}, from {_by(second)}"
+        check(again == 0, f"{requests(again)} when the call was made again")
+        said += f", repeated {requests(again)} ({answerer(second)})"
         facts["requests_when_repeated"] = again
     return Proof(said, facts=facts)
 
@@ -124,11 +126,11 @@ def mended_stream(stage: Stage) -> Proof:
     stage.acts.planned += [[Fault.reset(at_delta=0), Reply("never seen")], Reply(COUNTED, chunk_delay=PACE)]
     pieces, sent, record = _read(stage, "Count, even if the line breaks.")
     broken = stage.server.counters["broken"] - broken
-    check(broken == 1 and sent == 2, f"{broken} connections broke and {_requests(sent)}; 1 and 2 were planned")
+    check(broken == 1 and sent == 2, f"{broken} connections broke and {requests(sent)}; 1 and 2 were planned")
     check("".join(pieces) == COUNTED, f"the caller read {''.join(pieces)!r}")
-    said = f"{broken} connection reset, {sent} attempts; the caller read {len(pieces)} chunks and no error"
-    below = tuple(_attempt_line(attempt) for attempt in record.attempts)
-    return Proof(said, below, {**_facts("".join(pieces), sent, record), "chunks": len(pieces), "broken": broken})
+    said = f"{requests(sent)}, {broken} reset; the caller read {len(pieces)} chunks and no error"
+    below = tuple(attempt_line(attempt) for attempt in record.attempts)
+    return Proof(said, below, {**facts_of("".join(pieces), sent, record), "chunks": len(pieces), "broken": broken})
 
 
 def replayed_stream(stage: Stage) -> Proof:
@@ -136,16 +138,16 @@ def replayed_stream(stage: Stage) -> Proof:
     need(stage, "cache", "cache_lookup", "cache_store")
     stage.acts.planned.append(Reply(COUNTED, chunk_delay=PACE))
     first, sent, live = _read(stage, STORY)
-    check(sent == 1, f"{_requests(sent)} for the first stream, not 1")
+    check(sent == 1, f"{requests(sent)} for the first stream, not 1")
     stage.restart()
     stage.acts.planned.clear()
     again, sent, record = _read(stage, STORY)
     if sent and not stage.writing_files("cache_store"):
         raise Skipped(f"{' and '.join(stage.implementing('cache_store'))} keeps nothing beyond the process")
-    check(sent == 0, f"{_requests(sent)}: the new host did not find the stored answer")
+    check(sent == 0, f"{requests(sent)}: the new host did not find the stored answer")
     check(first == again, f"{len(again)} chunks came back, {len(first)} were stored")
-    said = f"new host, {_by(record)} replayed the same {len(again)} chunks in {_ms(record.duration)}, {_requests(sent)}"
-    facts = {**_facts("".join(again), sent, record), "chunks": len(again), "seconds_live": live.duration}
+    said = f"{requests(sent)}, new host, the same {len(again)} chunks from {answerer(record)} in {ms(record.duration)}"
+    facts = {**facts_of("".join(again), sent, record), "chunks": len(again), "seconds_live": live.duration}
     return Proof(said, facts=facts)
 
 
@@ -155,13 +157,15 @@ def replayed_stream(stage: Stage) -> Proof:
 def one_request(stage: Stage) -> Proof:
     """What each plugin did in one request."""
     records = stage.recorder.records
+    if not records:
+        raise Skipped("nothing to see: no request was made")
     record = max(records, key=lambda one: (len(one.attempts), one.stream is False))
     shown = time_line(record, stage.recorder.contexts[records.index(record)])
     if not any(step.ns for step in shown if not step.provider):
         raise Skipped("nothing to see: no plugin took part in any request")
     total = sum(step.ns for step in shown if not step.provider)
     plugins = {step.plugin for step in shown if not step.provider}
-    said = f"{len(plugins)} plugins took {total / 1000:,.0f} µs of the call that needed {len(record.attempts)} attempts"
+    said = f"{count(len(plugins), 'plugin')} took {total / 1000:,.0f} µs of {count(len(record.attempts), 'attempt')}"
     return Proof(said, tuple(step.line() for step in shown), {"id": record.id, "steps": [s.facts() for s in shown]})
 
 
@@ -176,16 +180,16 @@ def audit_records(stage: Stage) -> Proof:
     check(sorted(found.ids) == sorted(ids), f"{len(found.ids)} records for {len(ids)} requests")
     leaks = found.files_with(*stage.secrets)
     check(not leaks, f"the API key stands in {', '.join(leaks)}")
-    said = f"{len(found.ids)} requests, one record each in {', '.join(found.names)}; the API key is in none of the files"
+    said = f"{count(len(found.ids), 'call')}, one record each in {', '.join(found.names)}; no file holds the API key"
     return Proof(said, tuple(found.lines(3)), {"files": list(found.names), "records": found.records})
 
 
 SCENES = (
     Scene("plain", "A plain call", plain_call),
     Scene("cached", "The same call from the cache", cached_call),
-    Scene("recovered", "A 503, then a 429 with Retry-After: recovered", recovered_call, staged=True),
-    Scene("mended", "A stream that broke before its first token: recovered unseen", mended_stream, staged=True),
-    Scene("other", "Another SDK through the same host", other_sdk),
+    Scene("recovered", "503, then 429 with Retry-After", recovered_call, staged=True),
+    Scene("mended", "A stream cut before its 1st token", mended_stream, staged=True),
+    Scene("other", "Another SDK, the same host", other_sdk),
     Scene("replayed", "A stream replayed from the disk", replayed_stream),
     Scene("timeline", "The time line of one request", one_request),
     Scene("audit", "The audit records", audit_records),
@@ -213,12 +217,12 @@ def _read(stage: Stage, prompt: str) -> tuple[list[str], int, AuditRecord]:
     pieces: list[str] = []
     for piece in stage.primary.stream(stage.host, prompt):
         pieces.append(piece)
-        stage.screen.now(line("      ", Span(stage.hide("".join(pieces)), "dim")))
+        stage.show(line("      ", Span(stage.hide("".join(pieces)), "dim")))
     check(len(stage.recorder.records) == before + 1, "the request was not recorded exactly once")
     return pieces, stage.sent - sent, stage.recorder.records[-1]
 
 
-class _watching:
+class Watching:
     """Show attempts while they fail."""
 
     def __init__(self, stage: Stage) -> None:
@@ -233,59 +237,4 @@ class _watching:
     def _tell(self, outcome: Outcome, ctx: RequestContext) -> None:
         then = "" if outcome.state == "ok" else ", waiting"
         self.lines.append(line(f"      attempt {ctx.attempt}: HTTP {outcome.status}{then}"))
-        self.stage.screen.now(*self.lines)
-
-
-def _attempt_line(attempt: AttemptRecord) -> Line:
-    what, style = ("ok", "good") if attempt.error is None else (_kind(attempt), "warn")
-    waited = f"after {attempt.waited:.2f} s" if attempt.waited else ""
-    asked = attempt.error.retry_after if attempt.error else None
-    wish = f", asks for {asked:g} s" if asked else ""
-    return line(f"      attempt {attempt.number}  {waited:<12}  ", Span(f"{what}{wish}", style))
-
-
-def _kind(attempt: AttemptRecord) -> str:
-    assert attempt.error is not None
-    status = f"HTTP {attempt.status} " if attempt.status else ""
-    return f"{status}{attempt.error.category}/{attempt.error.kind}"
-
-
-def _attempt_facts(attempt: AttemptRecord) -> dict[str, Any]:
-    return {
-        "status": attempt.status,
-        "waited": attempt.waited,
-        "duration": attempt.duration,
-        "error": _kind(attempt) if attempt.error else None,
-    }
-
-
-def _facts(text: str, sent: int, record: AuditRecord) -> dict[str, Any]:
-    return {
-        "text": text,
-        "requests": sent,
-        "outcome": record.outcome,
-        "source": _source(record),
-        "by": record.provenance.by if record.provenance else None,
-        "seconds": record.duration,
-    }
-
-
-def _source(record: AuditRecord) -> str:
-    return record.provenance.source if record.provenance else "provider"
-
-
-def _by(record: AuditRecord) -> str:
-    return (record.provenance.by if record.provenance else None) or "a cache"
-
-
-def _requests(count: int) -> str:
-    return f"{count} request{'' if count == 1 else 's'} reached the provider"
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:,.1f} ms"
-
-
-def _quoted(text: str) -> str:
-    flat = " ".join(text.split())
-    return f"“{flat if len(flat) <= 40 else flat[:39] + '…'}”"
+        self.stage.show(*self.lines)

@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -63,17 +64,18 @@ def _named(package: str) -> str:
     return f"{package} {importlib.metadata.version(package)}"
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class OpenAIDriver:
     """``openai.OpenAI`` through ``host.wrap``, with Chat Completions."""
 
     endpoint: Endpoint
     name: str = field(init=False, factory=lambda: _named("openai"))
-    client: Any = field(init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
+    @cached_property
+    def client(self) -> Any:
+        """The SDK's client; importing the SDK takes a second or two."""
         sdk = importlib.import_module("openai")
-        self.client = sdk.OpenAI(api_key=self.endpoint.key, base_url=self.endpoint.base_url, timeout=TIMEOUT)
+        return sdk.OpenAI(api_key=self.endpoint.key, base_url=self.endpoint.base_url, timeout=TIMEOUT)
 
     def chat(self, host: Host, prompt: str) -> str:
         """``client.chat.completions.create``."""
@@ -91,20 +93,22 @@ class OpenAIDriver:
 
     def close(self) -> None:
         """Close the connections."""
-        self.client.close()
+        if "client" in vars(self):
+            self.client.close()
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class AnthropicDriver:
     """``anthropic.Anthropic`` through ``host.wrap``, with Messages."""
 
     endpoint: Endpoint
     name: str = field(init=False, factory=lambda: _named("anthropic"))
-    client: Any = field(init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
+    @cached_property
+    def client(self) -> Any:
+        """The SDK's client; importing the SDK takes a second or two."""
         sdk = importlib.import_module("anthropic")
-        self.client = sdk.Anthropic(api_key=self.endpoint.key, base_url=self.endpoint.base_url, timeout=TIMEOUT)
+        return sdk.Anthropic(api_key=self.endpoint.key, base_url=self.endpoint.base_url, timeout=TIMEOUT)
 
     def chat(self, host: Host, prompt: str) -> str:
         """``client.messages.create``."""
@@ -123,7 +127,8 @@ class AnthropicDriver:
 
     def close(self) -> None:
         """Close the connections."""
-        self.client.close()
+        if "client" in vars(self):
+            self.client.close()
 
 
 @define(eq=False)

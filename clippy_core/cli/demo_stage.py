@@ -18,12 +18,13 @@ from clippy_hookspecs import AuditRecord, Outcome, RequestContext, hookimpl
 
 from ..config_names import type_text
 from ..config_structure import setting_fields
+from ..discovery import Plugin
 from ..host import Host
 from ..testing import FakeServer, Reply, SeenRequest
 from ..testing.script import Step
 from .demo_sdks import FAKE_MODEL, AnthropicDriver, Driver, Endpoint, OpenAIDriver, OwnDriver, installed, with_model
 from .output import visible
-from .screen import Screen
+from .screen import Line, Screen
 
 RECORDER = "clippy-demo"
 """The name of the demo's own plugin, which is left out of what is shown."""
@@ -77,8 +78,9 @@ class Stage:
     secrets: tuple[str, ...] = field(repr=False)
     recorder: Recorder = field(factory=Recorder)
     notes: list[str] = field(factory=list)
+    heading: Line = ()
     host: Host = field(init=False)
-    quarantined: tuple[str, ...] = field(init=False, default=())
+    found: tuple[Plugin, ...] = field(init=False, default=())
 
     def __attrs_post_init__(self) -> None:
         self.host = self.new_host()
@@ -88,7 +90,7 @@ class Stage:
         file = self.folder / "clippy.toml"
         file.touch()
         host = Host.from_config(file, salt_path=self.folder / "salt", routes=self.routes)
-        self.quarantined = tuple(plugin.name for plugin in host.discovered.plugins if plugin.status == "quarantined")
+        self.found = host.discovered.plugins
         return host.with_plugins({**host.plugins, RECORDER: self.recorder})
 
     def restart(self) -> None:
@@ -117,6 +119,10 @@ class Stage:
         plugins = {plugin.name: plugin.object for plugin in self.host.discovered.loaded}
         return [name for name in self.implementing(hook) if _has_path(type(plugins[name]))]
 
+    def show(self, *lines: Line) -> None:
+        """Draw what goes on below the present heading."""
+        self.screen.now(self.heading, *lines)
+
     def hide(self, text: str) -> str:
         """*text* without the keys that are in use."""
         for secret in self.secrets:
@@ -143,7 +149,7 @@ def open_stage(screen: Screen, *, live: bool = False, model: str | None = None) 
         notes: list[str] = []
         stack.enter_context(_log_into(notes))
         acts = Acts()
-        server = None if live else stack.enter_context(FakeServer(acts))
+        server = None if live else stack.enter_context(FakeServer(acts, lifetime=300.0))
         endpoints = _live_endpoints(model) if server is None else _fake_endpoints(server)
         primary, other = _drivers(endpoints)
         for driver in (primary, other):
@@ -251,4 +257,3 @@ def _log_into(notes: list[str]) -> Iterator[None]:
         yield
     finally:
         logger.handlers, logger.propagate = handlers, propagate
-

@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
-from clippy_hookspecs import AttemptRecord, AuditRecord, HookCall, RequestContext
+from clippy_hookspecs import POLICIES, AttemptRecord, AuditRecord, HookCall, RequestContext
 
 from .demo_stage import RECORDER
 from .screen import Line, Span, line
 
 _AFTER_SENDING = frozenset({"classify_error", "post_attempt", "on_error", "on_chunk", "on_response", "cache_store"})
-_STYLES = {"passed": "dim", "hit": "good", "retry": "warn", "failed": "bad", "classified": "warn"}
+_STYLES = {
+    "passed": "dim",
+    "miss": "dim",
+    "done": "dim",
+    "hit": "good",
+    "retry": "warn",
+    "failed": "bad",
+    "classified": "warn",
+}
 _LARGEST = 4 * 1024 * 1024
 """Bytes of a file that is looked into."""
 
@@ -33,7 +41,9 @@ class Step:
         """The step with its time."""
         style = "name" if self.provider else _STYLES.get(self.decision, "")
         name = Span(f"{self.plugin:<16}", "name" if self.provider else "")
-        return line("      ", name, f"{self.hook:<18}", Span(f"{self.decision:<14}", style), f"{self.ns / 1000:>12,.0f} µs")
+        return line(
+            "      ", name, f"{self.hook:<18}", Span(f"{self.decision:<14}", style), f"{self.ns / 1000:>12,.0f} µs"
+        )
 
     def facts(self) -> dict[str, Any]:
         """The step as data."""
@@ -61,8 +71,12 @@ def time_line(record: AuditRecord, ctx: RequestContext) -> list[Step]:
 
 
 def _called(call: HookCall) -> Step:
-    decision = call.action if call.calls == 1 else f"{call.action} ×{call.calls}"
-    return Step(call.plugin, call.hook, decision, call.ns)
+    decision = call.action
+    if decision == "passed":
+        # What returns nothing decided nothing; a lookup that finds nothing is a miss, and a notice is only heard.
+        combine = POLICIES[call.hook].combine
+        decision = "miss" if call.hook == "cache_lookup" else "done" if combine == "all" else decision
+    return Step(call.plugin, call.hook, decision if call.calls == 1 else f"{decision} ×{call.calls}", call.ns)
 
 
 def _sent(attempt: AttemptRecord) -> Step:
@@ -133,7 +147,7 @@ def _summary(record: dict[str, Any]) -> str:
 
 def _short(value: Any) -> str:
     if isinstance(value, dict):
-        return "+".join(str(number) for number in value.values() if isinstance(number, (int, float)))
+        return "+".join(str(number) for number in value.values() if type(number) in (int, float))
     if isinstance(value, list):
         return str(len(value))
-    return str(value)[:40]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)[:40]

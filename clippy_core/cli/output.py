@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-_SHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-"""Unicode categories that a terminal acts upon, hides or reorders instead of showing."""
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories that a terminal acts upon, hides, reorders or does not know."""
 
 
 def visible(text: object, keep: str = "") -> str:
@@ -22,7 +22,7 @@ def visible(text: object, keep: str = "") -> str:
     if string.isascii() and string.isprintable():
         return string
     return "".join(
-        letter if letter in keep or unicodedata.category(letter) not in _SHOWN else _written_out(letter)
+        letter if letter in keep or unicodedata.category(letter) not in _UNSAFE else _written_out(letter)
         for letter in string
     )
 

@@ -43,7 +43,7 @@ def list_plugins(ctx: click.Context, everything: bool, hook: str | None, as_json
         say(_why_empty(len(listed), hook))
     hidden = sum(plugin.status == "disabled" for plugin in listed)
     if hidden and not everything:
-        say(f"{hidden} disabled: clippy plugins list --all")
+        say(f"{hidden} more installed and disabled; see clippy plugins list --all")
     reasons = "\n".join(plugin.reason for plugin in listed)
     for fault in found.discovered.faults:
         if fault not in reasons and not any(p.reason and p.reason in fault for p in listed):

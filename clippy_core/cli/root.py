@@ -22,15 +22,21 @@ DISTRIBUTION = "clippy-core"
 
 
 class Failure(click.ClickException):
-    """An error as its lines, without a traceback; *exit_code* 2 says that what was asked for is wrong."""
+    """An error as its lines, without a traceback."""
 
-    def __init__(self, lines: Sequence[str], exit_code: int) -> None:
+    def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("\n".join(lines))
-        self.lines, self.exit_code = tuple(lines), exit_code
+        self.lines = tuple(lines)
 
     def show(self, file: Any = None) -> None:
         for line in self.lines:
             say(line, err=True)
+
+
+class Misconfigured(Failure):
+    """A failure because the configuration is wrong."""
+
+    exit_code = 2
 
 
 class CommandLine(click.Group):
@@ -85,13 +91,13 @@ class CommandLine(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            raise Failure([line for fault in error.faults for line in fault.splitlines()], 2) from error
+            raise Misconfigured([line for fault in error.faults for line in fault.splitlines()]) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if ctx.params.get("traceback"):
                 raise
-            raise Failure([_one_line(_unexpected(error))], 1) from error
+            raise Failure([_one_line(_unexpected(error))]) from error
 
 
 def _unexpected(error: Exception) -> str:

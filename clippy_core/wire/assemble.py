@@ -222,7 +222,7 @@ def assemble_stream(api: WireApi, parts: Iterable[bytes]) -> StreamResult:
     """What the bytes of a streamed answer say, however they are cut; what came before an error is kept.
 
     A stream ends with its API's terminal event, or when every choice has its finish reason; an end before that is an
-    error (reliability.md 1.6).  Nothing after an error event counts.
+    error (reliability.md 1.6).  Nothing after an error event or the terminal event counts.
     """
     decoder, assembler = StreamDecoder(api), Assembler(api)
     committed = False
@@ -233,6 +233,8 @@ def assemble_stream(api: WireApi, parts: Iterable[bytes]) -> StreamResult:
             if chunk.kind == "error":
                 error = StreamError("error_event", "the provider sent an error event", committed, chunk.extra)
                 return StreamResult(assembler.response(), committed, error)
+            if chunk.kind == "done":
+                return StreamResult(assembler.response(), committed)
     except (CorruptEvent, SseLimitError) as problem:
         return StreamResult(assembler.response(), committed, StreamError("corrupt", str(problem), committed))
     if decoder.complete:

@@ -54,7 +54,7 @@ def part_of(answer: Growth, number: int, kind: str) -> Part:
 
 def block_of(part: Part, api: str) -> Block:
     """*part* as a block of an answer of *api*."""
-    text = "".join(part.text)
+    text = _joined(part.text)
     if part.kind == "text":
         return Text(text, part.extra)
     if part.kind == "reasoning":
@@ -70,6 +70,16 @@ def block_of(part: Part, api: str) -> Block:
     if pieces:
         data["input"] = _input(pieces)
     return Opaque(str(data.get("type", "")), data)
+
+
+def _joined(pieces: list[str]) -> str:
+    """The pieces as one text.  A provider that cuts UTF-16 may send the halves of a character in two pieces."""
+    text = "".join(pieces)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return text
 
 
 def _input(text: str) -> Json:
@@ -98,13 +108,19 @@ def absorb(target: dict[str, Json], source: Mapping[str, Json]) -> None:
 def _extend(target: list[Json], source: list[Json]) -> None:
     """Append, but an item that names the ``index`` of an earlier one continues it (OpenRouter's reasoning_details)."""
     for item in source:
-        index = item.get("index") if isinstance(item, Mapping) else None
-        same = (
-            [old for old in target if isinstance(old, dict) and old.get("index") == index] if index is not None else []
-        )
-        if not same:
+        old = _of_same_index(target, item)
+        if old is None:
             target.append(dict(item) if isinstance(item, Mapping) else item)
             continue
         for name, value in item.items():
-            joins = name in _JOINED and isinstance(value, str) and isinstance(same[0].get(name), str)
-            same[0][name] = same[0][name] + value if joins else value if value is not None else same[0].get(name)
+            if name in _JOINED and isinstance(value, str) and isinstance(old.get(name), str):
+                old[name] += value
+            elif value is not None:
+                old[name] = value
+
+
+def _of_same_index(target: list[Json], item: Json) -> dict[str, Json] | None:
+    index = item.get("index") if isinstance(item, Mapping) else None
+    if index is None:
+        return None
+    return next((old for old in reversed(target) if isinstance(old, dict) and old.get("index") == index), None)

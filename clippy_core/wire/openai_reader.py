@@ -28,6 +28,8 @@ from .sse import SseEvent
 
 ENVELOPE = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 """The fields that every event of a stream repeats."""
+_RARE_IN_EVENT = frozenset({"error", "errors", "x_groq"})
+_RARE_IN_CHOICE = frozenset({"error", "usage", "text"})
 
 
 @frozen
@@ -61,6 +63,8 @@ class ChatReader:
         data = event.data.strip()
         if not data or event.event == "ping":
             return (Chunk("ping"),)
+        if self._done:
+            return (Chunk("other"),)  # Nobody reads on after the terminal event; what follows changes nothing.
         if data == "[DONE]":
             self._done = True
             return (*(stop for choice in self._choices.values() for stop in choice.close()), Chunk("done"))
@@ -74,9 +78,33 @@ class ChatReader:
             return self._error(body if isinstance(body, dict) else {"error": {"message": data}})
         if not isinstance(body, dict):
             raise CorruptEvent("an event of the stream is JSON, but not an object")
+        words = self._more_words(body)
+        if words is not None:
+            return (words,)
         if error_in(body) or _failed_choice(body):
             return self._error(body)
         return tuple(self._body(body))
+
+    def _more_words(self, body: dict[str, Json]) -> Chunk | None:
+        """By far the commonest event, one more piece of an open text: read without asking what else it could be."""
+        choices = body.get("choices")
+        if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+            return None
+        (value,) = choices
+        delta, number = value.get("delta"), value.get("index")
+        if not isinstance(delta, dict) or delta.keys() != {"content"} or not isinstance(number, int):
+            return None
+        if value.get("finish_reason") or body.get("usage"):
+            return None
+        if not (_RARE_IN_CHOICE.isdisjoint(value) and _RARE_IN_EVENT.isdisjoint(body)):
+            return None
+        content, choice = delta["content"], self._choices.get(number)
+        if not isinstance(content, str) or not content:
+            return None
+        if choice is None or choice.open is None or choice.open[0] != "text":
+            return None
+        extra = {"choice": without(value, "index", "delta"), "message": {}, "response": without(body, "choices")}
+        return Chunk("text", content, choice.open[2], choice.number, extra=extra)
 
     def _error(self, body: dict[str, Json]) -> tuple[Chunk, ...]:
         self._failed = True

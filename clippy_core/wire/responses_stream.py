@@ -43,10 +43,11 @@ class ResponsesReader:
 
     def __init__(self) -> None:
         self._numbers: dict[Place, int] = {}
-        self._open: dict[Place, None] = {}
-        self._spoken: set[Place] = set()
+        self._open: dict[Place, Mapping[str, Json]] = {}
+        self._spoken: dict[Place, tuple[ChunkKind, list[str]]] = {}
         self._named: set[int] = set()
         self._items: dict[int, dict[str, Json]] = {}
+        self._identities: dict[str, int] = {}
         self._said = 0
         self._done = False
 
@@ -126,9 +127,9 @@ class ResponsesReader:
             self._named.add(place[0])
             extra["block"] = call_extra(call)
             chunk = Chunk(kind, words, number, id=_call_id(call), name=str(call.get("name") or ""), extra=extra)
-        self._open[place] = None
+        self._begin(place, event)
         if words:
-            self._spoken.add(place)
+            self._spoken.setdefault(place, (kind, []))[1].append(words)
         self._said = fingerprint(self._said, chunk)
         return chunk
 
@@ -142,19 +143,29 @@ class ResponsesReader:
             block["type"] = "summary_text" if section == "summary" else "reasoning_text"
         return block
 
-    def _unsaid(self, item: Mapping[str, Json], number: int) -> list[Chunk]:
-        """The words of a whole item, if none of them came before; and the name of its tool."""
+    def _unsaid(self, item: Mapping[str, Json], number: int, anywhere: bool = False) -> list[Chunk]:
+        """The words of a whole item that did not come before; and the name of its tool."""
         chunks: list[Chunk] = []
         call = item if item_type(item) in CALL_FIELDS and number not in self._named else None
-        if not any(place[0] == number for place in self._spoken):
-            for kind, place, words in words_of(item, number):
-                if words or call is not None:
-                    chunks.append(self._speak(kind, place, words, _at(place, item), call))
-        elif call is not None:
-            chunks.append(
-                self._speak("tool_call", (number, "arguments", 0), "", _at((number, "arguments", 0), item), call)
-            )
+        for kind, place, words in words_of(item, number):
+            missing = self._missing(place, words)
+            if missing == words and self._elsewhere(kind, place, words, anywhere):
+                missing = ""
+            if missing or call is not None:
+                chunks.append(self._speak(kind, place, missing, _at(place, item), call))
         return chunks
+
+    def _missing(self, place: Place, words: str) -> str:
+        """What of *words* no delta said."""
+        said = "".join(self._spoken[place][1]) if place in self._spoken else ""
+        return words[len(said) :] if words.startswith(said) else ""
+
+    def _elsewhere(self, kind: ChunkKind, place: Place, words: str, anywhere: bool) -> bool:
+        """Whether *words* came already: some servers count the parts of an item in two ways."""
+        for at, (known, said) in self._spoken.items():
+            if known == kind and at[1] == place[1] and (anywhere or at[0] == place[0]) and "".join(said) == words:
+                return True
+        return False
 
     def _part(self, kind: str, data: dict[str, Json]) -> Iterable[Chunk]:
         """Words repeated, or a part around them that opens or closes."""
@@ -172,16 +183,15 @@ class ResponsesReader:
                 chunks = self._late(spoken, place, words, data)
             extra["block"] = rest(part, "type", "text", "refusal", "logprobs")
         elif kind.endswith("part.added"):
-            self._open[place] = None
+            self._begin(place, data)
         extra["said"] = self._said
         closes = kind in DONES or kind.endswith("part.done")
         stops = self._stops([place] if closes and place in self._open else [])
         return (*chunks, *stops, Chunk("other", block=self._number(place), extra=extra))
 
     def _late(self, kind: ChunkKind, place: Place, words: str, data: Mapping[str, Json]) -> list[Chunk]:
-        if place in self._spoken or not words:
-            return []
-        return [self._speak(kind, place, words, {**_at(place, {}), "item_id": data.get("item_id")})]
+        missing = self._missing(place, words)
+        return [self._speak(kind, place, missing, _at(place, data))] if missing else []
 
     # --- items ----------------------------------------------------------------------------------------------------
 
@@ -195,6 +205,7 @@ class ResponsesReader:
         if sort in CALL_FIELDS:
             return (self._speak("tool_call", place, text_or_nothing(item.get(CALL_FIELDS[sort])), data, item),)
         block = self._number(place)
+        self._know(item.get("id"), place)
         extra: dict[str, Json] = {"event": data, "said": self._said}
         if sort == "message":
             self._items[place[0]] = rest(item, "content")
@@ -208,6 +219,8 @@ class ResponsesReader:
 
     def _item_done(self, data: dict[str, Json]) -> Iterable[Chunk]:
         item = data["item"]
+        if not isinstance(item, dict):
+            raise TypeError(type(item).__name__)
         place = place_of(data)
         assert place is not None
         chunks = self._unsaid(item, place[0])
@@ -230,9 +243,8 @@ class ResponsesReader:
         response = data["response"]
         output = response.get("output")
         chunks: list[Chunk] = []
-        if not self._numbers:
-            for number, item in enumerate(output if isinstance(output, list) else ()):
-                chunks += self._unsaid(item, number) if isinstance(item, dict) else []
+        for number, item in enumerate(output if isinstance(output, list) else ()):
+            chunks += self._known_item(item, number) if isinstance(item, dict) else []
         self._done = True
         usage: Usage | None = decode_usage(response.get("usage"))
         extra: dict[str, Json] = {"response": rest(response, "output", "usage"), "event": data, "said": self._said}
@@ -242,19 +254,37 @@ class ResponsesReader:
         end = Chunk("done", id=_identity(response), finish_reason=reason, usage=usage, extra=extra)
         return (*chunks, *self._stops(list(self._open)), end)
 
+    def _begin(self, place: Place, told: Mapping[str, Json]) -> None:
+        """Words may come at *place*; *told* names the item."""
+        if place not in self._open:
+            at = self._open[place] = _at(place, told)
+            self._know(at["item_id"], place)
+
+    def _know(self, identity: Json, place: Place) -> None:
+        if isinstance(identity, str):
+            self._identities.setdefault(identity, place[0])
+
+    def _known_item(self, item: Mapping[str, Json], position: int) -> list[Chunk]:
+        """What the whole answer says first of an item; its index is the one that the events before used."""
+        identity = item.get("id")
+        known = isinstance(identity, str) and identity in self._identities
+        return self._unsaid(item, self._identities[str(identity)] if known else position, anywhere=not known)
+
     def _stops(self, places: list[Place]) -> tuple[Chunk, ...]:
-        for place in places:
-            del self._open[place]
-        return tuple(Chunk("stop", block=self._number(place)) for place in places)
+        return tuple(
+            Chunk("stop", block=self._number(place), extra={"event": self._open.pop(place)}) for place in places
+        )
 
     def _number(self, place: Place) -> int:
         return self._numbers.setdefault(place, len(self._numbers))
 
 
-def _at(place: Place, item: Mapping[str, Json]) -> dict[str, Json]:
-    """Where words stand, in the fields of an event that never came."""
+def _at(place: Place, told: Mapping[str, Json]) -> dict[str, Json]:
+    """Where words stand, in the fields of an event that never came; *told* is an event or item that names the item."""
     number, section, part = place
-    at: dict[str, Json] = {"item_id": item.get("id"), "output_index": number, "section": section}
+    item = told.get("item")
+    identity = told.get("item_id", item.get("id") if isinstance(item, dict) else told.get("id"))
+    at: dict[str, Json] = {"item_id": identity, "output_index": number, "section": section}
     return {**at, INDEX[section]: part} if section in INDEX else at
 
 

@@ -5,15 +5,15 @@ answer, all events go out as the bytes they came as.  From then on whatever a re
 was really written: a redactor that changed a delta leaks nothing through ``output_text.done``, ``content_part.done``,
 ``output_item.done``, ``response.completed`` or ``response.failed``.
 
-``sequence_number`` never goes back: an event keeps its number while that is higher than the last one written, and gets
-the next one otherwise.  ``output_index`` is shifted where a plugin added an item before or dropped a call.
+``sequence_number`` never goes back: what is written anew gets the next number, what goes out as it came keeps its own
+unless that is used up.  ``output_index`` is shifted where a plugin added an item before or dropped a call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clippy_hookspecs import CONTENT_KINDS, Chunk, Json
+from clippy_hookspecs import CONTENT_KINDS, Chunk, Json, Usage
 
 from .responses_items import CALL_FIELDS
 from .responses_parts import encode_usage
@@ -38,18 +38,36 @@ class ResponsesWriter:
         self._indices: dict[int, int] = {}
         self._opened: dict[str, Json] = {}
         self._number = -1
-        self._finish: Chunk | None = None
+        self._reason: str | None = None
+        self._usage: Usage | None = None
+        self._foreign = False
+        self._waiting: list[Chunk] = []
 
     def write(self, chunk: Chunk) -> bytes:
         """The bytes of *chunk*, after what has to come before them."""
+        if chunk.kind == "start" and chunk.raw is None and "event" not in chunk.extra:
+            self._foreign = True
         if chunk.kind in CONTENT_KINDS:
-            return self._content(chunk)
+            if not self._foreign and chunk.raw is None and self._place(chunk) is None:
+                # Given up by a plugin that held all of a block: the stop that follows says where the block stands.
+                self._waiting.append(chunk)
+                return b""
+            return self._waited() + self._content(chunk)
+        if chunk.kind == "stop":
+            self._learn(chunk, chunk.extra.get("event", {}))
+        return self._waited() + self._without_content(chunk)
+
+    def _waited(self) -> bytes:
+        waiting, self._waiting = self._waiting, []
+        return b"".join([self._content(chunk) for chunk in waiting])
+
+    def _without_content(self, chunk: Chunk) -> bytes:
         match chunk.kind:
             case "stop" | "end":
                 return b""
             case "usage" | "finish":
                 # This API says both in its terminal event: what another one says earlier is kept until then.
-                self._finish = chunk if self._finish is None or chunk.finish_reason else self._finish
+                self._reason, self._usage = chunk.finish_reason or self._reason, chunk.usage or self._usage
                 return chunk.raw or b""
             case "ping":
                 return chunk.raw if chunk.raw is not None else b": ping\n\n"
@@ -79,7 +97,8 @@ class ResponsesWriter:
             self._changed = True
             corrected = self._said.corrected(event)
             if corrected is None:
-                self._dropped.add(event.get("output_index", 0))
+                if "item" in event:
+                    self._dropped.add(event.get("output_index", 0))
                 return b""
             if corrected != event:
                 return self._event(corrected)
@@ -92,9 +111,20 @@ class ResponsesWriter:
         if chunk.raw is not None and not made:
             return chunk.raw if event is None else self._repeated(chunk, event)
         if event is None:
-            return before + self._event(_ending(chunk, self._finish or chunk, {**self._opened, "output": []}, made))
+            return before + self._event(self._ending(chunk, {**self._opened, "output": []}, made))
         response = self._said.response(event["response"])
-        return before + self._event({**event, **_ending(chunk, chunk, response, made)})
+        return before + self._event({**event, **self._ending(chunk, response, made)})
+
+    def _ending(self, chunk: Chunk, response: Mapping[str, Json], made: Mapping[int, Json]) -> dict[str, Json]:
+        """A terminal event.  Another API may have told usage and finish reason before."""
+        response, reason, usage = dict(response), chunk.finish_reason or self._reason, chunk.usage or self._usage
+        if finish_reason(response) != reason or reason is None:
+            response |= status_fields(reason)
+        if usage is not None:
+            response["usage"] = encode_usage(usage)
+        if isinstance(response.get("output"), list):
+            response["output"] = [*response["output"], *made.values()]
+        return {"type": f"response.{response['status']}", "response": response}
 
     def _error(self, chunk: Chunk) -> bytes:
         event = chunk.extra
@@ -119,18 +149,22 @@ class ResponsesWriter:
         else:
             self._changed = True
         before = b""
-        place = self._places.get((chunk.block, _FAMILIES[chunk.kind]))
-        if place is None or (chunk.kind, place[1]) not in _TYPES:
+        place = self._place(chunk)
+        if place is None:
             place, before = self._make(chunk)
         elif chunk.id or chunk.name:
-            before = self._announce(chunk, place, event)
+            before = self._announce(chunk, place)
         self._said.say(place, chunk.delta)
         if chunk.raw is not None:
             whole = event if "item" in event else {**event, "delta": chunk.delta}
             return before + (self._event(whole, chunk.raw) if chunk.raw else b"")
         return before + (self._event(self._delta(chunk, place, event)) if chunk.delta else b"")
 
-    def _announce(self, chunk: Chunk, place: Place, event: Mapping[str, Json]) -> bytes:
+    def _place(self, chunk: Chunk) -> Place | None:
+        place = self._places.get((chunk.block, _FAMILIES[chunk.kind])) or place_of(chunk.extra.get("event", {}))
+        return place if place is not None and (chunk.kind, place[1]) in _TYPES else None
+
+    def _announce(self, chunk: Chunk, place: Place) -> bytes:
         """A call gets its id and name; the event that says so unless the chunk's own bytes do."""
         if self._said.named(place[0]):
             return b""
@@ -138,8 +172,7 @@ class ResponsesWriter:
         if chunk.raw is not None:
             return b""
         item = _call(chunk, self._said.ids.get(place[0], f"fc_{place[0]}"))
-        told = {"type": "response.output_item.added", "output_index": place[0], "item": item}
-        return self._event(told | {name: event[name] for name in ("sequence_number",) if name in event})
+        return self._event({"type": "response.output_item.added", "output_index": place[0], "item": item})
 
     def _delta(self, chunk: Chunk, place: Place, event: Mapping[str, Json]) -> dict[str, Json]:
         kind = event.get("type")
@@ -151,8 +184,7 @@ class ResponsesWriter:
             at[INDEX[place[1]]] = place[2]
         if chunk.kind == "text":
             at["logprobs"] = []
-        numbered = {name: event[name] for name in ("sequence_number",) if name in event and "item" not in event}
-        return {"type": kind, **at, "delta": chunk.delta, **numbered}
+        return {"type": kind, **at, "delta": chunk.delta}
 
     def _learn(self, chunk: Chunk, event: Mapping[str, Json]) -> None:
         place = place_of(event)
@@ -180,16 +212,16 @@ class ResponsesWriter:
         chunk, at = self._made[number], self._indices[number]
         if chunk.kind == "tool_call":
             words = self._said.words((number, "arguments", 0))
-            return {**_call(chunk, f"fc_{at}"), "status": "completed", "arguments": words or "{}"}
+            return {**_call(chunk, f"fc_added_{at}"), "status": "completed", "arguments": words or "{}"}
         if chunk.kind == "reasoning":
             words = self._said.words((number, "summary", 0))
-            return {"id": f"rs_{at}", "type": "reasoning", "summary": [{"type": "summary_text", "text": words}]}
+            return {"id": f"rs_added_{at}", "type": "reasoning", "summary": [{"type": "summary_text", "text": words}]}
         words = self._said.words((number, "content", 0))
         part: dict[str, Json] = {"type": "refusal", "refusal": words}
         if chunk.kind == "text":
             part = {"type": "output_text", "text": words, "annotations": [], "logprobs": []}
         known = {"type": "message", "status": "completed", "role": "assistant"}
-        return {"id": f"msg_{at}", **known, "content": [part]}
+        return {"id": f"msg_added_{at}", **known, "content": [part]}
 
     def _told(self, stage: Stage, number: int, item: Mapping[str, Json]) -> bytes:
         return b"".join(self._event(event) for known, event in unfold(item, number) if known == stage)
@@ -198,28 +230,16 @@ class ResponsesWriter:
 
     def _event(self, event: Mapping[str, Json], raw: bytes | None = None) -> bytes:
         """One event, numbered; *raw* are its bytes if nothing but a number can have changed."""
-        told = event.get("sequence_number")
-        number = told if isinstance(told, int) and told > self._number else self._number + 1
+        told, number = event.get("sequence_number"), self._number + 1
         index = event.get("output_index")
         written = self._indices.get(index, index) if isinstance(index, int) else index
-        if raw is not None and written == index and (told is None or number == told):
+        if raw is not None and isinstance(told, int):
+            number = max(told, number)
+        if raw is not None and written == index and (number == told or told is None):
             self._number = self._number if told is None else number
             return raw
-        known = {} if raw is not None and told is None else {"sequence_number": number}
-        self._number = max(self._number, known.get("sequence_number", self._number))
-        return sse({**event, **({} if index is None else {"output_index": written}), **known})
-
-
-def _ending(chunk: Chunk, last: Chunk, response: Mapping[str, Json], made: Mapping[int, Json]) -> dict[str, Json]:
-    """A terminal event; *last* is the chunk in which another API told usage and finish reason."""
-    response, reason, usage = dict(response), chunk.finish_reason or last.finish_reason, chunk.usage or last.usage
-    if finish_reason(response) != reason or reason is None:
-        response |= status_fields(reason)
-    if usage is not None:
-        response["usage"] = encode_usage(usage)
-    if isinstance(response.get("output"), list):
-        response["output"] = [*response["output"], *made.values()]
-    return {"type": f"response.{response['status']}", "response": response}
+        self._number = number
+        return sse({**event, **({} if index is None else {"output_index": written}), "sequence_number": number})
 
 
 def _call(chunk: Chunk, identity: str) -> dict[str, Json]:

@@ -89,27 +89,32 @@ class SseDecoder:
         if self._failure is not None:
             raise self._failure
         events: list[SseEvent] = []
-        self._give(events)
+        self._give(b"", events)
         return events
 
     def _feed(self, data: bytes, events: list[SseEvent]) -> None:
-        taken = 0
+        taken = 0  # what of *data* is in an event or in what is held
         if self._after_cr and data:
             taken = self._line_feed(data)
-            self._give(events)
+            self._give(b"", events)
+        line_at = taken
+        first = True
         for end in _LINE_END.finditer(data, taken):
-            line_at = self._line_at
-            self._held += data[taken : end.end()]
-            taken = end.end()
-            line = bytes(self._held[line_at : len(self._held) - len(end.group())])
-            self._check(len(line))
-            self._line_at = len(self._held)
-            self._after_cr = end.group() == b"\r" and taken == len(data)
+            line = data[line_at : end.start()]
+            if first and self._held:
+                line = bytes(self._held[self._line_at :]) + line
+            first, line_at = False, end.end()
+            self._check(len(line), len(self._held) + line_at - taken)
             self._line(line)
-            if not self._after_cr:
-                self._give(events)
+            if line_at == len(data) and end.group() == b"\r":
+                self._after_cr = True
+            elif self._event is not None:
+                self._give(data[taken:line_at], events)
+                taken = line_at
         self._held += data[taken:]
-        self._check(len(self._held) - self._line_at)
+        if not first:
+            self._line_at = len(self._held) - (len(data) - line_at)
+        self._check(len(self._held) - self._line_at, len(self._held))
 
     def _line_feed(self, data: bytes) -> int:
         """Take the LF of a CRLF that was cut between the two."""
@@ -117,14 +122,14 @@ class SseDecoder:
         if data[:1] != b"\n":
             return 0
         self._held += b"\n"
-        self._check(0)
+        self._check(0, len(self._held))
         self._line_at = len(self._held)
         return 1
 
-    def _check(self, line: int) -> None:
+    def _check(self, line: int, event: int) -> None:
         if line > self._max_line:
             raise SseLimitError(f"a line of the event stream is longer than {self._max_line} bytes")
-        if len(self._held) > self._max_event:
+        if event > self._max_event:
             raise SseLimitError(f"an event of the stream is longer than {self._max_event} bytes")
 
     def _line(self, line: bytes) -> None:
@@ -160,10 +165,11 @@ class SseDecoder:
             self._event = SseEvent("", "", silent=True)
         self._type, self._data, self._fields = "", [], False
 
-    def _give(self, events: list[SseEvent]) -> None:
-        """Hand out the event whose last byte is now here, with all its bytes."""
+    def _give(self, last: bytes, events: list[SseEvent]) -> None:
+        """Hand out the event that ends with *last*, if there is one, with all its bytes."""
         if self._event is not None:
             event, self._event = self._event, None
-            events.append(SseEvent(event.event, event.data, event.id, bytes(self._held), event.silent))
+            raw = bytes(self._held) + last if self._held else last
+            events.append(SseEvent(event.event, event.data, event.id, raw, event.silent))
             self._held.clear()
             self._line_at = 0

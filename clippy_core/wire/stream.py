@@ -12,6 +12,8 @@ from .sse import SseDecoder, SseEvent, SseLimitError
 
 _BEFORE_TEXT = b"\xef\xbb\xbf \t\r\n"
 _MAX_FOREIGN = 64 * 1024
+_MAX_EVENT = 16 * 1024 * 1024
+"""Bytes.  Also of a line: an image that the Responses API sends while it is drawn is one line of several MiB."""
 
 
 class StreamDecoder:
@@ -19,7 +21,7 @@ class StreamDecoder:
 
     def __init__(self, api: WireApi) -> None:
         self._reader = api.reader()
-        self._sse = SseDecoder(silent=True)
+        self._sse = SseDecoder(max_line=_MAX_EVENT, max_event=_MAX_EVENT, silent=True)
         self._begun = False
         self._foreign: bytearray | None = None
         """The body, when what came is not a stream of events: kept for whoever judges the failure."""

@@ -12,7 +12,10 @@ A plugin is one attrs class: its fields are its settings, its ``@hookimpl`` meth
 The hooks are documented in :mod:`clippy_hookspecs.specs`.
 """
 
+from attrs import evolve
+
 from . import specs
+from .blocks import Block, Image, Json, Message, Opaque, Reasoning, RefusalText, Text, Tool, ToolCall, ToolResult, Usage
 from .context import Flow, RequestContext, RouteInfo, Stash, StashKey
 from .decisions import Answer, Continue, ErrorDecision, Join, Restart, Retry, Switch
 from .errors import (
@@ -30,7 +33,9 @@ from .errors import (
     Refusal,
     StreamInterrupted,
 )
+from .headers import Headers
 from .policy import POLICIES, PROJECT, HookPolicy, hookimpl
+from .records import AttemptRecord, AuditRecord, CacheEntry, Event, Failure, HookCall, Outcome, Scope, Selector
 from .services import (
     ByteStream,
     Clock,
@@ -53,35 +58,12 @@ from .types import (
     COMPLETE_REASONS,
     CONTENT_KINDS,
     UNKNOWN_ENDPOINT,
-    AttemptRecord,
-    AuditRecord,
-    Block,
-    CacheEntry,
     Choice,
     Chunk,
     Endpoint,
-    Event,
-    Failure,
-    Headers,
-    HookCall,
-    Image,
-    Json,
-    Message,
-    Opaque,
-    Outcome,
     Provenance,
-    Reasoning,
-    RefusalText,
     Request,
     Response,
-    Scope,
-    Selector,
-    Text,
-    Tool,
-    ToolCall,
-    ToolResult,
-    Usage,
-    evolve,
 )
 
 __all__ = [

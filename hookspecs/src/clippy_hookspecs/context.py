@@ -7,8 +7,9 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from attrs import define, field, frozen
 
+from .records import HookCall, Scope
 from .services import Clock, Services
-from .types import HookCall, Request, Response, Scope
+from .types import Request, Response
 
 T = TypeVar("T")
 
@@ -92,8 +93,8 @@ class RequestContext:
     """What is known about one request beside the request itself; alive from pre_request to audit.
 
     Times are of ``clock``: ``deadline`` is monotonic seconds or None.  ``stream`` says whether the caller reads a
-    stream.  ``attempt`` counts every upstream attempt of the request, ``route_attempt`` those on the present route, both
-    from 1.  ``partition`` is the cache key without the messages (for semantic caches), None when the request may not be
+    stream.  ``attempt`` counts every upstream attempt of the request, ``route_attempt`` those on the present route, from
+    1.  ``partition`` is the cache key without the messages (for semantic caches), None when the request may not be
     cached.  ``committed`` is True once a part of the answer has passed the commit point.  ``leases``: a plugin that
     holds a place for this request (a slot, a probe) adds 1 while it does; a stream that nobody then reads for a minute
     is closed as abandoned.  Contexts do not pickle; they live with their request.

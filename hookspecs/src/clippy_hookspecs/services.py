@@ -12,7 +12,9 @@ from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
 from attrs import frozen
 
-from .types import Headers, Message, Request, Usage
+from .blocks import Message, Usage
+from .headers import Headers
+from .types import Request
 
 T = TypeVar("T")
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from .context import RequestContext
     from .decisions import Answer, ErrorDecision, Join
     from .errors import ErrorInfo
+    from .records import AuditRecord, CacheEntry, Event, Failure, Outcome, Selector
     from .services import Host, ServiceRegistry
-    from .types import AuditRecord, CacheEntry, Chunk, Event, Failure, Outcome, Request, Response, Selector
+    from .types import Chunk, Request, Response
 
 # --- the life of the host -------------------------------------------------------------------------------------------
 

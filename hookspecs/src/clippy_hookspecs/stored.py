@@ -16,7 +16,9 @@ from itertools import accumulate, pairwise
 from typing import Any, NoReturn
 
 from .errors import CorruptEntry
-from .types import CacheEntry, Headers, Provenance, Response
+from .headers import Headers
+from .records import CacheEntry
+from .types import Provenance, Response
 
 SCHEMA = 1
 MAX_BYTES = 10 * 1024 * 1024

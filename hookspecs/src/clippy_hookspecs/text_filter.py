@@ -7,9 +7,10 @@ from typing import Any, cast
 
 from attrs import evolve
 
+from .blocks import Block, Message, Reasoning, RefusalText, Text, ToolCall
 from .context import RequestContext, StashKey
 from .policy import hookimpl
-from .types import Block, Choice, Chunk, Message, Reasoning, RefusalText, Response, Text, ToolCall
+from .types import Choice, Chunk, Response
 
 Place = tuple[int, int, str]
 _HELD = StashKey[dict[tuple[int, Place], str]]("clippy.text-filter")

@@ -1,4 +1,4 @@
-"""The values that travel through the hooks.  All are frozen; change is :func:`attrs.evolve`.
+"""Requests, answers and the chunks of a stream.  All are frozen; change is :func:`attrs.evolve`.
 
 What came over the wire is kept beside the decoded fields in ``raw``.  ``raw`` is not an init argument, so ``evolve``
 drops it and a changed value is always encoded anew: without this a redactor would leak the original.  ``extra`` holds
@@ -7,236 +7,14 @@ the fields a wire API has and we do not model; it is an ordinary field, so unkno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-if TYPE_CHECKING:
-    from .errors import ErrorInfo
-
-Json = Any
-"""A JSON value as the standard library gives it."""
-
-T = TypeVar("T")
-
-
-def _raw() -> Any:
-    return field(init=False, default=None, eq=False, repr=False)
-
-
-def with_raw(value: T, raw: Any) -> T:
-    """Give *value* the exact wire form it was decoded from.  Only the host's wire modules may call this."""
-    object.__setattr__(value, "raw", raw)
-    return value
-
-
-class Headers(Mapping[str, str]):
-    """HTTP headers: ordered, repeatable, found without regard to case; immutable.
-
-    ``headers["Retry-After"]`` is the first value of that name; ``pairs`` keeps all of them as they came.
-    """
-
-    __slots__ = ("_index", "pairs")
-
-    pairs: tuple[tuple[str, str], ...]
-
-    def __init__(self, source: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
-        pairs = (
-            source.pairs if isinstance(source, Headers) else source.items() if isinstance(source, Mapping) else source
-        )
-        self.pairs = tuple(pairs)
-        index: dict[str, str] = {}
-        for name, value in self.pairs:
-            index.setdefault(name.lower(), value)
-        self._index = index
-
-    def __getitem__(self, name: str) -> str:
-        return self._index[name.lower()]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._index)
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._index
-
-    def __eq__(self, other: object) -> bool:
-        return self.pairs == other.pairs if isinstance(other, Headers) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.pairs)
-
-    def __repr__(self) -> str:
-        """Names only: a header may hold a key."""
-        return f"Headers({sorted(self._index)})"
-
-    def __reduce__(self) -> tuple[type[Headers], tuple[tuple[tuple[str, str], ...]]]:
-        return Headers, (self.pairs,)
-
-    def without(self, *names: str) -> Headers:
-        """These headers less all of those names."""
-        drop = {name.lower() for name in names}
-        return Headers(pair for pair in self.pairs if pair[0].lower() not in drop)
-
-    def replace(self, name: str, value: str) -> Headers:
-        """These headers with one value for *name*, at the end if it is new."""
-        lower = name.lower()
-        if lower not in self._index:
-            return Headers((*self.pairs, (name, value)))
-        kept: list[tuple[str, str]] = []
-        done = False
-        for pair in self.pairs:
-            if pair[0].lower() != lower:
-                kept.append(pair)
-            elif not done:
-                kept.append((pair[0], value))
-                done = True
-        return Headers(kept)
-
-
-# --- blocks: what a message is made of ----------------------------------------------------------------------------
-
-
-@frozen
-class Text:
-    """Words for a person or a model."""
-
-    text: str
-    extra: Mapping[str, Json] = field(factory=dict)
-    raw: Json = _raw()
-
-
-@frozen
-class RefusalText:
-    """The model's own words of refusal (OpenAI's ``refusal``).  The exception is :class:`~clippy_hookspecs.Refusal`."""
-
-    text: str
-    extra: Mapping[str, Json] = field(factory=dict)
-    raw: Json = _raw()
-
-
-@frozen
-class Image:
-    """An image by address or by value; ``data`` is base64 text, ``media_type`` as in ``image/png``."""
-
-    url: str | None = None
-    data: str | None = field(default=None, repr=False)
-    media_type: str | None = None
-    extra: Mapping[str, Json] = field(factory=dict)
-    raw: Json = _raw()
-
-
-@frozen
-class ToolCall:
-    """The model asks for a tool.  ``arguments`` is the JSON text as the model wrote it, which may be invalid JSON."""
-
-    id: str
-    name: str
-    arguments: str = "{}"
-    extra: Mapping[str, Json] = field(factory=dict)
-    raw: Json = _raw()
-
-
-@frozen
-class ToolResult:
-    """What a tool answered to the :class:`ToolCall` whose id is ``call_id``."""
-
-    call_id: str
-    content: tuple[Block, ...] = ()
-    is_error: bool = False
-    extra: Mapping[str, Json] = field(factory=dict)
-    raw: Json = _raw()
-
-
-@frozen
-class Reasoning:
-    """The model's thinking.  ``signature`` binds it to one provider: it must not travel to another."""
-
-    text: str
-    signature: str | None = field(default=None, repr=False)
-    extra: Mapping[str, Json] = field(factory=dict)
-    raw: Json = _raw()
-
-
-@frozen
-class Opaque:
-    """A block we do not model, carried as it is.  ``kind`` is the wire's own type name."""
-
-    kind: str
-    data: Json = field(factory=dict)
-    raw: Json = _raw()
-
-
-Block = Union[Text, RefusalText, Image, ToolCall, ToolResult, Reasoning, Opaque]
-
-
-@frozen
-class Message:
-    """One turn.  ``role`` is ``system``, ``developer``, ``user``, ``assistant``, ``tool`` or what the wire says."""
-
-    role: str
-    blocks: tuple[Block, ...] = ()
-    extra: Mapping[str, Json] = field(factory=dict)
-    raw: Json = _raw()
-
-    @property
-    def text(self) -> str:
-        """The text blocks joined."""
-        return "".join(block.text for block in self.blocks if isinstance(block, Text))
-
-    @property
-    def reasoning(self) -> str:
-        """The reasoning blocks joined."""
-        return "".join(block.text for block in self.blocks if isinstance(block, Reasoning))
-
-    @property
-    def refusal(self) -> str | None:
-        """The model's words of refusal, None if there are none."""
-        return "".join(block.text for block in self.blocks if isinstance(block, RefusalText)) or None
-
-    @property
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The tools this turn asks for, in order."""
-        return tuple(block for block in self.blocks if isinstance(block, ToolCall))
-
-    @property
-    def tool_results(self) -> tuple[ToolResult, ...]:
-        """The tool answers this turn brings, in order."""
-        return tuple(block for block in self.blocks if isinstance(block, ToolResult))
-
-
-@frozen
-class Tool:
-    """A tool the model may call.  ``parameters`` is its JSON Schema."""
-
-    name: str
-    description: str | None = None
-    parameters: Mapping[str, Json] = field(factory=dict)
-    extra: Mapping[str, Json] = field(factory=dict)
-    raw: Json = _raw()
-
-
-@frozen
-class Usage:
-    """Tokens.  ``input`` counts all input tokens, cached or not; ``estimated``: we counted, not the provider."""
-
-    input: int = 0
-    output: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
-    reasoning: int = 0
-    estimated: bool = False
-    extra: Mapping[str, Json] = field(factory=dict)
-
-    @property
-    def total(self) -> int:
-        return self.input + self.output
-
-
-# --- requests -----------------------------------------------------------------------------------------------------
+from .blocks import Json, Message, Tool, Usage, raw_field
+from .blocks import with_raw as with_raw
+from .headers import Headers
 
 
 @frozen
@@ -337,7 +115,7 @@ class Choice:
     message: Message
     finish_reason: str | None = None
     extra: Mapping[str, Json] = field(factory=dict)
-    raw: Json = _raw()
+    raw: Json = raw_field()
 
 
 _RESPONSE_LAZY = frozenset({"message", "finish_reason", "usage", "id", "model", "more", "params"})
@@ -420,8 +198,11 @@ def _undecoded(
 def _decode_on_read(self: Any, name: str, lazy: frozenset[str]) -> Any:
     if name not in lazy:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    decoder = self.decoder
+    if decoder is None:  # another thread was here first
+        return object.__getattribute__(self, name)
     # A decoder never fails: a body that is not what its address promises gives empty fields and keeps its bytes.
-    values = self.decoder(self)
+    values = decoder(self)
     for key in lazy:
         object.__setattr__(self, key, values[key])
     object.__setattr__(self, "decoder", None)
@@ -487,184 +268,9 @@ class Chunk:
     usage: Usage | None = None
     reason: str | None = None
     extra: Mapping[str, Json] = field(factory=dict, repr=False)
-    raw: bytes | None = _raw()
+    raw: bytes | None = raw_field()
 
     @property
     def content(self) -> bool:
         """Whether this chunk carries a non-empty piece of the answer (a tool call's name counts)."""
         return self.kind in CONTENT_KINDS and bool(self.delta or self.name)
-
-
-# --- outcomes -----------------------------------------------------------------------------------------------------
-
-
-@frozen
-class Scope:
-    """On whose behalf a call is made.  None means not said, which is different from an empty name."""
-
-    tenant: str | None = None
-    user: str | None = None
-    session: str | None = None
-
-
-@frozen
-class CacheEntry:
-    """What a cache keeps: the provider's own answer, before any plugin changed it.
-
-    ``events`` are the raw bytes of the provider's stream events, () for an answer that was not streamed.  Times are
-    unix seconds; ``expires_at`` None means the cache decides.  ``origin`` is the id of the request that was answered.
-    ``response.raw`` is the answer's JSON body; :mod:`clippy_hookspecs.stored` writes and reads entries.
-    """
-
-    response: Response
-    events: tuple[bytes, ...] = field(default=(), repr=False)
-    stored_at: float = 0.0
-    expires_at: float | None = None
-    tags: tuple[str, ...] = ()
-    origin: str = ""
-
-
-@frozen
-class Selector:
-    """Which stored entries to drop: by key, by tag, or all of one scope.  Empty means everything."""
-
-    key: str | None = None
-    tag: str | None = None
-    scope: Scope | None = None
-
-
-@frozen
-class Failure:
-    """What went wrong, as it was seen, before anybody has judged it.
-
-    ``phase``: *connect* (no byte was sent), *request* (sent, no answer yet), *response* (an answer with an error in
-    it) or *stream* (a stream that broke).  ``body`` is at most the first 64 KiB.  ``now`` is unix seconds, for dates in
-    headers.  ``committed`` says that a part of the answer had already passed the commit point.
-    """
-
-    status: int | None = None
-    headers: Headers = field(factory=Headers)
-    body: bytes = field(default=b"", repr=False)
-    exception: BaseException | None = None
-    phase: Literal["connect", "request", "response", "stream"] = "response"
-    committed: bool = False
-    api: str = ""
-    url: str = ""
-    model: str | None = None
-    now: float = 0.0
-
-
-@frozen
-class Outcome:
-    """How one upstream attempt ended."""
-
-    state: Literal["ok", "error", "cancelled"]
-    error: ErrorInfo | None = None
-    status: int | None = None
-    usage: Usage | None = None
-    duration: float = 0.0
-    first_token: float | None = None
-
-
-@frozen
-class HookCall:
-    """One call of one implementation: how long it took and what it did (passed, changed, answered, hit, failed ...)."""
-
-    plugin: str
-    hook: str
-    action: str
-    ns: int = 0
-    calls: int = 1
-
-
-@frozen
-class AttemptRecord:
-    """One upstream attempt, for the audit record.  Times in seconds."""
-
-    number: int
-    route: str
-    status: int | None = None
-    error: ErrorInfo | None = None
-    waited: float = 0.0
-    duration: float = 0.0
-
-
-@frozen
-class AuditRecord:
-    """What became of one request; made exactly once, whatever happened.
-
-    ``time`` is unix seconds at the start, durations are seconds.  ``request`` and ``response`` hold content: they are
-    given only to a plugin with a true ``reads_content`` attribute, and never for a request refused in pre_request.
-    """
-
-    id: str
-    outcome: Literal["answered", "cached", "refused", "failed", "cancelled", "abandoned"]
-    time: float
-    duration: float
-    api: str = ""
-    method: str = "POST"
-    url: str = ""
-    model: str | None = None
-    stream: bool = False
-    scope: Scope = field(factory=Scope)
-    route: str | None = None
-    parent: str | None = None
-    status: int | None = None
-    attempts: tuple[AttemptRecord, ...] = ()
-    usage: Usage | None = None
-    finish_reason: str | None = None
-    first_token: float | None = None
-    provenance: Provenance | None = None
-    error: ErrorInfo | None = None
-    trace: tuple[HookCall, ...] = ()
-    request: Request | None = field(default=None, repr=False)
-    response: Response | None = field(default=None, repr=False)
-
-
-@frozen
-class Event:
-    """Something a recorder may want to see.  ``at`` is nanoseconds of the host's clock.
-
-    ``kind``: attempt, head, bytes, chunk_in, chunk_out, hook, closed; ``data`` is what the kind says: the Request sent,
-    the (status, Headers) of an answer, the bytes, the Chunk, the HookCall, the Outcome.
-    """
-
-    kind: Literal["attempt", "head", "bytes", "chunk_in", "chunk_out", "hook", "closed"]
-    at: int
-    data: Any = None
-
-
-__all__ = [
-    "COMPLETE_REASONS",
-    "CONTENT_KINDS",
-    "UNKNOWN_ENDPOINT",
-    "AttemptRecord",
-    "AuditRecord",
-    "Block",
-    "CacheEntry",
-    "Choice",
-    "Chunk",
-    "Endpoint",
-    "Event",
-    "Failure",
-    "Headers",
-    "HookCall",
-    "Image",
-    "Json",
-    "Message",
-    "Opaque",
-    "Outcome",
-    "Provenance",
-    "Reasoning",
-    "RefusalText",
-    "Request",
-    "Response",
-    "Scope",
-    "Selector",
-    "Text",
-    "Tool",
-    "ToolCall",
-    "ToolResult",
-    "Usage",
-    "evolve",
-]

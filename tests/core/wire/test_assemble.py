@@ -260,7 +260,7 @@ def test_the_sdk_reads_the_events_and_the_body() -> None:
         ([b"<html>"], "corrupt", True),
         ([event({"error": {"message": "x"}}), DONE], "error_event", True),
         ([piece({"tool_calls": [{"index": 0, "id": "x", "function": {"name": "f"}}]})], "truncated", False),
-        ([b"data: " + b"x" * 2_000_000], "corrupt", True),
+        ([b"data: " + b"x" * 17_000_000], "corrupt", True),
     ],
 )
 def test_a_stream_that_did_not_arrive_whole_is_an_error(parts: list[bytes], kind: str, retryable: bool) -> None:
@@ -317,6 +317,21 @@ def test_text_that_a_plugin_put_into_a_block_of_another_kind_is_not_lost() -> No
     for chunk in (Chunk("reasoning", "hm", block=0), Chunk("text", "a", block=0), Chunk("reasoning", "!", block=0)):
         assembler.add(chunk)
     assert assembler.response().message.blocks == (Reasoning("hm!"), Text("a"))
+
+
+def test_halves_of_a_character_in_two_events_are_one_character() -> None:
+    """Gateways that count in UTF-16 cut there; a half that stays alone is kept."""
+    parts = [
+        b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % half for half in (b"\\ud83d", b"\\ude00", b"\\ud83d")
+    ]
+    assert assemble_stream(CHAT, [*parts, DONE]).text == "\U0001f600\ud83d"
+
+
+@pytest.mark.parametrize("after", [b"data: garbage\n\n", event({"error": {"message": "late"}}), b"<html>", b"data: {"])
+def test_nothing_after_the_terminal_event_counts(after: bytes) -> None:
+    """SDKs stop reading there."""
+    result = assemble_stream(CHAT, [piece({"content": "a"}) + DONE + after])
+    assert (result.text, result.complete) == ("a", True)
 
 
 def test_an_answer_of_nothing_is_an_answer() -> None:

@@ -82,6 +82,13 @@ def test_no_digit_is_lost(digits: str) -> None:
     assert jsonio.dumps(value) == f'{{"id":{digits}}}'.encode()
 
 
+@given(st.integers(min_value=10**18, max_value=10**21), st.integers(0, 40))
+def test_no_digit_is_lost_wherever_the_number_stands(number: int, before: int) -> None:
+    """Numbers near the limit of 64 bits, at every offset."""
+    text = b'["' + b"x" * before + b'",' + str(number).encode() + b"]"
+    assert jsonio.loads(text)[1] == number
+
+
 def test_error_messages_do_not_repeat_the_text() -> None:
     """A malformed body may hold a prompt, and messages reach logs."""
     with pytest.raises(ValueError, match=r"^not JSON: .* at line 1 column \d+$") as caught:

@@ -347,6 +347,19 @@ def test_no_configured_key_survives_beside_another(literals: list[str], text: st
     assert not any(literal in piece for piece in outside for literal in literals)
 
 
+def test_a_literal_that_hides_itself_is_found_in_every_form_all_the_same() -> None:
+    """The configuration hands over secrets whose repr shows nothing."""
+
+    class Hidden(str):
+        __slots__ = ()
+
+        def __repr__(self) -> str:
+            return "Hidden('***')"
+
+    literal = Hidden("key'with\nodd signs")
+    assert redact(f"{str(literal)!r} idden('***", [literal]) == '"[redacted:configured]" idden(\'***'
+
+
 def test_values_are_taken_out_by_the_names_above_them() -> None:
     """Dictionaries, lists under a name, pairs of a name and a value, names and values as fields."""
     key = some(ALNUM, 32, Rng(1))

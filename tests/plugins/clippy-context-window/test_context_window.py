@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -10,7 +11,6 @@ from clippy_context_window import PINNED, ContextWindow
 from clippy_hookspecs import (
     ContextBudgetError,
     Headers,
-    Image,
     Json,
     Message,
     Opaque,
@@ -76,7 +76,7 @@ def tool(name: str, words: int = 1) -> Message:
 
 
 SYSTEM = said("system", "rules")
-CHAT = [SYSTEM] + [said(role, f"{role} {turn}") for turn in range(20) for role in ("user", "assistant")][:-1]
+CHAT = [SYSTEM, *[said(role, f"{role} {turn}") for turn in range(20) for role in ("user", "assistant")][:-1]]
 AGENT = [SYSTEM, said("user", "task")]
 for step in range(20):
     AGENT += [call("call_0", "call_1", text=f"step {step}"), tool("call_0"), tool("call_1")]
@@ -120,7 +120,7 @@ def test_an_image_is_counted_however_small_the_body_is() -> None:
     request = decode_request("POST", "http://x/v1/chat/completions", "", Headers(), body)
     after = ContextWindow().compress_context(request, 1500, context())
     assert after is not None
-    assert [message.text for message in after.messages] == ["And?"]
+    assert list(after.messages) == list(request.messages[2:])
 
 
 # --- the reserve ------------------------------------------------------------------------------------------------------
@@ -161,6 +161,21 @@ def test_tools_and_instructions_outside_the_messages_count() -> None:
     for request in (with_tools, with_instructions):
         assert cut(CHAT, tokens(CHAT) + 60, request=request) != CHAT
         assert cut(CHAT, tokens(CHAT) + 300, request=request) == CHAT
+
+
+def test_a_reserve_that_leaves_nothing_is_a_wrong_setting() -> None:
+    """It stops at start-up with both numbers."""
+    with pytest.raises(ValueError, match=r"reserve \(100\) must be less than max_tokens \(100\)"):
+        ContextWindow(max_tokens=100, reserve=100)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_tokens": 0}, {"target": 0}, {"target": 1.1}, {"pin_text": ("",)}, {"on_overflow": "x"}]
+)
+def test_wrong_settings_are_errors(wrong: dict[str, Any]) -> None:
+    """An empty pin text would pin everything."""
+    with pytest.raises(ValueError):
+        ContextWindow(**wrong)
 
 
 # --- what stays -------------------------------------------------------------------------------------------------------
@@ -331,14 +346,14 @@ def test_instructions_alone_can_be_too_large() -> None:
 
 def test_the_cut_stays_where_it_is_for_many_turns() -> None:
     """The prefix of the requests changes every few turns only, not with each of them (features.md P8)."""
-    chat = [SYSTEM] + [said(role, f"{role} {turn}") for turn in range(200) for role in ("user", "assistant")]
-    requests = [cut(chat[:end], 1000) for end in range(2, len(chat), 2)]
-    assert all(tokens(request) <= 1000 for request in requests)
-    moved = sum(new[: len(old)] != old for old, new in zip(requests, requests[1:], strict=False))
-    sliding = [cut(chat[:end], 1000, target=1.0) for end in range(2, len(chat), 2)]
-    slid = sum(new[: len(old)] != old for old, new in zip(sliding, sliding[1:], strict=False))
-    assert slid > 150
-    assert moved <= 20
+    chat = [SYSTEM, *(said(role, f"{role} {turn}") for turn in range(80) for role in ("user", "assistant"))]
+    requests = [cut(chat[:end], 600) for end in range(2, len(chat), 2)]
+    assert all(tokens(request) <= 600 for request in requests)
+    moved = sum(new[: len(old)] != old for old, new in pairwise(requests))
+    sliding = [cut(chat[:end], 600, target=1.0) for end in range(2, len(chat), 2)]
+    slid = sum(new[: len(old)] != old for old, new in pairwise(sliding))
+    assert slid > 50
+    assert moved <= 12
 
 
 def test_a_cut_leaves_the_share_of_the_room_that_was_asked_for() -> None:
@@ -399,6 +414,18 @@ def test_what_is_kept_leaves_as_the_json_that_came(api: str) -> None:
     whole = body.pop(key)
     assert sent == body
     system = [message for message in whole if message.get("role") == "system"]
-    assert kept == system + whole[len(whole) - len(kept) + len(system) :]
-    assert len(system) < len(kept) < len(whole)
+    rest = iter(whole)
+    assert all(message in rest for message in kept)
+    assert kept[: len(system)] == system
     assert kept[len(system)]["role"] == "user"
+    assert len(system) < len(kept) < len(whole)
+
+
+def test_the_provider_gets_what_was_kept(sync_caller: Any) -> None:
+    """Through a whole host, with the limit of its route."""
+    chat = [{"role": message.role, "content": message.text} for message in CHAT]
+    sync_caller.start([ContextWindow()], routes={"main": {"base_url": "http://fake.test/v1", "context_tokens": 300}})
+    sync_caller.chat(chat, model="gpt-4o")
+    sent = json.loads(sync_caller.provider.requests[-1].body)["messages"]
+    assert sent == [{"role": message.role, "content": message.text} for message in cut(CHAT, 300)]
+    assert [(call.plugin, call.action) for call in sync_caller.records.last.trace] == [("context-window", "changed")]

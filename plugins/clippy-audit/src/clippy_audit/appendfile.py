@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
-from weakref import WeakSet
 
 from attrs import define, field
+
+from .forks import follow_forks
 
 Fsync = Literal["none", "each"]
 
@@ -40,7 +41,7 @@ class AppendFile:
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        _FILES.add(self)
+        follow_forks(self)
 
     def open(self) -> None:
         """Open the file now, to learn early whether it can be written.  Raises OSError."""
@@ -125,7 +126,7 @@ class AppendFile:
             self.path.replace(self.path.with_name(self.path.name + ".1"))
             self._open()
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
         """In a new child: a thread of the parent may have held the lock, and the descriptor is the parent's."""
         self._lock = threading.Lock()
         self._close()
@@ -148,15 +149,3 @@ def _exclusive(path: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(fd)
-
-
-_FILES: WeakSet[AppendFile] = WeakSet()
-
-
-def _forked() -> None:
-    for file in list(_FILES):
-        file._after_fork()  # noqa: SLF001 - of this module
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .lines import find_record, last_records
-
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def audit_group(path: Path, keep: int) -> click.Group:
@@ -58,6 +55,6 @@ def summary(record: dict[str, Any]) -> str:
 def visible(text: str) -> str:
     """*text* with every character that a terminal would obey, reorder or hide written as an escape."""
     return "".join(
-        character if unicodedata.category(character) not in _UNSAFE else character.encode("unicode_escape").decode()
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
     )

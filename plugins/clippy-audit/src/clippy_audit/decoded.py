@@ -24,6 +24,7 @@ _ESCAPE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _MAYBE = re.compile("[\\\\%&\x1b\u200b-\u200f\u2060-\u2064\u00ad\ufeff]")  # a single set: an order faster to search for
+_INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\u00ad\ufeff]")
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 
 
@@ -89,5 +90,6 @@ def _undo(escape: str) -> str:
         return ""
     body = escape.lstrip("\\")
     if len(body) > 1:
-        return chr(int(body[1:], 16))
+        meant = chr(int(body[1:], 16))
+        return "" if _INVISIBLE.match(meant) else meant
     return _CONTROL.get(body, body) or "\\"

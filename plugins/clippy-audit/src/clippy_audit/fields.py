@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from .authorization import find_authorization
 from .names import Trust, trust
 from .shapes import is_code, is_digest, is_mixed, is_random, is_sentence, is_stand_in, is_words
 from .spans import Span
@@ -47,15 +48,9 @@ _LIST = re.compile(r"\[[^\[\]]*+\]?")
 _ITEM = re.compile(r"\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?", re.DOTALL)
 _LINE = re.compile(r"[^\r\n\"'`]*+")
 _HEADER_LINE = re.compile(r"[^\r\n\"'`]{0,4096}+")
-_SCHEME = re.compile(
-    r"(?P<one>(?:bearer|basic|token|api-?key|key|ssws|oauth|apikeyauth|googlelogin\sauth=|bot|negotiate|ntlm|dpop)"
-    r"[ ]{1,4})"
-    r"|(?P<all>(?:digest|hawk|mac|aws4-hmac-sha256|signature|hmac)\s)",
-    re.IGNORECASE,
-)
 _LOGIN = re.compile(r"\blogin \S{1,40}\s{1,4}\Z", re.ASCII)  # of a .netrc file
-_WORD = re.compile(r"[^\s,;\"'<>]++")
 _ELEMENT = re.compile(r"[^<\s]++")
+_SIGN_INSIDE = re.compile(r"[A-Za-z0-9][@!#$%^&*+=?][A-Za-z0-9]", re.ASCII)
 _PLURAL = re.compile(r"(?i:secrets|passwords)[\"']?[ ]?:[ ]{0,8}\Z")
 _CALL = re.compile(r"[A-Za-z_][\w.]*+\(", re.ASCII)
 _QUOTES = frozenset("\"'`“‘\\")
@@ -111,7 +106,7 @@ def keeps(value: str, sure: Trust) -> bool:
     if not value or sure is Trust.NONE or is_stand_in(value) or value.startswith("[redacted:"):
         return True
     if sure is Trust.HEADER:
-        return _header(value, 0, len(value), whole=True) is None
+        return find_authorization(value, 0, len(value), whole=True) is None
     if sure is Trust.COOKIE:
         return "=" not in value
     if sure is Trust.SECRET:
@@ -188,7 +183,7 @@ def _quoted(text: str, quote: re.Match[str], how: str | None, sure: Trust, kind:
     assert body is not None
     value, (begin, end) = body.group(), body.span()
     if sure is Trust.HEADER:
-        span = _header(text, begin, end, whole=True)
+        span = find_authorization(text, begin, end, whole=True)
         return ([span] if span else []), end
     if how in {"space", "phrase", "tuple"}:
         # Without a sign between name and value only a value that looks like one counts: the key "name", secret 'x'.
@@ -211,7 +206,7 @@ def _bare(text: str, position: int, start: int, how: str | None, sure: Trust, ki
         is_stand_in(value)
         or is_code(value, text[end : end + 1])
         or (environment and _CALL.match(value))
-        or value.startswith(("--", "//"))
+        or value.startswith("--")
         or (
             _phrase_keeps(value.rstrip(".,!?:"), sure) if how == "phrase" else _bare_keeps(text, body, start, how, sure)
         )
@@ -222,7 +217,7 @@ def _bare(text: str, position: int, start: int, how: str | None, sure: Trust, ki
 def _phrase_keeps(word: str, sure: Trust) -> bool:
     """After "the password is" a word counts when it is no word; after "the key is" only when nothing else looks so."""
     if sure is Trust.SECRET:
-        return not is_random(word, 6)
+        return not (is_random(word, 6) or _SIGN_INSIDE.search(word))
     if sure is Trust.KEY:
         return not is_random(word, 16)
     return is_digest(word) or not (is_mixed(word, 20) if sure is Trust.BARE else is_random(word, 16))
@@ -266,29 +261,8 @@ def _bare_header(text: str, position: int, how: str | None) -> tuple[list[Span],
     assert line is not None
     if how not in ("colon", "equals", "form", "pair", "yaml"):
         return [], position
-    span = _header(text, position, line.end(), whole=False)
+    span = find_authorization(text, position, line.end(), whole=False)
     return ([span], span.end) if span else ([], position)
-
-
-def _header(text: str, begin: int, end: int, *, whole: bool) -> Span | None:
-    """The credentials in ``text[begin:end]``, the value of an authorization header, without their scheme.
-
-    *whole*: the value ends there; otherwise the header may stand in the middle of a line of prose.
-    """
-    scheme = _SCHEME.match(text, begin, end)
-    start = scheme.end() if scheme else begin
-    if scheme and scheme["all"]:
-        return Span(start, end, "authorization") if "=" in text[start:end] else None
-    body = _WORD.match(text, start, end)
-    if body is None or is_stand_in(body.group()) or is_code(body.group(), "") or _CALL.match(body.group()):
-        return None
-    word = body.group().rstrip(".,")
-    if scheme is None and is_words(word):
-        return None
-    alone = whole or not text[body.end() : end].strip()
-    if is_random(word, 6) or (alone and scheme is not None and len(word) >= 8) or (alone and len(word) >= 20):
-        return Span(start, body.end(), "authorization")
-    return None
 
 
 def _xml(text: str, position: int, start: int, sure: Trust, kind: str) -> tuple[list[Span], int]:

@@ -40,7 +40,7 @@ def _forms(literal: str) -> set[str]:
     data = literal.encode("utf-8", "surrogatepass")
     percent = quote(data, safe="")
     forms |= {percent, re.sub(r"%[0-9A-F]{2}", lambda m: m.group().lower(), percent), quote_plus(data)}
-    forms |= {json.dumps(literal)[1:-1], json.dumps(literal, ensure_ascii=False)[1:-1], repr(literal)[1:-1]}
+    forms |= {json.dumps(literal)[1:-1], json.dumps(literal, ensure_ascii=False)[1:-1], str.__repr__(literal)[1:-1]}
     forms |= {data.hex(), data.hex().upper()}
     return forms | _inside_base64(data)
 

@@ -19,6 +19,7 @@ from platformdirs import user_state_path
 from .appendfile import AppendFile, Fsync
 from .cleaner import Cleaner
 from .fields import keeps
+from .forks import follow_forks
 from .lines import SMALLEST, encode
 from .literals import SHORTEST
 from .names import Trust, trust
@@ -85,8 +86,7 @@ class AuditLog:
     """Records that could not be written since the last one that was."""
     _file: AppendFile = field(init=False, repr=False)
     _literals: tuple[str, ...] = field(init=False, default=(), repr=False)
-    _boot: str = field(init=False, default="", repr=False)
-    _process: int = field(init=False, default=0, repr=False)
+    _boot: str = field(init=False, factory=lambda: uuid4().hex[:16], repr=False)
     _sequence: int = field(init=False, default=0, repr=False)
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
@@ -99,6 +99,7 @@ class AuditLog:
 
     def __attrs_post_init__(self) -> None:
         self._file = AppendFile(self.path, self.max_bytes, self.keep, self.fsync)
+        follow_forks(self)
         self._literals = tuple(dict.fromkeys((*self.secrets, *(_from_environment() if self.environment else ()))))
 
     @property
@@ -136,7 +137,7 @@ class AuditLog:
         literals = (*self._literals, *sorted(ctx.stash.get(_CREDENTIALS) or ()))
         body = describe(record, self.level, Cleaner(literals, self.personal, self.max_text))
         time = timestamp(record.time)
-        with self._lock_of_this_process():
+        with self._lock:
             self._sequence += 1
             head = {"v": SCHEMA, "time": time, "boot": self._boot, "seq": self._sequence}
             if self.lost:
@@ -156,12 +157,10 @@ class AuditLog:
 
         cli.add_command(audit_group(self.path, self.keep))
 
-    def _lock_of_this_process(self) -> threading.Lock:
-        """The lock; a forked child begins with a new one and with a sequence of its own."""
-        if self._process != os.getpid():
-            self._lock = threading.Lock()
-            self._process, self._boot, self._sequence, self.lost = os.getpid(), uuid4().hex[:16], 0, 0
-        return self._lock
+    def after_fork(self) -> None:
+        """A child counts its own records: two lives under one number would look like lost ones."""
+        self._lock = threading.Lock()
+        self._boot, self._sequence, self.lost = uuid4().hex[:16], 0, 0
 
     def _count_loss(self, error: OSError) -> None:
         self.lost += 1

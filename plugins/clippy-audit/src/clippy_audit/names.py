@@ -80,7 +80,7 @@ _PROVIDERS = frozenset((
     "datadog", "sentry", "supabase", "algolia", "mapbox", "ocpapim", "xi", "lepton", "novita", "hyperbolic",
     "nebius",
 ))  # fmt: skip
-_PASS = re.compile(r"(?:[a-z0-9]*[_.-]|^)pass$|[a-z]Pass$|^[A-Z0-9_]*_?PASS$")
+_PASS = re.compile(r"(?:[a-z0-9]*[_.-]|^)pass$|[a-z]Pass$|(?:^|[_-])PASS$")
 _ENVIRONMENT = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)*_(?:KEY|PAT)$")
 _LONGEST = 64  # characters of a name that are looked at, from its end
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")

@@ -6,6 +6,7 @@ takes out hashes and ids and leaves passwords (reliability.md 4.3).  Every rule 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from urllib.parse import urlsplit
@@ -41,8 +42,9 @@ def redact(text: str, literals: Sequence[str] = (), *, personal: bool = True) ->
     ``personal`` also takes out mail addresses, phone, card and account numbers and network addresses.
     The time is linear in the length of the text, and redacting twice changes nothing more.
     """
-    if len(text) < 4 and not literals:
-        return text
+    if _PLAIN.match(text):
+        # Most strings of a record are such names; without a digit or a sign no rule but an exact match concerns them.
+        return replace(text, find_literals(text, tuple(literals))) if literals else text
     cleaned = _take_out(text, partial(_find_secrets, tuple(literals)))
     return _take_out(cleaned, find_personal) if personal else cleaned
 
@@ -101,6 +103,7 @@ def _lower(text: str) -> str:
     return lowered if len(lowered) == len(text) else text.translate(_SMALL)
 
 
+_PLAIN = re.compile(r"[A-Za-z_. -]{0,24}\Z", re.ASCII)
 _SMALL = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 

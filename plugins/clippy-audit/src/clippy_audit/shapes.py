@@ -14,14 +14,14 @@ _STAND_IN = re.compile(
   | <[^<>]*+>\Z | \{+[^{}]*+\}+\Z | \$[({].* | \$[A-Za-z_]++\Z | \$env:.* | %[\w()]*[%s]\Z
   | \[[A-Za-z][A-Za-z0-9_:, -]*+\]?\Z                  # [redacted:x], [FILTERED], [secure]
   | (?:null|none|nil|undefined|nan|true|false|yes|no|on|off|str|string|text|bytes|bool|boolean|int|integer|number|float
-     |object|array|list|dict|any|optional|required|missing|empty|unset|blank|invalid|expired|password|passwd|secret|token
+     |object|array|list|dict|any|optional|required|missing|empty|unset|blank|invalid|expired|password|passwd|pass|secret|token
      |value|hidden|masked|secretstr|changeme|change_me|change-me|var|ref|self|env|prompt|plain|plaintext|n/a|tbd
      |basic|bearer|digest|header|cookie|query|apikey|api_key|api-key|oauth2?|openidconnect|mutualtls)\Z
     """,
     re.VERBOSE | re.IGNORECASE | re.ASCII | re.DOTALL,
 )
 _MASKED = re.compile(
-    r"\.\.\.|…|\*\*\*|•••|xxxx|XXXX|\{\{|\$\{|EXAMPLE(?:KEY)?\Z"
+    r"\.\.\.|…|\*\*\*|•••|x{6}|X{6}|\{\{|\$\{|EXAMPLE(?:KEY)?\Z"
     r"|(?:\A|[-_ .:/<])(?i:your|yours|example|placeholder|redacted|dummy|insert|replace|todo|sample|fake|goes[-_ ]here"
     r"|changeme|key[-_ ]here|token[-_ ]here|secret[-_ ]here)(?:\Z|[-_ .:/>])",
     re.ASCII,

@@ -50,6 +50,7 @@ _RUN = re.compile(r"[A-Za-z0-9_\-+/=.~:%]{16,}+", re.ASCII)
 
 
 def _genuine(token: str) -> bool:
+    token = token.rstrip(".")  # of the sentence
     if is_stand_in(token):
         return False
     if _SHARED.match(token):

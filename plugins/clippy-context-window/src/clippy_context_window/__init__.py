@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
-from attrs import define, evolve, field
+from attrs import Attribute, define, evolve, field
 from attrs.validators import and_, deep_iterable, ge, gt, in_, le, min_len, optional
 from clippy_hookspecs import (
     Block,
@@ -78,6 +78,13 @@ class ContextWindow:
         validator=in_(("send", "refuse")),
         metadata=_doc("when what must stay is too large: send only that, or refuse with status 400"),
     )
+
+    @reserve.validator
+    def _check_reserve(self, _: Attribute[int | None], value: int | None) -> None:
+        if value is not None and self.max_tokens is not None and value >= self.max_tokens:
+            raise ValueError(
+                f"reserve ({value}) must be less than max_tokens ({self.max_tokens}): nothing else would fit"
+            )
 
     @hookimpl
     def compress_context(self, request: Request, budget: int | None, ctx: RequestContext) -> Request | None:

@@ -45,10 +45,10 @@ class _Links:
 
 def instructs(message: Message) -> bool:
     """Whether *message* holds instructions or a summary by the provider, which are never dropped."""
-    if message.role in _INSTRUCTING:
-        return True
+    if _links(message).pairs:
+        return False
     compacted = any(isinstance(block, Opaque) and "compaction" in block.kind for block in message.blocks)
-    return compacted and not _links(message).pairs
+    return compacted or message.role in _INSTRUCTING
 
 
 def units_of(messages: Sequence[Message]) -> list[Unit]:

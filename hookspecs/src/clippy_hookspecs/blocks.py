@@ -1,0 +1,163 @@
+"""What a conversation is made of: messages, their blocks, tools, and what they cost in tokens.
+
+What came over the wire is kept beside the fields in ``raw``, which is not an init argument: ``evolve`` drops it, so a
+changed value is always written anew.  ``extra`` holds the fields a wire API has and we do not model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, Union
+
+from attrs import field, frozen
+
+Json = Any
+"""A JSON value as the standard library gives it."""
+
+T = TypeVar("T")
+
+
+def raw_field() -> Any:
+    return field(init=False, default=None, eq=False, repr=False)
+
+
+def with_raw(value: T, raw: Any) -> T:
+    """Give *value* the exact wire form it was decoded from.  Only the host's wire modules may call this."""
+    object.__setattr__(value, "raw", raw)
+    return value
+
+
+@frozen
+class Text:
+    """Words for a person or a model."""
+
+    text: str
+    extra: Mapping[str, Json] = field(factory=dict)
+    raw: Json = raw_field()
+
+
+@frozen
+class RefusalText:
+    """The model's own words of refusal (OpenAI's ``refusal``).  The exception is :class:`~clippy_hookspecs.Refusal`."""
+
+    text: str
+    extra: Mapping[str, Json] = field(factory=dict)
+    raw: Json = raw_field()
+
+
+@frozen
+class Image:
+    """An image by address or by value; ``data`` is base64 text, ``media_type`` as in ``image/png``."""
+
+    url: str | None = None
+    data: str | None = field(default=None, repr=False)
+    media_type: str | None = None
+    extra: Mapping[str, Json] = field(factory=dict)
+    raw: Json = raw_field()
+
+
+@frozen
+class ToolCall:
+    """The model asks for a tool.  ``arguments`` is the JSON text as the model wrote it, which may be invalid JSON."""
+
+    id: str
+    name: str
+    arguments: str = "{}"
+    extra: Mapping[str, Json] = field(factory=dict)
+    raw: Json = raw_field()
+
+
+@frozen
+class ToolResult:
+    """What a tool answered to the :class:`ToolCall` whose id is ``call_id``."""
+
+    call_id: str
+    content: tuple[Block, ...] = ()
+    is_error: bool = False
+    extra: Mapping[str, Json] = field(factory=dict)
+    raw: Json = raw_field()
+
+
+@frozen
+class Reasoning:
+    """The model's thinking.  ``signature`` binds it to one provider: it must not travel to another."""
+
+    text: str
+    signature: str | None = field(default=None, repr=False)
+    extra: Mapping[str, Json] = field(factory=dict)
+    raw: Json = raw_field()
+
+
+@frozen
+class Opaque:
+    """A block we do not model, carried as it is.  ``kind`` is the wire's own type name."""
+
+    kind: str
+    data: Json = field(factory=dict)
+    raw: Json = raw_field()
+
+
+Block = Union[Text, RefusalText, Image, ToolCall, ToolResult, Reasoning, Opaque]
+
+
+@frozen
+class Message:
+    """One turn.  ``role`` is ``system``, ``developer``, ``user``, ``assistant``, ``tool`` or what the wire says."""
+
+    role: str
+    blocks: tuple[Block, ...] = ()
+    extra: Mapping[str, Json] = field(factory=dict)
+    raw: Json = raw_field()
+
+    @property
+    def text(self) -> str:
+        """The text blocks joined."""
+        return "".join(block.text for block in self.blocks if isinstance(block, Text))
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning blocks joined."""
+        return "".join(block.text for block in self.blocks if isinstance(block, Reasoning))
+
+    @property
+    def refusal(self) -> str | None:
+        """The model's words of refusal, None if there are none."""
+        return "".join(block.text for block in self.blocks if isinstance(block, RefusalText)) or None
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tools this turn asks for, in order."""
+        return tuple(block for block in self.blocks if isinstance(block, ToolCall))
+
+    @property
+    def tool_results(self) -> tuple[ToolResult, ...]:
+        """The tool answers this turn brings, in order."""
+        return tuple(block for block in self.blocks if isinstance(block, ToolResult))
+
+
+@frozen
+class Tool:
+    """A tool the model may call.  ``parameters`` is its JSON Schema."""
+
+    name: str
+    description: str | None = None
+    parameters: Mapping[str, Json] = field(factory=dict)
+    extra: Mapping[str, Json] = field(factory=dict)
+    raw: Json = raw_field()
+
+
+@frozen
+class Usage:
+    """Tokens.  ``input`` counts all input tokens, cached or not; ``estimated``: we counted, not the provider."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+    extra: Mapping[str, Json] = field(factory=dict)
+
+    @property
+    def total(self) -> int:
+        return self.input + self.output

@@ -1,0 +1,150 @@
+"""What became of things: failures, outcomes, stored answers, audit records, events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import field, frozen
+
+from .blocks import Usage
+from .headers import Headers
+from .types import Provenance, Request, Response
+
+if TYPE_CHECKING:
+    from .errors import ErrorInfo
+
+
+@frozen
+class Scope:
+    """On whose behalf a call is made.  None means not said, which is different from an empty name."""
+
+    tenant: str | None = None
+    user: str | None = None
+    session: str | None = None
+
+
+@frozen
+class CacheEntry:
+    """What a cache keeps: the provider's own answer, before any plugin changed it.
+
+    ``events`` are the raw bytes of the provider's stream events, () for an answer that was not streamed.  Times are
+    unix seconds; ``expires_at`` None means the cache decides.  ``origin`` is the id of the request that was answered.
+    ``response.raw`` is the answer's JSON body; :mod:`clippy_hookspecs.stored` writes and reads entries.
+    """
+
+    response: Response
+    events: tuple[bytes, ...] = field(default=(), repr=False)
+    stored_at: float = 0.0
+    expires_at: float | None = None
+    tags: tuple[str, ...] = ()
+    origin: str = ""
+
+
+@frozen
+class Selector:
+    """Which stored entries to drop: by key, by tag, or all of one scope.  Empty means everything."""
+
+    key: str | None = None
+    tag: str | None = None
+    scope: Scope | None = None
+
+
+@frozen
+class Failure:
+    """What went wrong, as it was seen, before anybody has judged it.
+
+    ``phase``: *connect* (no byte was sent), *request* (sent, no answer yet), *response* (an answer with an error in
+    it) or *stream* (a stream that broke).  ``body`` is at most the first 64 KiB.  ``now`` is unix seconds, for dates in
+    headers.  ``committed`` says that a part of the answer had already passed the commit point.
+    """
+
+    status: int | None = None
+    headers: Headers = field(factory=Headers)
+    body: bytes = field(default=b"", repr=False)
+    exception: BaseException | None = None
+    phase: Literal["connect", "request", "response", "stream"] = "response"
+    committed: bool = False
+    api: str = ""
+    url: str = ""
+    model: str | None = None
+    now: float = 0.0
+
+
+@frozen
+class Outcome:
+    """How one upstream attempt ended."""
+
+    state: Literal["ok", "error", "cancelled"]
+    error: ErrorInfo | None = None
+    status: int | None = None
+    usage: Usage | None = None
+    duration: float = 0.0
+    first_token: float | None = None
+
+
+@frozen
+class HookCall:
+    """One call of one implementation: how long it took and what it did (passed, changed, answered, hit, failed ...)."""
+
+    plugin: str
+    hook: str
+    action: str
+    ns: int = 0
+    calls: int = 1
+
+
+@frozen
+class AttemptRecord:
+    """One upstream attempt, for the audit record.  Times in seconds."""
+
+    number: int
+    route: str
+    status: int | None = None
+    error: ErrorInfo | None = None
+    waited: float = 0.0
+    duration: float = 0.0
+
+
+@frozen
+class AuditRecord:
+    """What became of one request; made exactly once, whatever happened.
+
+    ``time`` is unix seconds at the start, durations are seconds.  ``request`` and ``response`` hold content: they are
+    given only to a plugin with a true ``reads_content`` attribute, and never for a request refused in pre_request.
+    """
+
+    id: str
+    outcome: Literal["answered", "cached", "refused", "failed", "cancelled", "abandoned"]
+    time: float
+    duration: float
+    api: str = ""
+    method: str = "POST"
+    url: str = ""
+    model: str | None = None
+    stream: bool = False
+    scope: Scope = field(factory=Scope)
+    route: str | None = None
+    parent: str | None = None
+    status: int | None = None
+    attempts: tuple[AttemptRecord, ...] = ()
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    first_token: float | None = None
+    provenance: Provenance | None = None
+    error: ErrorInfo | None = None
+    trace: tuple[HookCall, ...] = ()
+    request: Request | None = field(default=None, repr=False)
+    response: Response | None = field(default=None, repr=False)
+
+
+@frozen
+class Event:
+    """Something a recorder may want to see.  ``at`` is nanoseconds of the host's clock.
+
+    ``kind``: attempt, head, bytes, chunk_in, chunk_out, hook, closed; ``data`` is what the kind says: the Request sent,
+    the (status, Headers) of an answer, the bytes, the Chunk, the HookCall, the Outcome.
+    """
+
+    kind: Literal["attempt", "head", "bytes", "chunk_in", "chunk_out", "hook", "closed"]
+    at: int
+    data: Any = None

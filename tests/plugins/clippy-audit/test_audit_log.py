@@ -1,0 +1,386 @@
+"""One line for each request, without secrets, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from clippy_audit import AuditLog
+from clippy_audit.lines import SMALLEST
+from clippy_hookspecs import (
+    AttemptRecord,
+    AuditRecord,
+    ErrorInfo,
+    Headers,
+    HookCall,
+    Image,
+    Message,
+    Opaque,
+    Provenance,
+    Reasoning,
+    Request,
+    RequestContext,
+    Response,
+    RouteInfo,
+    Scope,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+CORPUS = Path(__file__).parents[4] / "shared" / "data" / "logs-dev.jsonl"
+LEVELS = ("minimal", "standard", "detailed")
+PREFIXED = "sk-proj-" + "Zq8" * 20
+OPAQUE = "Kj7Lm2Np9Qr4St6Uv1Wx3Yz5Ab8Cd0Ef"
+
+
+def context() -> RequestContext:
+    unused = cast(Any, None)
+    return RequestContext("req-1", Scope(), clock=unused, services=unused, route=RouteInfo("r"), flow=unused)
+
+
+def record(**fields: Any) -> AuditRecord:
+    return AuditRecord(**{"id": "req-1", "outcome": "answered", "time": 1700000000.123456, "duration": 0.25} | fields)
+
+
+def written(log: AuditLog) -> list[dict[str, Any]]:
+    """The records in the file; every physical line is one."""
+    lines = log.path.read_bytes().split(b"\n")
+    assert lines.pop() == b""
+    return [json.loads(line) for line in lines]
+
+
+def log_in(folder: Path, **fields: Any) -> AuditLog:
+    return AuditLog(path=folder / "state" / "audit.jsonl", environment=False, **fields)
+
+
+def conversation(text: str) -> tuple[Request, Response]:
+    """A request and its answer with *text* in every place that holds one."""
+    blocks = (
+        Text(text),
+        ToolCall("call_1", "search", json.dumps({"query": text})),
+        ToolResult("call_1", (Text(text),)),
+        Reasoning(text, signature=text),
+        Image(url=f"https://x.example/a?api_key={text}", data=text),
+        Opaque("other", {"deep": [{"note": text}]}),
+    )
+    request = Request(
+        api="openai.chat",
+        url="https://x.example/v1",
+        query=f"api_key={text}",
+        headers=Headers([("authorization", f"Bearer {text}"), ("x-trace", f"key {text}")]),
+        model="m",
+        messages=(Message("user", blocks),),
+        tools=(Tool("search", f"uses {text}", {"default": text}),),
+        params={"metadata": {"api_key": text, "note": text}},
+    )
+    return request, Response(
+        headers=Headers([("set-cookie", f"sid={text}")]), message=Message("assistant", blocks), id=text
+    )
+
+
+def everything(text: str) -> AuditRecord:
+    """A record with *text* in every place that a provider or a caller may fill."""
+    request, response = conversation(text)
+    error = ErrorInfo("auth", "invalid_key", message=f"Incorrect API key provided: {text}", code=text, request_id=text)
+    return record(
+        outcome="failed",
+        url=f"https://user:{text}@x.example/v1?api_key={text}",
+        model=text,
+        route=text,
+        parent=text,
+        finish_reason=text,
+        scope=Scope(text, text, text),
+        attempts=(AttemptRecord(1, text, 401, error),),
+        error=error,
+        provenance=Provenance(by=text, route=text, reason=f"because of {text}"),
+        trace=(HookCall("cache", "pre_request", f"failed: {text}"),),
+        usage=Usage(1, 2, extra={"note": text}),
+        request=request,
+        response=response,
+    )
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("secret", [PREFIXED, OPAQUE], ids=["with a prefix", "without a form"])
+def test_a_canary_reaches_no_sink(level: str, secret: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The key that the request was sent with is nowhere: file, log lines, reprs, errors; at every level."""
+    caplog.set_level(logging.DEBUG)
+    log, ctx = log_in(tmp_path, level=level), context()
+    full = everything(secret)
+    assert full.request is not None
+    log.pre_request(full.request, ctx)
+    log.pre_attempt(full.request, ctx)
+    log.audit(full, ctx)
+    sinks = [log.path.read_text(), caplog.text, repr(log), repr(ctx.stash), str(written(log))]
+    assert not any(piece in sink for sink in sinks for piece in (secret, secret[:20], secret[-20:]))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_configured_secret_reaches_no_sink(level: str, tmp_path: Path) -> None:
+    """Also one that looks like a word, and it is not in the plugin's repr."""
+    log = log_in(tmp_path, level=level, secrets=["correcthorsebattery"])
+    log.audit(everything("correcthorsebattery"), context())
+    assert "correcthorse" not in log.path.read_text() + repr(log)
+
+
+def test_a_key_of_the_environment_reaches_no_sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SDKs take their keys from there; ordinary variables stay readable."""
+    monkeypatch.setenv("MISTRAL_API_KEY", OPAQUE)
+    monkeypatch.setenv("EDITOR_NAME", "longword")
+    log = AuditLog(path=tmp_path / "a.jsonl")
+    log.audit(record(model=f"longword {OPAQUE}"), context())
+    assert written(log)[0]["model"] == "longword [redacted:configured]"
+
+
+def test_credentials_of_one_request_are_not_remembered_for_another(tmp_path: Path) -> None:
+    """They live in the request's own notes."""
+    log, ctx = log_in(tmp_path), context()
+    log.pre_request(Request(headers=Headers([("authorization", f"Bearer {OPAQUE}")])), ctx)
+    log.audit(record(model=OPAQUE), ctx)
+    log.audit(record(model=OPAQUE), context())
+    assert [entry["model"] for entry in written(log)] == ["[redacted:configured]", OPAQUE]
+
+
+def test_each_level_holds_exactly_its_fields(tmp_path: Path) -> None:
+    """The lists in the README and in record.py."""
+    frame = {"v", "time", "boot", "seq"}
+    minimal = frame | {"id", "parent", "outcome", "api", "method", "model", "stream", "route", "status", "duration"}
+    minimal |= {"tenant", "attempts", "usage", "error", "provenance"}
+    standard = minimal | {"url", "user", "session", "finish_reason", "first_token", "attempt_list", "trace"}
+    expected = {"minimal": minimal, "standard": standard, "detailed": standard | {"request", "response"}}
+    from attrs import evolve
+
+    full = evolve(everything("x"), api="openai.chat", status=401, first_token=0.1)
+    for level, fields in expected.items():
+        log = log_in(tmp_path / level, level=level)
+        log.audit(full, context())
+        (entry,) = written(log)
+        assert set(entry) == fields
+        assert log.reads_content == (level == "detailed")
+    assert {"category", "kind", "retryable"} == set(written(log_in(tmp_path / "minimal"))[0]["error"])
+
+
+def test_the_minimal_level_holds_no_text_of_a_header_a_url_or_an_error(tmp_path: Path) -> None:
+    """Not even a harmless one."""
+    log = log_in(tmp_path, level="minimal")
+    log.audit(everything("harmless"), context())
+    entry = written(log)[0]
+    named = {name for name in entry if "harmless" in json.dumps(entry[name])}
+    assert named == {"model", "route", "parent", "tenant", "provenance"}
+
+
+def test_an_actor_may_be_named_by_a_mail_address(tmp_path: Path) -> None:
+    """Who it was is what the log is for; elsewhere the address goes."""
+    log = log_in(tmp_path)
+    log.audit(record(scope=Scope(user="jane@example.org"), model="jane@example.org"), context())
+    entry = written(log)[0]
+    assert (entry["user"], entry["model"]) == ("jane@example.org", "[redacted:email]")
+
+
+def test_times_are_utc_with_microseconds(tmp_path: Path) -> None:
+    """ISO 8601; a number that is no time is left out and loses no record."""
+    log = log_in(tmp_path)
+    for time in (1700000000.123456, float("nan"), 1e300):
+        log.audit(record(time=time, duration=float("inf")), context())
+    assert [entry["time"] for entry in written(log)] == ["2023-11-14T22:13:20.123456Z", None, None]
+    assert "duration" not in written(log)[0]
+
+
+def test_records_are_numbered_within_the_life_of_a_process(tmp_path: Path) -> None:
+    """``seq`` has no gaps under many threads and ``boot`` says which life it counts."""
+    log = log_in(tmp_path)
+    threads = [threading.Thread(target=lambda: [log.audit(record(), context()) for _ in range(25)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    entries = written(log)
+    assert [entry["seq"] for entry in entries] == list(range(1, 101))
+    assert len({entry["boot"] for entry in entries}) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_writes_under_a_life_of_its_own(tmp_path: Path) -> None:
+    """Also when another thread held the locks at the fork."""
+    log = log_in(tmp_path)
+    log.audit(record(id="parent"), context())
+    with log._lock, log._file._lock:
+        child = os.fork()
+        if child == 0:
+            try:
+                log.audit(record(id="child"), context())
+            finally:
+                os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    log.audit(record(id="parent"), context())
+    entries = written(log)
+    assert sorted(entry["id"] for entry in entries) == ["child", "parent", "parent"]
+    assert [entry["seq"] for entry in entries if entry["id"] == "child"] == [1]
+    assert len({entry["boot"] for entry in entries}) == 2
+
+
+TEXTS = st.text(st.characters(), max_size=200)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(text=st.text("abc \r\n\x00\x1b\x85\u2028\u2029\ud800😀{}%$</>", max_size=80))
+def test_any_text_is_one_line_and_reads_back_as_itself(text: str, tmp_path: Path) -> None:
+    """Separators, control characters, lone surrogates, format fields."""
+    log = log_in(tmp_path, level="detailed", personal=False)
+    log.audit(
+        record(error=ErrorInfo(message=text), request=Request(messages=(Message("user", (Text(text),)),))), context()
+    )
+    entry = written(log)[-1]
+    assert entry["error"].get("message", "") == text
+    assert entry["request"]["messages"][0]["blocks"][0]["text"] == text
+    line = log.path.read_bytes()
+    assert all(byte == 0x0A or 0x20 <= byte < 0x7F for byte in line)
+
+
+@pytest.mark.skipif(not CORPUS.exists(), reason="the shared corpora are not beside this checkout")
+def test_the_corpus_of_log_texts(tmp_path: Path) -> None:
+    """One record, one physical line, the same string or a truncation mark that says so."""
+    for number, line in enumerate(CORPUS.read_text().splitlines()):
+        case = json.loads(line)
+        text = case["input"] if case["input"] is not None else case["input_repeat"][0] * case["input_repeat"][1]
+        log = log_in(tmp_path / str(number), level="detailed")
+        request = Request(messages=(Message("user", (Text(text),)),))
+        log.audit(record(model=text, error=ErrorInfo(message=text), request=request), context())
+        (entry,) = written(log)
+        for shown in (entry["model"], entry["error"]["message"], entry["request"]["messages"][0]["blocks"][0]["text"]):
+            if len(text) <= 8192:
+                assert shown == text, case["id"]
+            else:
+                kept = len(shown.partition("[truncated")[0])
+                assert shown == f"{text[:kept]}[truncated: the first {kept} of {len(text)} characters]"
+                assert kept == 8192
+
+
+@given(before=st.integers(0, 200), key=st.sampled_from([PREFIXED, "password: hunter2hunter2", OPAQUE]))
+def test_a_secret_across_the_cut_of_a_long_text_is_gone(before: int, key: str) -> None:
+    """Texts are redacted first and cut then."""
+    from clippy_audit.cleaner import SLACK, Cleaner
+
+    clean = Cleaner(literals=(OPAQUE,), max_text=100)
+    for start in (before, 100 + SLACK - before):
+        shown = clean.text("x" * (start - 1) + " " + key + " y" * 20000)
+        assert key[:24] not in shown
+        assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize("size", [SMALLEST, 65536])
+def test_a_line_is_never_longer_than_allowed(size: int, tmp_path: Path) -> None:
+    """The heaviest fields are left out first and named; who, when and how it ended stay."""
+    log = log_in(tmp_path, level="detailed", max_line=size, max_text=8192)
+    log.audit(everything("😀" * 9000), context())
+    (entry,) = written(log)
+    assert log.path.stat().st_size <= size
+    assert entry["omitted"][:2] == ["response", "request"]
+    assert (entry["id"], entry["outcome"], entry["error"]["kind"]) == ("req-1", "failed", "invalid_key")
+
+
+def test_files_and_folders_are_private(tmp_path: Path) -> None:
+    """Mode 0600 in a folder of 0700; an older file that others can read is closed to them."""
+    log = log_in(tmp_path)
+    log.path.parent.mkdir(mode=0o700)
+    log.path.touch(mode=0o644)
+    log.path.chmod(0o644)
+    log.audit(record(), context())
+    assert stat.S_IMODE(log.path.stat().st_mode) == 0o600
+    other = AuditLog(path=tmp_path / "new" / "audit.jsonl")
+    other.audit(record(), context())
+    assert stat.S_IMODE(other.path.parent.stat().st_mode) == 0o700
+
+
+def test_the_file_never_lies_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default, and with a relative path, it is in the user's state folder."""
+    monkeypatch.chdir(tmp_path)
+    for log in (AuditLog(), AuditLog(path="sub/own.jsonl")):
+        assert log.path.is_absolute()
+        assert tmp_path not in log.path.parents
+    assert AuditLog().path.parent.name == "clippy"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_told_once_counted_and_costs_no_request(caplog: pytest.LogCaptureFixture) -> None:
+    """The default: the request goes on, the loss is loud."""
+    log = AuditLog(path="/dev/full")
+    for _ in range(3):
+        log.audit(everything(PREFIXED), context())
+    assert log.lost == 3
+    assert [entry.levelname for entry in caplog.records] == ["ERROR"]
+    assert "/dev/full" in caplog.text
+    assert PREFIXED not in caplog.text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_required_record_that_cannot_be_written_fails_the_request() -> None:
+    """``required = true`` asks the host to raise."""
+    log = AuditLog(path="/dev/full", required=True)
+    assert log.on_failure == "raise"
+    with pytest.raises(OSError, match="space"):
+        log.audit(record(), context())
+    assert AuditLog().on_failure is None
+
+
+def test_the_record_after_a_loss_says_how_many_are_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A reader of the file alone sees the gap, and the log says that it is over."""
+    log = log_in(tmp_path)
+    log.path.parent.write_text("in the way")
+    log.audit(record(), context())
+    log.audit(record(), context())
+    log.path.parent.unlink()
+    log.audit(record(), context())
+    log.audit(record(), context())
+    assert [(entry["seq"], entry.get("lost")) for entry in written(log)] == [(3, 2), (4, None)]
+    assert "2 records were lost" in caplog.text
+
+
+def test_a_required_log_that_cannot_be_written_stops_the_host_from_opening(tmp_path: Path) -> None:
+    """Better at start-up than at the first request; a log that is not required opens when it is first needed."""
+    (tmp_path / "file").touch()
+    unused = cast(Any, None)
+    with pytest.raises(OSError), AuditLog(path=tmp_path / "file" / "audit.jsonl", required=True).lifespan(unused):
+        pass
+    with AuditLog(path=tmp_path / "file" / "audit.jsonl").lifespan(unused):
+        pass
+
+
+def test_the_host_closes_the_file_and_a_late_record_opens_it_again(tmp_path: Path) -> None:
+    """One event loop's end is not the end of the plugin."""
+    log = log_in(tmp_path)
+    with log.lifespan(cast(Any, None)):
+        log.audit(record(), context())
+        assert log._file._fd >= 0
+    assert log._file._fd == -1
+    log.audit(record(), context())
+    assert len(written(log)) == 2
+    log._file.close()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"level": "all"}, {"fsync": "group"}, {"max_text": 1}, {"max_line": 10}, {"keep": 0}, {"secrets": ["abc"]}],
+)
+def test_a_setting_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> None:
+    """At start-up, by attrs' own validators."""
+    with pytest.raises(ValueError):
+        AuditLog(**settings)
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    """The reference is made from this."""
+    import attrs
+
+    assert all(field.metadata.get("doc") for field in attrs.fields(AuditLog) if field.init)

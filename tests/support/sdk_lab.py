@@ -1,0 +1,287 @@
+"""One SDK call under three roofs: bare, under a host without plugins, under a host with every plugin at its defaults.
+
+A call is written once, as a coroutine over an SDK's client, and runs in every colour: with a sync client nothing in it
+ever suspends, so it is driven without an event loop.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+import anyio
+import httpx2
+from attrs import define, field, frozen
+
+import clippy_core
+from clippy_core.runtime import drive
+from clippy_core.testing import FakeProvider, FakeServer, SeenRequest, VirtualClock
+
+COLOURS = ("sync", "asyncio", "trio")
+ROOFS = ("bare", "no plugin", "all plugins")
+Said = Callable[[object], None]
+SdkCall = Callable[[Any, Said], Awaitable[None]]
+"""What a program does with a client; it says what it got."""
+
+_ID = re.compile(r"(?<![0-9A-Za-z])(chatcmpl-|resp_|req_|msg_|fp_|fc_|rs_|call_|toolu_|file-)[0-9A-Za-z]{8,}")
+_HOP = frozenset({"content-length", "content-encoding", "transfer-encoding", "x-should-retry"})
+"""Headers of an answer that a host with plugins may drop or add: those of the coding, and the word against retries."""
+
+
+# --- one way to write a call for sync and async clients -------------------------------------------------------------
+
+
+async def value(given: Any) -> Any:
+    """What a client's method returned, awaited if it is to be."""
+    return await given if hasattr(given, "__await__") else given
+
+
+class Each(AsyncIterator[Any]):
+    """The items of a stream of either colour."""
+
+    def __init__(self, stream: Any) -> None:
+        self._is_async = hasattr(stream, "__aiter__")
+        self._items = aiter(stream) if self._is_async else iter(stream)
+
+    async def __anext__(self) -> Any:
+        if self._is_async:
+            return await anext(self._items)
+        try:
+            return next(self._items)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+
+class Inside:
+    """A context manager of either colour."""
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+
+    async def __aenter__(self) -> Any:
+        if hasattr(self._manager, "__aenter__"):
+            return await self._manager.__aenter__()
+        return self._manager.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        leave = getattr(self._manager, "__aexit__", None)
+        if leave is not None:
+            left: bool | None = await leave(kind, error, trace)
+        else:
+            left = self._manager.__exit__(kind, error, trace)
+        return left
+
+
+def plain(thing: Any) -> Any:
+    """*thing* of an SDK as plain data, with the name of its class."""
+    dump = getattr(thing, "model_dump", None)
+    if dump is not None:
+        return {"": type(thing).__name__, **dump(mode="json", warnings=False)}
+    if isinstance(thing, list | tuple):
+        return [plain(item) for item in thing]
+    if isinstance(thing, dict):
+        return {key: plain(item) for key, item in thing.items()}
+    return thing if isinstance(thing, str | bytes | int | float | bool | None) else repr(thing)
+
+
+def head(headers: Any) -> dict[str, str]:
+    """The headers of an answer that every roof keeps."""
+    return {name.lower(): text for name, text in headers.items() if name.lower() not in _HOP | {"date"}}
+
+
+# --- what came of it ------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Raised:
+    """An exception, as a program can tell it from others.  ``chain``: the classes it was raised from."""
+
+    kind: str
+    text: str
+    fields: Mapping[str, Any]
+    cause: str | None
+    chain: tuple[str, ...] = field(eq=False)
+
+    @classmethod
+    def of(cls, error: BaseException) -> Raised:
+        names = ("status_code", "body", "code", "param", "type", "request_id")
+        fields = {name: getattr(error, name) for name in names if hasattr(error, name)}
+        chain = tuple(_name(link) for link in _chain(error))
+        return cls(_name(error), str(error), fields, chain[1] if len(chain) > 1 else None, chain)
+
+
+def _name(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    links: list[BaseException] = []
+    while error is not None:
+        links.append(error)
+        error = error.__cause__
+    return links
+
+
+@define
+class Got:
+    """What one call came to: for the program, and at the server."""
+
+    said: list[Any] = field(factory=list)
+    raised: Raised | None = None
+    requests: list[bytes] = field(factory=list)
+    connections: list[int] = field(factory=list)
+    counters: dict[str, int] = field(factory=dict)
+    bodies: list[bytes] = field(factory=list)
+
+    @property
+    def result(self) -> tuple[Any, Raised | None]:
+        """What the program got; ids are left out, since a later attempt's answer has others."""
+        return _anonymous(self.said), _anonymous(self.raised)
+
+
+def _anonymous(thing: Any) -> Any:
+    if isinstance(thing, str):
+        return _ID.sub(r"\1", thing)
+    if isinstance(thing, Mapping):
+        return {key: _anonymous(item) for key, item in thing.items()}
+    if isinstance(thing, list):
+        return [_anonymous(item) for item in thing]
+    if isinstance(thing, Raised):
+        return Raised(thing.kind, _anonymous(thing.text), _anonymous(thing.fields), thing.cause, thing.chain)
+    return thing
+
+
+def replayed(thing: Any) -> Any:
+    """*thing* as a stored stream tells it: its media type comes back without parameters."""
+    if isinstance(thing, dict):
+        return {key: replayed(item) for key, item in thing.items()}
+    if isinstance(thing, list):
+        return [replayed(item) for item in thing]
+    return "text/event-stream" if thing == "text/event-stream; charset=utf-8" else thing
+
+
+# --- the laboratory -------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def ssl_context() -> ssl.SSLContext:
+    """One TLS context for all clients: making one takes longer than a whole call."""
+    return httpx2.create_ssl_context()
+
+
+@functools.cache
+def _installed() -> Mapping[str, type[Any]]:
+    """The classes of the plugins that are installed, by name."""
+    with clippy_core.Host.from_config() as host:
+        return {name: type(plugin) for name, plugin in host.plugins.items()}
+
+
+@define(eq=False)
+class Lab:
+    """Runs calls of one SDK in one colour on one HTTP module.
+
+    ``make_client(colour, base_url=, http_client=, **settings)`` makes the SDK's client; *base_url* is an origin.
+    """
+
+    colour: str
+    module: ModuleType
+    make_client: Callable[..., Any]
+    clock: VirtualClock = field(factory=VirtualClock)
+    provider: FakeProvider = field(init=False, default=None)
+
+    def three(self, call: SdkCall, script: Any = None, *, wire: bool = False, **settings: Any) -> dict[str, Got]:
+        """What *call* came to under each roof."""
+        return {roof: self.run(call, script, roof=roof, wire=wire, **settings) for roof in ROOFS}
+
+    def run(
+        self, call: SdkCall, script: Any = None, *, roof: str = "bare", wire: bool = False, times: int = 1,
+        **settings: Any,
+    ) -> Got:  # fmt: skip
+        """What *call* came to under *roof*: in process, or over a socket when *wire* is true."""
+        got = Got()
+        host = self.host(roof)
+        if not wire:
+            self.provider = FakeProvider(script, clock=self.clock)
+            for _ in range(times):
+                self._once(call, got, host, "http://fake.test", self._in_process(), settings)
+            return self._seen(got, self.provider, 0)
+        self.provider = FakeProvider(script)
+        with FakeServer(self.provider) as server:
+            for _ in range(times):
+                self._once(call, got, host, server.origin, self._loopback(), settings)
+            port = server.port
+        return self._seen(got, self.provider, port)
+
+    def host(self, roof: str) -> clippy_core.Host | None:
+        """The host of *roof*, None under the open sky."""
+        if roof == "bare":
+            return None
+        plugins = {name: kind() for name, kind in _installed().items()} if roof == "all plugins" else {}
+        return clippy_core.Host(plugins, clock=self.clock)
+
+    def _once(
+        self, call: SdkCall, got: Got, host: clippy_core.Host | None, origin: str, http: Callable[[], Any],
+        settings: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        """One run of *call* by a client of its own."""
+
+        async def program() -> None:
+            original = self.make_client(self.colour, base_url=origin, http_client=http(), **settings)
+            client = host.wrap(original) if host is not None else original
+            try:
+                await call(client, lambda thing: got.said.append(plain(thing)))
+            except Exception as error:
+                got.raised = Raised.of(error)
+            finally:
+                await value(client.close())
+                if host is not None:
+                    await value(host.close() if self.colour == "sync" else host.aclose())
+
+        if self.colour == "sync":
+            drive(program())
+        else:
+            anyio.run(program, backend=self.colour)
+
+    def _in_process(self) -> Callable[[], Any]:
+        make = self.provider.client if self.colour == "sync" else self.provider.async_client
+        return lambda: make(self.module, follow_redirects=True)
+
+    def _loopback(self) -> Callable[[], Any]:
+        make = self.module.Client if self.colour == "sync" else self.module.AsyncClient
+        return lambda: make(verify=ssl_context(), follow_redirects=True)
+
+    def _seen(self, got: Got, provider: FakeProvider, port: int) -> Got:
+        for seen in provider.requests:
+            got.requests.append(_steady(seen, seen.raw).replace(f"127.0.0.1:{port}".encode(), b"SERVER"))
+            got.bodies.append(_steady(seen, seen.body))
+            got.connections.append(seen.connection)
+        got.counters = dict(provider.counters)
+        return got
+
+
+def _steady(seen: SeenRequest, data: bytes) -> bytes:
+    """*data* with the random boundary of a form upload made one."""
+    _, found, boundary = seen.headers.get("content-type", "").partition("boundary=")
+    return data.replace(boundary.encode(), b"BOUNDARY") if found else data
+
+
+SDK_GENERATORS = (
+    "ignore:Async generator '(openai|anthropic|httpx2?|httpcore2?)[.]:ResourceWarning",
+    "ignore:Exception ignored in. <async_generator object:pytest.PytestUnraisableExceptionWarning",
+)
+"""pytest filters: the SDKs leave their own async generators to the collector, which trio reports; bare as well."""
+
+
+def private_folders(monkeypatch: Any, folder: Path) -> None:
+    """The user's folders, and the working directory, inside *folder*: no plugin may find or leave anything outside."""
+    for name in ("CACHE", "DATA", "STATE", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(folder / name.lower()))
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.chdir(folder)
