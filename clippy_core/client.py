@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from clippy_hookspecs import (
     UNKNOWN,
     Chunk,
-    ConfigError,
     ErrorInfo,
-    Headers,
-    Message,
     PluginError,
     ProviderError,
     Refusal,
-    Request,
+    RequestContext,
     Response,
     StreamInterrupted,
-    Text,
     Tool,
 )
 
-from . import routes
-from .entrance import error_answer
-from .pipeline import AttemptsFailed, Pipeline, Result
-from .runtime import FlowCancelled, drive
+from .chat_request import Conversation, build_request
+from .pipeline import AttemptsFailed, Pipeline
+from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime, drive
 from .streaming import LiveStream, Piece
 from .transports import AsyncSender, Call, SyncSender, httpx_module
-from .wire import APIS
 
 if TYPE_CHECKING:
     from .host import Host
@@ -38,129 +32,55 @@ if TYPE_CHECKING:
 TIMEOUTS = {"connect": 5.0, "read": 600.0, "write": 600.0, "pool": 600.0}
 """Seconds; what the official SDKs allow."""
 
-Conversation = str | Sequence[Message | Mapping[str, Any]]
+Tools = Sequence[Tool | Mapping[str, Any]]
 
 
-def build_request(
-    host: Host,
-    messages: Conversation,
-    model: str | None,
-    route: str | None,
-    tools: Sequence[Tool | Mapping[str, Any]],
-    params: Mapping[str, Any],
-    stream: bool,
-) -> tuple[Request, str]:
-    """The request for a call of our own client, and the name of its route.
-
-    Raises ConfigError if there is no such route, ValueError if neither the call nor the route names a model.
-    """
-    name = route or _default_route(host)
-    known = host.settings.routes
-    if name not in known:
-        raise ConfigError([f"there is no route {name!r}; the configuration has {', '.join(sorted(known)) or 'none'}"])
-    chosen = known[name]
-    wanted = chosen.models.get(model or "") or model or chosen.model
-    if not wanted:
-        raise ValueError(f"which model? give model=..., or set routes.{name}.model")
-    api = APIS[chosen.api]
-    url = routes.address(chosen.api, chosen.base_url)
-    endpoint = api.endpoint("POST", url)
-    assert endpoint is not None
-    if chosen.api == "anthropic.messages":
-        params = {"max_tokens": 4096, **params}  # the one parameter that this API requires
-    headers = Headers([("content-type", "application/json"), *routes.route_headers(chosen, chosen.api)])
-    conversation, offered = _messages(messages), _tools(tools)
-    request = Request(chosen.api, endpoint, "POST", url, "", headers, wanted, conversation, offered, params, stream)
-    return request, name
-
-
-def _default_route(host: Host) -> str:
-    known = host.settings.routes
-    default = next((name for name, route in host.config.host.routes.items() if route.default), None)
-    if default is None and len(known) == 1:
-        default = next(iter(known))
-    if default is None:
-        raise ConfigError(
-            ["no route to call: give route=..., or set default = true on one of "
-             f"{', '.join(sorted(known)) or 'the [routes.NAME] tables, of which there are none'}"]
-        )  # fmt: skip
-    return default
-
-
-def _messages(messages: Conversation) -> tuple[Message, ...]:
-    if isinstance(messages, str):
-        return (Message("user", (Text(messages),)),)
-    return tuple(message if isinstance(message, Message) else _message(message) for message in messages)
-
-
-def _message(message: Mapping[str, Any]) -> Message:
-    """A message in OpenAI's form, which is the one that people know."""
-    decoded: Message = APIS["openai.chat"].request_fields({"messages": [dict(message)]})["messages"][0]
-    return evolve(decoded)  # without the wire form: it may go to any API
-
-
-def _tools(tools: Sequence[Tool | Mapping[str, Any]]) -> tuple[Tool, ...]:
-    def one(tool: Tool | Mapping[str, Any]) -> Tool:
-        if isinstance(tool, Tool):
-            return tool
-        decoded: Tool = APIS["openai.chat"].request_fields({"tools": [dict(tool)]})["tools"][0]
-        return evolve(decoded)
-
-    return tuple(one(tool) for tool in tools)
-
-
-def _call(module: ModuleType, request: Request) -> Call:
-    return Call(module, module.Request("POST", request.url, extensions={"timeout": dict(TIMEOUTS)}))
-
-
-def _whole(request: Request, pipeline: Pipeline, result: Result | BaseException) -> Response:
+def _whole(pipeline: Pipeline, result: object) -> Response:
     """The answer, or its failure raised."""
-    if isinstance(result, Response):
-        if result.status >= 400:
-            raise ProviderError(pipeline.failure or evolve(UNKNOWN, status=result.status), result.raw or b"")
-        return result
-    if isinstance(result, AttemptsFailed):
-        judged = error_answer(request, result)
-        body = judged.raw or b"" if isinstance(judged, Response) else b""
-        raise ProviderError(result.info, body) from result.cause
-    if isinstance(result, FlowCancelled):
-        raise ProviderError(ErrorInfo("cancelled", "cancelled", message=str(result))) from result
-    raise TypeError(f"expected a whole answer, got {type(result).__name__}")
+    if not isinstance(result, Response):
+        raise TypeError(f"expected a whole answer, got {type(result).__name__}")
+    if result.status >= 400:
+        raise ProviderError(pipeline.failure or evolve(UNKNOWN, status=result.status), result.raw or b"")
+    return result
 
 
-def _chunks(piece: Piece, stream: LiveStream) -> list[Chunk]:
-    """What a reader gets of a piece: what the provider or a plugin said, without the host's own marks."""
-    out = [chunk for chunk in piece.chunks if chunk.kind not in ("stop", "end")]
-    if stream.failure is not None and any(chunk.kind == "error" for chunk in out):
-        raise _interrupted(stream, None)
-    return out
+def _raised(error: AttemptsFailed | FlowCancelled) -> ProviderError:
+    """What the caller gets for a request without an answer; its cause is the HTTP module's own exception."""
+    if isinstance(error, AttemptsFailed):
+        return ProviderError(error.info)
+    return ProviderError(ErrorInfo("cancelled", "cancelled", message=str(error)))
 
 
-def _interrupted(stream: LiveStream, cause: BaseException | None) -> BaseException:
-    info = stream.failure
-    if info is None:
-        return ProviderError(ErrorInfo("cancelled", "cancelled", message=str(cause)))
-    return StreamInterrupted(info, info.partial) if stream.ctx.committed else ProviderError(info)
+class _Reading:
+    """What a stream's reader gets of its pieces; sync and async readers differ only in how they wait."""
 
-
-def _as_stream(pipeline: Pipeline, result: Any) -> LiveStream:
-    """A streamed answer, also if the provider answered a streaming request in one piece."""
-    if isinstance(result, LiveStream):
-        return result
-    return pipeline.whole_as_stream(_whole(pipeline.request, pipeline, result))
-
-
-class ChatStream:
-    """A streamed answer: iterate for its chunks, or take its ``text()``.  Close it, or use ``with``."""
-
-    def __init__(self, stream: LiveStream) -> None:
-        self._stream = stream
-        self._pending: list[Chunk] = []
+    def __init__(self, pipeline: Pipeline, result: object) -> None:
+        if not isinstance(result, LiveStream):  # also if the provider answered a streaming request in one piece
+            result = pipeline.whole_as_stream(_whole(pipeline, result))
+        self._stream = result
+        self._pending: deque[Chunk] = deque()
 
     @property
-    def context(self) -> Any:
+    def context(self) -> RequestContext:
         """The request's context: its id, its flow (pause, resume, cancel), its trace."""
         return self._stream.ctx
+
+    def _take(self, piece: Piece) -> None:
+        """What the provider or a plugin said, without the host's own marks.  Raises what an error event tells of."""
+        out = [chunk for chunk in piece.chunks if chunk.kind not in ("stop", "end")]
+        if self._stream.failure is not None and any(chunk.kind == "error" for chunk in out):
+            raise self._interrupted(None)
+        self._pending.extend(out)
+
+    def _interrupted(self, cause: BaseException | None) -> ProviderError:
+        info = self._stream.failure
+        if info is None:
+            return ProviderError(ErrorInfo("cancelled", "cancelled", message=str(cause)))
+        return StreamInterrupted(info, info.partial) if self._stream.ctx.committed else ProviderError(info)
+
+
+class ChatStream(_Reading):
+    """A streamed answer: iterate for its chunks, or take its ``text()``.  Close it, or use ``with``."""
 
     def __iter__(self) -> Iterator[Chunk]:
         return self
@@ -172,11 +92,11 @@ class ChatStream:
             except (Refusal, PluginError):
                 raise
             except Exception as error:
-                raise _interrupted(self._stream, error) from error
+                raise self._interrupted(error) from error
             if piece is None:
                 raise StopIteration
-            self._pending = _chunks(piece, self._stream)
-        return self._pending.pop(0)
+            self._take(piece)
+        return self._pending.popleft()
 
     def text(self) -> Iterator[str]:
         """The pieces of the answer's text."""
@@ -193,17 +113,8 @@ class ChatStream:
         self.close()
 
 
-class AsyncChatStream:
+class AsyncChatStream(_Reading):
     """As :class:`ChatStream`, for asyncio and trio."""
-
-    def __init__(self, stream: LiveStream) -> None:
-        self._stream = stream
-        self._pending: list[Chunk] = []
-
-    @property
-    def context(self) -> Any:
-        """The request's context: its id, its flow (pause, resume, cancel), its trace."""
-        return self._stream.ctx
 
     def __aiter__(self) -> AsyncIterator[Chunk]:
         return self
@@ -215,11 +126,11 @@ class AsyncChatStream:
             except (Refusal, PluginError):
                 raise
             except Exception as error:
-                raise _interrupted(self._stream, error) from error
+                raise self._interrupted(error) from error
             if piece is None:
                 raise StopAsyncIteration
-            self._pending = _chunks(piece, self._stream)
-        return self._pending.pop(0)
+            self._take(piece)
+        return self._pending.popleft()
 
     def text(self) -> AsyncTexts:
         """The pieces of the answer's text."""
@@ -252,16 +163,41 @@ class AsyncTexts:
                 return chunk.delta
 
 
-class Client:
+class _Calls:
+    """What both clients are: a host, and an HTTP client of either module to send with."""
+
+    _senders: type[SyncSender] | type[AsyncSender]
+    _client: str
+
+    def __init__(self, host: Host, http: Any = None) -> None:
+        self._host = host
+        self._module = httpx_module(http)
+        self._http = http or getattr(self._module, self._client)(verify=host.ssl_context(self._module))
+
+    def _begin(
+        self,
+        runtime: SyncRuntime | AsyncRuntime,
+        conversation: Conversation,
+        model: str | None,
+        route: str | None,
+        tools: Tools,
+        params: Mapping[str, Any],
+        stream: bool,
+    ) -> Pipeline:
+        request, name = build_request(self._host, conversation, model, route, tools, params, stream)
+        inner = self._http._transport_for_url(self._module.URL(request.url))  # noqa: SLF001
+        call = Call(self._module, self._module.Request("POST", request.url, extensions={"timeout": dict(TIMEOUTS)}))
+        return self._host.begin(request, runtime, self._senders(inner, call), route=name, wants_values=True)
+
+
+class Client(_Calls):
     """A client on a host's routes.  It shares the host: closing it closes its connections and not the host.
 
     ``http`` is an ``httpx.Client`` or ``httpx2.Client`` to send with, for proxies, certificates and the like.
     """
 
-    def __init__(self, host: Host, http: Any = None) -> None:
-        self._host = host
-        self._module = httpx_module(http)
-        self._http = http if http is not None else self._module.Client(verify=host.ssl_context(self._module))
+    _senders = SyncSender
+    _client = "Client"
 
     def chat(
         self,
@@ -269,7 +205,7 @@ class Client:
         *,
         model: str | None = None,
         route: str | None = None,
-        tools: Sequence[Tool | Mapping[str, Any]] = (),
+        tools: Tools = (),
         **params: Any,
     ) -> Response:
         """Ask, and wait for the whole answer.
@@ -277,8 +213,7 @@ class Client:
         *messages* is a text, or messages as :class:`~clippy_hookspecs.Message` or in OpenAI's form.  *params* go into
         the body as they are.  Raises ProviderError, Refusal, PluginError.
         """
-        pipeline, result = self._run(messages, model, route, tools, params, stream=False)
-        return _whole(pipeline.request, pipeline, result)
+        return _whole(*self._answer(messages, model, route, tools, params, stream=False))
 
     def stream(
         self,
@@ -286,27 +221,19 @@ class Client:
         *,
         model: str | None = None,
         route: str | None = None,
-        tools: Sequence[Tool | Mapping[str, Any]] = (),
+        tools: Tools = (),
         **params: Any,
     ) -> ChatStream:
         """Ask, and read the answer as it comes; one that breaks raises StreamInterrupted with what was delivered."""
-        pipeline, result = self._run(messages, model, route, tools, params, stream=True)
-        return ChatStream(_as_stream(pipeline, result))
+        return ChatStream(*self._answer(messages, model, route, tools, params, stream=True))
 
-    def _run(
-        self, messages: Conversation, model: Any, route: Any, tools: Any, params: Mapping[str, Any], *, stream: bool
-    ) -> tuple[Pipeline, Any]:
-        host = self._host
-        request, name = build_request(host, messages, model, route, tools, params, stream)
-        host.open()
-        inner = self._http._transport_for_url(self._module.URL(request.url))  # noqa: SLF001
-        pipeline = host.begin(
-            request, host.sync_runtime(), SyncSender(inner, _call(self._module, request)), route=name, wants_values=True
-        )
+    def _answer(self, *what: Any, stream: bool) -> tuple[Pipeline, object]:
+        self._host.open()
+        pipeline = self._begin(self._host.sync_runtime(), *what, stream=stream)
         try:
             return pipeline, drive(pipeline.answer())
         except (AttemptsFailed, FlowCancelled) as error:
-            return pipeline, error
+            raise _raised(error) from (error.cause if isinstance(error, AttemptsFailed) else error)
 
     def close(self) -> None:
         """Close this client's connections."""
@@ -319,13 +246,11 @@ class Client:
         self.close()
 
 
-class AsyncClient:
+class AsyncClient(_Calls):
     """As :class:`Client`, for asyncio and trio."""
 
-    def __init__(self, host: Host, http: Any = None) -> None:
-        self._host = host
-        self._module = httpx_module(http)
-        self._http = http if http is not None else self._module.AsyncClient(verify=host.ssl_context(self._module))
+    _senders = AsyncSender
+    _client = "AsyncClient"
 
     async def chat(
         self,
@@ -333,12 +258,11 @@ class AsyncClient:
         *,
         model: str | None = None,
         route: str | None = None,
-        tools: Sequence[Tool | Mapping[str, Any]] = (),
+        tools: Tools = (),
         **params: Any,
     ) -> Response:
         """Ask, and wait for the whole answer; see :meth:`Client.chat`."""
-        pipeline, result = await self._run(messages, model, route, tools, params, stream=False)
-        return _whole(pipeline.request, pipeline, result)
+        return _whole(*await self._answer(messages, model, route, tools, params, stream=False))
 
     async def stream(
         self,
@@ -346,26 +270,19 @@ class AsyncClient:
         *,
         model: str | None = None,
         route: str | None = None,
-        tools: Sequence[Tool | Mapping[str, Any]] = (),
+        tools: Tools = (),
         **params: Any,
     ) -> AsyncChatStream:
         """Ask, and read the answer as it comes; see :meth:`Client.stream`."""
-        pipeline, result = await self._run(messages, model, route, tools, params, stream=True)
-        return AsyncChatStream(_as_stream(pipeline, result))
+        return AsyncChatStream(*await self._answer(messages, model, route, tools, params, stream=True))
 
-    async def _run(
-        self, messages: Conversation, model: Any, route: Any, tools: Any, params: Mapping[str, Any], *, stream: bool
-    ) -> tuple[Pipeline, Any]:
-        host = self._host
-        request, name = build_request(host, messages, model, route, tools, params, stream)
-        await host.aopen()
-        inner = self._http._transport_for_url(self._module.URL(request.url))  # noqa: SLF001
-        sender = AsyncSender(inner, _call(self._module, request))
-        pipeline = host.begin(request, host.async_runtime(), sender, route=name, wants_values=True)
+    async def _answer(self, *what: Any, stream: bool) -> tuple[Pipeline, object]:
+        await self._host.aopen()
+        pipeline = self._begin(self._host.async_runtime(), *what, stream=stream)
         try:
             return pipeline, await pipeline.answer()
         except (AttemptsFailed, FlowCancelled) as error:
-            return pipeline, error
+            raise _raised(error) from (error.cause if isinstance(error, AttemptsFailed) else error)
 
     async def aclose(self) -> None:
         """Close this client's connections."""

@@ -149,7 +149,7 @@ class ResponsesReader:
         call = item if item_type(item) in CALL_FIELDS and number not in self._named else None
         for kind, place, words in words_of(item, number):
             missing = self._missing(place, words)
-            if missing == words and self._elsewhere(kind, place, words, anywhere):
+            if call is None and missing == words and self._elsewhere(kind, place, words, anywhere):
                 missing = ""
             if missing or call is not None:
                 chunks.append(self._speak(kind, place, missing, _at(place, item), call))

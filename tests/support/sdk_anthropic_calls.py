@@ -43,7 +43,7 @@ class City(BaseModel):
 
 
 async def message(client: Any, say: Said) -> None:
-    answer = await value(client.messages.create(**BASIC, system="Be brief.", top_k=5))
+    answer = await value(client.messages.create(**BASIC, system="Be brief.", service_tier="auto"))
     say(answer)
     say(answer._request_id)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, Final, Literal
 
 from attrs import Attribute, define, evolve, field
@@ -120,11 +121,14 @@ class ContextWindow:
         """The messages that stay, and their tokens with everything else that is sent."""
         units = units_of(messages)
         pinned = self._pinned(messages, ctx)
-        always = [place for place, message in enumerate(messages) if instructs(message)]
+        always = {place for place, message in enumerate(messages) if instructs(message)}
         if not units:
             return messages, extras + sum(counts)
-        fixed = [extras + sum(counts[place] for place in always if place < unit.places[-1]) for unit in units]
-        fixed[-1] = extras + sum(counts[place] for place in always)
+        instructed = list(
+            accumulate((count if place in always else 0 for place, count in enumerate(counts)), initial=0)
+        )
+        fixed = [extras + instructed[unit.places[-1]] for unit in units]
+        fixed[-1] = extras + instructed[-1]
         window = Window(
             units,
             [sum(counts[place] for place in unit.places) for unit in units],

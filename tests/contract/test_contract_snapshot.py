@@ -1,0 +1,135 @@
+"""The contract as text: a change of it is a change of ``contract.txt``, which somebody sees and means.
+
+After a change that is meant: ``python tests/contract/test_contract_snapshot.py``
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import attrs
+import clippy_hookspecs
+from clippy_hookspecs import POLICIES, specs
+
+SNAPSHOT = Path(__file__).with_name("contract.txt")
+REGENERATE = "python tests/contract/test_contract_snapshot.py"
+
+STORED = ("MAX_BYTES", "MAX_LINE_BYTES", "SCHEMA", "dump_entry", "load_entry", "undecoded_entry")
+"""What caches may use of ``clippy_hookspecs.stored`` beside the front page."""
+
+
+def contract() -> str:
+    """Every hook with its policy, every public type with its fields, every function with its signature."""
+    lines = ["# hooks, in calling order"]
+    for name, policy in POLICIES.items():
+        lines.append(f"{name}{_signature(getattr(specs, name))}")
+        waits = "may await" if policy.may_await else "plain def"
+        lines.append(f"    {policy.combine}, on failure {policy.on_failure}, {waits}, {policy.order}")
+    lines += ["", "# names of clippy_hookspecs"]
+    for name in sorted(clippy_hookspecs.__all__):
+        lines += _described(name, getattr(clippy_hookspecs, name))
+    lines += ["", "# names of clippy_hookspecs.stored"]
+    stored = importlib.import_module("clippy_hookspecs.stored")
+    for name in STORED:
+        lines += _described(name, getattr(stored, name))
+    return "\n".join(lines) + "\n"
+
+
+def _described(name: str, value: Any) -> Iterator[str]:
+    if inspect.ismodule(value):
+        yield f"module {name}"
+    elif get_origin(value) in (Union, UnionType, Literal):
+        yield f"{name} = {' | '.join(_argument(member) for member in get_args(value))}"
+    elif inspect.isclass(value):
+        bases = ", ".join(base.__name__ for base in value.__bases__ if base is not object)
+        yield f"class {name}({bases})" if bases else f"class {name}"
+        yield from (f"    {line}" for line in _members(value))
+    elif inspect.isfunction(value):
+        yield f"def {name}{_signature(value)}"
+    else:
+        yield f"{name} = {_constant(value)}"
+
+
+def _argument(member: Any) -> str:
+    return member.__name__ if inspect.isclass(member) else repr(member)
+
+
+def _constant(value: Any) -> str:
+    if isinstance(value, (set, frozenset)):
+        return f"{{{', '.join(repr(member) for member in sorted(value))}}}"
+    if isinstance(value, dict):
+        return f"mapping of {', '.join(value)}"
+    return repr(value)
+
+
+def _members(cls: type[Any]) -> Iterator[str]:
+    fields = attrs.fields(cls) if attrs.has(cls) else ()
+    for field in fields:
+        if not field.name.startswith("_"):
+            yield _field(field)
+    if issubclass(cls, BaseException):
+        yield f"__init__{_signature(cls.__init__)}" if "__init__" in vars(cls) else "as its base"
+    names = {field.name for field in fields}
+    for name, member in sorted(vars(cls).items()):
+        if name.startswith("_") or name in names:
+            continue
+        if isinstance(member, property):
+            yield f"property {name} -> {member.fget.__annotations__['return']}"
+        elif isinstance(member, (classmethod, staticmethod)):
+            yield f"{type(member).__name__} {name}{_signature(member.__func__)}"
+        elif inspect.isfunction(member):
+            word = "async def" if inspect.iscoroutinefunction(member) else "def"
+            yield f"{word} {name}{_signature(member)}"
+        elif not inspect.ismemberdescriptor(member):
+            yield f"{name} = {_constant(member)}"
+
+
+def _field(field: attrs.Attribute[Any]) -> str:
+    kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
+    default = ""
+    if isinstance(field.default, attrs.Factory):  # type: ignore[arg-type]
+        default = " = new"
+    elif field.default is not attrs.NOTHING:
+        default = f" = {_constant(field.default)}"
+    marks = [] if field.init else ["not in init"]
+    marks += [] if field.eq else ["not compared"]
+    marks += [] if field.repr else ["not shown"]
+    return f"{field.name}: {kind}{default}" + (f"  ({', '.join(marks)})" if marks else "")
+
+
+def _signature(function: Any) -> str:
+    """The signature as it is written: annotations are texts, so that no Python version spells them otherwise."""
+    signature = inspect.signature(function)
+    parameters = []
+    for parameter in signature.parameters.values():
+        default = parameter.default
+        if isinstance(default, Enum):
+            default = default.value
+        parameters.append(parameter.replace(annotation=parameter.annotation, default=default))
+    return str(signature.replace(parameters=parameters)).replace("'", "")
+
+
+def test_the_contract_is_what_the_snapshot_says() -> None:
+    """Plugins that strangers wrote rely on every line of it."""
+    said, found = SNAPSHOT.read_text(encoding="utf-8").splitlines(), contract().splitlines()
+    gone = [f"- {line}" for line in said if line not in found]
+    new = [f"+ {line}" for line in found if line not in said]
+    assert said == found, "\n".join([f"the contract has changed; if that is meant: {REGENERATE}", *gone, *new])
+
+
+def test_every_hook_has_a_policy_and_every_policy_a_hook() -> None:
+    """The table that the host compiles its chains from and the specifications are the same set."""
+    declared = {name for name, value in vars(specs).items() if hasattr(value, "clippy_spec")}
+    assert declared == set(POLICIES)
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(contract(), encoding="utf-8")
+    sys.stdout.write(f"{SNAPSHOT} has {len(contract().splitlines())} lines\n")
