@@ -182,6 +182,7 @@ class _Calls:
         route: str | None,
         tools: Tools,
         params: Mapping[str, Any],
+        *,
         stream: bool,
     ) -> Pipeline:
         request, name = build_request(self._host, conversation, model, route, tools, params, stream)

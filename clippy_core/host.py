@@ -10,12 +10,11 @@ import atexit
 import functools
 import hashlib
 import os
-import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
-from types import MappingProxyType, ModuleType, TracebackType
+from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar, cast
 
 import attrs
@@ -38,7 +37,7 @@ from .chains import Chains, Faults, Run, Step, compile_step, raise_failed
 from .config import Config, config_of, read_config
 from .discovery import Discovered, discover
 from .flow import FlowHandle
-from .lifespans import LoopSet, enter_shared
+from .lifespans import Life
 from .pipeline import Pipeline, Sender
 from .portal import Portal
 from .registry import Registry, ServicesView
@@ -64,12 +63,8 @@ class Host:
     Raises :class:`~clippy_hookspecs.ConfigError` with every fault of the configuration.
     """
 
-    _lock: threading.RLock
-    _opened: bool
-    _shared: ExitStack | None
-    _waiting: tuple[Step, ...]
-    _portal_set: LoopSet | None
-    _loop_sets: dict[AsyncRuntime, LoopSet]
+    _life: Life
+    _sync_runtime: SyncRuntime
     _runtimes: dict[Any, AsyncRuntime]
 
     def __init__(
@@ -189,59 +184,19 @@ class Host:
 
     def open(self) -> None:
         """Open what the plugins hold, for sync use.  Raises PluginError if one cannot."""
-        if self._opened:
-            return
-        waiting = self._open_shared()
-        if waiting and self._portal_set is None:
-            with self._lock:
-                if self._portal_set is None:
-                    self._portal_set = self._portal.run(self._hold_on_portal(waiting))
-        self._opened = True
+        self._life.open()
 
     async def aopen(self) -> None:
         """Open what the plugins hold, for the running event loop.  Raises PluginError if one cannot."""
-        runtime = self.async_runtime()
-        waiting = self._open_shared()
-        if waiting:
-            held = self._loop_sets.get(runtime)
-            if held is None:
-                held = self._loop_sets[runtime] = LoopSet(waiting, self)
-                runtime.hold(held.hold)
-            await held.opened()
-
-    def _open_shared(self) -> tuple[Step, ...]:
-        if self._shared is None:
-            with self._lock:
-                if self._shared is None:
-                    self._shared, self._waiting = enter_shared(self.chains.steps["lifespan"], self)
-        return self._waiting
-
-    async def _hold_on_portal(self, waiting: tuple[Step, ...]) -> LoopSet:
-        import asyncio
-
-        held = LoopSet(waiting, self)
-        held.task = asyncio.get_running_loop().create_task(held.hold())
-        await held.opened()
-        return held
+        await self._life.aopen(self.async_runtime())
 
     def close(self) -> None:
         """Close what the plugins hold; the host opens again when it is used again."""
-        with self._lock:
-            shared, self._shared = self._shared, None
-            portal_set, self._portal_set = self._portal_set, None
-            self._opened = False
-        if portal_set is not None:
-            self._portal.run(portal_set.close())
-        if shared is not None:
-            shared.close()
-        self._portal.close()
+        self._life.close()
 
     async def aclose(self) -> None:
         """As ``close``, with what belongs to the running event loop."""
-        held = self._loop_sets.pop(self.async_runtime(), None)
-        if held is not None:
-            await held.close()
-        self.close()
+        await self._life.aclose(self.async_runtime())
 
     def __enter__(self) -> Host:
         self.open()
@@ -254,9 +209,7 @@ class Host:
         await self.aopen()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
     def _forget(self) -> None:
@@ -264,13 +217,11 @@ class Host:
 
         What the parent opened is dropped and not closed: its threads are not here and its connections are the parent's.
         """
-        self._lock = threading.RLock()
-        self._opened = False
-        self._shared, self._waiting, self._portal_set = None, (), None
-        self._loop_sets, self._runtimes = {}, {}
         self._portal.forget()
         self._watchdog.forget()
+        self._life = Life(self, self.chains.steps["lifespan"], self._portal)
         self._sync_runtime = SyncRuntime(self.clock, self._portal, self._watchdog)
+        self._runtimes = {}
 
     def __getstate__(self) -> object:
         raise TypeError("a Host holds connections and threads and does not pickle; rebuild it with Host.from_config()")
@@ -317,7 +268,7 @@ class Host:
         runtime = self._runtimes.get(loop)
         if runtime is None:
             alive = {other: kept for other, kept in self._runtimes.items() if kept.alive()}
-            self._loop_sets = {kept: held for kept, held in self._loop_sets.items() if kept in alive.values()}
+            self._life.keep_only(alive.values())
             runtime = alive[loop] = AsyncRuntime(self.clock, self._portal)
             self._runtimes = alive
         return runtime

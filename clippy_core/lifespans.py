@@ -7,8 +7,10 @@ in another, and a caller's timeout around its first call would break it (design-
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+import threading
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from typing import Any
 
@@ -16,9 +18,10 @@ import anyio
 from attrs import define, field
 
 from .chains import Step, raise_failed
+from .portal import Portal
+from .runtime import AsyncRuntime
 
 log = logging.getLogger("clippy")
-Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 
 def enter_shared(steps: Sequence[Step], host: object) -> tuple[ExitStack, tuple[Step, ...]]:
@@ -95,3 +98,71 @@ class LoopSet:
         """Leave everything and wait for it."""
         self.closing.set()
         await self.closed.wait()
+
+
+class Life:
+    """What one host holds open, until it is closed."""
+
+    def __init__(self, host: object, steps: Sequence[Step], portal: Portal) -> None:
+        self._host, self._steps, self._portal = host, steps, portal
+        self._lock = threading.RLock()
+        self._opened = False
+        self._shared: ExitStack | None = None
+        self._waiting: tuple[Step, ...] = ()
+        self._on_portal: LoopSet | None = None
+        self._on_loops: dict[AsyncRuntime, LoopSet] = {}
+
+    def open(self) -> None:
+        """For sync use: async context managers are held open on the portal's loop."""
+        if self._opened:
+            return
+        with self._lock:
+            self._open_shared()
+            if self._waiting and self._on_portal is None:
+                self._on_portal = self._portal.run(self._hold_on_portal())
+            self._opened = True
+
+    async def aopen(self, runtime: AsyncRuntime) -> None:
+        """For an event loop: its async context managers are held open by a task of the host's."""
+        if self._shared is None:
+            self._open_shared()
+        if self._waiting:
+            held = self._on_loops.get(runtime)
+            if held is None:
+                held = self._on_loops[runtime] = LoopSet(self._waiting, self._host)
+                runtime.hold(held.hold)
+            await held.opened()
+
+    def close(self) -> None:
+        """Close everything but what belongs to an event loop."""
+        with self._lock:
+            shared, self._shared = self._shared, None
+            on_portal, self._on_portal = self._on_portal, None
+            self._opened = False
+        if on_portal is not None:
+            self._portal.run(on_portal.close())
+        if shared is not None:
+            shared.close()
+        self._portal.close()
+
+    async def aclose(self, runtime: AsyncRuntime) -> None:
+        """Close everything, and what belongs to this event loop."""
+        held = self._on_loops.pop(runtime, None)
+        if held is not None:
+            await held.close()
+        self.close()
+
+    def keep_only(self, alive: Collection[AsyncRuntime]) -> None:
+        """Let go of what belonged to event loops that are gone."""
+        self._on_loops = {runtime: held for runtime, held in self._on_loops.items() if runtime in alive}
+
+    def _open_shared(self) -> None:
+        with self._lock:
+            if self._shared is None:
+                self._shared, self._waiting = enter_shared(self._steps, self._host)
+
+    async def _hold_on_portal(self) -> LoopSet:
+        held = LoopSet(self._waiting, self._host)
+        held.task = asyncio.get_running_loop().create_task(held.hold())
+        await held.opened()
+        return held

@@ -49,8 +49,8 @@ class StreamOwner(Protocol):
 class LiveStream:
     """A stream of events on its way through on_chunk.
 
-    ``sent`` are the provider's chunks and ``seen`` what the plugins made of them, kept only where somebody will want the
-    whole answer; ``raw`` are the provider's own bytes.
+    ``sent`` are the provider's chunks and ``seen`` what the plugins made of them, kept only where somebody will want
+    the whole answer; ``raw`` are the provider's own bytes.
     """
 
     owner: StreamOwner
@@ -129,7 +129,7 @@ class LiveStream:
             await self.source.aclose()
 
     def close_when_unread_for(self, seconds: float) -> None:
-        """Abandon the stream once nobody has read it for so long: a plugin holds a place for it that others wait for."""
+        """Abandon the stream once nobody has read it for so long: a plugin holds a place that others wait for."""
         self._pulled_at = self.runtime.clock.now()
         self._unread_limit = seconds
         self._call_off = self.runtime.later(seconds, self._look)

@@ -14,7 +14,10 @@ def caller(request: pytest.FixtureRequest) -> Caller:
     return Caller(request.param, httpx)
 
 
-@pytest.fixture(params=[(colour, module) for colour in COLOURS for module in (httpx, httpx2)], ids=lambda p: f"{p[0]}-{p[1].__name__}")
+@pytest.fixture(
+    params=[(colour, module) for colour in COLOURS for module in (httpx, httpx2)],
+    ids=lambda p: f"{p[0]}-{p[1].__name__}",
+)
 def any_caller(request: pytest.FixtureRequest) -> Caller:
     """A caller in each colour on each HTTP module."""
     return Caller(*request.param)

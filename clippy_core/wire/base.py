@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from attrs import frozen
-
 from clippy_hookspecs import Chunk, Endpoint, Json, Request, Response
 
 from .sse import SseEvent

@@ -40,14 +40,34 @@ ANTHROPIC_MAX_TOKENS = 4096
 
 _SHARED = ("temperature", "top_p")
 _FINISH = {
-    "openai.chat": {"end_turn": "stop", "stop_sequence": "stop", "completed": "stop", "tool_use": "tool_calls",
-                    "max_tokens": "length", "max_output_tokens": "length", "refusal": "content_filter"},
-    "anthropic.messages": {"stop": "end_turn", "completed": "end_turn", "tool_calls": "tool_use", "length": "max_tokens",
-                           "max_output_tokens": "max_tokens", "content_filter": "refusal"},
-    "openai.responses": {"stop": "completed", "end_turn": "completed", "stop_sequence": "completed",
-                         "tool_calls": "completed", "tool_use": "completed", "length": "max_output_tokens",
-                         "max_tokens": "max_output_tokens", "refusal": "content_filter"},
-}  # fmt: skip
+    "openai.chat": {
+        "end_turn": "stop",
+        "stop_sequence": "stop",
+        "completed": "stop",
+        "tool_use": "tool_calls",
+        "max_tokens": "length",
+        "max_output_tokens": "length",
+        "refusal": "content_filter",
+    },
+    "anthropic.messages": {
+        "stop": "end_turn",
+        "completed": "end_turn",
+        "tool_calls": "tool_use",
+        "length": "max_tokens",
+        "max_output_tokens": "max_tokens",
+        "content_filter": "refusal",
+    },
+    "openai.responses": {
+        "stop": "completed",
+        "end_turn": "completed",
+        "stop_sequence": "completed",
+        "tool_calls": "completed",
+        "tool_use": "completed",
+        "length": "max_output_tokens",
+        "max_tokens": "max_output_tokens",
+        "refusal": "content_filter",
+    },
+}
 
 
 def translate_request(request: Request, api: str) -> Request:

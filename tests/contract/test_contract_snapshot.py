@@ -9,7 +9,6 @@ import importlib
 import inspect
 import sys
 from collections.abc import Iterator
-from enum import Enum
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -47,6 +46,10 @@ def _described(name: str, value: Any) -> Iterator[str]:
         yield f"module {name}"
     elif get_origin(value) in (Union, UnionType, Literal):
         yield f"{name} = {' | '.join(_argument(member) for member in get_args(value))}"
+    elif value is Any:
+        yield f"{name} = Any"
+    elif not getattr(value, "__module__", "clippy").startswith("clippy"):
+        yield f"{name} is {value.__module__}.{value.__name__}"
     elif inspect.isclass(value):
         bases = ", ".join(base.__name__ for base in value.__bases__ if base is not object)
         yield f"class {name}({bases})" if bases else f"class {name}"
@@ -105,15 +108,28 @@ def _field(field: attrs.Attribute[Any]) -> str:
 
 
 def _signature(function: Any) -> str:
-    """The signature as it is written: annotations are texts, so that no Python version spells them otherwise."""
+    """The signature with its annotations as they are written, so that no Python version spells them otherwise."""
     signature = inspect.signature(function)
-    parameters = []
+    shown: list[str] = []
+    star = ""
     for parameter in signature.parameters.values():
-        default = parameter.default
-        if isinstance(default, Enum):
-            default = default.value
-        parameters.append(parameter.replace(annotation=parameter.annotation, default=default))
-    return str(signature.replace(parameters=parameters)).replace("'", "")
+        if star == "/" and parameter.kind is not parameter.POSITIONAL_ONLY:
+            shown.append("/")
+        if parameter.kind is parameter.KEYWORD_ONLY and star != "*":
+            shown.append("*")
+        star = {parameter.POSITIONAL_ONLY: "/", parameter.VAR_POSITIONAL: "*", parameter.KEYWORD_ONLY: "*"}.get(
+            parameter.kind, ""
+        )
+        shown.append(_parameter(parameter))
+    returned = "" if signature.return_annotation is signature.empty else f" -> {signature.return_annotation}"
+    return f"({', '.join(shown)}){returned}"
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    kind = "" if parameter.annotation is parameter.empty else f": {parameter.annotation}"
+    default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
+    return f"{stars}{parameter.name}{kind}{default}"
 
 
 def test_the_contract_is_what_the_snapshot_says() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -101,32 +101,33 @@ def head(headers: Any) -> dict[str, str]:
 
 @frozen
 class Raised:
-    """An exception, as a program can tell it from others.  ``chain``: the classes it was raised from."""
+    """An exception, as a program can tell it from others.
+
+    ``cause`` is the class it was raised from; where that is ours, the next one behind it.
+    """
 
     kind: str
     text: str
     fields: Mapping[str, Any]
     cause: str | None
-    chain: tuple[str, ...] = field(eq=False)
 
     @classmethod
     def of(cls, error: BaseException) -> Raised:
         names = ("status_code", "body", "code", "param", "type", "request_id")
         fields = {name: getattr(error, name) for name in names if hasattr(error, name)}
-        chain = tuple(_name(link) for link in _chain(error))
-        return cls(_name(error), str(error), fields, chain[1] if len(chain) > 1 else None, chain)
+        causes = [name for name in map(_name, _causes(error)) if not name.startswith("clippy_")]
+        return cls(_name(error), str(error), fields, causes[0] if causes else None)
 
 
 def _name(error: BaseException) -> str:
     return f"{type(error).__module__}.{type(error).__qualname__}"
 
 
-def _chain(error: BaseException | None) -> list[BaseException]:
-    links: list[BaseException] = []
-    while error is not None:
-        links.append(error)
-        error = error.__cause__
-    return links
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 @define
@@ -154,7 +155,7 @@ def _anonymous(thing: Any) -> Any:
     if isinstance(thing, list):
         return [_anonymous(item) for item in thing]
     if isinstance(thing, Raised):
-        return Raised(thing.kind, _anonymous(thing.text), _anonymous(thing.fields), thing.cause, thing.chain)
+        return Raised(thing.kind, _anonymous(thing.text), _anonymous(thing.fields), thing.cause)
     return thing
 
 

@@ -93,11 +93,11 @@ class RequestContext:
     """What is known about one request beside the request itself; alive from pre_request to audit.
 
     Times are of ``clock``: ``deadline`` is monotonic seconds or None.  ``stream`` says whether the caller reads a
-    stream.  ``attempt`` counts every upstream attempt of the request, ``route_attempt`` those on the present route, from
-    1.  ``partition`` is the cache key without the messages (for semantic caches), None when the request may not be
-    cached.  ``committed`` is True once a part of the answer has passed the commit point.  ``leases``: a plugin that
-    holds a place for this request (a slot, a probe) adds 1 while it does; a stream that nobody then reads for a minute
-    is closed as abandoned.  Contexts do not pickle; they live with their request.
+    stream.  ``attempt`` counts every upstream attempt of the request, ``route_attempt`` those on the present route,
+    both from 1.  ``partition`` is the cache key without the messages (for semantic caches), None when the request may
+    not be cached.  ``committed`` is True once a part of the answer has passed the commit point.  ``leases``: a plugin
+    that holds a place for this request (a slot, a probe) adds 1 while it does; a stream that nobody then reads for a
+    minute is closed as abandoned.  Contexts do not pickle; they live with their request.
     """
 
     id: str

@@ -152,7 +152,7 @@ key_id: 1234
 Cookie: none
 cookies are delicious
 accept the cookie policy: yes
-PWD=/home/user/project
+PWD=/srv/project
 author: Jane
 authors = ["Bob"]
 passed=3 failed=0
@@ -178,7 +178,7 @@ type: http, scheme: bearer
 sk-learn, sk-image and sk-video
 disk-usage-report-2024-final-version
 risk-assessment-2024-q3-final-draft-v2
-npm_config_registry=https://registry.npmjs.org
+npm_config_registry=https://mirror.example.org/npm
 npm_lifecycle_event=test
 pypi-publish-action-release-v1
 hf_hub_download(repo_id="x")
