@@ -35,6 +35,7 @@ from clippy_hookspecs import (
     Switch,
     specs,
 )
+from clippy_hookspecs.records import EventKind
 
 log = logging.getLogger("clippy")
 
@@ -213,11 +214,10 @@ class Chains:
 
     def record(self, step: Step, action: str, start: int, run: Run) -> None:
         """Add a line to the request's trace and tell the observers."""
-        ended = time.perf_counter_ns() if start else 0
-        call = HookCall(step.plugin, step.hook, action, ended - start)
+        call = HookCall(step.plugin, step.hook, action, time.perf_counter_ns() - start if start else 0)
         run.ctx.trace.append(call)
         if self.observe:
-            self.emit(Event("hook", ended, call), run.ctx)
+            self.emit("hook", call, run.ctx)
 
     # --- chunks: the hot path -----------------------------------------------------------------------------------------
 
@@ -252,8 +252,9 @@ class Chains:
                 )
         return (chunk,)
 
-    def emit(self, event: Event, ctx: RequestContext) -> None:
+    def emit(self, kind: EventKind, data: object, ctx: RequestContext) -> None:
         """Tell the observers."""
+        event = Event(kind, int(ctx.clock.now() * 1e9), data)
         for step in self.observe:
             try:
                 step.function(event, ctx)

@@ -74,6 +74,8 @@ class Ledger:
         )
         self.waited = 0.0
         await self.chains.all(self.chains.post_attempt, (outcome, ctx), self.run)
+        if self.chains.observe:
+            self.chains.emit("closed", outcome, ctx)
 
     # --- the record ---------------------------------------------------------------------------------------------------
 
@@ -125,7 +127,7 @@ class Ledger:
             return None
         if outcome == "failed" and not self.output:
             return None
-        counter = self.run.ctx.services.get(TokenCounter)  # type: ignore[type-abstract]
+        counter = self.run.ctx.services.get(TokenCounter)
         model = self.request.model
         sent = sum(counter.count_message(message, model) for message in self.request.messages)
         return Usage(sent, counter.count("".join(self.output), model), estimated=True)

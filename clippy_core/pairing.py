@@ -10,13 +10,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Literal
 
 from attrs import define, field, frozen
-from clippy_hookspecs import Block, Message, Opaque, ToolCall, ToolResult
-
-_CALL_KEYS: Final = {"server_tool_use": "id", "mcp_tool_use": "id", "mcp_approval_request": "id"}
-_RESULT_KEYS: Final = {"mcp_approval_response": "approval_request_id"}
+from clippy_hookspecs import Block, Message, tool_link
 
 FaultKind = Literal["orphan", "unanswered", "separated"]
 
@@ -81,34 +78,13 @@ def pairing_fault(before: Sequence[Message], after: Sequence[Message]) -> str | 
     return None
 
 
-def link_of(block: Block) -> tuple[str, bool] | None:
-    """The id that a block is paired by and whether it is the call; None for blocks that are neither."""
-    match block:
-        case ToolCall():
-            return block.id, True
-        case ToolResult():
-            return block.call_id, False
-        case Opaque() if isinstance(block.data, dict):
-            data, kind = block.data, block.kind
-            if kind in _CALL_KEYS or kind.endswith("_call"):
-                value, call = data.get(_CALL_KEYS.get(kind, "call_id")), True
-            elif kind.endswith("_tool_result"):
-                value, call = data.get("tool_use_id"), False
-            elif kind in _RESULT_KEYS or kind.endswith("_output"):
-                value, call = data.get(_RESULT_KEYS.get(kind, "call_id")), False
-            else:
-                return None
-            return (value, call) if isinstance(value, str) else None
-    return None
-
-
 def _pairs(messages: Sequence[Message]) -> _Pairs:
     """Every result with the nearest open call of its id before it, and what is wrong."""
     pairs = _Pairs()
     open_calls: defaultdict[str, list[_Link]] = defaultdict(list)
     strangers = [0]  # messages without calls and results, counted up to each place
     for place, message in enumerate(messages):
-        found = [(block, link) for block in message.blocks if (link := link_of(block)) is not None]
+        found = [(block, link) for block in message.blocks if (link := tool_link(block)) is not None]
         strangers.append(strangers[-1] + (not found))
         for block, (name, call) in found:
             here = _Link(name, call, place, block)
@@ -136,7 +112,7 @@ def _awaits(messages: Sequence[Message], call: _Link) -> bool:
 
 def _begins_with_result(messages: Sequence[Message]) -> bool:
     for message in messages:
-        links = [link for block in message.blocks if (link := link_of(block)) is not None]
+        links = [link for block in message.blocks if (link := tool_link(block)) is not None]
         if links or message.role not in ("system", "developer"):
             return bool(links) and not any(call for _, call in links)
     return False

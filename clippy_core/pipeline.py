@@ -26,7 +26,6 @@ from clippy_hookspecs import (
     CacheEntry,
     Chunk,
     ErrorInfo,
-    Event,
     Failure,
     Headers,
     Join,
@@ -42,6 +41,7 @@ from clippy_hookspecs import (
     RouteInfo,
     Switch,
 )
+from clippy_hookspecs.records import EventKind
 
 from . import keys, routes
 from .chains import Chains, Run
@@ -175,7 +175,7 @@ class Pipeline:
         if isinstance(result, Answer):
             by = self.run.at.plugin if self.run.at else None
             provenance = Provenance("plugin", by, reason=result.reason)
-            return retouch(result.response, provenance=provenance)
+            return retouch(result.response, provenance=provenance, extensions=self._own())
         self.request = self.ledger.looked_at = self.ledger.request = keep_body(self.request, result)
         return self.request
 
@@ -252,7 +252,9 @@ class Pipeline:
                 await self._drop(result)
                 by = self.run.at.plugin if self.run.at else None
                 provenance = Provenance("plugin", by, self.ctx.route.name, reason=decision.reason)
-                return await self._deliver_made(retouch(decision.response, provenance=provenance))
+                return await self._deliver_made(
+                    retouch(decision.response, provenance=provenance, extensions=self._own())
+                )
             else:
                 return await self._give_up(result)
 
@@ -411,7 +413,7 @@ class Pipeline:
 
     async def _deliver_stored(self, entry: CacheEntry) -> Result:
         """A stored answer goes the way of a live one, through the same plugins, in the provider's own chunks."""
-        response = retouch(entry.response, provenance=self.ledger.provenance)
+        response = retouch(entry.response, provenance=self.ledger.provenance, extensions=self._own())
         if self.ctx.stream:
             return self._replayed(response, deque(replay(entry, self.request)))
         return await self._finish(response, "cached")
@@ -436,7 +438,7 @@ class Pipeline:
         self.ledger.status = response.status
         if self._tells_usage():
             self.ledger.usage = response.usage
-        return self._live(source, response.status, headers, {"clippy": self.ctx})
+        return self._live(source, response.status, headers, self._own())
 
     async def _finish(self, response: Response, outcome: str) -> Response:
         """on_response, post_attempt, cache_store, audit for an answer in one piece."""
@@ -590,11 +592,15 @@ class Pipeline:
         )
 
     def _extensions(self, reply: RawReply) -> Mapping[str, Any]:
-        return {**reply.extensions, "clippy": self.ctx}
+        return {**reply.extensions, **self._own()}
 
-    def _observe(self, kind: Any, data: object) -> None:
+    def _own(self) -> dict[str, Any]:
+        """Where a caller finds the context of its request: its id, its flow, its trace."""
+        return {"clippy": self.ctx}
+
+    def _observe(self, kind: EventKind, data: object) -> None:
         if self.chains.observe:
-            self.chains.emit(Event(kind, int(self.runtime.clock.now() * 1e9), data), self.ctx)
+            self.chains.emit(kind, data, self.ctx)
 
     def _bytes_seen(self) -> Callable[[bytes], None] | None:
         return (lambda data: self._observe("bytes", data)) if self.chains.observe else None

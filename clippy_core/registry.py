@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import anyio.to_thread
 
 from .portal import Portal
-
-T = TypeVar("T")
 
 
 class Registry:
@@ -41,17 +39,17 @@ class ServicesView:
         self._registry, self._portal, self._sync = registry, portal, sync
         self._adapted: dict[type[Any], Any] = {}
 
-    def get(self, protocol: type[T], *default: Any) -> Any:
+    def get(self, protocol: Any, *default: Any) -> Any:
         """The provider of *protocol*; without one *default*, or LookupError if there is no default."""
         if protocol in self._adapted:
-            return cast("T", self._adapted[protocol])
+            return self._adapted[protocol]
         provider = self._registry.find(protocol)
         if provider is None:
             if default:
                 return default[0]
             raise LookupError(f"no plugin offers {protocol.__name__}; install one that does, or ask with a default")
         self._adapted[protocol] = adapted = self._adapt(protocol, provider)
-        return cast("T", adapted)
+        return adapted
 
     def _adapt(self, protocol: type[Any], provider: Any) -> Any:
         waiting = [name for name in _methods(protocol) if inspect.iscoroutinefunction(getattr(protocol, name))]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from attrs import define, field, frozen
-from clippy_hookspecs import ByteStream, Chunk, ErrorInfo, Event, Headers, Refusal, RequestContext
+from clippy_hookspecs import ByteStream, Chunk, ErrorInfo, Headers, Refusal, RequestContext
 
 from .chains import Chains, ChunkTimes
 from .flow import FlowHandle
@@ -205,7 +205,7 @@ class LiveStream:
         if chunk.content and not self.ctx.committed:
             self.ctx.committed = True
         if self.chains.observe:
-            self.chains.emit(Event("chunk_in", 0, chunk), self.ctx)
+            self.chains.emit("chunk_in", chunk, self.ctx)
         if self.keep_sent:
             self.sent.append(chunk)
 
@@ -215,7 +215,7 @@ class LiveStream:
             self.seen.extend(out)
         if self.chains.observe:
             for piece in out:
-                self.chains.emit(Event("chunk_out", 0, piece), self.ctx)
+                self.chains.emit("chunk_out", piece, self.ctx)
         return out
 
     def _emit(self, event: StreamEvent, out: tuple[Chunk, ...]) -> None:

@@ -31,11 +31,6 @@ VERBATIM = ""
 """Key in a tool's ``extra``: the whole JSON of something that is not the shape the API promises."""
 
 
-def rest(value: Mapping[str, Json], *known: str) -> dict[str, Json]:
-    """The fields of *value* that are not *known*."""
-    return {name: field for name, field in value.items() if name not in known}
-
-
 # --- blocks -------------------------------------------------------------------------------------------------------
 
 
@@ -49,14 +44,14 @@ def decode_block(value: Json) -> Block:
 
 def _text(value: dict[str, Json]) -> Block | None:
     text = value.get("text")
-    return Text(text, rest(value, "type", "text")) if isinstance(text, str) else None
+    return Text(text, without(value, "type", "text")) if isinstance(text, str) else None
 
 
 def _image(value: dict[str, Json]) -> Block | None:
     source = value.get("source")
     if not isinstance(source, dict):
         return None
-    extra = rest(value, "type", "source")
+    extra = without(value, "type", "source")
     match source:
         case {"type": "base64", "data": str(data), "media_type": str(media_type), **more}:
             return Image(None, data, media_type, {**extra, "source": more} if more else extra)
@@ -70,14 +65,14 @@ def _tool_use(value: dict[str, Json]) -> Block | None:
     name, call_id = value.get("name"), value.get("id")
     if not isinstance(name, str) or not isinstance(call_id, str) or "input" not in value:
         return None
-    return ToolCall(call_id, name, arguments_text(value["input"]), rest(value, "type", "id", "name", "input"))
+    return ToolCall(call_id, name, arguments_text(value["input"]), without(value, "type", "id", "name", "input"))
 
 
 def _tool_result(value: dict[str, Json]) -> Block | None:
     call_id, content = value.get("tool_use_id"), value.get("content")
     if not isinstance(call_id, str):
         return None
-    extra = rest(value, "type", "tool_use_id", "content")
+    extra = without(value, "type", "tool_use_id", "content")
     blocks = decode_content(content)
     if blocks is None and content is not None:
         return None
@@ -94,8 +89,8 @@ def _thinking(value: dict[str, Json]) -> Block | None:
     if not isinstance(text, str):
         return None
     if isinstance(signature, str):
-        return Reasoning(text, signature, rest(value, "type", "thinking", "signature"))
-    return Reasoning(text, None, rest(value, "type", "thinking"))
+        return Reasoning(text, signature, without(value, "type", "thinking", "signature"))
+    return Reasoning(text, None, without(value, "type", "thinking"))
 
 
 _READ: dict[str, Callable[[dict[str, Json]], Block | None]] = {
@@ -146,7 +141,7 @@ def _image_json(block: Image) -> Json:
 
 
 def _tool_result_json(block: ToolResult) -> Json:
-    value = {**rest(block.extra, "content"), "type": "tool_result", "tool_use_id": block.call_id}
+    value = {**without(block.extra, "content"), "type": "tool_result", "tool_use_id": block.call_id}
     if block.content or "content" in block.extra:
         value["content"] = encode_content(block.content, block.extra)
     if block.is_error:
@@ -184,7 +179,7 @@ def decode_message(value: Json) -> Message:
     blocks = decode_content(content)
     if not isinstance(role, str) or not role or blocks is None:
         return with_raw(Message("", (with_raw(Opaque("message", value), value),)), value)
-    extra = rest(value, "role", "content")
+    extra = without(value, "role", "content")
     if _needs_list(content, blocks):
         extra["content"] = []
     return with_raw(Message(role, blocks, extra), value)
@@ -206,7 +201,7 @@ def encode_message(message: Message) -> Json:
     if not message.role and len(blocks) == 1 and isinstance(blocks[0], Opaque):
         return encode_block(blocks[0])
     role = "user" if message.role in ("tool", "function") else message.role
-    return {**rest(message.extra, "role", "content"), "role": role, "content": encode_content(blocks, message.extra)}
+    return {**without(message.extra, "role", "content"), "role": role, "content": encode_content(blocks, message.extra)}
 
 
 # --- tools, arguments, usage --------------------------------------------------------------------------------------
@@ -220,7 +215,7 @@ def decode_tool(value: Json) -> Tool:
         server = value.get("type") not in (None, "custom")
         if isinstance(name, str) and (isinstance(schema, dict) or (server and "input_schema" not in value)):
             known = ["input_schema", *(["name"] if name else []), *(["description"] if isinstance(text, str) else [])]
-            extra = rest(value, *known)
+            extra = without(value, *known)
             if schema == {}:
                 extra["input_schema"] = {}
             tool = Tool(name, text if isinstance(text, str) else None, schema or {}, extra)

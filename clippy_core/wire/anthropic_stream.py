@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from clippy_hookspecs import Chunk, Json
 from clippy_hookspecs.types import ChunkKind, with_raw
 
-from ..jsonio import loads
-from .anthropic_blocks import arguments_text, decode_usage, rest
+from .anthropic_blocks import arguments_text, decode_usage
 from .base import CorruptEvent
 from .errors import error_in
+from .named_events import event_json
+from .shapes import without
 from .sse import SseEvent
 
 _CONTENT: dict[str, tuple[ChunkKind, str]] = {"text": ("text", "text"), "thinking": ("reasoning", "thinking")}
@@ -46,7 +47,7 @@ class MessagesReader:
 
     def read(self, event: SseEvent) -> tuple[Chunk, ...]:
         """The chunks of one event; its bytes are the ``raw`` of the last, and of it alone."""
-        data = _data(event)
+        data = event_json(event)
         if data is None:
             chunks = self._sentinel(event)
         else:
@@ -93,7 +94,7 @@ class MessagesReader:
     def _message_start(self, data: Mapping[str, Json]) -> tuple[Chunk, ...]:
         message = _mapping(data["message"])
         self._count(message.get("usage"))
-        extra: dict[str, Json] = {"response": rest(message, "role", "content", "usage", "stop_reason")}
+        extra: dict[str, Json] = {"response": without(message, "role", "content", "usage", "stop_reason")}
         if "role" in message:
             extra["message"] = {"role": message["role"]}
         identity = message.get("id")
@@ -110,7 +111,10 @@ class MessagesReader:
         delta = _mapping(data.get("delta") or {})
         self._count(data.get("usage"))
         usage = decode_usage(self._usage) if self._usage else None
-        extra = {"response": {**rest(data, "type", "delta", "usage"), **rest(delta, "stop_reason")}, "event": data}
+        extra = {
+            "response": {**without(data, "type", "delta", "usage"), **without(delta, "stop_reason")},
+            "event": data,
+        }
         reason = delta.get("stop_reason")
         if not isinstance(reason, str):
             return (Chunk("usage", usage=usage, extra=extra),)
@@ -137,7 +141,7 @@ class MessagesReader:
         if kind == _CLIENT_TOOL:
             # Most send an empty input here and the arguments in deltas; what is here is an argument too.
             given = arguments_text(block["input"]) if block.get("input") else ""
-            extra = {"block": rest(block, "type", "id", "name", "input")}
+            extra = {"block": without(block, "type", "id", "name", "input")}
             return (Chunk("tool_call", given, number, id=str(block["id"]), name=str(block["name"]), extra=extra),)
         return (Chunk("start", block=number, extra={"opaque": block}),)
 
@@ -155,7 +159,7 @@ class MessagesReader:
             case "citations_delta":
                 extra = {"block": {"citations": [delta.get("citation")]}, "event": data}
             case "compaction_delta":
-                extra = {"opaque": rest(delta, "type"), "event": data}
+                extra = {"opaque": without(delta, "type"), "event": data}
             case _:
                 extra = {"event": data}
         return (Chunk("other", block=number, extra=extra),)
@@ -181,24 +185,11 @@ def _error(data: Mapping[str, Json]) -> tuple[Chunk, ...]:
 def _words_start(number: int, block: Mapping[str, Json], kind: ChunkKind, field: str) -> tuple[Chunk, ...]:
     """A block of words opens, with its first words already in it if a provider likes it so."""
     given, signature = _words(block, field), block.get("signature")
-    extra: dict[str, Json] = {"opens": kind, "block": rest(block, "type", field, "signature")}
+    extra: dict[str, Json] = {"opens": kind, "block": without(block, "type", field, "signature")}
     if isinstance(signature, str) and signature:
         extra["signature"] = signature
     start = Chunk("start", block=number, extra=extra)
     return (start, Chunk(kind, given, number, extra={"opening": True})) if given else (start,)
-
-
-def _data(event: SseEvent) -> dict[str, Json] | None:
-    text = event.data.strip()
-    if not text or text == "[DONE]":
-        return None
-    try:
-        data = loads(text)
-    except ValueError as error:
-        raise CorruptEvent(f"event data of {len(text)} characters is not JSON") from error
-    if not isinstance(data, dict):
-        raise CorruptEvent(f"event data is a JSON {type(data).__name__}, expected an object")
-    return data
 
 
 def _mapping(value: Json) -> dict[str, Json]:

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 
 from clippy_hookspecs import Chunk, Json
 
-from ..jsonio import dumps
-from .anthropic_blocks import arguments_text, arguments_value, encode_usage, rest
+from .anthropic_blocks import arguments_text, arguments_value, encode_usage
+from .named_events import event_bytes
+from .shapes import without
 
 _DELTAS = {
     "text": ("text_delta", "text"),
@@ -26,11 +27,6 @@ _OPENINGS: dict[str, dict[str, Json]] = {
     "refusal": {"type": "text", "text": ""},
     "reasoning": {"type": "thinking", "thinking": "", "signature": ""},
 }
-
-
-def sse(data: Mapping[str, Json]) -> bytes:
-    """One event as the API writes it."""
-    return b"event: " + str(data.get("type", "message")).encode() + b"\ndata: " + dumps(data) + b"\n\n"
 
 
 class MessagesWriter:
@@ -57,11 +53,11 @@ class MessagesWriter:
             case "start" if "opens" in chunk.extra or "opaque" in chunk.extra:
                 return self._block_start(chunk)
             case "finish" | "done":
-                return self._close_all() + (sse(_envelope(chunk)) if chunk.raw is None else chunk.raw)
+                return self._close_all() + (event_bytes(_envelope(chunk)) if chunk.raw is None else chunk.raw)
             case "other":
                 return self._other(chunk)
             case _:
-                return sse(_envelope(chunk)) if chunk.raw is None else chunk.raw
+                return event_bytes(_envelope(chunk)) if chunk.raw is None else chunk.raw
 
     def _block_start(self, chunk: Chunk) -> bytes:
         opening: Mapping[str, Json] | None = chunk.extra.get("opaque")
@@ -93,7 +89,7 @@ class MessagesWriter:
         if not chunk.delta:
             return before
         delta = {"type": name, field: chunk.delta}
-        return before + sse({"type": "content_block_delta", "index": number, "delta": delta})
+        return before + event_bytes({"type": "content_block_delta", "index": number, "delta": delta})
 
     def _other(self, chunk: Chunk) -> bytes:
         event = chunk.extra.get("event")
@@ -101,7 +97,7 @@ class MessagesWriter:
             return chunk.raw or b""
         kind = event.get("type")
         if not isinstance(kind, str) or not kind.startswith("content_block_"):
-            return sse(event) if chunk.raw is None else chunk.raw
+            return event_bytes(event) if chunk.raw is None else chunk.raw
         key, before = self._latest.get(chunk.block, (chunk.block, "")), b""
         if key in self._pending:
             before = self._opened(key, self._pending.pop(key), None)
@@ -111,18 +107,18 @@ class MessagesWriter:
             self._open.pop(key, None)
         if chunk.raw is not None and self._numbers[key] == chunk.block:
             return before + chunk.raw
-        return before + sse({**event, "index": self._numbers[key]})
+        return before + event_bytes({**event, "index": self._numbers[key]})
 
     def _opened(self, key: _Key, opening: Mapping[str, Json], raw: bytes | None) -> bytes:
         number = self._numbers.setdefault(key, len(self._numbers))
         self._open[key] = None
         if raw is not None and number == key[0]:
             return raw
-        return sse({"type": "content_block_start", "index": number, "content_block": opening})
+        return event_bytes({"type": "content_block_start", "index": number, "content_block": opening})
 
     def _close_all(self) -> bytes:
         before = [self._opened(key, opening, None) for key, opening in self._pending.items()]
-        ends = [sse({"type": "content_block_stop", "index": self._numbers[key]}) for key in self._open]
+        ends = [event_bytes({"type": "content_block_stop", "index": self._numbers[key]}) for key in self._open]
         self._pending.clear()
         self._open.clear()
         return b"".join(before + ends)
@@ -170,12 +166,12 @@ _OF_THE_END = ("stop_reason", "stop_sequence", "stop_details", "container", "con
 
 def split_message(body: Mapping[str, Json]) -> tuple[bytes, ...]:
     """The answer *body* as the events of a stream, each block in one delta."""
-    return tuple(sse(event) for event in _events(body))
+    return tuple(event_bytes(event) for event in _events(body))
 
 
 def _events(body: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
     usage = body.get("usage") or {"input_tokens": 0, "output_tokens": 0}
-    opening = _message_opening(rest(body, *_OF_THE_END, "content", "usage"))
+    opening = _message_opening(without(body, *_OF_THE_END, "content", "usage"))
     yield {"type": "message_start", "message": {**opening, "usage": {**usage, "output_tokens": 0}}}
     for index, block in enumerate(body.get("content") or []):
         empty, deltas = _unfold(block)

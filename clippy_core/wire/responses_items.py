@@ -22,8 +22,8 @@ from .responses_parts import (
     is_part,
     named,
     needs_list,
-    rest,
 )
+from .shapes import without
 
 _SUMMARY, _THOUGHT = "summary_text", "reasoning_text"
 CALL_FIELDS = {"function_call": "arguments", "custom_tool_call": "input"}
@@ -71,7 +71,7 @@ def _input_message(item: dict[str, Json]) -> Message | None:
     # A part whose type does not tell that it is one could not be told from an item when it is written again.
     if blocks is None or not isinstance(role, str) or not all(is_part(block) for block in blocks):
         return None
-    extra = rest(item, "role", "content")
+    extra = without(item, "role", "content")
     if needs_list(item["content"], blocks):
         extra["content"] = []
     return Message(role, blocks, extra)
@@ -83,7 +83,7 @@ def _message_blocks(item: dict[str, Json]) -> tuple[Block, ...]:
     if not isinstance(content, list):
         return ()
     blocks = [decode_part(part, "assistant") for part in content]
-    fields = rest(item, "content")
+    fields = without(item, "content")
     if any(isinstance(block, Opaque) for block in blocks):
         fields["content"] = [block.data if isinstance(block, Opaque) else None for block in blocks]
     known = [(place, block) for place, block in enumerate(blocks) if not isinstance(block, Opaque)]
@@ -109,7 +109,7 @@ def _call(item: dict[str, Json]) -> tuple[Block, ...] | None:
 def call_extra(item: Mapping[str, Json]) -> dict[str, Json]:
     """What a call item has beside the fields of ToolCall; its type unless it is the usual one."""
     known = ("type",) if item.get("type") == "function_call" else ()
-    return rest(item, *known, "call_id", "name", CALL_FIELDS.get(item.get("type", ""), "arguments"))
+    return without(item, *known, "call_id", "name", CALL_FIELDS.get(item.get("type", ""), "arguments"))
 
 
 def _result(item: dict[str, Json]) -> tuple[Block, ...] | None:
@@ -118,7 +118,7 @@ def _result(item: dict[str, Json]) -> tuple[Block, ...] | None:
     if not isinstance(call_id, str) or blocks is None:
         return None
     known = ("type",) if item["type"] == "function_call_output" else ()
-    extra = rest(item, *known, "call_id", "output")
+    extra = without(item, *known, "call_id", "output")
     if needs_list(output, blocks):
         extra["output"] = []
     return (with_raw(ToolResult(call_id, blocks, extra=extra), item),)
@@ -135,7 +135,7 @@ def _reasoning(item: dict[str, Json]) -> tuple[Block, ...] | None:
     signature = signature if isinstance(signature, str) else None
     if not parts:
         return (Reasoning("", signature, {ITEM: fields}),)
-    blocks = [with_raw(Reasoning(part["text"], None, rest(part, "text")), part) for part in parts]
+    blocks = [with_raw(Reasoning(part["text"], None, without(part, "text")), part) for part in parts]
     blocks[0] = with_raw(evolve(blocks[0], signature=signature), blocks[0].raw)
     return tuple(_in_item(block, fields, place) for place, block in enumerate(blocks))
 
@@ -144,7 +144,7 @@ def reasoning_fields(item: Mapping[str, Json]) -> dict[str, Json]:
     """The fields of a reasoning item that are not in its blocks: also ``summary`` and ``content`` without parts."""
     parts = [name for name in ("summary", "content") if isinstance(item.get(name), list) and item[name]]
     signed = ["encrypted_content"] if isinstance(item.get("encrypted_content"), str) else []
-    return rest(item, *parts, *signed)
+    return without(item, *parts, *signed)
 
 
 def _is_thought(part: Json, kind: str) -> bool:
@@ -231,7 +231,7 @@ def _group_json(group: tuple[Block, ...], message: Message, answer: bool, number
 def _own(message: Message) -> dict[str, Json]:
     """The fields of a request's message that are not its content."""
     role = "user" if message.role in ("tool", "function") else message.role
-    return {**rest(message.extra, "role", "content"), "role": role}
+    return {**without(message.extra, "role", "content"), "role": role}
 
 
 def _filled(skeleton: Json, group: tuple[Block, ...]) -> list[Json]:
@@ -264,7 +264,7 @@ def _section(block: Reasoning) -> str | None:
 def _thought_json(block: Reasoning, kind: str) -> Json:
     if block.raw is not None:
         return block.raw
-    return {**rest(block.extra, ITEM, PART), "type": kind, "text": block.text}
+    return {**without(block.extra, ITEM, PART), "type": kind, "text": block.text}
 
 
 def _item_json(block: Block) -> Json:

@@ -7,10 +7,10 @@ of a reasoning item.  What a part has and we do not model stays in ``extra`` und
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from clippy_hookspecs import Block, Image, Json, Opaque, Reasoning, RefusalText, Text, Tool, ToolCall, ToolResult, Usage
 from clippy_hookspecs.types import with_raw
+
+from .shapes import without
 
 VERBATIM = ""
 """Key in a tool's ``extra``: the whole JSON of something that is not the shape the API promises."""
@@ -19,11 +19,6 @@ ITEM, PART = "item", "part"
 """Keys in a block's ``extra``: the fields of the item it is a part of; its place among the parts if not the first."""
 
 _TEXTS = ("input_text", "output_text", "text")
-
-
-def rest(value: Mapping[str, Json], *known: str) -> dict[str, Json]:
-    """The fields of *value* that are not *known*."""
-    return {name: field for name, field in value.items() if name not in known}
 
 
 def decode_part(value: Json, role: str) -> Block:
@@ -38,16 +33,16 @@ def decode_part(value: Json, role: str) -> Block:
 def _part(value: Json, role: str) -> Block | None:
     match value:
         case {"type": "input_text" | "output_text" | "text" as kind, "text": str(text)}:
-            extra = rest(value, "text") if kind != _text_type(role) else rest(value, "type", "text")
+            extra = without(value, "text") if kind != _text_type(role) else without(value, "type", "text")
             return Text(text, extra)
         case {"type": "refusal", "refusal": str(text)}:
-            return RefusalText(text, rest(value, "type", "refusal"))
+            return RefusalText(text, without(value, "type", "refusal"))
         case {"type": "input_image", "image_url": str(url)}:
-            extra = rest(value, "type", "image_url")
+            extra = without(value, "type", "image_url")
             media_type, data = _data_url(url)
             return Image(url, extra=extra) if data is None else Image(None, data, media_type, extra)
         case {"type": "input_image"}:
-            return Image(extra=rest(value, "type"))
+            return Image(extra=without(value, "type"))
         case _:
             return None
 
@@ -65,7 +60,7 @@ def encode_part(block: Block, role: str) -> Json:
         return block.raw
     if isinstance(block, Opaque):
         return named(block)
-    extra = rest(block.extra, ITEM, PART)
+    extra = without(block.extra, ITEM, PART)
     match block:
         case Text() | Reasoning():
             kind = extra.get("type")
@@ -155,7 +150,7 @@ def decode_tool(value: Json) -> Tool:
         *(["description"] if isinstance(text, str) else []),
         *(["parameters"] if isinstance(schema, dict) and schema else []),
     ]
-    extra = rest(value, *known)
+    extra = without(value, *known)
     if "type" not in value:
         extra["type"] = None
     description = text if isinstance(text, str) else None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from clippy_hookspecs import Json
 
-from ..jsonio import dumps
+from .named_events import event_bytes
 from .responses_items import CALL_FIELDS, item_type
 from .responses_places import INDEX, part_words
 
@@ -21,11 +21,6 @@ _WORDS = {
     ("summary", "reasoning"): ("response.reasoning_summary_text", "text"),
 }
 _CALLS = {"function_call": "response.function_call_arguments", "custom_tool_call": "response.custom_tool_call_input"}
-
-
-def sse(event: Mapping[str, Json]) -> bytes:
-    """One event as the API writes it."""
-    return b"event: " + str(event["type"]).encode() + b"\ndata: " + dumps(event) + b"\n\n"
 
 
 def status_fields(reason: str | None) -> dict[str, Json]:
@@ -45,7 +40,7 @@ def envelope(response: Mapping[str, Json]) -> dict[str, Json]:
 
 def split_response(body: Mapping[str, Json]) -> tuple[bytes, ...]:
     """The answer *body* as events, the words of each part in one delta."""
-    return tuple(sse({**event, "sequence_number": number}) for number, event in enumerate(_events(body)))
+    return tuple(event_bytes({**event, "sequence_number": number}) for number, event in enumerate(_events(body)))
 
 
 def _events(body: Mapping[str, Json]) -> Iterator[dict[str, Json]]:

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping
 from clippy_hookspecs import Chunk, Json, Usage
 from clippy_hookspecs.types import ChunkKind, with_raw
 
-from ..jsonio import loads
 from .base import CorruptEvent
 from .errors import error_in
+from .named_events import event_json
 from .responses_items import CALL_FIELDS, call_extra, item_type, reasoning_fields
-from .responses_parts import decode_usage, rest
+from .responses_parts import decode_usage
 from .responses_places import (
     DELTAS,
     DONES,
@@ -32,6 +32,7 @@ from .responses_places import (
     text_or_nothing,
     words_of,
 )
+from .shapes import without
 from .sse import SseEvent
 
 _STARTS = frozenset({"response.created", "response.in_progress", "response.queued"})
@@ -58,7 +59,7 @@ class ResponsesReader:
 
     def read(self, event: SseEvent) -> tuple[Chunk, ...]:
         """The chunks of one event; its bytes are the ``raw`` of the last, and of it alone."""
-        data = _data(event)
+        data = event_json(event)
         if data is None:
             chunks = self._sentinel(event)
         else:
@@ -92,7 +93,7 @@ class ResponsesReader:
             return self._item_done(data)
         if kind in _STARTS:
             response = data["response"]
-            known = {"response": rest(response, "output", "usage"), "event": data}
+            known = {"response": without(response, "output", "usage"), "event": data}
             return (Chunk("start", id=_identity(response), extra=known),)
         if kind in _ENDS:
             return self._end(kind, data)
@@ -105,7 +106,7 @@ class ResponsesReader:
     def _delta(self, kind: str, data: dict[str, Json]) -> Iterable[Chunk]:
         place = place_of(data)
         assert place is not None
-        at = rest(data, "delta", "logprobs", "obfuscation")
+        at = without(data, "delta", "logprobs", "obfuscation")
         return (self._speak(DELTAS[kind][0], place, text_or_nothing(data["delta"]), at),)
 
     def _speak(
@@ -181,7 +182,7 @@ class ResponsesReader:
             spoken, words = part_words(part)
             if spoken is not None:
                 chunks = self._late(spoken, place, words, data)
-            extra["block"] = rest(part, "type", "text", "refusal", "logprobs")
+            extra["block"] = without(part, "type", "text", "refusal", "logprobs")
         elif kind.endswith("part.added"):
             self._begin(place, data)
         extra["said"] = self._said
@@ -208,7 +209,7 @@ class ResponsesReader:
         self._know(item.get("id"), place)
         extra: dict[str, Json] = {"event": data, "said": self._said}
         if sort == "message":
-            self._items[place[0]] = rest(item, "content")
+            self._items[place[0]] = without(item, "content")
             extra["block"] = {"item": self._items[place[0]]}
         elif sort == "reasoning":
             self._items[place[0]] = reasoning_fields({**item, "summary": item.get("summary") or [{}]})
@@ -229,7 +230,7 @@ class ResponsesReader:
         if sort in CALL_FIELDS:
             extra["block"] = call_extra(item)
         elif sort == "message":
-            extra["block"] = {"item": rest(item, "content")}
+            extra["block"] = {"item": without(item, "content")}
         elif sort == "reasoning":
             extra["block"] = {"item": reasoning_fields({**item, "summary": item.get("summary") or [{}]})}
             if isinstance(item.get("encrypted_content"), str):
@@ -247,7 +248,7 @@ class ResponsesReader:
             chunks += self._known_item(item, number) if isinstance(item, dict) else []
         self._done = True
         usage: Usage | None = decode_usage(response.get("usage"))
-        extra: dict[str, Json] = {"response": rest(response, "output", "usage"), "event": data, "said": self._said}
+        extra: dict[str, Json] = {"response": without(response, "output", "usage"), "event": data, "said": self._said}
         if isinstance(output, list):
             extra["body"] = response
         reason = finish_reason(response) or kind.removeprefix("response.")
@@ -302,16 +303,3 @@ def _reason(data: Mapping[str, Json]) -> str | None:
     error = response.get("error") if isinstance(response, dict) else data.get("error", data)
     found = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
     return found if isinstance(found, str) else None
-
-
-def _data(event: SseEvent) -> dict[str, Json] | None:
-    text = event.data.strip()
-    if not text or text == "[DONE]":
-        return None
-    try:
-        data = loads(text)
-    except ValueError as error:
-        raise CorruptEvent(f"event data of {len(text)} characters is not JSON") from error
-    if not isinstance(data, dict):
-        raise CorruptEvent(f"event data is a JSON {type(data).__name__}, expected an object")
-    return data

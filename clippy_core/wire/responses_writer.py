@@ -15,11 +15,12 @@ from collections.abc import Mapping
 
 from clippy_hookspecs import CONTENT_KINDS, Chunk, Json, Usage
 
+from .named_events import event_bytes
 from .responses_items import CALL_FIELDS
 from .responses_parts import encode_usage
 from .responses_places import DELTAS, INDEX, Place, fingerprint, finish_reason, place_of
 from .responses_said import Said
-from .responses_split import Stage, envelope, sse, status_fields, unfold
+from .responses_split import Stage, envelope, status_fields, unfold
 
 _TYPES = {place: name for name, place in reversed(DELTAS.items())}
 _FAMILIES = {"text": "text", "refusal": "text", "reasoning": "reasoning", "tool_call": "tool_call"}
@@ -239,7 +240,7 @@ class ResponsesWriter:
             self._number = self._number if told is None else number
             return raw
         self._number = number
-        return sse({**event, **({} if index is None else {"output_index": written}), "sequence_number": number})
+        return event_bytes({**event, **({} if index is None else {"output_index": written}), "sequence_number": number})
 
 
 def _call(chunk: Chunk, identity: str) -> dict[str, Json]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from clippy_hookspecs import POLICIES, specs
 SNAPSHOT = Path(__file__).with_name("contract.txt")
 REGENERATE = "python tests/contract/test_contract_snapshot.py"
 
+_Kind = inspect.Parameter
+_HERE = clippy_hookspecs.__path__
 STORED = ("MAX_BYTES", "MAX_LINE_BYTES", "SCHEMA", "dump_entry", "load_entry", "undecoded_entry")
 """What caches may use of ``clippy_hookspecs.stored`` beside the front page."""
 
@@ -34,11 +37,24 @@ def contract() -> str:
     lines += ["", "# names of clippy_hookspecs"]
     for name in sorted(clippy_hookspecs.__all__):
         lines += _described(name, getattr(clippy_hookspecs, name))
+    lines += ["", "# words"]
+    lines += [line for name, value in sorted(_words().items()) for line in _described(name, value)]
     lines += ["", "# names of clippy_hookspecs.stored"]
     stored = importlib.import_module("clippy_hookspecs.stored")
     for name in STORED:
         lines += _described(name, getattr(stored, name))
     return "\n".join(lines) + "\n"
+
+
+def _words() -> dict[str, Any]:
+    """The closed sets of words that fields refer to by name, wherever in the contract they are declared."""
+    modules = [importlib.import_module(f"clippy_hookspecs.{one.name}") for one in pkgutil.iter_modules(_HERE)]
+    return {
+        name: value
+        for module in modules
+        for name, value in vars(module).items()
+        if get_origin(value) is Literal and name not in clippy_hookspecs.__all__
+    }
 
 
 def _described(name: str, value: Any) -> Iterator[str]:
@@ -111,22 +127,20 @@ def _signature(function: Any) -> str:
     """The signature with its annotations as they are written, so that no Python version spells them otherwise."""
     signature = inspect.signature(function)
     shown: list[str] = []
-    star = ""
+    kind: Any = None
     for parameter in signature.parameters.values():
-        if star == "/" and parameter.kind is not parameter.POSITIONAL_ONLY:
+        if kind is _Kind.POSITIONAL_ONLY and parameter.kind is not kind:
             shown.append("/")
-        if parameter.kind is parameter.KEYWORD_ONLY and star != "*":
+        if parameter.kind is _Kind.KEYWORD_ONLY and kind not in (_Kind.KEYWORD_ONLY, _Kind.VAR_POSITIONAL):
             shown.append("*")
-        star = {parameter.POSITIONAL_ONLY: "/", parameter.VAR_POSITIONAL: "*", parameter.KEYWORD_ONLY: "*"}.get(
-            parameter.kind, ""
-        )
+        kind = parameter.kind
         shown.append(_parameter(parameter))
     returned = "" if signature.return_annotation is signature.empty else f" -> {signature.return_annotation}"
     return f"({', '.join(shown)}){returned}"
 
 
 def _parameter(parameter: inspect.Parameter) -> str:
-    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    stars = "*" if parameter.kind is _Kind.VAR_POSITIONAL else "**" if parameter.kind is _Kind.VAR_KEYWORD else ""
     kind = "" if parameter.annotation is parameter.empty else f": {parameter.annotation}"
     default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
     return f"{stars}{parameter.name}{kind}{default}"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 import sdk_anthropic_calls as calls
-from sdk_faults import FAULTS
+from sdk_faults import FAULTS, cases
 from sdk_lab import SDK_GENERATORS, Lab, private_folders
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in SDK_GENERATORS]
-CASES = [
+CALLS = [
     ("sync", calls.message),
     ("sync", calls.message_stream),
     ("sync", calls.stream_helper),
@@ -20,6 +21,12 @@ CASES = [
     ("asyncio", calls.stream_helper),
     ("trio", calls.message_stream),
 ]
+STREAMS = ("message_stream", "stream_helper")
+OPEN_HERE = {
+    "more after gzip": "message message_stream stream_helper models",
+    "reset before the body": "message_stream stream_helper",
+    "not gzip at all": "message_stream stream_helper",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +34,32 @@ def _folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     private_folders(monkeypatch, tmp_path)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize(("colour", "call"), CASES, ids=lambda part: getattr(part, "__name__", part))
-def test_what_goes_wrong_for_anthropic_goes_wrong_in_the_same_way(colour: str, call: object, fault: str) -> None:
+@pytest.mark.parametrize(("colour", "call", "fault"), cases(CALLS, OPEN_HERE, STREAMS))
+def test_what_goes_wrong_for_anthropic_goes_wrong_in_the_same_way(colour: str, call: Any, fault: str) -> None:
     """The same pieces, then the same exception with the same fields; without plugins the same requests as well."""
     lab = Lab(colour, httpx2, calls.make_client)
     got = lab.three(call, FAULTS[fault])
+    assert got["no plugin"] == got["bare"]
+    assert got["all plugins"].result == got["bare"].result
+
+
+@pytest.mark.parametrize("fault", ["truncated JSON", "truncated JSON later"])
+def test_an_anthropic_stream_that_we_call_broken_ends_in_the_http_modules_own_error(fault: str) -> None:
+    """An event that is not JSON: what came before it came, then an error; the SDK lets errors of streams through."""
+    got = Lab("sync", httpx2, calls.make_client).three(calls.message_stream, FAULTS[fault])
+    bare, hosted = got["bare"], got["all plugins"]
+    assert got["no plugin"] == bare
+    assert hosted.result[0] == bare.result[0]
+    assert hosted.raised is not None
+    assert hosted.raised.kind == "httpx2.RemoteProtocolError"
+    assert "not JSON" in hosted.raised.text
+
+
+@pytest.mark.parametrize("colour", ["sync", "asyncio"])
+@pytest.mark.parametrize("fault", ["529", "reset before the head", "reset in the body", "error event"])
+@pytest.mark.parametrize("call", [calls.message, calls.message_stream], ids=lambda call: call.__name__)
+def test_anthropic_faults_on_a_real_socket_are_the_same(colour: str, fault: str, call: Any) -> None:
+    """Over loopback, with real resets: the same requests on the same connections, and the same ends."""
+    got = Lab(colour, httpx2, calls.make_client).three(call, FAULTS[fault], wire=True)
     assert got["no plugin"] == got["bare"]
     assert got["all plugins"].result == got["bare"].result

@@ -15,7 +15,21 @@ The hooks are documented in :mod:`clippy_hookspecs.specs`.
 from attrs import evolve
 
 from . import specs
-from .blocks import Block, Image, Json, Message, Opaque, Reasoning, RefusalText, Text, Tool, ToolCall, ToolResult, Usage
+from .blocks import (
+    Block,
+    Image,
+    Json,
+    Message,
+    Opaque,
+    Reasoning,
+    RefusalText,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Usage,
+    tool_link,
+)
 from .context import Flow, RequestContext, RouteInfo, Stash, StashKey
 from .decisions import Answer, Continue, ErrorDecision, Join, Restart, Retry, Switch
 from .errors import (
@@ -76,5 +90,5 @@ __all__ = [
     "RequestContext", "Reservation", "Response", "Restart", "Retry", "RouteInfo", "Scope", "Selector",
     "ServiceRegistry", "Services", "Stash", "StashKey", "StateStore", "StreamInterrupted", "Summarizer", "Switch",
     "Text", "TextFilter", "TokenCounter", "Tool", "ToolCall", "ToolResult", "Upstream", "Usage",
-    "dump_entry", "evolve", "hookimpl", "load_entry", "specs",
+    "dump_entry", "evolve", "hookimpl", "load_entry", "specs", "tool_link",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ changed value is always written anew.  ``extra`` holds the fields a wire API has
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, Union
+from typing import Any, Final, TypeVar, Union
 
 from attrs import field, frozen
 
@@ -161,3 +161,33 @@ class Usage:
     @property
     def total(self) -> int:
         return self.input + self.output
+
+
+# --- calls and results --------------------------------------------------------------------------------------------
+
+_CALL_KEYS: Final = {"server_tool_use": "id", "mcp_tool_use": "id", "mcp_approval_request": "id"}
+_RESULT_KEYS: Final = {"mcp_approval_response": "approval_request_id"}
+
+
+def tool_link(block: Block) -> tuple[str, bool] | None:
+    """The id by which a block is paired, and whether it is the call; None for blocks that are neither call nor result.
+
+    Also for items that are carried as Opaque: Anthropic's server tools, MCP approvals, the Responses API's
+    ``*_call`` and ``*_call_output`` items.
+    """
+    if isinstance(block, ToolCall):
+        return block.id, True
+    if isinstance(block, ToolResult):
+        return block.call_id, False
+    if not isinstance(block, Opaque) or not isinstance(block.data, Mapping):
+        return None
+    data, kind = block.data, block.kind
+    if kind in _CALL_KEYS or kind.endswith("_call"):
+        name, call = data.get(_CALL_KEYS.get(kind, "call_id")), True
+    elif kind.endswith("_tool_result"):
+        name, call = data.get("tool_use_id"), False
+    elif kind in _RESULT_KEYS or kind.endswith("_output"):
+        name, call = data.get(_RESULT_KEYS.get(kind, "call_id")), False
+    else:
+        return None
+    return (name, call) if isinstance(name, str) else None

@@ -137,6 +137,9 @@ class AuditRecord:
     response: Response | None = field(default=None, repr=False)
 
 
+EventKind = Literal["attempt", "head", "bytes", "chunk_in", "chunk_out", "hook", "closed"]
+
+
 @frozen
 class Event:
     """Something a recorder may want to see.  ``at`` is nanoseconds of the host's clock.
@@ -145,6 +148,6 @@ class Event:
     the (status, Headers) of an answer, the bytes, the Chunk, the HookCall, the Outcome.
     """
 
-    kind: Literal["attempt", "head", "bytes", "chunk_in", "chunk_out", "hook", "closed"]
+    kind: EventKind
     at: int
     data: Any = None

@@ -7,7 +7,7 @@ worker thread in an async one) and an async provider in a sync host (it runs on 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
 from attrs import frozen
@@ -169,11 +169,12 @@ class Upstream(Protocol):
 class Services(Protocol):
     """The registry of services of one host."""
 
+    # Callable, not type[T]: type checkers refuse a Protocol class for the latter.
     @overload
-    def get(self, protocol: type[T]) -> T: ...
+    def get(self, protocol: Callable[..., T]) -> T: ...
     @overload
-    def get(self, protocol: type[T], default: None) -> T | None: ...
-    def get(self, protocol: type[T], default: None = None) -> T | None:
+    def get(self, protocol: Callable[..., T], default: None) -> T | None: ...
+    def get(self, protocol: Callable[..., T], default: None = None) -> T | None:
         """The provider of *protocol*, adapted to this host; LookupError if there is none and no default."""
         ...
 

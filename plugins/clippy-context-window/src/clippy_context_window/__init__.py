@@ -93,7 +93,7 @@ class ContextWindow:
         limit = self._limit(request, budget)
         if limit is None or not request.messages or _surely_fits(request, limit):
             return None
-        counter = ctx.services.get(TokenCounter)  # type: ignore[type-abstract]
+        counter = ctx.services.get(TokenCounter)
         counts = [counter.count_message(message, request.model) for message in request.messages]
         extras = _extras(request, counter)
         if extras + sum(counts) <= limit:

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from attrs import field, frozen
-from clippy_hookspecs import Block, Message, Opaque, Reasoning, Text, ToolCall, ToolResult
+from clippy_hookspecs import Message, Opaque, Reasoning, Text, ToolResult, tool_link
 
 _INSTRUCTING: Final = ("system", "developer")
-_CALL_KEYS: Final = {"server_tool_use": "id", "mcp_tool_use": "id", "mcp_approval_request": "id"}
-_RESULT_KEYS: Final = {"mcp_approval_response": "approval_request_id"}
 
 
 @frozen
@@ -110,25 +108,4 @@ def _only_reasons(message: Message) -> bool:
 
 
 def _links(message: Message) -> _Links:
-    return _Links(tuple(link for block in message.blocks if (link := _link(block)) is not None))
-
-
-def _link(block: Block) -> tuple[str, bool] | None:
-    """The id that a block is paired by and whether it is the call; also for items that the contract does not model."""
-    match block:
-        case ToolCall():
-            return block.id, True
-        case ToolResult():
-            return block.call_id, False
-        case Opaque() if isinstance(block.data, dict):
-            kind, data = block.kind, block.data
-            if kind in _CALL_KEYS or kind.endswith("_call"):
-                name, call = data.get(_CALL_KEYS.get(kind, "call_id")), True
-            elif kind.endswith("_tool_result"):
-                name, call = data.get("tool_use_id"), False
-            elif kind in _RESULT_KEYS or kind.endswith("_output"):
-                name, call = data.get(_RESULT_KEYS.get(kind, "call_id")), False
-            else:
-                return None
-            return (name, call) if isinstance(name, str) else None
-    return None
+    return _Links(tuple(link for block in message.blocks if (link := tool_link(block)) is not None))
