@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
-import sniffio
 from clippy_hookspecs import UNKNOWN, ProviderError, Request, Response
 
 from .pipeline import AttemptsFailed, Pipeline
-from .runtime import SyncRuntime, drive
+from .runtime import SyncRuntime, drive, on_event_loop
 from .untouched import retouch
 from .wire import APIS
 
@@ -37,9 +36,9 @@ def asker(host: Host, parent: Pipeline, path: tuple[str, ...]) -> Callable[[Requ
             wants_values=True,
         )
         # In a sync host an async hook runs on the portal's event loop, which must not be blocked by a whole request.
-        if isinstance(parent.runtime, SyncRuntime) and _on_event_loop():
-            return await anyio.to_thread.run_sync(lambda: drive(_answer(child)))
-        return await _answer(child)
+        if isinstance(parent.runtime, SyncRuntime) and on_event_loop():
+            return await anyio.to_thread.run_sync(lambda: drive(whole_answer(child)))
+        return await whole_answer(child)
 
     return ask
 
@@ -57,7 +56,8 @@ def _completed(request: Request, parent: Request) -> Request:
     return retouch(request, api=api, url=parent.url, query=parent.query, headers=parent.headers, endpoint=endpoint)
 
 
-async def _answer(child: Pipeline) -> Response:
+async def whole_answer(child: Pipeline) -> Response:
+    """The answer to a request of a plugin's.  Raises ProviderError, Refusal, PluginError."""
     try:
         result = await child.answer()
     except AttemptsFailed as failed:
@@ -68,11 +68,3 @@ async def _answer(child: Pipeline) -> Response:
     if result.status >= 400:
         raise ProviderError(child.failure or UNKNOWN, result.raw or b"")
     return result
-
-
-def _on_event_loop() -> bool:
-    try:
-        sniffio.current_async_library()
-    except sniffio.AsyncLibraryNotFoundError:
-        return False
-    return True

@@ -20,11 +20,12 @@ from clippy_hookspecs import (
     Tool,
 )
 
+from .calls import AsyncSender, Call, SyncSender
 from .chat_request import Conversation, build_request
 from .pipeline import AttemptsFailed, Pipeline
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime, drive
 from .streaming import LiveStream, Piece
-from .transports import AsyncSender, Call, SyncSender, httpx_module
+from .transports import httpx_module, module_of
 
 if TYPE_CHECKING:
     from .host import Host
@@ -171,7 +172,7 @@ class _Calls:
 
     def __init__(self, host: Host, http: Any = None) -> None:
         self._host = host
-        self._module = httpx_module(http)
+        self._module = module_of(http) or httpx_module()
         self._http = http or getattr(self._module, self._client)(verify=host.ssl_context(self._module))
 
     def _begin(

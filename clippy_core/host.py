@@ -23,31 +23,41 @@ from clippy_hookspecs import (
     POLICIES,
     Clock,
     ConfigError,
+    PluginError,
+    RawReply,
+    RawRequest,
+    Refusal,
     Request,
     RequestContext,
+    Response,
     RouteInfo,
     Scope,
     Selector,
     StateStore,
     TokenCounter,
+    Upstream,
 )
 
-from .asking import asker
+from .asking import asker, whole_answer
 from .chains import Chains, Faults, Run, Step, compile_step, raise_failed
 from .config import Config, config_of, read_config
 from .discovery import Discovered, discover
+from .entrance import error_answer
 from .flow import FlowHandle
+from .judging import answer as error_reply
 from .lifespans import Life
-from .pipeline import Pipeline, Sender
+from .pipeline import AttemptsFailed, Pipeline, Sender
 from .portal import Portal
 from .registry import Registry, ServicesView
-from .runtime import AsyncRuntime, Runtime, SyncRuntime, SystemClock, drive
+from .runtime import AsyncRuntime, Runtime, SyncRuntime, SystemClock, drive, on_event_loop
 from .salt import load_salt
 from .settings import Settings
 from .state_memory import MemoryStateStore
 from .tokens import HeuristicTokenCounter
 from .untouched import retouch
+from .upstream import HttpUpstream, RawSender, StreamBody, UpstreamSender, raw_request
 from .watchdog import Watchdog
+from .wire import decode_request, encode_response
 from .wrapping import wrap
 
 C = TypeVar("C")
@@ -131,6 +141,9 @@ class Host:
         registry.offer(Clock, SystemClock())
         registry.offer(TokenCounter, HeuristicTokenCounter())
         registry.offer(StateStore, MemoryStateStore(registry.find(Clock)))  # type: ignore[arg-type]
+        self._upstream: Upstream | None = registry.find(Upstream)  # type: ignore[assignment]
+        self._http = HttpUpstream(self)
+        registry.offer(Upstream, self._http)
         return registry
 
     @property
@@ -192,11 +205,14 @@ class Host:
 
     def close(self) -> None:
         """Close what the plugins hold; the host opens again when it is used again."""
+        self._http.close(self._sync_runtime)
         self._life.close()
 
     async def aclose(self) -> None:
         """As ``close``, with what belongs to the running event loop."""
-        await self._life.aclose(self.async_runtime())
+        runtime = self.async_runtime()
+        await self._http.aclose(runtime)
+        await self._life.aclose(runtime)
 
     def __enter__(self) -> Host:
         self.open()
@@ -222,6 +238,7 @@ class Host:
         self._life = Life(self, self.chains.steps["lifespan"], self._portal)
         self._sync_runtime = SyncRuntime(self.clock, self._portal, self._watchdog)
         self._runtimes = {}
+        self._http.forget()
 
     def __getstate__(self) -> object:
         raise TypeError("a Host holds connections and threads and does not pickle; rebuild it with Host.from_config()")
@@ -248,6 +265,41 @@ class Host:
             yield inner
         finally:
             self._scope.reset(token)
+
+    async def answer(self, request: RawRequest) -> RawReply:
+        """Run a raw HTTP request through the whole pipeline, for those who bring their own HTTP server.
+
+        Failures are answers in the request's own wire API; 502 says that the provider could not be reached.
+        """
+        url, _, query = request.url.partition("?")
+        parsed = decode_request(request.method, url, query, request.headers, request.body)
+        pipeline = await self._pipeline(parsed, request)
+        try:
+            result = await pipeline.answer()
+        except (Refusal, PluginError, AttemptsFailed) as error:
+            judged = error_answer(parsed, error)
+            if isinstance(judged, AttemptsFailed):
+                info = judged.info
+                judged = error_reply(parsed, 502, info.kind, info.message or "the provider could not be reached", None)
+            result = judged
+        if isinstance(result, Response):
+            return RawReply(result.status, result.headers, encode_response(result), result.extensions)
+        return RawReply(result.status, result.headers, StreamBody(result), result.extensions)
+
+    async def ask(self, request: Request) -> Response:
+        """Run a request of ours and return the whole answer.  Raises ProviderError, Refusal, PluginError."""
+        return await whole_answer(await self._pipeline(request, raw_request(request), wants_values=True))
+
+    async def _pipeline(self, request: Request, raw: RawRequest, *, wants_values: bool = False) -> Pipeline:
+        runtime: SyncRuntime | AsyncRuntime
+        if on_event_loop():
+            await self.aopen()
+            runtime = self.async_runtime()
+        else:
+            self.open()
+            runtime = self.sync_runtime()
+        upstream = self._views[isinstance(runtime, SyncRuntime)].get(Upstream)
+        return self.begin(request, runtime, RawSender(upstream, raw), wants_values=wants_values)
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
         """Drop stored answers: by key, by tag, of a scope, or all."""
@@ -304,6 +356,9 @@ class Host:
             stream=request.endpoint.streams and request.stream,
             deadline=deadline,
         )
+        if self._upstream is not None:
+            upstream = self._views[isinstance(runtime, SyncRuntime)].get(Upstream)
+            sender = UpstreamSender(upstream, sender)
         pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values)
         ctx.asker = asker(self, pipeline, path)
         return pipeline

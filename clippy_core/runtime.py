@@ -315,3 +315,12 @@ def _loop_token(backend: str) -> Any:
     import asyncio
 
     return asyncio.get_running_loop()
+
+
+def on_event_loop() -> bool:
+    """Whether an event loop runs in this thread."""
+    try:
+        sniffio.current_async_library()
+    except sniffio.AsyncLibraryNotFoundError:
+        return False
+    return True

@@ -8,17 +8,15 @@ SDKs are recognised by what they are made of, so none is imported here.
 from __future__ import annotations
 
 import copy
-import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from .transports import async_transport, transport
+from .transports import async_transport, module_of, transport
 
 if TYPE_CHECKING:
     from .host import Host
 
 C = TypeVar("C")
-_HTTP_MODULES = ("httpx", "httpx2")
 
 
 def wrap(host: Host, client: C) -> C:
@@ -27,12 +25,12 @@ def wrap(host: Host, client: C) -> C:
     Takes ``openai.OpenAI``, ``openai.AsyncOpenAI``, ``anthropic.Anthropic``, ``anthropic.AsyncAnthropic`` and their
     Azure, Bedrock and Vertex kinds, and the clients of httpx and httpx2.  Raises TypeError for anything else.
     """
-    module = _module_of(client)
+    module = module_of(client)
     if module is not None:
         _put_under(host, client, module)
         return client
     http = getattr(client, "_client", None)
-    if http is not None and _module_of(http) is not None and callable(getattr(client, "with_options", None)):
+    if http is not None and module_of(http) is not None and callable(getattr(client, "with_options", None)):
         return cast("C", _wrap_sdk(host, client, http))
     raise TypeError(
         f"cannot wrap a {type(client).__module__}.{type(client).__qualname__}; give the client of an SDK built "
@@ -40,17 +38,8 @@ def wrap(host: Host, client: C) -> C:
     )
 
 
-def _module_of(client: object) -> ModuleType | None:
-    """The HTTP module that *client* is a client of."""
-    for name in _HTTP_MODULES:
-        module = sys.modules.get(name)
-        if module is not None and isinstance(client, module.Client | module.AsyncClient):
-            return module
-    return None
-
-
 def _wrap_sdk(host: Host, client: Any, http: Any) -> Any:
-    module = _module_of(http)
+    module = module_of(http)
     assert module is not None
     own = _copy_of(http)
     _put_under(host, own, module)

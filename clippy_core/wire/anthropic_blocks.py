@@ -26,6 +26,7 @@ from clippy_hookspecs import (
 from clippy_hookspecs.types import with_raw
 
 from ..jsonio import dumps, loads
+from .shapes import without
 
 VERBATIM = ""
 """Key in a tool's ``extra``: the whole JSON of something that is not the shape the API promises."""

@@ -110,3 +110,31 @@ def text_or_nothing(value: Json) -> str:
     if value is not None and not isinstance(value, str):
         raise TypeError(f"expected text, got {type(value).__name__}")
     return value or ""
+
+
+def where(place: Place, told: Mapping[str, Json]) -> dict[str, Json]:
+    """Where words stand, in the fields of an event that never came; *told* is an event or item that names the item."""
+    number, section, part = place
+    item = told.get("item")
+    identity = told.get("item_id", item.get("id") if isinstance(item, dict) else told.get("id"))
+    at: dict[str, Json] = {"item_id": identity, "output_index": number, "section": section}
+    return {**at, INDEX[section]: part} if section in INDEX else at
+
+
+def call_id_of(item: Mapping[str, Json]) -> str:
+    """The id by which a call's result names it."""
+    return str(item.get("call_id") or item.get("id") or "")
+
+
+def identity_of(response: Mapping[str, Json]) -> str | None:
+    """The id of an answer."""
+    found = response.get("id")
+    return found if isinstance(found, str) else None
+
+
+def error_code(data: Mapping[str, Json]) -> str | None:
+    """The code of an error event, or its type, in whichever of the API's shapes it comes."""
+    response = data.get("response")
+    error = response.get("error") if isinstance(response, dict) else data.get("error", data)
+    found = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
+    return found if isinstance(found, str) else None

@@ -22,14 +22,17 @@ from .responses_parts import decode_usage
 from .responses_places import (
     DELTAS,
     DONES,
-    INDEX,
     PARTS,
     Place,
+    call_id_of,
+    error_code,
     fingerprint,
     finish_reason,
+    identity_of,
     part_words,
     place_of,
     text_or_nothing,
+    where,
     words_of,
 )
 from .shapes import without
@@ -94,11 +97,11 @@ class ResponsesReader:
         if kind in _STARTS:
             response = data["response"]
             known = {"response": without(response, "output", "usage"), "event": data}
-            return (Chunk("start", id=_identity(response), extra=known),)
+            return (Chunk("start", id=identity_of(response), extra=known),)
         if kind in _ENDS:
             return self._end(kind, data)
-        if kind == "response.failed" or kind == "error" or error_in(data):
-            return (Chunk("error", reason=_reason(data), extra=data),)
+        if kind in ("response.failed", "error") or (not kind.startswith("response.") and error_in(data)):
+            return (Chunk("error", reason=error_code(data), extra=data),)
         return (Chunk("ping" if kind == "keepalive" else "other", extra={"event": data}),)
 
     # --- words ----------------------------------------------------------------------------------------------------
@@ -127,7 +130,7 @@ class ResponsesReader:
         else:
             self._named.add(place[0])
             extra["block"] = call_extra(call)
-            chunk = Chunk(kind, words, number, id=_call_id(call), name=str(call.get("name") or ""), extra=extra)
+            chunk = Chunk(kind, words, number, id=call_id_of(call), name=str(call.get("name") or ""), extra=extra)
         self._begin(place, event)
         if words:
             self._spoken.setdefault(place, (kind, []))[1].append(words)
@@ -153,7 +156,7 @@ class ResponsesReader:
             if call is None and missing == words and self._elsewhere(kind, place, words, anywhere):
                 missing = ""
             if missing or call is not None:
-                chunks.append(self._speak(kind, place, missing, _at(place, item), call))
+                chunks.append(self._speak(kind, place, missing, where(place, item), call))
         return chunks
 
     def _missing(self, place: Place, words: str) -> str:
@@ -192,7 +195,7 @@ class ResponsesReader:
 
     def _late(self, kind: ChunkKind, place: Place, words: str, data: Mapping[str, Json]) -> list[Chunk]:
         missing = self._missing(place, words)
-        return [self._speak(kind, place, missing, _at(place, data))] if missing else []
+        return [self._speak(kind, place, missing, where(place, data))] if missing else []
 
     # --- items ----------------------------------------------------------------------------------------------------
 
@@ -252,13 +255,13 @@ class ResponsesReader:
         if isinstance(output, list):
             extra["body"] = response
         reason = finish_reason(response) or kind.removeprefix("response.")
-        end = Chunk("done", id=_identity(response), finish_reason=reason, usage=usage, extra=extra)
+        end = Chunk("done", id=identity_of(response), finish_reason=reason, usage=usage, extra=extra)
         return (*chunks, *self._stops(list(self._open)), end)
 
     def _begin(self, place: Place, told: Mapping[str, Json]) -> None:
         """Words may come at *place*; *told* names the item."""
         if place not in self._open:
-            at = self._open[place] = _at(place, told)
+            at = self._open[place] = where(place, told)
             self._know(at["item_id"], place)
 
     def _know(self, identity: Json, place: Place) -> None:
@@ -278,28 +281,3 @@ class ResponsesReader:
 
     def _number(self, place: Place) -> int:
         return self._numbers.setdefault(place, len(self._numbers))
-
-
-def _at(place: Place, told: Mapping[str, Json]) -> dict[str, Json]:
-    """Where words stand, in the fields of an event that never came; *told* is an event or item that names the item."""
-    number, section, part = place
-    item = told.get("item")
-    identity = told.get("item_id", item.get("id") if isinstance(item, dict) else told.get("id"))
-    at: dict[str, Json] = {"item_id": identity, "output_index": number, "section": section}
-    return {**at, INDEX[section]: part} if section in INDEX else at
-
-
-def _call_id(item: Mapping[str, Json]) -> str:
-    return str(item.get("call_id") or item.get("id") or "")
-
-
-def _identity(response: Mapping[str, Json]) -> str | None:
-    found = response.get("id")
-    return found if isinstance(found, str) else None
-
-
-def _reason(data: Mapping[str, Json]) -> str | None:
-    response = data.get("response")
-    error = response.get("error") if isinstance(response, dict) else data.get("error", data)
-    found = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
-    return found if isinstance(found, str) else None

@@ -276,7 +276,8 @@ def test_the_items_of_an_answer_become_one_message() -> None:
     message = read_answer(
         {
             "output": [
-                {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "Hm"}], "encrypted_content": "e"},
+                {"type": "reasoning", "id": "rs", "encrypted_content": "e", "summary": [
+                    {"type": "summary_text", "text": "Hm"}]},
                 {"type": "message", "id": "m1", "role": "assistant", "content": [
                     {"type": "output_text", "text": "Hi", "annotations": []}, {"type": "refusal", "refusal": "No."}]},
                 {"type": "function_call", "id": "fc", "call_id": "c1", "name": "f", "arguments": "{}"},

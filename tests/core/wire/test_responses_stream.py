@@ -450,8 +450,10 @@ def test_a_redactor_leaks_nothing_through_any_event(
     assert numbers == sorted(set(numbers))
 
 
-LEFT_OUT = ("response.created", "response.in_progress", "item.added", "part.added", ".delta", "text.done", "refusal.done",
-            "arguments.done", "input.done", "part.done", "item.done")  # fmt: skip
+LEFT_OUT = (
+    "response.created", "response.in_progress", "item.added", "part.added", ".delta",
+    "text.done", "refusal.done", "arguments.done", "input.done", "part.done", "item.done",
+)  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)

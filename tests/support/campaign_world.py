@@ -1,0 +1,227 @@
+"""A host with every first-party plugin in front of a provider with faults, and the calls that a program makes."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+from attrs import define, field
+from campaign_witness import PLACES, LastAudit, Witness
+from clippy_audit import AuditLog
+from clippy_cache_memory import MemoryCache
+from clippy_cache_sqlite import SqliteCache
+from clippy_context_window import ContextWindow
+from clippy_errors import ErrorClassifier
+from clippy_hookspecs import ClippyError, StateStore
+from clippy_retry import RetryPolicy
+
+import clippy_core
+from clippy_core.testing import FakeProvider, FakeServer, Fault, Reply, SeenRequest
+
+ANSWER = "one two three four five six"
+EXPECTED = (ClippyError, httpx.HTTPError, httpx.StreamError)
+"""What a call may raise when it was not cancelled: the script has faults that nobody can repair."""
+
+
+def faulty(seed: int) -> Callable[[SeenRequest], Any]:
+    """A script that gives each request its fate by the seed and the request's number."""
+
+    def act(seen: SeenRequest) -> Any:
+        fate = random.Random(f"{seed}-{seen.number}")
+        reply = Reply(ANSWER, chunk_delay=fate.choice((0.0, 0.0, 0.0005)))
+        faults = [
+            [],
+            [Fault.status(503)],
+            [Fault.reset(at_delta=0)],
+            [Fault.reset(at_delta=3)],
+            [Fault.error_event(at_delta=2)],
+            [Fault.no_terminal()],
+            [Fault.gzip()],
+        ]
+        return [*fate.choices(faults, (60, 12, 6, 6, 5, 5, 6))[0], reply]
+
+    return act
+
+
+def healthy(seen: SeenRequest) -> Any:
+    """A script without faults."""
+    return Reply(ANSWER)
+
+
+@define(eq=False)
+class World:
+    """One host and one provider; ``loopback`` puts sockets between them.
+
+    Left with ``with``; the clients that its calls use belong to one event loop, or to none (:meth:`clients`).
+    """
+
+    script: Callable[[SeenRequest], Any] = healthy
+    loopback: bool = False
+    with_caches: bool = True
+    witness: Witness = field(factory=Witness)
+    last: LastAudit = field(factory=LastAudit)
+    provider: FakeProvider = field(init=False)
+    server: FakeServer | None = field(init=False, default=None)
+    host: clippy_core.Host = field(init=False)
+    base: str = field(init=False, default="http://fake.test/v1")
+    http: Any = field(init=False, default=None)
+    ours: Any = field(init=False, default=None)
+    _folder: Any = field(init=False, repr=False)
+
+    def __enter__(self) -> World:
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.provider = FakeProvider(self.script)
+        if self.loopback:
+            self.server = FakeServer(self.provider, max_requests=1_000_000, lifetime=600.0)
+            self.server.start()
+            self.base = self.server.base_url
+        route = {"base_url": self.base, "key": "sk-test", "model": "test-model"}
+        self.host = clippy_core.Host(self._plugins(Path(self._folder.name)), config={"routes": {"main": route}})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.host.close()
+        if self.server is not None:
+            self.server.stop()
+        self._folder.cleanup()
+
+    def _plugins(self, folder: Path) -> dict[str, object]:
+        caches = {"cache-memory": MemoryCache(), "cache-sqlite": SqliteCache(path=folder / "cache.db")}
+        return {
+            "audit": AuditLog(path=folder / "audit.jsonl"),
+            **(caches if self.with_caches else {}),
+            "context-window": ContextWindow(),
+            "errors": ErrorClassifier(),
+            "retry": RetryPolicy(base=0.001, cap=0.002),
+            "witness": self.witness,
+            "zz-last": self.last,
+        }
+
+    # --- the clients ----------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def async_clients(self) -> AsyncIterator[World]:
+        """The clients of the running event loop."""
+        made = [self._async_http(), self._async_http()]
+        self.http = self.host.wrap(made[0])
+        self.ours = clippy_core.AsyncClient(self.host, made[1])
+        async with made[0], made[1]:
+            yield self
+        self.http = self.ours = None
+
+    @contextmanager
+    def clients(self) -> Iterator[World]:
+        """The clients of a program without an event loop."""
+        made = [self._http(), self._http()]
+        self.http = self.host.wrap(made[0])
+        self.ours = clippy_core.Client(self.host, made[1])
+        with made[0], made[1]:
+            yield self
+        self.http = self.ours = None
+
+    def _async_http(self) -> Any:
+        inner = None if self.loopback else self.provider.async_transport()
+        return httpx.AsyncClient(transport=inner, trust_env=False)
+
+    def _http(self) -> Any:
+        return httpx.Client(transport=None if self.loopback else self.provider.transport(), trust_env=False)
+
+    # --- the books ------------------------------------------------------------------------------------------------
+
+    def faults(self) -> list[str]:
+        """What is not as it must be after the calls so far have ended; begins the books anew."""
+        found = [*self.witness.faults(), *self.last.faults(self.witness.asked), *self._leases(), *self.open_connections()]
+        self.witness.forget()
+        return found
+
+    def _leases(self) -> list[str]:
+        store: Any = self.host.services.get(StateStore)  # type: ignore[type-abstract]
+        held = store._leases.get(PLACES) or {}
+        wrong = [f"{len(held)} leases are held"] if held else []
+        held.clear()
+        return wrong
+
+    def open_connections(self) -> list[str]:
+        """Answers that nobody finished or closed, at the provider or in the clients' pools."""
+        counts = self.provider.counters
+        over = counts["completed"] + counts["broken"] + counts["closed_early"]
+        found = [] if over == counts["requests"] else [f"{counts['requests'] - over} answers are open at the provider"]
+        for pool in self._pools():
+            busy = [str(held) for held in pool.connections if not (held.is_idle() or held.is_closed())]
+            found += [f"a pool holds {held}" for held in busy]
+            found += [f"a pool holds {len(pool._requests)} requests"] if pool._requests else []
+        return found
+
+    def _pools(self) -> list[Any]:
+        if not self.loopback or self.http is None:
+            return []
+        return [self.http._transport._inner._pool, self.ours._http._transport._pool]
+
+
+# --- what a program does ----------------------------------------------------------------------------------------------
+
+Call = Callable[[World, str], Awaitable[None]]
+
+
+async def chat(world: World, prompt: str) -> None:
+    """A plain call."""
+    await world.ours.chat(prompt)
+
+
+async def stream(world: World, prompt: str) -> None:
+    """A stream read to its end."""
+    async with await world.ours.stream(prompt) as chunks:
+        async for _ in chunks:
+            pass
+
+
+async def stream_left(world: World, prompt: str) -> None:
+    """A stream that the program leaves after its second piece of text."""
+    seen = 0
+    async with await world.ours.stream(prompt) as chunks:
+        async for _ in chunks.text():
+            seen += 1
+            if seen == 2:
+                break
+
+
+async def post(world: World, prompt: str) -> None:
+    """A plain call by an HTTP client under the host, as an SDK makes it."""
+    await world.http.post(f"{world.base}/chat/completions", json=_body(prompt))
+
+
+async def post_stream(world: World, prompt: str) -> None:
+    """A streamed call by an HTTP client under the host."""
+    body = {**_body(prompt), "stream": True}
+    async with world.http.stream("POST", f"{world.base}/chat/completions", json=body) as response:
+        async for _ in response.aiter_bytes():
+            pass
+
+
+async def opaque(world: World, prompt: str) -> None:
+    """A call that is none of ours: its body passes through unread."""
+    async with world.http.stream("POST", f"{world.base}/audio/speech", json={"input": prompt}) as response:
+        async for _ in response.aiter_raw():
+            pass
+
+
+def _body(prompt: str) -> dict[str, Any]:
+    return {"model": "test-model", "messages": [{"role": "user", "content": prompt}]}
+
+
+CALLS: dict[str, Call] = {
+    "chat": chat,
+    "stream": stream,
+    "stream left": stream_left,
+    "post": post,
+    "post stream": post_stream,
+    "opaque": opaque,
+}
