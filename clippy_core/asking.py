@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 from clippy_hookspecs import UNKNOWN, ProviderError, Request, Response
 
+from .loops import running_library
 from .pipeline import AttemptsFailed, Pipeline
-from .runtime import SyncRuntime, drive, on_event_loop
+from .runtime import SyncRuntime, drive
 from .untouched import retouch
 from .wire import APIS
 
@@ -36,7 +37,7 @@ def asker(host: Host, parent: Pipeline, path: tuple[str, ...]) -> Callable[[Requ
             wants_values=True,
         )
         # In a sync host an async hook runs on the portal's event loop, which must not be blocked by a whole request.
-        if isinstance(parent.runtime, SyncRuntime) and on_event_loop():
+        if isinstance(parent.runtime, SyncRuntime) and running_library() is not None:
             return await anyio.to_thread.run_sync(lambda: drive(whole_answer(child)))
         return await whole_answer(child)
 

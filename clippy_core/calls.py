@@ -26,10 +26,12 @@ _OURS = (ClippyError, EndedEarly, FlowCancelled, CorruptEvent, SseLimitError, zl
 
 
 def header_pairs(raw: list[tuple[bytes, bytes]]) -> Headers:
+    """Our headers for a module's."""
     return Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
 
 
 def raw_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """A module's headers for ours."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.pairs]
 
 

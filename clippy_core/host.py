@@ -18,15 +18,12 @@ from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar, cast
 
 import attrs
-import sniffio
 from clippy_hookspecs import (
     POLICIES,
     Clock,
     ConfigError,
-    PluginError,
     RawReply,
     RawRequest,
-    Refusal,
     Request,
     RequestContext,
     Response,
@@ -38,26 +35,24 @@ from clippy_hookspecs import (
     Upstream,
 )
 
-from .asking import asker, whole_answer
+from .asking import asker
 from .chains import Chains, Faults, Run, Step, compile_step, raise_failed
 from .config import Config, config_of, read_config
 from .discovery import Discovered, discover
-from .entrance import error_answer
 from .flow import FlowHandle
-from .judging import answer as error_reply
 from .lifespans import Life
-from .pipeline import AttemptsFailed, Pipeline, Sender
+from .loops import running_loop
+from .pipeline import Pipeline, Sender
 from .portal import Portal
 from .registry import Registry, ServicesView
-from .runtime import AsyncRuntime, Runtime, SyncRuntime, SystemClock, drive, on_event_loop
+from .runtime import AsyncRuntime, Runtime, SyncRuntime, SystemClock, drive
 from .salt import load_salt
 from .settings import Settings
 from .state_memory import MemoryStateStore
 from .tokens import HeuristicTokenCounter
 from .untouched import retouch
-from .upstream import HttpUpstream, RawSender, StreamBody, UpstreamSender, raw_request
+from .upstream import HttpUpstream, UpstreamSender, answer, ask
 from .watchdog import Watchdog
-from .wire import decode_request, encode_response
 from .wrapping import wrap
 
 C = TypeVar("C")
@@ -267,39 +262,17 @@ class Host:
             self._scope.reset(token)
 
     async def answer(self, request: RawRequest) -> RawReply:
-        """Run a raw HTTP request through the whole pipeline, for those who bring their own HTTP server.
-
-        Failures are answers in the request's own wire API; 502 says that the provider could not be reached.
-        """
-        url, _, query = request.url.partition("?")
-        parsed = decode_request(request.method, url, query, request.headers, request.body)
-        pipeline = await self._pipeline(parsed, request)
-        try:
-            result = await pipeline.answer()
-        except (Refusal, PluginError, AttemptsFailed) as error:
-            judged = error_answer(parsed, error)
-            if isinstance(judged, AttemptsFailed):
-                info = judged.info
-                judged = error_reply(parsed, 502, info.kind, info.message or "the provider could not be reached", None)
-            result = judged
-        if isinstance(result, Response):
-            return RawReply(result.status, result.headers, encode_response(result), result.extensions)
-        return RawReply(result.status, result.headers, StreamBody(result), result.extensions)
+        """Run a raw HTTP request through the whole pipeline: see :func:`clippy_core.upstream.answer`."""
+        return await answer(self, request)
 
     async def ask(self, request: Request) -> Response:
         """Run a request of ours and return the whole answer.  Raises ProviderError, Refusal, PluginError."""
-        return await whole_answer(await self._pipeline(request, raw_request(request), wants_values=True))
+        return await ask(self, request)
 
-    async def _pipeline(self, request: Request, raw: RawRequest, *, wants_values: bool = False) -> Pipeline:
-        runtime: SyncRuntime | AsyncRuntime
-        if on_event_loop():
-            await self.aopen()
-            runtime = self.async_runtime()
-        else:
-            self.open()
-            runtime = self.sync_runtime()
-        upstream = self._views[isinstance(runtime, SyncRuntime)].get(Upstream)
-        return self.begin(request, runtime, RawSender(upstream, raw), wants_values=wants_values)
+    def upstream(self, runtime: Runtime) -> Upstream:
+        """What sends bytes: the host's own connections, or what a plugin offers in their place."""
+        found: Upstream = self._views[isinstance(runtime, SyncRuntime)].get(Upstream)
+        return found
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
         """Drop stored answers: by key, by tag, of a scope, or all."""
@@ -316,7 +289,7 @@ class Host:
 
     def async_runtime(self) -> AsyncRuntime:
         """The runtime of the running event loop."""
-        loop = _running_loop()
+        loop = running_loop()
         runtime = self._runtimes.get(loop)
         if runtime is None:
             alive = {other: kept for other, kept in self._runtimes.items() if kept.alive()}
@@ -357,8 +330,7 @@ class Host:
             deadline=deadline,
         )
         if self._upstream is not None:
-            upstream = self._views[isinstance(runtime, SyncRuntime)].get(Upstream)
-            sender = UpstreamSender(upstream, sender)
+            sender = UpstreamSender(self.upstream(runtime), sender)
         pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values)
         ctx.asker = asker(self, pipeline, path)
         return pipeline
@@ -387,16 +359,6 @@ def _ssl_context(module: ModuleType) -> Any:
 @functools.lru_cache(maxsize=64)
 def _without(chains: Chains, plugins: frozenset[str]) -> Chains:
     return chains.without(plugins)
-
-
-def _running_loop() -> Any:
-    if sniffio.current_async_library() == "trio":
-        import trio
-
-        return trio.lowlevel.current_trio_token()
-    import asyncio
-
-    return asyncio.get_running_loop()
 
 
 def _settings_text(plugin: object) -> str:

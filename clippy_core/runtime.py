@@ -16,11 +16,11 @@ from typing import Any, Protocol, TypeVar
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
-import sniffio
 from clippy_hookspecs import Clock
 
 from .chains import Step
 from .flow import FlowHandle
+from .loops import running_library, running_loop
 from .portal import Portal
 from .watchdog import Watchdog
 
@@ -181,8 +181,8 @@ class AsyncRuntime:
         self.clock = clock
         self._portal = portal
         self._sleep = getattr(clock, "sleep", None)
-        self._backend = sniffio.current_async_library()
-        self._token = _loop_token(self._backend)
+        self._backend = running_library()
+        self._token = running_loop()
 
     async def run_hook(self, coroutine: Any, step: Step) -> Any:
         if self._backend != "asyncio" and getattr(step.owner, "asyncio_only", False):
@@ -305,22 +305,3 @@ def _nothing() -> None:
 
 _owned: set[Any] = set()
 """asyncio keeps only weak references to tasks."""
-
-
-def _loop_token(backend: str) -> Any:
-    if backend == "trio":
-        import trio
-
-        return trio.lowlevel.current_trio_token()
-    import asyncio
-
-    return asyncio.get_running_loop()
-
-
-def on_event_loop() -> bool:
-    """Whether an event loop runs in this thread."""
-    try:
-        sniffio.current_async_library()
-    except sniffio.AsyncLibraryNotFoundError:
-        return False
-    return True

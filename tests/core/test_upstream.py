@@ -26,7 +26,7 @@ from clippy_hookspecs import (
 
 import clippy_core
 from clippy_core.runtime import drive
-from clippy_core.testing import FakeServer, Fault, Reply
+from clippy_core.testing import FakeServer, Fault, Reply, VirtualClock
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 JSON = Headers({"content-type": "application/json"})
@@ -59,7 +59,7 @@ def test_a_raw_request_goes_the_whole_way(colour, stream):
     """What a gateway does with the bytes it got; the connections are the host's own."""
     calls = Calls()
     with FakeServer([Fault.status(503), Reply("Hi there")]) as server:
-        host = clippy_core.Host({"again": Again(), "calls": calls})
+        host = clippy_core.Host({"again": Again(), "calls": calls}, clock=VirtualClock())
 
         async def work() -> tuple[int, bytes]:
             raw = RawRequest(

@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 
 def raw_field() -> Any:
+    """The field that keeps a value's wire form: no init argument, so that ``evolve`` drops it."""
     return field(init=False, default=None, eq=False, repr=False)
 
 

@@ -1,0 +1,105 @@
+"""The examples are programs: every Python block of the documentation runs, every block of configuration is accepted.
+
+A block that speaks of a ``ctx`` it does not make is the inside of a hook: it is compiled and not run.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import clippy_core
+from clippy_core.testing import FakeServer, Reply
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "hookspecs" / "README.md"])
+PAGES += sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "plugins").glob("*/README.md")])
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The blocks of one language on a page, each with empty lines before it so that errors name the page's line."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        "\n" * text[: match.start(2)].count("\n") + match[2] for match in _BLOCK.finditer(text) if match[1] == language
+    ]
+
+
+def _is_inside_a_hook(block: str) -> bool:
+    names = [node for node in ast.walk(ast.parse(block)) if isinstance(node, (ast.Name, ast.arg))]
+    made = {node.arg for node in names if isinstance(node, ast.arg)}
+    return any(isinstance(node, ast.Name) and node.id == "ctx" for node in names) and "ctx" not in made
+
+
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+WITH_TOML = [page for page in PAGES if blocks(page, "toml")]
+
+
+def run(page: Path, folder: Path, server: FakeServer) -> str:
+    """Run a page's Python blocks one after the other, as a program of its own in an empty home; what it printed."""
+    lines: list[str] = []
+    for block in blocks(page, "python"):
+        lines += [] if _is_inside_a_hook(block) else block.splitlines()[len(lines) :]
+    program = folder / "page.py"
+    program.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    home = folder / "home"
+    home.mkdir()
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT", "VIRTUAL_ENV") if name in os.environ}
+    settings = {
+        "HOME": str(home),
+        "OPENAI_API_KEY": "sk-none",
+        "OPENAI_BASE_URL": server.base_url,
+        "ANTHROPIC_API_KEY": "sk-ant-none",
+        "ANTHROPIC_BASE_URL": server.origin,
+        "CLIPPY_ROUTES__MAIN__BASE_URL": server.base_url,
+    }
+    config = [block for block in blocks(page, "toml") if "[plugins." in block and "[project" not in block]
+    (folder / "clippy.toml").write_text("\n".join(config), encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", str(program)],
+        cwd=folder, env={**kept, **settings}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=_name)
+def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    """In the order of the page, offline, in an empty home; what an example asserts is true."""
+    with FakeServer(Reply("Hello yourself")) as server:
+        run(page, tmp_path, server)
+
+
+def test_the_readme_shows_every_entrance_and_each_one_answers(tmp_path: Path) -> None:
+    """The examples for both SDKs, and for our own client plain and streamed, print the provider's answer."""
+    with FakeServer(Reply("Hello yourself")) as server:
+        printed = run(ROOT / "README.md", tmp_path, server)
+    assert printed == "Hello yourself\n" * 3 + "Hello yourself"
+
+
+@pytest.mark.parametrize("page", WITH_TOML, ids=_name)
+def test_the_configuration_of_a_page_is_accepted(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of TOML are a pyproject.toml or a configuration without a fault, with the plugins that are installed."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for number, block in enumerate(blocks(page, "toml")):
+        table = tomllib.loads(block)
+        if "project" in table:
+            assert table["project"]["entry-points"]["clippy"]
+            continue
+        file = tmp_path / f"{number}.toml"
+        file.write_text(block, encoding="utf-8")
+        host = clippy_core.Host.from_config(file)
+        assert set(table.get("plugins", {})) <= set(host.plugins)
