@@ -136,9 +136,10 @@ class World:
 
     # --- the books ------------------------------------------------------------------------------------------------
 
-    def faults(self) -> list[str]:
+    def faults(self, pools: bool = True) -> list[str]:
         """What is not as it must be after the calls so far have ended; begins the books anew."""
-        found = [*self.witness.faults(), *self.last.faults(self.witness.asked), *self._leases(), *self.open_connections()]
+        books = [*self.witness.faults(), *self.last.faults(self.witness.asked), *self._leases()]
+        found = [*books, *self.open_connections(pools)]
         self.witness.forget()
         return found
 
@@ -149,12 +150,16 @@ class World:
         held.clear()
         return wrong
 
-    def open_connections(self) -> list[str]:
-        """Answers that nobody finished or closed, at the provider or in the clients' pools."""
+    def open_connections(self, pools: bool = True) -> list[str]:
+        """Answers that nobody finished or closed, at the provider and in the clients' *pools*.
+
+        Under asyncio's ``task.cancel()`` httpcore 1.0.9 loses track of connections without us as well (its shield is
+        an anyio scope, which that cancellation goes through), so there only the provider is asked.
+        """
         counts = self.provider.counters
         over = counts["completed"] + counts["broken"] + counts["closed_early"]
         found = [] if over == counts["requests"] else [f"{counts['requests'] - over} answers are open at the provider"]
-        for pool in self._pools():
+        for pool in self._pools() if pools else ():
             busy = [str(held) for held in pool.connections if not (held.is_idle() or held.is_closed())]
             found += [f"a pool holds {held}" for held in busy]
             found += [f"a pool holds {len(pool._requests)} requests"] if pool._requests else []

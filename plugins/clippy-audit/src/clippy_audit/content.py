@@ -22,6 +22,7 @@ from .cleaner import Cleaner
 
 
 def describe_request(request: Request | None, clean: Cleaner) -> dict[str, Json] | None:
+    """What was asked, for a detailed record; None if the record has no content."""
     if request is None:
         return None
     return present(
@@ -40,6 +41,7 @@ def describe_request(request: Request | None, clean: Cleaner) -> dict[str, Json]
 
 
 def describe_response(response: Response | None, clean: Cleaner) -> dict[str, Json] | None:
+    """What was answered, for a detailed record; None if the record has no content."""
     if response is None:
         return None
     return present(
