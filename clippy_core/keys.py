@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from clippy_hookspecs import Headers, Json, Request, Response, RouteInfo, Scope
+from clippy_hookspecs import Headers, Json, Opaque, Request, Response, RouteInfo, Scope
 
 from .jsonio import canonical, loads
 
@@ -31,6 +31,9 @@ SEMANTIC_HEADERS = (
     "accept-language",
 )
 """Request headers that can change an answer."""
+
+_STATEFUL = ("previous_response_id", "conversation", "background", "prompt", "container")
+"""Parameters that make an answer depend on what the provider keeps: the Responses API's, and Anthropic's container."""
 
 _CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization")
 _NOT_STORED = (
@@ -111,8 +114,12 @@ def may_cache(request: Request) -> bool:
     """
     if not request.endpoint.cacheable or request.method != "POST":
         return False
-    params = request.params
-    return not (params.get("previous_response_id") or params.get("conversation") or params.get("background"))
+    if request.endpoint.chat and not request.messages:
+        return False  # a stranger's call that only looks like one of ours
+    if any(request.params.get(name) for name in _STATEFUL):
+        return False
+    blocks = (block for message in request.messages for block in message.blocks)
+    return not any(isinstance(block, Opaque) and block.kind == "item_reference" for block in blocks)
 
 
 def storable(response: Response, request: Request) -> bool:

@@ -338,6 +338,7 @@ class Pipeline:
         """A streamed answer, held until its commit point: until then a failure can be repaired unseen."""
         source = live if request.api == self.request.api else TranslatedSource(live, self.request.api)
         stream = self._live(source, reply.status, decoded_headers(reply.headers), self._extensions(reply))
+        stream.foreign = source is not live
         if not self.chains.on_error:
             return stream
         held, error, broken = await until_commit(source)
@@ -469,11 +470,15 @@ class Pipeline:
 
     # --- called by the stream that was handed out -------------------------------------------------------------
 
+    def stream_began(self) -> None:
+        """The first piece of a streamed answer has come."""
+        self.ledger.saw_token()
+
     async def stream_completed(self, stream: LiveStream) -> None:
         """A stream's terminal event has come and is not handed on yet."""
         self._count(stream)
         if self.chains.on_response:
-            response = self._assembled(stream, stream.seen)
+            response = self._assembled(stream, _with_terminal(stream))
             changed = await self.chains.fold(self.chains.on_response, response, (self.ctx,), self.run)
             self.ledger.response = response
             step = self.run.at
@@ -544,7 +549,7 @@ class Pipeline:
     def _count(self, stream: LiveStream) -> None:
         """What a stream said of its usage and its end."""
         ledger = self.ledger
-        for chunk in stream.seen or stream.sent:
+        for chunk in _with_terminal(stream) if stream.keep_seen else stream.sent:
             if chunk.usage is not None:
                 ledger.usage = later_usage(ledger.usage, chunk.usage)
             if chunk.finish_reason is not None and chunk.choice == 0:
@@ -622,3 +627,8 @@ class Pipeline:
         state = "cancelled" if outcome == "cancelled" else "error"
         await self.ledger.end_attempt(Outcome(state, error, error.status if error else None))  # type: ignore[arg-type]
         await self.ledger.close(outcome, error)
+
+
+def _with_terminal(stream: LiveStream) -> list[Chunk]:
+    """What the plugins made of a stream, and its terminal event: some APIs tell usage and finish reason only there."""
+    return stream.seen if stream.terminal is None else [*stream.seen, stream.terminal]

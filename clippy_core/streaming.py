@@ -32,6 +32,10 @@ class Piece:
 class StreamOwner(Protocol):
     """The pipeline, as its streams see it."""
 
+    def stream_began(self) -> None:
+        """The first piece of the answer is on its way."""
+        ...
+
     async def stream_completed(self, stream: LiveStream) -> None:
         """The terminal event has come: on_response, post_attempt, cache_store, audit; raises to withhold it."""
         ...
@@ -50,7 +54,8 @@ class LiveStream:
     """A stream of events on its way through on_chunk.
 
     ``sent`` are the provider's chunks and ``seen`` what the plugins made of them, kept only where somebody will want
-    the whole answer; ``raw`` are the provider's own bytes.
+    the whole answer; ``raw`` are the provider's own bytes.  ``foreign``: the events came in another wire API than the
+    caller's, and are written anew.
     """
 
     owner: StreamOwner
@@ -66,11 +71,13 @@ class LiveStream:
     keep_sent: bool = False
     keep_seen: bool = False
     given_up: ErrorInfo | None = None
+    foreign: bool = False
     times: ChunkTimes | None = None
     sent: list[Chunk] = field(factory=list, init=False)
     seen: list[Chunk] = field(factory=list, init=False)
     raw: list[bytes] = field(factory=list, init=False)
     failure: ErrorInfo | None = field(default=None, init=False)
+    terminal: Chunk | None = field(default=None, init=False)
     _ready: deque[Piece] = field(factory=deque, init=False)
     _error: BaseException | None = field(default=None, init=False)
     _changed: bool = field(default=False, init=False)
@@ -197,6 +204,7 @@ class LiveStream:
                 return
             self._note(chunk)
             if chunk.kind == "done":
+                self.terminal = chunk
                 await self._complete()
             out.extend(self._through(chunk))
         self._emit(event, tuple(out))
@@ -204,6 +212,7 @@ class LiveStream:
     def _note(self, chunk: Chunk) -> None:
         if chunk.content and not self.ctx.committed:
             self.ctx.committed = True
+            self.owner.stream_began()
         if self.chains.observe:
             self.chains.emit("chunk_in", chunk, self.ctx)
         if self.keep_sent:
@@ -220,12 +229,12 @@ class LiveStream:
 
     def _emit(self, event: StreamEvent, out: tuple[Chunk, ...]) -> None:
         """Hand an event on: as the very bytes that came while no plugin has changed anything in this stream."""
-        if not self.chains.on_chunk:
+        if not self.chains.on_chunk and not self.foreign:
             self._ready.append(Piece(event.raw, out))
             return
         # The writer sees every chunk: it learns the envelope, and some APIs repeat a text that it must rewrite.
         written = b"".join([self.writer.write(chunk) for chunk in out])
-        if not self._changed and len(out) == len(event.chunks):
+        if not self._changed and not self.foreign and len(out) == len(event.chunks):
             if all(new is old for new, old in zip(out, event.chunks, strict=True)):
                 written = event.raw
             else:
@@ -272,7 +281,7 @@ class LiveStream:
         self._settled = True
         self.failure = await self.owner.stream_failed(self, None, chunk)
         self.flow.enter("failed")
-        self._ready.append(Piece(event.raw, (chunk,)))
+        self._emit(event, (chunk,))
 
     async def _stopped(self, error: BaseException) -> None:
         """Reading raised: settle before the caller sees it."""

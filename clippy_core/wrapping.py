@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from .host import Host
 
 C = TypeVar("C")
+_STRICT = "_strict_response_validation"
 
 
 def wrap(host: Host, client: C) -> C:
     """*client* with *host* under it.
 
     Takes ``openai.OpenAI``, ``openai.AsyncOpenAI``, ``anthropic.Anthropic``, ``anthropic.AsyncAnthropic`` and their
-    Azure, Bedrock and Vertex kinds, and the clients of httpx and httpx2.  Raises TypeError for anything else.
+    Azure, Bedrock and Vertex kinds, and the clients of httpx and httpx2.  Raises TypeError for anything else, and for
+    a kind of client that its SDK cannot copy.
     """
     module = module_of(client)
     if module is not None:
@@ -46,15 +48,31 @@ def _wrap_sdk(host: Host, client: Any, http: Any) -> Any:
     changes: dict[str, Any] = {"http_client": own}
     if host.owns_retries:
         changes["max_retries"] = 0
-    wrapped = client.with_options(**changes)
-    # The SDK's own HTTP client closes its connections when it is collected, and they are now ours too.
-    wrapped._clippy_original = client  # noqa: SLF001
+    wrapped = _with_options(client, changes)
+    # Both SDKs forget this one setting when they copy a client.
+    if getattr(client, _STRICT, False):
+        setattr(wrapped, _STRICT, True)
     return wrapped
 
 
+def _with_options(client: Any, changes: dict[str, Any]) -> Any:
+    try:
+        return client.with_options(**changes)
+    except TypeError as error:
+        kind = type(client)
+        raise TypeError(
+            f"cannot copy a {kind.__module__}.{kind.__qualname__} ({error}); its with_options must work, or give it "
+            "host.wrap(http_client) as its http_client instead"
+        ) from error
+
+
 def _copy_of(http: Any) -> Any:
-    """An HTTP client that shares connections with *http* and does not close them when it is collected."""
+    """An HTTP client that shares connections with *http* and does not close them when it is collected.
+
+    An SDK's own HTTP client does close them, so that the copy keeps it alive, and with it every copy of the copy.
+    """
     own = copy.copy(http)
+    own._clippy_original = http  # noqa: SLF001
     own._mounts = dict(http._mounts)  # noqa: SLF001
     kind = type(http)
     if hasattr(kind, "__del__"):

@@ -9,7 +9,7 @@ from attrs import frozen
 # str.splitlines would also split at U+2028, NEL, VT and FF, which are text here.
 _LINE_END = re.compile(rb"\r\n?|\n")
 _BOM = b"\xef\xbb\xbf"
-_MAX_RETRY_DIGITS = 18
+_MAX_RETRY_DIGITS = 4000  # the standard has no limit; int() has one
 
 
 class SseLimitError(ValueError):
@@ -154,8 +154,8 @@ class SseDecoder:
         elif name == b"id":
             if b"\0" not in value:
                 self._id = value.decode("utf-8", "replace")
-        elif name == b"retry" and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
-            self.retry = int(value)
+        elif name == b"retry" and value.isdigit() and len(value.lstrip(b"0")) <= _MAX_RETRY_DIGITS:
+            self.retry = int(value.lstrip(b"0") or b"0")
 
     def _end_block(self) -> None:
         self.last_event_id = self._id

@@ -132,7 +132,8 @@ class TranslatedSource:
 
 def _chunk(chunk: Chunk, api: str) -> Chunk:
     extra = chunk.extra if chunk.kind == "error" else {}
-    return evolve(chunk, extra=extra, finish_reason=_finish(chunk.finish_reason, api))
+    usage = None if chunk.usage is None else evolve(chunk.usage, extra={})
+    return evolve(chunk, extra=extra, usage=usage, finish_reason=_finish(chunk.finish_reason, api))
 
 
 def _finish(reason: str | None, api: str) -> str | None:

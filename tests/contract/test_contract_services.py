@@ -9,6 +9,7 @@ import clippy_hookspecs as contract
 import pytest
 
 import clippy_core
+from clippy_core.calls import AsyncPieces, Pieces
 from clippy_core.flow import FlowHandle
 from clippy_core.registry import Registry, ServicesView
 from clippy_core.runtime import SystemClock
@@ -16,7 +17,6 @@ from clippy_core.state_memory import MemoryStateStore
 from clippy_core.streaming import OpaqueStream
 from clippy_core.testing import VirtualClock
 from clippy_core.tokens import HeuristicTokenCounter
-from clippy_core.transports import AsyncPieces, Pieces
 
 KEPT = [
     (contract.Host, clippy_core.Host),

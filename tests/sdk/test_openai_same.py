@@ -39,8 +39,11 @@ def lab(request: pytest.FixtureRequest) -> Lab:
 
 
 @pytest.mark.parametrize("name", HEALTHY)
-@pytest.mark.parametrize("module", [httpx2, httpx], ids=["httpx2", "httpx"])
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize(
+    ("colour", "module"),
+    [*((colour, httpx2) for colour in COLOURS), ("sync", httpx), ("asyncio", httpx)],
+    ids=lambda part: getattr(part, "__name__", part),
+)
 def test_a_host_without_plugins_is_not_there(colour: str, module: ModuleType, name: str) -> None:
     """The server sees the same bytes on the same connections, and the program gets the same pieces."""
     call, script = HEALTHY[name]

@@ -188,12 +188,16 @@ def _installed() -> Mapping[str, type[Any]]:
 class Lab:
     """Runs calls of one SDK in one colour on one HTTP module.
 
-    ``make_client(colour, base_url=, http_client=, **settings)`` makes the SDK's client; *base_url* is an origin.
+    ``make_client(colour, base_url=, http_client=, **settings)`` makes the SDK's client; *base_url* is an origin, by
+    default the server's.  ``http`` are settings of the HTTP client, or what makes them when the server is known.
     """
 
     colour: str
     module: ModuleType
     make_client: Callable[..., Any]
+    http: Mapping[str, Any] | Callable[[FakeServer], Mapping[str, Any]] = field(factory=dict)
+    base_url: str | None = None
+    tls: ssl.SSLContext | None = None
     clock: VirtualClock = field(factory=VirtualClock)
     provider: FakeProvider = field(init=False, default=None)
 
@@ -203,20 +207,24 @@ class Lab:
 
     def run(
         self, call: SdkCall, script: Any = None, *, roof: str = "bare", wire: bool = False, times: int = 1,
-        **settings: Any,
+        by: str = "wrap", **settings: Any,
     ) -> Got:  # fmt: skip
-        """What *call* came to under *roof*: in process, or over a socket when *wire* is true."""
+        """What *call* came to under *roof*: in process, or over a socket when *wire* is true.
+
+        *by* is how the host gets under the client: ``wrap``, or ``transport`` (in process).
+        """
         got = Got()
         host = self.host(roof)
         if not wire:
             self.provider = FakeProvider(script, clock=self.clock)
+            make = self._in_process(host) if by == "transport" else self._in_process()
             for _ in range(times):
-                self._once(call, got, host, "http://fake.test", self._in_process(), settings)
+                self._once(call, got, host, by == "wrap", self.base_url or "http://fake.test", make, settings)
             return self._seen(got, self.provider, 0)
         self.provider = FakeProvider(script)
-        with FakeServer(self.provider) as server:
+        with FakeServer(self.provider, tls=self.tls) as server:
             for _ in range(times):
-                self._once(call, got, host, server.origin, self._loopback(), settings)
+                self._once(call, got, host, True, self.base_url or server.origin, self._loopback(server), settings)
             port = server.port
         return self._seen(got, self.provider, port)
 
@@ -228,14 +236,14 @@ class Lab:
         return clippy_core.Host(plugins, clock=self.clock)
 
     def _once(
-        self, call: SdkCall, got: Got, host: clippy_core.Host | None, origin: str, http: Callable[[], Any],
-        settings: Mapping[str, Any],
+        self, call: SdkCall, got: Got, host: clippy_core.Host | None, wrap: bool, origin: str,
+        http: Callable[[], Any], settings: Mapping[str, Any],
     ) -> None:  # fmt: skip
         """One run of *call* by a client of its own."""
 
         async def program() -> None:
             original = self.make_client(self.colour, base_url=origin, http_client=http(), **settings)
-            client = host.wrap(original) if host is not None else original
+            client = host.wrap(original) if host is not None and wrap else original
             try:
                 await call(client, lambda thing: got.said.append(plain(thing)))
             except Exception as error:
@@ -250,13 +258,21 @@ class Lab:
         else:
             anyio.run(program, backend=self.colour)
 
-    def _in_process(self) -> Callable[[], Any]:
-        make = self.provider.client if self.colour == "sync" else self.provider.async_client
-        return lambda: make(self.module, follow_redirects=True)
+    def _in_process(self, under: clippy_core.Host | None = None) -> Callable[[], Any]:
+        assert not callable(self.http)
+        settings = {"follow_redirects": True, **self.http}
+        sync = self.colour == "sync"
+        inner = self.provider.transport(self.module) if sync else self.provider.async_transport(self.module)
+        if under is not None:
+            inner = (clippy_core.transport if sync else clippy_core.async_transport)(under, self.module, inner)
+        make = self.module.Client if sync else self.module.AsyncClient
+        return lambda: make(transport=inner, **settings)
 
-    def _loopback(self) -> Callable[[], Any]:
+    def _loopback(self, server: FakeServer) -> Callable[[], Any]:
         make = self.module.Client if self.colour == "sync" else self.module.AsyncClient
-        return lambda: make(verify=ssl_context(), follow_redirects=True)
+        own = self.http(server) if callable(self.http) else self.http
+        settings = {"verify": ssl_context(), "follow_redirects": True, **own}
+        return lambda: make(**settings)
 
     def _seen(self, got: Got, provider: FakeProvider, port: int) -> Got:
         for seen in provider.requests:

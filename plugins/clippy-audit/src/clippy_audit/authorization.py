@@ -14,6 +14,7 @@ _SCHEME = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\s,;\"'<>]++")
+_PARAMETERS = re.compile(r"(?:[\w-]{1,40}+=(?:\"[^\"\r\n]{0,1024}+\"|[^\s,\"']*+)(?:,\s*+|[ ]++)?)++", re.ASCII)
 _CALL = re.compile(r"[A-Za-z_][\w.]*+\(", re.ASCII)
 
 
@@ -25,7 +26,11 @@ def find_authorization(text: str, begin: int, end: int, *, whole: bool) -> Span 
     scheme = _SCHEME.match(text, begin, end)
     start = scheme.end() if scheme else begin
     if scheme and scheme["all"]:
-        return Span(start, end, "authorization") if "=" in text[start:end] else None
+        if "=" not in text[start:end]:
+            return None
+        # A value quoted inside the line does not end the header: username="a", response="...".
+        parameters = None if whole else _PARAMETERS.match(text, start)
+        return Span(start, max(end, parameters.end() if parameters else end), "authorization")
     body = _WORD.match(text, start, end)
     if body is None or is_stand_in(body.group()) or is_code(body.group(), "") or _CALL.match(body.group()):
         return None

@@ -51,6 +51,9 @@ _HEADER_LINE = re.compile(r"[^\r\n\"'`]{0,4096}+")
 _LOGIN = re.compile(r"\blogin \S{1,40}\s{1,4}\Z", re.ASCII)  # of a .netrc file
 _ELEMENT = re.compile(r"[^<\s]++")
 _SIGN_INSIDE = re.compile(r"[A-Za-z0-9][@!#$%^&*+=?][A-Za-z0-9]", re.ASCII)
+_SPACED = ("--", "ENV ", "login ", "config set ", "configure set ")
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_ASCII_LETTER = re.compile(r"[A-Za-z0-9]")
 _PLURAL = re.compile(r"(?i:secrets|passwords)[\"']?[ ]?:[ ]{0,8}\Z")
 _CALL = re.compile(r"[A-Za-z_][\w.]*+\(", re.ASCII)
 _QUOTES = frozenset("\"'`“‘\\")
@@ -80,7 +83,7 @@ def find_fields(text: str, lowered: str) -> Iterator[Span]:
     *lowered* is the same text in small letters, of the same length.
     """
     # Only options, environment files and .netrc put a bare value behind a space; everywhere else that is prose.
-    spaced = "--" in text or "ENV " in text or "login " in text
+    spaced = any(sign in text for sign in _SPACED)
     position = 0
     while noun := _NOUN.search(lowered, position):
         sign = _SIGN.match(text, noun.end())
@@ -195,7 +198,7 @@ def _quoted(text: str, quote: re.Match[str], how: str | None, sure: Trust, kind:
 def _bare(text: str, position: int, start: int, how: str | None, sure: Trust, kind: str) -> tuple[list[Span], int]:
     before = text[max(0, start - 48) : start]
     line_start = not before or before.endswith(("\n", "\r", "export ", "set ", "ENV ", "- "))
-    if how == "space" and not (text.startswith("--", start) or before.endswith("ENV ") or _LOGIN.search(before)):
+    if how == "space" and not (text.startswith("--", start) or before.endswith(_SPACED[1:]) or _LOGIN.search(before)):
         return [], position
     environment = line_start and text[position - 1] == "=" and sure is Trust.SECRET
     body = (_REST if environment else _BARE).match(text, position)
@@ -241,7 +244,9 @@ def _bare_keeps(text: str, body: re.Match[str], start: int, how: str | None, sur
 
 def _is_remark(text: str, word: str, end: int, start: int, how: str | None) -> bool:
     """Whether what follows "password:" is a remark about passwords and not one of them."""
-    if len(word) < 3 or (
+    if len(word) < 3 or (_CJK.search(word) and not _ASCII_LETTER.search(word)):
+        return True  # prose; a password is not typed through an input method
+    if (
         how == "colon" and is_words(word) and _PLURAL.search(text, max(0, end - 120), end - len(word))
     ):
         return True

@@ -49,6 +49,8 @@ TOKENS: dict[str, tuple[str, ...]] = {
     "e2b": (rf"e2b_{_H}{{36,}}+",),
     "mem0": (rf"m0-{_A}{{36,}}+",),
     "brave": (rf"BSA{_W}{{24,}}+",),
+    "wandb": (rf"wandb_v\d_{_W}{{28,}}+",),
+    "yandex": (rf"AQVN{_W}{{30,}}+", rf"y[0-3]_{_W}{{40,}}+"),
     # clouds and their services
     "aws": (
         r"A(?:KI|SI|BI|CC)A[A-Z0-9]{16}(?![A-Za-z0-9])",
@@ -69,6 +71,9 @@ TOKENS: dict[str, tuple[str, ...]] = {
     "pulumi": (rf"pul-{_H}{{36,}}+",),
     "infisical": (rf"st\.{_H}{{20,}}+\.{_H}{{20,}}+\.{_H}{{20,}}+",),
     "1password": (r"ops_eyJ[A-Za-z0-9_-]{40,}+={0,2}",),
+    "render": (rf"rnd_{_A}{{24,}}+",),
+    "neon": (rf"napi_{_A}{{40,}}+",),
+    "tailscale": (rf"tskey-[a-z]{{2,12}}-{_A}{{8,}}+(?:-{_A}{{16,}}+)?",),
     "alibaba": (rf"LTAI{_A}{{16,}}+",),
     "tencent": (rf"AKID{_A}{{28,}}+",),
     # code and packages
@@ -78,6 +83,8 @@ TOKENS: dict[str, tuple[str, ...]] = {
         rf"GR1348941{_W}{{16,}}+",
     ),
     "atlassian": (r"AT(?:ATT|CTT|BB)[A-Za-z0-9][A-Za-z0-9_=-]{20,}+",),
+    "buildkite": (rf"bku[ai]_{_H}{{36,}}+",),
+    "circleci": (r"CCIP(?:AT|RJ)_[A-Za-z0-9_]{36,}+",),
     "npm": (rf"npm_{_A}{{30,}}+",),
     "pypi": (rf"pypi-AgE{_W}{{16,}}+", rf"pypi-{_W}{{60,}}+"),
     "rubygems": (rf"rubygems_{_H}{{40,}}+",),
@@ -102,6 +109,9 @@ TOKENS: dict[str, tuple[str, ...]] = {
     # tools
     "notion": (rf"secret_{_A}{{36,}}+", rf"ntn_{_A}{{36,}}+"),
     "linear": (rf"lin_(?:api|oauth|wh)_{_A}{{28,}}+",),
+    "contentful": (rf"CFPAT-{_W}{{36,}}+",),
+    "dropbox": (rf"sl\.(?:[a-z]\.)?{_W}{{60,}}+",),
+    "adafruit": (rf"aio_{_A}{{28}}(?![A-Za-z0-9])",),
     "airtable": (rf"pat{_A}{{14}}\.{_H}{{40,}}+",),
     "figma": (rf"fig[dor]_{_W}{{30,}}+",),
     "postman": (rf"PMAK-{_H}{{24}}-{_H}{{30,}}+",),
@@ -118,7 +128,7 @@ TOKENS: dict[str, tuple[str, ...]] = {
     # Bounded where it may begin anywhere in a run, so that a row of "-eyJ" costs no more than its length.
     "jwt": (rf"eyJ(?:(?<!{_W}eyJ){_W}{{8,}}+|{_W}{{8,400}}+)\.{_W}{{8,}}+(?:\.{_W}*+){{0,3}}",),
     # prefixes that many issuers share
-    "secret": (rf"sk_{_A}[A-Za-z0-9_]{{28,}}+",),
+    "secret": (rf"sk_{_W}{{28,}}+",),
     "key": (rf"sk-{_W}{{16,}}+",),
 }
 """The patterns of each kind of token, tried in this order; none can go back over what it has read."""
@@ -138,5 +148,5 @@ MARKED: tuple[tuple[str, str, str], ...] = (
 )
 """Kind, what must occur in a run for it to be worth a look, and pattern: tokens with their mark in the middle."""
 
-SHARED = r"sk-(?!ant-|proj-|svcacct-|admin-|or-|lf-|helicone-)|pa-|al-|pypi-(?!AgE)|sess-|secret_|BSA|AA"
+SHARED = r"sk_(?!live_|test_|prod_)|sk-(?!ant-|proj-|svcacct-|admin-|or-|lf-|helicone-)|pa-|al-|pypi-(?!AgE)|sess-|secret_|BSA|AA"
 """Beginnings that ordinary words have as well: CSS classes (``sk-fading-circle``), slugs, package names."""

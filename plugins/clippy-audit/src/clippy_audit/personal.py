@@ -11,8 +11,9 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from .spans import Span
 
+# The labels may be given back: the dot after the last one can be the sentence's.
 _MAIL = re.compile(
-    r"(?<![A-Za-z0-9._%+-])([A-Za-z0-9._%+-]{1,64}+)@((?:[A-Za-z0-9-]{1,63}+\.){1,8}+)?([A-Za-z]{2,24})(?![A-Za-z0-9_]|-[A-Za-z0-9]|@)"
+    r"(?<![A-Za-z0-9._%+-])([A-Za-z0-9._%+-]{1,64}+)@((?:[A-Za-z0-9-]{1,63}+\.){1,8})?([A-Za-z]{2,24})(?![A-Za-z0-9_]|-[A-Za-z0-9]|@)"
 )
 _FILES = frozenset((
     "png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "mjs", "json", "html", "md", "txt", "xml", "yml",

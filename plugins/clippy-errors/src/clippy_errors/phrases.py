@@ -25,7 +25,7 @@ _CONTEXT = _any(
     "too many tokens | input token count | maximum number of tokens | exceeds the token limit | maximum input length",
     "max_new_tokens & must be <= | inputs & tokens & must have less than | input length & exceed",
     "input tokens & exceed | tokens & exceed & maximum & input | tokens & exceed & model's | range of input length",
-    "max size & tokens | too large for & model & token",
+    "max size & tokens | too large for & model & token | maximum prompt length",
 )
 _CONTENT = _any(
     "content filter | content_filter | content management policy | content policy | usage polic | safety system",
@@ -59,7 +59,7 @@ _REGION = _any(
 _MODEL = _any(
     "model & not found | model & not exist | no such model | unknown model | invalid model | not a valid model",
     "model & not available | model & decommissioned | model & has been deprecated | model & no longer",
-    "model & end of its life | model & is not served | model & not supported for generatecontent",
+    "model & end of its life | model & as legacy | model & is not served | model & not supported for generatecontent",
     "deployment & not exist | foundation model | publisher model | model identifier",
     "no endpoints found | no available model provider | no allowed providers",
 )

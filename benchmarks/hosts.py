@@ -1,0 +1,170 @@
+"""The hosts that are measured, and the plugins in them."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from attrs import define
+from clippy_audit import AuditLog
+from clippy_cache_memory import MemoryCache
+from clippy_cache_sqlite import SqliteCache
+from clippy_context_window import ContextWindow
+from clippy_errors import ErrorClassifier
+from clippy_hookspecs import Chunk, Event, RequestContext, hookimpl
+from clippy_retry import RetryPolicy
+
+import clippy_core
+
+MODEL = "bench-model"
+TEXT = "Tell me in a few words what a turtle thinks of the sea, and why it came back to it in the end."
+
+
+@define(eq=False)
+class OnChunk:
+    """Looks at each chunk of a stream."""
+
+    @hookimpl
+    def on_chunk(self, chunk: Chunk, ctx: RequestContext) -> None:
+        return None
+
+
+@define(eq=False)
+class OnTheWay(OnChunk):
+    """Is called for everything that happens to a request, and does nothing."""
+
+    @hookimpl
+    def pre_request(self, request: Any, ctx: RequestContext) -> None:
+        return None
+
+    @hookimpl
+    def cache_lookup(self, key: str, request: Any, ctx: RequestContext) -> None:
+        return None
+
+    @hookimpl
+    def compress_context(self, request: Any, budget: int | None, ctx: RequestContext) -> None:
+        return None
+
+    @hookimpl
+    def pre_attempt(self, request: Any, ctx: RequestContext) -> None:
+        return None
+
+    @hookimpl
+    def classify_error(self, failure: Any, ctx: RequestContext) -> None:
+        return None
+
+    @hookimpl
+    def post_attempt(self, outcome: Any, ctx: RequestContext) -> None:
+        return None
+
+    @hookimpl
+    def on_error(self, error: Any, ctx: RequestContext) -> None:
+        return None
+
+    @hookimpl
+    def on_response(self, response: Any, ctx: RequestContext) -> None:
+        return None
+
+    @hookimpl
+    def cache_store(self, key: str, entry: Any, request: Any, ctx: RequestContext) -> None:
+        return None
+
+
+@define(eq=False)
+class WithAudit(OnTheWay):
+    """Gets the record, too: then hooks are timed."""
+
+    @hookimpl
+    def audit(self, record: Any, ctx: RequestContext) -> None:
+        return None
+
+
+@define(eq=False)
+class EveryHook(WithAudit):
+    """Gets every event, too."""
+
+    @hookimpl
+    def observe(self, event: Event, ctx: RequestContext) -> None:
+        return None
+
+
+def several(kind: type[Any], count: int) -> dict[str, object]:
+    """So many plugins of a kind."""
+    return {f"p{number}": kind() for number in range(count)}
+
+
+def default_stack(folder: Path) -> dict[str, object]:
+    """Every first-party plugin of the default install at its defaults, but for where its files lie."""
+    return {
+        "audit": AuditLog(path=folder / "audit.jsonl"),
+        "cache-memory": MemoryCache(),
+        "cache-sqlite": SqliteCache(path=folder / "cache.db"),
+        "context-window": ContextWindow(),
+        "errors": ErrorClassifier(),
+        "retry": RetryPolicy(),
+    }
+
+
+def sqlite_cache(folder: Path) -> dict[str, object]:
+    return {"cache-sqlite": SqliteCache(path=folder / "only.db")}
+
+
+def host(plugins: Mapping[str, object], base_url: str = "http://127.0.0.1:9/v1") -> clippy_core.Host:
+    """A host of these plugins with one route, ``main``."""
+    route = {"base_url": base_url, "key": "sk-bench", "model": MODEL}
+    return clippy_core.Host(dict(plugins), config={"routes": {"main": route}})
+
+
+def sync_client(module: ModuleType, under: clippy_core.Host | None) -> Any:
+    client = module.Client(trust_env=False, verify=_tls(module))
+    return client if under is None else under.wrap(client)
+
+
+def async_client(module: ModuleType, under: clippy_core.Host | None) -> Any:
+    client = module.AsyncClient(trust_env=False, verify=_tls(module))
+    return client if under is None else under.wrap(client)
+
+
+@functools.cache
+def _tls(module: ModuleType) -> Any:
+    return module.create_ssl_context()
+
+
+_numbers = itertools.count()
+
+
+def messages(same: bool = False, text: str = TEXT) -> list[dict[str, str]]:
+    """A conversation: always the *same*, or one that nobody has asked before."""
+    system = {"role": "system", "content": "You answer briefly."}
+    return [system, {"role": "user", "content": text if same else f"{text} ({next(_numbers)})"}]
+
+
+def body(same: bool = False, text: str = TEXT, **more: Any) -> dict[str, Any]:
+    """A request body with :func:`messages`."""
+    return {"model": MODEL, "temperature": 0.5, "messages": messages(same, text), **more}
+
+
+def read_lines(response: Any) -> int:
+    """What a program without an SDK does with a stream: the pieces of text in it."""
+    pieces = 0
+    for line in response.iter_lines():
+        pieces += _piece(line)
+    return pieces
+
+
+async def aread_lines(response: Any) -> int:
+    pieces = 0
+    async for line in response.aiter_lines():
+        pieces += _piece(line)
+    return pieces
+
+
+def _piece(line: str) -> bool:
+    if not line.startswith("data: ") or line == "data: [DONE]":
+        return False
+    return bool(json.loads(line[6:])["choices"][0]["delta"].get("content"))

@@ -1,0 +1,141 @@
+"""Ratios that a noisy machine cannot spoil: cases take turns in short blocks, and are compared within one round."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+Block = Callable[[int], Any]
+"""Does something so many times."""
+
+
+@frozen
+class Group:
+    """Cases that do the same work; the first is what the others are compared with.
+
+    ``per_block`` is how often a case is done in one block of a round.  ``bars`` are the ratios that must not be
+    exceeded, by case; ``by`` says whether that is of the process's CPU time (all threads) or of wall time.
+    """
+
+    title: str
+    cases: Mapping[str, Block]
+    bars: Mapping[str, float] = field(factory=dict)
+    per_block: int = 20
+    by: str = "cpu"
+
+
+@frozen
+class Row:
+    """One case: its ratio to the baseline, the median over the rounds and their 10th and 90th percentile.
+
+    ``rough`` is the half-width of the median's 95 % confidence interval (by order statistics): a difference that is
+    smaller than that was not measured.
+    """
+
+    group: str
+    case: str
+    cpu: float
+    wall: float
+    low: float
+    high: float
+    rough: float
+    bar: float | None = None
+    by: str = "cpu"
+    unit: str = ""
+
+    @property
+    def measured(self) -> float:
+        """The ratio that its bar speaks of."""
+        return self.cpu if self.by == "cpu" else self.wall
+
+    @property
+    def verdict(self) -> str:
+        """``ok``; ``over``; ``unsure`` where the bar is within the confidence interval."""
+        if self.bar is None:
+            return ""
+        if abs(self.measured - self.bar) <= self.rough:
+            return "unsure"
+        return "ok" if self.measured <= self.bar else "over"
+
+
+def repeated(call: Callable[[], Any]) -> Block:
+    """A block of plain calls."""
+
+    def block(times: int) -> None:
+        for _ in range(times):
+            call()
+
+    return block
+
+
+def awaited(runner: asyncio.Runner, call: Callable[[], Awaitable[Any]]) -> Block:
+    """A block of awaited calls, one after the other, on *runner*'s loop."""
+
+    async def several(times: int) -> None:
+        for _ in range(times):
+            await call()
+
+    def block(times: int) -> None:
+        runner.run(several(times))
+
+    return block
+
+
+def compare(group: Group, rounds: int) -> list[Row]:
+    """Measure *group*: in each round every case does one block, in an order that rotates."""
+    names = list(group.cases)
+    for name in names:
+        group.cases[name](max(3, group.per_block // 2))
+    cpu: dict[str, list[float]] = {name: [] for name in names}
+    wall: dict[str, list[float]] = {name: [] for name in names}
+    gc.collect()
+    gc.freeze()
+    try:
+        for number in range(rounds):
+            turn = number % len(names)
+            for name in names[turn:] + names[:turn]:
+                block = group.cases[name]
+                began, used = time.perf_counter_ns(), time.process_time_ns()
+                block(group.per_block)
+                cpu[name].append(time.process_time_ns() - used)
+                wall[name].append(time.perf_counter_ns() - began)
+    finally:
+        gc.unfreeze()
+    return [_row(group, name, cpu, wall) for name in names]
+
+
+def _row(group: Group, name: str, cpu: Mapping[str, list[float]], wall: Mapping[str, list[float]]) -> Row:
+    first = next(iter(group.cases))
+    by_cpu = paired(cpu[name], cpu[first])
+    by_wall = paired(wall[name], wall[first])
+    shown = sorted(by_cpu if group.by == "cpu" else by_wall)
+    return Row(
+        group.title,
+        name,
+        statistics.median(by_cpu),
+        statistics.median(by_wall),
+        shown[len(shown) // 10],
+        shown[-1 - len(shown) // 10],
+        roughness(shown),
+        group.bars.get(name),
+        group.by,
+    )
+
+
+def paired(case: Sequence[float], baseline: Sequence[float]) -> list[float]:
+    """The ratio in each round."""
+    return [one / other for one, other in zip(case, baseline, strict=True)]
+
+
+def roughness(ordered: Sequence[float]) -> float:
+    """Half the width of the 95 % confidence interval of the median of *ordered*, which is sorted."""
+    count = len(ordered)
+    reach = 0.98 * count**0.5
+    low, high = max(0, round(count / 2 - reach)), min(count - 1, round(count / 2 + reach))
+    return (ordered[high] - ordered[low]) / 2
