@@ -47,6 +47,8 @@ class Call:
         self.url = f"{original.url.scheme}://{original.url.netloc.decode('ascii')}{path}"
         _, self.endpoint = find(original.method, path)
         self.request: Request | None = None
+        self._timeouts: dict[str, float | None] | None = None
+        self._own_read: float | None = None
 
     def decode(self, body: bytes) -> Request:
         """Our request; b"" for a body that is not read."""
@@ -61,7 +63,9 @@ class Call:
             return original
         extensions = dict(original.extensions)
         if timeouts:
-            extensions["timeout"] = _shorter(extensions.get("timeout") or {}, timeouts)
+            own = extensions.get("timeout") or {}
+            self._timeouts = extensions["timeout"] = _shorter(own, timeouts)
+            self._own_read = own.get("read")
         if request is self.request:
             same = original.headers.raw
             return self.module.Request(
@@ -82,7 +86,13 @@ class Call:
         )
 
     def reply(self, response: Any, body: Any) -> RawReply:
-        """Our reply for the module's response."""
+        """Our reply for the module's response.
+
+        The body is read with the caller's own timeout again, which httpcore looks up at its first read: ours was for
+        the head, and between two pieces more time may pass than until the first.
+        """
+        if self._timeouts is not None:
+            self._timeouts["read"] = self._own_read
         return RawReply(response.status_code, header_pairs(response.headers.raw), body, response.extensions)
 
     def response(self, response: Response) -> Any:

@@ -148,6 +148,7 @@ class Chains:
     observe: tuple[Step, ...] = field(init=False)
     timed: bool = field(init=False)
     idle: bool = field(init=False)
+    want_answers: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         for name, policy in POLICIES.items():
@@ -155,6 +156,7 @@ class Chains:
                 steps = self.steps.get(name, ())
                 setattr(self, name, tuple(reversed(steps)) if policy.order == "inner first" else steps)
         self.timed = bool(self.trace or self.audit or self.observe)
+        self.want_answers = bool(self.on_response or self.on_error or self.audit or self.post_attempt)
         self.idle = not any(self.steps.get(name) for name in _REQUEST_HOOKS)
 
     def without(self, plugins: frozenset[str]) -> Chains:
@@ -183,9 +185,15 @@ class Chains:
         return None, None
 
     async def all(self, steps: Sequence[Step], arguments: tuple[Any, ...], run: Run) -> None:
-        """Call everyone."""
+        """Call everyone, also when one of them raises; the first exception is raised when all were called."""
+        first: Exception | None = None
         for step in steps:
-            await self._call(step, arguments, run)
+            try:
+                await self._call(step, arguments, run)
+            except Exception as error:
+                first = first or error
+        if first is not None:
+            raise first
 
     async def _call(self, step: Step, arguments: tuple[Any, ...], run: Run) -> Any:
         """One step, with its failure policy, its type check and its line in the trace."""
@@ -199,10 +207,10 @@ class Chains:
                 result = await run.runtime.run_hook(result, step)
             if result is not None:
                 _check(step, result)
-        except (Refusal, AttemptRefused) as decision:
-            self.record(step, type(decision).__name__.lower(), start, run)
-            raise
         except Exception as error:
+            if isinstance(error, Refusal) or (isinstance(error, AttemptRefused) and step.hook == "pre_attempt"):
+                self.record(step, type(error).__name__.lower(), start, run)
+                raise
             self.record(step, "failed", start, run)
             if step.on_failure == "raise":
                 raise_failed(step, error)
@@ -226,9 +234,13 @@ class Chains:
         steps = self.on_chunk
         for position in range(start, len(steps)):
             step = steps[position]
+            if self.faults.disabled and step.plugin in self.faults.disabled:
+                continue
             began = time.perf_counter_ns() if times is not None else 0
             try:
                 result = step.function(chunk, ctx)
+                if result is not None and type(result) is not Chunk:
+                    _check_chunks(step, result)
             except Refusal:
                 raise
             except Exception as error:
@@ -242,14 +254,8 @@ class Chains:
                 continue
             if type(result) is Chunk:
                 chunk = result
-            elif type(result) is list:
-                return tuple(out for piece in result for out in self.chunk(piece, ctx, times, position + 1))
             else:
-                raise PluginError(
-                    step.blame(f"returned {type(result).__name__}; return a Chunk, a list of Chunks or None"),
-                    step.plugin,
-                    step.hook,
-                )
+                return tuple(out for piece in result for out in self.chunk(piece, ctx, times, position + 1))
         return (chunk,)
 
     def emit(self, kind: EventKind, data: object, ctx: RequestContext) -> None:
@@ -327,6 +333,12 @@ def _check(step: Step, result: Any) -> None:
         raise PluginError(
             step.blame(f"returned {type(result).__name__}; return {names} or None{hint}"), step.plugin, step.hook
         )
+
+
+def _check_chunks(step: Step, result: Any) -> None:
+    if not isinstance(result, list) or not all(type(piece) is Chunk for piece in result):
+        what = step.blame(f"returned {type(result).__name__}; return a Chunk, a list of Chunks or None")
+        raise PluginError(what, step.plugin, step.hook)
 
 
 def _place(error: BaseException) -> str:

@@ -24,7 +24,7 @@ from .calls import AsyncSender, Call, SyncSender
 from .chat_request import Conversation, build_request
 from .pipeline import AttemptsFailed, Pipeline
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime, drive
-from .streaming import LiveStream, Piece
+from .streaming import LiveStream, Piece, abandon_when_collected
 from .transports import httpx_module, module_of
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class _Reading:
             result = pipeline.whole_as_stream(_whole(pipeline, result))
         self._stream = result
         self._pending: deque[Chunk] = deque()
+        abandon_when_collected(self, result)
 
     @property
     def context(self) -> RequestContext:

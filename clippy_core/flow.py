@@ -21,7 +21,7 @@ class FlowHandle:
         self._lock = threading.Lock()
         self._state = "idle"
         self._paused = False
-        self._waiting: dict[int, Callable[[], None]] = {}
+        self._waiting: dict[int, Callable[[], object]] = {}
         self.cancel_reason: str | None = None
         self.chunks_per_second: float | None = None
 
@@ -41,7 +41,7 @@ class FlowHandle:
     def pause(self) -> None:
         """Stop reading after the current chunk."""
         with self._lock:
-            self._paused = self._state not in TERMINAL
+            self._paused = self._state not in TERMINAL and self.cancel_reason is None
         self._changed()
 
     def resume(self) -> None:
@@ -74,7 +74,7 @@ class FlowHandle:
             if self._state not in TERMINAL:
                 self._state = state
 
-    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+    def watch(self, changed: Callable[[], object]) -> Callable[[], None]:
         """Have *changed* called at every change; returns what ends that."""
         with self._lock:
             self._waiting[id(changed)] = changed

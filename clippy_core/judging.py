@@ -71,6 +71,8 @@ def check_signature(request: Request) -> None:
 
 def socket_shutdown(reply: RawReply) -> Callable[[], None] | None:
     """What cuts the connection under a blocked read, from another thread; None where we do not reach the socket."""
+    if reply.extensions.get("http_version") == b"HTTP/2":
+        return None  # others use the connection as well
     stream = reply.extensions.get("network_stream")
     get = getattr(stream, "get_extra_info", None)
     connection = get("socket") if get is not None else None

@@ -28,6 +28,10 @@ SEMANTIC_HEADERS = (
     "openai-organization",
     "openai-project",
     "x-goog-user-project",
+    "x-amzn-bedrock-guardrailidentifier",
+    "x-amzn-bedrock-guardrailversion",
+    "azureml-model-deployment",
+    "extra-parameters",
     "accept-language",
 )
 """Request headers that can change an answer."""
@@ -35,7 +39,17 @@ SEMANTIC_HEADERS = (
 _STATEFUL = ("previous_response_id", "conversation", "background", "prompt", "container")
 """Parameters that make an answer depend on what the provider keeps: the Responses API's, and Anthropic's container."""
 
-_CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization")
+_CREDENTIALS = (
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "ocp-apim-subscription-key",
+    "x-auth-token",
+    "cf-aig-authorization",
+    "cookie",
+    "proxy-authorization",
+)
 _NOT_STORED = (
     "set-cookie",
     "content-encoding",
@@ -64,7 +78,8 @@ def cache_key(
     ``body`` is the request's JSON body.  ``auth`` identifies the credential (a digest, not the credential itself),
     ``fingerprint`` the plugins that shape requests.  Two calls share an answer if and only if their keys are equal.
     """
-    semantic = {} if headers is None else {name: headers[name] for name in SEMANTIC_HEADERS if name in headers}
+    sent = headers if isinstance(headers, Headers) else Headers(headers or {})
+    semantic = {name: sent[name] for name in SEMANTIC_HEADERS if name in sent}
     scope = scope or Scope()
     value = {
         "schema": SCHEMA,
@@ -143,5 +158,9 @@ def credential_digest(headers: Headers, query: str, salt: bytes) -> str:
 
 def _normal(url: str) -> str:
     """One spelling for one address: scheme and host in lower case, no slash at the end."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), parts.path.rstrip("/"), parts.query, ""))
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url  # not an address; whoever sends to it will say so
+    user, at, host = parts.netloc.rpartition("@")  # a password keeps its case
+    return urlunsplit((parts.scheme.lower(), user + at + host.lower(), parts.path.rstrip("/"), parts.query, ""))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
 from attrs import define, evolve, field
 from clippy_hookspecs import (
     AttemptRecord,
     AuditRecord,
-    Clock,
     ErrorInfo,
     Outcome,
     Provenance,
@@ -17,6 +19,7 @@ from clippy_hookspecs import (
 )
 
 from .chains import Chains, ChunkTimes, Run, Step
+from .runtime import Runtime
 
 
 @define(eq=False)
@@ -25,7 +28,7 @@ class Ledger:
 
     run: Run
     chains: Chains
-    clock: Clock
+    runtime: Runtime
     content: bool
     request: Request
     began: float = field(init=False)
@@ -45,8 +48,8 @@ class Ledger:
     closed: bool = False
 
     def __attrs_post_init__(self) -> None:
-        self.began = self.clock.now()
-        self.began_at = self.clock.time()
+        self.began = self.runtime.clock.now()
+        self.began_at = self.runtime.clock.time()
         if self.chains.timed and self.chains.on_chunk:
             self.chunk_times = ChunkTimes()
 
@@ -54,28 +57,29 @@ class Ledger:
 
     def begin_attempt(self) -> None:
         """An attempt starts: from here on it will be ended exactly once."""
-        self.attempt_began = self.clock.now()
+        self.attempt_began = self.runtime.clock.now()
         self.first_token = None
 
     def saw_token(self) -> None:
         """The first piece of the answer has come."""
         if self.attempt_began is not None and self.first_token is None:
-            self.first_token = self.clock.now() - self.attempt_began
+            self.first_token = self.runtime.clock.now() - self.attempt_began
 
     async def end_attempt(self, outcome: Outcome) -> None:
         """Tell post_attempt, unless this attempt has ended already."""
         began, self.attempt_began = self.attempt_began, None
         if began is None:
             return
-        outcome = evolve(outcome, duration=self.clock.now() - began, first_token=self.first_token)
+        outcome = evolve(outcome, duration=self.runtime.clock.now() - began, first_token=self.first_token)
         ctx = self.run.ctx
         self.attempts.append(
             AttemptRecord(ctx.attempt, ctx.route.name, outcome.status, outcome.error, self.waited, outcome.duration)
         )
         self.waited = 0.0
-        await self.chains.all(self.chains.post_attempt, (outcome, ctx), self.run)
         if self.chains.observe:
             self.chains.emit("closed", outcome, ctx)
+        steps = self.chains.post_attempt
+        await self._settle(steps, lambda: self.chains.all(steps, (outcome, ctx), self.run))
 
     # --- the record ---------------------------------------------------------------------------------------------------
 
@@ -88,9 +92,26 @@ class Ledger:
             return
         record = self._record(outcome, error)
         bare = evolve(record, request=None, response=None)
-        for step in self.chains.audit:
-            given = record if self.content or _reads_content(step) else bare
-            await self.chains.all((step,), (given, self.run.ctx), self.run)
+
+        async def tell() -> None:
+            first: Exception | None = None
+            for step in self.chains.audit:
+                given = record if self.content or _reads_content(step) else bare
+                try:
+                    await self.chains.all((step,), (given, self.run.ctx), self.run)
+                except Exception as error:
+                    first = first or error
+            if first is not None:
+                raise first
+
+        await self._settle(self.chains.audit, tell)
+
+    async def _settle(self, steps: Sequence[Step], work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run *work* to its end; where it awaits, a cancellation of the caller must not come between."""
+        if any(step.awaits for step in steps):
+            await self.runtime.settle(work)
+        else:
+            await work()
 
     def _record(self, outcome: str, error: ErrorInfo | None) -> AuditRecord:
         ctx, request = self.run.ctx, self.request
@@ -100,7 +121,7 @@ class Ledger:
             id=ctx.id,
             outcome=outcome,  # type: ignore[arg-type]
             time=self.began_at,
-            duration=self.clock.now() - self.began,
+            duration=self.runtime.clock.now() - self.began,
             api=request.api,
             method=request.method,
             url=request.url,

@@ -62,7 +62,7 @@ from .ledger import Ledger
 from .pairing import pairing_fault
 from .runtime import FlowCancelled, Runtime, TimeIsUp
 from .settings import Settings
-from .sources import Broken, EventSource, Phase, ReplaySource, Source, read_whole, until_commit
+from .sources import Broken, EventSource, Phase, ReplaySource, Source, close_quietly, read_whole, until_commit
 from .streaming import LiveStream, OpaqueStream
 from .untouched import keep_answer, keep_body, retouch
 from .wire import APIS, StreamDecoder, carries_error, decode_response, encode_response
@@ -128,7 +128,7 @@ class Pipeline:
 
     def __attrs_post_init__(self) -> None:
         self.run = Run(self.ctx, self.runtime)
-        self.ledger = Ledger(self.run, self.chains, self.runtime.clock, self.settings.audit_content, self.request)
+        self.ledger = Ledger(self.run, self.chains, self.runtime, self.settings.audit_content, self.request)
 
     async def answer(self) -> Result:
         """The answer to the request, whatever becomes of it.
@@ -153,7 +153,7 @@ class Pipeline:
             await self._wind_up("failed", ErrorInfo(kind=type(error).__name__))
             raise
         except BaseException:
-            await self.runtime.settle(lambda: self._wind_up("cancelled", None))
+            await self.runtime.settle(lambda: self._wind_up("cancelled", None), cancelled=True)
             raise
 
     async def _way(self) -> Result:
@@ -237,6 +237,9 @@ class Pipeline:
     async def _attempts(self, request: Request) -> Result:
         """Send until an answer comes or nobody wants to go on."""
         while True:
+            if self.ctx.time_left() == 0.0:
+                over = exceeded("total")
+                raise AttemptsFailed(over.info, over)
             result = await self._attempt(request)
             if not isinstance(result, Failed):
                 return await self._deliver_live(result)
@@ -291,14 +294,13 @@ class Pipeline:
             reply = await self.runtime.bounded(self._head(request, timeouts), head_by, self.flow, None)
         except TimeIsUp:
             raise Broken(exceeded(which), "request") from None
-        self._reply = reply
         self.ledger.status = reply.status
         self._observe("head", (reply.status, reply.headers))
         if isinstance(reply.body, bytes):
             return await self._whole(request, reply, reply.body)
         encoding = decoding_for(reply.headers) if reads else None
         if encoding is None:
-            return self._opaque(reply, reply.body)
+            return self._opaque(reply, reply.body, deadlines.total)
         if reply.status < 300 and request.endpoint.streams and is_event_stream(reply.headers):
             source = EventSource(
                 reply.body,
@@ -318,7 +320,9 @@ class Pipeline:
 
     async def _head(self, request: Request, timeouts: Mapping[str, float]) -> RawReply:
         try:
-            return await self.sender.send(request, timeouts)
+            # Kept at once: an answer that comes as the deadline passes must still be closed.
+            self._reply = await self.sender.send(request, timeouts)
+            return self._reply
         except Exception as error:
             raise Broken(error, self.sender.phase(error)) from error
 
@@ -408,8 +412,10 @@ class Pipeline:
             self.ledger.provenance = Provenance("provider", None, self.ctx.route.name)
         if isinstance(result, Response):
             return await self._finish(result, "answered")
-        if isinstance(result, LiveStream) and self.ctx.leases:
-            result.close_when_unread_for(self.settings.abandoned_after)
+        if isinstance(result, LiveStream):
+            result.obey_flow()
+            if self.ctx.leases:
+                result.close_when_unread_for(self.settings.abandoned_after)
         return result
 
     async def _deliver_stored(self, entry: CacheEntry) -> Result:
@@ -510,8 +516,12 @@ class Pipeline:
         await self.ledger.close("failed", info)
         return info
 
-    async def stream_dropped(self, outcome: str, error: ErrorInfo | None = None) -> None:
+    async def stream_dropped(
+        self, outcome: str, error: ErrorInfo | None = None, stream: LiveStream | None = None
+    ) -> None:
         """A stream ended without its terminal event and without a failure of the provider."""
+        if stream is not None:
+            self._count(stream)
         state = "cancelled" if outcome in ("cancelled", "abandoned") else "error" if error else "ok"
         await self.ledger.end_attempt(Outcome(state, error, self.ledger.status))  # type: ignore[arg-type]
         await self.ledger.close(outcome, error)
@@ -533,12 +543,15 @@ class Pipeline:
             headers,
             extensions,
             keep_sent=storing,
-            keep_seen=self.wants_values or bool(chains.on_response or chains.on_error or chains.audit),
+            keep_seen=self.wants_values or chains.want_answers,
             times=self.ledger.chunk_times,
         )
 
-    def _opaque(self, reply: RawReply, body: ByteStream) -> OpaqueStream:
-        return OpaqueStream(self, body, self.runtime, self.flow, reply.status, reply.headers, self._extensions(reply))
+    def _opaque(self, reply: RawReply, body: ByteStream, deadline: float | None) -> OpaqueStream:
+        extensions, abort = self._extensions(reply), socket_shutdown(reply)
+        return OpaqueStream(
+            self, body, self.runtime, self.flow, reply.status, reply.headers, extensions, deadline, abort
+        )
 
     def _assembled(self, stream: LiveStream, chunks: list[Chunk]) -> Response:
         assembler = Assembler(APIS[self.request.api])
@@ -619,7 +632,7 @@ class Pipeline:
     async def _close_reply(self) -> None:
         reply, self._reply = self._reply, None
         if reply is not None and not isinstance(reply.body, bytes):
-            await reply.body.aclose()
+            await close_quietly(reply.body)
 
     async def _wind_up(self, outcome: str, error: ErrorInfo | None) -> None:
         """However it ended: the connection is closed, the attempt ended, the record written."""

@@ -61,8 +61,12 @@ class Runtime(Protocol):
         """
         ...
 
-    async def settle(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run *work* so that not even a second cancellation of the caller can stop it, for at most two seconds."""
+    async def settle(self, work: Callable[[], Coroutine[Any, Any, None]], *, cancelled: bool = False) -> None:
+        """Run *work* in a task of the host's, so that not even a second cancellation of the caller can stop it.
+
+        It has two seconds from the moment the caller is cancelled; *cancelled* says that it is already.  Raises what
+        *work* raises.
+        """
         ...
 
     async def gate(self, flow: FlowHandle) -> None:
@@ -138,7 +142,9 @@ class SyncRuntime:
             work.close()
             raise FlowCancelled(flow.cancel_reason)
         wait = None if deadline is None or self._sleep is not None else deadline - self.clock.now()
-        forget = flow.watch(abort) if abort is not None else None
+        forget = flow.watch(lambda: abort() if flow.cancelled else None) if abort is not None else None
+        if flow.cancelled and abort is not None:  # between the first look and the watch
+            abort()
         alarm = self._watchdog.arm(wait, abort) if abort is not None and wait is not None else None
         try:
             result = await work
@@ -154,14 +160,14 @@ class SyncRuntime:
         _judge(self.clock, deadline, flow, None)
         return result
 
-    async def settle(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def settle(self, work: Callable[[], Coroutine[Any, Any, None]], *, cancelled: bool = False) -> None:
         await work()
 
     async def gate(self, flow: FlowHandle) -> None:
         changed = threading.Event()
         forget = flow.watch(changed.set)
         try:
-            while flow.paused:
+            while flow.paused and not flow.cancelled:
                 changed.wait()
                 changed.clear()
         finally:
@@ -203,6 +209,8 @@ class AsyncRuntime:
             if wait is not None:
                 scope.deadline = anyio.current_time() + wait
             forget = flow.watch(lambda: self._call_soon(lambda: scope.cancel() if flow.cancelled else None))
+            if flow.cancelled:  # between the first look and the watch
+                scope.cancel()
             try:
                 result = await work
             except Exception as error:
@@ -215,14 +223,32 @@ class AsyncRuntime:
         _judge(self.clock, deadline, flow, None)
         return result
 
-    async def settle(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        done = anyio.Event()
-        self._spawn(work, done)
-        with anyio.CancelScope(shield=True):
-            await done.wait()
+    async def settle(self, work: Callable[[], Coroutine[Any, Any, None]], *, cancelled: bool = False) -> None:
+        done, limit = anyio.Event(), anyio.CancelScope()
+        raised: list[Exception] = []
+
+        async def keep_error() -> None:
+            try:
+                await work()
+            except Exception as error:
+                raised.append(error)
+
+        if cancelled:
+            limit.deadline = anyio.current_time() + SETTLE_SECONDS
+        self._spawn(keep_error, done, limit)
+        try:
+            with anyio.CancelScope(shield=cancelled):
+                await done.wait()
+        except BaseException:
+            limit.deadline = anyio.current_time() + SETTLE_SECONDS
+            with anyio.CancelScope(shield=True):
+                await done.wait()
+            raise
+        if raised:
+            raise raised[0]
 
     async def gate(self, flow: FlowHandle) -> None:
-        while flow.paused:
+        while flow.paused and not flow.cancelled:
             changed = anyio.Event()
             forget = flow.watch(lambda event=changed: self._call_soon(event.set))  # type: ignore[misc]
             try:
@@ -240,15 +266,20 @@ class AsyncRuntime:
             if not scope.cancelled_caught:
                 await work()
 
-        self._spawn(wait_then_work, None, limit=None)
-        return lambda: self._call_soon(scope.cancel)
+        self._spawn(wait_then_work)
+
+        def call_off() -> None:
+            self._call_soon(scope.cancel)
+
+        return call_off
 
     def soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._call_soon(lambda: self._spawn(work, None))
+        if not self._call_soon(lambda: self._spawn(work)):
+            _as_far_as_it_goes(work)
 
     def hold(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run *work* in a task of the host's for as long as it takes."""
-        self._spawn(work, None, limit=None)
+        self._spawn(work)
 
     def alive(self) -> bool:
         """Whether the loop of this runtime still runs."""
@@ -260,27 +291,28 @@ class AsyncRuntime:
             return True
         return not self._token.is_closed()
 
-    def _call_soon(self, function: Callable[[], Any]) -> None:
-        """Run *function* on our loop, from whatever thread; nothing happens if the loop is gone."""
+    def _call_soon(self, function: Callable[[], Any]) -> bool:
+        """Run *function* on our loop, from whatever thread; False if the loop is gone."""
         try:
             if self._backend == "trio":
                 self._token.run_sync_soon(function)
             else:
                 self._token.call_soon_threadsafe(function)
         except RuntimeError:
-            log.debug("an event loop ended while one of its streams was open")
+            return False
+        return True
 
     def _spawn(
         self,
         work: Callable[[], Coroutine[Any, Any, None]],
-        done: anyio.Event | None,
-        limit: float | None = SETTLE_SECONDS,
+        done: anyio.Event | None = None,
+        limit: anyio.CancelScope | None = None,
     ) -> None:
         """Start *work* in a task that belongs to the host, with an empty context."""
 
         async def owned() -> None:
             try:
-                with anyio.move_on_after(limit):
+                with limit or anyio.CancelScope():
                     await work()
             # Nobody awaits this task, and an error leaving it would end a trio program.
             except Exception:
@@ -297,6 +329,18 @@ class AsyncRuntime:
             task = self._token.create_task(owned(), context=contextvars.Context())
             _owned.add(task)
             task.add_done_callback(_owned.discard)
+
+
+def _as_far_as_it_goes(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run *work* whose event loop is gone up to where it would wait: plain hooks and the record need no loop."""
+    coroutine = work()
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    except Exception:
+        log.exception("settling a request after its event loop had ended failed")
+    coroutine.close()
 
 
 def _nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Literal, Protocol
@@ -17,6 +18,8 @@ from .runtime import Runtime, TimeIsUp
 from .wire import StreamDecoder
 from .wire.base import StreamEvent
 from .wire.translate import TranslatedSource
+
+log = logging.getLogger("clippy")
 
 Phase = Literal["connect", "request", "response", "stream"]
 
@@ -44,6 +47,10 @@ class Source(Protocol):
 
     async def next(self) -> StreamEvent | None:
         """The next event, None at the end.  Raises Broken, and FlowCancelled."""
+        ...
+
+    def cut(self) -> None:
+        """Break the connection under a read that blocks in another thread."""
         ...
 
     async def aclose(self) -> None: ...
@@ -76,16 +83,24 @@ class EventSource:
                 raise self._broken
             if self._ended:
                 return None
-            await self._read()
+            try:
+                await self._read()
+            except Broken as broken:
+                self._broken = broken  # whoever looks again sees the same
+                raise
         return self._queue.popleft()
 
     def give_back(self, events: Iterable[StreamEvent]) -> None:
         """Put events that were looked at in front again."""
         self._queue.extendleft(reversed(tuple(events)))
 
+    def cut(self) -> None:
+        if self.abort is not None:
+            self.abort()
+
     async def aclose(self) -> None:
         self._ended = True
-        await self.body.aclose()
+        await close_quietly(self.body)
 
     async def _read(self) -> None:
         deadline, which = self.deadlines.next(self.runtime.clock.now(), self.ctx.committed)
@@ -131,9 +146,20 @@ class ReplaySource:
             self._queue.extend(self.decoder.feed(self.events.popleft()))
         return self._queue.popleft()
 
+    def cut(self) -> None:
+        """Nothing blocks here."""
+
     async def aclose(self) -> None:
         self.events.clear()
         self._queue.clear()
+
+
+async def close_quietly(body: ByteStream) -> None:
+    """Close an upstream connection.  One that cannot be closed must not keep a request from being settled."""
+    try:
+        await body.aclose()
+    except Exception as error:
+        log.warning("closing an upstream connection failed: %s", type(error).__name__)
 
 
 async def until_commit(

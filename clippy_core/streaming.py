@@ -7,6 +7,8 @@ from another task (design-review.md finding 4).
 
 from __future__ import annotations
 
+import logging
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -15,10 +17,13 @@ from attrs import define, field, frozen
 from clippy_hookspecs import ByteStream, Chunk, ErrorInfo, Headers, Refusal, RequestContext
 
 from .chains import Chains, ChunkTimes
+from .deadlines import exceeded
 from .flow import FlowHandle
-from .runtime import FlowCancelled, Runtime
+from .runtime import FlowCancelled, Runtime, TimeIsUp
 from .sources import Broken, EndedEarly, Source
 from .wire.base import StreamEvent, StreamWriter
+
+log = logging.getLogger("clippy")
 
 
 @frozen
@@ -44,7 +49,9 @@ class StreamOwner(Protocol):
         """The stream broke, or brought an error event: judge, post_attempt, audit."""
         ...
 
-    async def stream_dropped(self, outcome: str, error: ErrorInfo | None = None) -> None:
+    async def stream_dropped(
+        self, outcome: str, error: ErrorInfo | None = None, stream: LiveStream | None = None
+    ) -> None:
         """Nobody reads on: post_attempt, audit."""
         ...
 
@@ -82,11 +89,13 @@ class LiveStream:
     _error: BaseException | None = field(default=None, init=False)
     _changed: bool = field(default=False, init=False)
     _settled: bool = field(default=False, init=False)
+    _ended: bool = field(default=False, init=False)
     _over: bool = field(default=False, init=False)
     _reading: bool = field(default=False, init=False)
     _pulled_at: float = field(default=0.0, init=False)
     _unread_limit: float = field(default=0.0, init=False)
     _call_off: Callable[[], None] | None = field(default=None, init=False)
+    _ignore_flow: Callable[[], None] | None = field(default=None, init=False)
 
     @property
     def settled(self) -> bool:
@@ -124,13 +133,29 @@ class LiveStream:
         self._ready.clear()
         self._error = None
         self._stop_looking()
+        if self._reading:
+            self.source.cut()
         if not self._settled:
             await self.runtime.settle(self._left)
         await self.source.aclose()
 
+    def obey_flow(self) -> None:
+        """From now on ``flow.cancel`` closes the upstream connection also while nobody reads."""
+
+        def changed() -> None:
+            if self.flow.cancelled and not self._reading and not self._settled:
+                self.runtime.soon(self._cancel_unread)
+
+        self._ignore_flow = self.flow.watch(changed)
+
+    async def _cancel_unread(self) -> None:
+        if not self._reading and not self._settled:
+            await self._settle_as("cancelled")
+            await self.source.aclose()
+
     async def abandon(self) -> None:
         """Close a stream that nobody reads any more."""
-        if not self._settled and not self.flow.paused:
+        if not self._settled:
             self._over = True
             await self._settle_as("abandoned")
             await self.source.aclose()
@@ -158,7 +183,10 @@ class LiveStream:
         try:
             event = await self.source.next()
         except Broken as broken:
-            return await self._broke(broken)
+            if not self._settled:
+                return await self._broke(broken)
+            self._over = True  # closed by somebody else while we were reading
+            return None
         if event is not None:
             return await self._pass(event)
         if self._settled:
@@ -258,7 +286,8 @@ class LiveStream:
         self.flow.enter("completed")
 
     def _end(self, reason: str) -> None:
-        """The host's ``end`` chunk: a plugin that holds text gives it up here."""
+        """The host's one ``end`` chunk: a plugin that holds text gives it up here."""
+        self._ended = True
         out = self._through(Chunk("end", reason=reason))
         written = b"".join(self.writer.write(chunk) for chunk in out)
         self._changed = self._changed or len(out) > 1
@@ -287,24 +316,25 @@ class LiveStream:
         """Reading raised: settle before the caller sees it."""
         if not self._settled:
             if isinstance(error, FlowCancelled) or not isinstance(error, Exception):
-                await self.runtime.settle(self._left)
+                await self.runtime.settle(self._left, cancelled=True)
             else:
                 outcome = "refused" if isinstance(error, Refusal) else "failed"
                 await self._settle_as(outcome, error)
         self._over = True
         self._ready.clear()
         self._stop_looking()
-        await self.runtime.settle(self.source.aclose)
+        await self.runtime.settle(self.source.aclose, cancelled=True)
 
     def _stop_looking(self) -> None:
-        if self._call_off is not None:
-            self._call_off()
+        for stop in (self._call_off, self._ignore_flow):
+            if stop is not None:
+                stop()
 
     async def _left(self) -> None:
         """The caller reads no further.  After the last choice has finished that is a complete answer."""
         if self._settled:
             return
-        if self.source.complete and not self.flow.cancelled:
+        if self.source.complete and not self.flow.cancelled and not self._ended:
             await self._complete()
         else:
             await self._settle_as("cancelled")
@@ -313,11 +343,19 @@ class LiveStream:
         if self._settled:
             return
         self._settled = True
-        if error is None:
-            self.chains.chunk(Chunk("end", reason="cancelled"), self.ctx, self.times)
+        if not self._ended:
+            self._last_end("cancelled" if error is None else "interrupted")
         self.flow.enter("failed" if error is not None else "cancelled")
         info = None if error is None else ErrorInfo("plugin", type(error).__name__, message=str(error))
-        await self.owner.stream_dropped(outcome, info)
+        await self.owner.stream_dropped(outcome, info, self)
+
+    def _last_end(self, reason: str) -> None:
+        """The ``end`` of a stream that nobody reads on: what plugins give up is lost, and so is what they raise."""
+        self._ended = True
+        try:
+            self.chains.chunk(Chunk("end", reason=reason), self.ctx, self.times)
+        except Exception as error:
+            log.warning("at the end of a stream that was closed: %s", error)
 
 
 @define(eq=False)
@@ -331,6 +369,8 @@ class OpaqueStream:
     status: int
     headers: Headers
     extensions: Mapping[str, Any]
+    deadline: float | None = None
+    abort: Callable[[], None] | None = None
     _settled: bool = field(default=False, init=False)
 
     @property
@@ -339,16 +379,24 @@ class OpaqueStream:
         return self._settled
 
     async def next(self) -> Piece | None:
-        """The next piece, None at the end.  Raises what the upstream raises."""
+        """The next piece, None at the end.  Raises what the upstream raises, DeadlineExceeded, FlowCancelled."""
         if self.flow.paused:
             await self.runtime.gate(self.flow)
         try:
-            data = await self.body.next()
+            data = await self.runtime.bounded(self.body.next(), self.deadline, self.flow, self.abort)
+        except FlowCancelled:
+            await self.aclose()
+            raise
+        except TimeIsUp:
+            over = exceeded("total")
+            await self._settle_as("failed", over.info)
+            await self.body.aclose()
+            raise over from None
         except Exception as error:
             await self._settle_as("failed", ErrorInfo(kind=type(error).__name__))
             raise
         except BaseException:
-            await self.runtime.settle(self.aclose)
+            await self.runtime.settle(self.aclose, cancelled=True)
             raise
         if data is None:
             await self._settle_as("answered")
@@ -363,7 +411,7 @@ class OpaqueStream:
 
     async def abandon(self) -> None:
         """Close a stream that nobody reads any more."""
-        if not self._settled and not self.flow.paused:
+        if not self._settled:
             await self._settle_as("abandoned")
             await self.body.aclose()
 
@@ -374,3 +422,14 @@ class OpaqueStream:
         if not self._settled:
             self._settled = True
             await self.owner.stream_dropped(outcome, error)
+
+
+def abandon_when_collected(reader: object, stream: LiveStream | OpaqueStream) -> None:
+    """Settle *stream* when *reader*, which the caller holds, is collected unread."""
+    weakref.finalize(reader, _abandoned, stream).atexit = False
+
+
+def _abandoned(stream: LiveStream | OpaqueStream) -> None:
+    """Called by the garbage collector, from whatever thread."""
+    if not stream.settled:
+        stream.runtime.soon(stream.abandon)

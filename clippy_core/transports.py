@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import weakref
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from .calls import AsyncSender, Call, SyncSender
 from .entrance import GaveUp, error_answer
 from .pipeline import AttemptsFailed, Pipeline, Result
 from .runtime import FlowCancelled, drive
-from .streaming import LiveStream, OpaqueStream, Piece
+from .streaming import LiveStream, OpaqueStream, Piece, abandon_when_collected
 
 if TYPE_CHECKING:
     from .host import Host
@@ -67,12 +66,6 @@ def module_of(client: object) -> ModuleType | None:
     return None
 
 
-def _abandoned(stream: Stream, pipeline: Pipeline) -> None:
-    """A body was collected unread.  Called by the garbage collector, from whatever thread."""
-    if not stream.settled:
-        pipeline.runtime.soon(stream.abandon)
-
-
 def interruption(stream: Stream) -> StreamInterrupted | None:
     """What was delivered of a stream that broke."""
     info = getattr(stream, "failure", None)
@@ -101,9 +94,9 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
     class Body(module.SyncByteStream):  # type: ignore[misc, name-defined]
         """A stream of ours as a body of the module's.  Read once: an SDK may ask for its iterator again to drain it."""
 
-        def __init__(self, stream: Stream, pipeline: Pipeline, call: Call) -> None:
+        def __init__(self, stream: Stream, call: Call) -> None:
             self._stream, self._call = stream, call
-            weakref.finalize(self, _abandoned, stream, pipeline).atexit = False
+            abandon_when_collected(self, stream)
 
         def __iter__(self) -> Any:
             return self
@@ -127,9 +120,9 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
     class AsyncBody(module.AsyncByteStream):  # type: ignore[misc, name-defined]
         """The same for async clients."""
 
-        def __init__(self, stream: Stream, pipeline: Pipeline, call: Call) -> None:
+        def __init__(self, stream: Stream, call: Call) -> None:
             self._stream, self._call = stream, call
-            weakref.finalize(self, _abandoned, stream, pipeline).atexit = False
+            abandon_when_collected(self, stream)
 
         def __aiter__(self) -> Any:
             return self
@@ -173,7 +166,7 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
                 result = error
             result = _judged(self._gave_up, decoded, pipeline, result)
             if isinstance(result, LiveStream | OpaqueStream):
-                return call.streamed(result, Body(result, pipeline, call))
+                return call.streamed(result, Body(result, call))
             return _outcome(call, result)
 
         def close(self) -> None:
@@ -209,7 +202,7 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
                 result = error
             result = _judged(self._gave_up, decoded, pipeline, result)
             if isinstance(result, LiveStream | OpaqueStream):
-                return call.streamed(result, AsyncBody(result, pipeline, call))
+                return call.streamed(result, AsyncBody(result, call))
             return _outcome(call, result)
 
         async def aclose(self) -> None:

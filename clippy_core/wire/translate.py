@@ -126,6 +126,10 @@ class TranslatedSource:
         chunks = tuple(_chunk(chunk, self.api) for chunk in event.chunks if chunk.kind not in ("other", "ping"))
         return StreamEvent(b"", chunks)
 
+    def cut(self) -> None:
+        """Break the connection under a read that blocks in another thread."""
+        self.source.cut()
+
     async def aclose(self) -> None:
         await self.source.aclose()
 

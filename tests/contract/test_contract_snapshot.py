@@ -64,8 +64,8 @@ def _described(name: str, value: Any) -> Iterator[str]:
         yield f"{name} = {' | '.join(_argument(member) for member in get_args(value))}"
     elif value is Any:
         yield f"{name} = Any"
-    elif not getattr(value, "__module__", "clippy").startswith("clippy"):
-        yield f"{name} is {value.__module__}.{value.__name__}"
+    elif value is attrs.evolve:  # its own name depends on the Python version
+        yield f"{name} = attrs.evolve"
     elif inspect.isclass(value):
         bases = ", ".join(base.__name__ for base in value.__bases__ if base is not object)
         yield f"class {name}({bases})" if bases else f"class {name}"

@@ -243,6 +243,11 @@ postgresql://${USER}:${PASS}@db/x
 https://user:<password>@example.org
 redis://localhost:6379/0
 postgres://localhost/db
+https://user@example.org/x
+postgresql://app@db.example.org/prod
+sk_learn_pipeline_with_many_steps_and_words
+密码: 必须足够长
+パスワード: 必須です
 """.strip().splitlines()
 
 
@@ -262,6 +267,8 @@ def test_look_alikes_beside_each_other_are_untouched(texts: list[str]) -> None:
 PERSONAL = [
     ("contact jane.roe@example.org today", "jane.roe@example.org"),
     ("<jane+tag@sub.example.co.uk>", "jane+tag@sub.example.co.uk"),
+    ("Write to jane.roe@example.org.", "jane.roe@example.org"),
+    ("jane@sub.example.co.uk... or call", "jane@sub.example.co.uk"),
     ("call +44 20 7946 0958", "7946 0958"),
     ("phone: (555) 123-4567", "123-4567"),
     ("555-123-4567", "555-123-4567"),

@@ -101,6 +101,15 @@ ISSUED: dict[str, Callable[[Rng], str]] = {
     "vault": shaped("hvs.", (URL_SAFE, 90)),
     "atlassian": shaped("ATATT3x", (URL_SAFE, 180)),
     "mailgun": shaped("key-", (HEX, 32)),
+    "tailscale": shaped("tskey-auth-", (ALNUM, 17), "-", (ALNUM, 32)),
+    "buildkite": shaped("bkua_", (HEX, 40)),
+    "circleci": shaped("CCIPAT_", (ALNUM, 22), "_", (HEX, 40)),
+    "contentful": shaped("CFPAT-", (URL_SAFE, 43)),
+    "dropbox": shaped("sl.u.", (URL_SAFE, 130)),
+    "adafruit": shaped("aio_", (ALNUM, 28)),
+    "wandb": shaped("wandb_v1_", (ALNUM, 60)),
+    "yandex": shaped("AQVN", (URL_SAFE, 36)),
+    "novita": shaped("sk_", (URL_SAFE, 43)),
 }
 OPAQUE: dict[str, Callable[[Rng], str]] = {
     "32 letters": shaped((ALNUM, 32)),

@@ -245,10 +245,8 @@ def _bare_keeps(text: str, body: re.Match[str], start: int, how: str | None, sur
 def _is_remark(text: str, word: str, end: int, start: int, how: str | None) -> bool:
     """Whether what follows "password:" is a remark about passwords and not one of them."""
     if len(word) < 3 or (_CJK.search(word) and not _ASCII_LETTER.search(word)):
-        return True  # prose; a password is not typed through an input method
-    if (
-        how == "colon" and is_words(word) and _PLURAL.search(text, max(0, end - 120), end - len(word))
-    ):
+        return True  # the rest of a sentence: nobody types a password through an input method
+    if how == "colon" and is_words(word) and _PLURAL.search(text, max(0, end - 120), end - len(word)):
         return True
     if not is_words(word) or how == "form":
         return False

@@ -100,6 +100,8 @@ def _mails(text: str) -> Iterator[Span]:
         user, domain, top = match.groups()
         if domain is None or top.lower() in _FILES:
             continue  # user@host, icon@2x.png
+        if text.endswith("://", 0, match.start()):
+            continue  # https://user@host.example: an account at a server
         if user == "git" and text[match.end() : match.end() + 1] in (":", "/"):
             continue  # git@github.com:owner/repository
         yield Span(*match.span(), "email")

@@ -66,7 +66,8 @@ _WORDS = {
     "request_expired": "expired", "access_denied": "permission", "service_disabled": "permission",
     "account_deactivated": "permission", "organization_restricted": "permission", "consumer_suspended": "permission",
     "api_key_service_blocked": "permission", "oauth_access_denied": "permission", "not_authorized": "permission",
-    "opt_in_required": "permission", "access_terminated": "permission", "ip_not_authorized": "permission", "organization_deactivated": "permission",
+    "opt_in_required": "permission", "ip_not_authorized": "permission", "organization_deactivated": "permission",
+    "access_terminated": "permission",
     "unsupported_country_region_territory": "region_blocked", "country_not_supported": "region_blocked",
     # money: waiting does not help
     "service_quota_exceeded": "quota", "exceeded_current_quota": "quota", "arrearage": "quota",

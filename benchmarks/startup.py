@@ -1,0 +1,68 @@
+"""What a program pays for us at its start, measured in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+
+from benchmarks.canned import CannedServer
+from benchmarks.timing import Row, paired, roughness
+
+_MEASURE = """
+import json, resource, sys, time
+began = time.process_time_ns()
+{imports}
+imported = time.process_time_ns() - began
+{call}
+print(json.dumps([imported, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+"""
+_CALL = "client.post({url!r}, json={{'model': 'm', 'messages': []}}).json()"
+_PROGRAMS = {
+    "httpx": ("import httpx", "client = httpx.Client()"),
+    "clippy_core": ("import httpx, clippy_core", "client = clippy_core.Host([]).wrap(httpx.Client())"),
+    "every first-party plugin": (
+        "import httpx, clippy_core",
+        "client = clippy_core.Host.from_config().wrap(httpx.Client())",
+    ),
+    "openai": ("import openai, httpx", "client = httpx.Client()"),
+}
+CPU_BAR, RSS_BAR = 1.4, 35.0
+
+
+def measure(server: CannedServer, rounds: int) -> list[Row]:
+    """Import time (CPU) and the largest resident size after one call, compared with httpx alone."""
+    seen: dict[str, list[tuple[float, float]]] = {name: [] for name in _PROGRAMS}
+    for _ in range(rounds):
+        for name, (imports, client) in _PROGRAMS.items():
+            code = _MEASURE.format(imports=imports, call=client + "\n" + _CALL.format(url=server.chat_url))
+            made = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, check=True, timeout=60, env=_environment()
+            )
+            seen[name].append(tuple(json.loads(made.stdout)))
+    return [*_rows(seen, 0, "import, CPU", CPU_BAR), *_rows(seen, 1, "memory after a call", None)]
+
+
+def _environment() -> dict[str, str]:
+    import os
+    import tempfile
+
+    home = tempfile.mkdtemp(prefix="clippy-bench-")
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH", "VIRTUAL_ENV")}
+    return {**kept, "HOME": home}
+
+
+def _rows(seen: dict[str, list[tuple[float, float]]], place: int, title: str, bar: float | None) -> list[Row]:
+    rows = []
+    base = [one[place] for one in seen["httpx"]]
+    for name, measured in seen.items():
+        own = [one[place] for one in measured]
+        ratios = sorted(paired(own, base))
+        middle = statistics.median(ratios)
+        unit = f"{statistics.median(own) / 1024:.0f} MB" if place else ""
+        rows.append(
+            Row(title, name, middle, middle, ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10],
+                roughness(ratios), bar if name == "clippy_core" else None, unit=unit)
+        )  # fmt: skip
+    return rows

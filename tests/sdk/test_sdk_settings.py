@@ -1,0 +1,364 @@
+"""What the caller set up stays: proxies, certificates, timeouts, headers, an inner transport, another address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import anthropic
+import httpx
+import httpx2
+import openai
+import pytest
+import sdk_anthropic_calls as claude
+import sdk_openai_calls as gpt
+from sdk_certificates import Authority, make_authority
+from sdk_lab import ROOFS, SDK_GENERATORS, Got, Lab, private_folders, ssl_context, value
+
+from clippy_core.testing import FakeServer, Fault, Raw, Reply
+
+pytestmark = [pytest.mark.filterwarnings(text) for text in SDK_GENERATORS]
+COLOURS = ("sync", "asyncio")
+MAKERS: dict[str, Any] = {"openai": gpt.make_client, "anthropic": claude.make_client}
+CALLS: dict[str, Any] = {"openai": gpt.chat_stream, "anthropic": claude.message_stream}
+
+
+@pytest.fixture(autouse=True)
+def _folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    private_folders(monkeypatch, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """One authority for all tests."""
+    return make_authority(tmp_path_factory.mktemp("authority"))
+
+
+def alike(got: dict[str, Got]) -> Got:
+    """The bare run, after it was compared with the others."""
+    assert got["bare"].requests
+    assert got["no plugin"] == got["bare"]
+    assert got["all plugins"].result == got["bare"].result
+    return got["bare"]
+
+
+# --- proxies --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", [httpx2, httpx], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_proxy_gets_the_request_as_from_the_bare_sdk(colour: str, module: ModuleType) -> None:
+    """The proxy is asked for the absolute address of a name that does not exist."""
+    lab = Lab(colour, module, gpt.make_client, lambda server: {"proxy": server.origin}, "http://api.example.invalid")
+    bare = alike(lab.three(gpt.chat_stream, Reply("Eins zwei"), wire=True))
+    assert bare.raised is None
+    assert bare.requests[0].startswith(b"POST http://api.example.invalid/v1/chat/completions HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("sdk", MAKERS)
+def test_a_proxy_with_a_password_gets_it(sdk: str) -> None:
+    """The proxy's own credentials go to the proxy."""
+
+    def http(server: FakeServer) -> dict[str, Any]:
+        return {"proxy": server.origin.replace("http://", "http://user:secret@")}
+
+    lab = Lab("sync", httpx2, MAKERS[sdk], http, "http://api.example.invalid")
+    bare = alike(lab.three(CALLS[sdk], Reply("Eins zwei"), wire=True))
+    assert b"\r\nProxy-Authorization: Basic dXNlcjpzZWNyZXQ=\r\n" in bare.requests[0]
+
+
+@pytest.mark.parametrize("sdk", MAKERS)
+def test_a_proxy_from_the_environment_is_used_by_the_sdks_own_http_client(
+    sdk: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No http_client at all: HTTP_PROXY counts, NO_PROXY as well."""
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    def make_client(colour: str, *, base_url: str, http_client: Any, **settings: Any) -> Any:
+        http_client.close()
+        return MAKERS[sdk](colour, base_url="http://api.example.invalid", http_client=None)
+
+    def http(server: FakeServer) -> dict[str, Any]:
+        monkeypatch.setenv("HTTP_PROXY", server.origin)
+        return {}
+
+    got = Lab("sync", httpx2, make_client, http).three(CALLS[sdk], Reply("Eins zwei"), wire=True)
+    assert alike(got).requests[0].startswith(b"POST http://api.example.invalid/v1/")
+
+
+def test_a_transport_mounted_for_one_address_keeps_its_place() -> None:
+    """The caller's mounts go on sorting requests: one address through a transport that fails, all others past it."""
+    asked: list[str] = []
+
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        asked.append(str(request.url))
+        return httpx2.Response(403, json={"error": {"message": "blocked here"}})
+
+    mounts = {"all://*blocked.invalid": httpx2.MockTransport(refuse), "all://nothing.invalid": None}
+    lab = Lab("sync", httpx2, gpt.make_client, {"mounts": mounts}, "http://blocked.invalid")
+    got = {roof: lab.run(gpt.chat, roof=roof, wire=True) for roof in ROOFS}
+    assert [each.raised and each.raised.kind for each in got.values()] == ["openai.PermissionDeniedError"] * 3
+    assert got["all plugins"].result == got["no plugin"].result == got["bare"].result
+    assert asked == ["http://blocked.invalid/v1/chat/completions"] * 3
+    assert not any(each.requests for each in got.values())
+
+
+# --- certificates ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", [httpx2, httpx], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_certificate_of_the_callers_own_authority_is_accepted(
+    colour: str, module: ModuleType, authority: Authority
+) -> None:
+    """verify= with an authority of one's own, and a server that only it vouches for."""
+    lab = Lab(colour, module, gpt.make_client, {"verify": authority.trusting()}, tls=authority.server)
+    assert alike(lab.three(gpt.chat_stream, Reply("Eins zwei"), wire=True)).raised is None
+
+
+@pytest.mark.parametrize("sdk", MAKERS)
+def test_a_certificate_that_nobody_vouches_for_is_refused(sdk: str, authority: Authority) -> None:
+    """The same exception, and no request at the server."""
+    lab = Lab("sync", httpx2, MAKERS[sdk], {"verify": ssl_context()}, tls=authority.server)
+    got = lab.three(CALLS[sdk], wire=True)
+    assert got["bare"].raised is not None
+    assert got["bare"].raised.cause == "httpx2.ConnectError"
+    assert got["all plugins"].result == got["no plugin"].result == got["bare"].result
+    assert not any(each.requests for each in got.values())
+
+
+# --- timeouts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sdk", MAKERS)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"timeout": 7.5}, {"timeout": httpx2.Timeout(9.0, connect=1.5)}, {"timeout": None}],
+    ids=["default", "seconds", "parts", "none"],
+)
+def test_the_callers_timeouts_reach_the_inner_transport(sdk: str, settings: dict[str, Any]) -> None:
+    """What the SDK tells its transport, and what it tells the server in a header."""
+    told: list[Any] = []
+
+    class Listening(httpx2.BaseTransport):
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            told.append((request.extensions["timeout"], dict(request.headers)))
+            return httpx2.Response(418)
+
+    def make_client(colour: str, *, base_url: str, http_client: Any, **_: Any) -> Any:
+        http_client.close()
+        return MAKERS[sdk](colour, base_url=base_url, http_client=httpx2.Client(transport=Listening()), **settings)
+
+    lab = Lab("sync", httpx2, make_client)
+    for roof in ROOFS:
+        lab.run(CALLS[sdk], roof=roof)
+    (timeouts, headers), *others = told
+    assert len(others) == 2
+    assert all(timeout == timeouts for timeout, _ in others)
+    assert [dict(other, **{"accept-encoding": ""}) for _, other in others] == [{**headers, "accept-encoding": ""}] * 2
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_read_timeout_of_the_callers_ends_a_real_wait(colour: str) -> None:
+    """Over a socket: the server says nothing, and the SDK's own timeout error comes from the caller's 50 ms."""
+    got = Lab(colour, httpx2, gpt.make_client).three(gpt.chat, Fault.read_timeout(), wire=True, timeout=0.05)
+    assert alike(got).raised is not None
+    assert got["bare"].raised.kind == "openai.APITimeoutError"  # type: ignore[union-attr]
+
+
+# --- headers, queries, hooks ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sdk", MAKERS)
+def test_default_headers_and_queries_are_sent_as_they_are(sdk: str) -> None:
+    """In their order and spelling, an overridden one included."""
+    settings = {"default_headers": {"X-Own": "1", "User-Agent": "mine"}, "default_query": {"tenant": "a b"}}
+    bare = alike(Lab("sync", httpx2, MAKERS[sdk]).three(CALLS[sdk], Reply("Eins"), wire=True, **settings))
+    assert b"\r\nx-own: 1\r\n" in bare.requests[0].lower()
+    assert b"\r\nuser-agent: mine\r\n" in bare.requests[0].lower()
+
+
+def test_organization_project_and_cookies_are_sent_as_they_are() -> None:
+    """OpenAI's own identity headers, and the cookies of the caller's HTTP client."""
+    lab = Lab("sync", httpx2, gpt.make_client, {"cookies": {"session": "abc"}, "headers": {"X-Http": "2"}})
+    settings = {"organization": "org-1", "project": "proj-1"}
+    bare = alike(lab.three(gpt.chat, Reply("Eins"), wire=True, **settings))
+    assert b"\r\nopenai-project: proj-1\r\n" in bare.requests[0].lower()
+    assert b"\r\ncookie: session=abc\r\n" in bare.requests[0].lower()
+
+
+def test_event_hooks_and_authentication_of_the_http_client_go_on_working() -> None:
+    """httpx runs them above its transport, so they see each call once under every roof."""
+    seen: list[str] = []
+    hooks: dict[str, list[Callable[..., Any]]] = {
+        "request": [lambda request: seen.append(request.method)],
+        "response": [lambda response: seen.append(str(response.status_code))],
+    }
+    lab = Lab("sync", httpx2, gpt.make_client, {"event_hooks": hooks, "auth": ("user", "secret")})
+    alike(lab.three(gpt.chat, Reply("Eins"), wire=True))
+    assert seen == ["POST", "200"] * 3
+
+
+# --- an inner transport of the caller's -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("roof", ROOFS)
+def test_what_an_inner_transport_raises_is_raised(roof: str) -> None:
+    """An exception that is not the HTTP module's goes through the SDK as it is, under a host as well."""
+
+    class Unplugged(Exception):
+        """Nothing of httpx's."""
+
+    class Broken(httpx2.BaseTransport):
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            raise Unplugged("no cable")
+
+    def make_client(colour: str, *, base_url: str, http_client: Any, **_: Any) -> Any:
+        http_client.close()
+        return gpt.make_client(colour, base_url=base_url, http_client=httpx2.Client(transport=Broken()))
+
+    raised = Lab("sync", httpx2, make_client).run(gpt.chat, roof=roof).raised
+    assert raised is not None
+    assert raised.kind.endswith("Unplugged")
+    assert raised.text == "no cable"
+
+
+def test_an_inner_transport_is_entered_and_closed_with_its_client() -> None:
+    """As httpx does it with the transport it was given."""
+    life: list[str] = []
+
+    class Noting(httpx2.MockTransport):
+        def __enter__(self) -> Noting:
+            life.append("enter")
+            return self
+
+        def close(self) -> None:
+            life.append("close")
+
+        def __exit__(self, *exc: Any) -> None:
+            life.append("exit")
+
+    import clippy_core
+
+    with httpx2.Client(transport=clippy_core.transport(clippy_core.Host(), httpx2, Noting(lambda _: None))):
+        assert life == ["enter"]
+    assert life[-1] in ("exit", "close")
+    assert life.count("enter") == 1
+
+
+# --- other addresses ------------------------------------------------------------------------------------------------
+
+
+def azure(colour: str, *, base_url: str, http_client: Any, **settings: Any) -> Any:
+    """An Azure client."""
+    kind = openai.AzureOpenAI if colour == "sync" else openai.AsyncAzureOpenAI
+    return kind(
+        api_key="az-key", azure_endpoint=base_url, api_version="2026-10-01", http_client=http_client, max_retries=0,
+        **settings,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [{}, {"azure_deployment": "my-deployment"}], ids=["model", "deployment"])
+@pytest.mark.parametrize(
+    "call", [gpt.chat, gpt.chat_stream, gpt.responses_stream, gpt.responses], ids=lambda c: c.__name__
+)
+@pytest.mark.parametrize("colour", COLOURS)
+def test_azure_addresses_stay(colour: str, call: Any, settings: dict[str, Any]) -> None:
+    """The deployment in the path, the version in the query, the key in Azure's header."""
+    bare = alike(Lab(colour, httpx2, azure).three(call, Reply("Eins zwei"), wire=True, **settings))
+    assert bare.raised is None
+    assert b"?api-version=2026-10-01 HTTP/1.1\r\n" in bare.requests[0]
+    assert b"\r\napi-key: az-key\r\n" in bare.requests[0]
+
+
+def test_azure_answers_are_cached_and_its_addresses_with_a_deployment_are_known() -> None:
+    """Chat under a deployment's path is chat."""
+    got = Lab("sync", httpx2, azure).run(gpt.chat_stream, roof="all plugins", times=2, azure_deployment="mine")
+    assert len(got.requests) == 1
+
+
+BEDROCK_ANSWER = Raw(
+    b'{"id":"msg_bdrk_1","type":"message","role":"assistant","model":"claude","content":[{"type":"text","text":"Hi"}],'
+    b'"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":3,"output_tokens":1}}'
+)
+CLOUDS: dict[str, tuple[Any, Any, dict[str, Any], bytes]] = {
+    "bedrock": (
+        anthropic.AnthropicBedrock, anthropic.AsyncAnthropicBedrock,
+        {"api_key": "bedrock-key", "aws_region": "eu-central-1"}, b"POST /model/claude-fake/invoke HTTP/1.1\r\n",
+    ),
+    "vertex": (
+        anthropic.AnthropicVertex, anthropic.AsyncAnthropicVertex,
+        {"access_token": "ya29.token", "region": "europe-west1", "project_id": "p"},
+        b"POST /projects/p/locations/europe-west1/publishers/anthropic/models/claude-fake:rawPredict HTTP/1.1\r\n",
+    ),
+    "foundry": (
+        anthropic.AnthropicFoundry, anthropic.AsyncAnthropicFoundry,
+        {"api_key": "foundry-key"}, b"POST /v1/messages HTTP/1.1\r\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+@pytest.mark.parametrize("colour", COLOURS)
+def test_bedrock_vertex_and_foundry_addresses_stay(colour: str, cloud: str) -> None:
+    """Another path, other credentials, and the same bytes."""
+    sync_kind, async_kind, own, opening = CLOUDS[cloud]
+
+    def make_client(colour: str, *, base_url: str, http_client: Any) -> Any:
+        kind = sync_kind if colour == "sync" else async_kind
+        return kind(base_url=base_url, http_client=http_client, max_retries=0, **own)
+
+    async def call(client: Any, say: Any) -> None:
+        say(await value(client.messages.create(**claude.BASIC)))
+
+    bare = alike(Lab(colour, httpx2, make_client).three(call, BEDROCK_ANSWER, wire=True))
+    assert bare.raised is None
+    assert bare.requests[0].startswith(opening)
+
+
+def test_bedrocks_binary_event_stream_passes_as_it_is() -> None:
+    """Frames of AWS are not ours to decode; every plugin lets them through byte by byte."""
+    frames = [bytes(range(256)), b"\0\0\0\x10:event-type", b"data: {not sse}\n\n", b"\xff" * 50]
+    media = (("content-type", "application/vnd.amazon.eventstream"),)
+
+    async def call(client: Any, say: Any) -> None:
+        with client.stream("POST", "/model/claude/invoke-with-response-stream", json={"a": 1}) as answer:
+            say([answer.status_code, dict(answer.headers), list(answer.iter_raw())])
+
+    def make_client(colour: str, *, base_url: str, http_client: Any) -> Any:
+        http_client.base_url = base_url
+        return http_client
+
+    got = Lab("sync", httpx2, make_client).three(call, Raw(frames, headers=media))
+    assert got["bare"].said[0][2] == frames
+    assert got["all plugins"].said == got["no plugin"].said == got["bare"].said
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20261122/eu-central-1/bedrock/aws4_request, Signature=0"},
+        {"content-digest": "sha-256=:abc=:", "signature-input": 'sig=("content-digest")', "signature": "sig=:abc=:"},
+    ],
+    ids=["sigv4", "http signature"],
+)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/model/claude/invoke"])
+def test_a_signed_request_leaves_as_it_came_under_every_plugin(path: str, headers: dict[str, str]) -> None:
+    """Its bytes and headers are under a signature: even accept-encoding stays."""
+
+    async def call(client: Any, say: Any) -> None:
+        body = b'{"model": "m",  "messages": [{"role": "user", "content": "Gr\xc3\xbc\xc3\x9fe"}], "max_tokens": 10}'
+        answer = client.post(path, content=body, headers={**headers, "Accept-Encoding": "zstd, br, gzip"})
+        say([answer.status_code, answer.content])
+
+    def make_client(colour: str, *, base_url: str, http_client: Any) -> Any:
+        http_client.base_url = base_url
+        return http_client
+
+    got = Lab("sync", httpx2, make_client).three(call, Reply("Eins"), wire=True)
+    assert got["bare"].requests
+    assert got["all plugins"].requests == got["no plugin"].requests == got["bare"].requests
+    assert got["all plugins"].said == got["bare"].said
