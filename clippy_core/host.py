@@ -292,10 +292,11 @@ class Host:
         loop = running_loop()
         runtime = self._runtimes.get(loop)
         if runtime is None:
-            alive = {other: kept for other, kept in self._runtimes.items() if kept.alive()}
-            self._life.keep_only(alive.values())
-            runtime = alive[loop] = AsyncRuntime(self.clock, self._portal)
-            self._runtimes = alive
+            for other, kept in list(self._runtimes.items()):
+                if not kept.alive():
+                    self._life.drop(kept)
+                    self._runtimes.pop(other, None)
+            runtime = self._runtimes[loop] = AsyncRuntime(self.clock, self._portal)
         return runtime
 
     def begin(

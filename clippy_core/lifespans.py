@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from typing import Any
 
@@ -24,12 +24,25 @@ from .runtime import AsyncRuntime
 log = logging.getLogger("clippy")
 
 
-def enter_shared(steps: Sequence[Step], host: object) -> tuple[ExitStack, tuple[Step, ...]]:
-    """Enter the plain context managers; the stack that leaves them, and the steps whose managers are async.
+@define(eq=False)
+class Waiting:
+    """A plugin whose lifespan is async: its step, and the manager it gave when it was asked what it is."""
+
+    step: Step
+    given: Any
+
+    def manager(self, host: object) -> Any:
+        """The manager that was given, once; for the next event loop a new one."""
+        given, self.given = self.given, None
+        return given if given is not None else self.step.function(host)
+
+
+def enter_shared(steps: Sequence[Step], host: object) -> tuple[ExitStack, tuple[Waiting, ...]]:
+    """Enter the plain context managers; the stack that leaves them, and the plugins whose managers are async.
 
     Raises PluginError, with everything that was entered left again.
     """
-    waiting: list[Step] = []
+    waiting: list[Waiting] = []
     with ExitStack() as stack:
         for step in steps:
             try:
@@ -37,7 +50,7 @@ def enter_shared(steps: Sequence[Step], host: object) -> tuple[ExitStack, tuple[
                 if manager is None:
                     continue
                 if isinstance(manager, AbstractAsyncContextManager) and not hasattr(manager, "__enter__"):
-                    waiting.append(step)
+                    waiting.append(Waiting(step, manager))
                     continue
                 manager.__enter__()
             except Exception as error:
@@ -57,7 +70,7 @@ def _leave(step: Step, manager: Any) -> None:
 class LoopSet:
     """The async context managers of one event loop, held open by one task."""
 
-    steps: Sequence[Step]
+    waiting: Sequence[Waiting]
     host: object
     ready: anyio.Event = field(factory=anyio.Event)
     closing: anyio.Event = field(factory=anyio.Event)
@@ -69,8 +82,8 @@ class LoopSet:
         """The task: enter, wait, leave in reverse order."""
         try:
             async with AsyncExitStack() as stack:
-                for step in self.steps:
-                    await self._enter(stack, step)
+                for waiting in self.waiting:
+                    await self._enter(stack, waiting)
                 self.ready.set()
                 await self.closing.wait()
         except Exception as error:
@@ -82,11 +95,11 @@ class LoopSet:
             self.ready.set()
             self.closed.set()
 
-    async def _enter(self, stack: AsyncExitStack, step: Step) -> None:
+    async def _enter(self, stack: AsyncExitStack, waiting: Waiting) -> None:
         try:
-            await stack.enter_async_context(step.function(self.host))
+            await stack.enter_async_context(waiting.manager(self.host))
         except Exception as error:
-            raise_failed(step, error)
+            raise_failed(waiting.step, error)
 
     async def opened(self) -> None:
         """Wait until everything is entered.  Raises what a plugin raised."""
@@ -108,7 +121,7 @@ class Life:
         self._lock = threading.RLock()
         self._opened = False
         self._shared: ExitStack | None = None
-        self._waiting: tuple[Step, ...] = ()
+        self._waiting: tuple[Waiting, ...] = ()
         self._on_portal: LoopSet | None = None
         self._on_loops: dict[AsyncRuntime, LoopSet] = {}
 
@@ -119,7 +132,11 @@ class Life:
         with self._lock:
             self._open_shared()
             if self._waiting and self._on_portal is None:
-                self._on_portal = self._portal.run(self._hold_on_portal())
+                try:
+                    self._on_portal = self._portal.run(self._hold_on_portal())
+                except Exception:
+                    self.close()
+                    raise
             self._opened = True
 
     async def aopen(self, runtime: AsyncRuntime) -> None:
@@ -131,7 +148,15 @@ class Life:
             if held is None:
                 held = self._on_loops[runtime] = LoopSet(self._waiting, self._host)
                 runtime.hold(held.hold)
-            await held.opened()
+            try:
+                await held.opened()
+            except Exception:
+                # The next request tries again; what the other plugins opened is closed until then.
+                if self._on_loops.get(runtime) is held:
+                    del self._on_loops[runtime]
+                    if not self._on_loops:
+                        self.close()
+                raise
 
     def close(self) -> None:
         """Close everything but what belongs to an event loop."""
@@ -152,9 +177,9 @@ class Life:
             await held.close()
         self.close()
 
-    def keep_only(self, alive: Collection[AsyncRuntime]) -> None:
-        """Let go of what belonged to event loops that are gone."""
-        self._on_loops = {runtime: held for runtime, held in self._on_loops.items() if runtime in alive}
+    def drop(self, runtime: AsyncRuntime) -> None:
+        """Let go of what belonged to an event loop that is gone."""
+        self._on_loops.pop(runtime, None)
 
     def _open_shared(self) -> None:
         with self._lock:

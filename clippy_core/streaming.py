@@ -8,6 +8,7 @@ from another task (design-review.md finding 4).
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -426,10 +427,10 @@ class OpaqueStream:
 
 def abandon_when_collected(reader: object, stream: LiveStream | OpaqueStream) -> None:
     """Settle *stream* when *reader*, which the caller holds, is collected unread."""
-    weakref.finalize(reader, _abandoned, stream).atexit = False
+    weakref.finalize(reader, _abandoned, stream, os.getpid()).atexit = False
 
 
-def _abandoned(stream: LiveStream | OpaqueStream) -> None:
-    """Called by the garbage collector, from whatever thread."""
-    if not stream.settled:
+def _abandoned(stream: LiveStream | OpaqueStream, process: int) -> None:
+    """Called by the garbage collector, from whatever thread; after a fork the stream is the parent's to settle."""
+    if not stream.settled and os.getpid() == process:
         stream.runtime.soon(stream.abandon)

@@ -147,7 +147,7 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
         """Runs a host in front of an inner transport."""
 
         def __init__(self, host: Host, inner: Any) -> None:
-            self._host, self._inner = host, inner
+            self._host, self._inner, self._closes = host, inner, True
             self._gave_up = GaveUp()
 
         def handle_request(self, request: Any) -> Any:
@@ -170,20 +170,23 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
             return _outcome(call, result)
 
         def close(self) -> None:
-            self._inner.close()
+            if self._closes:
+                self._inner.close()
 
         def __enter__(self) -> Any:
-            self._inner.__enter__()
+            if self._closes:
+                self._inner.__enter__()
             return self
 
         def __exit__(self, *exc: Any) -> None:
-            self._inner.__exit__(*exc)
+            if self._closes:
+                self._inner.__exit__(*exc)
 
     class AsyncTransport(module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
         """The same for async clients."""
 
         def __init__(self, host: Host, inner: Any) -> None:
-            self._host, self._inner = host, inner
+            self._host, self._inner, self._closes = host, inner, True
             self._gave_up = GaveUp()
 
         async def handle_async_request(self, request: Any) -> Any:
@@ -206,14 +209,17 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
             return _outcome(call, result)
 
         async def aclose(self) -> None:
-            await self._inner.aclose()
+            if self._closes:
+                await self._inner.aclose()
 
         async def __aenter__(self) -> Any:
-            await self._inner.__aenter__()
+            if self._closes:
+                await self._inner.__aenter__()
             return self
 
         async def __aexit__(self, *exc: Any) -> None:
-            await self._inner.__aexit__(*exc)
+            if self._closes:
+                await self._inner.__aexit__(*exc)
 
     for made, name in ((Transport, "Transport"), (AsyncTransport, "AsyncTransport")):
         made.__name__ = made.__qualname__ = f"Clippy{name}"

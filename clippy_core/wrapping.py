@@ -44,7 +44,7 @@ def _wrap_sdk(host: Host, client: Any, http: Any) -> Any:
     module = module_of(http)
     assert module is not None
     own = _copy_of(http)
-    _put_under(host, own, module)
+    _put_under(host, own, module, shared=True)
     changes: dict[str, Any] = {"http_client": own}
     if host.owns_retries:
         changes["max_retries"] = 0
@@ -67,32 +67,52 @@ def _with_options(client: Any, changes: dict[str, Any]) -> Any:
 
 
 def _copy_of(http: Any) -> Any:
-    """An HTTP client that shares connections with *http* and does not close them when it is collected.
+    """An HTTP client with the settings of *http* that shares its connections and leaves it alone.
 
-    An SDK's own HTTP client does close them, so that the copy keeps it alive, and with it every copy of the copy.
+    Its cookies, headers and hooks are its own.  An SDK's HTTP client closes its connections when it is collected, so
+    that the copy keeps it alive, until the copy is closed: then they are closed unless somebody else uses them.
     """
     own = copy.copy(http)
     own._clippy_original = http  # noqa: SLF001
     own._mounts = dict(http._mounts)  # noqa: SLF001
+    own._headers = http._headers.copy()  # noqa: SLF001
+    own._cookies = type(http._cookies)(http._cookies)  # noqa: SLF001
+    own._event_hooks = {event: list(hooks) for event, hooks in http._event_hooks.items()}  # noqa: SLF001
     kind = type(http)
-    if hasattr(kind, "__del__"):
-        own.__class__ = type(kind.__name__, (kind,), {"__del__": _nothing, "__module__": kind.__module__})
+    own.__class__ = type(kind.__name__, (_Copy, kind), {"__module__": kind.__module__})
     return own
 
 
-def _nothing(self: object) -> None:
-    """In place of an SDK's ``__del__``: the original client closes what it opened."""
+class _Copy:
+    """What a copy of an HTTP client does otherwise: it lets go of connections instead of closing them."""
+
+    def __del__(self) -> None:
+        """In place of an SDK's: the original client closes what it opened."""
+
+    def close(self) -> None:
+        """Close the client; the transports of a copy close nothing themselves."""
+        super().close()  # type: ignore[misc]
+        self._clippy_original = None
+
+    async def aclose(self) -> None:
+        """As ``close``, for async clients."""
+        await super().aclose()  # type: ignore[misc]
+        self._clippy_original = None
 
 
-def _put_under(host: Host, http: Any, module: ModuleType) -> None:
+def _put_under(host: Host, http: Any, module: ModuleType, *, shared: bool = False) -> None:
+    """Put *host* under every transport of *http*; *shared* ones are not closed with it."""
     make = transport if isinstance(http, module.Client) else async_transport
-    http._transport = _once(host, http._transport, make, module)  # noqa: SLF001
+
+    def once(inner: Any) -> Any:
+        if getattr(inner, "_host", None) is host:
+            return inner  # wrapping twice must not retry twice
+        made = make(host, module, inner)
+        made._closes = not shared  # noqa: SLF001
+        return made
+
+    http._transport = once(http._transport)  # noqa: SLF001
     http._mounts = {  # noqa: SLF001
-        pattern: inner if inner is None else _once(host, inner, make, module)
+        pattern: inner if inner is None else once(inner)
         for pattern, inner in http._mounts.items()  # noqa: SLF001
     }
-
-
-def _once(host: Host, inner: Any, make: Any, module: ModuleType) -> Any:
-    """*inner* under *host*, unless it is already: wrapping twice must not retry twice."""
-    return inner if getattr(inner, "_host", None) is host else make(host, module, inner)

@@ -123,37 +123,24 @@ class PerLoop:
         self.closed.append(threading.get_ident())
 
 
-def test_a_second_loop_that_begins_does_not_take_the_first_ones_set(monkeypatch):
-    """The same race, step by step: a loop begins while another one is being noted."""
+def test_loops_that_begin_together_each_keep_their_own_set():
+    """Ten threads with a loop each: every loop opens its set once, however they interleave."""
     per = PerLoop()
     caller = Caller("asyncio", httpx).start([per], Reply("Hi"))
-    host = caller.host
-    inside, go = threading.Event(), threading.Event()
-    real = host._life.keep_only
-
-    def keep_only(alive: Any) -> None:
-        if threading.current_thread().name == "slow":
-            inside.set()
-            go.wait(5)
-        real(alive)
-
-    monkeypatch.setattr(host._life, "keep_only", keep_only)
+    together = threading.Barrier(10)
 
     async def run() -> None:
-        async with clippy_core.AsyncClient(host, caller._http()) as client:
-            await client.chat("Hello")
-            go.set()
-            if threading.current_thread().name == "first":
-                slow.join(5)
-            await client.chat("Hello")
+        together.wait(10)
+        async with clippy_core.AsyncClient(caller.host, caller._http()) as client:
+            for _ in range(5):
+                await client.chat("Hello")
 
-    first = threading.Thread(target=lambda: (inside.wait(5), asyncio.run(run())), name="first")
-    slow = threading.Thread(target=lambda: asyncio.run(run()), name="slow")
-    slow.start()
-    first.start()
-    first.join(10)
-    slow.join(10)
-    assert 2 == len(per.opened), per.opened
+    threads = [threading.Thread(target=lambda: asyncio.run(run())) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert 10 == len(per.opened)
 
 
 def test_a_fork_with_an_open_stream_records_it_once():

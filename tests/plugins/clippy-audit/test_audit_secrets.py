@@ -311,6 +311,19 @@ def test_the_basic_scheme_is_known_by_what_it_encodes() -> None:
     assert redact("Basic authentication is used") == "Basic authentication is used"
 
 
+def test_the_quotes_inside_a_header_do_not_end_it() -> None:
+    """All parameters of a digest or a signature are gone, with the line that goes on after them left as it is."""
+    header = 'authorization: Digest username="a", realm="r", nonce="n", response="6629fae49393a05397450978507c4ef1"'
+    assert redact(f"{header}\nhost: x.example") == "authorization: Digest [redacted:authorization]\nhost: x.example"
+
+
+def test_a_secret_that_a_command_sets_is_gone() -> None:
+    """``aws configure set`` and ``npm config set`` put the value behind a space."""
+    value = some(ALNUM + "/+", 40, random.Random(3))
+    assert value not in redact(f"aws configure set aws_secret_access_key {value} --profile x")
+    assert redact("they configure set pieces with a token gesture") == "they configure set pieces with a token gesture"
+
+
 @pytest.mark.parametrize(
     "url",
     ["https://hooks.slack.com/services/T{0}/B{0}/{1}", "https://discord.com/api/webhooks/123456789012345678/{1}{1}"],
