@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anyio.to_thread
-from clippy_hookspecs import UNKNOWN, ProviderError, Request, Response
+from clippy_hookspecs import UNKNOWN, UNKNOWN_ENDPOINT, ProviderError, Request, Response
 
-from .loops import running_library
 from .pipeline import AttemptsFailed, Pipeline
 from .runtime import SyncRuntime, drive
 from .untouched import retouch
-from .wire import APIS
+from .wire import APIS, find
 
 if TYPE_CHECKING:
     from .host import Host
@@ -37,8 +38,10 @@ def asker(host: Host, parent: Pipeline, path: tuple[str, ...]) -> Callable[[Requ
             wants_values=True,
         )
         # In a sync host an async hook runs on the portal's event loop, which must not be blocked by a whole request.
-        if isinstance(parent.runtime, SyncRuntime) and running_library() is not None:
-            return await anyio.to_thread.run_sync(lambda: drive(whole_answer(child)))
+        if isinstance(parent.runtime, SyncRuntime) and host.on_portal():
+            # A limit of its own: those who wait hold a thread while they wait for the threads of those they ask.
+            unlimited = anyio.CapacityLimiter(math.inf)
+            return await anyio.to_thread.run_sync(lambda: drive(whole_answer(child)), limiter=unlimited)
         return await whole_answer(child)
 
     return ask
@@ -47,7 +50,9 @@ def asker(host: Host, parent: Pipeline, path: tuple[str, ...]) -> Callable[[Requ
 def _completed(request: Request, parent: Request) -> Request:
     """*request* with the parent's address and credentials where it names none."""
     if request.url:
-        return request
+        if request.endpoint is not UNKNOWN_ENDPOINT:
+            return request
+        return retouch(request, endpoint=find(request.method, urlsplit(request.url).path)[1])
     endpoint = request.endpoint
     api = request.api or parent.api
     if api == parent.api:

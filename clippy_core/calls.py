@@ -10,7 +10,7 @@ from typing import Any
 from clippy_hookspecs import ClippyError, DeadlineExceeded, Headers, RawReply, Request, Response
 
 from .runtime import FlowCancelled
-from .sources import EndedEarly, Phase
+from .sources import EndedEarly, Phase, UnknownEncoding
 from .streaming import LiveStream, OpaqueStream
 from .wire import decode_request, encode_request, encode_response, find
 from .wire.base import CorruptEvent
@@ -21,7 +21,7 @@ _BEFORE_SENDING = frozenset(
 )
 """Exceptions of both modules that mean that no byte of the request has left."""
 
-_OURS = (ClippyError, EndedEarly, FlowCancelled, CorruptEvent, SseLimitError, zlib.error)
+_OURS = (ClippyError, EndedEarly, UnknownEncoding, FlowCancelled, CorruptEvent, SseLimitError, zlib.error)
 """Exceptions that the core makes of what it sees; a caller under httpx or httpx2 must get them as that module's own."""
 
 

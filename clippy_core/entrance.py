@@ -7,18 +7,30 @@ import threading
 import time
 from collections import OrderedDict
 
-from clippy_hookspecs import AttemptRefused, PluginError, Refusal, Request, Response
+from attrs import astuple
+from clippy_hookspecs import AttemptRefused, PluginError, Refusal, Request, Response, Scope
 
+from .jsonio import canonical
 from .judging import NO_RETRY, answer
+from .keys import is_credential
 from .pipeline import AttemptsFailed
+from .runtime import FlowCancelled
 from .untouched import retouch
 
 RETRY_COUNT = "x-stainless-retry-count"
 """Both official SDKs say with this request header that they are repeating a request."""
 
 
-def error_answer(request: Request, error: Refusal | PluginError | AttemptsFailed) -> Response | AttemptsFailed:
+CANCELLED = 499
+"""Client closed request, as nginx calls it: nobody repeats it."""
+
+
+def error_answer(
+    request: Request, error: Refusal | PluginError | AttemptsFailed | FlowCancelled
+) -> Response | AttemptsFailed:
     """*error* as an HTTP answer in the request's own wire API; network failures stay what they are."""
+    if isinstance(error, FlowCancelled):
+        return answer(request, CANCELLED, "cancelled", f"the request was cancelled: {error}", None)
     if isinstance(error, AttemptsFailed):
         if not isinstance(error.cause, AttemptRefused):
             return error
@@ -43,30 +55,32 @@ class GaveUp:
         self._lock = threading.Lock()
         self._failures: OrderedDict[bytes, tuple[float, Response | BaseException]] = OrderedDict()
 
-    def find(self, request: Request) -> Response | BaseException | None:
+    def find(self, request: Request, scope: Scope | None) -> Response | BaseException | None:
         """The failure that *request* repeats, None if it is a request of its own."""
         if request.headers.get(RETRY_COUNT, "0") == "0" or not self._failures:
             return None
         with self._lock:
-            noted = self._failures.get(_same(request))
+            noted = self._failures.get(_same(request, scope))
         return noted[1] if noted is not None and time.monotonic() - noted[0] < self.SECONDS else None
 
-    def note(self, request: Request, result: Response | BaseException) -> Response | BaseException:
-        """Remember a failure; a failed answer is marked as not to be repeated."""
+    def note(self, request: Request, scope: Scope | None, result: Response | BaseException) -> Response | BaseException:
+        """Remember a failure, and forget it when the same call went well; a failed answer says "do not repeat"."""
         if isinstance(result, Response):
             if result.status < 400:
+                if self._failures:
+                    with self._lock:
+                        self._failures.pop(_same(request, scope), None)
                 return result
             result = retouch(result, headers=result.headers.replace(NO_RETRY, "false"))
         with self._lock:
-            self._failures[_same(request)] = (time.monotonic(), result)
+            self._failures[_same(request, scope)] = (time.monotonic(), result)
             while len(self._failures) > self.KEEP:
                 self._failures.popitem(last=False)
         return result
 
 
-def _same(request: Request) -> bytes:
-    digest = hashlib.sha256(request.raw or b"")
-    for part in (request.method, request.url, request.query, request.headers.get("authorization", "")):
-        digest.update(b"\0" + part.encode())
-    digest.update(request.headers.get("x-api-key", "").encode())
-    return digest.digest()
+def _same(request: Request, scope: Scope | None) -> bytes:
+    """What two tries of one call have in common, and calls of two callers never have."""
+    who = [pair for pair in request.headers.pairs if is_credential(pair[0]) or pair[0].lower().startswith("x-clippy-")]
+    said = [request.method, request.url, request.query, sorted(who), None if scope is None else astuple(scope)]
+    return hashlib.sha256(canonical(said) + b"\0" + (request.raw or b"")).digest()

@@ -56,7 +56,8 @@ from .watchdog import Watchdog
 from .wrapping import wrap
 
 C = TypeVar("C")
-SCOPE_HEADERS = {"tenant": "x-clippy-tenant", "user": "x-clippy-user", "session": "x-clippy-session"}
+OWN_HEADERS = "x-clippy-"
+"""What these request headers say is for us and never goes upstream."""
 
 
 class Host:
@@ -170,7 +171,7 @@ class Host:
                 trust_headers=config.trust_headers,
                 abandoned_after=config.abandoned_after,
                 fingerprint=self._fingerprint(),
-                salt=load_salt(config.salt_path) if self.chains.cache_lookup or self.chains.cache_store else b"",
+                salt=b"" if self.chains.idle else load_salt(config.salt_path),
             )
         return self._settings
 
@@ -281,7 +282,17 @@ class Host:
 
     def passes_by(self, scheme: str, headers: Any) -> bool:
         """Whether a request is none of our business: no plugin, or a websocket."""
-        return self.chains.idle or scheme in ("ws", "wss") or "upgrade" in headers
+        if scheme in ("ws", "wss") or "upgrade" in headers:
+            return True
+        return self.chains.idle and not any(name.startswith(OWN_HEADERS) for name in headers)
+
+    def on_portal(self) -> bool:
+        """Whether this thread is the one that runs the async hooks of a sync program."""
+        return self._portal.here()
+
+    def said_scope(self) -> Scope | None:
+        """The scope that ``with host.scope(...)`` says here, None outside of it."""
+        return self._scope.get()
 
     def sync_runtime(self) -> SyncRuntime:
         """The runtime of threads."""
@@ -312,7 +323,7 @@ class Host:
     ) -> Pipeline:
         """The pipeline for one request.  *parent* is the request for which a plugin on *path* asks this one."""
         settings, flow = self.settings, FlowHandle()
-        scope, request = self._whose(request)
+        scope, request = self._whose(request, by_credential=not wants_values)
         limit = settings.deadlines(route).total
         deadline = None if limit is None else self.clock.now() + limit
         chains = self.chains
@@ -336,16 +347,20 @@ class Host:
         ctx.asker = asker(self, pipeline, path)
         return pipeline
 
-    def _whose(self, request: Request) -> tuple[Scope, Request]:
-        """The scope of a request, and the request without the headers that may say it: they never go upstream."""
-        scope = self._scope.get() or Scope()
-        if not any(name.lower().startswith("x-clippy-") for name in request.headers):
-            return scope, request
-        if self.config.host.trust_headers:
-            said = {name: request.headers.get(header) for name, header in SCOPE_HEADERS.items()}
-            scope = Scope(scope.tenant or said["tenant"], scope.user or said["user"], scope.session or said["session"])
-        ours = [name for name in request.headers if name.startswith("x-clippy-")]
-        return scope, retouch(request, headers=request.headers.without(*ours))
+    def _whose(self, request: Request, *, by_credential: bool) -> tuple[Scope, Request]:
+        """The scope of a request, and the request without the headers that may say it: they never go upstream.
+
+        Where nobody says anything the caller's credential tells callers apart; a route's credential is no caller's.
+        """
+        said = self._scope.get() or Scope()
+        ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
+        if ours and self.config.host.trust_headers:
+            told = {part: request.headers.get(f"{OWN_HEADERS}{part}") for part in ("tenant", "user", "session")}
+            said = Scope(**{part: value if (value := getattr(said, part)) is not None else told[part] for part in told})
+        if by_credential and said == Scope():
+            who = self.settings.identity(request.headers, request.query)
+            said = Scope(user=f"key-{who[:16]}") if who else said
+        return said, retouch(request, headers=request.headers.without(*ours)) if ours else request
 
     def ssl_context(self, module: ModuleType) -> Any:
         """The process's one TLS context for *module*: making one costs two hundred times what a client costs."""

@@ -39,17 +39,8 @@ SEMANTIC_HEADERS = (
 _STATEFUL = ("previous_response_id", "conversation", "background", "prompt", "container")
 """Parameters that make an answer depend on what the provider keeps: the Responses API's, and Anthropic's container."""
 
-_CREDENTIALS = (
-    "authorization",
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
-    "ocp-apim-subscription-key",
-    "x-auth-token",
-    "cf-aig-authorization",
-    "cookie",
-    "proxy-authorization",
-)
+_CREDENTIAL_WORDS = frozenset({"authorization", "auth", "key", "apikey", "token", "secret", "cookie", "credential"})
+_NO_CREDENTIALS = frozenset({"idempotency-key", "sec-websocket-key"})
 _NOT_STORED = (
     "set-cookie",
     "content-encoding",
@@ -141,7 +132,7 @@ def storable(response: Response, request: Request) -> bool:
     """Whether an answer is whole and may be given to others: finished of its own accord, and not an error."""
     if response.status != 200 or response.provenance.source != "provider":
         return False
-    return response.complete if request.endpoint.chat else True
+    return response.complete if request.endpoint.chat else bool(response.params)
 
 
 def storable_headers(headers: Headers) -> Headers:
@@ -151,9 +142,15 @@ def storable_headers(headers: Headers) -> Headers:
 
 def credential_digest(headers: Headers, query: str, salt: bytes) -> str:
     """Who calls, as an HMAC of the credentials in the request: it says "the same key" and nothing else."""
-    parts = [f"{name}\0{headers[name]}" for name in _CREDENTIALS if name in headers]
+    parts = sorted(f"{name.lower()}\0{value}" for name, value in headers.pairs if is_credential(name))
     parts += [part for part in query.split("&") if part.startswith(("key=", "api_key=", "api-key="))]
     return hmac.new(salt, canonical(parts), hashlib.sha256).hexdigest() if parts else ""
+
+
+def is_credential(header: str) -> bool:
+    """Whether a request header says who calls: any gateway has a name of its own for its keys."""
+    name = header.lower()
+    return not _CREDENTIAL_WORDS.isdisjoint(name.split("-")) and name not in _NO_CREDENTIALS
 
 
 def _normal(url: str) -> str:

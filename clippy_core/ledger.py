@@ -148,10 +148,13 @@ class Ledger:
             return None
         if outcome == "failed" and not self.output:
             return None
-        counter = self.run.ctx.services.get(TokenCounter)
-        model = self.request.model
-        sent = sum(counter.count_message(message, model) for message in self.request.messages)
-        return Usage(sent, counter.count("".join(self.output), model), estimated=True)
+        return self.estimate(self.request, self.output)
+
+    def estimate(self, request: Request, output: Sequence[str]) -> Usage:
+        """What *request* and an answer of these texts use, counted by us."""
+        counter, model = self.run.ctx.services.get(TokenCounter), request.model
+        sent = sum(counter.count_message(message, model) for message in request.messages)
+        return Usage(sent, counter.count("".join(output), model), estimated=True)
 
 
 def _reads_content(step: Step) -> bool:

@@ -62,11 +62,22 @@ from .ledger import Ledger
 from .pairing import pairing_fault
 from .runtime import FlowCancelled, Runtime, TimeIsUp
 from .settings import Settings
-from .sources import Broken, EventSource, Phase, ReplaySource, Source, close_quietly, read_whole, until_commit
+from .sources import (
+    Broken,
+    EventSource,
+    Phase,
+    ReplaySource,
+    Source,
+    UnknownEncoding,
+    close_quietly,
+    read_whole,
+    until_commit,
+)
 from .streaming import LiveStream, OpaqueStream
 from .untouched import keep_answer, keep_body, retouch
 from .wire import APIS, StreamDecoder, carries_error, decode_response, encode_response
 from .wire.assemble import Assembler, later_usage, replay
+from .wire.openai_chat import wants_usage
 from .wire.translate import TranslatedSource, translate_response
 
 FAILURE_BODY = 64 * 1024
@@ -250,7 +261,7 @@ class Pipeline:
                 await self.runtime.sleep(decision.after, self.flow)
             elif isinstance(decision, Switch):
                 await self._drop(result)
-                request = await self._fit(self._switch(request, decision))
+                request = await self._fit(self._switch(self.request, decision))
             elif isinstance(decision, Answer):
                 await self._drop(result)
                 by = self.run.at.plugin if self.run.at else None
@@ -298,8 +309,11 @@ class Pipeline:
         self._observe("head", (reply.status, reply.headers))
         if isinstance(reply.body, bytes):
             return await self._whole(request, reply, reply.body)
-        encoding = decoding_for(reply.headers) if reads else None
+        judges = reply.status >= 400 and (self.chains.want_answers or bool(self.chains.classify_error))
+        encoding = decoding_for(reply.headers) if reads or judges else None
         if encoding is None:
+            if reads and (self.wants_values or self.chains.on_response or self.chains.on_chunk):
+                raise Broken(UnknownEncoding(reply.headers["content-encoding"]), "response")
             return self._opaque(reply, reply.body, deadlines.total)
         if reply.status < 300 and request.endpoint.streams and is_event_stream(reply.headers):
             source = EventSource(
@@ -331,7 +345,7 @@ class Pipeline:
         api = APIS.get(request.api)
         response = decode_response(api, reply.status, decoded_headers(reply.headers), body, self._extensions(reply))
         foreign = request.api != self.request.api
-        if reply.status < 400 and not (request.endpoint.chat and carries_error(api, body)):
+        if reply.status < 400 and not (request.endpoint.body == "json" and carries_error(api, body)):
             return translate_response(response, self.request.api) if foreign else response
         info = await self._judge(self._failure("response", reply.status, reply.headers, body))
         if foreign:
@@ -340,7 +354,11 @@ class Pipeline:
 
     async def _stream(self, request: Request, reply: RawReply, live: EventSource) -> LiveStream | Failed:
         """A streamed answer, held until its commit point: until then a failure can be repaired unseen."""
-        source = live if request.api == self.request.api else TranslatedSource(live, self.request.api)
+        source = (
+            live
+            if request.api == self.request.api
+            else TranslatedSource(live, self.request.api, wants_usage(self.request))
+        )
         stream = self._live(source, reply.status, decoded_headers(reply.headers), self._extensions(reply))
         stream.foreign = source is not live
         if not self.chains.on_error:
@@ -369,6 +387,8 @@ class Pipeline:
             repeatable = request.endpoint.retryable or request.method in ("GET", "HEAD") or failed.phase == "connect"
             if not repeatable or (left is not None and decision.after >= left):
                 return None
+        if isinstance(decision, Switch) and not request.endpoint.chat:
+            return None  # a route's address is one for chat; an upload or an embedding has no place there
         if isinstance(decision, Switch) and decision.route not in self.settings.routes:
             raise PluginError(
                 step.blame(
@@ -388,9 +408,11 @@ class Pipeline:
         self.ledger.provenance = Provenance("provider", None, decision.route, reason=decision.reason)
         if self.key is not None:
             identity = self.settings.identity(moved.headers, moved.query)
-            self.stored_as, _ = keys.cache_keys(
+            self.stored_as, self.ctx.partition = keys.cache_keys(
                 moved, self.ctx.scope, identity, self.ctx.route, self.settings.fingerprint
             )
+        if moved.api != self.request.api:
+            self.stored_as = None  # what that route's own callers would find must be an answer of its API
         return moved
 
     async def _give_up(self, failed: Failed) -> Result:
@@ -411,6 +433,9 @@ class Pipeline:
         if self.ledger.provenance is None:
             self.ledger.provenance = Provenance("provider", None, self.ctx.route.name)
         if isinstance(result, Response):
+            if self.ctx.stream and self.wants_values and result.status < 300:
+                return self.whole_as_stream(result)
+            self.ctx.stream = False  # the provider answers in one piece, whatever was asked
             return await self._finish(result, "answered")
         if isinstance(result, LiveStream):
             result.obey_flow()
@@ -423,6 +448,10 @@ class Pipeline:
         response = retouch(entry.response, provenance=self.ledger.provenance, extensions=self._own())
         if self.ctx.stream:
             return self._replayed(response, deque(replay(entry, self.request)))
+        if self.request.endpoint.chat and response.usage is None:
+            # It was stored from a stream whose caller had not asked for usage; a plain answer always has it.
+            counted = self.ledger.estimate(self.request, [response.text])
+            response = retouch(evolve(response, usage=counted), extensions=self._own())
         return await self._finish(response, "cached")
 
     def whole_as_stream(self, response: Response) -> LiveStream:
@@ -430,10 +459,12 @@ class Pipeline:
         return self._replayed(response, deque(APIS[self.request.api].split(response, self.request)))
 
     async def _deliver_made(self, response: Response) -> Result:
-        """A plugin's answer."""
+        """A plugin's answer, in the caller's own wire API."""
         self.ledger.provenance = response.provenance
         self.key = self.stored_as = None
-        if not self.ctx.stream:
+        if response.api != self.request.api and self.request.api in APIS:
+            response = translate_response(response, self.request.api)
+        if not self.ctx.stream or response.status >= 400:
             return await self._finish(response, "answered")
         return self.whole_as_stream(response)
 
@@ -492,7 +523,7 @@ class Pipeline:
                 why = step.blame("returned a Response for a stream; it is ignored")
                 self.chains.faults.note(step, PluginError(why))
         await self.ledger.end_attempt(Outcome("ok", None, stream.status, self.ledger.usage))
-        if stream.keep_sent and self.stored_as is not None:
+        if stream.keep_sent and self.stored_as is not None and stream.given_up is None:
             whole = self._assembled(stream, stream.sent)
             if keys.storable(whole, self.request):
                 body = encode_response(whole)

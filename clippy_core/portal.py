@@ -23,10 +23,14 @@ class Portal:
     def running(self) -> bool:
         return self._loop is not None
 
+    def here(self) -> bool:
+        """Whether this thread is the portal's."""
+        return threading.current_thread() is self._thread
+
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The result of *coroutine*, run on the portal's loop with the caller's context; blocks until it is there."""
         loop = self._start()
-        if threading.current_thread() is self._thread:
+        if self.here():
             coroutine.close()
             raise RuntimeError("an async hook of a sync host called back into it; use ctx.ask, which runs elsewhere")
         context = contextvars.copy_context()

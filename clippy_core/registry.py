@@ -65,6 +65,8 @@ class ServicesView:
         if inspect.iscoroutinefunction(method):
 
             async def on_portal(*arguments: Any, **named: Any) -> Any:
+                if self._portal.here():  # an async hook of a sync host asks: it is on the portal already
+                    return await method(*arguments, **named)
                 return self._portal.run(method(*arguments, **named))
 
             return on_portal

@@ -37,6 +37,13 @@ class EndedEarly(Exception):
     """The connection ended before the protocol's terminal event."""
 
 
+class UnknownEncoding(Exception):
+    """An answer came in a content-encoding that was not asked for: no plugin could look into it."""
+
+    def __str__(self) -> str:
+        return f"the answer came in the content-encoding {self.args[0]!r}, which nobody asked for"
+
+
 class Source(Protocol):
     """Events, one reader at a time."""
 

@@ -16,12 +16,13 @@ from clippy_hookspecs import (
     Refusal,
     Request,
     Response,
+    Scope,
     StreamInterrupted,
 )
 
 from .calls import AsyncSender, Call, SyncSender
 from .entrance import GaveUp, error_answer
-from .pipeline import AttemptsFailed, Pipeline, Result
+from .pipeline import AttemptsFailed, Result
 from .runtime import FlowCancelled, drive
 from .streaming import LiveStream, OpaqueStream, Piece, abandon_when_collected
 
@@ -155,16 +156,17 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
                 return self._inner.handle_request(request)
             call = Call(module, request)
             decoded = call.decode(request.read() if call.endpoint.body == "json" else b"")
-            repeat = self._gave_up.find(decoded)
+            scope = self._host.said_scope()
+            repeat = self._gave_up.find(decoded, scope)
             if repeat is not None:
                 return _outcome(call, repeat)
-            self._host.open()
-            pipeline = self._host.begin(decoded, self._host.sync_runtime(), SyncSender(self._inner, call))
             try:
+                self._host.open()
+                pipeline = self._host.begin(decoded, self._host.sync_runtime(), SyncSender(self._inner, call))
                 result: Result | BaseException = drive(pipeline.answer())
             except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:
                 result = error
-            result = _judged(self._gave_up, decoded, pipeline, result)
+            result = _judged(self._host, self._gave_up, decoded, scope, result)
             if isinstance(result, LiveStream | OpaqueStream):
                 return call.streamed(result, Body(result, call))
             return _outcome(call, result)
@@ -194,16 +196,17 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
                 return await self._inner.handle_async_request(request)
             call = Call(module, request)
             decoded = call.decode(await request.aread() if call.endpoint.body == "json" else b"")
-            repeat = self._gave_up.find(decoded)
+            scope = self._host.said_scope()
+            repeat = self._gave_up.find(decoded, scope)
             if repeat is not None:
                 return _outcome(call, repeat)
-            await self._host.aopen()
-            pipeline = self._host.begin(decoded, self._host.async_runtime(), AsyncSender(self._inner, call))
             try:
+                await self._host.aopen()
+                pipeline = self._host.begin(decoded, self._host.async_runtime(), AsyncSender(self._inner, call))
                 result: Result | BaseException = await pipeline.answer()
             except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:
                 result = error
-            result = _judged(self._gave_up, decoded, pipeline, result)
+            result = _judged(self._host, self._gave_up, decoded, scope, result)
             if isinstance(result, LiveStream | OpaqueStream):
                 return call.streamed(result, AsyncBody(result, call))
             return _outcome(call, result)
@@ -226,12 +229,12 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
     return Transport, AsyncTransport
 
 
-def _judged(gave_up: GaveUp, request: Request, pipeline: Pipeline, result: Any) -> Any:
+def _judged(host: Host, gave_up: GaveUp, request: Request, scope: Scope | None, result: Any) -> Any:
     """The result as the caller's SDK must see it: what we gave up on says that it is not to be tried again."""
-    if isinstance(result, Refusal | PluginError | AttemptsFailed):
+    if isinstance(result, Refusal | PluginError | AttemptsFailed | FlowCancelled):
         result = error_answer(request, result)
-    if pipeline.chains.on_error and not isinstance(result, LiveStream | OpaqueStream):
-        result = gave_up.note(request, result)
+    if host.owns_retries and not isinstance(result, LiveStream | OpaqueStream):
+        result = gave_up.note(request, scope, result)
     return result
 
 

@@ -24,6 +24,7 @@ from clippy_hookspecs import (
     Tool,
     ToolCall,
     ToolResult,
+    Usage,
     evolve,
 )
 
@@ -77,7 +78,7 @@ def translate_request(request: Request, api: str) -> Request:
         api=api,
         messages=tuple(bare for message in request.messages for bare in _messages(message, api)),
         tools=tuple(_tool(tool) for tool in request.tools if tool.name),
-        params=_params(request.params, api),
+        params=_params(request, api),
     )
 
 
@@ -103,6 +104,8 @@ class TranslatedSource:
 
     source: Any
     api: str
+    tells_usage: bool = False
+    _usage: Usage | None = field(default=None, init=False)
     _ready: deque[StreamEvent] = field(factory=deque, init=False)
 
     @property
@@ -123,8 +126,21 @@ class TranslatedSource:
         event = await self.source.next()
         if event is None:
             return None
-        chunks = tuple(_chunk(chunk, self.api) for chunk in event.chunks if chunk.kind not in ("other", "ping"))
-        return StreamEvent(b"", chunks)
+        chunks = [_chunk(chunk, self.api) for chunk in event.chunks if chunk.kind not in ("other", "ping")]
+        if self.api == "openai.chat":
+            chunks = self._usage_apart(chunks)
+        return StreamEvent(b"", tuple(chunks))
+
+    def _usage_apart(self, chunks: list[Chunk]) -> list[Chunk]:
+        """OpenAI's chat tells usage in one chunk of its own, before the end, and only to those who asked for it."""
+        out: list[Chunk] = []
+        for chunk in chunks:
+            self._usage = chunk.usage or self._usage
+            if chunk.kind == "done" and self._usage is not None and self.tells_usage:
+                out.append(Chunk("usage", usage=self._usage))
+            if chunk.kind != "usage":
+                out.append(evolve(chunk, usage=None) if chunk.usage is not None else chunk)
+        return out
 
     def cut(self) -> None:
         """Break the connection under a read that blocks in another thread."""
@@ -135,9 +151,19 @@ class TranslatedSource:
 
 
 def _chunk(chunk: Chunk, api: str) -> Chunk:
-    extra = chunk.extra if chunk.kind == "error" else {}
+    extra = _error(chunk.extra, api) if chunk.kind == "error" else {}
     usage = None if chunk.usage is None else evolve(chunk.usage, extra={})
     return evolve(chunk, extra=extra, usage=usage, finish_reason=_finish(chunk.finish_reason, api))
+
+
+def _error(extra: Mapping[str, Json], api: str) -> Mapping[str, Json]:
+    """An error event in the words of *api*."""
+    from . import APIS
+
+    told = extra.get("error")
+    told = told if isinstance(told, Mapping) else extra
+    message = told.get("message")
+    return APIS[api].error_body(500, str(told.get("code") or told.get("type") or "error"), str(message or "an error"))
 
 
 def _finish(reason: str | None, api: str) -> str | None:
@@ -182,13 +208,37 @@ def _tool(tool: Tool) -> Tool:
     return Tool(tool.name, tool.description, tool.parameters)
 
 
-def _params(params: Mapping[str, Json], api: str) -> dict[str, Json]:
+def _tool_choice(choice: Json, api: str) -> Json:
+    """``tool_choice`` of any API in the words of *api*; None for one that has no counterpart."""
+    kind = choice if isinstance(choice, str) else choice.get("type") if isinstance(choice, Mapping) else None
+    if kind in ("function", "tool") and isinstance(choice, Mapping):
+        function = choice.get("function")
+        name = function.get("name") if isinstance(function, Mapping) else choice.get("name")
+        named: dict[str, Json] = {
+            "openai.chat": {"type": "function", "function": {"name": name}},
+            "openai.responses": {"type": "function", "name": name},
+            "anthropic.messages": {"type": "tool", "name": name},
+        }
+        return named[api]
+    plain = {"any": "required"}.get(str(kind), kind)
+    if plain not in ("none", "auto", "required"):
+        return None
+    return {"type": {"required": "any"}.get(plain, plain)} if api == "anthropic.messages" else plain
+
+
+def _params(request: Request, api: str) -> dict[str, Json]:
+    params = request.params
     out: dict[str, Json] = {name: params[name] for name in _SHARED if params.get(name) is not None}
     limit = next((params[name] for name in _LIMITS if params.get(name) is not None), None)
     if limit is None and api == "anthropic.messages":
         limit = ANTHROPIC_MAX_TOKENS
     if limit is not None:
         out[_LIMIT[api]] = limit
+    choice = _tool_choice(params.get("tool_choice"), api)
+    if choice is not None and request.tools:
+        out["tool_choice"] = choice
+    if request.stream and api == "openai.chat":
+        out["stream_options"] = {"include_usage": True}  # the caller's API tells usage unasked
     stop = params.get("stop", params.get("stop_sequences"))
     if stop is not None and api == "openai.chat":
         out["stop"] = stop

@@ -58,23 +58,29 @@ WHOLE = json.dumps(
 ).encode()
 
 
-@pytest.mark.xfail(strict=True, reason="an unreadable answer passes as opaque")
-@pytest.mark.xfail(strict=True, reason="_finish and the replayed stream both call it")
-@pytest.mark.xfail(strict=True, reason="on_response thinks that on_chunk has filtered it")
 @define(eq=False)
 class Hide(TextFilter):
     def filter(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
         return text.replace("secret", "******"), ""
+
+
+@pytest.mark.xfail(strict=True, reason="on_response thinks that on_chunk has filtered it")
 def test_a_whole_answer_to_a_streaming_caller_is_filtered(sync_caller):
     """The provider ignored "stream": true; the guard may not be passed by that."""
     sync_caller.start([Hide()], Raw(WHOLE))
     sent = sync_caller.send(json=STREAM)
     assert b"secret" not in sent.body
+
+
+@pytest.mark.xfail(strict=True, reason="_finish and the replayed stream both call it")
 def test_a_whole_answer_to_a_streaming_client_of_ours_meets_on_response_once(sync_caller, make_calls):
     calls = make_calls()
     sync_caller.start([calls], Raw(WHOLE))
     assert "secret" == sync_caller.stream().text
     assert 1 == calls.hooks.count("on_response")
+
+
+@pytest.mark.xfail(strict=True, reason="an unreadable answer passes as opaque")
 def test_an_answer_in_an_encoding_nobody_asked_for_does_not_pass_a_guard_unseen(sync_caller):
     """accept-encoding was cut; a server that answers in brotli all the same must not bypass on_response."""
 
@@ -86,11 +92,13 @@ def test_an_answer_in_an_encoding_nobody_asked_for_does_not_pass_a_guard_unseen(
         def on_response(self, response: Response) -> None:
             self.seen += 1
 
-@pytest.mark.xfail(strict=True, reason="TypeError, and the stream is left open")
     guard = Guard()
     sync_caller.start([guard], Raw(b"\x8b\x03\x80secret", headers=BROTLI))
     sent = sync_caller.send(json=PLAIN)
     assert guard.seen or sent.error is not None or sent.status >= 400
+
+
+@pytest.mark.xfail(strict=True, reason="TypeError, and the stream is left open")
 def test_an_answer_in_an_unknown_encoding_leaves_a_record_and_no_connection(sync_caller):
     """Our own client says what is wrong; the request is in the books like any other."""
     sync_caller.start([], Raw(b"\x8b\x03", headers=BROTLI))
@@ -99,8 +107,8 @@ def test_an_answer_in_an_unknown_encoding_leaves_a_record_and_no_connection(sync
     assert 1 == len(sync_caller.records.records)
 
 
-@pytest.mark.xfail(strict=True, reason="a body nobody reads counts as ok")
 # --- failures of what is not read -----------------------------------------------------------------------------------
+@pytest.mark.xfail(strict=True, reason="a body nobody reads counts as ok")
 def test_a_failed_get_of_an_unknown_endpoint_is_a_failure(sync_caller):
     """GET is retried; post_attempt and audit learn that it failed."""
 
@@ -112,11 +120,13 @@ def test_a_failed_get_of_an_unknown_endpoint_is_a_failure(sync_caller):
         def post_attempt(self, outcome: Outcome) -> None:
             self.states.append(outcome.state)
 
-@pytest.mark.xfail(strict=True, reason="a body nobody reads counts as answered")
     notes = Notes()
     sync_caller.start([Again(), notes], [Fault.status(503), Reply("Hi")])
-    sent = sync_caller.send("GET", "/files")
+    sent = sync_caller.send("GET", "/bytes?type=text/plain")
     assert (["error", "ok"], 200) == (notes.states, sent.status)
+
+
+@pytest.mark.xfail(strict=True, reason="a body nobody reads counts as answered")
 def test_a_failed_unknown_call_is_recorded_as_failed(sync_caller):
     sync_caller.start([], Fault.status(503))
     sync_caller.send("POST", "/files", content=b"x")
@@ -126,8 +136,6 @@ def test_a_failed_unknown_call_is_recorded_as_failed(sync_caller):
 # --- what is stored -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="a given-up stream can still complete")
-@pytest.mark.xfail(strict=True, reason="every 200 that is not chat is stored")
 @pytest.mark.parametrize(
     "body",
     [
@@ -137,11 +145,15 @@ def test_a_failed_unknown_call_is_recorded_as_failed(sync_caller):
     ],
     ids=["error", "html", "cut"],
 )
+@pytest.mark.xfail(strict=True, reason="every 200 that is not chat is stored")
 def test_an_embedding_that_is_none_is_not_stored(sync_caller, body):
     keep = Keep()
     sync_caller.start([keep], Raw(body))
     sync_caller.send(path="/embeddings", json={"model": "e", "input": "x"})
     assert {} == keep.entries
+
+
+@pytest.mark.xfail(strict=True, reason="a given-up stream can still complete")
 def test_a_stream_with_an_error_in_it_is_not_stored(sync_caller):
     """A provider that reports an error, goes on and ends well: later callers must not get the error from the cache."""
     keep = Keep()
@@ -151,22 +163,23 @@ def test_a_stream_with_an_error_in_it_is_not_stored(sync_caller):
         @hookimpl
         def on_error(self) -> None: ...
 
-@pytest.mark.xfail(strict=True, reason="passes_by sends the caller's own request")
-@pytest.mark.xfail(strict=True, reason="the scope is never made from the credential")
-@pytest.mark.xfail(strict=True, reason="_whose says or where it means is None")
-@pytest.mark.xfail(strict=True, reason="credentials are a list of six header names")
-@pytest.mark.xfail(strict=True, reason="an entry without usage serves plain callers")
     error = event({"error": {"message": "overloaded"}})
     sync_caller.start([keep, Asks()], Raw((ROLE, error, delta("x"), STOP, DONE), headers=SSE))
     sync_caller.send(json=STREAM)
     assert ["failed"] == sync_caller.records.outcomes
     assert {} == keep.entries
+
+
+@pytest.mark.xfail(strict=True, reason="an entry without usage serves plain callers")
 def test_what_a_cache_gives_from_a_stream_has_its_usage(sync_caller):
     """A program that reads usage.total_tokens of a plain answer must not crash because a streamed twin came first."""
     sync_caller.start([Keep()], Reply("one two"))
     sync_caller.send(json=STREAM)
     sent = sync_caller.send(json=PLAIN)
     assert json.loads(sent.body).get("usage")
+
+
+@pytest.mark.xfail(strict=True, reason="credentials are a list of six header names")
 def test_a_custom_credential_header_is_in_the_key(sync_caller):
     """Two subscriptions of an API gateway never share an answer."""
     sync_caller.start([Keep()], Reply("Hi"))
@@ -174,12 +187,18 @@ def test_a_custom_credential_header_is_in_the_key(sync_caller):
         for name in ("ocp-apim-subscription-key", "x-portkey-api-key", "cf-aig-authorization"):
             sync_caller.send(json=PLAIN, headers={name: key})
     assert 6 == sync_caller.provider.calls
+
+
+@pytest.mark.xfail(strict=True, reason="_whose says or where it means is None")
 def test_an_empty_tenant_is_not_an_unsaid_one(sync_caller):
     """host.scope(tenant="") is said; a header must not replace it."""
     sync_caller.start([], Reply("Hi"), trust_headers=True)
     with sync_caller.host.scope(tenant=""):
         sync_caller.send(json=PLAIN, headers={"x-clippy-tenant": "other"})
     assert "" == sync_caller.records.last.scope.tenant
+
+
+@pytest.mark.xfail(strict=True, reason="the scope is never made from the credential")
 def test_callers_with_two_keys_are_two_callers(sync_caller):
     """Without a scope the credential's digest says who calls (section 6)."""
     sync_caller.start([], Reply("Hi"))
@@ -187,6 +206,9 @@ def test_callers_with_two_keys_are_two_callers(sync_caller):
         sync_caller.send(json=PLAIN, headers={"authorization": f"Bearer {key}"})
     one, two = (record.scope for record in sync_caller.records.records)
     assert one != two
+
+
+@pytest.mark.xfail(strict=True, reason="passes_by sends the caller's own request")
 def test_scope_headers_never_go_upstream_even_without_plugins():
     provider = FakeProvider(Reply("Hi"))
     with clippy_core.Host([]).wrap(provider.client()) as client:
@@ -210,10 +232,8 @@ class OverBudget:
     def on_error(self) -> None: ...
 
 
-@pytest.mark.xfail(strict=True, reason="GaveUp never forgets but by time")
-@pytest.mark.xfail(strict=True, reason="GaveUp knows two credential headers only")
-@pytest.mark.xfail(strict=True, reason="GaveUp knows no scope")
 @pytest.mark.parametrize("how", ["scope", "header"])
+@pytest.mark.xfail(strict=True, reason="GaveUp knows no scope")
 def test_a_tenant_never_gets_what_another_was_refused_for(sync_caller, how):
     sync_caller.start([OverBudget()], Reply("Hi"), trust_headers=True)
     client = sync_caller.host.wrap(sync_caller._http())
@@ -225,12 +245,18 @@ def test_a_tenant_never_gets_what_another_was_refused_for(sync_caller, how):
             headers = {"x-stainless-retry-count": count, "x-clippy-tenant": tenant}
             response = client.post(URL, json=PLAIN, headers=headers)
     assert "tenant a" not in response.text
+
+
+@pytest.mark.xfail(strict=True, reason="GaveUp knows two credential headers only")
 def test_two_azure_keys_never_share_a_failure(sync_caller):
     sync_caller.start([Again()], [Fault.status(401), Fault.status(401), Fault.status(401), Reply("Hi")])
     client = sync_caller.host.wrap(sync_caller._http())
     client.post(URL, json=PLAIN, headers={"api-key": "one"})
     response = client.post(URL, json=PLAIN, headers={"api-key": "two", "x-stainless-retry-count": "1"})
     assert 200 == response.status_code
+
+
+@pytest.mark.xfail(strict=True, reason="GaveUp never forgets but by time")
 def test_a_failure_is_forgotten_when_the_same_call_succeeded_later(sync_caller):
     """The SDK repeats a success whose body it could not read; it must not get the failure of a minute ago."""
     sync_caller.start([Again()], [Fault.status(503)] * 3 + [Reply("Hi"), Reply("Hi")])
@@ -240,8 +266,8 @@ def test_a_failure_is_forgotten_when_the_same_call_succeeded_later(sync_caller):
     assert 200 == client.post(URL, json=PLAIN, headers={"x-stainless-retry-count": "1"}).status_code
 
 
-@pytest.mark.xfail(strict=True, reason="a cancel looks like a network failure")
 # --- under SDKs -----------------------------------------------------------------------------------------------------
+@pytest.mark.xfail(strict=True, reason="a cancel looks like a network failure")
 def test_a_cancelled_flow_is_not_repeated_by_an_sdk():
     import openai
 
@@ -254,7 +280,6 @@ def test_a_cancelled_flow_is_not_repeated_by_an_sdk():
             self.calls += 1
             ctx.flow.cancel("the user closed the page")
 
-@pytest.mark.xfail(strict=True, reason="open() stands outside the try")
     cancels = Cancels()
     provider = FakeProvider(Reply("Hi"))
     sdk = openai.OpenAI(api_key="k", base_url="http://fake.test/v1", http_client=provider.client(httpx2), max_retries=2)
@@ -262,6 +287,9 @@ def test_a_cancelled_flow_is_not_repeated_by_an_sdk():
     with pytest.raises(openai.APIError):
         client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}])
     assert 1 == cancels.calls
+
+
+@pytest.mark.xfail(strict=True, reason="open() stands outside the try")
 def test_a_host_that_cannot_open_is_not_opened_three_times_by_an_sdk():
     """A PluginError of a lifespan reaches an SDK like any other: an answer that is not repeated."""
     import openai
@@ -326,12 +354,14 @@ def test_an_async_hook_may_await_an_async_service_in_a_sync_program(sync_caller)
     assert "1" == uses.found
 
 
-@pytest.mark.xfail(strict=True, reason="ask hops threads whenever a loop runs here")
 @define(eq=False)
 class InlineAsk:
     @hookimpl(inline=True)
     async def pre_request(self, request: Request, ctx: RequestContext) -> None:
         await ctx.ask(Request(model="m", messages=request.messages))
+
+
+@pytest.mark.xfail(strict=True, reason="ask hops threads whenever a loop runs here")
 def test_an_inline_ask_works_in_a_sync_client_inside_a_running_loop():
     """A notebook: the sync client is called on the thread of an event loop."""
     caller = Caller("sync", httpx).start([InlineAsk()], Reply("Hi"))
@@ -339,8 +369,10 @@ def test_an_inline_ask_works_in_a_sync_client_inside_a_running_loop():
     async def cell() -> str:
         return caller.chat().text
 
-@pytest.mark.xfail(strict=True, reason="an unknown endpoint sends the caller's body")
     assert "Hi" == anyio.run(cell)
+
+
+@pytest.mark.xfail(strict=True, reason="an unknown endpoint sends the caller's body")
 def test_a_question_to_another_address_sends_the_question(sync_caller):
     """A judge elsewhere gets what the plugin asks, not the caller's body."""
 
@@ -358,12 +390,14 @@ def test_a_question_to_another_address_sends_the_question(sync_caller):
                 )
             )
 
-@pytest.mark.xfail(strict=True, reason="asks wait for each other's worker threads")
     sync_caller.start([Judge()], Reply("Hi"))
     sync_caller.send(json={"model": "m", "messages": [{"role": "user", "content": "my private words"}]})
     [asked] = [seen for seen in sync_caller.provider.requests if "judge.test" in seen.url]
     assert b"my private words" not in asked.body
     assert b"is this fine?" in asked.body
+
+
+@pytest.mark.xfail(strict=True, reason="asks wait for each other's worker threads")
 def test_forty_threads_may_ask_two_levels_deep():
     """Asking holds a thread of a pool while it waits for another of the same pool."""
     callers, level = 41, threading.Barrier(41)

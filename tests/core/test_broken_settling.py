@@ -424,6 +424,7 @@ def test_a_paused_stream_that_is_dropped_is_abandoned(sync_caller):
     assert ["abandoned"] == sync_caller.records.outcomes
 
 
+@pytest.mark.xfail(strict=True, reason="the loop ends before the spawned task")
 def test_a_stream_dropped_at_the_end_of_asyncio_run_is_recorded():
     caller = Caller("asyncio", httpx).start([], Reply("one two three"))
 

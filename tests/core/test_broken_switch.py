@@ -98,7 +98,6 @@ def test_a_failure_of_the_other_routes_stream_is_seen(caller_api, other, fault):
     assert sent.error is not None or b"error" in sent.body, sent.body
 
 
-@pytest.mark.xfail(strict=True, reason="the error event is written without its name")
 @pytest.mark.parametrize("fault", [Fault.error_event(at_delta=0), Fault.status(500)], ids=lambda fault: fault.kind)
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(("caller_api", "other"), PAIRS)
@@ -114,14 +113,17 @@ def test_a_failure_of_the_other_route_comes_in_the_callers_own_shape(caller_api,
         assert "error" in found
         return
     assert b"error" in body
+
+
+@pytest.mark.xfail(strict=True, reason="the error event is written without its name")
 def test_an_error_event_of_the_other_route_is_one_of_the_callers_api():
     """Anthropic's SDK knows an error by the event's name."""
     caller = start([Fallback(("second",))], [Fault.status(503), Fault.error_event(at_delta=0)])
     assert b"event: error" in post(caller, "anthropic.messages", True).body
 
 
-@pytest.mark.xfail(strict=True, reason="usage comes in other chunks than the one asked for")
 @pytest.mark.parametrize("on_chunk", [False, True])
+@pytest.mark.xfail(strict=True, reason="usage comes in other chunks than the one asked for")
 def test_usage_of_another_apis_stream_comes_as_asked(on_chunk):
     """OpenAI's usage chunk, alone and without choices, for a caller that asked for it."""
 
@@ -131,13 +133,15 @@ def test_usage_of_another_apis_stream_comes_as_asked(on_chunk):
         def on_chunk(self, chunk: Chunk) -> Chunk | None:
             return evolve(chunk, delta=chunk.delta.upper()) if chunk.kind == "text" else None
 
-@pytest.mark.xfail(strict=True, reason="usage is 0: it is not asked for")
     plugins = [Fallback(("claude",)), *([Looks()] if on_chunk else [])]
     caller = start(plugins, [Fault.status(503), Reply("one two three")])
     body = post(caller, "openai.chat", True, stream_options={"include_usage": True}).body
     events = [json.loads(line[6:]) for line in body.decode().splitlines() if line.startswith("data: {")]
     alone = [e for e in events if e.get("choices") == [] and e.get("usage")]
     assert alone, events
+
+
+@pytest.mark.xfail(strict=True, reason="usage is 0: it is not asked for")
 def test_usage_is_asked_of_the_other_route_for_an_anthropic_caller():
     caller = start([Fallback(("second",))], [Fault.status(503), Reply("one two three")])
     post(caller, "anthropic.messages", True)
@@ -147,8 +151,6 @@ def test_usage_is_asked_of_the_other_route_for_an_anthropic_caller():
 # --- what is not chat -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="redirect makes every call a chat")
-@pytest.mark.xfail(strict=True, reason="redirect makes every call a chat")
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -158,12 +160,16 @@ def test_usage_is_asked_of_the_other_route_for_an_anthropic_caller():
         ("GET", "/v1/models", None),
     ],
 )
+@pytest.mark.xfail(strict=True, reason="redirect makes every call a chat")
 def test_a_call_that_is_not_chat_is_never_sent_to_a_chat_address(method, path, body):
     caller = start([Fallback(("second",))], [Fault.status(503), Reply("Hi")])
     with caller.host.wrap(caller._http()) as client:
         response = client.request(method, f"http://fake.test{path}", json=body)
     paths = [request.path for request in caller.provider.requests]
     assert "/v1/chat/completions" not in paths, (paths, response.status_code)
+
+
+@pytest.mark.xfail(strict=True, reason="redirect makes every call a chat")
 def test_an_unknown_call_is_never_sent_to_a_chat_address():
     caller = start([Fallback(("second",))], [Fault.connect_error(), Reply("Hi")])
     with caller.host.wrap(caller._http()) as client:
@@ -175,15 +181,17 @@ def test_an_unknown_call_is_never_sent_to_a_chat_address():
     assert "/v1/chat/completions" not in paths, paths
 
 
-@pytest.mark.xfail(strict=True, reason="tool_choice is dropped without a word")
-@pytest.mark.xfail(strict=True, reason="a translated request is translated again")
 # --- there and back -------------------------------------------------------------------------------------------------
+@pytest.mark.xfail(strict=True, reason="a translated request is translated again")
 def test_a_second_switch_starts_from_what_the_caller_asked():
     """chat -> messages -> chat: the third provider is asked what the first was."""
     caller = start([Fallback(("claude", "second"))], [Fault.status(503), Fault.status(503), Reply("Hi")])
     post(caller, "openai.chat", False, response_format={"type": "json_object"}, seed=7)
     first, _, third = (request.json for request in caller.provider.requests)
     assert {**first, "model": "m2"} == third
+
+
+@pytest.mark.xfail(strict=True, reason="tool_choice is dropped without a word")
 def test_tool_choice_crosses():
     """A call that must use a tool must use it elsewhere too."""
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
@@ -193,9 +201,8 @@ def test_tool_choice_crosses():
     assert "tools" not in second or second.get("tool_choice") == {"type": "none"}
 
 
-@pytest.mark.xfail(strict=True, reason="_switch drops the new partition")
-@pytest.mark.xfail(strict=True, reason="events of b'' are stored for that route")
 # --- caches ---------------------------------------------------------------------------------------------------------
+@pytest.mark.xfail(strict=True, reason="events of b'' are stored for that route")
 def test_a_stream_of_another_routes_api_is_not_stored_without_its_events():
     """That route's own callers find the entry: it must be an answer of that API, with events or without any."""
     keep = Keep()
@@ -205,6 +212,9 @@ def test_a_stream_of_another_routes_api_is_not_stored_without_its_events():
         assert "one two" == "".join(client.stream("Hello", route="claude").text())
         whole = client.chat("Hello", route="claude")
         assert ("anthropic.messages", "one two") == (whole.api, whole.text)
+
+
+@pytest.mark.xfail(strict=True, reason="_switch drops the new partition")
 def test_after_a_switch_the_partition_is_that_of_the_answering_route():
     """A semantic cache may not keep another model's answer with this one's."""
 
@@ -260,9 +270,9 @@ def test_an_answer_reaches_every_streaming_caller_in_its_own_api(caller_api, api
 FOREIGN = [(ours, api) for ours in PATHS for api in ("", "openai.chat", "anthropic.messages") if api != ours]
 
 
-@pytest.mark.xfail(strict=True, reason="a plugin's answer is not translated")
 @pytest.mark.parametrize("where", ["on_error", "pre_request"])
 @pytest.mark.parametrize(("caller_api", "api"), FOREIGN)
+@pytest.mark.xfail(strict=True, reason="a plugin's answer is not translated")
 def test_an_answer_reaches_every_caller_in_its_own_api(caller_api, api, where):
     """One canned sentence for callers of every API."""
     sent = post(start([Says(canned(api), where)], Fault.status(503)), caller_api, False)
@@ -270,8 +280,8 @@ def test_an_answer_reaches_every_caller_in_its_own_api(caller_api, api, where):
     assert "sorry" == decode_response(APIS[caller_api], 200, Headers(), sent.body).text
 
 
-@pytest.mark.xfail(strict=True, reason="an error is written as a stream of events")
 @pytest.mark.parametrize("where", ["on_error", "pre_request"])
+@pytest.mark.xfail(strict=True, reason="an error is written as a stream of events")
 def test_an_answer_with_an_error_status_is_no_stream(where):
     """A streaming caller gets the error as an error: status and JSON body."""
     request = Request("openai.chat")

@@ -29,6 +29,8 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert "://" not in target, f"{target} leads out of the repository"
         file = (page.parent / path).resolve() if path else page
         assert file.exists(), f"{target} does not exist"
+        if DOCS in page.parents:
+            assert DOCS in file.parents, f"{target} leads out of docs/, and the site has only that"
         if anchor:
             headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}

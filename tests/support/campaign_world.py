@@ -73,6 +73,8 @@ class World:
     http: Any = field(init=False, default=None)
     ours: Any = field(init=False, default=None)
     _folder: Any = field(init=False, repr=False)
+    _missing: int = field(init=False, default=0, repr=False)
+    _reported: list[Any] = field(init=False, factory=list, repr=False)
 
     def __enter__(self) -> World:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -140,6 +142,7 @@ class World:
         """What is not as it must be after the calls so far have ended; begins the books anew."""
         books = [*self.witness.faults(), *self.last.faults(self.witness.asked), *self._leases()]
         found = [*books, *self.open_connections(pools)]
+        self._report_connections()
         self.witness.forget()
         return found
 
@@ -151,24 +154,34 @@ class World:
         return wrong
 
     def open_connections(self, pools: bool = True) -> list[str]:
-        """Answers that nobody finished or closed, at the provider and in the clients' *pools*.
+        """Answers that nobody finished or closed, at the provider and in the clients' *pools*, and not reported yet.
 
         Under asyncio's ``task.cancel()`` httpcore 1.0.9 loses track of connections without us as well (its shield is
         an anyio scope, which that cancellation goes through), so there only the provider is asked.
         """
         counts = self.provider.counters
-        over = counts["completed"] + counts["broken"] + counts["closed_early"]
-        found = [] if over == counts["requests"] else [f"{counts['requests'] - over} answers are open at the provider"]
+        missing = counts["requests"] - counts["completed"] - counts["broken"] - counts["closed_early"] - self._missing
+        found = [f"{missing} answers are open at the provider"] if missing else []
         for pool in self._pools() if pools else ():
-            busy = [str(held) for held in pool.connections if not (held.is_idle() or held.is_closed())]
-            found += [f"a pool holds {held}" for held in busy]
-            found += [f"a pool holds {len(pool._requests)} requests"] if pool._requests else []
+            held = [one for one in (*pool.connections, *pool._requests) if _busy(one) and one not in self._reported]
+            found += [f"a pool holds a {type(one).__name__}" for one in held]
         return found
+
+    def _report_connections(self) -> None:
+        """What is open now was reported, and may stay so without being reported again."""
+        counts = self.provider.counters
+        self._missing = counts["requests"] - counts["completed"] - counts["broken"] - counts["closed_early"]
+        self._reported = [one for pool in self._pools() for one in (*pool.connections, *pool._requests) if _busy(one)]
 
     def _pools(self) -> list[Any]:
         if not self.loopback or self.http is None:
             return []
         return [self.http._transport._inner._pool, self.ours._http._transport._pool]
+
+
+def _busy(held: Any) -> bool:
+    """Whether a pool's connection, or its request, is still in use."""
+    return not (hasattr(held, "is_idle") and (held.is_idle() or held.is_closed()))
 
 
 # --- what a program does ----------------------------------------------------------------------------------------------

@@ -20,7 +20,13 @@ TOOLS: list[Any] = [
         "function": {
             "name": name,
             "description": f"Tells the {name}",
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+            "strict": True,
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}},
+                "required": ["city"],
+                "additionalProperties": False,
+            },
         },
     }
     for name in ("weather", "time")

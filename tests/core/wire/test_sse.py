@@ -93,7 +93,9 @@ def test_an_id_counts_when_its_block_ends_even_without_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("15", 15), ("-1", None), ("1.5", None), ("٣", None), ("9" * 5000, None)]
+    ("value", "expected"),
+    [("15", 15), ("0", 0), ("0" * 30 + "15", 15), ("9" * 20, 99999999999999999999)]
+    + [(bad, None) for bad in ("-1", "+1", "1.5", "1_0", "1e3", " 5", "5 ", "", "٣", "²", "9" * 5000)],
 )
 def test_retry_is_ascii_digits_only(value: str, expected: int | None) -> None:
     """Anything else is ignored, and so is a number no clock could use."""

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from attrs import define, field
+from clippy_hookspecs import AuditRecord, hookimpl
 
 import clippy_core
 from clippy_core.testing import FakeProvider, FakeServer, VirtualClock
@@ -31,6 +32,17 @@ class Got:
     raised: tuple[str, str] | None = None
     requests: list[bytes] = field(factory=list)
     connections: list[int] = field(factory=list)
+
+
+@define(eq=False)
+class Witness:
+    """Counts the requests that went through a host."""
+
+    records: int = 0
+
+    @hookimpl
+    def audit(self, record: AuditRecord) -> None:
+        self.records += 1
 
 
 @define
@@ -61,8 +73,8 @@ class Stranger:
                 os.environ[f"XDG_{name}_HOME"] = str(Path(folder) / name.lower())
             got = self._runs(ask, script, way)
         bare = got["bare"]
-        if not bare.said and bare.raised is None:
-            self.faults.append(f"{what}: the bare SDK said nothing")
+        if (bare.raised is not None) != ("refused" in what) or not (bare.said or bare.raised):
+            self.faults.append(f"{what}: the bare SDK did not do what it was meant to: {bare}")
         self.checks += 2
         if got["no plugin"] != bare:
             self.faults.append(f"{what}, no plugin: {got['no plugin']} instead of {bare}")
@@ -72,14 +84,19 @@ class Stranger:
                 self.faults.append(f"{what}, {roof}: {got[roof]} instead of {bare}")
 
     def _runs(self, ask: Ask, script: Any, way: str) -> dict[str, Got]:
-        full = clippy_core.Host.from_config(clock=VirtualClock())
-        if not full.plugins:
+        installed = clippy_core.Host.from_config(clock=VirtualClock())
+        if not installed.plugins:
             raise SystemExit("no plugin is installed, so there is nothing to compare with")
+        witness = Witness()
+        full = installed.with_plugins({**installed.plugins, "witness": witness})
         hosts = {"bare": None, "no plugin": clippy_core.Host(), "every plugin": full, "every plugin again": full}
         try:
-            return {roof: self._run(ask, script, hosts[roof], way) for roof in ROOFS}
+            got = {roof: self._run(ask, script, hosts[roof], way) for roof in ROOFS}
         finally:
             full.close()
+        if witness.records < 2 * len(got["bare"].requests):
+            self.faults.append(f"{ask}: {witness.records} requests went through the host")
+        return got
 
     def _run(self, ask: Ask, script: Any, host: clippy_core.Host | None, way: str) -> Got:
         got = Got()

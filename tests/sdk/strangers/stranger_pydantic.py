@@ -40,7 +40,7 @@ def _plain(which: str) -> Any:
 
         result = await agent.run(ASKED)
         say(result.output)
-        say(repr(result.usage() if callable(result.usage) else result.usage))
+        say(repr(result.usage))
 
     return ask
 

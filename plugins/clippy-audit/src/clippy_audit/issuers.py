@@ -148,5 +148,7 @@ MARKED: tuple[tuple[str, str, str], ...] = (
 )
 """Kind, what must occur in a run for it to be worth a look, and pattern: tokens with their mark in the middle."""
 
-SHARED = r"sk-(?!ant-|proj-|svcacct-|admin-|or-|lf-|helicone-)|sk_(?!live_|prod_)|pa-|al-|pypi-(?!AgE)|sess-|secret_|BSA|AA"
+SHARED = (
+    r"sk-(?!ant-|proj-|svcacct-|admin-|or-|lf-|helicone-)|sk_(?!live_|prod_)|pa-|al-|pypi-(?!AgE)|sess-|secret_|BSA|AA"
+)
 """Beginnings that ordinary words have as well: CSS classes (``sk-fading-circle``), slugs, package names."""

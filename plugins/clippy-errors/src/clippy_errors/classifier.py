@@ -119,7 +119,7 @@ def _kind_within_success(failure: Failure, body: ErrorBody, provider: str | None
 def _kind(failure: Failure, body: ErrorBody, provider: str | None, status: int | None) -> str:
     codes = [code for name in _CODE_HEADERS if (code := failure.headers.get(name))] + list(body.codes)
     text = body.text
-    kind = _kind_of_codes(codes, provider, status)
+    stated = kind = _kind_of_codes(codes, provider, status)
     if kind is None:
         family = next((found for code in codes if (found := family_kind(code))), None)
         if status is None:
@@ -135,7 +135,9 @@ def _kind(failure: Failure, body: ErrorBody, provider: str | None, status: int |
         return _rate_kind(failure, body, kind, codes)
     if kind == "payload_too_large" and larger_than_limit(text):
         return "request_too_large_for_tier"
-    return refine(kind, text)
+    finer = refine(kind, text)
+    # "Terminated for a violation of our policies" is about the account when the code says so, not about this prompt.
+    return kind if (stated, finer) == ("permission", "content_filter") else finer
 
 
 def _kind_of_codes(codes: list[str], provider: str | None, status: int | None) -> str | None:

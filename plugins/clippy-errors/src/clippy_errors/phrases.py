@@ -31,7 +31,8 @@ _CONTENT = _any(
     "content filter | content_filter | content management policy | content policy | usage polic | safety system",
     "flagged | moderation | responsible ai | blocked by & polic | violat & polic | violat & terms of service",
     "violat & guidelines | prohibited content | inappropriate content | sensitive content | guardrail",
-    "content & blocked | blocked & safety | deny-listed | content exists risk",
+    "content blocked | content was blocked | content is blocked | content & blocked by | blocked content",
+    "blocked & safety | deny-listed | content exists risk",
 )
 _MONEY = _any(
     "credit balance | insufficient & balance | insufficient & credit | insufficient & quota | insufficient & funds",
@@ -111,6 +112,7 @@ _FAMILIES: dict[str, _Rules] = {
         ("quota", _MONEY),
         ("quota", _BILLING),
         ("content_filter", _CONTENT),
+        ("context_length", _any("token & context length")),
         ("region_blocked", _REGION),
         ("expired", _EXPIRED),
         ("invalid_key", _KEY),
