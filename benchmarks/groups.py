@@ -15,7 +15,8 @@ import httpx
 import httpx2
 from attrs import define
 from clippy_cache_memory import MemoryCache
-from clippy_hookspecs import CacheEntry, Chunk, Headers, RequestContext, hookimpl
+from clippy_cache_sqlite import SqliteCache
+from clippy_hookspecs import CacheEntry, Chunk, Headers, Scope, hookimpl
 
 import clippy_core
 from benchmarks import hosts
@@ -28,7 +29,12 @@ from clippy_core.wire import decode_request, decode_response
 from clippy_core.wire.openai_chat import API
 
 BARE, NONE, NOOP, TIMED, EVERY = "bare", "0 plugins", "5 no-op plugins", "5 with audit", "5 in every hook"
-STACK, MEMORY, SQLITE, OWN = "full default stack", "memory-cache hit", "sqlite-cache hit", "memory-cache hit, own client"
+STACK, MEMORY, SQLITE, OWN = (
+    "full default stack",
+    "memory-cache hit",
+    "sqlite-cache hit",
+    "memory-cache hit, own client",
+)
 
 
 @define(eq=False)
@@ -214,14 +220,14 @@ def _read_httpx(bench: Bench, waits: bool) -> Callable[[], Any]:
 
         async def acall() -> None:
             async with client.stream("POST", url, json=hosts.body(stream=True)) as response:
-                assert PIECES == await hosts.aread_lines(response)
+                assert await hosts.aread_lines(response) == PIECES
 
         return acall
     sync = bench.sync_client(httpx, None)
 
     def call() -> None:
         with sync.stream("POST", url, json=hosts.body(stream=True)) as response:
-            assert PIECES == hosts.read_lines(response)
+            assert hosts.read_lines(response) == PIECES
 
     return call
 
@@ -240,12 +246,12 @@ def _read_sdk(bench: Bench, host: clippy_core.Host | None, waits: bool) -> Calla
             pieces = 0
             async for chunk in await create():
                 pieces += bool(chunk.choices[0].delta.content)
-            assert PIECES == pieces
+            assert pieces == PIECES
 
         return acall
 
     def call() -> None:
-        assert PIECES == sum(bool(chunk.choices[0].delta.content) for chunk in create())
+        assert sum(bool(chunk.choices[0].delta.content) for chunk in create()) == PIECES
 
     return call
 
@@ -259,14 +265,14 @@ def _read_ours(bench: Bench, host: clippy_core.Host, waits: bool) -> Callable[[]
             async with await client.stream(hosts.messages(), temperature=0.5) as chunks:
                 async for _ in chunks.text():
                     pieces += 1
-            assert PIECES == pieces
+            assert pieces == PIECES
 
         return acall
     sync = clippy_core.Client(host, bench.sync_client(httpx, None))
 
     def call() -> None:
         with sync.stream(hosts.messages(), temperature=0.5) as chunks:
-            assert PIECES == sum(1 for _ in chunks.text())
+            assert sum(1 for _ in chunks.text()) == PIECES
 
     return call
 
@@ -292,13 +298,10 @@ class _Now:
         return 2.0
 
 
-def _context() -> RequestContext:
-    from clippy_hookspecs import Scope
-
+def _context() -> Any:
     now = _Now(Scope())
     now.clock = now
-    context: Any = now
-    return context
+    return now
 
 
 def memory_cache(bench: Bench) -> Group:
@@ -326,7 +329,7 @@ def sqlite_cache(bench: Bench) -> Group:
     place = bench.folder / "select"
     place.mkdir(exist_ok=True)
     (cache,) = hosts.sqlite_cache(place).values()
-    assert isinstance(cache, hosts.SqliteCache)
+    assert isinstance(cache, SqliteCache)
     entry, context = _entry(), _context()
     request: Any = None
     key = "0" * 64

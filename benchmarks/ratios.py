@@ -1,8 +1,8 @@
 """Prints what clippy costs, as ratios, beside the bars that they must stay under.
 
-    python -m benchmarks.ratios                     everything, some minutes
-    python -m benchmarks.ratios --only call-sync,stream-sync --rounds 61
-    python -m benchmarks.ratios --json results.json
+python -m benchmarks.ratios                     everything, some minutes
+python -m benchmarks.ratios --only call-sync,stream-sync --rounds 61
+python -m benchmarks.ratios --json results.json
 """
 
 from __future__ import annotations
@@ -57,9 +57,8 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         bar = "" if row.bar is None else f"{row.bar:>6.2f} {row.verdict}"
         spread = f"{row.low:.3f}-{row.high:.3f}"
-        lines.append(
-            f"  {row.case:<50} {row.cpu:>7.3f} {row.wall:>7.3f} {spread:>15} {row.rough:>6.3f} {bar} {row.unit}".rstrip()
-        )
+        figures = f"{row.cpu:>7.3f} {row.wall:>7.3f} {spread:>15} {row.rough:>6.3f} {bar} {row.unit}"
+        lines.append(f"  {row.case:<50} {figures}".rstrip())
     return "\n".join(lines)
 
 

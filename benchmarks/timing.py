@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -136,6 +137,6 @@ def paired(case: Sequence[float], baseline: Sequence[float]) -> list[float]:
 def roughness(ordered: Sequence[float]) -> float:
     """Half the width of the 95 % confidence interval of the median of *ordered*, which is sorted."""
     count = len(ordered)
-    reach = 0.98 * count**0.5
+    reach = 0.98 * math.sqrt(count)
     low, high = max(0, round(count / 2 - reach)), min(count - 1, round(count / 2 + reach))
     return (ordered[high] - ordered[low]) / 2

@@ -9,9 +9,10 @@ from typing import Any
 
 from clippy_hookspecs import ClippyError, DeadlineExceeded, Headers, RawReply, Request, Response
 
+from .opaque import OpaqueStream
 from .runtime import FlowCancelled
 from .sources import EndedEarly, Phase, UnknownEncoding
-from .streaming import LiveStream, OpaqueStream
+from .streaming import LiveStream
 from .wire import decode_request, encode_request, encode_response, find
 from .wire.base import CorruptEvent
 from .wire.sse import SseLimitError

@@ -22,9 +22,10 @@ from clippy_hookspecs import (
 
 from .calls import AsyncSender, Call, SyncSender
 from .chat_request import Conversation, build_request
+from .opaque import Piece, abandon_when_collected
 from .pipeline import AttemptsFailed, Pipeline
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime, drive
-from .streaming import LiveStream, Piece, abandon_when_collected
+from .streaming import LiveStream
 from .transports import httpx_module, module_of
 
 if TYPE_CHECKING:

@@ -59,6 +59,7 @@ from .judging import (
     unjudged,
 )
 from .ledger import Ledger
+from .opaque import OpaqueStream
 from .pairing import pairing_fault
 from .runtime import FlowCancelled, Runtime, TimeIsUp
 from .settings import Settings
@@ -73,7 +74,7 @@ from .sources import (
     read_whole,
     until_commit,
 )
-from .streaming import LiveStream, OpaqueStream
+from .streaming import LiveStream
 from .untouched import keep_answer, keep_body, retouch
 from .wire import APIS, StreamDecoder, carries_error, decode_response, encode_response
 from .wire.assemble import Assembler, later_usage, replay
@@ -554,8 +555,10 @@ class Pipeline:
         if stream is not None:
             self._count(stream)
         state = "cancelled" if outcome in ("cancelled", "abandoned") else "error" if error else "ok"
-        await self.ledger.end_attempt(Outcome(state, error, self.ledger.status))  # type: ignore[arg-type]
-        await self.ledger.close(outcome, error)
+        try:
+            await self.ledger.end_attempt(Outcome(state, error, self.ledger.status))  # type: ignore[arg-type]
+        finally:
+            await self.ledger.close(outcome, error)
 
     # --- small things -------------------------------------------------------------------------------------------------
 
@@ -669,8 +672,10 @@ class Pipeline:
         """However it ended: the connection is closed, the attempt ended, the record written."""
         await self._close_reply()
         state = "cancelled" if outcome == "cancelled" else "error"
-        await self.ledger.end_attempt(Outcome(state, error, error.status if error else None))  # type: ignore[arg-type]
-        await self.ledger.close(outcome, error)
+        try:
+            await self.ledger.end_attempt(Outcome(state, error, error.status if error else None))  # type: ignore[arg-type]
+        finally:
+            await self.ledger.close(outcome, error)
 
 
 def _with_terminal(stream: LiveStream) -> list[Chunk]:

@@ -8,31 +8,21 @@ from another task (design-review.md finding 4).
 from __future__ import annotations
 
 import logging
-import os
-import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from attrs import define, field, frozen
-from clippy_hookspecs import ByteStream, Chunk, ErrorInfo, Headers, Refusal, RequestContext
+from attrs import define, field
+from clippy_hookspecs import Chunk, ErrorInfo, Headers, Refusal, RequestContext
 
 from .chains import Chains, ChunkTimes
-from .deadlines import exceeded
 from .flow import FlowHandle
-from .runtime import FlowCancelled, Runtime, TimeIsUp
+from .opaque import Piece
+from .runtime import FlowCancelled, Runtime
 from .sources import Broken, EndedEarly, Source
 from .wire.base import StreamEvent, StreamWriter
 
 log = logging.getLogger("clippy")
-
-
-@frozen
-class Piece:
-    """What the caller gets in one step: the bytes, and the chunks they stand for."""
-
-    data: bytes
-    chunks: tuple[Chunk, ...] = ()
 
 
 class StreamOwner(Protocol):
@@ -135,10 +125,9 @@ class LiveStream:
         self._error = None
         self._stop_looking()
         if self._reading:
+            self.flow.cancel("the stream was closed while it was read")
             self.source.cut()
-        if not self._settled:
-            await self.runtime.settle(self._left)
-        await self.source.aclose()
+        await self.runtime.settle(self._leave)
 
     def obey_flow(self) -> None:
         """From now on ``flow.cancel`` closes the upstream connection also while nobody reads."""
@@ -298,8 +287,8 @@ class LiveStream:
     async def _broke(self, broken: Broken) -> None:
         """The upstream failed.  What was delivered stays; the failure comes after what the plugins still held."""
         self._end("interrupted")
-        self._settled = True
         self.failure = self.given_up or await self.owner.stream_failed(self, broken, None)
+        self._settled = True
         self.flow.enter("failed")
         self._error = broken.cause
         self._over = True
@@ -308,8 +297,8 @@ class LiveStream:
     async def _error_event(self, event: StreamEvent, chunk: Chunk) -> None:
         """The provider sent an error inside the stream: the caller gets it as it came."""
         self._end("interrupted")
-        self._settled = True
         self.failure = await self.owner.stream_failed(self, None, chunk)
+        self._settled = True
         self.flow.enter("failed")
         self._emit(event, (chunk,))
 
@@ -331,14 +320,23 @@ class LiveStream:
             if stop is not None:
                 stop()
 
+    async def _leave(self) -> None:
+        """Settle and close, whatever becomes of either."""
+        try:
+            await self._left()
+        finally:
+            await self.source.aclose()
+
     async def _left(self) -> None:
         """The caller reads no further.  After the last choice has finished that is a complete answer."""
         if self._settled:
-            return
-        if self.source.complete and not self.flow.cancelled and not self._ended:
+            return None
+        if not self.source.complete or self.flow.cancelled or self._ended:
+            return await self._settle_as("cancelled")
+        try:
             await self._complete()
-        else:
-            await self._settle_as("cancelled")
+        except Exception as error:  # a plugin withholds an answer that is not waited for any more
+            await self._settle_as("refused" if isinstance(error, Refusal) else "failed", error)
 
     async def _settle_as(self, outcome: str, error: Exception | None = None) -> None:
         if self._settled:
@@ -357,80 +355,3 @@ class LiveStream:
             self.chains.chunk(Chunk("end", reason=reason), self.ctx, self.times)
         except Exception as error:
             log.warning("at the end of a stream that was closed: %s", error)
-
-
-@define(eq=False)
-class OpaqueStream:
-    """A body that nobody looks into, piece by piece as it comes."""
-
-    owner: StreamOwner
-    body: ByteStream
-    runtime: Runtime
-    flow: FlowHandle
-    status: int
-    headers: Headers
-    extensions: Mapping[str, Any]
-    deadline: float | None = None
-    abort: Callable[[], None] | None = None
-    _settled: bool = field(default=False, init=False)
-
-    @property
-    def settled(self) -> bool:
-        """Whether this request's books are closed."""
-        return self._settled
-
-    async def next(self) -> Piece | None:
-        """The next piece, None at the end.  Raises what the upstream raises, DeadlineExceeded, FlowCancelled."""
-        if self.flow.paused:
-            await self.runtime.gate(self.flow)
-        try:
-            data = await self.runtime.bounded(self.body.next(), self.deadline, self.flow, self.abort)
-        except FlowCancelled:
-            await self.aclose()
-            raise
-        except TimeIsUp:
-            over = exceeded("total")
-            await self._settle_as("failed", over.info)
-            await self.body.aclose()
-            raise over from None
-        except Exception as error:
-            await self._settle_as("failed", ErrorInfo(kind=type(error).__name__))
-            raise
-        except BaseException:
-            await self.runtime.settle(self.aclose, cancelled=True)
-            raise
-        if data is None:
-            await self._settle_as("answered")
-            return None
-        return Piece(data)
-
-    async def aclose(self) -> None:
-        """Close the upstream connection and settle; any number of times."""
-        if not self._settled:
-            await self.runtime.settle(self._left)
-        await self.body.aclose()
-
-    async def abandon(self) -> None:
-        """Close a stream that nobody reads any more."""
-        if not self._settled:
-            await self._settle_as("abandoned")
-            await self.body.aclose()
-
-    async def _left(self) -> None:
-        await self._settle_as("cancelled")
-
-    async def _settle_as(self, outcome: str, error: ErrorInfo | None = None) -> None:
-        if not self._settled:
-            self._settled = True
-            await self.owner.stream_dropped(outcome, error)
-
-
-def abandon_when_collected(reader: object, stream: LiveStream | OpaqueStream) -> None:
-    """Settle *stream* when *reader*, which the caller holds, is collected unread."""
-    weakref.finalize(reader, _abandoned, stream, os.getpid()).atexit = False
-
-
-def _abandoned(stream: LiveStream | OpaqueStream, process: int) -> None:
-    """Called by the garbage collector, from whatever thread; after a fork the stream is the parent's to settle."""
-    if not stream.settled and os.getpid() == process:
-        stream.runtime.soon(stream.abandon)

@@ -22,9 +22,10 @@ from clippy_hookspecs import (
 
 from .calls import AsyncSender, Call, SyncSender
 from .entrance import GaveUp, error_answer
+from .opaque import OpaqueStream, Piece, abandon_when_collected
 from .pipeline import AttemptsFailed, Result
 from .runtime import FlowCancelled, drive
-from .streaming import LiveStream, OpaqueStream, Piece, abandon_when_collected
+from .streaming import LiveStream
 
 if TYPE_CHECKING:
     from .host import Host

@@ -12,10 +12,11 @@ from .calls import AsyncPieces, Pieces, header_pairs, phase, raw_headers
 from .entrance import error_answer
 from .judging import answer as error_reply
 from .loops import running_library
+from .opaque import OpaqueStream
 from .pipeline import AttemptsFailed, Pipeline, Sender
 from .runtime import AsyncRuntime, SyncRuntime
 from .sources import Phase
-from .streaming import LiveStream, OpaqueStream
+from .streaming import LiveStream
 from .wire import decode_request, encode_request, encode_response
 
 if TYPE_CHECKING:

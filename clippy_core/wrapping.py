@@ -79,7 +79,8 @@ def _copy_of(http: Any) -> Any:
     own._cookies = type(http._cookies)(http._cookies)  # noqa: SLF001
     own._event_hooks = {event: list(hooks) for event, hooks in http._event_hooks.items()}  # noqa: SLF001
     kind = type(http)
-    own.__class__ = type(kind.__name__, (_Copy, kind), {"__module__": kind.__module__})
+    if not issubclass(kind, _Copy):  # a copy of a copy is one already
+        own.__class__ = type(kind.__name__, (_Copy, kind), {"__module__": kind.__module__})
     return own
 
 

@@ -8,19 +8,19 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 import anyio
 import httpx
 import httpx2
 import pytest
 from attrs import define, evolve, field
-from calling import COLOURS, Caller
+from calling import Caller, Keep
 from clippy_hookspecs import Chunk, ErrorInfo, PluginError, RequestContext, Switch, hookimpl
 
 import clippy_core
-from clippy_core.testing import FakeProvider, Fault, Reply, call
+from clippy_core.testing import FakeProvider, Fault, Raw, Reply, call
 
+PLAIN = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
 
 
@@ -43,8 +43,9 @@ class Reads:
         self.seen["audit"] = WHO.get()
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("colour", ["asyncio", "trio"])
 @pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.xfail(strict=True, reason="what settles runs in an empty context")
 def test_context_variables_may_be_read_in_every_hook(colour, streamed):
     """Section 3: context variables may be read in hooks."""
     reads = Reads()
@@ -98,6 +99,7 @@ class NotOnLoops:
         yield
 
 
+@pytest.mark.xfail(strict=True, reason="aopen looks at loops only")
 def test_a_loop_that_cannot_open_closes_nothing_that_threads_use():
     plain = Plain()
     caller = Caller("sync", httpx).start({"a": plain, "b": NotOnLoops()}, Reply("Hi"))
@@ -143,7 +145,14 @@ TWO = Reply("look here", tool_calls=(call("f", {"x": 1}), call("g", {"y": [1, 2]
 
 
 @pytest.mark.parametrize("on_chunk", [False, True])
-@pytest.mark.parametrize("route", ["second", "claude", "resp"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "second",
+        "claude",
+        pytest.param("resp", marks=pytest.mark.xfail(strict=True, reason="the finish reason is lost")),
+    ],
+)
 def test_openai_chat_gets_tool_calls_of_every_route(route, on_chunk):
     import openai
 
@@ -162,13 +171,22 @@ def test_openai_chat_gets_tool_calls_of_every_route(route, on_chunk):
 
 
 @pytest.mark.parametrize("on_chunk", [False, True])
-@pytest.mark.parametrize("route", ["second", "claude", "resp"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        pytest.param("second", marks=pytest.mark.xfail(strict=True, reason="usage undoes the stop reason")),
+        "claude",
+        pytest.param("resp", marks=pytest.mark.xfail(strict=True, reason="the stop reason is lost")),
+    ],
+)
 def test_anthropic_gets_tool_calls_of_every_route(route, on_chunk):
     import anthropic
 
     host = clippy_core.Host([To(route), *([Upper()] if on_chunk else [])], config={"routes": ROUTES})
     provider = FakeProvider([Fault.status(503), TWO])
-    client = host.wrap(anthropic.Anthropic(api_key="k", base_url="http://fake.test", http_client=provider.client(httpx2)))
+    client = host.wrap(
+        anthropic.Anthropic(api_key="k", base_url="http://fake.test", http_client=provider.client(httpx2))
+    )
     with client.messages.stream(model="m", max_tokens=9, messages=[{"role": "user", "content": "x"}]) as stream:
         message = stream.get_final_message()
     calls = [(b.name, b.input) for b in message.content if b.type == "tool_use"]
@@ -178,7 +196,14 @@ def test_anthropic_gets_tool_calls_of_every_route(route, on_chunk):
 
 
 @pytest.mark.parametrize("on_chunk", [False, True])
-@pytest.mark.parametrize("route", ["second", "claude", "resp"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "second",
+        pytest.param("claude", marks=pytest.mark.xfail(strict=True, reason="two response.created, with two ids")),
+        "resp",
+    ],
+)
 def test_openai_responses_gets_tool_calls_of_every_route(route, on_chunk):
     import openai
 
@@ -194,7 +219,14 @@ def test_openai_responses_gets_tool_calls_of_every_route(route, on_chunk):
     assert "look here" == response.output_text.lower()
 
 
-@pytest.mark.parametrize("route", ["second", "claude", "resp"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "second",
+        "claude",
+        pytest.param("resp", marks=pytest.mark.xfail(strict=True, reason="completed is stop, also with tool calls")),
+    ],
+)
 def test_plain_tool_calls_of_every_route(route):
     import anthropic
     import openai
@@ -211,4 +243,33 @@ def test_plain_tool_calls_of_every_route(route):
     answer = one.responses.create(model="m", input="x")
     assert ["f", "g"] == [i.name for i in answer.output if i.type == "function_call"]
     assert "look here" == answer.output_text
-    assert answer.usage is not None and answer.usage.output_tokens
+    assert answer.usage.output_tokens
+
+
+# --- who calls, and what is stored ------------------------------------------------------------------------------------
+
+
+@pytest.mark.xfail(strict=True, reason="the digest takes the signature for the credential")
+def test_a_signature_is_not_another_caller_each_time(sync_caller):
+    """SigV4 signs every request anew; the caller is the access key, or no limit ever holds."""
+    sync_caller.start([], Reply("Hi"))
+    scope = "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20260101/eu-west-1/bedrock/aws4_request"
+    for signature in ("aaaa", "bbbb"):
+        signed = f"{scope}, SignedHeaders=host;x-amz-date, Signature={signature}"
+        sync_caller.send(json=PLAIN, headers={"authorization": signed})
+    one, two = (record.scope for record in sync_caller.records.records)
+    assert one == two
+
+
+WHOLE = pytest.param("stop", marks=pytest.mark.xfail(strict=True, reason="every prompt counts as stateful"))
+
+
+@pytest.mark.parametrize("finish", [WHOLE, "length"])
+def test_a_legacy_completion_is_stored_when_it_is_whole(sync_caller, finish):
+    """Its prompt is no reference to something the provider keeps, and half an answer is not stored."""
+    keep = Keep()
+    choice = {"index": 0, "text": "words", "finish_reason": finish, "logprobs": None}
+    body = json.dumps({"id": "1", "object": "text_completion", "choices": [choice]})
+    sync_caller.start([keep], Raw(body.encode()))
+    sync_caller.send(path="/completions", json={"model": "e", "prompt": "x"})
+    assert (1 if finish == "stop" else 0) == len(keep.entries)

@@ -181,15 +181,14 @@ def test_closing_the_wrapped_client_leaves_the_original_alone():
     """A copy was wrapped: the original goes on reading what it reads."""
     with FakeServer(WORDS) as server:
         original = _openai(server)
-        stream = original.chat.completions.create(
-            model="m", stream=True, messages=[{"role": "user", "content": "x"}]
-        )
+        stream = original.chat.completions.create(model="m", stream=True, messages=[{"role": "user", "content": "x"}])
         next(stream)
         host = clippy_core.Host([Opens()])
         with host.wrap(original) as wrapped:
             assert wrapped is not original
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
-        assert "one two three four five six".endswith(text.strip()) and text
+        assert "one two three four five six".endswith(text.strip())
+        assert text
         host.close()
 
 

@@ -353,7 +353,8 @@ def test_the_usage_of_a_stream_that_was_closed_early_counts_what_was_delivered(s
     sync_caller.start([], Reply("one two three four five six"))
     sync_caller.stream(stop_after=4)
     usage = sync_caller.records.last.usage
-    assert usage is not None and usage.output > 0
+    assert usage is not None
+    assert usage.output > 0
 
 
 def test_post_attempt_learns_the_usage_of_a_stream(sync_caller):

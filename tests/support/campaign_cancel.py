@@ -32,8 +32,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from campaign_stops import STOPS, Stopped, quiet, stopped
 from campaign_world import CALLS, EXPECTED, World, faulty
 
-BATCH = 100
+BATCH = 50
 """Cancellations of one host."""
+
+HANGS = 60.0
+"""Seconds after which a call that nothing ends stops the campaign, with a traceback of every thread."""
 
 SHOWN = 3
 """Failures of each kind that are printed."""
@@ -94,6 +97,7 @@ class Batch:
                 await self._trial(world, random.Random(f"{self.seed}-{number}"), number)
 
     async def _trial(self, world: World, chance: random.Random, number: int) -> None:
+        faulthandler.dump_traceback_later(HANGS, exit=True)
         name, call = chance.choice(list(CALLS.items()))
         prompt = f"prompt {chance.randrange(10)}" if chance.random() < 0.3 else f"prompt {self.seed} {number}"
         first = chance.randint(1, self.longest[name] + 1)
@@ -115,7 +119,8 @@ class Batch:
         # A server notices a moment later that its client has left.
         while self.loopback and world.open_connections(pools) and time.monotonic() < end:
             await anyio.sleep(0.002)
-        return world.faults(pools)
+        faults: list[str] = world.faults(pools)
+        return faults
 
 
 def _cancel_flow(world: World) -> None:
@@ -150,6 +155,7 @@ def sync_batch(seed: str, size: int, tally: Tally) -> None:
 
 
 def _sync_trial(world: World, name: str, prompt: str, after: float) -> list[str]:
+    faulthandler.dump_traceback_later(HANGS, exit=True)
     over = threading.Event()
 
     def cancel() -> None:
@@ -211,7 +217,6 @@ def main() -> int:
     parser.add_argument("--seed", default="1", help="decides every choice; times over loopback are not its to decide")
     parser.add_argument("--only", choices=(*STOPS, "sync"), help="one backend")
     options = parser.parse_args()
-    faulthandler.dump_traceback_later(120.0 + options.n / 4, exit=True)
     tally, began = Tally(), time.monotonic()
     for how in STOPS if options.only is None else {options.only} & set(STOPS):
         for number in range(0, options.n, BATCH):
@@ -220,6 +225,7 @@ def main() -> int:
     if options.only in (None, "sync"):
         for number in range(0, options.sync, BATCH):
             sync_batch(f"{options.seed}-sync-{number}", min(BATCH, options.sync - number), tally)
+    faulthandler.cancel_dump_traceback_later()
     tally.report()
     print(f"{time.monotonic() - began:.0f} seconds")
     return 1 if tally.failures else 0

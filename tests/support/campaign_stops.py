@@ -43,7 +43,7 @@ class AwaitPoints:
             try:
                 step, value = coroutine.send, (yield waits_for)
             except BaseException as error:
-                step, value = coroutine.throw, error  # type: ignore[assignment]
+                step, value = coroutine.throw, error
 
 
 @define(eq=False)
@@ -57,7 +57,10 @@ class Stopped:
 
 
 async def stopped(
-    how: str, call: Callable[[], Coroutine[Any, Any, Any]], at: Collection[int], instead: Callable[[], Any] | None = None
+    how: str,
+    call: Callable[[], Coroutine[Any, Any, Any]],
+    at: Collection[int],
+    instead: Callable[[], Any] | None = None,
 ) -> Stopped:
     """Run *call* and cancel it at its await points *at*, or do *instead* there."""
     if how == "native":
@@ -105,7 +108,7 @@ async def quiet(limit: float = 4.0) -> list[str]:
     while left := _others():
         if time.monotonic() > end:
             return [f"a task is left: {name}" for name in left]
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
     return []
 
 

@@ -36,7 +36,7 @@ class Witness:
         """Begin anew."""
         for kept in (self.asked, self.contexts, self.attempts, self.ended, self.ended_whole, self.audits,
                      self.audits_whole, self.completions, self.chunks, self.ends, self.late):  # fmt: skip
-            kept.clear()  # type: ignore[attr-defined]
+            kept.clear()
 
     @hookimpl(tryfirst=True)
     def pre_request(self, request: Request, ctx: RequestContext) -> None:
@@ -47,7 +47,7 @@ class Witness:
     async def pre_attempt(self, ctx: RequestContext) -> None:
         self.attempts[ctx.id, ctx.attempt] += 1
         ctx.leases += 1
-        store: Any = ctx.services.get(StateStore)  # type: ignore[type-abstract]
+        store: Any = ctx.services.get(StateStore)
         await store.lease(PLACES, ctx.id, 60.0, 1000)
         await anyio.lowlevel.checkpoint()
 
@@ -56,7 +56,7 @@ class Witness:
         self._note_late("post_attempt", ctx)
         self.ended[ctx.id, ctx.attempt] += 1
         await anyio.lowlevel.checkpoint()
-        store: Any = ctx.services.get(StateStore)  # type: ignore[type-abstract]
+        store: Any = ctx.services.get(StateStore)
         await store.release(PLACES, ctx.id)
         ctx.leases -= 1
         self.ended_whole[ctx.id, ctx.attempt] += 1

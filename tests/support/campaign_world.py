@@ -22,9 +22,10 @@ from clippy_hookspecs import ClippyError, StateStore
 from clippy_retry import RetryPolicy
 
 import clippy_core
-from clippy_core.testing import FakeProvider, FakeServer, Fault, Reply, SeenRequest
+from clippy_core.testing import FakeProvider, FakeServer, Fault, Raw, Reply, SeenRequest
 
 ANSWER = "one two three four five six"
+SPEECH = Raw([b"RIFF", b"one ", b"two ", b"three"], headers={"content-type": "audio/wav"})
 EXPECTED = (ClippyError, httpx.HTTPError, httpx.StreamError)
 """What a call may raise when it was not cancelled: the script has faults that nobody can repair."""
 
@@ -34,7 +35,9 @@ def faulty(seed: int) -> Callable[[SeenRequest], Any]:
 
     def act(seen: SeenRequest) -> Any:
         fate = random.Random(f"{seed}-{seen.number}")
-        reply = Reply(ANSWER, chunk_delay=fate.choice((0.0, 0.0, 0.0005)))
+        reply: Any = Reply(ANSWER, chunk_delay=fate.choice((0.0, 0.0, 0.0005)))
+        if _is_speech(seen):
+            return [*fate.choices(([], [Fault.reset(at_event=2)]), (8, 1))[0], SPEECH]
         faults = [
             [],
             [Fault.status(503)],
@@ -51,7 +54,11 @@ def faulty(seed: int) -> Callable[[SeenRequest], Any]:
 
 def healthy(seen: SeenRequest) -> Any:
     """A script without faults."""
-    return Reply(ANSWER)
+    return SPEECH if _is_speech(seen) else Reply(ANSWER)
+
+
+def _is_speech(seen: SeenRequest) -> bool:
+    return seen.url.endswith("/audio/speech")
 
 
 @define(eq=False)
@@ -147,7 +154,7 @@ class World:
         return found
 
     def _leases(self) -> list[str]:
-        store: Any = self.host.services.get(StateStore)  # type: ignore[type-abstract]
+        store: Any = self.host.services.get(StateStore)
         held = store._leases.get(PLACES) or {}
         wrong = [f"{len(held)} leases are held"] if held else []
         held.clear()

@@ -250,6 +250,8 @@ class Lab:
                 got.raised = Raised.of(error)
             finally:
                 await value(client.close())
+                if client is not original:
+                    await value(original.close())
                 if host is not None:
                     await value(host.close() if self.colour == "sync" else host.aclose())
 

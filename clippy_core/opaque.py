@@ -1,0 +1,123 @@
+"""A body that nobody looks into, and what all streams have in common."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from attrs import define, field, frozen
+from clippy_hookspecs import ByteStream, Chunk, ErrorInfo, Headers
+
+from .deadlines import exceeded
+from .flow import FlowHandle
+from .runtime import FlowCancelled, Runtime, TimeIsUp
+
+
+@frozen
+class Piece:
+    """What the caller gets in one step: the bytes, and the chunks they stand for."""
+
+    data: bytes
+    chunks: tuple[Chunk, ...] = ()
+
+
+class Drops(Protocol):
+    """The pipeline, as a body that nobody looks into sees it."""
+
+    async def stream_dropped(self, outcome: str, error: ErrorInfo | None = None) -> None:
+        """Nobody reads on: post_attempt, audit."""
+        ...
+
+
+@define(eq=False)
+class OpaqueStream:
+    """A body that nobody looks into, piece by piece as it comes."""
+
+    owner: Drops
+    body: ByteStream
+    runtime: Runtime
+    flow: FlowHandle
+    status: int
+    headers: Headers
+    extensions: Mapping[str, Any]
+    deadline: float | None = None
+    abort: Callable[[], None] | None = None
+    _settled: bool = field(default=False, init=False)
+
+    @property
+    def settled(self) -> bool:
+        """Whether this request's books are closed."""
+        return self._settled
+
+    async def next(self) -> Piece | None:
+        """The next piece, None at the end.  Raises what the upstream raises, DeadlineExceeded, FlowCancelled."""
+        if self.flow.paused:
+            await self.runtime.gate(self.flow)
+        try:
+            data = await self.runtime.bounded(self.body.next(), self.deadline, self.flow, self.abort)
+        except FlowCancelled:
+            await self.aclose()
+            raise
+        except TimeIsUp:
+            over = exceeded("total")
+            await self._settle_as("failed", over.info)
+            await self.body.aclose()
+            raise over from None
+        except Exception as error:
+            await self._settle_as("failed", ErrorInfo(kind=type(error).__name__))
+            raise
+        except BaseException:
+            await self.runtime.settle(self.aclose, cancelled=True)
+            raise
+        if data is None:
+            await self._settle_as("answered")
+            return None
+        return Piece(data)
+
+    async def aclose(self) -> None:
+        """Close the upstream connection and settle; any number of times."""
+        if not self._settled:
+            await self.runtime.settle(self._left)
+        await self.body.aclose()
+
+    async def abandon(self) -> None:
+        """Close a stream that nobody reads any more."""
+        if not self._settled:
+            await self._settle_as("abandoned")
+            await self.body.aclose()
+
+    async def _left(self) -> None:
+        await self._settle_as("cancelled")
+
+    async def _settle_as(self, outcome: str, error: ErrorInfo | None = None) -> None:
+        if not self._settled:
+            self._settled = True
+            await self.owner.stream_dropped(outcome, error)
+
+
+class Readable(Protocol):
+    """A stream of either kind."""
+
+    runtime: Runtime
+
+    @property
+    def settled(self) -> bool:
+        """Whether the request's books are closed."""
+        ...
+
+    async def abandon(self) -> None:
+        """Close a stream that nobody reads any more."""
+        ...
+
+
+def abandon_when_collected(reader: object, stream: Readable) -> None:
+    """Settle *stream* when *reader*, which the caller holds, is collected unread."""
+    weakref.finalize(reader, _abandoned, stream, os.getpid()).atexit = False
+
+
+def _abandoned(stream: Readable, process: int) -> None:
+    """Called by the garbage collector, from whatever thread; after a fork the stream is the parent's to settle."""
+    if not stream.settled and os.getpid() == process:
+        stream.runtime.soon(stream.abandon)
