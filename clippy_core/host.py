@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import atexit
 import functools
-import hashlib
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType, ModuleType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import attrs
 from clippy_hookspecs import (
     POLICIES,
     Clock,
@@ -39,6 +37,7 @@ from .asking import asker
 from .chains import Chains, Faults, Run, Step, compile_step, raise_failed
 from .config import Config, config_of, read_config
 from .discovery import Discovered, discover
+from .fingerprint import fingerprint
 from .flow import FlowHandle
 from .lifespans import Life
 from .loops import running_loop
@@ -170,20 +169,10 @@ class Host:
                 audit_content=config.audit.content,
                 trust_headers=config.trust_headers,
                 abandoned_after=config.abandoned_after,
-                fingerprint=self._fingerprint(),
+                fingerprint=fingerprint(self.discovered.loaded, self.chains),
                 salt=b"" if self.chains.idle else load_salt(config.salt_path),
             )
         return self._settings
-
-    def _fingerprint(self) -> str:
-        """The plugins that shape requests, their versions and settings: another set must not share cached answers."""
-        shaping = {step.plugin for step in (*self.chains.pre_request, *self.chains.compress_context)}
-        lines = [
-            f"{plugin.name} {plugin.version} {_settings_text(plugin.object)}"
-            for plugin in self.discovered.loaded
-            if plugin.name in shaping
-        ]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
 
     def with_plugins(self, plugins: Mapping[str, object] | Sequence[object]) -> Host:
         """Another host with this configuration and other plugins."""
@@ -201,6 +190,9 @@ class Host:
 
     def close(self) -> None:
         """Close what the plugins hold; the host opens again when it is used again."""
+        for runtime in list(self._runtimes.values()):
+            if not runtime.alive():
+                runtime.settle_rest()
         self._http.close(self._sync_runtime)
         self._life.close()
 
@@ -305,6 +297,7 @@ class Host:
         if runtime is None:
             for other, kept in list(self._runtimes.items()):
                 if not kept.alive():
+                    kept.settle_rest()
                     self._life.drop(kept)
                     self._runtimes.pop(other, None)
             runtime = self._runtimes[loop] = AsyncRuntime(self.clock, self._portal)
@@ -375,16 +368,6 @@ def _ssl_context(module: ModuleType) -> Any:
 @functools.lru_cache(maxsize=64)
 def _without(chains: Chains, plugins: frozenset[str]) -> Chains:
     return chains.without(plugins)
-
-
-def _settings_text(plugin: object) -> str:
-    """A plugin's settings; what is not shown in a repr (a secret) counts as a setting, as its digest."""
-    parts = []
-    for attribute in attrs.fields(cast("Any", type(plugin))):
-        if attribute.init:
-            value = repr(getattr(plugin, attribute.name))
-            parts.append(f"{attribute.name}={hashlib.sha256(value.encode()).hexdigest()[:16]}")
-    return " ".join(parts)
 
 
 _hosts: weakref.WeakSet[Host] = weakref.WeakSet()

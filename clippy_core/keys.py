@@ -36,7 +36,7 @@ SEMANTIC_HEADERS = (
 )
 """Request headers that can change an answer."""
 
-_STATEFUL = ("previous_response_id", "conversation", "background", "prompt", "container")
+_STATEFUL = ("previous_response_id", "conversation", "background", "container")
 """Parameters that make an answer depend on what the provider keeps: the Responses API's, and Anthropic's container."""
 
 _CREDENTIAL_WORDS = frozenset({"authorization", "auth", "key", "apikey", "token", "secret", "cookie", "credential"})
@@ -122,7 +122,7 @@ def may_cache(request: Request) -> bool:
         return False
     if request.endpoint.chat and not request.messages:
         return False  # a stranger's call that only looks like one of ours
-    if any(request.params.get(name) for name in _STATEFUL):
+    if any(request.params.get(name) for name in _STATEFUL) or isinstance(request.params.get("prompt"), Mapping):
         return False
     blocks = (block for message in request.messages for block in message.blocks)
     return not any(isinstance(block, Opaque) and block.kind == "item_reference" for block in blocks)
@@ -132,7 +132,9 @@ def storable(response: Response, request: Request) -> bool:
     """Whether an answer is whole and may be given to others: finished of its own accord, and not an error."""
     if response.status != 200 or response.provenance.source != "provider":
         return False
-    return response.complete if request.endpoint.chat else bool(response.params)
+    if request.endpoint.chat or response.finish_reason is not None:  # legacy completions finish for a reason as well
+        return response.complete
+    return bool(response.params)
 
 
 def storable_headers(headers: Headers) -> Headers:
@@ -142,9 +144,16 @@ def storable_headers(headers: Headers) -> Headers:
 
 def credential_digest(headers: Headers, query: str, salt: bytes) -> str:
     """Who calls, as an HMAC of the credentials in the request: it says "the same key" and nothing else."""
-    parts = sorted(f"{name.lower()}\0{value}" for name, value in headers.pairs if is_credential(name))
+    parts = sorted(f"{name.lower()}\0{_who(value)}" for name, value in headers.pairs if is_credential(name))
     parts += [part for part in query.split("&") if part.startswith(("key=", "api_key=", "api-key="))]
     return hmac.new(salt, canonical(parts), hashlib.sha256).hexdigest() if parts else ""
+
+
+def _who(value: str) -> str:
+    """Of a signature (AWS SigV4) only whose it is: the rest is another for each request."""
+    if not value.startswith("AWS4-"):
+        return value
+    return value.partition("Credential=")[2].partition("/")[0]
 
 
 def is_credential(header: str) -> bool:

@@ -154,7 +154,7 @@ class Life:
                 # The next request tries again; what the other plugins opened is closed until then.
                 if self._on_loops.get(runtime) is held:
                     del self._on_loops[runtime]
-                    if not self._on_loops:
+                    if not self._on_loops and not self._opened:
                         self.close()
                 raise
 

@@ -188,6 +188,7 @@ class AsyncRuntime:
         self._portal = portal
         self._sleep = getattr(clock, "sleep", None)
         self._backend = running_library()
+        self._owed: dict[int, Callable[[], Coroutine[Any, Any, None]]] = {}
         self._token = running_loop()
 
     async def run_hook(self, coroutine: Any, step: Step) -> Any:
@@ -235,7 +236,7 @@ class AsyncRuntime:
 
         if cancelled:
             limit.deadline = anyio.current_time() + SETTLE_SECONDS
-        self._spawn(keep_error, done, limit)
+        self._spawn(keep_error, done, limit, contextvars.copy_context())
         try:
             with anyio.CancelScope(shield=cancelled):
                 await done.wait()
@@ -274,7 +275,21 @@ class AsyncRuntime:
         return call_off
 
     def soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        if not self._call_soon(lambda: self._spawn(work)):
+        self._owed[id(work)] = work
+
+        async def pay() -> None:
+            try:
+                await work()
+            finally:
+                self._owed.pop(id(work), None)
+
+        if not self._call_soon(lambda: self._spawn(pay)):
+            self.settle_rest()
+
+    def settle_rest(self) -> None:
+        """Once the loop is gone: do what it no longer came to, as far as that goes without it."""
+        while self._owed:
+            _, work = self._owed.popitem()
             _as_far_as_it_goes(work)
 
     def hold(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -307,8 +322,10 @@ class AsyncRuntime:
         work: Callable[[], Coroutine[Any, Any, None]],
         done: anyio.Event | None = None,
         limit: anyio.CancelScope | None = None,
+        context: contextvars.Context | None = None,
     ) -> None:
-        """Start *work* in a task that belongs to the host, with an empty context."""
+        """Start *work* in a task that belongs to the host, with an empty context if none is given."""
+        context = context or contextvars.Context()
 
         async def owned() -> None:
             try:
@@ -324,9 +341,9 @@ class AsyncRuntime:
         if self._backend == "trio":
             import trio
 
-            trio.lowlevel.spawn_system_task(owned, context=contextvars.Context())
+            trio.lowlevel.spawn_system_task(owned, context=context)
         else:
-            task = self._token.create_task(owned(), context=contextvars.Context())
+            task = self._token.create_task(owned(), context=context)
             _owned.add(task)
             task.add_done_callback(_owned.discard)
 

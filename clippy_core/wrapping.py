@@ -8,6 +8,7 @@ SDKs are recognised by what they are made of, so none is imported here.
 from __future__ import annotations
 
 import copy
+import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 _STRICT = "_strict_response_validation"
+_ONLY_OURS = 2
+"""References to what only one local variable holds: that, and the argument of ``sys.getrefcount``."""
 
 
 def wrap(host: Host, client: C) -> C:
@@ -85,20 +88,30 @@ def _copy_of(http: Any) -> Any:
 
 
 class _Copy:
-    """What a copy of an HTTP client does otherwise: it lets go of connections instead of closing them."""
+    """What a copy of an HTTP client does otherwise: its transports let go of connections instead of closing them.
+
+    When nobody else holds the original, nobody else will close it, so that it is closed with its copy.  Its own
+    ``__del__`` would be too late for that: an async one starts a task, and a caller's HTTP client has none.
+    """
+
+    _clippy_original: Any
 
     def __del__(self) -> None:
         """In place of an SDK's: the original client closes what it opened."""
 
     def close(self) -> None:
-        """Close the client; the transports of a copy close nothing themselves."""
+        """Close the client."""
         super().close()  # type: ignore[misc]
-        self._clippy_original = None
+        original, self._clippy_original = self._clippy_original, None
+        if original is not None and sys.getrefcount(original) <= _ONLY_OURS:
+            original.close()
 
     async def aclose(self) -> None:
         """As ``close``, for async clients."""
         await super().aclose()  # type: ignore[misc]
-        self._clippy_original = None
+        original, self._clippy_original = self._clippy_original, None
+        if original is not None and sys.getrefcount(original) <= _ONLY_OURS:
+            await original.aclose()
 
 
 def _put_under(host: Host, http: Any, module: ModuleType, *, shared: bool = False) -> None:

@@ -70,6 +70,8 @@ _FINISH = {
     },
 }
 
+_CALLS = {"openai.chat": "tool_calls", "anthropic.messages": "tool_use", "openai.responses": "completed"}
+
 
 def translate_request(request: Request, api: str) -> Request:
     """*request* in the words of *api*; its address and headers are the route's affair."""
@@ -89,7 +91,7 @@ def translate_response(response: Response, api: str) -> Response:
         status=response.status,
         headers=response.headers,
         message=_message(response.message),
-        finish_reason=_finish(response.finish_reason, api),
+        finish_reason=_finish(response.finish_reason, api, calls=bool(response.message.tool_calls)),
         usage=None if response.usage is None else evolve(response.usage, extra={}),
         id=response.id,
         model=response.model,
@@ -106,6 +108,10 @@ class TranslatedSource:
     api: str
     tells_usage: bool = False
     _usage: Usage | None = field(default=None, init=False)
+    _reason: str | None = field(default=None, init=False)
+    _calls: bool = field(default=False, init=False)
+    _started: bool = field(default=False, init=False)
+    _told: bool = field(default=False, init=False)
     _ready: deque[StreamEvent] = field(factory=deque, init=False)
 
     @property
@@ -124,23 +130,37 @@ class TranslatedSource:
         if self._ready:
             return self._ready.popleft()
         event = await self.source.next()
-        if event is None:
+        if event is not None:
+            return StreamEvent(b"", tuple(out for chunk in event.chunks for out in self._translated(chunk)))
+        if self._told or not self.source.complete:
             return None
-        chunks = [_chunk(chunk, self.api) for chunk in event.chunks if chunk.kind not in ("other", "ping")]
-        if self.api == "openai.chat":
-            chunks = self._usage_apart(chunks)
-        return StreamEvent(b"", tuple(chunks))
+        return StreamEvent(b"", tuple(self._end()))  # it ended well without a terminal event, as chat streams may
 
-    def _usage_apart(self, chunks: list[Chunk]) -> list[Chunk]:
-        """OpenAI's chat tells usage in one chunk of its own, before the end, and only to those who asked for it."""
-        out: list[Chunk] = []
-        for chunk in chunks:
-            self._usage = chunk.usage or self._usage
-            if chunk.kind == "done" and self._usage is not None and self.tells_usage:
-                out.append(Chunk("usage", usage=self._usage))
-            if chunk.kind != "usage":
-                out.append(evolve(chunk, usage=None) if chunk.usage is not None else chunk)
-        return out
+    def _translated(self, chunk: Chunk) -> list[Chunk]:
+        """What *chunk* is in the other API; what comes at the end there waits for the end."""
+        self._usage = chunk.usage or self._usage
+        self._reason = chunk.finish_reason or self._reason
+        self._calls = self._calls or chunk.kind == "tool_call"
+        if chunk.kind == "done":
+            return self._end()
+        if chunk.kind == "error":
+            return [Chunk("error", extra=_error(chunk.extra, self.api))]
+        if chunk.kind in ("finish", "usage", "ping", "other") or (chunk.kind == "start" and self._started):
+            return []
+        self._started = self._started or chunk.kind == "start"
+        return [evolve(chunk, extra={}, usage=None, finish_reason=None)]
+
+    def _end(self) -> list[Chunk]:
+        """Finish reason, usage and terminal event, each where this API's callers look for it."""
+        self._told = True
+        reason = _finish(self._reason, self.api, calls=self._calls)
+        usage = None if self._usage is None else evolve(self._usage, extra={})
+        if self.api == "openai.responses":
+            return [Chunk("done", finish_reason=reason, usage=usage)]
+        if self.api == "anthropic.messages":
+            return [Chunk("finish", finish_reason=reason, usage=usage), Chunk("done")]
+        told = [Chunk("usage", usage=usage)] if usage is not None and self.tells_usage else []
+        return [Chunk("finish", finish_reason=reason), *told, Chunk("done")]
 
     def cut(self) -> None:
         """Break the connection under a read that blocks in another thread."""
@@ -148,12 +168,6 @@ class TranslatedSource:
 
     async def aclose(self) -> None:
         await self.source.aclose()
-
-
-def _chunk(chunk: Chunk, api: str) -> Chunk:
-    extra = _error(chunk.extra, api) if chunk.kind == "error" else {}
-    usage = None if chunk.usage is None else evolve(chunk.usage, extra={})
-    return evolve(chunk, extra=extra, usage=usage, finish_reason=_finish(chunk.finish_reason, api))
 
 
 def _error(extra: Mapping[str, Json], api: str) -> Mapping[str, Json]:
@@ -166,8 +180,10 @@ def _error(extra: Mapping[str, Json], api: str) -> Mapping[str, Json]:
     return APIS[api].error_body(500, str(told.get("code") or told.get("type") or "error"), str(message or "an error"))
 
 
-def _finish(reason: str | None, api: str) -> str | None:
-    return _FINISH.get(api, {}).get(reason or "", reason)
+def _finish(reason: str | None, api: str, *, calls: bool) -> str | None:
+    """A finish reason in the words of *api*; some APIs say nothing special when the model asks for tools."""
+    told = _FINISH.get(api, {}).get(reason or "", reason)
+    return _CALLS[api] if calls and told in ("stop", "end_turn") else told
 
 
 def _messages(message: Message, api: str) -> list[Message]:

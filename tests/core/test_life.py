@@ -219,7 +219,7 @@ def test_a_stream_that_was_dropped_unread_is_settled_as_abandoned(colour):
             await adrop()
             gc.collect()
             with anyio.fail_after(5):
-                while not caller.records.outcomes:  # noqa: ASYNC110  (the collector has no event to wait for)
+                while not caller.records.outcomes:
                     await anyio.sleep(0.001)
 
         anyio.run(run, backend=colour)

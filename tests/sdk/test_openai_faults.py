@@ -27,7 +27,6 @@ CALLS = [
 STREAMS = ("chat_stream", "responses_stream")
 OPEN_HERE = {
     "more after gzip": "chat chat_stream responses responses_stream embeddings models",
-    "reset amid an event": "responses_stream",
     "error event first": "responses_stream",
     "error event quota": "responses_stream",
 }

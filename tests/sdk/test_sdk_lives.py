@@ -21,6 +21,7 @@ from calling import Records
 from sdk_lab import COLOURS, ROOFS, SDK_GENERATORS, Each, Inside, Lab, private_folders, ssl_context, value
 
 import clippy_core
+from clippy_core.runtime import drive
 from clippy_core.testing import FakeProvider, FakeServer, Fault, Reply
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in SDK_GENERATORS]
@@ -240,6 +241,59 @@ def test_a_wrapped_async_client_does_not_close_its_connections_when_its_original
 
     with FakeServer([ENDLESS]) as server:
         assert asyncio.run(program(server.base_url)) == ["", "Eins ", "zwei ", "drei "]
+
+
+def _idle(client: Any) -> int:
+    """The connections that a wrapped client's pool holds."""
+    layer = client._client._transport
+    while hasattr(layer, "_inner"):
+        layer = layer._inner
+    return len(layer._pool.connections)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("own_http", [False, True], ids=["default http", "http_client"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_closing_the_only_client_there_is_closes_its_connections(colour: str, own_http: bool, layers: int) -> None:
+    """client = host.wrap(OpenAI()), once or under two hosts: nobody holds the original, so nobody else closes it."""
+    hosts = [clippy_core.Host({"records": Records()}) for _ in range(layers)]
+
+    def new(base_url: str) -> Any:
+        kind = openai.OpenAI if colour == "sync" else openai.AsyncOpenAI
+        http = httpx2.Client if colour == "sync" else httpx2.AsyncClient
+        settings = {"http_client": http(verify=ssl_context())} if own_http else {}
+        client = kind(api_key="k", base_url=base_url, **settings)
+        for host in hosts:
+            client = host.wrap(client)
+        return client
+
+    async def program(base_url: str) -> None:
+        client = new(base_url)
+        await value(client.chat.completions.create(model="m", messages=gpt.ASKED))
+        assert _idle(client) == 1
+        await value(client.close())
+        assert _idle(client) == 0
+        await value(client.close())
+        for host in hosts:
+            await value(host.close() if colour == "sync" else host.aclose())
+
+    with FakeServer(Reply("Eins")) as server:
+        if colour == "sync":
+            drive(program(server.base_url))
+        else:
+            anyio.run(program, server.base_url, backend=colour)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_closing_a_wrapped_client_leaves_an_original_that_is_in_use_alone(times: int, host: clippy_core.Host) -> None:
+    """Also when it is closed twice."""
+    with FakeServer(Reply("Eins")) as server, new_openai(base_url=server.base_url) as client:
+        wrapped = host.wrap(client)
+        wrapped.models.list()
+        for _ in range(times):
+            wrapped.close()
+        client.models.list()
+        assert {seen.connection for seen in server.requests} == {1}
 
 
 def test_wrapping_twice_is_wrapping_once() -> None:

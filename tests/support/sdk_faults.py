@@ -74,7 +74,6 @@ OPEN = {
     "more after gzip": "bytes after the end of a gzip body break the answer; httpx and gzip itself ignore them",
     "reset before the body": "an answer that breaks before its first event raises as if its head had never come",
     "not gzip at all": "an answer that breaks before its first event raises as if its head had never come",
-    "reset amid an event": "after the last attempt the source forgets what broke it and says that it just ended",
     "error event first": "the error event of the last attempt is handed on, and then the end is called early",
     "error event quota": "the error event of the last attempt is handed on, and then the end is called early",
 }

@@ -103,6 +103,11 @@ class AuditLog:
         self._literals = tuple(dict.fromkeys((*self.secrets, *(_from_environment() if self.environment else ()))))
 
     @property
+    def observes_only(self) -> bool:
+        """It looks at requests and changes none: cached answers do not depend on it."""
+        return True
+
+    @property
     def reads_content(self) -> bool:
         """Whether the host hands us what was said: only the detailed level writes it."""
         return self.level == "detailed"

@@ -1,4 +1,4 @@
-"""Broken: going on with another route."""
+"""Going on with another route."""
 
 from __future__ import annotations
 

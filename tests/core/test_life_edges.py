@@ -1,4 +1,4 @@
-"""Broken: the life of hosts, loops, wrapped clients."""
+"""The life of hosts, loops, wrapped clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken: answers that are not what was asked for, what is stored of them, and what waits for whom."""
+"""Answers that are not what was asked for, what is stored of them, and what waits for whom."""
 
 from __future__ import annotations
 

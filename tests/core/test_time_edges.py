@@ -1,4 +1,4 @@
-"""Broken: deadlines, flows, closing from elsewhere."""
+"""Deadlines, flows, closing from elsewhere."""
 
 from __future__ import annotations
 
