@@ -104,11 +104,19 @@ def test_a_compression_that_we_cannot_undo_is_never_asked_for(any_caller):
 
 
 def test_an_answer_in_a_compression_that_we_cannot_undo_passes_untouched(any_caller):
-    """Nobody can look into it, so it is as it was."""
+    """Where nobody has to look into it, it is as it was."""
+    headers = {"content-type": "application/json", "content-encoding": "x-own"}
+    any_caller.start([], Raw(b"\x01\x02", headers=headers))
+    ours = any_caller.send(json=CHAT)
+    assert (b"\x01\x02", "x-own") == (ours.body, ours.headers["content-encoding"])
+
+
+def test_an_answer_in_a_compression_that_we_cannot_undo_passes_no_guard_unseen(any_caller):
+    """A filter that cannot look into an answer must not be passed by it."""
     headers = {"content-type": "application/json", "content-encoding": "x-own"}
     any_caller.start([Calls()], Raw(b"\x01\x02", headers=headers))
     ours = any_caller.send(json=CHAT)
-    assert (b"\x01\x02", "x-own") == (ours.body, ours.headers["content-encoding"])
+    assert isinstance(ours.error, any_caller.module.RemoteProtocolError)
 
 
 @pytest.mark.parametrize("plugins", ["none", "watching"])
