@@ -167,18 +167,42 @@ class StreamError:
     """Why a stream did not arrive whole.
 
     ``kind``: *error_event* (``body`` is its JSON), *corrupt* (an event that cannot be read) or *truncated* (an end
-    before the terminal event).  All of them are transient; sending again is possible while nothing was ``committed``.
+    before the terminal event).  What broke on the way is transient; an error event says by its type or code what it is
+    (a classifier plugin knows more of those).  Sending again can help while nothing was ``committed``.
     """
 
     kind: str
     message: str
     committed: bool
     body: Mapping[str, Json] = field(factory=dict)
-    category: str = "transient"
+
+    @property
+    def category(self) -> str:
+        """transient, rate_limit, auth, validation or permanent."""
+        told = " ".join(str(word) for word in _codes(self.body)).lower()
+        return next((category for words, category in _CATEGORIES if any(word in told for word in words)), "transient")
 
     @property
     def retryable(self) -> bool:
-        return not self.committed
+        """Whether the same request may be sent again."""
+        return not self.committed and self.category in ("transient", "rate_limit")
+
+
+_CATEGORIES = (
+    (("quota", "billing", "credit"), "permanent"),
+    (("rate_limit",), "rate_limit"),
+    (("authentication", "permission", "api_key", "unauthorized", "forbidden"), "auth"),
+    (("invalid_request", "invalid_prompt", "context_length", "bad_request", "request_too_large"), "validation"),
+)
+
+
+def _codes(body: Mapping[str, Json]) -> list[Json]:
+    """The words by which an error event says what it is, wherever its API puts them."""
+    inner = body.get("error")
+    response = body.get("response")
+    nested = response.get("error") if isinstance(response, Mapping) else None
+    places = [place for place in (body, inner, nested) if isinstance(place, Mapping)]
+    return [place[name] for place in places for name in ("code", "type") if isinstance(place.get(name), str)]
 
 
 @frozen

@@ -399,3 +399,22 @@ def test_an_entry_of_an_unknown_api_cannot_be_streamed() -> None:
     """And the message says which are known."""
     with pytest.raises(ValueError, match=r"'other' cannot be streamed; known are \['anthropic.messages'"):
         replay(CacheEntry(Response(api="other")), asking(False))
+
+
+@pytest.mark.parametrize(
+    ("body", "category", "retryable"),
+    [
+        ({"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "x"}}, "permanent", False),
+        ({"type": "error", "error": {"type": "rate_limit_error", "message": "x"}}, "rate_limit", True),
+        ({"type": "error", "error": {"type": "authentication_error", "message": "x"}}, "auth", False),
+        ({"type": "error", "error": {"type": "invalid_request_error", "message": "x"}}, "validation", False),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "x"}}, "transient", True),
+        ({"error": {"type": "server_error", "message": "x"}}, "transient", True),
+    ],
+)
+def test_an_error_event_says_by_its_type_what_it_is(body, category, retryable):
+    """What can help is known without reading the message."""
+    api = "anthropic.messages" if body.get("type") == "error" else "openai.chat"
+    name = b"event: error\n" if api == "anthropic.messages" else b""
+    error = assemble_stream(APIS[api], [name + b"data: " + json.dumps(body).encode() + b"\n\n"]).error
+    assert (category, retryable) == (error.category, error.retryable)
