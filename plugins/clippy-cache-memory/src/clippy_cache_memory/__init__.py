@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from attrs import define, field, frozen
 from attrs.validators import ge
-from cachetools import LRUCache
+from cachetools import Cache, LRUCache
 from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector, hookimpl
 from clippy_hookspecs.stored import undecoded_entry
 
@@ -105,7 +105,8 @@ class MemoryCache:
     def cache_invalidate(self, selector: Selector) -> None:
         """Drop what *selector* names; the parts that it gives must all fit."""
         with self._lock:
-            for key in [key for key, kept in self._kept.items() if _fits(selector, key, kept)]:
+            # Cache's own lookup, not LRUCache's: to look at an entry for this is not to use it.
+            for key in [key for key in self._kept if _fits(selector, key, Cache.__getitem__(self._kept, key))]:
                 del self._kept[key]
 
 
