@@ -7,6 +7,7 @@ from typing import Protocol
 
 from clippy_hookspecs import Headers, Request, evolve
 
+_GZIP = b"\x1f\x8b"
 KNOWN = ("gzip", "deflate", "identity")
 
 
@@ -45,8 +46,8 @@ class Inflate:
                 raise
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
             return self._inflater.decompress(data)
-        # gzip allows several members one after the other.
-        while self._inflater.eof and self._inflater.unused_data and self._bits == 47:
+        # gzip allows several members one after the other; what comes after the last and is none is ignored, as by gzip.
+        while self._inflater.eof and self._bits == 47 and self._inflater.unused_data.startswith(_GZIP):
             rest = self._inflater.unused_data
             self._inflater = zlib.decompressobj(self._bits)
             out += self._inflater.decompress(rest)

@@ -13,6 +13,7 @@ from clippy_hookspecs import ByteStream, Chunk, ErrorInfo, Headers
 from .deadlines import exceeded
 from .flow import FlowHandle
 from .runtime import FlowCancelled, Runtime, TimeIsUp
+from .sources import close_quietly
 
 
 @frozen
@@ -78,9 +79,7 @@ class OpaqueStream:
 
     async def aclose(self) -> None:
         """Close the upstream connection and settle; any number of times."""
-        if not self._settled:
-            await self.runtime.settle(self._left)
-        await self.body.aclose()
+        await self.runtime.settle(self._leave)
 
     async def abandon(self) -> None:
         """Close a stream that nobody reads any more."""
@@ -88,8 +87,11 @@ class OpaqueStream:
             await self._settle_as("abandoned")
             await self.body.aclose()
 
-    async def _left(self) -> None:
-        await self._settle_as("cancelled")
+    async def _leave(self) -> None:
+        try:
+            await self._settle_as("cancelled")
+        finally:
+            await close_quietly(self.body)
 
     async def _settle_as(self, outcome: str, error: ErrorInfo | None = None) -> None:
         if not self._settled:

@@ -370,7 +370,7 @@ class Pipeline:
             return stream
         body, cause = (event_json(error), None) if error is not None else (b"", broken)
         stream.given_up = info = await self._judge(self._failure("stream", reply.status, reply.headers, body, cause))
-        return Failed(info, "stream", stream=stream if held else None, cause=cause)
+        return Failed(info, "stream", stream=stream, cause=cause)
 
     async def _judge(self, failure: Failure) -> ErrorInfo:
         """classify_error, then post_attempt: exactly once for this attempt."""

@@ -217,7 +217,7 @@ class LiveStream:
             self.raw.append(event.raw)
         out: list[Chunk] = []
         for chunk in event.chunks:
-            if chunk.kind == "error" and self.given_up is None:
+            if chunk.kind == "error":
                 await self._error_event(event, chunk)
                 return
             self._note(chunk)
@@ -297,7 +297,7 @@ class LiveStream:
     async def _error_event(self, event: StreamEvent, chunk: Chunk) -> None:
         """The provider sent an error inside the stream: the caller gets it as it came."""
         self._end("interrupted")
-        self.failure = await self.owner.stream_failed(self, None, chunk)
+        self.failure = self.given_up or await self.owner.stream_failed(self, None, chunk)
         self._settled = True
         self.flow.enter("failed")
         self._emit(event, (chunk,))

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 import sdk_anthropic_calls as calls
-from sdk_faults import FAULTS, cases
+from sdk_faults import FAULTS, OTHERWISE, cases
 from sdk_lab import SDK_GENERATORS, Lab, private_folders
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in SDK_GENERATORS]
@@ -25,7 +25,6 @@ STREAMS = ("message_stream", "stream_helper")
 OPEN_HERE = {
     "more after gzip": "message message_stream stream_helper models",
     "reset before the body": "message_stream stream_helper",
-    "not gzip at all": "message_stream stream_helper",
 }
 
 
@@ -34,7 +33,7 @@ def _folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     private_folders(monkeypatch, tmp_path)
 
 
-@pytest.mark.parametrize(("colour", "call", "fault"), cases(CALLS, OPEN_HERE, STREAMS))
+@pytest.mark.parametrize(("colour", "call", "fault"), cases(CALLS, OPEN_HERE, STREAMS, OTHERWISE | {"not gzip at all"}))
 def test_what_goes_wrong_for_anthropic_goes_wrong_in_the_same_way(colour: str, call: Any, fault: str) -> None:
     """The same pieces, then the same exception with the same fields; without plugins the same requests as well."""
     lab = Lab(colour, httpx2, calls.make_client)
@@ -53,6 +52,25 @@ def test_an_anthropic_stream_that_we_call_broken_ends_in_the_http_modules_own_er
     assert hosted.raised is not None
     assert hosted.raised.kind == "httpx2.RemoteProtocolError"
     assert "not JSON" in hosted.raised.text
+
+
+def test_an_answer_to_a_stream_that_is_none_breaks_when_it_is_opened() -> None:
+    """It is read whole, so that what is wrong with it is known before anything is handed on."""
+    got = Lab("sync", httpx2, calls.make_client).three(calls.message_stream, FAULTS["not gzip at all"])
+    bare, hosted = got["bare"].raised, got["all plugins"].raised
+    assert bare is not None
+    assert hosted is not None
+    assert (bare.kind, bare.cause) == ("httpx2.DecodingError", "zlib.error")
+    assert (hosted.kind, hosted.cause) == ("anthropic.APIConnectionError", "httpx2.DecodingError")
+
+
+@pytest.mark.parametrize("colour", ["sync", "asyncio"])
+@pytest.mark.parametrize("fault", ["no terminal event but a finish"])
+def test_an_anthropic_stream_that_only_lacks_its_last_event_is_handed_on_whole(colour: str, fault: str) -> None:
+    """The finish reason came: what the bare SDK delivers is delivered."""
+    got = Lab(colour, httpx2, calls.make_client).three(calls.message_stream, FAULTS[fault])
+    assert got["no plugin"] == got["bare"]
+    assert got["all plugins"].said[: len(got["bare"].said)] == got["bare"].said
 
 
 @pytest.mark.parametrize("colour", ["sync", "asyncio"])

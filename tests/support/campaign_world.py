@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -193,7 +193,7 @@ def _busy(held: Any) -> bool:
 
 # --- what a program does ----------------------------------------------------------------------------------------------
 
-Call = Callable[[World, str], Awaitable[None]]
+Call = Callable[[World, str], Coroutine[Any, Any, None]]
 
 
 async def chat(world: World, prompt: str) -> None:
@@ -238,6 +238,24 @@ async def opaque(world: World, prompt: str) -> None:
             pass
 
 
+async def opaque_left(world: World, prompt: str) -> None:
+    """Such a call whose program leaves after the first piece."""
+    async with world.http.stream("POST", f"{world.base}/audio/speech", json={"input": prompt}) as response:
+        await _one_piece(response)
+
+
+async def post_stream_left(world: World, prompt: str) -> None:
+    """A streamed call by an HTTP client that leaves after the first piece."""
+    body = {**_body(prompt), "stream": True}
+    async with world.http.stream("POST", f"{world.base}/chat/completions", json=body) as response:
+        await _one_piece(response)
+
+
+async def _one_piece(response: Any) -> None:
+    # Not by httpx's own async generators: left half-read they are collected unclosed, which trio warns about.
+    await anext(aiter(response.stream._stream))
+
+
 def _body(prompt: str) -> dict[str, Any]:
     return {"model": "test-model", "messages": [{"role": "user", "content": prompt}]}
 
@@ -248,5 +266,7 @@ CALLS: dict[str, Call] = {
     "stream left": stream_left,
     "post": post,
     "post stream": post_stream,
+    "post stream left": post_stream_left,
     "opaque": opaque,
+    "opaque left": opaque_left,
 }

@@ -70,21 +70,23 @@ FAULTS = {name: Script(then=step) for name, step in {**STATUSES, **NETWORK, **BO
 TYPICAL = frozenset({"400", "429", "500", "503 of a proxy", "compressed 400"})
 """The statuses that stand for all others where a call is not the first of its list."""
 
-OPEN = {
-    "more after gzip": "bytes after the end of a gzip body break the answer; httpx and gzip itself ignore them",
-    "reset before the body": "an answer that breaks before its first event raises as if its head had never come",
-    "not gzip at all": "an answer that breaks before its first event raises as if its head had never come",
-    "error event first": "the error event of the last attempt is handed on, and then the end is called early",
-    "error event quota": "the error event of the last attempt is handed on, and then the end is called early",
-}
+OPEN: dict[str, str] = {}
 """What is wrong in the core, by fault."""
 
 OTHERWISE = frozenset({"truncated JSON", "truncated JSON later", "no terminal event but a finish"})
 """Faults that break a stream for us and not for the SDK, so that they are repaired, and told of, in our way."""
 
 
-def cases(calls: Iterable[tuple[str, Any]], open_here: Mapping[str, str], streams: Iterable[str]) -> list[Any]:
-    """Each call with each fault; those of *open_here* (fault to the names of the calls) are known to fail."""
+def cases(
+    calls: Iterable[tuple[str, Any]],
+    open_here: Mapping[str, str],
+    streams: Iterable[str],
+    otherwise: frozenset[str] = OTHERWISE,
+) -> list[Any]:
+    """Each call with each fault; those of *open_here* (fault to the names of the calls) are known to fail.
+
+    Of *otherwise*, those of *streams* are left out.
+    """
     calls = list(calls)
     return [
         pytest.param(
@@ -92,12 +94,12 @@ def cases(calls: Iterable[tuple[str, Any]], open_here: Mapping[str, str], stream
             call,
             fault,
             marks=[pytest.mark.xfail(strict=True, reason=OPEN[fault])]
-            if call.__name__ in open_here.get(fault, "").split()
+            if fault in OPEN and call.__name__ in open_here.get(fault, "").split()
             else [],
             id=f"{colour}-{call.__name__}-{fault}",
         )
         for number, (colour, call) in enumerate(calls)
         for fault in FAULTS
-        if not (fault in OTHERWISE and call.__name__ in streams)
+        if not (fault in otherwise and call.__name__ in streams)
         if number == 0 or fault not in STATUSES or fault in TYPICAL
     ]

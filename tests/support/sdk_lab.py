@@ -252,8 +252,10 @@ class Lab:
                 await value(client.close())
                 if client is not original:
                     await value(original.close())
-                if host is not None:
-                    await value(host.close() if self.colour == "sync" else host.aclose())
+                if host is not None and self.colour == "sync":
+                    host.close()
+                elif host is not None:
+                    await host.aclose()
 
         if self.colour == "sync":
             drive(program())
