@@ -182,12 +182,20 @@ def read_environment(reading: Reading, environ: Mapping[str, str], names: Names)
         if len(parts) == 1:
             if (parts[0] == "plugins" or parts[0] in names.host) and text.strip():
                 reading.add((parts[0],), text, origin)
+            elif plugin := _meant(parts[0], names.plugins):
+                right = f"{PREFIX}{env_form(plugin).upper()}__{parts[0][len(plugin) + 1 :].upper()}"
+                reading.faults.append(f"{origin}: sets nothing; a setting of {plugin} is written {right}")
         elif all(parts):
             path = _path_of(parts, names)
             if isinstance(path, str):
                 reading.faults.append(f"{origin}: {path}")
             else:
                 reading.add(path, text, origin)
+
+
+def _meant(name: str, plugins: Collection[str]) -> str | None:
+    """The plugin whose setting *name* would be, had it been written with two underscores."""
+    return next((plugin for plugin in plugins if name.startswith(f"{env_form(plugin)}_")), None)
 
 
 def _path_of(parts: list[str], names: Names) -> tuple[str, ...] | str:

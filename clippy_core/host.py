@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import logging
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,6 +56,7 @@ from .watchdog import Watchdog
 from .wrapping import wrap
 
 C = TypeVar("C")
+log = logging.getLogger("clippy")
 OWN_HEADERS = "x-clippy-"
 """What these request headers say is for us and never goes upstream."""
 
@@ -84,6 +86,13 @@ class Host:
         faults = (*self.config.faults, *self.discovered.faults)
         if faults:
             raise ConfigError(faults)
+        for plugin in self.discovered.plugins:
+            if plugin.status == "quarantined":
+                log.warning(
+                    "%s (the program runs without it; name it in the configuration if it must not)", plugin.reason
+                )
+            for warning in plugin.warnings:
+                log.warning("%s", warning)
         self.faults = Faults()
         self._given_clock = clock
         self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)

@@ -89,4 +89,5 @@ def _print(document: dict[str, Any]) -> None:
         say(f"  {plugin['reason']}")
         for line in plugin["traceback"].splitlines():
             say(f"    | {visible(line)}")
-    say("nothing is wrong" if document["ok"] else "something is wrong: see above")
+    well = "nothing is wrong" + (", but see the warnings above" if document["warnings"] else "")
+    say(well if document["ok"] else "something is wrong: see above")

@@ -750,3 +750,9 @@ def test_show_has_every_setting_with_its_origin_and_no_secret(tmp_path: Path) ->
     assert shown["order.default"].value == '["retry"]'
     assert (shown["deadlines.total"].value, shown["deadlines.total"].origin) == ("none", "default")
     assert "order" not in shown
+
+
+def test_one_underscore_too_few_is_a_fault_that_says_so(tmp_path: Path) -> None:
+    """CLIPPY_RETRY_ATTEMPTS would silently set nothing."""
+    with pytest.raises(ConfigError, match="sets nothing; a setting of retry is written CLIPPY_RETRY__ATTEMPTS"):
+        load_config(environ={"CLIPPY_RETRY_ATTEMPTS": "3"}, cwd=tmp_path, known=["retry"])

@@ -8,8 +8,18 @@ from typing import Any
 
 import pytest
 from attrs import define, field
-from clippy_hookspecs import CacheEntry, Chunk, PluginError, Request, Response, hookimpl
+from clippy_hookspecs import (
+    CacheEntry,
+    Chunk,
+    PluginError,
+    Request,
+    RequestContext,
+    Response,
+    TextFilter,
+    hookimpl,
+)
 
+import clippy_core
 from clippy_core.testing import Fault, Reply
 
 
@@ -232,3 +242,33 @@ def test_an_answer_changed_after_its_stream_went_out_is_noticed(sync_caller, cap
     with caplog.at_level(logging.WARNING, "clippy"):
         assert "Hi" == sync_caller.stream().text
     assert "for a stream; it is ignored" in caplog.text
+
+
+@define(eq=False)
+class NotATuple(TextFilter):
+    """Forgets that a filter returns two texts."""
+
+    def filter(self, text: str, final: bool, ctx: RequestContext) -> Any:
+        return text
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_filter_that_returns_one_text_is_told_to_return_two(sync_caller, streamed):
+    """The message names the class and says what to write."""
+    sync_caller.start([NotATuple()], Reply("Hi"))
+    with pytest.raises(PluginError, match=r"NotATuple.filter returned str; return \(text to send, text to hold back\)"):
+        if streamed:
+            raise sync_caller.stream().error
+        sync_caller.chat()
+
+
+def test_a_hook_without_its_mark_is_noticed_when_the_host_is_made(caplog):
+    """A guard that never runs must not go unseen."""
+
+    @define(eq=False)
+    class Unmarked:
+        def pre_request(self, request: Request) -> None: ...
+
+    with caplog.at_level(logging.WARNING, "clippy"):
+        clippy_core.Host([Unmarked()])
+    assert "not marked" in caplog.text

@@ -9,7 +9,8 @@ import httpx2
 import pytest
 import sdk_anthropic_calls as claude
 import sdk_openai_calls as gpt
-from sdk_lab import SDK_GENERATORS, Lab, private_folders, ssl_context, value
+from sdk_colours import value
+from sdk_lab import SDK_GENERATORS, Lab, private_folders, ssl_context
 
 import clippy_core
 from clippy_core.testing import Fault, Reply, Script

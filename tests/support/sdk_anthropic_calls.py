@@ -7,7 +7,7 @@ from typing import Any
 import anthropic
 import httpx2
 from pydantic import BaseModel
-from sdk_lab import Each, Inside, Said, head, plain, value
+from sdk_colours import Each, Inside, Said, head, plain, value
 
 from clippy_core.testing import Reply, call
 

@@ -70,34 +70,14 @@ FAULTS = {name: Script(then=step) for name, step in {**STATUSES, **NETWORK, **BO
 TYPICAL = frozenset({"400", "429", "500", "503 of a proxy", "compressed 400"})
 """The statuses that stand for all others where a call is not the first of its list."""
 
-OPEN: dict[str, str] = {}
-"""What is wrong in the core, by fault."""
-
 OTHERWISE = frozenset({"truncated JSON", "truncated JSON later", "no terminal event but a finish"})
 """Faults that break a stream for us and not for the SDK, so that they are repaired, and told of, in our way."""
 
 
-def cases(
-    calls: Iterable[tuple[str, Any]],
-    open_here: Mapping[str, str],
-    streams: Iterable[str],
-    otherwise: frozenset[str] = OTHERWISE,
-) -> list[Any]:
-    """Each call with each fault; those of *open_here* (fault to the names of the calls) are known to fail.
-
-    Of *otherwise*, those of *streams* are left out.
-    """
-    calls = list(calls)
+def cases(calls: Iterable[tuple[str, Any]], streams: Iterable[str], otherwise: frozenset[str] = OTHERWISE) -> list[Any]:
+    """Each call with each fault, but *streams* without those of *otherwise*; the first call with every status."""
     return [
-        pytest.param(
-            colour,
-            call,
-            fault,
-            marks=[pytest.mark.xfail(strict=True, reason=OPEN[fault])]
-            if fault in OPEN and call.__name__ in open_here.get(fault, "").split()
-            else [],
-            id=f"{colour}-{call.__name__}-{fault}",
-        )
+        pytest.param(colour, call, fault, id=f"{colour}-{call.__name__}-{fault}")
         for number, (colour, call) in enumerate(calls)
         for fault in FAULTS
         if not (fault in otherwise and call.__name__ in streams)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import openai
 from pydantic import BaseModel
-from sdk_lab import Each, Inside, Said, head, plain, value
+from sdk_colours import Each, Inside, Said, head, plain, value
 
 from clippy_core.testing import Reply, call
 

@@ -62,7 +62,7 @@ def hook(
 def hookimpl(function: F, /) -> F: ...
 @overload
 def hookimpl(
-    *, tryfirst: bool = ..., trylast: bool = ..., inline: bool = ..., specname: str | None = ...
+    *, tryfirst: bool = ..., trylast: bool = ..., inline: bool = ..., specname: str | None = ..., wrapper: bool = ...
 ) -> Callable[[F], F]: ...
 def hookimpl(
     function: F | None = None,
@@ -72,16 +72,18 @@ def hookimpl(
     trylast: bool = False,
     inline: bool = False,
     specname: str | None = None,
+    wrapper: bool = False,
 ) -> F | Callable[[F], F]:
     """Mark a method as the implementation of a hook.
 
     ``tryfirst`` and ``trylast`` move it to the outside or the inside of the onion; the user's ``order`` wins over both.
     ``inline`` is for an ``async def`` that awaits nothing but ``ctx`` and services: a sync host then drives it in
     place instead of on its event-loop thread, which costs nothing and keeps the caller's thread.
+    ``wrapper`` is pluggy's, for which there is no place around work that awaits: the host refuses it with a sentence.
     """
 
     def mark(method: F) -> F:
         method.clippy_inline = inline  # type: ignore[attr-defined]
-        return _impl(method, tryfirst=tryfirst, trylast=trylast, specname=specname)
+        return _impl(method, tryfirst=tryfirst, trylast=trylast, specname=specname, wrapper=wrapper)
 
     return mark if function is None else mark(function)

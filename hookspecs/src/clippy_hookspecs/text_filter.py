@@ -9,6 +9,7 @@ from attrs import evolve
 
 from .blocks import Block, Message, Reasoning, RefusalText, Text, ToolCall
 from .context import RequestContext, StashKey
+from .errors import PluginError
 from .policy import hookimpl
 from .types import Choice, Chunk, Response
 
@@ -51,11 +52,20 @@ class TextFilter:
         same = message is response.message and all(new is old for new, old in zip(more, response.more, strict=True))
         return None if same else evolve(response, message=message, more=more)
 
+    def _filtered(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
+        result = self.filter(text, final, ctx)
+        if isinstance(result, tuple) and len(result) == 2 and all(isinstance(part, str) for part in result):
+            return result
+        what = (
+            f"{type(self).__name__}.filter returned {type(result).__name__}; return (text to send, text to hold back)"
+        )
+        raise PluginError(what, hook="on_chunk")
+
     def _piece(self, chunk: Chunk, ctx: RequestContext) -> Chunk | list[Chunk] | None:
         held = ctx.stash.setdefault(_HELD, dict)
         place = (id(self), (chunk.choice, chunk.block, chunk.kind))
         before = held.get(place, "")
-        out, held[place] = self.filter(before + chunk.delta, False, ctx)
+        out, held[place] = self._filtered(before + chunk.delta, False, ctx)
         if out == chunk.delta:
             return None
         if out or chunk.name or chunk.id:
@@ -69,7 +79,7 @@ class TextFilter:
             if owner != id(self) or (chunk.kind == "stop" and (choice, block) != (chunk.choice, chunk.block)):
                 continue
             text = held.pop(key)
-            out = self.filter(text, True, ctx)[0] if text else ""
+            out = self._filtered(text, True, ctx)[0] if text else ""
             if out:
                 yield Chunk(kind, out, block, choice)  # type: ignore[arg-type]
 
@@ -92,6 +102,6 @@ class TextFilter:
         text = getattr(block, name)
         if kind not in self.kinds or not text:
             return block
-        out, _ = self.filter(text, True, ctx)
+        out, _ = self._filtered(text, True, ctx)
         changed: Block = block if out == text else evolve(cast("Any", block), **{name: out})
         return changed
