@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 import sdk_anthropic_calls as calls
-from sdk_faults import FAULTS, OTHERWISE, cases
+from sdk_faults import FAULTS, OTHERWISE, WHEN_OPENED, cases
 from sdk_lab import SDK_GENERATORS, Lab, private_folders
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in SDK_GENERATORS]
@@ -29,7 +29,7 @@ def _folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     private_folders(monkeypatch, tmp_path)
 
 
-@pytest.mark.parametrize(("colour", "call", "fault"), cases(CALLS, STREAMS, OTHERWISE | {"not gzip at all"}))
+@pytest.mark.parametrize(("colour", "call", "fault"), cases(CALLS, STREAMS, OTHERWISE | WHEN_OPENED))
 def test_what_goes_wrong_for_anthropic_goes_wrong_in_the_same_way(colour: str, call: Any, fault: str) -> None:
     """The same pieces, then the same exception with the same fields; without plugins the same requests as well."""
     lab = Lab(colour, httpx2, calls.make_client)

@@ -73,6 +73,12 @@ TYPICAL = frozenset({"400", "429", "500", "503 of a proxy", "compressed 400"})
 OTHERWISE = frozenset({"truncated JSON", "truncated JSON later", "no terminal event but a finish"})
 """Faults that break a stream for us and not for the SDK, so that they are repaired, and told of, in our way."""
 
+WHEN_OPENED = frozenset({"not gzip at all"})
+"""Faults of an answer that is no stream although one was asked for: it is read whole, so it breaks when it is opened.
+
+The bare SDKs meet them while they read, where Anthropic's and OpenAI's second let the HTTP module's error through.
+"""
+
 
 def cases(calls: Iterable[tuple[str, Any]], streams: Iterable[str], otherwise: frozenset[str] = OTHERWISE) -> list[Any]:
     """Each call with each fault, but *streams* without those of *otherwise*; the first call with every status."""
