@@ -57,7 +57,7 @@ class GaveUp:
 
     def find(self, request: Request, scope: Scope | None) -> Response | BaseException | None:
         """The failure that *request* repeats, None if it is a request of its own."""
-        if request.headers.get(RETRY_COUNT, "0") == "0" or not self._failures:
+        if request.headers.get(RETRY_COUNT, "0") == "0" or not self._failures or not request.raw:
             return None
         with self._lock:
             noted = self._failures.get(_same(request, scope))
@@ -65,6 +65,8 @@ class GaveUp:
 
     def note(self, request: Request, scope: Scope | None, result: Response | BaseException) -> Response | BaseException:
         """Remember a failure, and forget it when the same call went well; a failed answer says "do not repeat"."""
+        if request.endpoint.body == "stream":
+            return result  # an upload passes unread: we do not repeat it, so that its SDK may
         if isinstance(result, Response):
             if result.status < 400:
                 if self._failures:
