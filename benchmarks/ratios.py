@@ -22,8 +22,9 @@ from pathlib import Path
 from attrs import asdict
 
 from benchmarks import startup
+from benchmarks.bench import Bench
 from benchmarks.canned import CannedServer
-from benchmarks.groups import GROUPS, Bench
+from benchmarks.groups import GROUPS
 from benchmarks.timing import Row, compare
 
 _PACKAGES = ("clippy-core", "httpx", "httpx2", "openai", "attrs", "anyio", "orjson", "pluggy")

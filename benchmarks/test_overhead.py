@@ -1,54 +1,37 @@
-"""What a host costs a call and a stream, by pytest-benchmark; the ratios to quote come from ``ratios.py``."""
+"""What a host costs a plain call: by an HTTP client of either module, and by the openai SDK."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
 
-import httpx
 import pytest
 
-from benchmarks.canned import CannedServer
-from benchmarks.hosts import OnChunk, WithAudit, body, host, read_lines, several, sync_client
+from benchmarks.bench import BARE, EVERY, NONE, NOOP, STACK, TIMED
 
-HOSTS = {
-    "bare httpx": None,
-    "no plugins": {},
-    "5 no-op plugins in every hook": several(WithAudit, 5),
-}
+CASES = [BARE, NONE, NOOP, TIMED, EVERY, STACK]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[CannedServer]:
-    """One loopback server for all."""
-    with CannedServer() as canned:
-        yield canned
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("group", ["call-sync", "call-async", "call-sync-httpx2", "sdk-sync", "sdk-async"])
+def test_a_plain_call(measures: Callable[[str, str], None], group: str, case: str) -> None:
+    """One call whose question is new, its answer read as JSON or as the SDK's object."""
+    measures(group, case)
 
 
-@pytest.mark.parametrize("name", HOSTS)
-def test_a_plain_call(benchmark: Any, server: CannedServer, name: str) -> None:
-    """One call, its answer read as JSON."""
-    plugins = HOSTS[name]
-    with sync_client(httpx, None if plugins is None else host(plugins)) as client:
-
-        def call() -> str:
-            answer = client.post(server.chat_url, json=body()).json()
-            return str(answer["choices"][0]["message"]["role"])
-
-        assert benchmark(call) == "assistant"
+@pytest.mark.parametrize("case", [BARE, NONE, "with a cache key"])
+def test_a_call_of_a_megabyte(measures: Callable[[str, str], None], case: str) -> None:
+    """A body of 1 MB passes through, or gets a cache key."""
+    measures("big", case)
 
 
-STREAMS = {"bare httpx": None, "no plugins": {}, "1 on_chunk plugin": several(OnChunk, 1), "5": several(OnChunk, 5)}
+@pytest.mark.parametrize("case", ["one direct call", "0 implementations", "1 implementations", "5 implementations"])
+def test_dispatch_of_a_chunk(measures: Callable[[str, str], None], case: str) -> None:
+    """The on_chunk chain by itself."""
+    measures("dispatch-chunk", case)
 
 
-@pytest.mark.parametrize("name", STREAMS)
-def test_a_stream_of_a_hundred_chunks(benchmark: Any, server: CannedServer, name: str) -> None:
-    """A burst of a hundred chunks, each read as JSON."""
-    plugins = STREAMS[name]
-    with sync_client(httpx, None if plugins is None else host(plugins)) as client:
-
-        def call() -> int:
-            with client.stream("POST", server.chat_url, json=body(stream=True)) as response:
-                return read_lines(response)
-
-        assert benchmark(call) >= 100
+@pytest.mark.parametrize("case", ["one awaited coroutine", "1 implementations", "5 implementations"])
+@pytest.mark.parametrize("group", ["dispatch-plain", "dispatch-async"])
+def test_dispatch_of_a_fold(measures: Callable[[str, str], None], group: str, case: str) -> None:
+    """A folding hook by itself, its implementations plain or async."""
+    measures(group, case)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -14,53 +13,26 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
-from attrs import define, field
+from attrs import define
 from calling import Records
-from campaign_stops import STOPS, quiet, stopped
-from campaign_world import CALLS, EXPECTED, SPEECH, World
+from campaign_life import ROUTES, Client, Later, Life, OneHead, settled, when
+from campaign_stops import STOPS, stopped
+from campaign_sweep import run, sweep
+from campaign_world import CALLS, SPEECH, World
 from clippy_hookspecs import (
     Chunk,
-    ErrorInfo,
     ProviderError,
     Refusal,
-    RequestContext,
     Response,
-    Retry,
     hookimpl,
 )
 
 import clippy_core
 import clippy_core.runtime
-from clippy_core.testing import FakeProvider, Fault, Reply, VirtualClock
+from clippy_core.testing import Fault, Reply, VirtualClock
 
 ANSWER = "one two three"
-ROUTES = {"main": {"base_url": "http://fake.test/v1", "key": "sk-test", "model": "test-model"}}
 URL = "http://fake.test/v1/chat/completions"
-
-
-def run(how: str, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-    """*work* on the event loop that goes with a way of cancelling."""
-    return anyio.run(work, *arguments, backend="trio" if how == "trio" else "asyncio")
-
-
-# --- every await point ------------------------------------------------------------------------------------------------
-
-
-async def sweep(how: str, name: str, second: int | None, world: World) -> list[str]:
-    """Cancel a call at each of its await points in turn; what was wrong, with the point."""
-    call, wrong = CALLS[name], []
-    async with world.async_clients():
-        whole = await stopped(how, lambda: call(world, "Hello"), ())
-        wrong += [f"not cancelled: {what}" for what in (*await quiet(), *world.faults())]
-        for point in range(1, whole.points + 1):
-            at = {point} if second is None else {point, point + second}
-            result = await stopped(how, lambda: call(world, "Hello"), at)
-            found = [*await quiet(), *world.faults()]
-            if result.hung or not isinstance(result.error, (*EXPECTED, type(None))):
-                found.append(f"the call ended with {result}")
-            wrong += [f"at {point} of {whole.points}: {what}" for what in found]
-    assert whole.points > 3
-    return wrong
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -102,80 +74,6 @@ def test_a_cancel_at_any_await_point_of_a_failing_stream_leaves_nothing_open(how
 
 
 # --- one thing at a time ----------------------------------------------------------------------------------------------
-
-
-@define(eq=False)
-class Life:
-    """The marks of a request's life that a plugin sees, and its flow."""
-
-    marks: list[str] = field(factory=list)
-    flow: Any = None
-
-    @hookimpl
-    def pre_request(self, ctx: RequestContext) -> None:
-        self.flow = ctx.flow
-
-    @hookimpl
-    def pre_attempt(self) -> None:
-        self.marks.append("attempt")
-
-    @hookimpl
-    def post_attempt(self, outcome: Any) -> None:
-        self.marks.append(f"ended {outcome.state}")
-
-    @hookimpl
-    def on_chunk(self, chunk: Chunk) -> None:
-        if chunk.kind == "end":
-            self.marks.append(f"end {chunk.reason}")
-
-    @hookimpl
-    def audit(self, record: Any) -> None:
-        self.marks.append(record.outcome)
-
-
-class Client:
-    """Our async client under a host with a Life, in front of a provider in process, in real time."""
-
-    def __init__(self, script: Any, *plugins: object, clock: Any = None, **config: Any) -> None:
-        self.life = Life()
-        self.provider = FakeProvider(script, clock=clock)
-        named = {f"p{number}": plugin for number, plugin in enumerate((*plugins, self.life))}
-        self.host = clippy_core.Host(named, config={"routes": ROUTES, **config}, clock=clock)
-
-    def __call__(self) -> clippy_core.AsyncClient:
-        return clippy_core.AsyncClient(self.host, httpx.AsyncClient(transport=self.provider.async_transport()))
-
-
-async def settled(client: Client) -> list[str]:
-    """The marks, once nothing of the request is going on."""
-    assert [] == await quiet()
-    counts = client.provider.counters
-    assert counts["requests"] == counts["completed"] + counts["broken"] + counts["closed_early"]
-    return client.life.marks
-
-
-@define(eq=False)
-class Later:
-    """Tries again in half a minute."""
-
-    decided: Any = field(factory=lambda: anyio.Event())
-
-    @hookimpl
-    def classify_error(self) -> ErrorInfo:
-        return ErrorInfo("transient", "fault", retryable=True)
-
-    @hookimpl
-    def on_error(self) -> Retry:
-        self.decided.set()
-        return Retry(30.0)
-
-
-async def when(event: anyio.Event, act: Callable[[], Any]) -> None:
-    """Do something a few turns of the loop after *event*."""
-    await event.wait()
-    for _ in range(5):
-        await anyio.lowlevel.checkpoint()
-    act()
 
 
 @pytest.mark.parametrize("how", ["task", "flow"])
@@ -255,35 +153,6 @@ def test_a_paused_stream_that_is_closed_lets_its_reader_go(backend):
 
 
 # --- answers that nobody takes ----------------------------------------------------------------------------------------
-
-
-class OneHead(httpx.AsyncBaseTransport, httpx.BaseTransport):
-    """Answers at once; something else happens at that very moment.  Knows whether its answer was closed."""
-
-    class Body(httpx.AsyncByteStream, httpx.SyncByteStream):
-        closed = False
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            yield b"{}"
-
-        def __iter__(self) -> Iterator[bytes]:
-            yield b"{}"
-
-        def close(self) -> None:
-            self.closed = True
-
-        async def aclose(self) -> None:
-            self.closed = True
-
-    def __init__(self, meanwhile: Callable[[], Any]) -> None:
-        self.meanwhile, self.body = meanwhile, self.Body()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        self.meanwhile()
-        return httpx.Response(200, stream=self.body, headers={"content-type": "application/json"})
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return self.handle_request(request)
 
 
 @pytest.mark.parametrize("colour", ["sync", "asyncio", "trio"])
@@ -383,7 +252,8 @@ def test_a_body_that_nobody_looks_into_ends_when_its_flow_is_cancelled(backend):
     assert ["attempt", "ended cancelled", "cancelled"] == anyio.run(work, backend=backend)
 
 
-def test_cancelling_twice_by_the_task_itself_closes_the_connection():
+@pytest.mark.parametrize("closes", [True, False], ids=["closes", "does not close"])
+def test_cancelling_again_and_again_by_the_task_itself_closes_the_connection(closes):
     """asyncio's ``task.cancel()`` goes through shields, so what must be done is done in a task of the host's."""
 
     async def work() -> list[str]:
@@ -391,9 +261,13 @@ def test_cancelling_twice_by_the_task_itself_closes_the_connection():
         reading = asyncio.Event()
 
         async def read() -> None:
-            async with client() as ours, await ours.stream("Hello") as stream:
+            stream = await client().stream("Hello")
+            try:
                 async for _ in stream.text():
                     reading.set()
+            finally:
+                if closes:
+                    await stream.aclose()
 
         task = asyncio.ensure_future(read())
         await reading.wait()

@@ -1,0 +1,68 @@
+"""Where things are measured: a server, hosts and clients that are closed afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from attrs import define
+from clippy_cache_memory import MemoryCache
+
+import clippy_core
+from benchmarks import hosts
+from benchmarks.canned import CannedServer
+from benchmarks.timing import Block, awaited, repeated
+
+BARE, NONE, NOOP, TIMED, EVERY = "bare", "0 plugins", "5 no-op plugins", "5 with audit", "5 in every hook"
+STACK, MEMORY, SQLITE, OWN = (
+    "full default stack",
+    "memory-cache hit",
+    "sqlite-cache hit",
+    "memory-cache hit, own client",
+)
+
+
+@define(eq=False)
+class Bench:
+    """Where things are measured: a server, a folder, an event loop, and what must be closed afterwards."""
+
+    server: CannedServer
+    folder: Path
+    stack: ExitStack
+    runner: asyncio.Runner
+
+    def host(self, plugins: Mapping[str, object]) -> clippy_core.Host:
+        """An open host."""
+        made = hosts.host(plugins, self.server.base_url)
+        self.stack.callback(made.close)
+        return made
+
+    def variants(self, name: str) -> dict[str, clippy_core.Host | None]:
+        """The hosts that a call is measured under; *name* keeps their files apart."""
+        place = self.folder / name.replace(" ", "-").replace(",", "")
+        place.mkdir(exist_ok=True)
+        sets: dict[str, Mapping[str, object]] = {
+            NONE: {},
+            NOOP: hosts.several(hosts.OnTheWay, 5),
+            TIMED: hosts.several(hosts.WithAudit, 5),
+            EVERY: hosts.several(hosts.EveryHook, 5),
+            STACK: hosts.default_stack(place),
+            MEMORY: {"cache-memory": MemoryCache()},
+            SQLITE: hosts.sqlite_cache(place),
+        }
+        return {BARE: None, **{case: self.host(plugins) for case, plugins in sets.items()}}
+
+    def sync_client(self, module: ModuleType, under: clippy_core.Host | None) -> Any:
+        return self.stack.enter_context(hosts.sync_client(module, under))
+
+    def async_client(self, module: ModuleType, under: clippy_core.Host | None) -> Any:
+        client = hosts.async_client(module, under)
+        self.stack.callback(lambda: self.runner.run(client.aclose()))
+        return client
+
+    def block(self, call: Callable[[], Any], waits: bool) -> Block:
+        return awaited(self.runner, call) if waits else repeated(call)

@@ -1,0 +1,151 @@
+"""What the parts cost by themselves: a cache's hit, a hook's dispatch."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define
+from clippy_cache_memory import MemoryCache
+from clippy_cache_sqlite import SqliteCache
+from clippy_hookspecs import CacheEntry, Chunk, Headers, Scope, hookimpl
+
+from benchmarks import hosts
+from benchmarks.bench import Bench
+from benchmarks.timing import Block, Group, repeated
+from clippy_core import keys
+from clippy_core.chains import Run
+from clippy_core.runtime import drive
+from clippy_core.wire import decode_request, decode_response
+from clippy_core.wire.openai_chat import API
+
+
+def _entry() -> CacheEntry:
+    body = b'{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":'
+    body += b'"assistant","content":"' + b"word " * 100 + b'"},"finish_reason":"stop"}]}'
+    headers = Headers((("content-type", "application/json"), ("x-request-id", "req_bench")))
+    return CacheEntry(decode_response(API, 200, headers, body), stored_at=1.0, origin="bench")
+
+
+@define(eq=False)
+class _Now:
+    """A clock that stands still, and the rest of what a cache asks of a context."""
+
+    scope: Any
+    clock: Any = None
+
+    def time(self) -> float:
+        return 2.0
+
+
+def _context() -> Any:
+    now = _Now(Scope())
+    now.clock = now
+    return now
+
+
+def memory_cache(bench: Bench) -> Group:
+    """A hit in memory, with and without making its key, compared with a dict's ``get``."""
+    cache, entry, context = MemoryCache(), _entry(), _context()
+    known = dict.fromkeys((f"key {number}" for number in range(1000)), entry)
+    body = {"model": "m", "temperature": 0.5, "messages": hosts.messages(same=True) * 2}
+    request: Any = None
+    key = keys.cache_key(body=body, api="openai.chat", base_url=bench.server.chat_url)
+    cache.cache_store(key, entry, request, context)
+    cases = {
+        "dict.get": repeated(lambda: known.get("key 500")),
+        "lookup": repeated(lambda: cache.cache_lookup(key, request, context)),
+        "key and lookup": repeated(
+            lambda: cache.cache_lookup(
+                keys.cache_key(body=body, api="openai.chat", base_url=bench.server.chat_url), request, context
+            )
+        ),
+    }
+    return Group("memory cache", cases, {"key and lookup": 120.0}, per_block=500)
+
+
+def sqlite_cache(bench: Bench) -> Group:
+    """A hit in SQLite, compared with the bare select."""
+    place = bench.folder / "select"
+    place.mkdir(exist_ok=True)
+    (cache,) = hosts.sqlite_cache(place).values()
+    assert isinstance(cache, SqliteCache)
+    entry, context = _entry(), _context()
+    request: Any = None
+    key = "0" * 64
+    cache.cache_store(key, entry, request, context)
+    cache.close()
+    bench.stack.callback(cache.close)
+    database = sqlite3.connect(place / "only.db", isolation_level=None)
+    bench.stack.callback(database.close)
+    (table,) = (row[0] for row in database.execute("select name from sqlite_master where type = 'table' limit 1"))
+    database.execute("pragma journal_mode = wal")
+    select = f"select value from {table} where key = ? and expires > ?"
+
+    def bare() -> None:
+        assert database.execute(select, (key, 2.0)).fetchone()
+
+    def ours() -> None:
+        assert cache.cache_lookup(key, request, context)
+
+    return Group("sqlite cache", {"bare select": repeated(bare), "lookup": repeated(ours)}, {"lookup": 1.5}, 200)
+
+
+# --- dispatch ---------------------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class _Folds:
+    """A hook that waits for nothing, plain and async."""
+
+    @hookimpl
+    def pre_request(self, request: Any, ctx: Any) -> None:
+        return None
+
+
+@define(eq=False)
+class _AwaitedFolds:
+    @hookimpl(inline=True)
+    async def pre_request(self, request: Any, ctx: Any) -> None:
+        return None
+
+
+def dispatch_chunk(bench: Bench) -> Group:
+    """The on_chunk chain over one chunk, compared with one direct call."""
+    chunk, context = Chunk("text", "word "), _context()
+    direct = hosts.OnChunk().on_chunk
+    cases: dict[str, Block] = {"one direct call": repeated(lambda: direct(chunk, context))}
+    for count in (0, 1, 5):
+        chains = hosts.host(hosts.several(hosts.OnChunk, count)).chains
+        cases[f"{count} implementations"] = repeated(
+            lambda chains=chains: chains.chunk(chunk, context, None)  # type: ignore[misc]
+        )
+    return Group("dispatch of on_chunk", cases, {"5 implementations": 8.0}, per_block=5000)
+
+
+def dispatch_fold(bench: Bench, *, waits: bool = False) -> Group:
+    """A fold over pre_request, plain or async, compared with one awaited coroutine."""
+    kind: Any = _AwaitedFolds if waits else _Folds
+    request = decode_request("POST", bench.server.chat_url, "", Headers(), b"{}")
+    context, direct = _context(), _AwaitedFolds().pre_request
+    cases: dict[str, Block] = {"one awaited coroutine": _driven(lambda: direct(request, context))}
+    for count in (1, 5):
+        host = hosts.host(hosts.several(kind, count))
+        run = Run(context, host.sync_runtime())
+        cases[f"{count} implementations"] = _driven(
+            lambda chains=host.chains, run=run: chains.fold(  # type: ignore[misc]
+                chains.pre_request, request, (context,), run
+            )
+        )
+    title = f"dispatch of {'async' if waits else 'plain'} pre_request"
+    return Group(title, cases, {"5 implementations": 7.0 if waits else 8.0}, per_block=2000)
+
+
+def _driven(call: Callable[[], Any]) -> Block:
+    async def several(times: int) -> None:
+        for _ in itertools.repeat(None, times):
+            await call()
+
+    return lambda times: drive(several(times))
