@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import platform
 import sys
@@ -45,11 +46,16 @@ def measure(names: Sequence[str], rounds: int) -> Iterator[list[Row]]:
     with bench() as made:
         for name in names:
             if name == "startup":
-                yield startup.measure(made.server, max(15, rounds // 2))
+                for _, rows in itertools.groupby(startup.measure(made.server, max(15, rounds // 2)), _group):
+                    yield list(rows)
                 continue
             with ExitStack() as stack:
                 made.stack = stack
                 yield compare(GROUPS[name](made), rounds)
+
+
+def _group(row: Row) -> str:
+    return row.group
 
 
 def table(rows: Sequence[Row]) -> str:
