@@ -17,11 +17,14 @@ from .wire import APIS, find
 
 if TYPE_CHECKING:
     from .host import Host
+    from .tables import Tables
 
 DEPTH = 3
 
 
-def asker(host: Host, parent: Pipeline, path: tuple[str, ...]) -> Callable[[Request], Awaitable[Response]]:
+def asker(
+    host: Host, tables: Tables, parent: Pipeline, path: tuple[str, ...]
+) -> Callable[[Request], Awaitable[Response]]:
     """``ask`` for the hooks of *parent*: same pipeline and runtime, without the plugins already on *path*."""
 
     async def ask(request: Request) -> Response:
@@ -33,6 +36,7 @@ def asker(host: Host, parent: Pipeline, path: tuple[str, ...]) -> Callable[[Requ
             _completed(request, parent.request),
             parent.runtime,
             parent.sender,
+            tables=tables,
             parent=parent,
             path=here,
             wants_values=True,

@@ -10,11 +10,13 @@ import inspect
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import attrs
 from attrs import evolve, field, frozen
 from clippy_hookspecs import POLICIES, ConfigError
 
+from . import imports
 from .config import Config, Order
 from .config_names import did_you_mean, near_names
 from .config_structure import setting_fields
@@ -23,7 +25,7 @@ from .installed import Found, rescan, scan
 from .plugin_check import Checked, Implementation, check_class, check_object
 from .plugin_names import entry_of, names_of
 
-__all__ = ["Discovered", "Found", "Plugin", "discover", "ordered", "rescan", "scan"]
+__all__ = ["Discovered", "Found", "Plugin", "discover", "keeping", "ordered", "rescan", "scan"]
 
 
 @frozen
@@ -84,6 +86,29 @@ class Discovered:
         return said if isinstance(said, str) else None
 
 
+def keeping(before: Discovered, now: Discovered) -> Discovered:
+    """*now*, with the objects of *before* for the plugins whose class and settings are the same.
+
+    What such a plugin knows and holds open stays.
+    """
+    were = {plugin.name: plugin.object for plugin in before.loaded}
+    plugins = tuple(
+        evolve(plugin, object=were[plugin.name])
+        if plugin.status == "loaded" and plugin.name in were and _same(were[plugin.name], plugin.object)
+        else plugin
+        for plugin in now.plugins
+    )
+    return evolve(now, plugins=plugins)
+
+
+def _same(one: object, other: object) -> bool:
+    if type(one) is not type(other):
+        return False
+    settings = [attribute.name for attribute in attrs.fields(cast("Any", type(one))) if attribute.init]
+    pairs = [(getattr(one, name), getattr(other, name)) for name in settings]
+    return all(was is now or was == now for was, now in pairs)
+
+
 def ordered(plugins: Sequence[Plugin], hook: str, order: Order) -> tuple[Plugin, ...]:
     """The plugins that implement *hook*, outermost first.
 
@@ -106,13 +131,14 @@ def discover(
     given: Mapping[str, object] | Sequence[object] | None = None,
     *,
     found: Sequence[Found] | None = None,
+    load: Callable[[Any], Any] = imports.load,
 ) -> Discovered:
     """The plugins of one host.
 
     *given* are the program's own, by name or with the name they are installed under; they stand instead of the
     installed ones, and the allow and disable lists do not concern them.  A class among them is made with its table's
-    settings.  *found* are the installed ones, by default :func:`~clippy_core.installed.scan`.  Nothing is raised for a
-    plugin's sake; ``faults`` has what the host must not start with.
+    settings.  *found* are the installed ones, by default :func:`~clippy_core.installed.scan`; *load* imports them.
+    Nothing is raised for a plugin's sake; ``faults`` has what the host must not start with.
     """
     installed = scan() if found is None else tuple(found)
     plugins: list[Plugin] = []
@@ -128,7 +154,7 @@ def discover(
     else:
         counts = Counter(one.name for one in installed)
         for found_one in installed:
-            plugin, wrong_settings = _from_entry_point(found_one, config, counts[found_one.name], installed)
+            plugin, wrong_settings = _from_entry_point(found_one, config, counts[found_one.name], installed, load)
             plugins.append(plugin)
             said_by = _named_by(plugin.name, config)
             if plugin.status == "quarantined" and said_by:
@@ -172,7 +198,7 @@ def _unknown_names(config: Config, known: set[str]) -> list[str]:
 
 
 def _from_entry_point(
-    found: Found, config: Config, same_name: int, installed: Sequence[Found]
+    found: Found, config: Config, same_name: int, installed: Sequence[Found], load: Callable[[Any], Any]
 ) -> tuple[Plugin, list[str]]:
     plugin = Plugin(found.name, found.distribution, found.version, status="disabled")
     allow = config.host.allow
@@ -193,7 +219,7 @@ def _from_entry_point(
             f"was made for {unmet}, and {installed_contract()} is installed; install a {found.distribution} for it",
         ), []
     try:
-        cls = found.entry_point.load()
+        cls = load(found.entry_point)
     except (Exception, SystemExit) as error:
         what = f"cannot be imported from {found.entry_point.value!r}: {_said(error)}; reinstall {found.distribution}"
         return _quarantine(plugin, "", f"{what}, or disable the plugin", error), []

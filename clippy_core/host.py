@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import atexit
 import functools
-import logging
 import os
+import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
+import anyio.to_thread
 from clippy_hookspecs import (
-    POLICIES,
     Clock,
-    ConfigError,
     RawReply,
     RawRequest,
     Request,
@@ -29,34 +28,31 @@ from clippy_hookspecs import (
     RouteInfo,
     Scope,
     Selector,
-    StateStore,
-    TokenCounter,
     Upstream,
 )
 
 from .asking import asker
-from .chains import Chains, Faults, Run, Step, compile_step, raise_failed
+from .chains import Chains, Faults, Run
 from .config import Config, config_of, read_config
-from .discovery import Discovered, discover
-from .fingerprint import fingerprint
+from .discovery import Discovered, discover, keeping
 from .flow import FlowHandle
+from .imports import Reimport
+from .installed import rescan
 from .lifespans import Life
-from .loops import running_loop
+from .loops import running_library, running_loop
 from .pipeline import Pipeline, Sender
 from .portal import Portal
-from .registry import Registry, ServicesView
-from .runtime import AsyncRuntime, Runtime, SyncRuntime, SystemClock, drive
-from .salt import load_salt
+from .registry import ServicesView
+from .runtime import AsyncRuntime, Runtime, SyncRuntime, drive
+from .serving import Serving
 from .settings import Settings
-from .state_memory import MemoryStateStore
-from .tokens import HeuristicTokenCounter
+from .tables import OwnServices, Tables, make_tables
 from .untouched import retouch
 from .upstream import HttpUpstream, UpstreamSender, answer, ask
 from .watchdog import Watchdog
-from .wrapping import wrap
+from .wrapping import SdkRetries, wrap
 
 C = TypeVar("C")
-log = logging.getLogger("clippy")
 OWN_HEADERS = "x-clippy-"
 """What these request headers say is for us and never goes upstream."""
 
@@ -70,7 +66,6 @@ class Host:
     Raises :class:`~clippy_hookspecs.ConfigError` with every fault of the configuration.
     """
 
-    _life: Life
     _sync_runtime: SyncRuntime
     _runtimes: dict[Any, AsyncRuntime]
 
@@ -81,28 +76,19 @@ class Host:
         config: Config | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.config = config if isinstance(config, Config) else config_of(config or {})
-        self.discovered: Discovered = discover(self.config, plugins)
-        faults = (*self.config.faults, *self.discovered.faults)
-        if faults:
-            raise ConfigError(faults)
-        for plugin in self.discovered.plugins:
-            if plugin.status == "quarantined":
-                log.warning(
-                    "%s (the program runs without it; name it in the configuration if it must not)", plugin.reason
-                )
-            for warning in plugin.warnings:
-                log.warning("%s", warning)
-        self.faults = Faults()
+        config = config if isinstance(config, Config) else config_of(config or {})
+        self._read: Callable[[], Config] = lambda: config
+        self._given = plugins
         self._given_clock = clock
         self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)
         self._portal = Portal()
         self._watchdog = Watchdog()
-        self.chains = self._compile()
-        self._registry = self._services()
-        self.clock: Clock = self._registry.find(Clock)  # type: ignore[assignment]
-        self._views = {sync: ServicesView(self._registry, self._portal, sync) for sync in (True, False)}
-        self._settings: Settings | None = None
+        self._http = HttpUpstream(self)
+        self._own = OwnServices(self._http, clock)
+        tables = make_tables(self, config, discover(config, plugins), self._own, self._portal)
+        self.clock: Clock = tables.registry.find(Clock)  # type: ignore[assignment]
+        self.sdk_retries = SdkRetries()
+        self._serving = Serving(tables)
         self._forget()
         _hosts.add(self)
 
@@ -119,41 +105,37 @@ class Host:
 
         *overrides* has the shape of the file: ``Host.from_config(disable=["audit"])``.
         """
-        return cls(plugins, config=read_config(path, overrides=overrides), clock=clock)
+        read = functools.partial(read_config, path, overrides=overrides)
+        host = cls(plugins, config=read(), clock=clock)
+        host._read = read
+        return host
 
     # --- what it is made of -------------------------------------------------------------------------------------------
 
-    def _compile(self) -> Chains:
-        found = self.discovered
-        steps: dict[str, tuple[Step, ...]] = {}
-        for hook in POLICIES:
-            steps[hook] = tuple(
-                compile_step(hook, plugin.name, plugin.version, plugin.method(hook), found.on_failure(plugin))
-                for plugin in found.chain(hook)
-            )
-        return Chains(steps, self.faults, trace=self.config.host.trace)
+    @property
+    def config(self) -> Config:
+        """What the configuration says."""
+        return self._serving.current.config
 
-    def _services(self) -> Registry:
-        registry = Registry()
-        if self._given_clock is not None:
-            registry.offer(Clock, self._given_clock)
-        for step in self.chains.steps["register_services"]:
-            try:
-                step.function(registry)
-            except Exception as error:
-                raise_failed(step, error)
-        registry.offer(Clock, SystemClock())
-        registry.offer(TokenCounter, HeuristicTokenCounter())
-        registry.offer(StateStore, MemoryStateStore(registry.find(Clock)))  # type: ignore[arg-type]
-        self._upstream: Upstream | None = registry.find(Upstream)  # type: ignore[assignment]
-        self._http = HttpUpstream(self)
-        registry.offer(Upstream, self._http)
-        return registry
+    @property
+    def discovered(self) -> Discovered:
+        """What became of each plugin that is installed or given."""
+        return self._serving.current.discovered
+
+    @property
+    def chains(self) -> Chains:
+        """The compiled chains."""
+        return self._serving.current.chains
+
+    @property
+    def faults(self) -> Faults:
+        """The failures of plugins that were skipped."""
+        return self.chains.faults
 
     @property
     def services(self) -> ServicesView:
         """The services, as a sync program sees them."""
-        return self._views[True]
+        return self._serving.current.views[True]
 
     @property
     def plugins(self) -> Mapping[str, object]:
@@ -168,48 +150,66 @@ class Host:
     @property
     def settings(self) -> Settings:
         """What requests need to know of the configuration; made when the first one asks."""
-        if self._settings is None:
-            config = self.config.host
-            self._settings = Settings(
-                routes=config.routes,
-                limits=config.deadlines,
-                route_limits={name: route.deadlines for name, route in config.routes.items()},
-                context={n: route.context_tokens for n, route in config.routes.items() if route.context_tokens},
-                audit_content=config.audit.content,
-                trust_headers=config.trust_headers,
-                abandoned_after=config.abandoned_after,
-                fingerprint=fingerprint(self.discovered.loaded, self.chains),
-                salt=b"" if self.chains.idle else load_salt(config.salt_path),
-            )
-        return self._settings
+        return self._serving.current.settings
 
     def with_plugins(self, plugins: Mapping[str, object] | Sequence[object]) -> Host:
         """Another host with this configuration and other plugins."""
         return Host(plugins, config=self.config, clock=self._given_clock)
 
+    def reload(self) -> None:
+        """Take plugins and configuration as they are now, while requests go on: what ``from_config`` would find.
+
+        Requests under way keep the plugins that they began with.  A plugin whose class and settings are the same stays
+        with all that it knows and holds; a new one is opened first; what was removed or changed is closed when the last
+        request that uses it has ended, ten minutes later at most.  Raises ConfigError with every fault, or PluginError
+        for what cannot open, and then nothing has changed; RuntimeError where an event loop runs, see :meth:`areload`.
+        """
+        if running_library() is not None:
+            raise RuntimeError("host.reload() would block the event loop that it waits for; await host.areload()")
+        self._reload()
+
+    async def areload(self) -> None:
+        """As ``reload``, for programs with an event loop."""
+        await anyio.to_thread.run_sync(self._reload)
+
+    def _reload(self) -> None:
+        with self._reloading:
+            before, imports = self._serving.current, Reimport()
+            try:
+                rescan()
+                config = self._read()
+                found = keeping(before.discovered, discover(config, self._given, load=imports.load))
+                self._serving.swap(make_tables(self, config, found, self._own, self._portal, before))
+            except BaseException:
+                imports.undo()
+                raise
+            self.sdk_retries.follow(self.owns_retries)
+
     # --- its life -----------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Open what the plugins hold, for sync use.  Raises PluginError if one cannot."""
-        self._life.open()
+        self._serving.opening(self._sync_runtime).life.open()
 
     async def aopen(self) -> None:
         """Open what the plugins hold, for the running event loop.  Raises PluginError if one cannot."""
-        await self._life.aopen(self.async_runtime())
+        runtime = self.async_runtime()
+        await self._serving.opening(runtime).life.aopen(runtime)
 
     def close(self) -> None:
         """Close what the plugins hold; the host opens again when it is used again."""
-        for runtime in list(self._runtimes.values()):
-            if not runtime.alive():
-                runtime.settle_rest()
+        for runtime in [one for one in [*self._runtimes.values()] if not one.alive()]:
+            runtime.settle_rest()
         self._http.close(self._sync_runtime)
-        self._life.close()
+        self._serving.close()
+        self._serving.current.life.close()
 
     async def aclose(self) -> None:
         """As ``close``, with what belongs to the running event loop."""
         runtime = self.async_runtime()
         await self._http.aclose(runtime)
-        await self._life.aclose(runtime)
+        await self._serving.aclose()
+        await self._serving.current.life.aclose(runtime)
 
     def __enter__(self) -> Host:
         self.open()
@@ -232,7 +232,10 @@ class Host:
         """
         self._portal.forget()
         self._watchdog.forget()
-        self._life = Life(self, self.chains.steps["lifespan"], self._portal)
+        self._reloading = threading.RLock()
+        self._serving.forget()
+        tables = self._serving.current
+        tables.life, tables.under_way = Life(self, tables.chains.steps["lifespan"], self._portal), set()
         self._sync_runtime = SyncRuntime(self.clock, self._portal, self._watchdog)
         self._runtimes = {}
         self._http.forget()
@@ -273,12 +276,13 @@ class Host:
 
     def upstream(self, runtime: Runtime) -> Upstream:
         """What sends bytes: the host's own connections, or what a plugin offers in their place."""
-        found: Upstream = self._views[isinstance(runtime, SyncRuntime)].get(Upstream)
+        found: Upstream = self._serving.current.view(runtime).get(Upstream)
         return found
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
         """Drop stored answers: by key, by tag, of a scope, or all."""
-        run = Run(None, self.sync_runtime())  # type: ignore[arg-type]
+        ctx = RequestContext("", Scope(), self.clock, self.services, RouteInfo(""), FlowHandle())  # of no request
+        run = Run(ctx, self.sync_runtime())
         drive(self.chains.all(self.chains.cache_invalidate, (Selector(key, tag, scope),), run))
 
     def passes_by(self, scheme: str, headers: Any) -> bool:
@@ -307,7 +311,7 @@ class Host:
             for other, kept in list(self._runtimes.items()):
                 if not kept.alive():
                     kept.settle_rest()
-                    self._life.drop(kept)
+                    self._serving.drop(kept)
                     self._runtimes.pop(other, None)
             runtime = self._runtimes[loop] = AsyncRuntime(self.clock, self._portal)
         return runtime
@@ -320,63 +324,63 @@ class Host:
         *,
         route: str = "",
         wants_values: bool = False,
+        tables: Tables | None = None,
         parent: Pipeline | None = None,
         path: tuple[str, ...] = (),
     ) -> Pipeline:
-        """The pipeline for one request.  *parent* is the request for which a plugin on *path* asks this one."""
-        settings, flow = self.settings, FlowHandle()
-        scope, request = self._whose(request, by_credential=not wants_values)
+        """The pipeline for one request.  *parent*, with its *tables*, is the one for which a plugin on *path* asks."""
+        given, asked = tables, request
+        tables = tables or self._serving.of(runtime)
+        settings, flow = tables.settings, FlowHandle()
+        scope, request = self._whose(request, tables, by_credential=not wants_values)
         limit = settings.deadlines(route).total
         deadline = None if limit is None else self.clock.now() + limit
-        chains = self.chains
+        chains = tables.chains
         if parent is not None:
-            scope, chains = parent.ctx.scope, _without(self.chains, frozenset(path))
+            scope, chains = parent.ctx.scope, tables.without(frozenset(path))
             deadline = parent.ctx.deadline
         ctx = RequestContext(
             id=os.urandom(8).hex(),
             scope=scope,
             clock=self.clock,
-            services=self._views[isinstance(runtime, SyncRuntime)],
+            services=tables.view(runtime),
             route=RouteInfo(route, request.api, request.url),
             flow=flow,
             parent=parent.ctx.id if parent is not None else None,
             stream=request.endpoint.streams and request.stream,
             deadline=deadline,
         )
-        if self._upstream is not None:
-            sender = UpstreamSender(self.upstream(runtime), sender)
+        if tables.upstream is not None:
+            sender = UpstreamSender(tables.view(runtime).get(Upstream), sender)
         pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values)
-        ctx.asker = asker(self, pipeline, path)
+        ctx.asker = asker(self, tables, pipeline, path)
+        pipeline.ledger.ended = functools.partial(tables.ended, ctx.id)
+        tables.under_way.add(ctx.id)
+        if given is None and self._serving.of(runtime) is not tables:  # the plugins were changed at this very moment
+            tables.ended(ctx.id)
+            return self.begin(asked, runtime, sender, route=route, wants_values=wants_values)
         return pipeline
 
-    def _whose(self, request: Request, *, by_credential: bool) -> tuple[Scope, Request]:
+    def _whose(self, request: Request, tables: Tables, *, by_credential: bool) -> tuple[Scope, Request]:
         """The scope of a request, and the request without the headers that may say it: they never go upstream.
 
         Where nobody says anything the caller's credential tells callers apart; a route's credential is no caller's.
         """
         said = self._scope.get() or Scope()
         ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
-        if ours and self.config.host.trust_headers:
+        if ours and tables.settings.trust_headers:
             told = {part: request.headers.get(f"{OWN_HEADERS}{part}") for part in ("tenant", "user", "session")}
             said = Scope(**{part: value if (value := getattr(said, part)) is not None else told[part] for part in told})
         if by_credential and said == Scope():
-            who = self.settings.identity(request.headers, request.query)
+            who = tables.settings.identity(request.headers, request.query)
             said = Scope(user=f"key-{who[:16]}") if who else said
         return said, retouch(request, headers=request.headers.without(*ours)) if ours else request
 
-    def ssl_context(self, module: ModuleType) -> Any:
+    @staticmethod
+    @functools.cache
+    def ssl_context(module: ModuleType) -> Any:
         """The process's one TLS context for *module*: making one costs two hundred times what a client costs."""
-        return _ssl_context(module)
-
-
-@functools.cache
-def _ssl_context(module: ModuleType) -> Any:
-    return module.create_ssl_context()
-
-
-@functools.lru_cache(maxsize=64)
-def _without(chains: Chains, plugins: frozenset[str]) -> Chains:
-    return chains.without(plugins)
+        return module.create_ssl_context()
 
 
 _hosts: weakref.WeakSet[Host] = weakref.WeakSet()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import threading
 from collections.abc import Iterable
@@ -42,6 +43,7 @@ def scan() -> tuple[Found, ...]:
 def rescan() -> tuple[Found, ...]:
     """The installed plugins, read anew: for programs that install while they run."""
     global _found
+    importlib.invalidate_caches()  # of importlib_metadata as well: it remembers what folders hold
     with _lock:
         _found = _read()
         return _found

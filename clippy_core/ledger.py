@@ -46,6 +46,8 @@ class Ledger:
     response: Response | None = None
     output: list[str] = field(factory=list)
     closed: bool = False
+    ended: Callable[[], None] | None = None
+    """What is told that no plugin will be called for this request any more."""
 
     def __attrs_post_init__(self) -> None:
         self.began = self.runtime.clock.now()
@@ -88,8 +90,14 @@ class Ledger:
         if self.closed:
             return
         self.closed = True
-        if not self.chains.audit:
-            return
+        try:
+            if self.chains.audit:
+                await self._tell(outcome, error)
+        finally:
+            if self.ended is not None:
+                self.ended()
+
+    async def _tell(self, outcome: str, error: ErrorInfo | None) -> None:
         record = self._record(outcome, error)
         bare = evolve(record, request=None, response=None)
 

@@ -1,8 +1,9 @@
 """Opening and closing what plugins hold.
 
 A plain context manager is entered once for the host.  An async one belongs to the event loop it was entered in, so
-there is one set for each loop, held open by a task of the host's own: entered in a request's task it could not be left
-in another, and a caller's timeout around its first call would break it (design-review.md finding 20).
+there is one for each loop, held open by a task of the host's own: entered in a request's task it could not be left
+in another, and a caller's timeout around its first call would break it (design-review.md finding 20).  Each has a task
+to itself, so that one plugin's can be left while the others stay.
 """
 
 from __future__ import annotations
@@ -10,68 +11,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import anyio
 from attrs import define, field
 
 from .chains import Step, raise_failed
+from .loops import running_library
 from .portal import Portal
 from .runtime import AsyncRuntime
 
 log = logging.getLogger("clippy")
 
+LOOP_SECONDS = 5.0
+"""How long another thread waits for an event loop to open or close something."""
+
 
 @define(eq=False)
-class Waiting:
-    """A plugin whose lifespan is async: its step, and the manager it gave when it was asked what it is."""
+class LoopTask:
+    """One async context manager in one event loop, held open by one task."""
 
     step: Step
-    given: Any
-
-    def manager(self, host: object) -> Any:
-        """The manager that was given, once; for the next event loop a new one."""
-        given, self.given = self.given, None
-        return given if given is not None else self.step.function(host)
-
-
-def enter_shared(steps: Sequence[Step], host: object) -> tuple[ExitStack, tuple[Waiting, ...]]:
-    """Enter the plain context managers; the stack that leaves them, and the plugins whose managers are async.
-
-    Raises PluginError, with everything that was entered left again.
-    """
-    waiting: list[Waiting] = []
-    with ExitStack() as stack:
-        for step in steps:
-            try:
-                manager = step.function(host)
-                if manager is None:
-                    continue
-                if isinstance(manager, AbstractAsyncContextManager) and not hasattr(manager, "__enter__"):
-                    waiting.append(Waiting(step, manager))
-                    continue
-                manager.__enter__()
-            except Exception as error:
-                raise_failed(step, error)
-            stack.callback(_leave, step, manager)
-        return stack.pop_all(), tuple(waiting)
-
-
-def _leave(step: Step, manager: Any) -> None:
-    try:
-        manager.__exit__(None, None, None)
-    except Exception:
-        log.exception("%s", step.blame("failed while the host was closing"))
-
-
-@define(eq=False)
-class LoopSet:
-    """The async context managers of one event loop, held open by one task."""
-
-    waiting: Sequence[Waiting]
-    host: object
+    manager: Any
     ready: anyio.Event = field(factory=anyio.Event)
     closing: anyio.Event = field(factory=anyio.Event)
     closed: anyio.Event = field(factory=anyio.Event)
@@ -79,115 +42,300 @@ class LoopSet:
     task: object = None
 
     async def hold(self) -> None:
-        """The task: enter, wait, leave in reverse order."""
+        """The task: enter, wait, leave."""
         try:
-            async with AsyncExitStack() as stack:
-                for waiting in self.waiting:
-                    await self._enter(stack, waiting)
+            async with self.manager:
                 self.ready.set()
                 await self.closing.wait()
         except Exception as error:
             if not self.ready.is_set():
                 self.error = error
             else:
-                log.exception("a plugin failed while the host was closing")
+                log.exception("%s", self.step.blame("failed while the host was closing"))
         finally:
             self.ready.set()
             self.closed.set()
 
-    async def _enter(self, stack: AsyncExitStack, waiting: Waiting) -> None:
-        try:
-            await stack.enter_async_context(waiting.manager(self.host))
-        except Exception as error:
-            raise_failed(waiting.step, error)
-
     async def opened(self) -> None:
-        """Wait until everything is entered.  Raises what a plugin raised."""
+        """Wait until it is entered.  Raises PluginError if it cannot be."""
         await self.ready.wait()
         if self.error is not None:
-            raise self.error
+            raise_failed(self.step, self.error)
 
     async def close(self) -> None:
-        """Leave everything and wait for it."""
+        """Leave it and wait for that."""
         self.closing.set()
         await self.closed.wait()
 
 
-class Life:
-    """What one host holds open, until it is closed."""
+@define(eq=False)
+class Held:
+    """What one plugin holds open: a plain manager for the whole host, or an async one for each event loop.
 
-    def __init__(self, host: object, steps: Sequence[Step], portal: Portal) -> None:
-        self._host, self._steps, self._portal = host, steps, portal
+    ``on`` are the tasks of an async one, by runtime; the portal's is under None.  Once it is ``over`` nothing is
+    opened any more: the plugin was removed while somebody was about to.
+    """
+
+    step: Step
+    host: object
+    is_async: bool = False
+    over: bool = False
+    on: dict[AsyncRuntime | None, LoopTask] = field(factory=dict)
+    _asked: bool = False
+    _plain: Any = None
+    _given: Any = None
+    _lock: threading.RLock = field(factory=threading.RLock)
+
+    def enter(self) -> bool:
+        """Ask for the manager and enter a plain one, unless that was done; whether it was done now.
+
+        Raises PluginError.
+        """
+        with self._lock:
+            if self._asked or self.over:
+                return False
+            try:
+                manager = self.step.function(self.host)
+                if isinstance(manager, AbstractAsyncContextManager) and not hasattr(manager, "__enter__"):
+                    self._given, self.is_async = manager, True
+                elif manager is not None:
+                    manager.__enter__()
+                    self._plain = manager
+            except Exception as error:
+                raise_failed(self.step, error)
+            self._asked = True
+            return True
+
+    def leave(self) -> None:
+        """Leave a plain manager; the next opening asks for another."""
+        with self._lock:
+            plain, self._plain = self._plain, None
+            self._asked = self.is_async
+        if plain is not None:
+            try:
+                plain.__exit__(None, None, None)
+            except Exception:
+                log.exception("%s", self.step.blame("failed while the host was closing"))
+
+    def begin(self, runtime: AsyncRuntime | None) -> LoopTask | None:
+        """The new task of an event loop; None if it has one, or needs none."""
+        if not self.is_async or self.over or runtime in self.on:
+            return None
+        with self._lock:
+            given, self._given = self._given, None
+        try:
+            task = self.on[runtime] = LoopTask(self.step, given or self.step.function(self.host))
+        except Exception as error:
+            raise_failed(self.step, error)
+        return task
+
+
+@define(eq=False)
+class Opening:
+    """How opening for one event loop goes."""
+
+    done: anyio.Event = field(factory=anyio.Event)
+    error: Exception | None = None
+
+
+class Life:
+    """What one set of plugins holds open, until it is closed.  *before* is the set it replaces: it shares what stays.
+
+    *kept* are the names of the plugins that stay.
+    """
+
+    def __init__(
+        self,
+        host: object,
+        steps: Sequence[Step],
+        portal: Portal,
+        before: Life | None = None,
+        kept: Collection[str] = (),
+    ) -> None:
+        shared: dict[str, Held] = (
+            {one.step.plugin: one for one in before.held if one.step.plugin in kept} if before else {}
+        )
+        self.held: tuple[Held, ...] = tuple(shared.get(step.plugin) or Held(step, host) for step in steps)
+        self._portal = portal
         self._lock = threading.RLock()
         self._opened = False
-        self._shared: ExitStack | None = None
-        self._waiting: tuple[Waiting, ...] = ()
-        self._on_portal: LoopSet | None = None
-        self._on_loops: dict[AsyncRuntime, LoopSet] = {}
+        self._shared = False
+        self._entered: list[Held] = []
+        self._loops: dict[AsyncRuntime, Opening] = {}
 
     def open(self) -> None:
         """For sync use: async context managers are held open on the portal's loop."""
         if self._opened:
             return
         with self._lock:
-            self._open_shared()
-            if self._waiting and self._on_portal is None:
-                try:
-                    self._on_portal = self._portal.run(self._hold_on_portal())
-                except Exception:
-                    self.close()
-                    raise
+            self._enter()
+            begun: list[LoopTask] = []
+            try:
+                for one in self.held:
+                    if one.is_async and None not in one.on:
+                        begun += self._portal.run(_start(one))
+            except Exception:
+                for one in reversed(self.held):
+                    if (task := one.on.get(None)) in begun:
+                        del one.on[None]
+                        self._portal.run(task.close())
+                self._leave_again()
+                raise
             self._opened = True
 
     async def aopen(self, runtime: AsyncRuntime) -> None:
-        """For an event loop: its async context managers are held open by a task of the host's."""
-        if self._shared is None:
-            self._open_shared()
-        if self._waiting:
-            held = self._on_loops.get(runtime)
-            if held is None:
-                held = self._on_loops[runtime] = LoopSet(self._waiting, self._host)
-                runtime.hold(held.hold)
-            try:
-                await held.opened()
-            except Exception:
-                # The next request tries again; what the other plugins opened is closed until then.
-                if self._on_loops.get(runtime) is held:
-                    del self._on_loops[runtime]
-                    if not self._on_loops and not self._opened:
-                        self.close()
-                raise
+        """For an event loop: its async context managers are held open by tasks of the host's."""
+        if not self._shared:
+            self._enter()
+        opening = self._loops.get(runtime)
+        if opening is None:
+            opening = self._loops[runtime] = Opening()
+            if any(one.is_async for one in self.held):
+                runtime.hold(lambda: self._open_in(runtime, opening))
+            else:
+                opening.done.set()
+        if not opening.done.is_set():
+            await opening.done.wait()
+        if opening.error is not None:
+            raise opening.error
+
+    async def _open_in(self, runtime: AsyncRuntime, opening: Opening) -> None:
+        begun: list[Held] = []
+        try:
+            for one in self.held:
+                task = one.begin(runtime)
+                if task is not None:
+                    begun.append(one)
+                    runtime.hold(task.hold)
+                    await task.opened()
+        except Exception as error:
+            # The next request tries again; what the other plugins opened is closed until then.
+            opening.error = error
+            for one in reversed(begun):
+                await one.on.pop(runtime).close()
+            self._loops.pop(runtime, None)
+            self._leave_again()
+        finally:
+            opening.done.set()
+
+    def is_open(self, runtime: object) -> bool:
+        """Whether everything is open for the threads (any runtime but an event loop's) or for an event loop."""
+        if not isinstance(runtime, AsyncRuntime):
+            return self._opened
+        opening = self._loops.get(runtime)
+        return opening is not None and opening.done.is_set()
 
     def close(self) -> None:
         """Close everything but what belongs to an event loop."""
         with self._lock:
-            shared, self._shared = self._shared, None
-            on_portal, self._on_portal = self._on_portal, None
             self._opened = False
-        if on_portal is not None:
-            self._portal.run(on_portal.close())
-        if shared is not None:
-            shared.close()
+            for one in reversed(self.held):
+                if (task := one.on.pop(None, None)) is not None:
+                    self._portal.run(task.close())
+            self._entered, self._shared = [], False
+            _leave(self.held)
         self._portal.close()
 
     async def aclose(self, runtime: AsyncRuntime) -> None:
         """Close everything, and what belongs to this event loop."""
-        held = self._on_loops.pop(runtime, None)
-        if held is not None:
-            await held.close()
+        self._loops.pop(runtime, None)
+        for one in reversed(self.held):
+            if (task := one.on.pop(runtime, None)) is not None:
+                await task.close()
         self.close()
 
     def drop(self, runtime: AsyncRuntime) -> None:
         """Let go of what belonged to an event loop that is gone."""
-        self._on_loops.pop(runtime, None)
+        self._loops.pop(runtime, None)
+        for one in self.held:
+            one.on.pop(runtime, None)
 
-    def _open_shared(self) -> None:
+    # --- a change of plugins --------------------------------------------------------------------------------------
+
+    def open_as(self, before: Life) -> None:
+        """Open what is new wherever *before* is open: for the host, for threads, in every event loop.
+
+        From a thread without an event loop.  A loop that does not come to it in time opens it with its next request.
+        Raises PluginError, with everything that was opened here closed again.
+        """
+        try:
+            if before._opened:
+                self.open()
+            for runtime in [*before._loops]:
+                in_loop(runtime, lambda runtime=runtime: self.aopen(runtime))  # type: ignore[misc]
+        except Exception:
+            self.end([one for one in self.held if one not in before.held])
+            raise
+
+    def end(self, held: Sequence[Held]) -> None:
+        """Close these for good."""
+        for one in held:
+            one.over = True
+        for one in reversed(held):
+            for runtime in [*one.on]:
+                task = one.on.pop(runtime)
+                if runtime is None:
+                    self._portal.run(task.close())
+                else:
+                    in_loop(runtime, task.close)
+        _leave(held)
+
+    def _enter(self) -> None:
+        """Enter the plain managers, and learn which are async."""
         with self._lock:
-            if self._shared is None:
-                self._shared, self._waiting = enter_shared(self._steps, self._host)
+            for one in self.held:
+                try:
+                    if one.enter():
+                        self._entered.append(one)
+                except Exception:
+                    self._leave_again()
+                    raise
+            self._shared = True
 
-    async def _hold_on_portal(self) -> LoopSet:
-        held = LoopSet(self._waiting, self._host)
-        held.task = asyncio.get_running_loop().create_task(held.hold())
-        await held.opened()
-        return held
+    def _leave_again(self) -> None:
+        """After a failed opening: if nothing else is open, leave the plain managers that were entered for it."""
+        with self._lock:
+            if not self._loops and not self._opened:
+                entered, self._entered, self._shared = self._entered, [], False
+                _leave(entered)
+
+
+def _leave(held: Sequence[Held]) -> None:
+    for one in reversed(held):
+        one.leave()
+
+
+async def _start(held: Held) -> list[LoopTask]:
+    """Hold open, on the running asyncio loop, what threads use of an async manager; its task unless there was one."""
+    task = held.begin(None)
+    if task is None:
+        return []
+    task.task = asyncio.get_running_loop().create_task(task.hold())
+    try:
+        await task.opened()
+    except Exception:
+        del held.on[None]
+        raise
+    return [task]
+
+
+def in_loop(runtime: AsyncRuntime, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+    """Run *work* on an event loop and wait for it, unless this thread runs a loop itself; whether it is done.
+
+    Raises what *work* raises.
+    """
+    done, raised = threading.Event(), []
+
+    async def run() -> None:
+        try:
+            await work()
+        except Exception as error:
+            raised.append(error)
+        finally:
+            done.set()
+
+    if not runtime.hold_soon(run) or not done.wait(0 if running_library() else LOOP_SECONDS):
+        return False
+    if raised:
+        raise raised[0]
+    return True

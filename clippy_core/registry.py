@@ -27,6 +27,11 @@ class Registry:
             raise TypeError(what)
         self._offers.setdefault(protocol, provider)
 
+    def add(self, offers: Registry) -> None:
+        """Take over another's offers, for what nobody has offered yet."""
+        for protocol, provider in offers._offers.items():
+            self._offers.setdefault(protocol, provider)
+
     def find(self, protocol: type[Any]) -> object | None:
         """The provider as it was offered."""
         return self._offers.get(protocol)

@@ -296,6 +296,12 @@ class AsyncRuntime:
         """Run *work* in a task of the host's for as long as it takes."""
         self._spawn(work)
 
+    def hold_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """As ``hold``, from another thread; False if the loop is gone or stands still."""
+        if self._backend == "asyncio" and not self._token.is_running():
+            return False
+        return self._call_soon(lambda: self._spawn(work))
+
     def alive(self) -> bool:
         """Whether the loop of this runtime still runs."""
         if self._backend == "trio":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import weakref
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -55,7 +56,29 @@ def _wrap_sdk(host: Host, client: Any, http: Any) -> Any:
     # Both SDKs forget this one setting when they copy a client.
     if getattr(client, _STRICT, False):
         setattr(wrapped, _STRICT, True)
+    host.sdk_retries.note(wrapped, getattr(client, "max_retries", None))
     return wrapped
+
+
+class SdkRetries:
+    """The SDKs' clients under a host, with the retries that each had of its own: it has them again, or none, when the
+    plugin that owns retries goes or comes.
+    """
+
+    def __init__(self) -> None:
+        self._own: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+    def note(self, wrapped: Any, own: int | None) -> None:
+        """Remember a client; *own* None is one that says nothing of retries."""
+        if own is not None:
+            self._own[wrapped] = own
+
+    def follow(self, owned: bool) -> None:
+        """Whether a plugin owns retries now.  What a program has set itself since then stays."""
+        for client, own in [*self._own.items()]:
+            before, now = (own, 0) if owned else (0, own)
+            if client.max_retries == before:
+                client.max_retries = now
 
 
 def _with_options(client: Any, changes: dict[str, Any]) -> Any:

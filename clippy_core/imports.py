@@ -1,0 +1,168 @@
+"""Importing plugins, and importing them anew once their files have changed under a program that runs.
+
+Python keeps what it has imported.  A package that was installed over, or mended in place, has to be taken out of
+``sys.modules`` before its new files are read; if they cannot be imported, the old modules go back, for who uses them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from attrs import define, field, frozen
+
+Files = dict[str, tuple[int, int]]
+"""What files were like: time of change (nanoseconds) and size (bytes) by path."""
+
+
+@frozen
+class Seen:
+    """A package as this process imported it, and what its files were like then."""
+
+    module: weakref.ref[ModuleType]
+    files: Files
+
+    def is_imported(self, package: str) -> bool:
+        """Whether it is this module that is imported now, and not another of its name."""
+        module = self.module()
+        return module is not None and module is sys.modules.get(package)
+
+
+_lock = threading.RLock()  # replaced in a fork, where the thread that held it is not
+_seen: dict[str, Seen] = {}
+"""By package, what ``sys.modules`` is made of."""
+
+
+class EntryPoint(Protocol):
+    """What is needed of an entry point of importlib.metadata."""
+
+    @property
+    def module(self) -> str: ...
+
+    def load(self) -> Any: ...
+
+
+def load(entry_point: EntryPoint) -> Any:
+    """What *entry_point* names, as it was or is now imported."""
+    with _lock:
+        package = package_of(entry_point.module)
+        files = _files(package)  # before they are read: what changes meanwhile is a change
+        loaded = entry_point.load()
+        seen = _seen.get(package)
+        if package in sys.modules and (seen is None or not seen.is_imported(package)):
+            _seen[package] = Seen(weakref.ref(sys.modules[package]), files)
+        return loaded
+
+
+@define(eq=False)
+class Reimport:
+    """Imports from the files as they are now, and can be undone as a whole."""
+
+    _taken: dict[str, tuple[dict[str, ModuleType], Seen]] = field(factory=dict)
+
+    def load(self, entry_point: EntryPoint) -> Any:
+        """What *entry_point* names; its whole package is imported anew if any of its files has changed."""
+        with _lock:
+            package = package_of(entry_point.module)
+            seen = _seen.get(package)
+            if package not in self._taken and seen is not None and seen.is_imported(package):
+                now = _files(package)
+                if now != seen.files:
+                    _drop_stale_bytecode(seen.files, now)
+                    self._taken[package] = _take_out(package), seen
+            try:
+                return load(entry_point)
+            except BaseException:
+                self._put_back(package)
+                raise
+
+    def undo(self) -> None:
+        """Put back what was imported before."""
+        with _lock:
+            for package in [*self._taken]:
+                self._put_back(package)
+
+    def _put_back(self, package: str) -> None:
+        if package in self._taken:
+            modules, seen = self._taken.pop(package)
+            _take_out(package)
+            sys.modules.update(modules)
+            _seen[package] = seen
+
+
+def package_of(module: str) -> str:
+    """The outermost package of *module* that has code of its own: a namespace is shared by many distributions."""
+    parts = module.split(".")
+    for end in range(1, len(parts)):
+        name = ".".join(parts[:end])
+        spec = _spec(name)
+        if spec is None or spec.origin is not None:
+            return name
+    return module
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+
+
+def _files(package: str) -> Files:
+    spec = _spec(package)
+    if spec is None:
+        return {}
+    found: Files = {}
+    for path in _paths(spec):
+        try:
+            now = path.stat()
+        except OSError:
+            continue
+        found[str(path)] = now.st_mtime_ns, now.st_size
+    return found
+
+
+def _paths(spec: ModuleSpec) -> Iterator[Path]:
+    if spec.submodule_search_locations is None:
+        if spec.has_location and spec.origin:
+            yield Path(spec.origin)
+        return
+    for location in spec.submodule_search_locations:
+        for folder, folders, names in os.walk(location):
+            if "__pycache__" in folders:
+                folders.remove("__pycache__")
+            yield from (Path(folder, name) for name in names)
+
+
+def _take_out(package: str) -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name == package or name.startswith(f"{package}.")]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+def _drop_stale_bytecode(before: Files, now: Files) -> None:
+    """Bytecode is told from stale by the source's size and whole seconds: of a quick change it would not know."""
+    for path, (changed, size) in now.items():
+        was = before.get(path)
+        if was is None or was == (changed, size) or was[1] != size or was[0] // 10**9 != changed // 10**9:
+            continue
+        if path.endswith(".py"):
+            try:
+                Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
+            except OSError:
+                pass  # where no bytecode can be deleted none was written by us
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

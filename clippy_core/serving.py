@@ -1,0 +1,147 @@
+"""Which set of plugins serves whom, and what becomes of one that was replaced while requests use it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import anyio.to_thread
+from attrs import define, field
+
+from .lifespans import Held
+from .runtime import AsyncRuntime, Runtime
+from .tables import Tables
+
+log = logging.getLogger("clippy")
+
+PATIENCE = 600.0
+"""Seconds that a removed plugin stays open for the requests that still use it: as long as SDKs wait for an answer."""
+
+
+class Serving:
+    """The tables that serve new requests.
+
+    A runtime (the threads, or an event loop) goes over to new tables once everything of theirs is open for it, so that
+    no request ever gets a plugin that is not open.
+    """
+
+    def __init__(self, current: Tables) -> None:
+        self.current = current
+        self.forget()
+
+    def forget(self) -> None:
+        """To the state in which nobody is served: at first, and after a fork."""
+        self._lock = threading.Lock()
+        self._tables: dict[Runtime, Tables] = {}
+        self._replaced: list[Replaced] = []
+
+    def of(self, runtime: Runtime) -> Tables:
+        """The tables for a request that begins now."""
+        return self._tables.get(runtime, self.current)
+
+    def opening(self, runtime: Runtime) -> Tables:
+        """The tables that must be open before a request begins, from now on those of *runtime*."""
+        if self._tables.get(runtime) is not self.current:
+            with self._lock:
+                self._tables[runtime] = self.current
+            self._look()
+        return self.current
+
+    def drop(self, runtime: AsyncRuntime) -> None:
+        """Let go of an event loop that is gone."""
+        with self._lock:
+            self._tables.pop(runtime, None)
+        self.current.life.drop(runtime)
+        for one in [*self._replaced]:
+            one.tables.life.drop(runtime)
+        self._look()
+
+    def swap(self, tables: Tables) -> None:
+        """Serve with *tables* from now on; what only the old ones hold is closed when nobody uses them any more.
+
+        Raises PluginError, with the old ones serving on, if something cannot be opened.
+        """
+        old = self.current
+        tables.life.open_as(old.life)
+        with self._lock:
+            self.current = tables
+            for runtime, served in [*self._tables.items()]:
+                if served is old and tables.life.is_open(runtime):
+                    self._tables[runtime] = tables
+            replaced = Replaced(self, old)
+            self._replaced.append(replaced)
+        replaced.close_when_unused()
+
+    def close(self) -> None:
+        """Close what is still open of tables that were replaced."""
+        for one in [*self._replaced]:
+            one.close()
+            if one.thread is not None:
+                one.thread.join(2.0)
+
+    async def aclose(self) -> None:
+        """As ``close``, from an event loop: what belongs to it is closed by it meanwhile."""
+        if self._replaced:
+            await anyio.to_thread.run_sync(self.close)
+
+    def uses(self, tables: Tables) -> bool:
+        """Whether a request or a runtime still uses replaced *tables*."""
+        return bool(tables.under_way) or tables in self._tables.values()
+
+    def only_in(self, replaced: Replaced) -> list[Held]:
+        """What only these tables hold open; what others that are still used hold as well is closed with those."""
+        others = [self.current, *(one.tables for one in self._replaced if one is not replaced)]
+        return [one for one in replaced.tables.life.held if not any(one in other.life.held for other in others)]
+
+    def let_go(self, replaced: Replaced) -> list[Held]:
+        """As ``only_in``, for whoever closes it now: nobody else will."""
+        with self._lock:
+            if replaced not in self._replaced:
+                return []
+            self._replaced.remove(replaced)
+            return self.only_in(replaced)
+
+    def _look(self) -> None:
+        for one in [*self._replaced]:
+            one.look.set()
+
+
+@define(eq=False)
+class Replaced:
+    """Tables that were replaced by others."""
+
+    serving: Serving
+    tables: Tables
+    look: threading.Event = field(factory=threading.Event)
+    thread: threading.Thread | None = None
+    _done: bool = False
+
+    def close_when_unused(self) -> None:
+        """Close at once if nobody uses them, else on a thread of their own once the last request has ended."""
+        self.tables.unused = self.look.set
+        if self.serving.uses(self.tables):
+            self.thread = threading.Thread(target=self._wait, name="clippy-replaced", daemon=True)
+            self.thread.start()
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Close what nobody else holds; any number of times."""
+        self.tables.unused = None
+        self.tables.life.end(self.serving.let_go(self))
+        self._done = True
+        self.look.set()
+
+    def _wait(self) -> None:
+        end = time.monotonic() + PATIENCE
+        while not self._done and self.serving.uses(self.tables) and (left := end - time.monotonic()) > 0:
+            self.look.wait(left)
+            self.look.clear()
+        names = sorted({one.step.plugin for one in self.serving.only_in(self)})
+        if names and not self._done and self.serving.uses(self.tables):
+            log.warning(
+                "%d requests still use plugins that were removed or changed %g s ago; what these hold is closed: %s",
+                len(self.tables.under_way), PATIENCE, ", ".join(names),
+            )  # fmt: skip
+        self.close()
