@@ -111,15 +111,26 @@ async def plain(world: World, asker: Asker) -> int:
 # --- retry ----------------------------------------------------------------------------------------------------------
 
 
-async def retry(world: World, asker: Asker) -> int:
-    """The first attempt fails before anything was said; the second is answered, and stored like any other."""
-    failed = None if world.cell.streamed else 503
-    expect_answer(world, asker, await asker.ask(world.cell.streamed), 2)
+async def failed_at_once(world: World, asker: Asker) -> int:
+    """The first attempt fails, a stream before its first text; the second is answered, and stored like any other."""
+    streamed = world.cell.streamed
+    return await _repeated(world, asker, Fault.reset(at_delta=0) if streamed else Fault.status(503))
+
+
+async def error_event(world: World, asker: Asker) -> int:
+    """A stream begins with an error event: nobody sees it, and its connection is closed before the next attempt."""
+    return await _repeated(world, asker, Fault.error_event(at_delta=0))
+
+
+async def _repeated(world: World, asker: Asker, fault: Fault) -> int:
+    world.fates[1] = [fault]
+    streamed = world.cell.streamed
+    expect_answer(world, asker, await asker.ask(streamed), 2)
     world.expect_calls(2, "answered")
-    world.expect_record("provider", 200 if failed is None else failed, 200)
+    world.expect_record("provider", 200 if streamed else 503, 200)
     world.expect("waits", len(world.clock.sleeps), 1)
     if world.cell.hit:
-        expect_answer(world, asker, await asker.ask(world.cell.streamed), 2)
+        expect_answer(world, asker, await asker.ask(streamed), 2)
         world.expect_calls(2, "answered", "cached")
         world.expect_record("cache")
         world.expect("waits", len(world.clock.sleeps), 1)
@@ -301,7 +312,9 @@ def situations(cell: Cell) -> list[Situation]:
         return [refused_in, refused_out]
     if cell.event == "error":
         return [bad_request, down, *([broken_amid] if cell.streamed and not cell.hit else [])]
-    return [plain if cell.event == "plain" else retry]
+    if cell.event == "retry":
+        return [failed_at_once, *([error_event] if cell.streamed else [])]
+    return [plain]
 
 
 def run(cell: Cell) -> list[str]:
@@ -311,16 +324,18 @@ def run(cell: Cell) -> list[str]:
         for number, situation in enumerate(situations(cell)):
             place = Path(folder) / str(number)
             place.mkdir()
-            wrong += [f"{situation.__name__}: {what}" for what in _run(cell, place, situation)]
+            try:
+                found = _run(cell, place, situation)
+            except Exception as error:
+                found = [f"raised {error!r}"]
+            wrong += [f"{situation.__name__}: {what}" for what in found]
     return wrong
 
 
 def _run(cell: Cell, folder: Path, situation: Situation) -> list[str]:
-    fates = {1: [Fault.reset(at_delta=0) if cell.streamed else Fault.status(503)]} if cell.event == "retry" else {}
     world = World(
         cell,
         folder,
-        fates,
         with_guard=cell.event in ("cancel", "refusal"),
         with_repeats=cell.event == "retry",
     )

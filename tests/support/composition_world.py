@@ -130,11 +130,11 @@ class Guard:
 
 @define(eq=False)
 class Judges:
-    """Takes every 5xx and every broken connection for a passing failure, where no classifier is installed."""
+    """Takes what passes for passing, where no classifier is installed."""
 
     @hookimpl(trylast=True)
     def classify_error(self, failure: Failure) -> ErrorInfo | None:
-        passing = failure.exception is not None or (failure.status or 0) >= 500
+        passing = failure.exception is not None or (failure.status or 0) >= 500 or b"overloaded" in failure.body
         return ErrorInfo("transient", "passing", retryable=True, status=failure.status) if passing else None
 
 
