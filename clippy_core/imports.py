@@ -2,6 +2,7 @@
 
 Python keeps what it has imported.  A package that was installed over, or mended in place, has to be taken out of
 ``sys.modules`` before its new files are read; if they cannot be imported, the old modules go back, for who uses them.
+Meanwhile importlib's own lock of the package is held: a function of the old code that imports from it waits.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from importlib._bootstrap import _ModuleLockManager  # type: ignore[attr-defined]
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -70,8 +72,8 @@ class Reimport:
 
     def load(self, entry_point: EntryPoint) -> Any:
         """What *entry_point* names; its whole package is imported anew if any of its files has changed."""
-        with _lock:
-            package = package_of(entry_point.module)
+        package = package_of(entry_point.module)
+        with _lock, _ModuleLockManager(package):
             seen = _seen.get(package)
             if package not in self._taken and seen is not None and seen.is_imported(package):
                 now = _files(package)
@@ -88,7 +90,8 @@ class Reimport:
         """Put back what was imported before."""
         with _lock:
             for package in [*self._taken]:
-                self._put_back(package)
+                with _ModuleLockManager(package):
+                    self._put_back(package)
 
     def _put_back(self, package: str) -> None:
         if package in self._taken:

@@ -9,8 +9,8 @@ from typing import Any
 
 def running_library() -> str | None:
     """``asyncio`` or ``trio``, whichever runs the current task; None in a thread without an event loop."""
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_run():
+    in_trio_run = _of_trio("in_trio_run")
+    if in_trio_run is not None and in_trio_run():
         return "trio"
     try:
         asyncio.get_running_loop()
@@ -24,7 +24,11 @@ def running_loop() -> Any:
 
     Raises RuntimeError in a thread without one.
     """
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_run():
-        return trio.lowlevel.current_trio_token()
+    if running_library() == "trio":
+        return _of_trio("current_trio_token")()
     return asyncio.get_running_loop()
+
+
+def _of_trio(name: str) -> Any:
+    """A function of ``trio.lowlevel``; None if trio is not imported, or another thread is importing it just now."""
+    return getattr(sys.modules.get("trio.lowlevel"), name, None)

@@ -201,3 +201,18 @@ def test_an_answers_cookie_stays_with_the_wrapped_client():
     wrapped = clippy_core.Host([Opens()]).wrap(original)
     wrapped.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}])
     assert [] == list(original._client.cookies.jar)
+
+
+def test_another_thread_that_imports_trio_just_now_is_no_trio_program(monkeypatch):
+    """Half imported it has no functions yet; who runs in trio has long imported it whole."""
+    import sys
+    import types
+
+    from clippy_core.loops import running_library, running_loop
+
+    half = types.ModuleType("trio")
+    monkeypatch.setitem(sys.modules, "trio", half)
+    monkeypatch.setitem(sys.modules, "trio.lowlevel", types.ModuleType("trio.lowlevel"))
+    assert running_library() is None
+    with pytest.raises(RuntimeError):
+        running_loop()

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import types
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sdk_colours import Each, Inside, value
 
 import clippy_core
 import clippy_core.serving
+from clippy_core.imports import Reimport
 from clippy_core.installed import rescan
 from clippy_core.runtime import drive
 from clippy_core.testing import FakeProvider, Fault, Reply
@@ -362,6 +364,54 @@ def test_reload_says_what_to_call_in_an_event_loop(backend):
     anyio.run(work, backend=backend)
 
 
+def test_old_code_that_imports_from_its_package_waits_while_that_is_imported_anew(plugins, monkeypatch):
+    """And finds the old modules when the new ones cannot be imported."""
+    inside, go, asked = threading.Event(), threading.Event(), threading.Event()
+
+    def pause() -> None:
+        inside.set()
+        assert go.wait(10)
+
+    put_back = Reimport._put_back
+
+    def later(self: Reimport, package: str) -> None:
+        threads[1].join(0.2)
+        put_back(self, package)
+
+    monkeypatch.setattr(Reimport, "_put_back", later)
+    monkeypatch.setitem(sys.modules, "reload_gate", types.SimpleNamespace(pause=pause, asked=asked))
+    source = """
+        import sys
+
+        @define(eq=False)
+        class Plugin:
+            @hookimpl
+            def pre_request(self):
+                sys.modules["reload_gate"].asked.set()
+                from . import late
+    """
+    plugins.install("late", source, more={"late": ""})
+    host, provider, answers = start(), FakeProvider(Reply("Hi")), []
+    plugins.write("late", 'import sys\nsys.modules["reload_gate"].pause()\nraise OSError("not this version")\n')
+
+    def ask() -> None:
+        with clippy_core.Client(host, provider.client()) as client:
+            answers.append(client.chat("Hello").text)
+
+    threads = [threading.Thread(target=host.reload), threading.Thread(target=ask)]
+    threads[0].start()
+    assert inside.wait(10)
+    threads[1].start()
+    assert asked.wait(10)
+    threads[1].join(0.05)  # it is in its import by now, and stays there
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert ["Hi"] == answers
+    (late,) = [plugin for plugin in host.discovered.plugins if plugin.name == "late"]
+    assert "OSError: not this version" in late.reason
+
+
 # --- what follows ----------------------------------------------------------------------------------------------------
 
 
@@ -637,7 +687,7 @@ def test_a_fork_can_reload_while_its_parent_has_a_stream_under_way(plugins):
 
 @pytest.mark.parametrize("source", [HOLDS, HOLDS_ASYNC], ids=["plain", "async"])
 def test_threads_never_meet_a_plugin_that_is_not_open(plugins, source, caplog):
-    """Eight of them ask without a pause while plugins come, change and go."""
+    """Eight of them ask without a pause while a plugin comes, changes, breaks, raises, is mended, and goes."""
     host, before = start(), set(threading.enumerate())
     records, answers, stop = [], [], threading.Event()
     provider = FakeProvider(Reply("Hi"))
@@ -654,10 +704,18 @@ def test_threads_never_meet_a_plugin_that_is_not_open(plugins, source, caplog):
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
-    for number in range(7):
-        plugins.install("holds", source, f"{number}.0") if number % 3 else _remove(plugins, "holds")
-        if number % 3 == 2:
-            plugins.write("holds", source.replace("= 1", f"= {number}"))
+    skips = source.replace("size: int", 'on_failure = "skip"\n        size: int')
+    steps = [
+        lambda: plugins.install("holds", source),
+        lambda: plugins.install("holds", source, "2.0"),
+        lambda: plugins.write("holds", source.replace("= 1", "= 2")),
+        lambda: plugins.write("holds", BROKEN),
+        lambda: plugins.write("holds", skips.replace("assert self.open", "raise OSError; assert self.open")),
+        lambda: plugins.write("holds", source),
+        lambda: plugins.remove("holds"),
+    ]
+    for step in steps:
+        step()
         host.reload()
     stop.set()
     for thread in threads:
