@@ -10,6 +10,7 @@ from typing import Any
 from clippy_hookspecs import ClippyError, DeadlineExceeded, Headers, RawReply, Request, Response
 
 from .opaque import OpaqueStream
+from .rewind import Rewind, rewind_of
 from .runtime import FlowCancelled
 from .sources import EndedEarly, Phase, UnknownEncoding
 from .streaming import LiveStream
@@ -50,6 +51,8 @@ class Call:
         self.request: Request | None = None
         self._timeouts: dict[str, float | None] | None = None
         self._own_read: float | None = None
+        self._rewind: Rewind | None = None
+        self._sent = False
 
     def decode(self, body: bytes) -> Request:
         """Our request; b"" for a body that is not read."""
@@ -57,9 +60,19 @@ class Call:
         self.request = decode_request(original.method, self.url, self.query, header_pairs(original.headers.raw), body)
         return self.request
 
+    def repeats(self, allowed: int) -> int:
+        """How often the caller's SDK would have sent this again, which may be *allowed* times if its body allows it."""
+        if allowed and self.endpoint.body == "stream":
+            self._rewind = rewind_of(self.original.stream)
+            return allowed if self._rewind is not None else 0
+        return allowed
+
     def outgoing(self, request: Request, timeouts: Mapping[str, float]) -> Any:
         """The module's request for one attempt: the caller's own object while nothing in it was changed."""
         original = self.original
+        if self._sent and self._rewind is not None:
+            self._rewind()
+        self._sent = True
         if request is self.request and not timeouts:
             return original
         extensions = dict(original.extensions)

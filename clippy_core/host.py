@@ -320,10 +320,15 @@ class Host:
         *,
         route: str = "",
         wants_values: bool = False,
+        repeats: int = 0,
         parent: Pipeline | None = None,
         path: tuple[str, ...] = (),
     ) -> Pipeline:
-        """The pipeline for one request.  *parent* is the request for which a plugin on *path* asks this one."""
+        """The pipeline for one request.
+
+        *repeats* is how often the caller's SDK would have sent it again; *parent* is the request for which a plugin on
+        *path* asks this one.
+        """
         settings, flow = self.settings, FlowHandle()
         scope, request = self._whose(request, by_credential=not wants_values)
         limit = settings.deadlines(route).total
@@ -345,7 +350,7 @@ class Host:
         )
         if self._upstream is not None:
             sender = UpstreamSender(self.upstream(runtime), sender)
-        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values)
+        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, repeats)
         ctx.asker = asker(self, pipeline, path)
         return pipeline
 

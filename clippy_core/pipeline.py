@@ -52,6 +52,7 @@ from .judging import (
     check_signature,
     error_for,
     event_json,
+    harmless,
     is_event_stream,
     refusal_info,
     signed,
@@ -120,7 +121,11 @@ class Failed:
 
 @define(eq=False)
 class Pipeline:
-    """One request under way.  ``wants_values``: the caller reads our values, not an HTTP body."""
+    """One request under way.
+
+    ``wants_values``: the caller reads our values, not an HTTP body.  ``repeats``: how often the caller's SDK would have
+    sent the request again of itself, had the host not taken that over from it.
+    """
 
     request: Request
     ctx: RequestContext
@@ -130,6 +135,7 @@ class Pipeline:
     sender: Sender
     settings: Settings
     wants_values: bool = False
+    repeats: int = 0
     run: Run = field(init=False)
     ledger: Ledger = field(init=False)
     key: str | None = None
@@ -385,8 +391,7 @@ class Pipeline:
         decision, step = await self.chains.first(self.chains.on_error, (failed.info, self.ctx), self.run)
         if isinstance(decision, Retry):
             left = self.ctx.time_left()
-            repeatable = request.endpoint.retryable or request.method in ("GET", "HEAD") or failed.phase == "connect"
-            if not repeatable or (left is not None and decision.after >= left):
+            if not self._repeatable(request, failed.phase) or (left is not None and decision.after >= left):
                 return None
         if isinstance(decision, Switch) and not request.endpoint.chat:
             return None  # a route's address is one for chat; an upload or an embedding has no place there
@@ -399,6 +404,10 @@ class Pipeline:
                 step.hook,
             )
         return decision
+
+    def _repeatable(self, request: Request, phase: Phase) -> bool:
+        """Whether a second sending can do no harm, or is what the caller's SDK would have done."""
+        return harmless(request) or phase == "connect" or self.ctx.attempt <= self.repeats
 
     def _switch(self, request: Request, decision: Switch) -> Request:
         """Another route: its own address, API, model and credentials, and its own cache key."""

@@ -157,13 +157,14 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
                 return self._inner.handle_request(request)
             call = Call(module, request)
             decoded = call.decode(request.read() if call.endpoint.body == "json" else b"")
-            scope = self._host.said_scope()
+            scope, repeats = self._host.said_scope(), call.repeats(self._gave_up.instead_of)
             repeat = self._gave_up.find(decoded, scope)
             if repeat is not None:
                 return _outcome(call, repeat)
             try:
                 self._host.open()
-                pipeline = self._host.begin(decoded, self._host.sync_runtime(), SyncSender(self._inner, call))
+                runtime, sender = self._host.sync_runtime(), SyncSender(self._inner, call)
+                pipeline = self._host.begin(decoded, runtime, sender, repeats=repeats)
                 result: Result | BaseException = drive(pipeline.answer())
             except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:
                 result = error
@@ -197,13 +198,14 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
                 return await self._inner.handle_async_request(request)
             call = Call(module, request)
             decoded = call.decode(await request.aread() if call.endpoint.body == "json" else b"")
-            scope = self._host.said_scope()
+            scope, repeats = self._host.said_scope(), call.repeats(self._gave_up.instead_of)
             repeat = self._gave_up.find(decoded, scope)
             if repeat is not None:
                 return _outcome(call, repeat)
             try:
                 await self._host.aopen()
-                pipeline = self._host.begin(decoded, self._host.async_runtime(), AsyncSender(self._inner, call))
+                runtime, sender = self._host.async_runtime(), AsyncSender(self._inner, call)
+                pipeline = self._host.begin(decoded, runtime, sender, repeats=repeats)
                 result: Result | BaseException = await pipeline.answer()
             except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:
                 result = error
