@@ -50,15 +50,13 @@ from .salt import load_salt
 from .settings import Settings
 from .state_memory import MemoryStateStore
 from .tokens import HeuristicTokenCounter
-from .untouched import retouch
 from .upstream import HttpUpstream, UpstreamSender, answer, ask
 from .watchdog import Watchdog
+from .whose import OWN_HEADERS, whose
 from .wrapping import wrap
 
 C = TypeVar("C")
 log = logging.getLogger("clippy")
-OWN_HEADERS = "x-clippy-"
-"""What these request headers say is for us and never goes upstream."""
 
 
 class Host:
@@ -330,7 +328,10 @@ class Host:
         *path* asks this one.
         """
         settings, flow = self.settings, FlowHandle()
-        scope, request = self._whose(request, by_credential=not wants_values)
+        trust = self.config.host.trust_headers
+        scope, request = whose(
+            request, self._scope.get(), settings, trust_headers=trust, by_credential=not wants_values
+        )
         limit = settings.deadlines(route).total
         deadline = None if limit is None else self.clock.now() + limit
         chains = self.chains
@@ -353,21 +354,6 @@ class Host:
         pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, repeats)
         ctx.asker = asker(self, pipeline, path)
         return pipeline
-
-    def _whose(self, request: Request, *, by_credential: bool) -> tuple[Scope, Request]:
-        """The scope of a request, and the request without the headers that may say it: they never go upstream.
-
-        Where nobody says anything the caller's credential tells callers apart; a route's credential is no caller's.
-        """
-        said = self._scope.get() or Scope()
-        ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
-        if ours and self.config.host.trust_headers:
-            told = {part: request.headers.get(f"{OWN_HEADERS}{part}") for part in ("tenant", "user", "session")}
-            said = Scope(**{part: value if (value := getattr(said, part)) is not None else told[part] for part in told})
-        if by_credential and said == Scope():
-            who = self.settings.identity(request.headers, request.query)
-            said = Scope(user=f"key-{who[:16]}") if who else said
-        return said, retouch(request, headers=request.headers.without(*ours)) if ours else request
 
     def ssl_context(self, module: ModuleType) -> Any:
         """The process's one TLS context for *module*: making one costs two hundred times what a client costs."""
