@@ -56,6 +56,7 @@ from .whose import OWN_HEADERS, whose
 from .wrapping import wrap
 
 C = TypeVar("C")
+_OWN = OWN_HEADERS.encode()
 log = logging.getLogger("clippy")
 
 
@@ -279,11 +280,12 @@ class Host:
         run = Run(None, self.sync_runtime())  # type: ignore[arg-type]
         drive(self.chains.all(self.chains.cache_invalidate, (Selector(key, tag, scope),), run))
 
-    def passes_by(self, scheme: str, headers: Any) -> bool:
+    def passes_by(self, scheme: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         """Whether a request is none of our business: no plugin, or a websocket."""
-        if scheme in ("ws", "wss") or "upgrade" in headers:
+        if scheme in ("ws", "wss"):
             return True
-        return self.chains.idle and not any(name.startswith(OWN_HEADERS) for name in headers)
+        names = [name.lower() for name, _ in headers]
+        return b"upgrade" in names or (self.chains.idle and not any(name.startswith(_OWN) for name in names))
 
     def on_portal(self) -> bool:
         """Whether this thread is the one that runs the async hooks of a sync program."""

@@ -70,16 +70,20 @@ class Ledger:
         began, self.attempt_began = self.attempt_began, None
         if began is None:
             return
-        outcome = evolve(outcome, duration=self.runtime.clock.now() - began, first_token=self.first_token)
-        ctx = self.run.ctx
-        self.attempts.append(
-            AttemptRecord(ctx.attempt, ctx.route.name, outcome.status, outcome.error, self.waited, outcome.duration)
-        )
+        chains, ctx = self.chains, self.run.ctx
+        duration = self.runtime.clock.now() - began
+        if chains.audit:
+            self.attempts.append(
+                AttemptRecord(ctx.attempt, ctx.route.name, outcome.status, outcome.error, self.waited, duration)
+            )
         self.waited = 0.0
-        if self.chains.observe:
-            self.chains.emit("closed", outcome, ctx)
-        steps = self.chains.post_attempt
-        await self._settle(steps, lambda: self.chains.all(steps, (outcome, ctx), self.run))
+        steps = chains.post_attempt
+        if not (steps or chains.observe):
+            return
+        whole = Outcome(outcome.state, outcome.error, outcome.status, outcome.usage, duration, self.first_token)
+        if chains.observe:
+            chains.emit("closed", whole, ctx)
+        await self._settle(steps, lambda: chains.all(steps, (whole, ctx), self.run))
 
     # --- the record ---------------------------------------------------------------------------------------------------
 

@@ -140,6 +140,8 @@ class Pipeline:
     ledger: Ledger = field(init=False)
     key: str | None = None
     stored_as: str | None = None
+    as_sent: Response | None = None
+    """The provider's answer in one piece, if its head is right for the body we hand out unless a plugin changes it."""
     failure: ErrorInfo | None = None
     _reply: RawReply | None = None
     _entry: CacheEntry | None = None
@@ -353,7 +355,11 @@ class Pipeline:
         response = decode_response(api, reply.status, decoded_headers(reply.headers), body, self._extensions(reply))
         foreign = request.api != self.request.api
         if reply.status < 400 and not (request.endpoint.body == "json" and carries_error(api, body)):
-            return translate_response(response, self.request.api) if foreign else response
+            if foreign:
+                return translate_response(response, self.request.api)
+            if "content-encoding" not in reply.headers and "transfer-encoding" not in reply.headers:
+                self.as_sent = response
+            return response
         info = await self._judge(self._failure("response", reply.status, reply.headers, body))
         if foreign:
             response = error_for(self.request, reply.status, info)
