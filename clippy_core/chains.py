@@ -246,7 +246,9 @@ class Chains:
         self.record(step, action, start, run)
 
     def record(self, step: Step, action: str, start: int, run: Run) -> None:
-        """Add a line to the request's trace and tell the observers."""
+        """Add a line to the request's trace and tell the observers; outside a request nobody reads it."""
+        if run.ctx is None:
+            return
         call = HookCall(step.plugin, step.hook, action, time.perf_counter_ns() - start if start else 0)
         run.ctx.trace.append(call)
         if self.observe:
@@ -295,9 +297,10 @@ class Chains:
 
 @define(eq=False)
 class Run:
-    """Where a chain runs: the context, the runtime, and the step that is running (``ctx.ask`` must know who asks)."""
+    """Where a chain runs: the context of the request (None outside of one), the runtime, and the step that is running
+    (``ctx.ask`` must know who asks)."""
 
-    ctx: RequestContext
+    ctx: RequestContext | None
     runtime: RunsHooks
     at: Step | None = None
 

@@ -277,7 +277,7 @@ class Host:
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
         """Drop stored answers: by key, by tag, of a scope, or all."""
-        run = Run(None, self.sync_runtime())  # type: ignore[arg-type]
+        run = Run(None, self.sync_runtime())
         drive(self.chains.all(self.chains.cache_invalidate, (Selector(key, tag, scope),), run))
 
     def passes_by(self, scheme: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:

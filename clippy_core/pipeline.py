@@ -148,7 +148,7 @@ class Pipeline:
 
     def __attrs_post_init__(self) -> None:
         self.run = Run(self.ctx, self.runtime)
-        self.ledger = Ledger(self.run, self.chains, self.runtime, self.settings.audit_content, self.request)
+        self.ledger = Ledger(self.run, self.ctx, self.chains, self.runtime, self.settings.audit_content, self.request)
 
     async def answer(self) -> Result:
         """The answer to the request, whatever becomes of it.
