@@ -60,7 +60,7 @@ class GaveUp:
 
     def find(self, request: Request, scope: Scope | None) -> Response | BaseException | None:
         """The failure that *request* repeats, None if it is a request of its own."""
-        if request.headers.get(RETRY_COUNT, "0") == "0" or not self._failures:
+        if not self._failures or request.headers.get(RETRY_COUNT, "0") == "0":
             return None
         with self._lock:
             noted = self._failures.get(_same(request, scope))

@@ -284,8 +284,14 @@ class Host:
         """Whether a request is none of our business: no plugin, or a websocket."""
         if scheme in ("ws", "wss"):
             return True
-        names = [name.lower() for name, _ in headers]
-        return b"upgrade" in names or (self.chains.idle and not any(name.startswith(_OWN) for name in names))
+        idle = self.chains.idle
+        for name, _ in headers:
+            lower = name.lower()
+            if lower == b"upgrade":
+                return True
+            if idle and lower.startswith(_OWN):
+                idle = False
+        return idle
 
     def on_portal(self) -> bool:
         """Whether this thread is the one that runs the async hooks of a sync program."""

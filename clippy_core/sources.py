@@ -203,23 +203,26 @@ async def read_whole(
     body: ByteStream = reply.body  # type: ignore[assignment]
     parts: list[bytes] = []
 
-    async def piece() -> bytes | None:
+    async def some() -> bool:
+        """The next piece, or all of them where no deadline moves on with each; False at the end."""
         try:
-            return await body.next()
+            while (data := await body.next()) is not None:
+                if saw_bytes is not None:
+                    saw_bytes(data)
+                parts.append(data)
+                if deadlines.idle is not None:
+                    return True
         except Exception as error:
             raise Broken(error, "response") from error
+        return False
 
-    while True:
+    more = True
+    while more:
         until, which = deadlines.next(runtime.clock.now(), False)
         try:
-            data = await runtime.bounded(piece(), until, flow, abort)
+            more = await runtime.bounded(some(), until, flow, abort)
         except TimeIsUp:
             raise Broken(exceeded(which), "response") from None
-        if data is None:
-            break
-        if saw_bytes is not None:
-            saw_bytes(data)
-        parts.append(data)
     try:
         return b"".join([*map(encoding.feed, parts), encoding.finish()])
     except Exception as error:
