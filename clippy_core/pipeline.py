@@ -62,6 +62,7 @@ from .judging import (
 from .ledger import Ledger
 from .opaque import OpaqueStream
 from .pairing import pairing_fault
+from .passage import Passage
 from .runtime import FlowCancelled, Runtime, TimeIsUp
 from .settings import Settings
 from .sources import (
@@ -373,7 +374,7 @@ class Pipeline:
             else TranslatedSource(live, self.request.api, wants_usage(self.request))
         )
         stream = self._live(source, reply.status, decoded_headers(reply.headers), self._extensions(reply))
-        stream.foreign = source is not live
+        stream.passage.foreign = source is not live
         if not self.chains.on_error:
             return stream
         held, error, broken = await until_commit(source)
@@ -531,7 +532,7 @@ class Pipeline:
         """A stream's terminal event has come and is not handed on yet."""
         self._count(stream)
         if self.chains.on_response:
-            response = self._assembled(stream, _with_terminal(stream))
+            response = self._assembled(stream, stream.passage.whole())
             changed = await self.chains.fold(self.chains.on_response, response, (self.ctx,), self.run)
             self.ledger.response = response
             step = self.run.at
@@ -539,19 +540,20 @@ class Pipeline:
                 why = step.blame("returned a Response for a stream; it is ignored")
                 self.chains.faults.note(step, PluginError(why))
         await self.ledger.end_attempt(Outcome("ok", None, stream.status, self.ledger.usage))
-        if stream.keep_sent and self.stored_as is not None and stream.given_up is None:
-            whole = self._assembled(stream, stream.sent)
+        passage = stream.passage
+        if passage.keep_sent and self.stored_as is not None and stream.given_up is None:
+            whole = self._assembled(stream, passage.sent)
             if keys.storable(whole, self.request):
                 body = encode_response(whole)
                 headers = stream.headers.replace("content-type", "application/json")
                 stored = decode_response(APIS[whole.api], stream.status, headers, body, {})
-                await self._store(CacheEntry(stored, tuple(stream.raw)), self.request)
+                await self._store(CacheEntry(stored, tuple(passage.raw)), self.request)
         await self.ledger.close("cached" if self._entry is not None else "answered")
 
     async def stream_failed(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> ErrorInfo:
         """A stream broke after it was handed out."""
         self._count(stream)
-        partial = self._assembled(stream, stream.seen) if stream.keep_seen else None
+        partial = self._assembled(stream, stream.passage.seen) if stream.passage.keep_seen else None
         cause = broken.cause if broken else None
         body = event_json(event) if event else b""
         info = await self._judge(self._failure("stream", stream.status, stream.headers, body, cause))
@@ -578,23 +580,16 @@ class Pipeline:
     # --- small things -------------------------------------------------------------------------------------------------
 
     def _live(self, source: Source, status: int, headers: Headers, extensions: Mapping[str, Any]) -> LiveStream:
-        chains = self.chains
-        storing = bool(chains.cache_store) and self.stored_as is not None and self._entry is None
-        return LiveStream(
-            self,
-            source,
-            APIS[self.request.api].writer(),
+        chains, ledger = self.chains, self.ledger
+        passage = Passage(
             chains,
-            self.runtime,
             self.ctx,
-            self.flow,
-            status,
-            headers,
-            extensions,
-            keep_sent=storing,
+            APIS[self.request.api].writer(),
+            keep_sent=bool(chains.cache_store) and self.stored_as is not None and self._entry is None,
             keep_seen=self.wants_values or chains.want_answers,
-            times=self.ledger.chunk_times,
+            times=ledger.chunk_times,
         )
+        return LiveStream(self, source, passage, self.runtime, self.ctx, self.flow, status, headers, extensions)
 
     def _opaque(self, reply: RawReply, body: ByteStream, deadline: float | None) -> OpaqueStream:
         extensions, abort = self._extensions(reply), socket_shutdown(reply)
@@ -611,7 +606,7 @@ class Pipeline:
     def _count(self, stream: LiveStream) -> None:
         """What a stream said of its usage and its end."""
         ledger = self.ledger
-        for chunk in _with_terminal(stream) if stream.keep_seen else stream.sent:
+        for chunk in stream.passage.whole() if stream.passage.keep_seen else stream.passage.sent:
             if chunk.usage is not None:
                 ledger.usage = later_usage(ledger.usage, chunk.usage)
             if chunk.finish_reason is not None and chunk.choice == 0:
@@ -691,8 +686,3 @@ class Pipeline:
             await self.ledger.end_attempt(Outcome(state, error, error.status if error else None))  # type: ignore[arg-type]
         finally:
             await self.ledger.close(outcome, error)
-
-
-def _with_terminal(stream: LiveStream) -> list[Chunk]:
-    """What the plugins made of a stream, and its terminal event: some APIs tell usage and finish reason only there."""
-    return stream.seen if stream.terminal is None else [*stream.seen, stream.terminal]
