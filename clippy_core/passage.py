@@ -1,4 +1,7 @@
-"""The way of a stream's events through on_chunk: what plugins make of them, as chunks and as bytes.  Nothing waits here."""
+"""The way of a stream's events through on_chunk: what plugins make of them, as chunks and as bytes.
+
+Nothing here waits.
+"""
 
 from __future__ import annotations
 
