@@ -77,13 +77,19 @@ def _section(name: str, policy: HookPolicy) -> Iterator[str]:
     rows = [
         ("arguments", "; ".join(arguments)),
         ("returns", text.annotation(signature.return_annotation, text.HOOKS)),
-        ("results", COMBINE[policy.combine]),
+        ("results", _results(name, policy)),
         ("order", ORDER[policy.order]),
         ("written as", _written_as(name, policy)),
         ("a failure", FAILURE[policy.on_failure]),
         ("in this repository", ", ".join(by) or "nobody yet"),
     ]
     yield from text.table(("", name), rows)
+
+
+def _results(name: str, policy: HookPolicy) -> str:
+    if name == "lifespan":
+        return "all: every context manager is entered, and left in reverse"
+    return COMBINE[policy.combine]
 
 
 def _written_as(name: str, policy: HookPolicy) -> str:

@@ -11,7 +11,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "plan.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (?!name in|---)(.+?) \| (.+?) \| (.+?) \|$", PAGE, re.MULTILINE)
-NAMES = """
+NAMES = re.findall(
+    r"\w+",
+    """
     StreamController useStreamController StreamProgress StreamMonitor StreamMetrics StreamDebugger
     ErrorClassifier ErrorCategory RetryPolicy ExponentialBackoffRetry CircuitBreaker RecoveryStrategies onError
     CacheManager CacheBackend MemoryCacheBackend LocalStorageCacheBackend IndexedDBCacheBackend CacheStrategies
@@ -19,7 +21,8 @@ NAMES = """
     ContextMiddleware AIDebugger RequestInspector ConversationReplay PerformanceProfiler RateLimiter UsageTracker
     AuditLogger AuditLogBackend ValidationMiddleware SecurityMiddleware TestUtilities createTestProvider
     mockStreamingResponse MockScenarios PerformanceBenchmark runBenchmark LoadTesting
-""".split()
+    """,
+)
 """The names of classes and functions in the plan, in its order."""
 
 
