@@ -8,66 +8,24 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from doc_pages import GUIDE, ROOT, blocks, files, write_package
 
 import clippy_core
 from clippy_core.discovery import rescan
 from clippy_core.testing import FakeServer, Reply
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "hookspecs" / "README.md"])
 PAGES += sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "plugins").glob("*/README.md")])
-_BLOCK = re.compile(r"^(?:`([\w./-]+)`:\n\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The blocks of one language on a page, each with empty lines before it so that errors name the page's line.
-
-    Without the files of :func:`files`: those are not part of the page's program.
-    """
-    text = page.read_text(encoding="utf-8")
-    return [
-        "\n" * text[: match.start(3)].count("\n") + match[3]
-        for match in _BLOCK.finditer(text)
-        if match[2] == language and not match[1]
-    ]
-
-
-def files(page: Path) -> dict[str, str]:
-    """The files that a page shows whole: each block after a line that has nothing but the file's name."""
-    return {match[1]: match[3] for match in _BLOCK.finditer(page.read_text(encoding="utf-8")) if match[1]}
-
-
-def write_package(page: Path, folder: Path) -> list[str]:
-    """Write a page's files into *folder* and return what has to be on the path: the package is then installed there.
-
-    Its metadata is what an installer makes of its pyproject.toml.
-    """
-    shown = files(page)
-    if not shown:
-        return []
-    for name, text in shown.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    project = tomllib.loads(shown["pyproject.toml"])["project"]
-    requires = "".join(f"Requires-Dist: {one}\n" for one in project["dependencies"])
-    points = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["clippy"].items())
-    info = folder / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    (info / "METADATA").write_text(head + requires, encoding="utf-8")
-    (info / "entry_points.txt").write_text(f"[clippy]\n{points}", encoding="utf-8")
-    return [str(folder / "src")]
 
 
 def _is_inside_a_hook(block: str) -> bool:
@@ -149,9 +107,6 @@ def test_the_configuration_of_a_page_is_accepted(page: Path, tmp_path: Path, mon
         assert set(table.get("plugins", {})) <= set(host.plugins)
     monkeypatch.undo()
     rescan()
-
-
-GUIDE = ROOT / "docs" / "write-a-plugin.md"
 
 
 def test_the_package_of_the_guide_works_when_it_is_installed(tmp_path: Path) -> None:
