@@ -52,6 +52,7 @@ from .judging import (
     check_signature,
     error_for,
     event_json,
+    harmless,
     is_event_stream,
     refusal_info,
     signed,
@@ -120,7 +121,11 @@ class Failed:
 
 @define(eq=False)
 class Pipeline:
-    """One request under way.  ``wants_values``: the caller reads our values, not an HTTP body."""
+    """One request under way.
+
+    ``wants_values``: the caller reads our values, not an HTTP body.  ``repeats``: how often the caller's SDK would have
+    sent the request again of itself, had the host not taken that over from it.
+    """
 
     request: Request
     ctx: RequestContext
@@ -130,17 +135,20 @@ class Pipeline:
     sender: Sender
     settings: Settings
     wants_values: bool = False
+    repeats: int = 0
     run: Run = field(init=False)
     ledger: Ledger = field(init=False)
     key: str | None = None
     stored_as: str | None = None
+    as_sent: Response | None = None
+    """The provider's answer in one piece, if its head is right for the body we hand out unless a plugin changes it."""
     failure: ErrorInfo | None = None
     _reply: RawReply | None = None
     _entry: CacheEntry | None = None
 
     def __attrs_post_init__(self) -> None:
         self.run = Run(self.ctx, self.runtime)
-        self.ledger = Ledger(self.run, self.chains, self.runtime, self.settings.audit_content, self.request)
+        self.ledger = Ledger(self.run, self.ctx, self.chains, self.runtime, self.settings.audit_content, self.request)
 
     async def answer(self) -> Result:
         """The answer to the request, whatever becomes of it.
@@ -347,7 +355,11 @@ class Pipeline:
         response = decode_response(api, reply.status, decoded_headers(reply.headers), body, self._extensions(reply))
         foreign = request.api != self.request.api
         if reply.status < 400 and not (request.endpoint.body == "json" and carries_error(api, body)):
-            return translate_response(response, self.request.api) if foreign else response
+            if foreign:
+                return translate_response(response, self.request.api)
+            if "content-encoding" not in reply.headers and "transfer-encoding" not in reply.headers:
+                self.as_sent = response
+            return response
         info = await self._judge(self._failure("response", reply.status, reply.headers, body))
         if foreign:
             response = error_for(self.request, reply.status, info)
@@ -385,8 +397,7 @@ class Pipeline:
         decision, step = await self.chains.first(self.chains.on_error, (failed.info, self.ctx), self.run)
         if isinstance(decision, Retry):
             left = self.ctx.time_left()
-            repeatable = request.endpoint.retryable or request.method in ("GET", "HEAD") or failed.phase == "connect"
-            if not repeatable or (left is not None and decision.after >= left):
+            if not self._repeatable(request, failed.phase) or (left is not None and decision.after >= left):
                 return None
         if isinstance(decision, Switch) and not request.endpoint.chat:
             return None  # a route's address is one for chat; an upload or an embedding has no place there
@@ -399,6 +410,10 @@ class Pipeline:
                 step.hook,
             )
         return decision
+
+    def _repeatable(self, request: Request, phase: Phase) -> bool:
+        """Whether a second sending can do no harm, or is what the caller's SDK would have done."""
+        return harmless(request) or phase == "connect" or self.ctx.attempt <= self.repeats
 
     def _switch(self, request: Request, decision: Switch) -> Request:
         """Another route: its own address, API, model and credentials, and its own cache key."""
