@@ -66,16 +66,16 @@ class WireApi(Protocol):
         """
         ...
 
-    def request_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
-        """model, messages, tools, params and stream of a request body (the lazy fields of Request)."""
+    def request_fields(self, body: Mapping[str, Json]) -> dict[str, Any]:
+        """model, messages, tools, params and stream of a request body (the lazy fields of Request), in a new dict."""
         ...
 
     def request_body(self, request: Request) -> dict[str, Json]:
         """The JSON body of *request*."""
         ...
 
-    def response_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
-        """message, finish_reason, usage, id, model, more and params of an answer's body."""
+    def response_fields(self, body: Mapping[str, Json]) -> dict[str, Any]:
+        """message, finish_reason, usage, id, model, more and params of an answer's body, in a new dict."""
         ...
 
     def response_body(self, response: Response) -> dict[str, Json]:

@@ -21,8 +21,8 @@ from .errors import error_in
 from .openai_blocks import REASONING_FIELDS, part
 from .openai_tools import arguments_text
 from .openai_tracking import CallState, ChoiceState
+from .openai_usage import says_all
 from .openai_usage import usage as read_usage
-from .openai_usage import usage_json
 from .shapes import objects, without
 from .sse import SseEvent
 
@@ -114,7 +114,7 @@ class ChatReader:
     def _body(self, body: dict[str, Json]) -> Iterator[Chunk]:
         usage = _usage(body)
         rest = without(body, "choices")
-        if usage is not None and rest.get("usage") == usage_json(usage):
+        if usage is not None and isinstance(rest.get("usage"), dict) and says_all(usage, rest["usage"]):
             del rest["usage"]
         choices = _choices_of(body)
         if not choices:
