@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -26,15 +26,36 @@ def loads(data: bytes | bytearray | memoryview | str) -> Json:
 
     Raises ValueError for what is not JSON, for other encodings than it knows, and for nesting too deep to be read.
     """
-    if isinstance(data, memoryview):
-        data = bytes(data)
-    octets = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-    # Where 19 digits stand in a row, two neighbours of every ninth byte are digits, which is quick to see.
-    if b"00" not in octets[::9].translate(_DIGIT) or _TOO_LONG not in octets.translate(_DIGIT):
+    if isinstance(data, str):
+        octets = data.encode("utf-8", "surrogatepass")
+    else:
+        data = octets = data if type(data) is bytes else bytes(data)
+    # Where 19 digits stand in a row, three neighbours of every sixth byte are digits, which is quick to see; and where
+    # those are, there are 13 digits in a row: no time in seconds is so long.
+    if b"000" not in octets[::6].translate(_DIGIT) or _TOO_LONG not in octets.translate(_DIGIT):
         try:
             return orjson.loads(octets)
         except orjson.JSONDecodeError:
             pass  # Malformed, or one of the things only the standard library reads; it decides, and words the error.
+    return _loads_slowly(data)
+
+
+def loads_within(octets: bytes) -> Callable[[str], Json]:
+    """:func:`loads` for the texts that stand in *octets*: where no number there is long, none of them need look again.
+
+    A stream brings a hundred small texts in one piece, and to look is half of what it costs to read one.
+    """
+    return loads if b"000" in octets[::6].translate(_DIGIT) else _loads_short
+
+
+def _loads_short(text: str) -> Json:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _loads_slowly(text)
+
+
+def _loads_slowly(data: bytes | str) -> Json:
     try:
         return json.loads(data)
     except RecursionError:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clippy_hookspecs import Block, Json, Message, Text, Usage
+from clippy_hookspecs import Block, Chunk, Json, Message, Text, Usage
 from clippy_hookspecs.blocks import draft
+from clippy_hookspecs.types import ChunkKind
 
-_Text, _Message, _Usage = draft(Text), draft(Message), draft(Usage)
+_Text, _Message, _Usage, _Chunk = draft(Text), draft(Message), draft(Usage), draft(Chunk)
 
 
 def text_of(words: str, extra: Mapping[str, Json], raw: Json = None) -> Text:
@@ -35,4 +36,14 @@ def usage_of(
     value.input, value.output, value.estimated, value.extra = taken, given, False, extra
     value.cache_read, value.cache_write, value.reasoning = cache_read, cache_write, reasoning
     value.__class__ = Usage
+    return value  # type: ignore[no-any-return]  # it is one now
+
+
+def words_chunk(kind: ChunkKind, words: str, block: int, choice: int, extra: Mapping[str, Json], raw: bytes) -> Chunk:
+    """``Chunk(kind, words, block, choice, extra=extra)`` with its *raw*."""
+    value: Any = _Chunk()
+    value.kind, value.delta, value.block, value.choice = kind, words, block, choice
+    value.id = value.name = value.finish_reason = value.usage = value.reason = None
+    value.extra, value.raw = extra, raw
+    value.__class__ = Chunk
     return value  # type: ignore[no-any-return]  # it is one now
