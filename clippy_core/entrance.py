@@ -11,7 +11,7 @@ from attrs import astuple
 from clippy_hookspecs import AttemptRefused, PluginError, Refusal, Request, Response, Scope
 
 from .jsonio import canonical
-from .judging import NO_RETRY, answer
+from .judging import NO_RETRY, answer, harmless
 from .keys import is_credential
 from .pipeline import AttemptsFailed
 from .runtime import FlowCancelled
@@ -45,19 +45,22 @@ class GaveUp:
     """What we gave up on lately.
 
     An SDK that still has retries of its own sends the request again; it gets the same failure at once, without hooks:
-    otherwise three tries of ours times three of its own make nine (features.md P12).
+    otherwise three tries of ours times three of its own make nine (features.md P12).  What the host would not send
+    again of itself (an upload, a call of an unknown address) is left to the SDK, unless the host took its retries over:
+    ``instead_of`` says how many those were.
     """
 
     KEEP = 64
     SECONDS = 60.0
 
     def __init__(self) -> None:
+        self.instead_of = 0
         self._lock = threading.Lock()
         self._failures: OrderedDict[bytes, tuple[float, Response | BaseException]] = OrderedDict()
 
     def find(self, request: Request, scope: Scope | None) -> Response | BaseException | None:
         """The failure that *request* repeats, None if it is a request of its own."""
-        if request.headers.get(RETRY_COUNT, "0") == "0" or not self._failures or not request.raw:
+        if not self._failures or request.headers.get(RETRY_COUNT, "0") == "0":
             return None
         with self._lock:
             noted = self._failures.get(_same(request, scope))
@@ -65,8 +68,8 @@ class GaveUp:
 
     def note(self, request: Request, scope: Scope | None, result: Response | BaseException) -> Response | BaseException:
         """Remember a failure, and forget it when the same call went well; a failed answer says "do not repeat"."""
-        if request.endpoint.body == "stream":
-            return result  # an upload passes unread: we do not repeat it, so that its SDK may
+        if not (harmless(request) or self.instead_of):
+            return result
         if isinstance(result, Response):
             if result.status < 400:
                 if self._failures:

@@ -47,14 +47,13 @@ from .runtime import AsyncRuntime, Runtime, SyncRuntime, drive
 from .serving import Serving
 from .settings import Settings
 from .tables import OwnServices, Tables, make_tables
-from .untouched import retouch
 from .upstream import HttpUpstream, UpstreamSender, answer, ask
 from .watchdog import Watchdog
+from .whose import OWN_HEADERS, whose
 from .wrapping import SdkRetries, wrap
 
 C = TypeVar("C")
-OWN_HEADERS = "x-clippy-"
-"""What these request headers say is for us and never goes upstream."""
+_OWN = OWN_HEADERS.encode()
 
 
 class Host:
@@ -281,15 +280,21 @@ class Host:
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
         """Drop stored answers: by key, by tag, of a scope, or all."""
-        ctx = RequestContext("", Scope(), self.clock, self.services, RouteInfo(""), FlowHandle())  # of no request
-        run = Run(ctx, self.sync_runtime())
+        run = Run(None, self.sync_runtime())
         drive(self.chains.all(self.chains.cache_invalidate, (Selector(key, tag, scope),), run))
 
-    def passes_by(self, scheme: str, headers: Any) -> bool:
+    def passes_by(self, scheme: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         """Whether a request is none of our business: no plugin, or a websocket."""
-        if scheme in ("ws", "wss") or "upgrade" in headers:
+        if scheme in ("ws", "wss"):
             return True
-        return self.chains.idle and not any(name.startswith(OWN_HEADERS) for name in headers)
+        idle = self.chains.idle
+        for name, _ in headers:
+            lower = name.lower()
+            if lower == b"upgrade":
+                return True
+            if idle and lower.startswith(_OWN):
+                idle = False
+        return idle
 
     def on_portal(self) -> bool:
         """Whether this thread is the one that runs the async hooks of a sync program."""
@@ -324,15 +329,23 @@ class Host:
         *,
         route: str = "",
         wants_values: bool = False,
+        repeats: int = 0,
         tables: Tables | None = None,
         parent: Pipeline | None = None,
         path: tuple[str, ...] = (),
     ) -> Pipeline:
-        """The pipeline for one request.  *parent*, with its *tables*, is the one for which a plugin on *path* asks."""
+        """The pipeline for one request.
+
+        *repeats* is how often the caller's SDK would have sent it again; *parent*, with its *tables*, is the request
+        for which a plugin on *path* asks this one.
+        """
         given, asked = tables, request
         tables = tables or self._serving.of(runtime)
         settings, flow = tables.settings, FlowHandle()
-        scope, request = self._whose(request, tables, by_credential=not wants_values)
+        trust = settings.trust_headers
+        scope, request, caller = whose(
+            request, self._scope.get(), settings, trust_headers=trust, by_credential=not wants_values
+        )
         limit = settings.deadlines(route).total
         deadline = None if limit is None else self.clock.now() + limit
         chains = tables.chains
@@ -352,29 +365,14 @@ class Host:
         )
         if tables.upstream is not None:
             sender = UpstreamSender(tables.view(runtime).get(Upstream), sender)
-        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values)
+        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, repeats, caller)
         ctx.asker = asker(self, tables, pipeline, path)
         pipeline.ledger.ended = functools.partial(tables.ended, ctx.id)
         tables.under_way.add(ctx.id)
         if given is None and self._serving.of(runtime) is not tables:  # the plugins were changed at this very moment
             tables.ended(ctx.id)
-            return self.begin(asked, runtime, sender, route=route, wants_values=wants_values)
+            return self.begin(asked, runtime, sender, route=route, wants_values=wants_values, repeats=repeats)
         return pipeline
-
-    def _whose(self, request: Request, tables: Tables, *, by_credential: bool) -> tuple[Scope, Request]:
-        """The scope of a request, and the request without the headers that may say it: they never go upstream.
-
-        Where nobody says anything the caller's credential tells callers apart; a route's credential is no caller's.
-        """
-        said = self._scope.get() or Scope()
-        ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
-        if ours and tables.settings.trust_headers:
-            told = {part: request.headers.get(f"{OWN_HEADERS}{part}") for part in ("tenant", "user", "session")}
-            said = Scope(**{part: value if (value := getattr(said, part)) is not None else told[part] for part in told})
-        if by_credential and said == Scope():
-            who = tables.settings.identity(request.headers, request.query)
-            said = Scope(user=f"key-{who[:16]}") if who else said
-        return said, retouch(request, headers=request.headers.without(*ours)) if ours else request
 
     @staticmethod
     @functools.cache

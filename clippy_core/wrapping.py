@@ -48,7 +48,8 @@ def _wrap_sdk(host: Host, client: Any, http: Any) -> Any:
     module = module_of(http)
     assert module is not None
     own = _copy_of(http)
-    _put_under(host, own, module, shared=True)
+    repeats = getattr(client, "max_retries", None)
+    _put_under(host, own, module, shared=True, instead_of=repeats or 0)
     changes: dict[str, Any] = {"http_client": own}
     if host.owns_retries:
         changes["max_retries"] = 0
@@ -56,7 +57,7 @@ def _wrap_sdk(host: Host, client: Any, http: Any) -> Any:
     # Both SDKs forget this one setting when they copy a client.
     if getattr(client, _STRICT, False):
         setattr(wrapped, _STRICT, True)
-    host.sdk_retries.note(wrapped, getattr(client, "max_retries", None))
+    host.sdk_retries.note(wrapped, repeats)
     return wrapped
 
 
@@ -137,8 +138,11 @@ class _Copy:
             await original.aclose()
 
 
-def _put_under(host: Host, http: Any, module: ModuleType, *, shared: bool = False) -> None:
-    """Put *host* under every transport of *http*; *shared* ones are not closed with it."""
+def _put_under(host: Host, http: Any, module: ModuleType, *, shared: bool = False, instead_of: int = 0) -> None:
+    """Put *host* under every transport of *http*; *shared* ones are not closed with it.
+
+    *instead_of* are the retries of an SDK that the host takes over.
+    """
     make = transport if isinstance(http, module.Client) else async_transport
 
     def once(inner: Any) -> Any:
@@ -146,6 +150,7 @@ def _put_under(host: Host, http: Any, module: ModuleType, *, shared: bool = Fals
             return inner  # wrapping twice must not retry twice
         made = make(host, module, inner)
         made._closes = not shared  # noqa: SLF001
+        made._gave_up.instead_of = instead_of  # noqa: SLF001
         return made
 
     http._transport = once(http._transport)  # noqa: SLF001
