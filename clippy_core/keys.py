@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import hmac
 from collections.abc import Mapping
 from urllib.parse import urlsplit, urlunsplit
 
@@ -42,6 +41,7 @@ SEMANTIC_HEADERS = frozenset(
 _STATEFUL = ("previous_response_id", "conversation", "background", "container")
 """Parameters that make an answer depend on what the provider keeps: the Responses API's, and Anthropic's container."""
 
+_LONGEST_KEY = hashlib.blake2b.MAX_KEY_SIZE
 _CONVERSATION = frozenset({"messages", "input"})
 _CREDENTIAL_WORDS = frozenset({"authorization", "auth", "key", "apikey", "token", "secret", "cookie", "credential"})
 _NO_CREDENTIALS = frozenset({"idempotency-key", "sec-websocket-key"})
@@ -161,10 +161,17 @@ def storable_headers(headers: Headers) -> Headers:
 
 
 def credential_digest(headers: Headers, query: str, salt: bytes) -> str:
-    """Who calls, as an HMAC of the credentials in the request: it says "the same key" and nothing else."""
-    parts = sorted(f"{name.lower()}\0{_who(value)}" for name, value in headers.pairs if is_credential(name))
-    parts += [part for part in query.split("&") if part.startswith(("key=", "api_key=", "api-key="))]
-    return hmac.digest(salt, canonical(parts), "sha256").hex() if parts else ""
+    """Who calls, as a keyed BLAKE2b (RFC 7693) of the credentials in the request.
+
+    It says "the same key" and nothing else.  HMAC would do as well, at eight times the cost.
+    """
+    parts = [f"{name.lower()}\0{_who(value)}" for name, value in headers.pairs if is_credential(name)]
+    parts.sort()
+    if query:
+        parts += [part for part in query.split("&") if part.startswith(("key=", "api_key=", "api-key="))]
+    if not parts:
+        return ""
+    return hashlib.blake2b(canonical(parts), key=salt[:_LONGEST_KEY], digest_size=32).hexdigest()
 
 
 def _who(value: str) -> str:

@@ -23,7 +23,9 @@ def whose(
     None where it was not needed.
     """
     scope, who = said or _NOBODY, None
-    ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
+    ours: list[str] = []
+    if OWN_HEADERS in "".join(request.headers):
+        ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
     if ours and trust_headers:
         told = {part: request.headers.get(f"{OWN_HEADERS}{part}") for part in _PARTS}
         scope = Scope(**{part: kept if (kept := getattr(scope, part)) is not None else told[part] for part in _PARTS})
