@@ -69,19 +69,18 @@ def load_entry(blob: bytes, max_bytes: int = MAX_BYTES) -> CacheEntry:
         raise CorruptEntry(f"a stored entry is bytes, this is {type(blob).__name__}")
     if len(blob) > max_bytes:
         raise CorruptEntry(f"the entry has {len(blob)} bytes, {max_bytes} are allowed")
-    end = blob.find(b"\n", 0, MAX_LINE_BYTES)
-    if end < 0:
+    line, feed, rest = blob.partition(b"\n")
+    if not feed or len(line) >= MAX_LINE_BYTES:
         raise CorruptEntry("not a stored entry: it does not begin with a line")
-    line, start = blob[:end], end + 1
-    read = _line_again if end <= _SHORT_LINE else _line
+    read = _line_again if len(line) <= _SHORT_LINE else _line
     api, status, headers, stored_at, expires_at, tags, origin, sizes, total = read(line)
-    if total != len(blob) - start:
+    if total != len(rest):
         raise CorruptEntry("its sizes do not fit what follows the line")
-    if len(sizes) == 1:
-        return undecoded_entry(blob[start:], api, status, headers, (), stored_at, expires_at, tags, origin)
-    ends = list(accumulate(sizes, initial=start))
-    body, *events = [blob[a:b] for a, b in pairwise(ends)]
-    return undecoded_entry(body, api, status, headers, tuple(events), stored_at, expires_at, tags, origin)
+    events: tuple[bytes, ...] = ()
+    if len(sizes) > 1:
+        rest, *cut = [rest[a:b] for a, b in pairwise(accumulate(sizes, initial=0))]
+        events = tuple(cut)
+    return undecoded_entry(rest, api, status, headers, events, stored_at, expires_at, tags, origin)
 
 
 def undecoded_entry(
@@ -106,8 +105,8 @@ def undecoded_entry(
     response.raw, response.decoder = body, _decode
     response.__class__ = Response
     entry = _EntryDraft()
-    entry.response, entry.events, entry.stored_at, entry.expires_at = response, events, stored_at, expires_at
-    entry.tags, entry.origin = tags, origin
+    entry.response, entry.events, entry.stored_at = response, events, stored_at
+    entry.expires_at, entry.tags, entry.origin = expires_at, tags, origin
     entry.__class__ = CacheEntry
     return entry  # type: ignore[no-any-return]  # it is one now
 

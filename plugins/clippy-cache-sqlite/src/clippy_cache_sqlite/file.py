@@ -1,4 +1,4 @@
-"""One open cache file: a connection to read with, one to write with, and what keeps the file whole.
+"""One open cache file: connections to read with, one to write with, and what keeps the file whole.
 
 Everything here raises; :mod:`clippy_cache_sqlite.store` decides what a failure means.
 """
@@ -10,26 +10,22 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 from attrs import define, field, frozen
 
+from .readers import Readers, connect
 from .schema import VERSION, DamagedFile, migrate, version_of
 
 logger = logging.getLogger("clippy.cache-sqlite")
 
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite's functions raise: the second when the message quotes damaged text that is not UTF-8."""
-READ_TIMEOUT = 0.25
-"""Seconds a lookup waits for a lock, which in WAL mode happens only while somebody repairs after a crash."""
 _SUFFIXES = ("-wal", "-shm", "")
 _AT_ONCE = 256
-_PRAGMAS = ("synchronous = NORMAL", "trusted_schema = OFF", "cell_size_check = ON", "journal_size_limit = 4000000")
 
-_SELECT = "SELECT value, checksum FROM entries WHERE key = ? AND expires > ?"
 _INSERT = (
     "INSERT INTO entries (key, expires, size, checksum, tenant, user, session, tags, value)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -84,16 +80,10 @@ class CacheFile:
     path: Path
     max_bytes: int
     identity: tuple[int, int]
-    _reader: sqlite3.Connection = field(repr=False)
+    readers: Readers = field(repr=False)
     _writer: sqlite3.Connection = field(repr=False)
-    _execute: Callable[[str, tuple[str, float]], sqlite3.Cursor] = field(init=False, repr=False)
-    _reading: threading.Lock = field(init=False, repr=False, factory=threading.Lock)
     _writing: threading.Lock = field(init=False, repr=False, factory=threading.Lock)
     _counted: bool = field(init=False, default=False)
-
-    def __attrs_post_init__(self) -> None:
-        # One cursor for all lookups, under the lock: a new one each time costs a tenth of the select.
-        self._execute = self._reader.cursor().execute
 
     @classmethod
     def open(cls, path: Path, max_bytes: int, longest: int, timeout: float) -> CacheFile:
@@ -102,6 +92,7 @@ class CacheFile:
         ``longest``: bytes of the largest value that is read.  ``timeout``: seconds to wait for other processes.
         Raises sqlite3.Error, OSError or :class:`~clippy_cache_sqlite.schema.StrangeFile`.
         """
+        path = path.absolute()  # for the connections that are opened later
         with _alone(path, timeout):
             try:
                 writer = _ready(path, longest, timeout)
@@ -111,9 +102,7 @@ class CacheFile:
                 _set_aside(path, error)
                 writer = _ready(path, longest, timeout)
         try:
-            reader = _connect(path, longest, min(timeout, READ_TIMEOUT))
-            reader.execute("PRAGMA query_only = ON")
-            return cls(path, max_bytes, _identity(path), reader, writer)
+            return cls(path, max_bytes, _identity(path), Readers(path, longest, timeout), writer)
         except BaseException:
             writer.close()
             raise
@@ -133,16 +122,10 @@ class CacheFile:
                 _set_aside(self.path, error)
 
     def close(self) -> None:
-        """Close both connections; the last one of all processes also folds the write-ahead log into the file."""
-        with self._reading, self._writing:
-            self._reader.close()
+        """Close all connections; the last one of all processes also folds the write-ahead log into the file."""
+        self.readers.close()
+        with self._writing:
             self._writer.close()
-
-    def read(self, key: str, now: float) -> tuple[Any, Any] | None:
-        """Value and checksum of *key* as they stand in the file, None if there is no live entry."""
-        with self._reading:
-            found: tuple[Any, Any] | None = self._execute(_SELECT, (key, now)).fetchone()
-        return found
 
     def write(self, rows: Sequence[Row], now: float) -> None:
         """Store *rows*, drop some of what has expired by *now* and the oldest beyond the size limit; all or nothing."""
@@ -228,28 +211,12 @@ def _ready(path: Path, longest: int, timeout: float) -> sqlite3.Connection:
         found = path.stat()
         if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o077:
             path.chmod(0o600)
-    connection = _connect(path, longest, timeout)
+    connection = connect(path, longest, timeout)
     try:
         version = version_of(connection)
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if version < VERSION:
             migrate(connection, version)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _connect(path: Path, longest: int, timeout: float) -> sqlite3.Connection:
-    # mode=rw: never make a file here, it would have the wrong permissions.
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
-    try:
-        # Damaged text must come back as bytes that fail the checksum, damaged lengths must not be allocated.
-        connection.text_factory = bytes
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
     except BaseException:
         connection.close()
         raise
