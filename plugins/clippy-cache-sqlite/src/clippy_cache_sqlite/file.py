@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from .readers import Readers, connect
 from .schema import VERSION, DamagedFile, migrate, version_of
@@ -58,7 +58,7 @@ def reason_of(error: BaseException) -> str:
     return "not a database" if error_code(error) == sqlite3.SQLITE_NOTADB else "malformed"
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Row:
     """One entry as it is written.  ``stored_at`` and ``expires`` are unix seconds, the rest is as the schema says."""
 
@@ -71,6 +71,11 @@ class Row:
     session: str
     tags: str
     value: bytes
+
+    def columns(self) -> tuple[str | float | bytes, ...]:
+        """What is inserted, in the statement's order."""
+        scope = (self.tenant, self.user, self.session)
+        return (self.key, self.expires, len(self.value), self.checksum, *scope, self.tags, self.value)
 
 
 @define(eq=False)
@@ -128,14 +133,15 @@ class CacheFile:
             self._writer.close()
 
     def write(self, rows: Sequence[Row], now: float) -> None:
-        """Store *rows*, drop some of what has expired by *now* and the oldest beyond the size limit; all or nothing."""
+        """Store *rows*, each of a key of its own; all or nothing.
+
+        Some of what has expired by *now* is dropped, and the oldest beyond the size limit.
+        """
         with self._writing, self._writer as connection:
             connection.execute("BEGIN IMMEDIATE")
-            for row in rows:
-                # Not INSERT OR REPLACE: that would delete without the trigger that counts.
-                connection.execute("DELETE FROM entries WHERE key = ?", (row.key,))
-                values = (row.key, row.expires, len(row.value), row.checksum, row.tenant, row.user, row.session)
-                connection.execute(_INSERT, (*values, row.tags, row.value))
+            # Not INSERT OR REPLACE: that would delete without the trigger that counts.
+            connection.executemany("DELETE FROM entries WHERE key = ?", [(row.key,) for row in rows])
+            connection.executemany(_INSERT, [row.columns() for row in rows])
             expired = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires <= ? LIMIT ?)"
             connection.execute(expired, (now, _AT_ONCE))
             if not self._counted:
