@@ -33,6 +33,11 @@ class FlowHandle:
         return "paused" if self._paused and self._state not in TERMINAL else self._state
 
     @property
+    def held(self) -> bool:
+        """Whether the next chunk may not come at once: paused, limited or cancelled."""
+        return self._paused or self.cancel_reason is not None or self.chunks_per_second is not None
+
+    @property
     def paused(self) -> bool:
         return self._paused
 
