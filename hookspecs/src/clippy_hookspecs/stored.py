@@ -19,7 +19,7 @@ from .blocks import draft
 from .errors import CorruptEntry
 from .headers import Headers
 from .records import CacheEntry
-from .types import Provenance, Response
+from .types import Response
 
 SCHEMA = 1
 MAX_BYTES = 10 * 1024 * 1024
@@ -99,13 +99,9 @@ def undecoded_entry(
     For caches: every caller gets one of its own, so that no two threads decode the same value, nobody sees what
     another did to it, and what is kept stays as small as its bytes.
     """
-    response = _ResponseDraft()
-    response.api, response.status, response.headers = api, status, headers
-    response.provenance, response.extensions = _PROVENANCE, {}
-    response.raw, response.decoder = body, _decode
-    response.__class__ = Response
     entry = _EntryDraft()
-    entry.response, entry.events, entry.stored_at = response, events, stored_at
+    entry.response = Response.undecoded(_decode, body, api=api, status=status, headers=headers)
+    entry.events, entry.stored_at = events, stored_at
     entry.expires_at, entry.tags, entry.origin = expires_at, tags, origin
     entry.__class__ = CacheEntry
     return entry  # type: ignore[no-any-return]  # it is one now
@@ -188,5 +184,4 @@ def _no_constant(name: str) -> NoReturn:
 
 _JSON = json.JSONDecoder(parse_constant=_no_constant)
 _encoded = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-_PROVENANCE = Provenance()
-_ResponseDraft, _EntryDraft = draft(Response), draft(CacheEntry)
+_EntryDraft = draft(CacheEntry)
