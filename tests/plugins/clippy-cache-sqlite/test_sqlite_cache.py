@@ -328,7 +328,7 @@ def test_threads_that_read_at_once_have_a_connection_each(path: Path, ctx: Reque
     assert len(readers._idle) == 8
     used = readers._idle.pop()
     cache.close()
-    assert not path.with_name("cache.db-wal").exists() or used.execute("SELECT 1").fetchone() == (1,)
+    assert used.execute("SELECT 1").fetchone() == (1,)
     readers._idle.append(used)
     assert readers.read("k", clock.time()) is not None
     assert not readers._idle
