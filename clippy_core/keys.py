@@ -45,6 +45,7 @@ _LONGEST_KEY = hashlib.blake2b.MAX_KEY_SIZE
 _CONVERSATION = frozenset({"messages", "input"})
 _CREDENTIAL_WORDS = frozenset({"authorization", "auth", "key", "apikey", "token", "secret", "cookie", "credential"})
 _NO_CREDENTIALS = frozenset({"idempotency-key", "sec-websocket-key"})
+_NO_HEADERS, _NO_SCOPE = Headers(), Scope()
 _NOT_STORED = (
     "set-cookie",
     "content-encoding",
@@ -73,8 +74,8 @@ def cache_key(
     ``body`` is the request's JSON body.  ``auth`` identifies the credential (a digest, not the credential itself),
     ``fingerprint`` the plugins that shape requests.  Two calls share an answer if and only if their keys are equal.
     """
-    sent = headers if isinstance(headers, Headers) else Headers(headers or {})
-    around = _around(api, base_url, query, scope or Scope(), auth, sent, route, fingerprint)
+    sent = headers if isinstance(headers, Headers) else Headers(headers) if headers else _NO_HEADERS
+    around = _around(api, base_url, query, scope or _NO_SCOPE, auth, sent, route, fingerprint)
     return _digest(around, {name: item for name, item in body.items() if name not in NOT_IN_KEY})
 
 
@@ -99,7 +100,8 @@ def _digest(around: bytes, body: Mapping[str, Json]) -> str:
 def _around(
     api: str, base_url: str, query: str, scope: Scope, auth: str, headers: Headers, route: str, fingerprint: str
 ) -> bytes:
-    semantic = tuple(sorted((name, headers[name]) for name in SEMANTIC_HEADERS.intersection(headers)))
+    found = SEMANTIC_HEADERS.intersection(headers)
+    semantic = tuple(sorted([(name, headers[name]) for name in found])) if found else ()
     return _known(api, base_url, query, scope.tenant, scope.user, auth, semantic, route, fingerprint)
 
 
