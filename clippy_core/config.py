@@ -32,7 +32,7 @@ from attrs import field, frozen
 from clippy_hookspecs import ConfigError
 
 from . import config_sources as sources
-from .config_host import HOOKS, AuditConfig, Deadlines, Failure, HostConfig, Order, OrderTable, RouteConfig
+from .config_host import HOOKS, AuditConfig, Deadlines, Failure, HostConfig, Order, RouteConfig, order_table
 from .config_names import did_you_mean
 from .config_structure import sentence, structure
 from .config_values import Secret
@@ -185,7 +185,7 @@ def _host(config: Config, faults: list[str]) -> HostConfig:
     for key, value in config.tree.items():
         try:
             if key == "order":
-                lists = structure(OrderTable, value, key, environ=config.environ, origin=config.origin)
+                lists = structure(order_table(), value, key, environ=config.environ, origin=config.origin)
                 own = {hook: getattr(lists, hook) for hook in HOOKS if getattr(lists, hook) is not None}
                 given[key] = Order(lists.default, own)
             elif key in _KEYS:

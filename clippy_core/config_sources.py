@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -125,6 +124,8 @@ def _mentions_us(project: Path) -> bool:
 
 
 def _read(reading: Reading, path: Path, *, required: bool) -> None:
+    import tomllib  # most programs have neither file nor variables of ours
+
     text = ""
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import importlib_metadata
 from attrs import frozen
 from clippy_hookspecs import PROJECT
 
 from .config_names import env_form
+
+if TYPE_CHECKING:  # its import costs as much as a host without plugins, so it waits for the first scan
+    import importlib_metadata
 
 log = logging.getLogger("clippy")
 
@@ -55,6 +58,8 @@ def _read() -> tuple[Found, ...]:
 
 
 def _entry_points() -> Iterable[importlib_metadata.EntryPoint]:
+    import importlib_metadata
+
     try:
         return importlib_metadata.entry_points(group=PROJECT)
     except Exception as error:
@@ -63,6 +68,8 @@ def _entry_points() -> Iterable[importlib_metadata.EntryPoint]:
 
 
 def _one_by_one() -> list[importlib_metadata.EntryPoint]:
+    import importlib_metadata
+
     entries: list[importlib_metadata.EntryPoint] = []
     seen: set[str] = set()
     for distribution in importlib_metadata.distributions():
