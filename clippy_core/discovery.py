@@ -10,18 +10,18 @@ import inspect
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 from clippy_hookspecs import POLICIES, ConfigError
 
 from .config import Config, Order
 from .config_names import did_you_mean, near_names
-from .config_structure import setting_fields
-from .contract_version import installed_contract, mismatch
 from .installed import Found, rescan, scan
-from .plugin_check import Checked, Implementation, check_class, check_object
 from .plugin_names import entry_of, names_of
+
+if TYPE_CHECKING:  # a host without plugins has nothing to check
+    from .plugin_check import Checked, Implementation
 
 __all__ = ["Discovered", "Found", "Plugin", "discover", "ordered", "rescan", "scan"]
 
@@ -114,7 +114,9 @@ def discover(
     settings.  *found* are the installed ones, by default :func:`~clippy_core.installed.scan`.  Nothing is raised for a
     plugin's sake; ``faults`` has what the host must not start with.
     """
-    installed = scan() if found is None else tuple(found)
+    if found is None:  # a scan takes longer than the rest of a host that asks nothing of it
+        found = scan() if given is None or given or _names_plugins(config) else ()
+    installed = tuple(found)
     plugins: list[Plugin] = []
     faults: list[str] = []
     if given is not None:
@@ -137,6 +139,12 @@ def discover(
     plugins.sort(key=lambda plugin: (plugin.name, plugin.distribution))
     # A fault of two distributions under one name is one fault.
     return Discovered(tuple(plugins), tuple(dict.fromkeys(faults)), config.host.order, config.host.on_failure)
+
+
+def _names_plugins(config: Config) -> bool:
+    """Whether the configuration names any plugin."""
+    host = config.host
+    return bool(config.tables or host.allow or host.disable or host.order != Order() or host.on_failure)
 
 
 def _named_by(name: str, config: Config) -> str:
@@ -185,6 +193,8 @@ def _from_entry_point(
     if same_name > 1:
         who = " and ".join(f"{one.distribution} {one.version}" for one in installed if one.name == found.name)
         return _quarantine(plugin, "", f"{who} both bring a plugin of this name; uninstall one of them"), []
+    from .contract_version import installed_contract, mismatch
+
     unmet = mismatch(found.requires, installed_contract())
     if unmet:
         return _quarantine(
@@ -202,6 +212,9 @@ def _from_entry_point(
 
 def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
     """The plugin with its instance, made of the class and its table, or quarantined; faults of the table apart."""
+    from .config_structure import setting_fields
+    from .plugin_check import check_class
+
     checked = check_class(cls)
     if checked.faults:
         return _broken(plugin, checked), []
@@ -221,6 +234,8 @@ def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
 
 
 def _checked_object(plugin: Plugin, instance: object, checked: Checked | None = None) -> Plugin:
+    from .plugin_check import check_object
+
     checked = check_object(instance, checked)
     if checked.faults:
         return _broken(plugin, checked)

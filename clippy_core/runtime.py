@@ -13,9 +13,6 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from clippy_hookspecs import Clock
-
-from .chains import Step
 from .flow import FlowHandle
 from .loops import running_library, running_loop
 from .portal import Portal
@@ -24,6 +21,9 @@ from .watchdog import Watchdog
 if TYPE_CHECKING:
     import anyio
     import anyio.to_thread  # noqa: TC004 - what AsyncRuntime does first
+    from clippy_hookspecs import Clock
+
+    from .chains import Step
 
 T = TypeVar("T")
 log = logging.getLogger("clippy")

@@ -17,7 +17,10 @@ if TYPE_CHECKING:  # its expressions take long to compile, and every host offers
 
 # --- models -----------------------------------------------------------------------------------------------------------
 
-_FAMILIES: Final = r"(?:^|[/:.])(?:(?P<o200k>gpt-4o|gpt-4\.|gpt-[5-9]|gpt-oss|chatgpt|codex|o[1-9](?:$|-))|(?P<cl100k>gpt-4|gpt-3|text-embedding))"
+_FAMILIES: Final = (
+    r"(?:^|[/:.])(?:(?P<o200k>gpt-4o|gpt-4\.|gpt-[5-9]|gpt-oss|chatgpt|codex|o[1-9](?:$|-))"
+    r"|(?P<cl100k>gpt-4|gpt-3|text-embedding))"
+)
 
 
 @functools.lru_cache(maxsize=64)
