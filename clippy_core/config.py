@@ -34,7 +34,6 @@ from clippy_hookspecs import ConfigError
 from . import config_sources as sources
 from .config_host import HOOKS, AuditConfig, Deadlines, Failure, HostConfig, Order, RouteConfig, order_table
 from .config_names import did_you_mean
-from .config_structure import sentence, structure
 from .config_values import Secret
 from .installed import scan
 
@@ -49,7 +48,6 @@ __all__ = [
     "config_of",
     "load_config",
     "read_config",
-    "structure",
 ]
 
 T = TypeVar("T")
@@ -95,6 +93,8 @@ class Config:
 
     def structure(self, cls: type[T], plugin: str) -> T:
         """The plugin *cls* with its settings.  Raises :class:`~clippy_hookspecs.ConfigError` with every fault."""
+        from .config_structure import structure
+
         table = dict(self.table(plugin))
         if not any((attribute.alias or attribute.name) == "on_failure" for attribute in attrs.fields(cast("Any", cls))):
             table.pop("on_failure", None)  # the host's, see HostConfig.on_failure
@@ -172,6 +172,10 @@ def _judge(reading: sources.Reading, environ: Mapping[str, str]) -> Config:
 
 
 def _bad_tables(config: Config) -> list[str]:
+    if not config.tree:
+        return []
+    from .config_structure import sentence
+
     return [
         sentence(config.origin(f"plugins.{name}"), f"plugins.{name}", f"expected a table, got {table!r}")
         for name, table in config.tree.get("plugins", {}).items()
@@ -181,6 +185,10 @@ def _bad_tables(config: Config) -> list[str]:
 
 def _host(config: Config, faults: list[str]) -> HostConfig:
     """The host's settings key by key, so that a wrong one leaves the others standing."""
+    if not config.tree:  # as in most programs, which then need nothing that reads values
+        return HostConfig()
+    from .config_structure import sentence, structure
+
     given: dict[str, Any] = {}
     for key, value in config.tree.items():
         try:
@@ -210,6 +218,8 @@ class _OwnTable:
 
 def _on_failure(config: Config, faults: list[str]) -> dict[str, Failure]:
     """``on_failure`` as it stands in the plugins' own tables; it wins over the host's table of the same name."""
+    from .config_structure import structure
+
     found: dict[str, Failure] = {}
     for name in config.tables:
         own = {key: value for key, value in config.table(name).items() if key == "on_failure"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from .config_names import did_you_mean, env_form
 from .config_values import RawText, plain
@@ -19,8 +19,7 @@ Tree = dict[str, Any]
 _INSTEAD: dict[tuple[str, ...], tuple[str, ...]] = {("plugins",): ("allow",), ("order",): ("order", "default")}
 
 
-@frozen
-class Setting:
+class Setting(NamedTuple):
     """One value, where it belongs, and which source said it."""
 
     path: tuple[str, ...]
@@ -164,8 +163,7 @@ def _clash(text: str) -> str:
 # --- the environment -------------------------------------------------------------------------------------------------
 
 
-@frozen
-class Names:
+class Names(NamedTuple):
     """What the environment's names may mean: the host's settings (tables with their keys, None if any) and plugins."""
 
     host: Mapping[str, Collection[str] | None]

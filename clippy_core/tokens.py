@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
 from clippy_hookspecs import Block, Image, Json, Message, Opaque, Reasoning, RefusalText, Text, ToolCall, ToolResult
 
 if TYPE_CHECKING:  # its expressions take long to compile, and every host offers to count while few programs ask
@@ -59,7 +58,6 @@ ENCODED_RATE: Final = 1 / 32
 _ENCODED: Final = r"(?:data:[^,]{0,200},)?[A-Za-z0-9+/_\-]{512,}+={0,2}"
 
 
-@frozen
 class HeuristicTokenCounter:
     """Counts tokens by character class: no vocabulary, no dependency, linear time, nothing kept between calls.
 
