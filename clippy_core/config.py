@@ -197,6 +197,8 @@ def _host(config: Config, faults: list[str]) -> HostConfig:
                 faults.append(sentence(config.origin(key), key, f"unknown setting{hint}{table}"))
         except ConfigError as error:
             faults.extend(error.faults)
+            if key == "locked":
+                given[key] = True  # who meant to lock, and slipped, does not get everything
     given["on_failure"] = {**given.get("on_failure", {}), **_on_failure(config, faults)}
     return HostConfig(**given)
 

@@ -100,6 +100,7 @@ class HostConfig:
         default=None, metadata=_doc('the only plugins to load; "off": none; None: all that are installed')
     )
     disable: tuple[str, ...] = field(default=(), metadata=_doc("plugins not to load"))
+    locked: bool = field(default=False, metadata=_doc("load only what clippy.lock, beside this file, has"))
     order: Order = field(factory=Order, metadata=_doc("plugins, outermost first; a list, or lists by hook"))
     on_failure: Mapping[str, Failure] = field(factory=dict, metadata=_doc("by plugin: raise, skip or disable"))
     routes: Mapping[str, RouteConfig] = field(factory=dict, validator=_one_default, metadata=_doc("ways to providers"))
