@@ -46,7 +46,11 @@ class RouteConfig:
     """One way to a provider; it replaces address, API, model and all credentials of a request."""
 
     api: Api = field(default="openai.chat", metadata=_doc("the provider's wire API"))
-    base_url: str = field(default="", validator=_is_address, metadata=_doc("base URL; empty: the API's own"))
+    base_url: str = field(
+        default="",
+        validator=_is_address,
+        metadata={"doc": "base URL; empty: the API's own", "schema": {"pattern": r"^(https?://|(?![\s\S]))"}},
+    )
     key: Secret | None = field(default=None, metadata=_doc('the provider\'s key, best as {env = "NAME"}'))
     headers: Mapping[str, Secret] = field(factory=dict, metadata=_doc("headers to send along"))
     model: str | None = field(default=None, metadata=_doc("the model where the request names none"))
