@@ -27,7 +27,8 @@ class Verdict:
 
 def admit(installed: Sequence[Found], config: Config, lock: Lock | None = None) -> tuple[Verdict, ...]:
     """What becomes of each of *installed*; with a *lock*, only what is in it is admitted."""
-    first = [_by_itself(found, config, lock) for found in installed]
+    contract = installed_contract()
+    first = [_by_itself(found, config, lock, contract) for found in installed]
     names = Counter(one.found.name for one in first if one.status == "admitted")
     return tuple(
         _double(one.found, installed) if one.status == "admitted" and names[one.found.name] > 1 else one
@@ -47,11 +48,10 @@ def left_out(name: str, config: Config) -> str:
     return ""
 
 
-def _by_itself(found: Found, config: Config, lock: Lock | None) -> Verdict:
+def _by_itself(found: Found, config: Config, lock: Lock | None, contract: str | None) -> Verdict:
     setting = left_out(found.name, config)
     if setting:
         return Verdict(found, "disabled", setting)
-    contract = installed_contract()
     unmet = mismatch(found.requires, contract)
     if unmet:
         what = f"was made for {unmet}, and {contract} is installed; install a {found.distribution} for it"

@@ -36,6 +36,7 @@ from .config_host import HOOKS, AuditConfig, Deadlines, Failure, HostConfig, Ord
 from .config_names import did_you_mean
 from .config_structure import sentence, structure
 from .config_values import Secret
+from .deprecations import former_settings, renamed, setting_sentences
 from .installed import scan
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
 
 T = TypeVar("T")
 _KEYS = tuple(attribute.name for attribute in attrs.fields(HostConfig))
+_FORMER = former_settings(HostConfig)
 _TABLES: dict[str, Collection[str] | None] = {
     "order": ("default", *HOOKS),
     "deadlines": tuple(attribute.name for attribute in attrs.fields(Deadlines)),
@@ -65,7 +67,10 @@ _TABLES: dict[str, Collection[str] | None] = {
 
 @attrs.define(eq=False)
 class Config:
-    """What the sources say.  ``faults`` is empty where :func:`load_config` made it; ``file`` is the one it read."""
+    """What the sources say.  ``faults`` is empty where :func:`load_config` made it; ``file`` is the one it read.
+
+    ``deprecated`` has a sentence for each of the host's settings that stands there by a former name.
+    """
 
     host: HostConfig
     tree: Mapping[str, Any] = field(repr=False)
@@ -73,6 +78,7 @@ class Config:
     environ: Mapping[str, str] = field(repr=False)
     file: Path | None = None
     faults: tuple[str, ...] = ()
+    deprecated: tuple[str, ...] = ()
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -95,10 +101,14 @@ class Config:
 
     def structure(self, cls: type[T], plugin: str) -> T:
         """The plugin *cls* with its settings.  Raises :class:`~clippy_hookspecs.ConfigError` with every fault."""
-        table = dict(self.table(plugin))
+        table = renamed(cls, self.table(plugin), f"plugins.{plugin}", self.origin)
         if not any((attribute.alias or attribute.name) == "on_failure" for attribute in attrs.fields(cast("Any", cls))):
             table.pop("on_failure", None)  # the host's, see HostConfig.on_failure
         return structure(cls, table, f"plugins.{plugin}", environ=self.environ, origin=self._source)
+
+    def deprecated_settings(self, cls: type[Any], plugin: str, distribution: str) -> list[str]:
+        """A sentence for each setting of *plugin*, whose settings are those of *cls*, that will not work for ever."""
+        return list(setting_sentences(cls, self.table(plugin), f"plugins.{plugin}", self._source, distribution))
 
     def _source(self, path: str) -> str:
         origin = self.origin(path)
@@ -143,7 +153,7 @@ def read_config(
     plugins = {found.name for found in scan()} if known is None else set(known)
     plugins |= {parts[1] for parts in said if len(parts) > 1 and parts[0] == "plugins"}
     routes = {parts[1] for parts in said if len(parts) > 1 and parts[0] == "routes"}
-    names = sources.Names({key: _TABLES.get(key, ()) for key in _KEYS}, plugins, routes)
+    names = sources.Names({key: _TABLES.get(key, ()) for key in (*_KEYS, *_FORMER)}, plugins, routes)
     sources.read_environment(reading, environ, names)
     reading.settings += over.settings
     return _judge(reading, environ)
@@ -163,12 +173,25 @@ def config_of(table: Mapping[str, Any], environ: Mapping[str, str] | None = None
 
 
 def _judge(reading: sources.Reading, environ: Mapping[str, str]) -> Config:
+    deprecated = _present_names(reading)
     tree, origins = sources.merge(reading.settings)
-    config = Config(HostConfig(), tree, origins, environ, reading.file)
+    config = Config(HostConfig(), tree, origins, environ, reading.file, deprecated=deprecated)
     faults = [*reading.faults, *_bad_tables(config)]
     config.host = _host(config, faults)
     config.faults = tuple(faults)
     return config
+
+
+def _present_names(reading: sources.Reading) -> tuple[str, ...]:
+    """Give the host's settings their present names; a sentence for each that had a former one."""
+    told = []
+    for index, setting in enumerate(reading.settings):
+        former, *below = setting.path
+        if former in _FORMER:
+            present, said = _FORMER[former]
+            told.append(said.sentence(f"the setting {former} ({setting.origin})", "clippy-core"))
+            reading.settings[index] = attrs.evolve(setting, path=(present, *below))
+    return tuple(told)
 
 
 def _bad_tables(config: Config) -> list[str]:

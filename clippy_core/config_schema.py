@@ -28,6 +28,7 @@ from .config_host import HostConfig, Order, OrderTable
 from .config_names import is_secret
 from .config_show import default_of
 from .config_structure import setting_fields
+from .deprecations import former_settings
 
 Schema = dict[str, Any]
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -132,7 +133,10 @@ class _Maker:
 
     def properties(self, cls: type[Any]) -> dict[str, Schema]:
         """The settings of a class by their names in the configuration."""
-        return {_key(one): self.setting(one) for one in setting_fields(cls)}
+        found = {_key(one): self.setting(one) for one in setting_fields(cls)}
+        for former, (present, said) in former_settings(cls).items():
+            found[former] = {**found[present], "description": f"write {said.instead}", "deprecated": True}
+        return found
 
     def setting(self, attribute: attrs.Attribute[Any]) -> Schema:
         """One setting: what it takes, its default and its documentation."""
@@ -141,7 +145,8 @@ class _Maker:
             made = _both(made, _constraint(attribute.validator))
         made = _both(made, dict(attribute.metadata.get("schema", {})))
         doc = attribute.metadata.get("doc")
-        return {**({"description": str(doc)} if doc else {}), **made, **_default(attribute)}
+        gone = {"deprecated": True} if "deprecated" in attribute.metadata else {}
+        return {**({"description": str(doc)} if doc else {}), **made, **gone, **_default(attribute)}
 
     def of_type(self, kind: Any) -> Schema:
         """What the configuration takes for a type."""

@@ -1,4 +1,4 @@
-"""Whether a plugin was made for the contract that is installed here."""
+"""Which versions of the contract this core takes, and whether a plugin was made for the one that is installed here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import importlib_metadata
 from .config_names import env_form
 
 CONTRACT = "clippy-hookspecs"
+TAKES = ">=0.1.1,<0.2"
+"""The contracts that this core works with, as its own dependency says.  A plugin says in the same way which it needs;
+one that was written for 0.1.0, the oldest that is supported, runs unchanged until 0.2."""
 _OPERATORS = ("===", "~=", "==", "!=", "<=", ">=", "<", ">")
 Version = tuple[tuple[int, ...], int]
 
@@ -19,6 +22,14 @@ def installed_contract() -> str | None:
         return importlib_metadata.version(CONTRACT) or None
     except importlib_metadata.PackageNotFoundError:
         return None
+
+
+def core_fault() -> str | None:
+    """What is wrong between this core and the installed contract, None if nothing is."""
+    installed = installed_contract()
+    if mismatch([f"{CONTRACT}{TAKES}"], installed) is None:
+        return None
+    return f"this clippy-core needs {CONTRACT}{TAKES}, and {installed} is installed; install the two together"
 
 
 def mismatch(requires: Iterable[str], installed: str | None) -> str | None:

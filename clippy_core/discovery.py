@@ -7,6 +7,8 @@ reason (:attr:`Discovered.faults`).
 from __future__ import annotations
 
 import inspect
+import logging
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +16,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 from clippy_hookspecs import POLICIES, ConfigError
+from clippy_hookspecs.deprecation import name_uses
 
 from .admission import Verdict, admit, left_out
 from .config import Config, Order
 from .config_names import did_you_mean, near_names
 from .config_structure import setting_fields
+from .contract_version import core_fault
+from .deprecations import first_time
 from .installed import Found, rescan, scan
 from .plugin_check import Checked, Implementation, check_class, check_object
 from .plugin_names import entry_of, names_of
+
+log = logging.getLogger("clippy")
 
 if TYPE_CHECKING:
     from .lock import Lock
@@ -35,7 +42,7 @@ class Plugin:
 
     ``object`` is the instance when ``status`` is *loaded*, else None; ``reason`` says in a sentence why it is not, and
     ``traceback`` how.  ``cls`` is its class, also where no instance could be made of it, None where it was not
-    imported.  ``warnings`` do not keep it from working.
+    imported.  ``warnings`` do not keep it from working; ``deprecated`` is what will.
     """
 
     name: str
@@ -48,6 +55,7 @@ class Plugin:
     reason: str = ""
     traceback: str = field(default="", repr=False)
     warnings: tuple[str, ...] = ()
+    deprecated: tuple[str, ...] = ()
 
     @property
     def hooks(self) -> tuple[str, ...]:
@@ -82,6 +90,18 @@ class Discovered:
     def chain(self, hook: str) -> tuple[Plugin, ...]:
         """The plugins that implement *hook*, outermost first."""
         return ordered(self.loaded, hook, self.order)
+
+    def log(self, deprecated: Sequence[str] = ()) -> None:
+        """Say what was set aside, what is odd, and once in a process what is deprecated, these sentences included."""
+        for plugin in self.plugins:
+            if plugin.status == "quarantined":
+                what = "the program runs without it; name it in the configuration if it must not"
+                log.warning("%s (%s)", plugin.reason, what)
+            for warning in plugin.warnings:
+                log.warning("%s", warning)
+        for sentence in (*deprecated, *(what for plugin in self.plugins for what in plugin.deprecated)):
+            if first_time(sentence):
+                log.warning("%s", sentence)
 
     def on_failure(self, plugin: Plugin) -> str | None:
         """What the configuration, or else the plugin itself, says about its failures; None leaves it to the hook."""
@@ -133,6 +153,8 @@ def discover(
     else:
         lock, faults = _lock(installed, config)
         shut = bool(faults) and lock is None  # nothing is imported, and that is one fault
+        contract = core_fault()
+        faults += [contract] if contract else []
         told: list[tuple[str, list[str]]] = []
         for verdict in _shut(installed, config) if shut else admit(installed, config, lock):
             plugin, wrong_settings = _from_entry_point(verdict, config)
@@ -217,7 +239,15 @@ def _from_entry_point(verdict: Verdict, config: Config) -> tuple[Plugin, list[st
     except (Exception, SystemExit) as error:
         what = f"cannot be imported from {found.entry_point.value!r}: {_said(error)}; reinstall {found.distribution}"
         return _quarantine(plugin, "", f"{what}, or disable the plugin", error), []
+    plugin = evolve(plugin, deprecated=tuple(plugin.sentence("", use) for use in _former_names(found.module)))
     return _make(plugin, cls, config)
+
+
+def _former_names(module: str) -> list[str]:
+    """What a plugin's package uses of the contract under former names, as far as importing it showed."""
+    above = sys.modules.get(module.rpartition(".")[0])
+    package = above.__name__ if above is not None and getattr(above, "__file__", None) else module
+    return [use.sentence for use in name_uses(package)]
 
 
 def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
@@ -238,6 +268,8 @@ def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
     except Exception as error:
         what = f"{cls.__name__} raised while it was made: {_said(error)}; open files and connections in lifespan"
         return _quarantine(plugin, "", what, error), []
+    said = config.deprecated_settings(cls, plugin.name, plugin.distribution or plugin.name)
+    plugin = evolve(plugin, deprecated=(*plugin.deprecated, *(plugin.sentence("", what) for what in said)))
     return _checked_object(plugin, instance, checked), []
 
 
@@ -246,7 +278,9 @@ def _checked_object(plugin: Plugin, instance: object, checked: Checked | None = 
     if checked.faults:
         return _broken(plugin, checked)
     warnings = tuple(plugin.sentence("", warning) for warning in checked.warnings)
-    return evolve(plugin, object=instance, implementations=checked.implementations, status="loaded", warnings=warnings)
+    deprecated = (*plugin.deprecated, *(plugin.sentence("", what) for what in checked.deprecated))
+    plugin = evolve(plugin, warnings=warnings, deprecated=deprecated)
+    return evolve(plugin, object=instance, implementations=checked.implementations, status="loaded")
 
 
 def _broken(plugin: Plugin, checked: Checked) -> Plugin:

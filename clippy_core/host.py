@@ -86,13 +86,7 @@ class Host:
         faults = (*self.config.faults, *self.discovered.faults)
         if faults:
             raise ConfigError(faults)
-        for plugin in self.discovered.plugins:
-            if plugin.status == "quarantined":
-                log.warning(
-                    "%s (the program runs without it; name it in the configuration if it must not)", plugin.reason
-                )
-            for warning in plugin.warnings:
-                log.warning("%s", warning)
+        self.discovered.log(self.config.deprecated)
         self.faults = Faults()
         self._given_clock = clock
         self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)
@@ -278,7 +272,7 @@ class Host:
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
         """Drop stored answers: by key, by tag, of a scope, or all."""
-        run = Run(None, self.sync_runtime())  # type: ignore[arg-type]
+        run = Run(None, self.sync_runtime())  # type: ignore[arg-type]  # there is no request
         drive(self.chains.all(self.chains.cache_invalidate, (Selector(key, tag, scope),), run))
 
     def passes_by(self, scheme: str, headers: Any) -> bool:

@@ -32,9 +32,11 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 def examine(found: Installation) -> dict[str, Any]:
     """Everything that doctor knows, as JSON."""
+    from ..contract_version import core_fault
+
     quarantined = [plugin for plugin in found.discovered.plugins if plugin.status == "quarantined"]
     faults = list(found.faults)
-    contract = _contract_fault()
+    contract = core_fault()
     return {
         "ok": not (quarantined or faults or contract),
         "python": platform.python_version(),
@@ -50,6 +52,10 @@ def examine(found: Installation) -> dict[str, Any]:
         },
         "quarantined": [{**as_document(plugin), "traceback": plugin.traceback} for plugin in quarantined],
         "warnings": [what for plugin in found.discovered.plugins for what in plugin.warnings],
+        "deprecated": [
+            *found.config.deprecated,
+            *(w for plugin in found.discovered.plugins for w in plugin.deprecated),
+        ],
     }
 
 
@@ -59,18 +65,6 @@ def version_of(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _contract_fault() -> str | None:
-    """What is wrong between this core and the installed contract."""
-    from ..contract_version import CONTRACT, installed_contract, mismatch
-
-    try:
-        requires = importlib.metadata.requires("clippy-core") or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    unmet = mismatch(requires, installed_contract())
-    return f"clippy-core needs {unmet}, and {CONTRACT} {installed_contract()} is installed" if unmet else None
 
 
 def _print(document: dict[str, Any]) -> None:
@@ -83,7 +77,7 @@ def _print(document: dict[str, Any]) -> None:
     for what in (*document["faults"], *([document["contract"]] if document["contract"] else [])):
         say(f"  {what}")
     say("plugins: " + ", ".join(f"{count} {status}" for status, count in document["plugins"].items()))
-    for what in document["warnings"]:
+    for what in (*document["warnings"], *document["deprecated"]):
         say(f"  {what}")
     for plugin in document["quarantined"]:
         say(f"  {plugin['reason']}")

@@ -48,7 +48,19 @@ def contract() -> str:
     stored = importlib.import_module("clippy_hookspecs.stored")
     for name in STORED:
         lines += _described(name, getattr(stored, name))
+    lines += ["", "# deprecated"]
+    lines += list(_deprecated())
     return "\n".join(lines) + "\n"
+
+
+def _deprecated() -> Iterator[str]:
+    """What works until a version that is said."""
+    for name, policy in POLICIES.items():
+        told = {**policy.former, **{f"{name}({argument})": said for argument, said in policy.arguments.items()}}
+        told |= {name: policy.deprecated} if policy.deprecated else {}
+        yield from (f"{old}: {said.since} to {said.removed_in}, {said.instead}" for old, said in told.items())
+    for old, said in clippy_hookspecs.FORMER_NAMES.items():
+        yield f"{old}: {said.since} to {said.removed_in}, {said.instead}"
 
 
 def _words() -> dict[str, Any]:
