@@ -42,7 +42,7 @@ def mismatch(requires: Iterable[str], installed: str | None) -> str | None:
         return None
     for requirement in requires:
         specifiers = _of_contract(requirement)
-        if not all(_meets(installed, one) for one in specifiers):
+        if not all(meets(installed, one) for one in specifiers):
             return CONTRACT + ",".join(specifiers)
     return None
 
@@ -60,7 +60,8 @@ def _of_contract(requirement: str) -> list[str]:
     return [one.strip() for one in rest.strip(" ()").split(",") if one.strip()]
 
 
-def _meets(installed: str, specifier: str) -> bool:
+def meets(installed: str, specifier: str) -> bool:
+    """Whether a version is one of those that ``>=0.1`` names; True for what is no plain comparison."""
     operator = next((op for op in _OPERATORS if specifier.startswith(op)), None)
     if operator is None or operator == "===":
         return True

@@ -38,6 +38,7 @@ from .asking import asker
 from .chains import Chains, Faults, Run, Step, compile_step, raise_failed
 from .config import Config, config_of, read_config
 from .discovery import Discovered, discover
+from .entrance import Repeats
 from .fingerprint import fingerprint
 from .flow import FlowHandle
 from .lifespans import Life
@@ -88,6 +89,7 @@ class Host:
             raise ConfigError(faults)
         self.discovered.log(self.config.deprecated)
         self.faults = Faults()
+        self.repeats = Repeats()
         self._given_clock = clock
         self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)
         self._portal = Portal()

@@ -150,7 +150,7 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
 
         def __init__(self, host: Host, inner: Any) -> None:
             self._host, self._inner, self._closes = host, inner, True
-            self._gave_up = GaveUp()
+            self._gave_up = GaveUp(host)
 
         def handle_request(self, request: Any) -> Any:
             if self._host.passes_by(request.url.scheme, request.headers):
@@ -190,7 +190,7 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
 
         def __init__(self, host: Host, inner: Any) -> None:
             self._host, self._inner, self._closes = host, inner, True
-            self._gave_up = GaveUp()
+            self._gave_up = GaveUp(host)
 
         async def handle_async_request(self, request: Any) -> Any:
             if self._host.passes_by(request.url.scheme, request.headers):
