@@ -29,13 +29,14 @@ from typing import Any, TypeVar, cast
 
 import attrs
 from attrs import field, frozen
-from clippy_hookspecs import ConfigError
+from clippy_hookspecs import POLICIES, ConfigError
 
 from . import config_sources as sources
 from .config_host import HOOKS, AuditConfig, Deadlines, Failure, HostConfig, Order, OrderTable, RouteConfig
 from .config_names import did_you_mean
 from .config_structure import sentence, structure
 from .config_values import Secret
+from .contract_version import CONTRACT
 from .deprecations import former_settings, renamed, setting_sentences
 from .installed import scan
 
@@ -183,14 +184,19 @@ def _judge(reading: sources.Reading, environ: Mapping[str, str]) -> Config:
 
 
 def _present_names(reading: sources.Reading) -> tuple[str, ...]:
-    """Give the host's settings their present names; a sentence for each that had a former one."""
+    """Give the host's settings, and hooks in ``order``, their present names; a sentence for each former one."""
     told = []
+    hooks = {former: (name, said) for name, policy in POLICIES.items() for former, said in policy.former.items()}
     for index, setting in enumerate(reading.settings):
-        former, *below = setting.path
-        if former in _FORMER:
-            present, said = _FORMER[former]
-            told.append(said.sentence(f"the setting {former} ({setting.origin})", "clippy-core"))
+        head, *below = setting.path
+        if head in _FORMER:
+            present, said = _FORMER[head]
+            told.append(said.sentence(f"the setting {head} ({setting.origin})", "clippy-core"))
             reading.settings[index] = attrs.evolve(setting, path=(present, *below))
+        elif head == "order" and below and below[0] in hooks:
+            present, said = hooks[below[0]]
+            told.append(said.sentence(f"the hook {below[0]} ({setting.origin}: order.{below[0]})", CONTRACT))
+            reading.settings[index] = attrs.evolve(setting, path=("order", present, *below[1:]))
     return tuple(told)
 
 

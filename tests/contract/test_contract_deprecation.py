@@ -217,6 +217,14 @@ def test_a_setting_of_the_host_by_its_former_name_counts(
     assert [record.getMessage() for record in caplog.records] == [f"the setting stopwatch ({origin}) {until} trace"]
 
 
+def test_an_order_for_a_hook_by_its_former_name_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who renamed a hook renames it in the users' files as well."""
+    change(monkeypatch, "pre_request", former={"before_request": attrs.evolve(OLD, instead="pre_request")})
+    config = config_module.config_of({"order": {"before_request": ["b", "a"]}})
+    assert config.host.order.of("pre_request") == ("b", "a")
+    assert config.deprecated == (f"the hook before_request (argument: order.before_request) {UNTIL} pre_request",)
+
+
 # --- public names ----------------------------------------------------------------------------------------------------
 
 
