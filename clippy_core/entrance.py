@@ -14,7 +14,7 @@ from attrs import astuple, define
 from clippy_hookspecs import AttemptRefused, PluginError, Refusal, Request, Response, Scope
 
 from .jsonio import canonical
-from .judging import NO_RETRY, answer
+from .judging import NO_RETRY, answer, harmless
 from .keys import is_credential
 from .pipeline import AttemptsFailed
 from .runtime import FlowCancelled
@@ -69,7 +69,9 @@ class GaveUp:
     """What we gave up on lately.
 
     An SDK that still has retries of its own sends the request again; it gets the same failure at once, without hooks:
-    otherwise three tries of ours times three of its own make nine (features.md P12).
+    otherwise three tries of ours times three of its own make nine (features.md P12).  What the host would not send
+    again of itself (an upload, a call of an unknown address) is left to the SDK, unless the host took its retries over:
+    ``instead_of`` says how many those were.
     """
 
     KEEP = 64
@@ -77,25 +79,25 @@ class GaveUp:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self.instead_of = 0
         self._lock = threading.Lock()
         self._failures: OrderedDict[bytes, tuple[float, Response | BaseException]] = OrderedDict()
 
     def find(self, request: Request, scope: Scope | None) -> Response | BaseException | None:
         """The failure that *request* repeats, None if it is a request of its own."""
-        if request.headers.get(RETRY_COUNT, "0") == "0":
-            return None
-        if self._host.owns_retries and request.endpoint.body != "stream":
-            self._host.repeats.note(step.plugin for step in self._host.chains.on_error)
-        if not self._failures or not request.raw:
+        if not self._failures or request.headers.get(RETRY_COUNT, "0") == "0":
             return None
         with self._lock:
             noted = self._failures.get(_same(request, scope))
-        return noted[1] if noted is not None and time.monotonic() - noted[0] < self.SECONDS else None
+        if noted is None or time.monotonic() - noted[0] >= self.SECONDS:
+            return None
+        self._host.repeats.note(step.plugin for step in self._host.chains.on_error)
+        return noted[1]
 
     def note(self, request: Request, scope: Scope | None, result: Response | BaseException) -> Response | BaseException:
         """Remember a failure, and forget it when the same call went well; a failed answer says "do not repeat"."""
-        if request.endpoint.body == "stream":
-            return result  # an upload passes unread: we do not repeat it, so that its SDK may
+        if not (harmless(request) or self.instead_of):
+            return result
         if isinstance(result, Response):
             if result.status < 400:
                 if self._failures:

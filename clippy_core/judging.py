@@ -50,6 +50,11 @@ def is_event_stream(headers: Headers) -> bool:
     return headers.get("content-type", "").split(";")[0].strip().lower() == "text/event-stream"
 
 
+def harmless(request: Request) -> bool:
+    """Whether a second sending can do no harm, whatever became of the first."""
+    return request.endpoint.retryable or request.method in ("GET", "HEAD")
+
+
 def signed(headers: Headers) -> bool:
     """Whether a request's body is covered by a signature: AWS SigV4, RFC 9530 digests, RFC 9421 signatures."""
     return (

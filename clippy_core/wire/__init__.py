@@ -92,6 +92,15 @@ def encode_request(request: Request) -> bytes:
     return dumps(_api(request).request_body(request))
 
 
+def parsed_body(request: Request) -> dict[str, Json] | None:
+    """The JSON object that is the body of *request*, None if it is none.  Not to be changed by whoever gets it."""
+    try:
+        body = loads(encode_request(request))
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
 def _read_request(request: Request) -> Mapping[str, Any]:
     raw = request.raw or b""
     body = _object(request.headers, raw) if request.api in APIS else None
@@ -219,4 +228,5 @@ __all__ = [
     "encode_response",
     "find",
     "in_wire_form",
+    "parsed_body",
 ]

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 OLDEST = HERE / "oldest"
 MEANT = {
-    "class HookPolicy  (frozen, by value) > on_failure: OnFailure": "still there; beside it stand deprecations",
+    "class Headers(Mapping) > attribute pairs": "a property now, read as before; nobody could set it",
 }
 """Lines of the oldest contract that changed and break no plugin, each with the reason."""
 
@@ -168,7 +168,9 @@ def _must_be_given(line: str) -> bool:
 
 def test_nothing_of_the_oldest_contract_is_gone() -> None:
     """Hooks, arguments, policies, fields and their order, defaults, errors: what was renamed still has its old name."""
-    assert [] == breaks(snapshot(), qualified((HERE / "contract.txt").read_text(encoding="utf-8")))
+    newest = qualified((HERE / "contract.txt").read_text(encoding="utf-8"))
+    assert [] == breaks(snapshot(), newest)
+    assert [] == [line for line in MEANT if line in newest or line not in snapshot()]  # an excuse for nothing
 
 
 OLD = "f(a: A) -> B\n    all, on failure skip\nclass C  (frozen, by value)\n    x: int\n    y: str = ''\nWORD = 1\n"

@@ -65,7 +65,11 @@ def test_every_configuration_of_the_documentation_is_accepted(
     installed: jsonschema.Draft202012Validator, block: str
 ) -> None:
     """What readers copy is right by the schema, as it is by ``clippy config check``."""
-    installed.validate(as_json(tomllib.loads(block)))
+    table = as_json(tomllib.loads(block))
+    known = installed.schema["properties"]["plugins"]["anyOf"][2]["properties"]
+    if not set(table.get("plugins", {})) <= set(known):  # of a plugin that its reader writes
+        table["plugins"] = {name: one for name, one in table["plugins"].items() if name in known}
+    installed.validate(table)
 
 
 def test_there_are_examples_to_check() -> None:
