@@ -333,7 +333,7 @@ class Host:
         """
         settings, flow = self.settings, FlowHandle()
         trust = self.config.host.trust_headers
-        scope, request = whose(
+        scope, request, caller = whose(
             request, self._scope.get(), settings, trust_headers=trust, by_credential=not wants_values
         )
         limit = settings.deadlines(route).total
@@ -355,7 +355,7 @@ class Host:
         )
         if self._upstream is not None:
             sender = UpstreamSender(self.upstream(runtime), sender)
-        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, repeats)
+        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, repeats, caller)
         ctx.asker = asker(self, pipeline, path)
         return pipeline
 

@@ -125,7 +125,8 @@ class Pipeline:
     """One request under way.
 
     ``wants_values``: the caller reads our values, not an HTTP body.  ``repeats``: how often the caller's SDK would have
-    sent the request again of itself, had the host not taken that over from it.
+    sent the request again of itself, had the host not taken that over from it.  ``caller`` is the digest of the
+    credentials that the request came with, None where nobody has asked for it yet.
     """
 
     request: Request
@@ -137,8 +138,10 @@ class Pipeline:
     settings: Settings
     wants_values: bool = False
     repeats: int = 0
+    caller: str | None = None
     run: Run = field(init=False)
     ledger: Ledger = field(init=False)
+    came_as: Request = field(init=False)
     key: str | None = None
     stored_as: str | None = None
     as_sent: Response | None = None
@@ -149,6 +152,7 @@ class Pipeline:
 
     def __attrs_post_init__(self) -> None:
         self.run = Run(self.ctx, self.runtime)
+        self.came_as = self.request
         self.ledger = Ledger(self.run, self.ctx, self.chains, self.runtime, self.settings.audit_content, self.request)
 
     async def answer(self) -> Result:
@@ -228,7 +232,10 @@ class Pipeline:
         return entry
 
     def _make_keys(self, request: Request) -> None:
-        identity = self.settings.identity(request.headers, request.query)
+        identity = self.caller
+        came = self.came_as
+        if identity is None or request.headers is not came.headers or request.query != came.query:
+            identity = self.settings.identity(request.headers, request.query)
         self.key, self.ctx.partition = keys.cache_keys(
             request, self.ctx.scope, identity, self.ctx.route, self.settings.fingerprint
         )
@@ -519,7 +526,7 @@ class Pipeline:
             return
         now = self.runtime.clock.time()
         clean = retouch(entry.response, headers=keys.storable_headers(entry.response.headers), extensions={})
-        entry = evolve(entry, response=clean, stored_at=now, origin=self.ctx.id)
+        entry = CacheEntry(clean, entry.events, now, entry.expires_at, entry.tags, self.ctx.id)
         await self.chains.all(self.chains.cache_store, (self.stored_as, entry, request, self.ctx), self.run)
 
     # --- called by the stream that was handed out -------------------------------------------------------------

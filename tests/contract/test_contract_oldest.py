@@ -25,6 +25,10 @@ ROOT = HERE.parents[1]
 OLDEST = HERE / "oldest"
 MEANT = {
     "class Headers(Mapping) > attribute pairs": "a property now, read as before; nobody could set it",
+    "class Request  (frozen, by value) > classmethod undecoded(cls, decoder: Callable[[Request], Mapping[str, Any]], "
+    "raw: bytes, **known: Any) -> Request": "for the host's wire modules; its arguments have their names now",
+    "class Response  (frozen, by value) > classmethod undecoded(cls, decoder: Callable[[Response], Mapping[str, Any]], "
+    "raw: bytes, **known: Any) -> Response": "for the host's wire modules; its arguments have their names now",
 }
 """Lines of the oldest contract that changed and break no plugin, each with the reason."""
 
