@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
 from clippy_hookspecs import (
-    UNKNOWN,
+    UNKNOWN_ERROR,
     Chunk,
     ErrorInfo,
     PluginError,
@@ -43,7 +43,7 @@ def _whole(pipeline: Pipeline, result: object) -> Response:
     if not isinstance(result, Response):
         raise TypeError(f"expected a whole answer, got {type(result).__name__}")
     if result.status >= 400:
-        raise ProviderError(pipeline.failure or evolve(UNKNOWN, status=result.status), result.raw or b"")
+        raise ProviderError(pipeline.failure or evolve(UNKNOWN_ERROR, status=result.status), result.raw or b"")
     return result
 
 

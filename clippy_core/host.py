@@ -38,6 +38,7 @@ from .asking import asker
 from .chains import Chains, Faults, Run, Step, compile_step, raise_failed
 from .config import Config, config_of, read_config
 from .discovery import Discovered, discover
+from .entrance import Repeats
 from .fingerprint import fingerprint
 from .flow import FlowHandle
 from .lifespans import Life
@@ -85,14 +86,9 @@ class Host:
         faults = (*self.config.faults, *self.discovered.faults)
         if faults:
             raise ConfigError(faults)
-        for plugin in self.discovered.plugins:
-            if plugin.status == "quarantined":
-                log.warning(
-                    "%s (the program runs without it; name it in the configuration if it must not)", plugin.reason
-                )
-            for warning in plugin.warnings:
-                log.warning("%s", warning)
+        self.discovered.log(self.config.deprecated)
         self.faults = Faults()
+        self.repeats = Repeats()
         self._given_clock = clock
         self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)
         self._portal = Portal()

@@ -184,7 +184,7 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
 
         def __init__(self, host: Host, inner: Any) -> None:
             self._host, self._inner, self._closes = host, inner, True
-            self._gave_up = GaveUp()
+            self._gave_up = GaveUp(host)
 
         def handle_request(self, request: Any) -> Any:
             host, headers = self._host, request.headers.raw
@@ -221,7 +221,7 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
 
         def __init__(self, host: Host, inner: Any) -> None:
             self._host, self._inner, self._closes = host, inner, True
-            self._gave_up = GaveUp()
+            self._gave_up = GaveUp(host)
 
         async def handle_async_request(self, request: Any) -> Any:
             host, headers = self._host, request.headers.raw
