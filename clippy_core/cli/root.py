@@ -17,6 +17,7 @@ from .hooks import hooks
 from .installation import installation
 from .output import say, visible
 from .plugins import plugins
+from .run import run
 
 DISTRIBUTION = "clippy-core"
 
@@ -143,7 +144,7 @@ def command_line() -> CommandLine:
     about = "Plugins between a Python program and any model provider."
     group = CommandLine("clippy", help=about, params=[version, file, trace])
     group.callback = _nothing
-    for command in (plugins, hooks, config, doctor, demo):
+    for command in (plugins, hooks, config, doctor, demo, run):
         group.add_command(command)
     return group
 
