@@ -15,6 +15,7 @@ from .demo import demo
 from .doctor import doctor
 from .hooks import hooks
 from .installation import installation
+from .new_plugin import new_plugin
 from .output import say, visible
 from .plugins import plugins
 from .run import run
@@ -144,7 +145,7 @@ def command_line() -> CommandLine:
     about = "Plugins between a Python program and any model provider."
     group = CommandLine("clippy", help=about, params=[version, file, trace])
     group.callback = _nothing
-    for command in (plugins, hooks, config, doctor, demo, run):
+    for command in (plugins, hooks, config, doctor, demo, run, new_plugin):
         group.add_command(command)
     return group
 
