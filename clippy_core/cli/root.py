@@ -10,6 +10,7 @@ from typing import Any
 import click
 from clippy_hookspecs import ClippyError, ConfigError
 
+from .bench import bench
 from .config import config
 from .demo import demo
 from .doctor import doctor
@@ -145,7 +146,7 @@ def command_line() -> CommandLine:
     about = "Plugins between a Python program and any model provider."
     group = CommandLine("clippy", help=about, params=[version, file, trace])
     group.callback = _nothing
-    for command in (plugins, hooks, config, doctor, demo, run, new_plugin):
+    for command in (plugins, hooks, config, doctor, demo, run, new_plugin, bench):
         group.add_command(command)
     return group
 
