@@ -221,7 +221,9 @@ class Chains:
         return result
 
     def record(self, step: Step, action: str, start: int, run: Run) -> None:
-        """Add a line to the request's trace and tell the observers."""
+        """Add a line to the request's trace and tell the observers; work that is no request's has neither."""
+        if run.ctx is None:
+            return
         call = HookCall(step.plugin, step.hook, action, time.perf_counter_ns() - start if start else 0)
         run.ctx.trace.append(call)
         if self.observe:
@@ -270,7 +272,10 @@ class Chains:
 
 @define(eq=False)
 class Run:
-    """Where a chain runs: the context, the runtime, and the step that is running (``ctx.ask`` must know who asks)."""
+    """Where a chain runs: the context, the runtime, and the step that is running (``ctx.ask`` must know who asks).
+
+    The context is None where no request is under way: ``host.invalidate``.
+    """
 
     ctx: RequestContext
     runtime: RunsHooks
