@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from ..script import Reply, Script
 from .base import Contract, NotApplicable, in_threads, require, settings_of, vital
+from .caching import Caching
 
 THREADS, PROCESSES = 8, 4
 
@@ -22,9 +23,9 @@ class CacheSharing(Contract):
     path: ClassVar[str | None] = "path"
     shared: ClassVar[bool | None] = None
 
-    def caching(self, plugin: object | None = None, script: Any = None, **more: Any) -> Any:
-        """A cache to call directly."""
-        raise NotImplementedError
+    def caching(self, plugin: object | None = None, script: Any = None, **more: Any) -> Caching:
+        """A cache (by default a new one) to call directly."""
+        return Caching(self.bench(plugin, script, **more))
 
     # --- threads ------------------------------------------------------------------------------------------------------
 
