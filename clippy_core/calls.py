@@ -11,7 +11,7 @@ from clippy_hookspecs import ClippyError, DeadlineExceeded, Headers, RawReply, R
 
 from .opaque import OpaqueStream
 from .runtime import FlowCancelled
-from .sources import EndedEarly, Phase, UnknownEncoding
+from .sources import EndedEarly, Phase, UnaskedStream, UnknownEncoding
 from .streaming import LiveStream
 from .wire import decode_request, encode_request, encode_response, find
 from .wire.base import CorruptEvent
@@ -22,7 +22,9 @@ _BEFORE_SENDING = frozenset(
 )
 """Exceptions of both modules that mean that no byte of the request has left."""
 
-_OURS = (ClippyError, EndedEarly, UnknownEncoding, FlowCancelled, CorruptEvent, SseLimitError, zlib.error)
+_OURS = (
+    ClippyError, EndedEarly, UnaskedStream, UnknownEncoding, FlowCancelled, CorruptEvent, SseLimitError, zlib.error,
+)  # fmt: skip
 """Exceptions that the core makes of what it sees; a caller under httpx or httpx2 must get them as that module's own."""
 
 
