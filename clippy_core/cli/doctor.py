@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .grades import grades, print_grades
 from .installation import Installation, installation
 from .output import json_option, say, say_json, table, visible
 from .plugins import as_document
@@ -49,6 +50,7 @@ def examine(found: Installation) -> dict[str, Any]:
             for status in ("loaded", "disabled", "quarantined")
         },
         "quarantined": [{**as_document(plugin), "traceback": plugin.traceback} for plugin in quarantined],
+        "grades": grades(found.discovered),
         "warnings": [what for plugin in found.discovered.plugins for what in plugin.warnings],
     }
 
@@ -83,6 +85,7 @@ def _print(document: dict[str, Any]) -> None:
     for what in (*document["faults"], *([document["contract"]] if document["contract"] else [])):
         say(f"  {what}")
     say("plugins: " + ", ".join(f"{count} {status}" for status, count in document["plugins"].items()))
+    print_grades(document["grades"])
     for what in document["warnings"]:
         say(f"  {what}")
     for plugin in document["quarantined"]:

@@ -147,9 +147,8 @@ class PluginContract(PluginUse):
     def test_it_pickles_nothing(self) -> None:
         """Neither its sources, nor what it calls, nor its files: what is read back could be anybody's."""
         cls = type(self.make())
-        for module in _own_modules(cls):
-            for name in _imports(module):
-                require(name not in PICKLES, f"{module.__name__} imports {name}; store JSON")
+        for where, name in _pickles_named(cls):
+            raise AssertionError(f"{where} uses {name}; store JSON")
         with self._watching_pickle() as called, listening() as heard:
             plugin = self._anew()
             bench = self.bench(plugin, Script(then=_any_fate))
@@ -160,13 +159,11 @@ class PluginContract(PluginUse):
             remains = Remains(plugin, self.folder, heard)
         require(not called, f"it calls {', '.join(sorted(set(called)))}; store JSON")
         for place, things in remains.places().items():
-            pickled = any(thing.startswith(("\x80\x02", "\x80\x03", "\x80\x04", "\x80\x05")) for thing in things)
+            pickled = any(_is_pickle(thing.encode("latin-1", "replace")) for thing in things)
             require(not pickled, f"{place} holds a pickle; store JSON")
         for file in self.folder.rglob("*"):
             if file.is_file():
-                content = file.read_bytes()
-                pickled = any(mark in content for mark in (b"\x80\x04\x95", b"\x80\x05\x95")) or content[:1] == b"\x80"
-                require(not pickled, f"{file.name} holds a pickle; store JSON")
+                require(not _is_pickle(file.read_bytes()), f"{file.name} holds a pickle; store JSON")
 
     def test_it_leaves_the_process_alone(self) -> None:
         """Environment, working directory, signals, warnings, import path and context variables stay as they are."""
@@ -253,6 +250,29 @@ def _own_modules(cls: type[Any]) -> list[types.ModuleType]:
         if whole and top in sys.modules:
             found[top] = sys.modules[top]
     return list(found.values())
+
+
+def _is_pickle(content: bytes) -> bool:
+    """Whether bytes are a pickle of protocol 2 or newer, or have one of protocol 4 or 5 in them."""
+    whole = content[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") and content.strip()[-1:] == b"."
+    return whole or b"\x80\x04\x95" in content or b"\x80\x05\x95" in content
+
+
+def _pickles_named(cls: type[Any]) -> Iterator[tuple[str, str]]:
+    """Where the sources of a plugin name a module that pickles: its methods, and all of its package if it has one."""
+    for one in cls.__mro__:
+        functions = [value for value in vars(one).values() if isinstance(value, types.FunctionType)]
+        for function in functions if one.__module__.partition(".")[0] not in _OURS else ():
+            for name in function.__code__.co_names:
+                value = function.__globals__.get(name)
+                home = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+                if home in PICKLES:
+                    yield f"{one.__name__}.{function.__name__}", str(home)
+    modules = _own_modules(cls)
+    for module in modules if any(hasattr(module, "__path__") for module in modules) else ():
+        for name in _imports(module):
+            if name in PICKLES:
+                yield module.__name__, name
 
 
 def _imports(module: types.ModuleType) -> Iterator[str]:

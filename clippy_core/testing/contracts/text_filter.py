@@ -31,6 +31,7 @@ TEXTS = (
     "aaa aaaa aab abab ababab",
 )
 """Texts in which most filters find something to do; the words that a filter names itself are added to them."""
+NEUTRAL = " ... and so on."
 PLAIN = "There was a table by the window and on it stood a lamp. "
 
 
@@ -119,6 +120,18 @@ class TextFilterContract(Contract):
         for text in ("", "a", "\n", "😀", PLAIN):
             expected = self.whole(bench, says, text)
             self._same(self.cut(bench, says, tuple(text) or ("",)), expected, text)
+
+    @vital
+    def test_what_could_have_become_a_match_is_not_lost(self) -> None:
+        """The beginning of a match at the end of an answer is given out, if it is given out when something follows."""
+        bench, says = self.filtering()
+        for text, _ in _some(self.changed(bench, says), 20):
+            for end in _places(len(text), 16):
+                start = text[:end]
+                followed = start + NEUTRAL
+                if not start[-1].isspace() and self.whole(bench, says, followed) == followed:
+                    self._same(self.whole(bench, says, start), start, f"an answer that ends in {start[-12:]!r}")
+                    self._same(self.cut(bench, says, tuple(start)), start, f"a stream that ends in {start[-12:]!r}")
 
     @vital
     def test_every_wire_api_gives_the_same(self) -> None:
