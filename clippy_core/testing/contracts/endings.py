@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +28,7 @@ from clippy_hookspecs import (
     Response,
     Retry,
     Scope,
+    StashKey,
     Text,
     Usage,
     hookimpl,
@@ -39,6 +41,9 @@ from ..script import Reply
 from ..seen import SeenRequest
 from .bench import Bench, Got, body_for
 
+NOTE = StashKey[str]("cast.note")
+MORE: dict[str, Any] = {"user": "ada", "temperature": 0.5, "metadata": {"project": "x"}, "x_unknown": [1, {"a": None}]}
+"""Parameters beside the prompt, so that there is something to be changed."""
 OUTCOMES = ("answered", "cached", "refused", "failed", "cancelled", "abandoned")
 
 
@@ -47,9 +52,14 @@ class Cast:
     """The other plugins of a host, so that a request can end in every way: says no, answers, caches, tries again."""
 
     kept: dict[str, CacheEntry] = field(factory=dict)
+    asked: dict[str, str] = field(factory=dict)
+    meddled: list[str] = field(factory=list)
+    """What somebody else did to the request, to its notes or to its trace."""
 
-    @hookimpl
-    def pre_request(self, request: Request) -> Answer | None:
+    @hookimpl(tryfirst=True)
+    def pre_request(self, request: Request, ctx: RequestContext) -> Answer | None:
+        ctx.stash[NOTE] = ctx.id
+        self.asked[ctx.id] = _said(request)
         text = request.messages[-1].text if request.messages else ""
         if "refuse" in text:
             raise Refusal("not this one")
@@ -57,6 +67,19 @@ class Cast:
         return (
             Answer(Response(request.api, message=message, finish_reason="stop")) if "answer yourself" in text else None
         )
+
+    @hookimpl(tryfirst=True)
+    def pre_attempt(self, request: Request, ctx: RequestContext) -> None:
+        if _said(request) != self.asked[ctx.id]:
+            self.meddled.append("the request was changed")
+
+    @hookimpl(trylast=True)
+    def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
+        self.asked.pop(ctx.id)
+        if ctx.stash.get(NOTE) != ctx.id:
+            self.meddled.append("the notes of another plugin are gone from the stash")
+        if ctx.leases:
+            self.meddled.append(f"ctx.leases is {ctx.leases}")
 
     @hookimpl
     def cache_lookup(self, key: str) -> CacheEntry | None:
@@ -75,6 +98,12 @@ class Cast:
     @hookimpl
     def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Retry | None:
         return Retry(2.0) if error.retryable and not error.committed and ctx.route_attempt < 3 else None
+
+
+def _said(request: Request) -> str:
+    """All that a request says, as one text."""
+    messages = [repr(message) for message in request.messages]
+    return json.dumps([request.model, messages, request.params, request.headers.pairs], default=repr, sort_keys=True)
 
 
 def script(seen: SeenRequest) -> Any:
@@ -103,10 +132,10 @@ class Way:
 
 
 WAYS = (
-    Way("answered", "answered", lambda bench: bench.chat("Hello")),
-    Way("answered as a stream", "answered", lambda bench: bench.stream("Hello")),
+    Way("answered", "answered", lambda bench: bench.chat("Hello", **MORE)),
+    Way("answered as a stream", "answered", lambda bench: bench.stream("Hello", **MORE)),
     Way("answered by a plugin", "answered", lambda bench: bench.chat("answer yourself")),
-    Way("answered after a retry", "answered", lambda bench: bench.chat("fail once")),
+    Way("answered after a retry", "answered", lambda bench: bench.chat("fail once", **MORE)),
     Way("answered from a cache", "cached", lambda bench: (bench.chat("remember"), bench.chat("remember"))[1]),
     Way("refused", "refused", lambda bench: bench.chat("refuse")),
     Way("failed", "failed", lambda bench: bench.chat("wrong")),

@@ -24,6 +24,7 @@ from .base import Contract, NotApplicable, in_threads, require, vital
 from .bench import Bench, colours, context
 from .endings import OUTCOMES, WAYS, Cast, every_event, odd_records, script
 from .remains import Remains, listening
+from .sweeping import cancelled_everywhere
 
 SLOW = 0.025
 """Seconds that a call may take longer than without the observer, at its fastest of several."""
@@ -40,7 +41,7 @@ class ObserverContract(Contract):
 
     def watched(self, plugin: object | None, colour: str = "sync") -> Bench:
         """A host with the observer (None: without one) beside plugins that make requests end in every way."""
-        plugins: dict[str, object] = {"cast": Cast()}
+        plugins: dict[str, object] = {"aa-cast": Cast()}
         if plugin is not None:
             plugins["tested"] = plugin
         bench = Bench(plugins, Script(then=script), clock=self.clock, colour=colour)
@@ -67,6 +68,17 @@ class ObserverContract(Contract):
                 require(outcomes == [record.outcome for record in bare.records], f"{where}: recorded as {outcomes}")
                 require(outcomes[-1:] == [way.outcome], f"{where}: recorded as {outcomes[-1:]}")
                 require(not bench.blamed, f"{where}: the plugin raised in {', '.join(bench.blamed)}")
+                decisions = [_decisions(record) for record in bench.records]
+                expected_decisions = [_decisions(record) for record in bare.records]
+                require(decisions == expected_decisions, f"{where}: the trace is not what the others did: {decisions}")
+                cast: Any = bench.host.plugins["aa-cast"]
+                require(not cast.meddled, f"{where}: {', '.join(cast.meddled)}")
+
+    @vital
+    def test_a_call_can_be_cancelled_at_every_await(self) -> None:
+        """A cancellation goes through it, on asyncio and trio, and all books are closed."""
+        wrong = cancelled_everywhere(self.make, self.clock)
+        require(not wrong, "; ".join(wrong[:3]))
 
     # --- it delays nobody ---------------------------------------------------------------------------------------------
 
@@ -115,6 +127,9 @@ class ObserverContract(Contract):
                 way.go(bench)
                 bench.close()
                 (*_, record) = bench.records
+                for place, things in remains.places().items():
+                    told = sum(record.id in thing and record.outcome in thing for thing in things)
+                    require(told <= 1, f"{way.name}: in {place} it is recorded {told} times")
                 seen[way.name] = bool(remains.count(record.id)) or remains.state() != before
         self._all_or_none(seen, "it keeps nothing of requests that were")
 
@@ -265,6 +280,11 @@ def _fastest(bench: Bench, how: str) -> float:
 
 def _plain(chunks: list[Chunk]) -> list[tuple[Any, ...]]:
     return [(c.kind, c.delta, c.block, c.choice, c.name, c.finish_reason, c.raw) for c in chunks]
+
+
+def _decisions(record: AuditRecord) -> list[tuple[str, str, str]]:
+    """What the other plugins did, as the trace has it."""
+    return [(one.plugin, one.hook, one.action) for one in record.trace if one.plugin != "tested"]
 
 
 def _ours(headers: Headers) -> list[tuple[str, str]]:

@@ -203,7 +203,8 @@ class PluginContract(PluginUse):
     # --- how the checks are made --------------------------------------------------------------------------------------
 
     def _new_threads(self, before: set[threading.Thread]) -> list[threading.Thread]:
-        return [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]
+        new = [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]
+        return [thread for thread in new if thread.name not in ("clippy-watchdog", "clippy-portal")]  # the host's own
 
     @contextmanager
     def _watching_pickle(self) -> Iterator[list[str]]:

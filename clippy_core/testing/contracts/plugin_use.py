@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
-from functools import partial
 from typing import Any
 
-import anyio
-import httpx
-from attrs import define, field
-from clippy_hookspecs import AuditRecord, Chunk, ClippyError, Outcome, PluginError, Refusal, RequestContext, hookimpl
+from clippy_hookspecs import (
+    ClippyError,
+    Refusal,
+)
 
-from ...client import AsyncClient
-from ..cancelling import STOPS, quiet, stopped
 from ..faults import Fault
 from ..script import Reply, Script, call
 from .base import Contract, in_threads, require, vital
 from .bench import PATHS, Bench, Got, body_for, colours
 from .hostile import UNKNOWN, odd_answers, odd_requests
 from .processes import in_processes
+from .sweeping import EXPECTED, cancelled_everywhere
 
 FAULTS = (
     Fault.status(400), Fault.status(401), Fault.status(429, retry_after=1), Fault.status(500), Fault.status(529),
@@ -28,51 +24,6 @@ FAULTS = (
     Fault.error_event(at_delta=1), Fault.no_terminal(), Fault.truncated_json(), Fault.gzip(), Fault.split_utf8(),
     Fault.content_type(),
 )  # fmt: skip
-EXPECTED = (ClippyError, httpx.HTTPError, httpx.StreamError)
-"""What a call may raise that was not cancelled."""
-
-
-@define(eq=False)
-class Books:
-    """Counts what every request is owed: its record, the ends of its attempts, its leases given back."""
-
-    began: Counter[str] = field(factory=Counter)
-    attempts: Counter[tuple[str, int]] = field(factory=Counter)
-    ended: Counter[tuple[str, int]] = field(factory=Counter)
-    audits: Counter[str] = field(factory=Counter)
-    leases: dict[str, int] = field(factory=dict)
-    ends: Counter[str] = field(factory=Counter)
-
-    @hookimpl(tryfirst=True)
-    def pre_request(self, ctx: RequestContext) -> None:
-        self.began[ctx.id] += 1
-
-    @hookimpl(tryfirst=True)
-    def pre_attempt(self, ctx: RequestContext) -> None:
-        self.attempts[ctx.id, ctx.attempt] += 1
-
-    @hookimpl
-    def post_attempt(self, outcome: Outcome, ctx: RequestContext) -> None:
-        self.ended[ctx.id, ctx.attempt] += 1
-
-    @hookimpl
-    def on_chunk(self, chunk: Chunk, ctx: RequestContext) -> None:
-        self.ends[ctx.id] += chunk.kind == "end"
-
-    @hookimpl(trylast=True)
-    def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
-        self.audits[ctx.id] += 1
-        self.leases[ctx.id] = ctx.leases
-
-    def faults(self) -> list[str]:
-        """What is not as it must be; the books begin anew."""
-        found = [f"{self.audits[name]} records of one request" for name in self.began if self.audits[name] != 1]
-        found += [f"an attempt ended {self.ended[one]} times" for one in self.attempts if self.ended[one] != 1]
-        found += [f"ctx.leases is {held} at the end" for held in self.leases.values() if held]
-        found += [f"a stream ended {count} times" for count in self.ends.values() if count > 1]
-        for kept in (self.began, self.attempts, self.ended, self.audits, self.leases, self.ends):
-            kept.clear()
-        return found
 
 
 class PluginUse(Contract):
@@ -141,37 +92,8 @@ class PluginUse(Contract):
     @vital
     def test_a_call_can_be_cancelled_at_every_await(self) -> None:
         """On asyncio and trio: one record, each attempt ended once, no task, lease or connection left, no hang."""
-        for how in STOPS:
-            if how == "trio" and "trio" not in colours():
-                continue
-            backend = "trio" if how == "trio" else "asyncio"
-            for name, work in CALLS.items():
-                for fault in (None, Fault.status(503), Fault.reset(at_delta=2)):
-                    wrong = anyio.run(self._sweep, how, name, work, fault, backend=backend)
-                    require(not wrong, f"{how}, {name}: {'; '.join(wrong[:3])}")
-
-    async def _sweep(self, how: str, name: str, work: Call, fault: Fault | None) -> list[str]:
-        books = Books()
-        script = Script(then=_once(fault))
-        bench = Bench({"tested": self.make(), "yy-books": books}, script, clock=self.clock)
-        async with bench.host, AsyncClient(bench.host, bench.provider.async_client()) as client:
-            whole = await stopped(how, lambda: work(client, f"{name} whole"), ())
-            background = set(await quiet(0.0))
-            wrong = [f"not cancelled: {what}" for what in _left(bench, books)]
-            for point in range(1, whole.points + 1):
-                result = await stopped(how, partial(work, client, f"{name} {point}"), {point})
-                found = [what for what in await quiet(2.0 if not background else 0.0) if what not in background]
-                found += _left(bench, books)
-                if result.hung:
-                    found.append("it hangs")
-                if not isinstance(result.error, (*EXPECTED, type(None))) or isinstance(result.error, PluginError):
-                    found.append(f"the call raised {result.error!r}")
-                wrong += [f"at await {point} of {whole.points}: {what}" for what in found]
-            again = await stopped(how, lambda: work(client, f"{name} again"), ())
-            if not isinstance(again.error, (*EXPECTED, type(None))) or again.hung:
-                wrong.append(f"after all of that a call ended with {again}")
-            wrong += [f"it raised in {hook}" for hook in bench.blamed]
-        return wrong
+        wrong = cancelled_everywhere(self.make, self.clock)
+        require(not wrong, "; ".join(wrong[:3]))
 
     # --- many at once -------------------------------------------------------------------------------------------------
 
@@ -241,26 +163,6 @@ class PluginUse(Contract):
         require(not said, f"{when}: {said[0] if said else ''}")
 
 
-Call = Callable[[AsyncClient, str], Coroutine[Any, Any, None]]
-
-
-async def _chat(client: AsyncClient, prompt: str) -> None:
-    await client.chat(prompt)
-
-
-async def _stream(client: AsyncClient, prompt: str) -> None:
-    async with await client.stream(prompt) as stream:
-        async for _ in stream:
-            pass
-
-
-async def _stream_left(client: AsyncClient, prompt: str) -> None:
-    async with await client.stream(prompt) as stream:
-        async for _ in stream.text():
-            break
-
-
-CALLS: dict[str, Call] = {"chat": _chat, "stream": _stream, "stream left": _stream_left}
 ENDS = ("Hello", "Hello", "fail", "break", "call a tool")
 
 
@@ -271,18 +173,3 @@ def _by_prompt(seen: Any) -> Any:
     if "break" in text:
         return [Fault.reset(at_delta=2), Reply("one two three four")]
     return Reply("one two three", tool_calls=[call("look", {"a": 1}, "call_1")] if "tool" in text else ())
-
-
-def _once(fault: Fault | None) -> Callable[[Any], Any]:
-    """A provider that has *fault* in every other answer."""
-    reply = Reply("one two three four five")
-    return lambda seen: [fault, reply] if fault is not None and seen.number % 2 else reply
-
-
-def _left(bench: Bench, books: Books) -> Iterator[str]:
-    """What is left over after calls have ended."""
-    yield from books.faults()
-    counts = bench.provider.counters
-    missing = counts["requests"] - counts["completed"] - counts["broken"] - counts["closed_early"]
-    if missing:
-        yield f"{missing} answers are open at the provider"

@@ -234,6 +234,10 @@ class RetryPolicyContract(Contract):
                     kind == LIMITED.kind,
                     f"with a deadline of {total} and retry-after {asked} the caller got {kind}, not the failure",
                 )
+        # The host refuses such a wait itself, and then nobody else was asked: a fallback may still have helped.
+        for left, asked in ((0.01, 0.02), (1.0, 1.0), (3.0, 4.0), (10.0, 30.0)):
+            wait = self.decide(self.make(), evolve(LIMITED, retry_after=asked), deadline=self.clock.now() + left)
+            require(wait is None, f"with {left} seconds left it decided to wait {wait}, which leaves no time to try")
 
     def test_a_deadline_that_is_far_away_changes_nothing(self) -> None:
         """With an hour left a passing failure is repeated as without a deadline."""

@@ -153,6 +153,7 @@ class StateStoreContract(Contract):
         require(two is not None, "what was reserved and not used still counts, or settling twice counts twice")
         store.settle(two, 9.0, 30.0)
         require(store.reserve("b", 0.5, 10.0, 60.0) is None, "use beyond what was reserved does not count")
+        require(store.reserve("b", 0.5, 12.0, 60.0) is None, "use beyond what was reserved counts only as reserved")
         self.advance(30.0)
         require(store.reserve("b", 7.0, 10.0, 5.0) is not None, "what was settled for 30 seconds counts after them")
         require(store.reserve("b", 0.5, 10.0, 60.0) is None, "what was settled for 60 seconds is gone after 30")

@@ -67,9 +67,13 @@ class TextFilterContract(Contract):
         Raises :class:`NotApplicable` if there is none: then nothing could be shown.
         """
         tried = dict.fromkeys((*self.texts, *TEXTS, *_around(_named_words(bench.host.plugins["tested"]))))
-        found = {
-            text: out for text in sorted(tried, key=len) if text and (out := self.whole(bench, says, text)) != text
-        }
+        found = {}
+        for text in sorted(filter(None, tried), key=len):
+            out = self.whole(bench, says, text)
+            if out != text:
+                found[text] = out
+            else:
+                self._same(self.cut(bench, says, (text,)), out, f"{text!r} in one piece of a stream")
         if not found:
             raise NotApplicable("it changes none of the suite's texts; name some in the attribute texts of a subclass")
         return found
@@ -294,8 +298,11 @@ class TextFilterContract(Contract):
     # --- how the checks are made --------------------------------------------------------------------------------------
 
     def _four(self, bench: Bench, says: Says) -> list[str]:
+        """Four texts that it changes; two of them end in what it holds until the end, if it holds anything."""
         texts = list(self.changed(bench, says))
-        return [*texts, *texts, *texts, *texts][-4:] if len(texts) < 4 else [*texts[:2], *texts[-2:]]
+        starts = [text[: len(text) // 2] for text in texts[:12]]
+        held = [f"{texts[-1]}\n{start}" for start in starts if _is_held(bench, start)][:2]
+        return [*held, *texts[:2], *texts[-2:], *texts * 4][:4]
 
     def _same(self, got: str, expected: str, what: object) -> None:
         require(got == expected, f"{what!s:.160}: the caller read {got!r:.120}, whole it is {expected!r:.120}")
@@ -313,6 +320,16 @@ class _Feed:
 
     def text(self, choice: int = 0, block: int = 0) -> str:
         return "".join(c.delta for c in self.out if (c.kind, c.choice, c.block) == ("text", choice, block))
+
+
+def _is_held(bench: Bench, text: str) -> bool:
+    """Whether something of *text* is held while nothing says that it is the end."""
+    feed = _Feed(bench)
+    for letter in text:
+        feed.give(Chunk("text", letter))
+    before = feed.text()
+    feed.give(Chunk("end", reason="complete"))
+    return feed.text() != before
 
 
 def _in_turns(bench: Bench, texts: Sequence[str], expected: Sequence[str]) -> None:
