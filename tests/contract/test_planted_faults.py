@@ -45,7 +45,13 @@ PLANTED = [
 SOUND = [
     pytest.param(suite, factory, id=f"{suite} of {module.__name__}")
     for module in MODULES
-    for suite, factory in getattr(module, "SOUND", {}).items()
+    for suite, factory in module.SOUND.items()
+]
+SOUND += [
+    pytest.param(suite, factory, id=f"{suite} of {module.__name__}, {what}")
+    for module in MODULES
+    for suite, variants in getattr(module, "ALSO_SOUND", {}).items()
+    for what, factory in variants.items()
 ]
 
 

@@ -36,7 +36,7 @@ EXPECTED = (ClippyError, httpx.HTTPError, httpx.StreamError)
 
 @define(eq=False)
 class Suspends:
-    """Offers the host's own StateStore with a real wait in each method, as one over a network has it."""
+    """Offers the host's own StateStore with a real wait around each method, as one over a network has it."""
 
     store: MemoryStateStore
 
@@ -49,9 +49,23 @@ class Suspends:
 
         async def wait_and_call(*arguments: Any) -> Any:
             await anyio.lowlevel.checkpoint()
-            return await method(*arguments)
+            result = await method(*arguments)
+            await anyio.lowlevel.checkpoint()  # who is cancelled here has what it asked for and does not know it
+            return result
 
         return wait_and_call
+
+    def held(self) -> int:
+        """How many leases are taken and reservations neither settled nor refunded."""
+        leases, uses = self.store._leases.values(), self.store._uses.values()  # noqa: SLF001 (it is the core's own)
+        return sum(map(len, leases)) + sum(len(one.held) for one in uses)
+
+    def free(self) -> None:
+        """Give all of that back."""
+        for holders in self.store._leases.values():  # noqa: SLF001
+            holders.clear()
+        for one in self.store._uses.values():  # noqa: SLF001
+            one.held.clear()
 
 
 @define(eq=False)
@@ -134,18 +148,22 @@ def cancelled_everywhere(make: Callable[[], Any], clock: VirtualClock) -> list[s
 
 
 async def _sweep(make: Callable[[], Any], clock: VirtualClock, how: str, name: str, fault: Fault | None) -> list[str]:
-    work, books = CALLS[name], Books()
+    work, books, store = CALLS[name], Books(), Suspends(MemoryStateStore(clock))
     script = Script(then=_once(fault))
-    plugins = {"tested": make(), "yy-books": books, "zz-store": Suspends(MemoryStateStore(clock))}
+    plugins = {"tested": make(), "yy-books": books, "zz-store": store}
     bench = Bench(plugins, script, clock=clock)
     async with bench.host, AsyncClient(bench.host, bench.provider.async_client()) as client:
         whole = await stopped(how, lambda: work(client, f"{name} whole"), ())
         background = set(await quiet(0.0))
         wrong = [f"not cancelled: {what}" for what in _left(bench, books)]
+        usually = store.held()  # for a plugin that holds something beyond a request
         for point in range(1, whole.points + 1):
             result = await stopped(how, partial(work, client, f"{name} {point}"), {point})
             found = [what for what in await quiet(2.0 if not background else 0.0) if what not in background]
             found += _left(bench, books)
+            if store.held() > usually:
+                found.append(f"{store.held() - usually} leases or reservations are held in the StateStore")
+                store.free()
             if result.hung:
                 found.append("it hangs")
             elif not result.cancelled and result.points > point:
