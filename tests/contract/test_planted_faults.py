@@ -79,7 +79,7 @@ def _values(made: object) -> list[object]:
 
 def _results(suite: str, factory: Callable[..., Any]) -> Iterator[Result]:
     for check in checks_of(suite_for(getattr(testing, suite), _make(factory))):
-        yield run_check(check, patience=20.0)
+        yield run_check(check)
 
 
 @pytest.mark.parametrize(("suite", "factory"), PLANTED)
