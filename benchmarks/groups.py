@@ -8,7 +8,7 @@ import httpx2
 
 from benchmarks.bench import Bench
 from benchmarks.calls import big_body, cached_call, plain_call, sdk_call
-from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, sqlite_cache
+from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, sqlite_cache, sqlite_store
 from benchmarks.streams import sdk_stream, stream
 from benchmarks.timing import Group
 
@@ -27,6 +27,7 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "sdk-stream-async": lambda bench: sdk_stream(bench, waits=True),
     "memory": memory_cache,
     "sqlite": sqlite_cache,
+    "sqlite-store": sqlite_store,
     "dispatch-chunk": dispatch_chunk,
     "dispatch-plain": dispatch_fold,
     "dispatch-async": lambda bench: dispatch_fold(bench, waits=True),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio.to_thread
-from clippy_hookspecs import UNKNOWN, UNKNOWN_ENDPOINT, ProviderError, Request, Response
+from clippy_hookspecs import UNKNOWN_ENDPOINT, UNKNOWN_ERROR, ProviderError, Request, Response
 
 from .pipeline import AttemptsFailed, Pipeline
 from .runtime import SyncRuntime, drive
@@ -70,7 +70,7 @@ async def whole_answer(child: Pipeline) -> Response:
         raise ProviderError(failed.info) from failed.cause
     if not isinstance(result, Response):
         await result.aclose()
-        raise ProviderError(child.failure or UNKNOWN)
+        raise ProviderError(child.failure or UNKNOWN_ERROR)
     if result.status >= 400:
-        raise ProviderError(child.failure or UNKNOWN, result.raw or b"")
+        raise ProviderError(child.failure or UNKNOWN_ERROR, result.raw or b"")
     return result

@@ -10,6 +10,7 @@ from typing import Any
 from clippy_hookspecs import ClippyError, DeadlineExceeded, Headers, RawReply, Request, Response
 
 from .opaque import OpaqueStream
+from .rewind import Rewind, rewind_of
 from .runtime import FlowCancelled
 from .sources import EndedEarly, Phase, UnaskedStream, UnknownEncoding
 from .streaming import LiveStream
@@ -28,40 +29,43 @@ _OURS = (
 """Exceptions that the core makes of what it sees; a caller under httpx or httpx2 must get them as that module's own."""
 
 
-def header_pairs(raw: list[tuple[bytes, bytes]]) -> Headers:
-    """Our headers for a module's."""
-    return Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
-
-
-def raw_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """A module's headers for ours."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.pairs]
-
-
 class Call:
     """One request of a module, seen from both sides: the module's own object, and ours."""
 
-    def __init__(self, module: ModuleType, original: Any) -> None:
+    def __init__(self, module: ModuleType, original: Any, headers: list[tuple[bytes, bytes]] | None = None) -> None:
         self.module = module
         self.original = original
-        path, _, query = original.url.raw_path.decode("ascii").partition("?")
-        self.path = path
-        self.query = query
-        self.url = f"{original.url.scheme}://{original.url.netloc.decode('ascii')}{path}"
+        url = original.url
+        path, _, self.query = url.raw_path.decode("ascii").partition("?")
+        self.url = f"{url.scheme}://{url.netloc.decode('ascii')}{path}"
         _, self.endpoint = find(original.method, path)
+        self.headers = original.headers.raw if headers is None else headers
         self.request: Request | None = None
+        self._answered: Any = None
         self._timeouts: dict[str, float | None] | None = None
         self._own_read: float | None = None
+        self._rewind: Rewind | None = None
+        self._sent = False
 
     def decode(self, body: bytes) -> Request:
         """Our request; b"" for a body that is not read."""
-        original = self.original
-        self.request = decode_request(original.method, self.url, self.query, header_pairs(original.headers.raw), body)
+        headers = Headers.undecoded(self.headers)
+        self.request = decode_request(self.original.method, self.url, self.query, headers, body)
         return self.request
+
+    def repeats(self, allowed: int) -> int:
+        """How often the caller's SDK would have sent this again, which may be *allowed* times if its body allows it."""
+        if allowed and self.endpoint.body == "stream":
+            self._rewind = rewind_of(self.original.stream)
+            return allowed if self._rewind is not None else 0
+        return allowed
 
     def outgoing(self, request: Request, timeouts: Mapping[str, float]) -> Any:
         """The module's request for one attempt: the caller's own object while nothing in it was changed."""
         original = self.original
+        if self._sent and self._rewind is not None:
+            self._rewind()
+        self._sent = True
         if request is self.request and not timeouts:
             return original
         extensions = dict(original.extensions)
@@ -70,20 +74,19 @@ class Call:
             self._timeouts = extensions["timeout"] = _shorter(own, timeouts)
             self._own_read = own.get("read")
         if request is self.request:
-            same = original.headers.raw
             return self.module.Request(
-                original.method, original.url, headers=same, stream=original.stream, extensions=extensions
+                original.method, original.url, headers=self.headers, stream=original.stream, extensions=extensions
             )
         url = original.url
         if (request.url, request.query) != (self.url, self.query):
             url = f"{request.url}?{request.query}" if request.query else request.url
         if request.endpoint.body == "stream":
-            headers = raw_headers(request.headers)
+            headers = request.headers.raw
             return self.module.Request(
                 request.method, url, headers=headers, stream=original.stream, extensions=extensions
             )
         # Content-length and host are computed from what is really sent, never taken from the caller.
-        headers = raw_headers(request.headers.without("content-length", "host", "transfer-encoding"))
+        headers = request.headers.without("content-length", "host", "transfer-encoding").raw
         return self.module.Request(
             request.method, url, headers=headers, content=encode_request(request), extensions=extensions
         )
@@ -96,17 +99,25 @@ class Call:
         """
         if self._timeouts is not None:
             self._timeouts["read"] = self._own_read
-        return RawReply(response.status_code, header_pairs(response.headers.raw), body, response.extensions)
+        self._answered = response
+        return RawReply(response.status_code, Headers.undecoded(response.headers.raw), body, response.extensions)
 
-    def response(self, response: Response) -> Any:
-        """The module's response for a whole answer of ours: a stream of one piece, as a transport gives it."""
+    def response(self, response: Response, *, as_sent: bool = False) -> Any:
+        """The module's response for a whole answer of ours: a stream of one piece, as a transport gives it.
+
+        *as_sent*: nothing of it was changed, so that it is the transport's own.
+        """
         body = encode_response(response)
+        if as_sent:
+            own = self._answered
+            own.stream, own.extensions = self.module.ByteStream(body), dict(response.extensions)
+            return own
         headers = response.headers.without("content-length")
         if body or response.status not in (204, 304):
             headers = headers.replace("content-length", str(len(body)))
         return self.module.Response(
             response.status,
-            headers=raw_headers(headers),
+            headers=headers.raw,
             stream=self.module.ByteStream(body),
             extensions=dict(response.extensions),
         )
@@ -114,7 +125,7 @@ class Call:
     def streamed(self, stream: LiveStream | OpaqueStream, body: Any) -> Any:
         """The module's response for a stream of ours."""
         return self.module.Response(
-            stream.status, headers=raw_headers(stream.headers), stream=body, extensions=dict(stream.extensions)
+            stream.status, headers=stream.headers.raw, stream=body, extensions=dict(stream.extensions)
         )
 
     def exception(self, cause: BaseException | None, message: str) -> BaseException:

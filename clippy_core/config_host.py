@@ -46,7 +46,11 @@ class RouteConfig:
     """One way to a provider; it replaces address, API, model and all credentials of a request."""
 
     api: Api = field(default="openai.chat", metadata=_doc("the provider's wire API"))
-    base_url: str = field(default="", validator=_is_address, metadata=_doc("base URL; empty: the API's own"))
+    base_url: str = field(
+        default="",
+        validator=_is_address,
+        metadata={"doc": "base URL; empty: the API's own", "schema": {"pattern": r"^(https?://|(?![\s\S]))"}},
+    )
     key: Secret | None = field(default=None, metadata=_doc('the provider\'s key, best as {env = "NAME"}'))
     headers: Mapping[str, Secret] = field(factory=dict, metadata=_doc("headers to send along"))
     model: str | None = field(default=None, metadata=_doc("the model where the request names none"))
@@ -100,6 +104,7 @@ class HostConfig:
         default=None, metadata=_doc('the only plugins to load; "off": none; None: all that are installed')
     )
     disable: tuple[str, ...] = field(default=(), metadata=_doc("plugins not to load"))
+    locked: bool = field(default=False, metadata=_doc("load only what clippy.lock, beside this file, has"))
     order: Order = field(factory=Order, metadata=_doc("plugins, outermost first; a list, or lists by hook"))
     on_failure: Mapping[str, Failure] = field(factory=dict, metadata=_doc("by plugin: raise, skip or disable"))
     routes: Mapping[str, RouteConfig] = field(factory=dict, validator=_one_default, metadata=_doc("ways to providers"))

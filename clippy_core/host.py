@@ -38,6 +38,7 @@ from .asking import asker
 from .chains import Chains, Faults, Run, Step, compile_step, raise_failed
 from .config import Config, config_of, read_config
 from .discovery import Discovered, discover
+from .entrance import Repeats
 from .fingerprint import fingerprint
 from .flow import FlowHandle
 from .lifespans import Life
@@ -50,15 +51,14 @@ from .salt import load_salt
 from .settings import Settings
 from .state_memory import MemoryStateStore
 from .tokens import HeuristicTokenCounter
-from .untouched import retouch
 from .upstream import HttpUpstream, UpstreamSender, answer, ask
 from .watchdog import Watchdog
+from .whose import OWN_HEADERS, whose
 from .wrapping import wrap
 
 C = TypeVar("C")
+_OWN = OWN_HEADERS.encode()
 log = logging.getLogger("clippy")
-OWN_HEADERS = "x-clippy-"
-"""What these request headers say is for us and never goes upstream."""
 
 
 class Host:
@@ -86,14 +86,9 @@ class Host:
         faults = (*self.config.faults, *self.discovered.faults)
         if faults:
             raise ConfigError(faults)
-        for plugin in self.discovered.plugins:
-            if plugin.status == "quarantined":
-                log.warning(
-                    "%s (the program runs without it; name it in the configuration if it must not)", plugin.reason
-                )
-            for warning in plugin.warnings:
-                log.warning("%s", warning)
+        self.discovered.log(self.config.deprecated)
         self.faults = Faults()
+        self.repeats = Repeats()
         self._given_clock = clock
         self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)
         self._portal = Portal()
@@ -278,14 +273,21 @@ class Host:
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
         """Drop stored answers: by key, by tag, of a scope, or all."""
-        run = Run(None, self.sync_runtime())  # type: ignore[arg-type]
+        run = Run(None, self.sync_runtime())
         drive(self.chains.all(self.chains.cache_invalidate, (Selector(key, tag, scope),), run))
 
-    def passes_by(self, scheme: str, headers: Any) -> bool:
+    def passes_by(self, scheme: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         """Whether a request is none of our business: no plugin, or a websocket."""
-        if scheme in ("ws", "wss") or "upgrade" in headers:
+        if scheme in ("ws", "wss"):
             return True
-        return self.chains.idle and not any(name.startswith(OWN_HEADERS) for name in headers)
+        idle = self.chains.idle
+        for name, _ in headers:
+            lower = name.lower()
+            if lower == b"upgrade":
+                return True
+            if idle and lower.startswith(_OWN):
+                idle = False
+        return idle
 
     def on_portal(self) -> bool:
         """Whether this thread is the one that runs the async hooks of a sync program."""
@@ -320,12 +322,20 @@ class Host:
         *,
         route: str = "",
         wants_values: bool = False,
+        repeats: int = 0,
         parent: Pipeline | None = None,
         path: tuple[str, ...] = (),
     ) -> Pipeline:
-        """The pipeline for one request.  *parent* is the request for which a plugin on *path* asks this one."""
+        """The pipeline for one request.
+
+        *repeats* is how often the caller's SDK would have sent it again; *parent* is the request for which a plugin on
+        *path* asks this one.
+        """
         settings, flow = self.settings, FlowHandle()
-        scope, request = self._whose(request, by_credential=not wants_values)
+        trust = self.config.host.trust_headers
+        scope, request, caller = whose(
+            request, self._scope.get(), settings, trust_headers=trust, by_credential=not wants_values
+        )
         limit = settings.deadlines(route).total
         deadline = None if limit is None else self.clock.now() + limit
         chains = self.chains
@@ -345,24 +355,9 @@ class Host:
         )
         if self._upstream is not None:
             sender = UpstreamSender(self.upstream(runtime), sender)
-        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values)
+        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, repeats, caller)
         ctx.asker = asker(self, pipeline, path)
         return pipeline
-
-    def _whose(self, request: Request, *, by_credential: bool) -> tuple[Scope, Request]:
-        """The scope of a request, and the request without the headers that may say it: they never go upstream.
-
-        Where nobody says anything the caller's credential tells callers apart; a route's credential is no caller's.
-        """
-        said = self._scope.get() or Scope()
-        ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
-        if ours and self.config.host.trust_headers:
-            told = {part: request.headers.get(f"{OWN_HEADERS}{part}") for part in ("tenant", "user", "session")}
-            said = Scope(**{part: value if (value := getattr(said, part)) is not None else told[part] for part in told})
-        if by_credential and said == Scope():
-            who = self.settings.identity(request.headers, request.query)
-            said = Scope(user=f"key-{who[:16]}") if who else said
-        return said, retouch(request, headers=request.headers.without(*ours)) if ours else request
 
     def ssl_context(self, module: ModuleType) -> Any:
         """The process's one TLS context for *module*: making one costs two hundred times what a client costs."""

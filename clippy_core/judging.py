@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 from clippy_hookspecs import (
-    UNKNOWN,
+    UNKNOWN_ERROR,
     Chunk,
     ErrorInfo,
     Failure,
@@ -32,7 +32,7 @@ def unjudged(failure: Failure, judged: ErrorInfo | None) -> ErrorInfo:
         return judged
     if isinstance(failure.exception, ProviderError):
         return failure.exception.info
-    return judged or UNKNOWN
+    return judged or UNKNOWN_ERROR
 
 
 def refusal_info(refusal: Refusal) -> ErrorInfo:
@@ -48,6 +48,11 @@ def event_json(chunk: Chunk) -> bytes:
 def is_event_stream(headers: Headers) -> bool:
     """Whether an answer says that it is a stream of server-sent events."""
     return headers.get("content-type", "").split(";")[0].strip().lower() == "text/event-stream"
+
+
+def harmless(request: Request) -> bool:
+    """Whether a second sending can do no harm, whatever became of the first."""
+    return request.endpoint.retryable or request.method in ("GET", "HEAD")
 
 
 def signed(headers: Headers) -> bool:

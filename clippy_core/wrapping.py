@@ -47,9 +47,10 @@ def _wrap_sdk(host: Host, client: Any, http: Any) -> Any:
     module = module_of(http)
     assert module is not None
     own = _copy_of(http)
-    _put_under(host, own, module, shared=True)
+    repeats = getattr(client, "max_retries", 0) if host.owns_retries else None
+    _put_under(host, own, module, shared=True, instead_of=repeats or 0)
     changes: dict[str, Any] = {"http_client": own}
-    if host.owns_retries:
+    if repeats is not None:
         changes["max_retries"] = 0
     wrapped = _with_options(client, changes)
     # Both SDKs forget this one setting when they copy a client.
@@ -114,8 +115,11 @@ class _Copy:
             await original.aclose()
 
 
-def _put_under(host: Host, http: Any, module: ModuleType, *, shared: bool = False) -> None:
-    """Put *host* under every transport of *http*; *shared* ones are not closed with it."""
+def _put_under(host: Host, http: Any, module: ModuleType, *, shared: bool = False, instead_of: int = 0) -> None:
+    """Put *host* under every transport of *http*; *shared* ones are not closed with it.
+
+    *instead_of* are the retries of an SDK that the host takes over.
+    """
     make = transport if isinstance(http, module.Client) else async_transport
 
     def once(inner: Any) -> Any:
@@ -123,6 +127,7 @@ def _put_under(host: Host, http: Any, module: ModuleType, *, shared: bool = Fals
             return inner  # wrapping twice must not retry twice
         made = make(host, module, inner)
         made._closes = not shared  # noqa: SLF001
+        made._gave_up.instead_of = instead_of  # noqa: SLF001
         return made
 
     http._transport = once(http._transport)  # noqa: SLF001

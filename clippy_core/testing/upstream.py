@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 from attrs import define
-from clippy_hookspecs import RawReply, RawRequest, Upstream, hookimpl
+from clippy_hookspecs import Headers, RawReply, RawRequest, Upstream, hookimpl
 
-from ..calls import AsyncPieces, Pieces, header_pairs, raw_headers
+from ..calls import AsyncPieces, Pieces
 from ..loops import running_library
 from .provider import FakeProvider
 
@@ -31,7 +31,7 @@ class FakeUpstream:
 
     async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
         """As :meth:`clippy_hookspecs.Upstream.send`."""
-        headers = raw_headers(request.headers.without("content-length", "transfer-encoding"))
+        headers = request.headers.without("content-length", "transfer-encoding").raw
         extensions = {"timeout": dict(timeout)}
         sent = httpx.Request(request.method, request.url, headers=headers, content=request.body, extensions=extensions)
         body: Any
@@ -41,4 +41,4 @@ class FakeUpstream:
         else:
             response = await self.provider.async_transport().handle_async_request(sent)
             body = AsyncPieces(response.stream)
-        return RawReply(response.status_code, header_pairs(response.headers.raw), body, response.extensions)
+        return RawReply(response.status_code, Headers.undecoded(response.headers.raw), body, response.extensions)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from operator import is_
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +31,12 @@ def find(method: str, path: str) -> tuple[WireApi | None, Endpoint]:
     return None, UNKNOWN_ENDPOINT
 
 
+@lru_cache(maxsize=256)
+def _called(method: str, url: str) -> tuple[WireApi | None, Endpoint]:
+    """:func:`find` for a whole URL.  A program calls few addresses, and taking one apart costs as much as its JSON."""
+    return find(method, urlsplit(url).path)
+
+
 class KeptBody(dict[str, Json]):
     """The ``params`` of a decoded body, which remember the body.
 
@@ -36,22 +44,29 @@ class KeptBody(dict[str, Json]):
     the body is nevertheless what came, and these are its bytes: no digit of it is lost, nor a body nobody can read.
     """
 
-    __slots__ = ("body", "fields", "unsaid")
+    __slots__ = ("body", "fields", "unsaid", "whole")
 
     def __init__(
-        self, params: Mapping[str, Json], body: bytes, fields: Mapping[str, Any], unsaid: Mapping[str, Json]
+        self,
+        params: Mapping[str, Json],
+        body: bytes,
+        fields: Mapping[str, Any],
+        unsaid: Mapping[str, Json],
+        whole: dict[str, Json] | None,
     ) -> None:
         super().__init__(params)
         self.body, self.fields = body, fields
         self.unsaid = unsaid
         """Fields that the contract's values cannot tell from absent ones, like ``"stream": false``."""
+        self.whole = whole
+        """The JSON object that was read from the body, None if it was not read as one."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return KeptBody, (dict(self), self.body, self.fields, self.unsaid)
+        return KeptBody, (dict(self), self.body, self.fields, self.unsaid, self.whole)
 
     def unchanged(self, value: Request | Response) -> bool:
         """Whether *value* holds the very objects that were decoded from the body."""
-        return all(getattr(value, name) is field for name, field in self.fields.items())
+        return all(map(is_, [getattr(value, name) for name in self.fields], self.fields.values()))
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -62,7 +77,7 @@ def decode_request(method: str, url: str, query: str, headers: Headers, body: by
 
     A body that is not a JSON object, or that is encoded, gives empty fields and keeps its bytes.
     """
-    api, endpoint = find(method, urlsplit(url).path)
+    api, endpoint = _called(method, url)
     return Request.undecoded(
         _read_request,
         body,
@@ -92,17 +107,36 @@ def encode_request(request: Request) -> bytes:
     return dumps(_api(request).request_body(request))
 
 
+def parsed_body(request: Request) -> dict[str, Json] | None:
+    """The JSON object that the body of *request* is, None if it is none.
+
+    It is the one that the request was decoded from while nothing in that was changed, so that no body is parsed twice.
+    Others hold parts of it: it must not be changed.
+    """
+    params = request.params
+    kept = params if isinstance(params, KeptBody) else None
+    if kept is not None and kept.whole is not None and (kept.body is request.raw or kept.unchanged(request)):
+        return kept.whole
+    try:
+        body = loads(encode_request(request))
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
 def _read_request(request: Request) -> Mapping[str, Any]:
     raw = request.raw or b""
     body = _object(request.headers, raw) if request.api in APIS else None
     if body is None:
-        return _kept(request.api, {"model": "", "messages": (), "tools": (), "params": {}, "stream": False}, raw, {})
-    unsaid: dict[str, Json] = {
-        name: body[name] for name in ("model", "messages", "tools") if name in body and not body[name]
-    }
+        nothing = {"model": "", "messages": (), "tools": (), "params": {}, "stream": False}
+        return _kept(request.api, nothing, raw, {}, None)
+    unsaid: dict[str, Json] = {}
+    for name in ("model", "messages", "tools"):
+        if name in body and not body[name]:
+            unsaid[name] = body[name]
     if body.get("stream", True) is not True:
         unsaid["stream"] = body["stream"]
-    return _kept(request.api, APIS[request.api].request_fields(body), raw, unsaid)
+    return _kept(request.api, APIS[request.api].request_fields(body), raw, unsaid, body)
 
 
 # --- responses --------------------------------------------------------------------------------------------------------
@@ -140,9 +174,14 @@ def in_wire_form(response: Response) -> Response:
     """*response* with its body as ``raw``, as a cache entry needs it."""
     if response.raw is not None:
         return response
-    known = {"status": response.status, "headers": response.headers, "extensions": response.extensions}
     return Response.undecoded(
-        _read_response, encode_response(response), api=response.api, provenance=response.provenance, **known
+        _read_response,
+        encode_response(response),
+        api=response.api,
+        status=response.status,
+        headers=response.headers,
+        provenance=response.provenance,
+        extensions=response.extensions,
     )
 
 
@@ -168,20 +207,23 @@ def _read_response(response: Response) -> Mapping[str, Any]:
     body = _object(response.headers, raw) if response.api in APIS else None
     if body is None:
         nothing = {"message": Message("assistant"), "finish_reason": None, "usage": None, "id": None, "model": None}
-        return _kept(response.api, {**nothing, "more": (), "params": {}}, raw, {})
-    return _kept(response.api, APIS[response.api].response_fields(body), raw, {})
+        return _kept(response.api, {**nothing, "more": (), "params": {}}, raw, {}, None)
+    return _kept(response.api, APIS[response.api].response_fields(body), raw, {}, body)
 
 
 # --- both -------------------------------------------------------------------------------------------------------------
 
 
-def _kept(api: str, fields: Mapping[str, Any], raw: bytes, unsaid: Mapping[str, Json]) -> dict[str, Any]:
-    others = {name: field for name, field in fields.items() if name != "params"}
-    return {**others, "params": KeptBody(fields["params"], raw, {"api": api, **others}, unsaid)}
+def _kept(
+    api: str, fields: dict[str, Any], raw: bytes, unsaid: Mapping[str, Json], whole: dict[str, Json] | None
+) -> dict[str, Any]:
+    params = fields.pop("params")
+    fields["api"] = api
+    return {**fields, "params": KeptBody(params, raw, fields, unsaid, whole)}
 
 
 def _object(headers: Headers, raw: bytes) -> dict[str, Json] | None:
-    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+    if "content-encoding" in headers and headers["content-encoding"].strip().lower() not in ("", "identity"):
         return None
     try:
         body = loads(raw)
@@ -219,4 +261,5 @@ __all__ = [
     "encode_response",
     "find",
     "in_wire_form",
+    "parsed_body",
 ]

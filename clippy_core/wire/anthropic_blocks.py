@@ -27,6 +27,7 @@ from clippy_hookspecs.types import with_raw
 
 from ..jsonio import dumps, loads
 from .shapes import without
+from .values import message_of, text_of, usage_of
 
 VERBATIM = ""
 """Key in a tool's ``extra``: the whole JSON of something that is not the shape the API promises."""
@@ -45,7 +46,9 @@ def decode_block(value: Json) -> Block:
 
 def _text(value: dict[str, Json]) -> Block | None:
     text = value.get("text")
-    return Text(text, without(value, "type", "text")) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        return None
+    return text_of(text, {} if len(value) == 2 else without(value, "type", "text"))
 
 
 def _image(value: dict[str, Json]) -> Block | None:
@@ -156,8 +159,8 @@ def _tool_result_json(block: ToolResult) -> Json:
 def decode_content(value: Json) -> tuple[Block, ...] | None:
     """The blocks of a string or a list; None for anything else."""
     if isinstance(value, str):
-        return (Text(value),)
-    return tuple(decode_block(item) for item in value) if isinstance(value, list) else None
+        return (text_of(value, {}),)
+    return tuple([decode_block(item) for item in value]) if isinstance(value, list) else None
 
 
 def encode_content(blocks: tuple[Block, ...], extra: Mapping[str, Json]) -> Json:
@@ -180,10 +183,10 @@ def decode_message(value: Json) -> Message:
     blocks = decode_content(content)
     if not isinstance(role, str) or not role or blocks is None:
         return with_raw(Message("", (with_raw(Opaque("message", value), value),)), value)
-    extra = without(value, "role", "content")
+    extra = {} if len(value) == 2 else without(value, "role", "content")
     if _needs_list(content, blocks):
         extra["content"] = []
-    return with_raw(Message(role, blocks, extra), value)
+    return message_of(role, blocks, extra, value)
 
 
 def decode_system(value: Json) -> Message | None:
@@ -191,7 +194,7 @@ def decode_system(value: Json) -> Message | None:
     blocks = decode_content(value)
     if blocks is None:
         return None
-    return with_raw(Message("system", blocks, {"content": []} if _needs_list(value, blocks) else {}), value)
+    return message_of("system", blocks, {"content": []} if _needs_list(value, blocks) else {}, value)
 
 
 def encode_message(message: Message) -> Json:
@@ -262,14 +265,9 @@ def decode_usage(value: Json) -> Usage | None:
         return None
     details = value.get("output_tokens_details")
     read, write = _count(value, "cache_read_input_tokens"), _count(value, "cache_creation_input_tokens")
-    return Usage(
-        input=_count(value, "input_tokens") + read + write,
-        output=_count(value, "output_tokens"),
-        cache_read=read,
-        cache_write=write,
-        reasoning=_count(details, "thinking_tokens") if isinstance(details, dict) else 0,
-        extra=value,
-    )
+    reasoning = _count(details, "thinking_tokens") if isinstance(details, dict) else 0
+    given = _count(value, "output_tokens")
+    return usage_of(_count(value, "input_tokens") + read + write, given, read, write, reasoning, value)
 
 
 def encode_usage(usage: Usage) -> dict[str, Json]:
@@ -290,4 +288,4 @@ def encode_usage(usage: Usage) -> dict[str, Json]:
 
 def _count(value: Mapping[str, Json], name: str) -> int:
     found = value.get(name)
-    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
+    return found if type(found) is int and found > 0 else 0

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from clippy_hookspecs import Endpoint, Json, Message, Request, Response, Text
-from clippy_hookspecs.types import with_raw
 
 from .anthropic_blocks import (
     decode_block,
@@ -28,6 +27,7 @@ from .anthropic_blocks import (
 from .anthropic_stream import MessagesReader
 from .anthropic_writer import MessagesWriter, split_message
 from .base import StreamReader, StreamWriter
+from .values import message_of
 
 _CHAT = Endpoint("messages", chat=True, cacheable=True, retryable=True, streams=True, body="json")
 _COUNT = Endpoint("messages.count_tokens", cacheable=True, retryable=True, body="json")
@@ -74,7 +74,7 @@ class AnthropicMessages:
 
     # --- requests -------------------------------------------------------------------------------------------------
 
-    def request_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
+    def request_fields(self, body: Mapping[str, Json]) -> dict[str, Any]:
         """The lazy fields of a Request.  What is not of the promised shape stays in ``params`` as it came."""
         params = dict(body)
         model = params.pop("model") if isinstance(body.get("model"), str) else ""
@@ -90,7 +90,7 @@ class AnthropicMessages:
         return {
             "model": model,
             "messages": tuple(messages),
-            "tools": tuple(decode_tool(tool) for tool in tools),
+            "tools": tuple([decode_tool(tool) for tool in tools]),
             "params": params,
             "stream": body.get("stream") is True,
         }
@@ -114,16 +114,17 @@ class AnthropicMessages:
 
     # --- answers --------------------------------------------------------------------------------------------------
 
-    def response_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
+    def response_fields(self, body: Mapping[str, Json]) -> dict[str, Any]:
         """The lazy fields of a Response; an error or anything else that is no message keeps all in ``params``."""
         content, finish, usage = body.get("content"), body.get("stop_reason"), decode_usage(body.get("usage"))
         params = dict(body)
-        message = Message("assistant")
         if isinstance(content, list) and content:
             role = params.pop("role", None)
-            blocks = tuple(decode_block(block) for block in params.pop("content"))
+            blocks = tuple([decode_block(block) for block in params.pop("content")])
             named = isinstance(role, str)
-            message = Message(role if named else "assistant", blocks, {} if named else {"role": role})
+            message = message_of(role if named else "assistant", blocks, {} if named else {"role": role})
+        else:
+            message = Message("assistant")
         for name in ("id", "model", "stop_reason"):
             if isinstance(body.get(name), str):
                 del params[name]
@@ -190,7 +191,7 @@ def _in_list(item: Json) -> Message:
     message = decode_message(item)
     if message.role != "system":
         return message
-    return with_raw(Message("system", message.blocks, {**message.extra, "role": "messages"}), item)
+    return message_of("system", message.blocks, {**message.extra, "role": "messages"}, item)
 
 
 def _is_system(message: Message) -> bool:

@@ -7,17 +7,19 @@ is whole then, and some gateways drop what follows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from clippy_hookspecs import Chunk, Json
 from clippy_hookspecs.types import ChunkKind, with_raw
 
+from ..jsonio import loads
 from .anthropic_blocks import arguments_text, decode_usage
 from .base import CorruptEvent
 from .errors import error_in
 from .named_events import event_json
 from .shapes import without
 from .sse import SseEvent
+from .values import words_chunk
 
 _CONTENT: dict[str, tuple[ChunkKind, str]] = {"text": ("text", "text"), "thinking": ("reasoning", "thinking")}
 """Block type: (chunk kind, field that holds the words)."""
@@ -45,11 +47,13 @@ class MessagesReader:
         """Whether a stop reason or the terminal event has come."""
         return self._finished or self._done
 
-    def read(self, event: SseEvent) -> tuple[Chunk, ...]:
+    def read(self, event: SseEvent, parse: Callable[[str], Json] = loads) -> tuple[Chunk, ...]:
         """The chunks of one event; its bytes are the ``raw`` of the last, and of it alone."""
-        data = event_json(event)
+        data = event_json(event, parse)
         if data is None:
             chunks = self._sentinel(event)
+        elif (more := self._more_words(data, event.raw)) is not None:
+            return (more,)
         else:
             kind = data.get("type", event.event)
             try:
@@ -61,6 +65,20 @@ class MessagesReader:
                 with_raw(chunk, b"")
         with_raw(chunks[-1], event.raw)
         return chunks
+
+    def _more_words(self, data: dict[str, Json], raw: bytes) -> Chunk | None:
+        """By far the commonest event, more words in an open block: read without asking what else it could be."""
+        try:
+            delta, number = data["delta"], data["index"]
+            kind, field, opens = _DELTAS[delta["type"]]
+            words = delta[field]
+        except (KeyError, TypeError):
+            return None
+        if data.get("type") != "content_block_delta" or type(words) is not str:
+            return None
+        if type(number) is not int or self._open.get(number) != opens:
+            return None
+        return words_chunk(kind, words, number, 0, {}, raw)
 
     def _event(self, kind: Json, data: dict[str, Json]) -> tuple[Chunk, ...]:
         match kind:

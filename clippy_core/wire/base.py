@@ -7,12 +7,13 @@ that while nobody changed it; a changed value is written from its fields, and wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from attrs import frozen
 from clippy_hookspecs import Chunk, Endpoint, Json, Request, Response
 
+from ..jsonio import loads
 from .sse import SseEvent
 
 
@@ -36,8 +37,11 @@ class StreamReader(Protocol):
         """Whether the stream may end here: its terminal event came, or every choice has finished."""
         ...
 
-    def read(self, event: SseEvent) -> tuple[Chunk, ...]:
-        """What one event says.  Raises :class:`CorruptEvent` for data that is not what the API promises."""
+    def read(self, event: SseEvent, parse: Callable[[str], Json] = loads) -> tuple[Chunk, ...]:
+        """What one event says; *parse* reads its JSON.
+
+        Raises :class:`CorruptEvent` for data that is not what the API promises.
+        """
         ...
 
 
@@ -66,16 +70,16 @@ class WireApi(Protocol):
         """
         ...
 
-    def request_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
-        """model, messages, tools, params and stream of a request body (the lazy fields of Request)."""
+    def request_fields(self, body: Mapping[str, Json]) -> dict[str, Any]:
+        """model, messages, tools, params and stream of a request body (the lazy fields of Request), in a new dict."""
         ...
 
     def request_body(self, request: Request) -> dict[str, Json]:
         """The JSON body of *request*."""
         ...
 
-    def response_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
-        """message, finish_reason, usage, id, model, more and params of an answer's body."""
+    def response_fields(self, body: Mapping[str, Json]) -> dict[str, Any]:
+        """message, finish_reason, usage, id, model, more and params of an answer's body, in a new dict."""
         ...
 
     def response_body(self, response: Response) -> dict[str, Json]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from clippy_hookspecs import Json
 
-from ..jsonio import dumps, loads
+from ..jsonio import dumps
 from .base import CorruptEvent
 from .sse import SseEvent
 
 
-def event_json(event: SseEvent) -> dict[str, Json] | None:
-    """The object that an event brings; None for no data and for the ``[DONE]`` of another API.
+def event_json(event: SseEvent, parse: Callable[[str], Json]) -> dict[str, Json] | None:
+    """The object that an event brings, read by *parse*; None for no data and for the ``[DONE]`` of another API.
 
     Raises :class:`CorruptEvent` for anything else.
     """
@@ -20,7 +20,7 @@ def event_json(event: SseEvent) -> dict[str, Json] | None:
     if not text or text == "[DONE]":
         return None
     try:
-        data = loads(text)
+        data = parse(text)
     except ValueError as error:
         raise CorruptEvent(f"event data of {len(text)} characters is not JSON") from error
     if not isinstance(data, dict):

@@ -26,6 +26,7 @@ from clippy_hookspecs.types import with_raw
 
 from .openai_tools import call_json, take_calls
 from .shapes import objects, without
+from .values import message_of, text_of
 
 REASONING_FIELDS = ("reasoning_content", "reasoning")
 """DeepSeek, vLLM and most others; OpenRouter, Groq and newer vLLM.  Some send both with the same text."""
@@ -36,16 +37,24 @@ REASONING_FIELDS = ("reasoning_content", "reasoning")
 
 def message(value: Mapping[str, Json]) -> Message:
     """The message in *value*; any object gives one."""
+    role, content = value.get("role"), value.get("content")
+    if len(value) == 2 and role and isinstance(role, str) and isinstance(content, str):
+        return message_of(role, (text_of(content, {}),), {}, value)  # Most are only this; it saves asking for the rest.
     rest = dict(value)
-    role = rest.pop("role") if isinstance(rest.get("role"), str) and rest["role"] else ""
+    role = rest.pop("role") if isinstance(role, str) and role else ""
     blocks: list[Block]
     if role == "tool" and isinstance(rest.get("tool_call_id"), str):
         blocks = [ToolResult(rest.pop("tool_call_id"), tuple(_take_content(rest)))]
     elif role == "function" and isinstance(rest.get("name"), str):
         blocks = [ToolResult(rest.pop("name"), tuple(_take_content(rest)))]
     else:
-        blocks = [*_take_reasoning(rest), *_take_content(rest), *_take_refusal(rest), *take_calls(rest)]
-    return with_raw(Message(role, tuple(blocks), rest), value)
+        blocks = _take_reasoning(rest) if "reasoning_content" in rest or "reasoning" in rest else []
+        blocks += _take_content(rest)
+        if rest.get("refusal"):
+            blocks += _take_refusal(rest)
+        if "tool_calls" in rest or "function_call" in rest:
+            blocks += take_calls(rest)
+    return message_of(role, tuple(blocks), rest, value)
 
 
 def messages_json(message: Message) -> list[Json]:
@@ -155,7 +164,7 @@ def _take_content(rest: dict[str, Json]) -> list[Block]:
     content = rest.get("content")
     if isinstance(content, str):
         del rest["content"]
-        return [Text(content)]
+        return [text_of(content, {})]
     if objects(content):
         del rest["content"]
         return [part(item) for item in content]
@@ -166,7 +175,7 @@ def part(value: Mapping[str, Json]) -> Block:
     """One part of a content list."""
     kind = value.get("type")
     if kind == "text" and isinstance(value.get("text"), str):
-        return with_raw(Text(value["text"], without(value, "text")), value)
+        return text_of(value["text"], without(value, "text"), value)
     if kind == "refusal" and isinstance(value.get("refusal"), str):
         return with_raw(RefusalText(value["refusal"], without(value, "refusal")), value)
     if kind == "image_url" and isinstance(value.get("image_url"), dict):

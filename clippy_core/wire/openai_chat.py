@@ -8,7 +8,7 @@ of one object without content, so that nothing of it is lost.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from clippy_hookspecs import Choice, Endpoint, Json, Message, Request, Response, Text
 from clippy_hookspecs.types import with_raw
@@ -20,8 +20,8 @@ from .openai_blocks import messages_json, true_logprobs
 from .openai_reader import ChatReader
 from .openai_tools import tool as read_tool
 from .openai_tools import tool_json
+from .openai_usage import says_all, usage_as_told
 from .openai_usage import usage as read_usage
-from .openai_usage import usage_as_told, usage_json
 from .openai_writer import ChatWriter
 from .shapes import objects
 
@@ -49,20 +49,22 @@ class OpenAIChat:
             return MODELS
         return None
 
-    def request_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
+    def request_fields(self, body: Mapping[str, Json]) -> dict[str, Any]:
         rest = dict(body)
         rest.pop("stream", None)
         messages, tools = rest.get("messages"), rest.get("tools")
-        fields = {
+        fields: dict[str, Any] = {
             "model": rest.pop("model") if isinstance(rest.get("model"), str) else "",
-            "messages": tuple(read_message(item) for item in messages) if objects(messages) else (),
-            "tools": tuple(read_tool(item) for item in tools) if objects(tools) else (),
+            "messages": tuple([read_message(item) for item in messages]) if objects(messages) else (),
+            "tools": tuple([read_tool(item) for item in tools]) if objects(tools) else (),
             "stream": body.get("stream") is True,
+            "params": rest,
         }
-        for name in ("messages", "tools"):
-            if fields[name] or rest.get(name) == []:
-                rest.pop(name)
-        return {**fields, "params": rest}
+        if fields["messages"] or messages == []:
+            rest.pop("messages", None)
+        if fields["tools"] or tools == []:
+            rest.pop("tools", None)
+        return fields
 
     def request_body(self, request: Request) -> dict[str, Json]:
         body: dict[str, Json] = {"model": request.model} if request.model else {}
@@ -74,20 +76,33 @@ class OpenAIChat:
             body["stream"] = True
         return {**request.params, **body}
 
-    def response_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
+    def response_fields(self, body: Mapping[str, Json]) -> dict[str, Any]:
         rest = dict(body)
-        fields: dict[str, Any] = {"message": Message("assistant"), "finish_reason": None, "usage": None, "more": ()}
-        for name in ("id", "model"):
-            fields[name] = rest.pop(name) if isinstance(rest.get(name), str) else None
-        if isinstance(rest.get("usage"), dict):
-            fields["usage"] = read_usage(rest["usage"])
-            if usage_json(fields["usage"]) == rest["usage"]:
+        fields: dict[str, Any] = {
+            "message": None,
+            "finish_reason": None,
+            "usage": None,
+            "id": rest.pop("id") if isinstance(rest.get("id"), str) else None,
+            "model": rest.pop("model") if isinstance(rest.get("model"), str) else None,
+            "more": (),
+            "params": rest,
+        }
+        usage = rest.get("usage")
+        if isinstance(usage, dict):
+            fields["usage"] = read_usage(usage)
+            if says_all(fields["usage"], usage):
                 del rest["usage"]
-        if _readable(rest.get("choices")):
-            first, *more = (_choice(choice) for choice in rest["choices"])
-            fields["message"], fields["finish_reason"], fields["more"] = first.message, first.finish_reason, tuple(more)
-            rest["choices"] = [first.extra if "text" in first.extra else {**first.extra, "message": {}}]
-        return {**fields, "params": rest}
+        choices = rest.get("choices")
+        if _readable(choices):
+            fields["message"], fields["finish_reason"], first = _taken_apart(choices[0])
+            if "text" not in first:
+                first["message"] = {}
+            rest["choices"] = [first]
+            if len(choices) > 1:
+                fields["more"] = tuple(_choice(choice) for choice in choices[1:])
+        else:
+            fields["message"] = Message("assistant")
+        return fields
 
     def response_body(self, response: Response) -> dict[str, Json]:
         params = response.params
@@ -130,13 +145,20 @@ def wants_usage(request: Request) -> bool:
     return isinstance(options, Mapping) and options.get("include_usage") is True
 
 
-def _readable(choices: Json) -> bool:
-    return objects(choices) and all(
-        isinstance(choice.get("message"), dict) or isinstance(choice.get("text"), str) for choice in choices
-    )
+def _readable(choices: Json) -> TypeGuard[list[dict[str, Json]]]:
+    return objects(choices) and all(map(_is_choice, choices))
+
+
+def _is_choice(value: Mapping[str, Json]) -> bool:
+    return isinstance(value.get("message"), dict) or isinstance(value.get("text"), str)
 
 
 def _choice(value: Mapping[str, Json]) -> Choice:
+    return with_raw(Choice(*_taken_apart(value)), value)
+
+
+def _taken_apart(value: Mapping[str, Json]) -> tuple[Message, str | None, dict[str, Json]]:
+    """Message, finish reason and the rest of a choice."""
     extra = dict(value)
     if isinstance(extra.get("message"), dict):
         message = read_message(extra.pop("message"))
@@ -144,7 +166,7 @@ def _choice(value: Mapping[str, Json]) -> Choice:
         message = Message("assistant", (Text(extra["text"]),))
         extra["text"] = ""
     finish_reason = extra.pop("finish_reason") if isinstance(extra.get("finish_reason"), str) else None
-    return with_raw(Choice(message, finish_reason, extra), value)
+    return message, finish_reason, extra
 
 
 def _first(params: Mapping[str, Json]) -> dict[str, Json] | None:

@@ -8,7 +8,7 @@ gives several chunks; only one of them carries what belongs to the event or choi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -21,15 +21,19 @@ from .errors import error_in
 from .openai_blocks import REASONING_FIELDS, part
 from .openai_tools import arguments_text
 from .openai_tracking import CallState, ChoiceState
+from .openai_usage import says_all
 from .openai_usage import usage as read_usage
-from .openai_usage import usage_json
 from .shapes import objects, without
 from .sse import SseEvent
+from .values import words_chunk
 
 ENVELOPE = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 """The fields that every event of a stream repeats."""
-_RARE_IN_EVENT = frozenset({"error", "errors", "x_groq"})
-_RARE_IN_CHOICE = frozenset({"error", "usage", "text"})
+_RARE_IN_EVENT = frozenset({"error", "errors", "type", "x_groq"})
+_RARE_IN_CHOICE = frozenset({"error", "message", "text", "usage"})
+_FIELD_OF = {"text": "content", "reasoning": "reasoning_content"}
+"""Where the words of an open block of this kind come."""
+_NOTHING: tuple[ChunkKind, None, int] = ("other", None, 0)
 
 
 @frozen
@@ -58,7 +62,7 @@ class ChatReader:
         finished = bool(self._choices) and all(choice.finished for choice in self._choices.values())
         return not self._failed and (self._done or finished)
 
-    def read(self, event: SseEvent) -> tuple[Chunk, ...]:
+    def read(self, event: SseEvent, parse: Callable[[str], Json] = loads) -> tuple[Chunk, ...]:
         """What one event says; raises CorruptEvent if it is not a JSON object."""
         data = event.data.strip()
         if not data or event.event == "ping":
@@ -69,7 +73,7 @@ class ChatReader:
             self._done = True
             return (*(stop for choice in self._choices.values() for stop in choice.close()), Chunk("done"))
         try:
-            body = loads(data)
+            body = parse(data)
         except ValueError as error:
             if event.event == "error":
                 return self._error({"error": {"message": data}})
@@ -78,33 +82,36 @@ class ChatReader:
             return self._error(body if isinstance(body, dict) else {"error": {"message": data}})
         if not isinstance(body, dict):
             raise CorruptEvent("an event of the stream is JSON, but not an object")
-        words = self._more_words(body)
+        words = self._more_words(body, event.raw)
         if words is not None:
             return (words,)
         if error_in(body) or _failed_choice(body):
             return self._error(body)
         return tuple(self._body(body))
 
-    def _more_words(self, body: dict[str, Json]) -> Chunk | None:
-        """By far the commonest event, one more piece of an open text: read without asking what else it could be."""
-        choices = body.get("choices")
-        if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+    def _more_words(self, body: dict[str, Json], raw: bytes) -> Chunk | None:
+        """By far the commonest event, one more piece of an open text: read without asking what else it could be.
+
+        Its JSON is nobody else's, so what is said is taken out of it and the rest is the chunk's ``extra``: copying
+        without what is said would cost as much as parsing.
+        """
+        try:
+            (value,) = body["choices"]
+            delta, choice = value["delta"], self._choices[value["index"]]
+            kind, _, block = choice.open or _NOTHING
+            field = _FIELD_OF[kind]
+            words = delta[field]
+        except (KeyError, TypeError, ValueError):
             return None
-        (value,) = choices
-        delta, number = value.get("delta"), value.get("index")
-        if not isinstance(delta, dict) or delta.keys() != {"content"} or not isinstance(number, int):
+        if type(words) is not str or not words or not (len(delta) == 1 or _says_only(field, delta)):
             return None
-        if value.get("finish_reason") or body.get("usage"):
+        if value.get("finish_reason") or body.get("usage") is not None or body.get("object") == "error":
             return None
         if not (_RARE_IN_CHOICE.isdisjoint(value) and _RARE_IN_EVENT.isdisjoint(body)):
             return None
-        content, choice = delta["content"], self._choices.get(number)
-        if not isinstance(content, str) or not content:
-            return None
-        if choice is None or choice.open is None or choice.open[0] != "text":
-            return None
-        extra = {"choice": without(value, "index", "delta"), "message": {}, "response": without(body, "choices")}
-        return Chunk("text", content, choice.open[2], choice.number, extra=extra)
+        del body["choices"], value["delta"], value["index"], delta[field]
+        extra = {"choice": value, "message": delta, "response": body}
+        return words_chunk(kind, words, block, choice.number, extra, raw)
 
     def _error(self, body: dict[str, Json]) -> tuple[Chunk, ...]:
         self._failed = True
@@ -114,7 +121,7 @@ class ChatReader:
     def _body(self, body: dict[str, Json]) -> Iterator[Chunk]:
         usage = _usage(body)
         rest = without(body, "choices")
-        if usage is not None and rest.get("usage") == usage_json(usage):
+        if usage is not None and isinstance(rest.get("usage"), dict) and says_all(usage, rest["usage"]):
             del rest["usage"]
         choices = _choices_of(body)
         if not choices:
@@ -230,6 +237,14 @@ def _legacy_piece(choice: ChoiceState, item: dict[str, Json]) -> _Piece:
     extra = {"legacy": True, "block": {"function_call": {}}}
     # As in whole answers: a legacy call has no id, its name stands for it.
     return _Piece("tool_call", delta, extra, call, name if new_name else None, name if new_name else None)
+
+
+def _says_only(field: str, delta: dict[str, Json]) -> bool:
+    """Whether *delta* has nothing to say beside *field*: many providers repeat the role and name what is empty."""
+    for name, value in delta.items():
+        if value is not None and value != "" and name != field and name != "role":
+            return False
+    return True
 
 
 def _choices_of(body: Mapping[str, Json]) -> list[dict[str, Json]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clippy_hookspecs import Endpoint, Json, Message, Request, Response, Text
+from clippy_hookspecs import Endpoint, Json, Message, Request, Response
 
 from .base import StreamReader, StreamWriter
 from .responses_items import decode_input_item, decode_output, encode_items
@@ -19,6 +19,7 @@ from .responses_places import finish_reason
 from .responses_split import split_response, status_fields
 from .responses_stream import ResponsesReader
 from .responses_writer import ResponsesWriter
+from .values import message_of, text_of
 
 _CHAT = Endpoint("responses", chat=True, cacheable=True, retryable=True, streams=True, body="json")
 _COUNT = Endpoint("responses.input_tokens", cacheable=True, retryable=True, body="json")
@@ -42,17 +43,17 @@ class OpenAIResponses:
 
     # --- requests -------------------------------------------------------------------------------------------------
 
-    def request_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
+    def request_fields(self, body: Mapping[str, Json]) -> dict[str, Any]:
         """The lazy fields of a Request.  What is not of the promised shape stays in ``params`` as it came."""
         params = dict(body)
         model = params.pop("model") if isinstance(body.get("model"), str) else ""
         messages: list[Message] = []
         if isinstance(body.get("instructions"), str):
-            messages.append(Message("system", (Text(params.pop("instructions")),), {"role": "instructions"}))
+            messages.append(message_of("system", (text_of(params.pop("instructions"), {}),), {"role": "instructions"}))
         given = body.get("input")
         if isinstance(given, str):
             del params["input"]
-            messages.append(Message("user", (Text(given),), {"role": "input"}))
+            messages.append(message_of("user", (text_of(given, {}),), {"role": "input"}))
         elif isinstance(given, list) and given:
             del params["input"]
             messages += [decode_input_item(item) for item in given]
@@ -61,7 +62,7 @@ class OpenAIResponses:
         return {
             "model": model,
             "messages": tuple(messages),
-            "tools": tuple(decode_tool(tool) for tool in tools),
+            "tools": tuple([decode_tool(tool) for tool in tools]),
             "params": params,
             "stream": body.get("stream") is True,
         }
@@ -87,13 +88,12 @@ class OpenAIResponses:
 
     # --- answers --------------------------------------------------------------------------------------------------
 
-    def response_fields(self, body: Mapping[str, Json]) -> Mapping[str, Any]:
+    def response_fields(self, body: Mapping[str, Json]) -> dict[str, Any]:
         """The lazy fields of a Response; an error or anything else that is no answer keeps all in ``params``."""
         output, usage = body.get("output"), decode_usage(body.get("usage"))
         params = dict(body)
-        message = Message("assistant")
-        if isinstance(output, list) and output:
-            message = decode_output(params.pop("output"))
+        told = isinstance(output, list) and output
+        message = decode_output(params.pop("output")) if told else Message("assistant")
         for name in ("id", "model"):
             if isinstance(body.get(name), str):
                 del params[name]

@@ -6,22 +6,36 @@ from collections.abc import Mapping
 
 from clippy_hookspecs import Json, Usage
 
+from .values import usage_of
+
 
 def usage(value: Mapping[str, Json]) -> Usage:
     """Token counts.  ``prompt_tokens`` includes the cached ones at every provider that speaks this API."""
     rest = dict(value)
-    input_, output = _take_count(rest, "prompt_tokens"), _take_count(rest, "completion_tokens")
-    if type(rest.get("total_tokens")) is int and rest["total_tokens"] == input_ + output:
+    taken, given = _take_count(rest, "prompt_tokens"), _take_count(rest, "completion_tokens")
+    total = rest.get("total_tokens")
+    if type(total) is int and total == taken + given:
         del rest["total_tokens"]
-    prompt, completion = _take_details(rest, "prompt_tokens_details"), _take_details(rest, "completion_tokens_details")
-    return Usage(
-        input_,
-        output,
-        cache_read=_take_some(prompt, "cached_tokens") or _count(rest.get("prompt_cache_hit_tokens")),  # DeepSeek
-        cache_write=_take_some(prompt, "cache_write_tokens"),
-        reasoning=_take_some(completion, "reasoning_tokens"),
-        extra=rest,
-    )
+    cache_read = cache_write = reasoning = 0
+    if "prompt_tokens_details" in rest:
+        details = _take_details(rest, "prompt_tokens_details")
+        cache_read, cache_write = _take_some(details, "cached_tokens"), _take_some(details, "cache_write_tokens")
+    if "completion_tokens_details" in rest:
+        reasoning = _take_some(_take_details(rest, "completion_tokens_details"), "reasoning_tokens")
+    if not cache_read:
+        cache_read = _count(rest.get("prompt_cache_hit_tokens"))  # DeepSeek
+    return usage_of(taken, given, cache_read, cache_write, reasoning, rest)
+
+
+def says_all(current: Usage, told: Mapping[str, Json]) -> bool:
+    """Whether :func:`usage_json` makes *told* again of *current*, which was read from it.
+
+    It adds the three totals, and what was not understood is written back as it came; so the two objects, which cost as
+    much to compare as to read, need comparing only where DeepSeek's second name for the cached tokens is used.
+    """
+    if "prompt_cache_hit_tokens" in told:
+        return usage_json(current) == told
+    return "prompt_tokens" in told and "completion_tokens" in told and "total_tokens" in told
 
 
 def usage_json(usage: Usage) -> dict[str, Json]:
@@ -53,11 +67,18 @@ def _take_details(rest: dict[str, Json], name: str) -> dict[str, Json]:
 
 
 def _take_count(rest: dict[str, Json], name: str) -> int:
-    return rest.pop(name) if type(rest.get(name)) is int and rest[name] >= 0 else 0
+    count = rest.get(name)
+    if type(count) is not int or count < 0:
+        return 0
+    del rest[name]
+    return count
 
 
 def _take_some(rest: dict[str, Json], name: str) -> int:
-    return rest.pop(name) if _count(rest.get(name)) else 0
+    count = _count(rest.get(name))
+    if count:
+        del rest[name]
+    return count
 
 
 def _count(value: Json) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from clippy_hookspecs import Block, Json, Message, Opaque, Reasoning, ToolCall, ToolResult, evolve
+from clippy_hookspecs import Block, Json, Message, Opaque, Reasoning, Text, ToolCall, ToolResult, evolve
 from clippy_hookspecs.types import with_raw
 
 from .responses_parts import (
@@ -24,6 +24,7 @@ from .responses_parts import (
     needs_list,
 )
 from .shapes import without
+from .values import message_of, text_of
 
 _SUMMARY, _THOUGHT = "summary_text", "reasoning_text"
 CALL_FIELDS = {"function_call": "arguments", "custom_tool_call": "input"}
@@ -40,12 +41,12 @@ def decode_input_item(item: Json) -> Message:
     if kind == "message":
         message = _input_message(item)
         if message is not None:
-            return with_raw(message, item)
+            return message
     blocks = _item_blocks(item, kind)
     role = "tool" if kind.endswith(("_output", "_response")) else "assistant"
     if isinstance(blocks[0], Opaque) and isinstance(item, dict) and isinstance(item.get("role"), str):
         role = item["role"]
-    return with_raw(Message(role, blocks), item)
+    return message_of(role, blocks, {}, item)
 
 
 def decode_output(items: list[Json]) -> Message:
@@ -54,7 +55,7 @@ def decode_output(items: list[Json]) -> Message:
     for item in items:
         kind = item_type(item)
         blocks += (kind == "message" and _message_blocks(item)) or _item_blocks(item, kind)
-    return Message("assistant", tuple(blocks))
+    return message_of("assistant", tuple(blocks), {})
 
 
 def item_type(item: Json) -> str:
@@ -69,12 +70,12 @@ def _input_message(item: dict[str, Json]) -> Message | None:
     role = item.get("role")
     blocks = decode_content(item.get("content"), role) if isinstance(role, str) and role else None
     # A part whose type does not tell that it is one could not be told from an item when it is written again.
-    if blocks is None or not isinstance(role, str) or not all(is_part(block) for block in blocks):
+    if blocks is None or not isinstance(role, str) or not all(map(is_part, blocks)):
         return None
     extra = without(item, "role", "content")
     if needs_list(item["content"], blocks):
         extra["content"] = []
-    return Message(role, blocks, extra)
+    return message_of(role, blocks, extra, item)
 
 
 def _message_blocks(item: dict[str, Json]) -> tuple[Block, ...]:
@@ -84,10 +85,10 @@ def _message_blocks(item: dict[str, Json]) -> tuple[Block, ...]:
         return ()
     blocks = [decode_part(part, "assistant") for part in content]
     fields = without(item, "content")
-    if any(isinstance(block, Opaque) for block in blocks):
-        fields["content"] = [block.data if isinstance(block, Opaque) else None for block in blocks]
     known = [(place, block) for place, block in enumerate(blocks) if not isinstance(block, Opaque)]
-    return tuple(_in_item(block, fields, place) for place, block in known)
+    if len(known) < len(blocks):
+        fields["content"] = [block.data if isinstance(block, Opaque) else None for block in blocks]
+    return tuple([_in_item(block, fields, place) for place, block in known])
 
 
 def _item_blocks(item: Json, kind: str) -> tuple[Block, ...]:
@@ -155,6 +156,8 @@ def _in_item(block: Block, fields: Mapping[str, Json], place: int) -> Block:
     if isinstance(block, Opaque):
         return block
     marks: dict[str, Json] = {ITEM: fields, PART: place} if place else {ITEM: fields}
+    if isinstance(block, Text):
+        return text_of(block.text, {**block.extra, **marks}, block.raw)
     return with_raw(evolve(block, extra={**block.extra, **marks}), block.raw)
 
 

@@ -11,6 +11,7 @@ from clippy_hookspecs import Block, Image, Json, Opaque, Reasoning, RefusalText,
 from clippy_hookspecs.types import with_raw
 
 from .shapes import without
+from .values import text_of, usage_of
 
 VERBATIM = ""
 """Key in a tool's ``extra``: the whole JSON of something that is not the shape the API promises."""
@@ -31,10 +32,13 @@ def decode_part(value: Json, role: str) -> Block:
 
 
 def _part(value: Json, role: str) -> Block | None:
+    if not isinstance(value, dict):
+        return None
+    kind, text = value.get("type"), value.get("text")
+    if isinstance(text, str) and kind in _TEXTS:
+        extra = without(value, "text") if kind != _text_type(role) else without(value, "type", "text")
+        return text_of(text, extra)
     match value:
-        case {"type": "input_text" | "output_text" | "text" as kind, "text": str(text)}:
-            extra = without(value, "text") if kind != _text_type(role) else without(value, "type", "text")
-            return Text(text, extra)
         case {"type": "refusal", "refusal": str(text)}:
             return RefusalText(text, without(value, "type", "refusal"))
         case {"type": "input_image", "image_url": str(url)}:
@@ -101,8 +105,8 @@ def named(block: Opaque) -> Json:
 def decode_content(value: Json, role: str) -> tuple[Block, ...] | None:
     """The blocks of a string or a list of parts; None for anything else."""
     if isinstance(value, str):
-        return (Text(value),)
-    return tuple(decode_part(part, role) for part in value) if isinstance(value, list) else None
+        return (text_of(value, {}),)
+    return tuple([decode_part(part, role) for part in value]) if isinstance(value, list) else None
 
 
 def encode_content(blocks: tuple[Block, ...], role: str, as_list: bool) -> Json:
@@ -179,13 +183,14 @@ def decode_usage(value: Json) -> Usage | None:
     """Tokens; ``extra`` is the wire's own object."""
     if not isinstance(value, dict):
         return None
-    return Usage(
-        input=_count(value, "input_tokens"),
-        output=_count(value, "output_tokens"),
-        cache_read=_count(value.get("input_tokens_details"), "cached_tokens"),
-        cache_write=_count(value.get("input_tokens_details"), "cache_write_tokens"),
-        reasoning=_count(value.get("output_tokens_details"), "reasoning_tokens"),
-        extra=value,
+    into, out = value.get("input_tokens_details"), value.get("output_tokens_details")
+    return usage_of(
+        _count(value, "input_tokens"),
+        _count(value, "output_tokens"),
+        _count(into, "cached_tokens"),
+        _count(into, "cache_write_tokens"),
+        _count(out, "reasoning_tokens"),
+        value,
     )
 
 
@@ -209,4 +214,4 @@ def encode_usage(usage: Usage) -> dict[str, Json]:
 
 def _count(value: Json, name: str) -> int:
     found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else 0
+    return found if type(found) is int and found > 0 else 0

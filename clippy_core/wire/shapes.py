@@ -7,6 +7,8 @@ from typing import Any, TypeGuard
 
 from clippy_hookspecs import Json
 
+_ONLY_DICTS = {dict}
+
 
 def without(value: Mapping[str, Json], *names: str) -> dict[str, Any]:
     """The fields of *value* that have none of *names*."""
@@ -15,4 +17,6 @@ def without(value: Mapping[str, Json], *names: str) -> dict[str, Any]:
 
 def objects(value: Json) -> TypeGuard[list[dict[str, Json]]]:
     """Whether *value* is a non-empty list of objects."""
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+    if not isinstance(value, list) or not value:
+        return False
+    return {*map(type, value)} == _ONLY_DICTS or all(isinstance(item, dict) for item in value)

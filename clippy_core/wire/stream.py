@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from clippy_hookspecs import Chunk
+from collections.abc import Callable
+from typing import Any
+
+from clippy_hookspecs import Chunk, Json
+from clippy_hookspecs.blocks import draft
 from clippy_hookspecs.types import with_raw
 
-from ..jsonio import loads
+from ..jsonio import loads, loads_within
 from .base import CorruptEvent, StreamEvent, WireApi
 from .errors import error_in
 from .sse import SseDecoder, SseEvent, SseLimitError
 
+_Event = draft(StreamEvent)
 _BEFORE_TEXT = b"\xef\xbb\xbf \t\r\n"
 _MAX_FOREIGN = 64 * 1024
 _MAX_EVENT = 16 * 1024 * 1024
@@ -50,6 +55,8 @@ class StreamDecoder:
         and :class:`SseLimitError`; at the next call if there are events before it (see :attr:`failure`).
         """
         self._raise()
+        if self._begun and self._foreign is None:
+            return self._events(data)
         if not self._begun:
             data, foreign = self._begin(data)
             if foreign:
@@ -89,18 +96,20 @@ class StreamDecoder:
         return data, b""
 
     def _events(self, data: bytes) -> list[StreamEvent]:
-        return self._read(self._sse.feed(data))
+        # A text of which a part came before cannot be judged by *data*.
+        parse = loads_within(data) if data and not self._sse.holds else loads
+        return self._read(self._sse.feed(data), parse)
 
-    def _read(self, decoded: list[SseEvent]) -> list[StreamEvent]:
+    def _read(self, decoded: list[SseEvent], parse: Callable[[str], Json] = loads) -> list[StreamEvent]:
         events: list[StreamEvent] = []
-        for number, event in enumerate(decoded):
-            try:
-                chunks = (Chunk("ping"),) if event.silent else self._reader.read(event)
-            except CorruptEvent as error:
-                self._unread = [unread.raw for unread in decoded[number:]]
-                self._fail(error, events)
-                break
-            events.append(_stream_event(event.raw, chunks))
+        read = self._reader.read
+        try:
+            for event in decoded:
+                chunks = (Chunk("ping"),) if event.silent else read(event, parse)
+                events.append(_stream_event(event.raw, chunks))
+        except CorruptEvent as error:
+            self._unread = [unread.raw for unread in decoded[len(events) :]]
+            self._fail(error, events)
         return events
 
     def _fail(self, error: CorruptEvent | SseLimitError, events: list[StreamEvent]) -> None:
@@ -109,16 +118,21 @@ class StreamDecoder:
             raise error
 
     def _raise(self) -> None:
-        if self.failure is not None:
-            raise self.failure
+        failure = self._failure or self._sse.failure
+        if failure is not None:
+            raise failure
 
 
 def _stream_event(raw: bytes, chunks: tuple[Chunk, ...]) -> StreamEvent:
     chunks = chunks or (Chunk("other"),)
-    said = [chunk for chunk in chunks if chunk.kind != "stop"]
-    if len(said) == 1:
-        with_raw(said[0], raw)
-    return StreamEvent(raw, chunks)
+    if len(chunks) > 1 or chunks[0].raw is not raw:
+        said = [chunk for chunk in chunks if chunk.kind != "stop"]
+        if len(said) == 1:
+            with_raw(said[0], raw)
+    event: Any = _Event()
+    event.raw, event.chunks = raw, chunks
+    event.__class__ = StreamEvent
+    return event  # type: ignore[no-any-return]  # it is one now
 
 
 def _plain_error(body: bytearray) -> Chunk:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import attrs
+import faults_of_ours
+import planted
 import pytest
 
 from clippy_core import testing
 from clippy_core.testing import Contract, VirtualClock
 from clippy_core.testing.contracts.base import Result, checks_of, run_check, suite_for
 
-HERE = Path(__file__).parent
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
@@ -25,17 +22,7 @@ pytestmark = [
 ]
 
 
-def _module(name: str) -> ModuleType:
-    """A module beside this one, under a name by which its classes can be looked up."""
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-MODULES = [_module(name) for name in ("faults_of_ours", "planted") if (HERE / f"{name}.py").exists()]
+MODULES = [faults_of_ours, planted]
 PLANTED = [
     pytest.param(suite, factory, id=f"{suite}: {what}")
     for module in MODULES

@@ -1,40 +1,47 @@
-"""``host.invalidate`` reaches every cache, whoever else is installed."""
+"""``host.invalidate``: every cache is told, whoever else is there."""
 
 from __future__ import annotations
 
-from attrs import define, field
-from clippy_hookspecs import Event, Scope, Selector, hookimpl
+from typing import Any
 
-from clippy_core.testing import Reply
+import pytest
+from attrs import define, field
+from calling import Records
+from clippy_hookspecs import Scope, Selector, hookimpl
+
+import clippy_core
 
 
 @define(eq=False)
-class Forgets:
-    """A cache that only notes what it is told to forget."""
+class Told:
+    """A cache that remembers what it was told to drop, and may fail at it."""
 
+    fails: bool = False
     told: list[Selector] = field(factory=list)
 
     @hookimpl
     def cache_invalidate(self, selector: Selector) -> None:
         self.told.append(selector)
+        if self.fails:
+            raise OSError("disk")
 
 
 @define(eq=False)
-class Watches:
-    """An observer of hook calls."""
+class Watch:
+    """Sees every event."""
 
-    seen: list[Event] = field(factory=list)
+    kinds: list[str] = field(factory=list)
 
     @hookimpl
-    def observe(self, event: Event) -> None:
-        self.seen.append(event)
+    def observe(self, event: Any, ctx: Any) -> None:
+        self.kinds.append(event.kind)
 
 
-def test_invalidation_is_no_request_and_works_beside_plugins_that_record_requests(sync_caller):
-    """With an audit or an observer the calls of hooks are timed and traced, but here is no request to trace."""
-    forgets, watches = Forgets(), Watches()
-    sync_caller.start([forgets, watches], Reply("one"))
-    sync_caller.host.invalidate(key="k", scope=Scope(user="ada"))
-    sync_caller.host.invalidate()
-    assert [Selector("k", None, Scope(user="ada")), Selector()] == forgets.told
-    assert ([], []) == (watches.seen, sync_caller.records.records)
+@pytest.mark.parametrize("beside", [None, Records, Watch])
+def test_an_invalidation_reaches_every_cache_beside_plugins_that_record(beside: type[Any] | None) -> None:
+    """It belongs to no request, so it is in no trace and no event; a cache that fails stops no other."""
+    failing, working = Told(fails=True), Told()
+    others = {} if beside is None else {"beside": beside()}
+    with clippy_core.Host({"a": failing, "b": working, **others}) as host:
+        host.invalidate(tag="t", scope=Scope(user="ada"))
+    assert failing.told == working.told == [Selector(None, "t", Scope(user="ada"))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -101,23 +103,87 @@ def test_a_passing_fault_is_repaired_with_the_same_result(sdk: str, how: str, fa
     assert len(got["all plugins"].requests) == len(got["bare"].requests) == 2
 
 
-@pytest.mark.parametrize(
-    "call", [gpt.responses, gpt.responses_stream, gpt.embeddings, gpt.models], ids=lambda c: c.__name__
-)
-def test_other_addresses_recover_from_a_passing_fault_as_well(call: Any) -> None:
-    """Responses, embeddings and reading are repeated as chat is."""
-    got = Lab("sync", httpx2, gpt.make_client).three(call, Script(Fault.status(503), then=Reply("Eins")), max_retries=2)
-    assert got["all plugins"].result == got["bare"].result
-    assert len(got["all plugins"].requests) == len(got["bare"].requests)
+async def batch(client: Any, say: Any) -> None:
+    say(await value(client.batches.create(input_file_id="f", endpoint="/v1/chat/completions", completion_window="24h")))
 
 
-@pytest.mark.xfail(strict=True, reason="uploads are not repeated by the host, and wrap takes the SDK's retries away")
-def test_an_upload_recovers_from_a_passing_fault_as_well() -> None:
-    """The bare SDK sends a failed upload again; with plugins nobody may lose that."""
-    script = Script(Fault.status(503), then=Reply("Eins"))
-    got = Lab("sync", httpx2, gpt.make_client).three(gpt.file_upload, script, max_retries=2)
-    assert got["bare"].raised is None
+async def deletion(client: Any, say: Any) -> None:
+    say(await value(client.files.delete("file-1")))
+
+
+async def upload_from_disk(client: Any, say: Any) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(b'{"a": 1}\n' * 30_000)
+        file.seek(9)
+        say(await value(client.files.create(file=("a.jsonl", file), purpose="batch")))
+
+
+async def speech(client: Any, say: Any) -> None:
+    say(await value(client.audio.transcriptions.create(file=("a.wav", b"RIFF" * 999), model="whisper-1")))
+
+
+OTHER = [gpt.responses, gpt.responses_stream, gpt.embeddings, gpt.models]
+UNKNOWN = [gpt.file_upload, upload_from_disk, speech, batch, deletion]
+
+
+@pytest.mark.parametrize("call", [*OTHER, *UNKNOWN], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("fault", ["503", "429 with a wait", "reset", "connect error", "read timeout"])
+@pytest.mark.parametrize("colour", ["sync", "asyncio"])
+def test_other_addresses_recover_from_a_passing_fault_as_well(colour: str, fault: str, call: Any) -> None:
+    """Whatever the bare SDK would have sent again: an upload from memory or disk, a batch, a deletion."""
+    script = Script(ONCE[fault], then=Reply("Eins"))
+    got = Lab(colour, httpx2, gpt.make_client).three(call, script, max_retries=2)
+    assert len(got["bare"].requests) == len(got["all plugins"].requests) >= 2
     assert got["all plugins"].result == got["bare"].result
+    assert got["all plugins"].bodies == got["bare"].bodies
+
+
+@pytest.mark.parametrize("call", UNKNOWN, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("fault", ["503", "reset"])
+@pytest.mark.parametrize("retries", [0, 1, 2])
+def test_what_may_do_harm_twice_is_sent_as_often_as_the_bare_sdk_would(retries: int, fault: str, call: Any) -> None:
+    """The host takes an SDK's retries over; it adds none where a second sending may be a second order."""
+    got = Lab("sync", httpx2, gpt.make_client).three(call, Script(then=FOREVER[fault]), max_retries=retries)
+    assert len(got["bare"].requests) == retries + 1
+    assert len(got["all plugins"].requests) == retries + 1
+    assert got["all plugins"].result == got["bare"].result
+
+
+@pytest.mark.parametrize("call", [*UNKNOWN, gpt.models], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("fault", ["503", "reset"])
+def test_retries_asked_for_later_do_not_multiply_those_of_an_upload(fault: str, call: Any) -> None:
+    """with_options(max_retries=2) on a wrapped client: what the host gave up on is not sent again."""
+
+    async def later(client: Any, say: Any) -> None:
+        await call(client.with_options(max_retries=2), say)
+
+    got = Lab("sync", httpx2, gpt.make_client).run(later, Script(then=FOREVER[fault]), roof="all plugins")
+    assert len(got.requests) == (OURS if call is gpt.models else BARE)
+
+
+def test_an_upload_that_cannot_be_read_again_is_sent_once() -> None:
+    """As by the bare SDK: what a generator gave cannot be had back."""
+
+    async def generated(client: Any, say: Any) -> None:
+        pieces = (b"piece" for _ in range(3))
+        say(await value(client.post("/v1/echo", cast_to=httpx2.Response, content=pieces)))
+
+    got = Lab("sync", httpx2, gpt.make_client).three(generated, Script(Fault.status(503)), max_retries=2)
+    assert [len(got[roof].requests) for roof in got] == [1, 1, 1]
+    assert got["all plugins"].result == got["bare"].result
+
+
+def test_a_file_sent_as_it_is_is_sent_again_from_where_it_stood() -> None:
+    """The second attempt begins where the first did, not at the end and not at the file's start."""
+
+    async def raw(client: Any, say: Any) -> None:
+        file = io.BytesIO(b"skipped" + b"sent" * 50_000)
+        file.seek(7)
+        say((await value(client.post("/v1/echo", cast_to=httpx2.Response, content=file))).content)
+
+    got = Lab("sync", httpx2, gpt.make_client).three(raw, Script(Fault.status(503)), max_retries=2)
+    assert len(got["all plugins"].requests) == 2
+    assert got["all plugins"].bodies == got["bare"].bodies == [b"sent" * 50_000] * 2
 
 
 def test_without_a_plugin_that_retries_the_sdk_keeps_its_own_retries() -> None:

@@ -8,11 +8,11 @@ the fields a wire API has and we do not model; it is an ordinary field, so unkno
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
 
-from .blocks import Json, Message, Tool, Usage, raw_field
+from .blocks import Json, Message, Tool, Usage, draft, raw_field
 from .blocks import with_raw as with_raw
 from .headers import Headers
 
@@ -34,8 +34,6 @@ class Endpoint:
 
 UNKNOWN_ENDPOINT = Endpoint("unknown")
 """Not cached, retried only for GET and HEAD or before a byte was sent, bodies streamed."""
-
-_REQUEST_LAZY = frozenset({"model", "messages", "tools", "params", "stream"})
 
 
 @frozen(repr=False)
@@ -65,9 +63,26 @@ class Request:
     decoder: Callable[[Request], Mapping[str, Any]] | None = field(init=False, default=None, eq=False)
 
     @classmethod
-    def undecoded(cls, decoder: Callable[[Request], Mapping[str, Any]], raw: bytes, **known: Any) -> Request:
+    def undecoded(
+        cls,
+        decoder: Callable[[Request], Mapping[str, Any]],
+        raw: bytes,
+        *,
+        api: str = "",
+        endpoint: Endpoint = UNKNOWN_ENDPOINT,
+        method: str = "POST",
+        url: str = "",
+        query: str = "",
+        headers: Headers | None = None,
+    ) -> Request:
         """A request whose body *decoder* will read when somebody first looks.  For the wire modules."""
-        return _undecoded(cls, _REQUEST_LAZY, decoder, raw, known)
+        # The slots of what is in the body stay empty: reading one falls through to __getattr__, which decodes.
+        self = _RequestDraft()
+        self.api, self.endpoint, self.method, self.url, self.query = api, endpoint, method, url, query
+        self.headers = Headers() if headers is None else headers
+        self.raw, self.decoder = raw, decoder
+        self.__class__ = cls
+        return self  # type: ignore[no-any-return]  # it is one now
 
     if not TYPE_CHECKING:
 
@@ -82,6 +97,9 @@ class Request:
     def __repr__(self) -> str:
         """Never a body or a header value: prompts and keys stay out of logs."""
         return f"<Request {self.api or 'other'} {self.method} {self.url}>"
+
+
+_RequestDraft = draft(Request)
 
 
 # --- responses ----------------------------------------------------------------------------------------------------
@@ -118,7 +136,7 @@ class Choice:
     raw: Json = raw_field()
 
 
-_RESPONSE_LAZY = frozenset({"message", "finish_reason", "usage", "id", "model", "more", "params"})
+_PROVIDER = Provenance()
 
 
 @frozen(repr=False)
@@ -145,9 +163,25 @@ class Response:
     decoder: Callable[[Response], Mapping[str, Any]] | None = field(init=False, default=None, eq=False)
 
     @classmethod
-    def undecoded(cls, decoder: Callable[[Response], Mapping[str, Any]], raw: bytes, **known: Any) -> Response:
+    def undecoded(
+        cls,
+        decoder: Callable[[Response], Mapping[str, Any]],
+        raw: bytes,
+        *,
+        api: str = "",
+        status: int = 200,
+        headers: Headers | None = None,
+        provenance: Provenance = _PROVIDER,
+        extensions: Mapping[str, Any] | None = None,
+    ) -> Response:
         """A response whose body *decoder* will read when somebody first looks.  For the wire modules."""
-        return _undecoded(cls, _RESPONSE_LAZY, decoder, raw, known)
+        self = _ResponseDraft()
+        self.api, self.status, self.provenance = api, status, provenance
+        self.headers = Headers() if headers is None else headers
+        self.extensions = {} if extensions is None else extensions
+        self.raw, self.decoder = raw, decoder
+        self.__class__ = cls
+        return self  # type: ignore[no-any-return]  # it is one now
 
     if not TYPE_CHECKING:
 
@@ -173,29 +207,22 @@ class Response:
         return f"<Response {self.api or 'other'} {self.status}>"
 
 
-V = TypeVar("V", Request, Response)
+_ResponseDraft = draft(Response)
+
+_Put = Callable[[Any, Any], None]
+"""Fills one slot of a frozen value."""
 
 
-def _undecoded(
-    cls: type[V],
-    lazy: frozenset[str],
-    decoder: Callable[[V], Mapping[str, Any]],
-    raw: bytes,
-    known: Mapping[str, Any],
-) -> V:
-    """Fill every slot but the lazy ones: reading an empty slot falls through to ``__getattr__``, which decodes."""
-    self = cls.__new__(cls)
-    put = object.__setattr__
-    for name, value in _EAGER_DEFAULTS[cls].items():
-        put(self, name, known[name] if name in known else value() if callable(value) else value)
-    put(self, "raw", raw)
-    put(self, "decoder", decoder)
-    for name in known.keys() & lazy:
-        put(self, name, known[name])
-    return self
+def _slots(cls: type[Any], *names: str) -> dict[str, _Put]:
+    return {name: getattr(cls, name).__set__ for name in names}
 
 
-def _decode_on_read(self: Any, name: str, lazy: frozenset[str]) -> Any:
+# What is in the body, and so is not filled before somebody looks.
+_REQUEST_LAZY = _slots(Request, "model", "messages", "tools", "params", "stream")
+_RESPONSE_LAZY = _slots(Response, "message", "finish_reason", "usage", "id", "model", "more", "params")
+
+
+def _decode_on_read(self: Any, name: str, lazy: Mapping[str, _Put]) -> Any:
     if name not in lazy:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
     decoder = self.decoder
@@ -203,23 +230,10 @@ def _decode_on_read(self: Any, name: str, lazy: frozenset[str]) -> Any:
         return object.__getattribute__(self, name)
     # A decoder never fails: a body that is not what its address promises gives empty fields and keeps its bytes.
     values = decoder(self)
-    for key in lazy:
-        object.__setattr__(self, key, values[key])
+    for field_name, put in lazy.items():
+        put(self, values[field_name])
     object.__setattr__(self, "decoder", None)
     return values[name]
-
-
-_EAGER_DEFAULTS: dict[type[Any], dict[str, Any]] = {
-    Request: {
-        "api": "",
-        "endpoint": UNKNOWN_ENDPOINT,
-        "method": "POST",
-        "url": "",
-        "query": "",
-        "headers": Headers,
-    },
-    Response: {"api": "", "status": 200, "headers": Headers, "provenance": Provenance, "extensions": dict},
-}
 
 
 # --- streams ------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -173,6 +174,49 @@ def whole(value: Any) -> str:
     if isinstance(value, list):
         return repr([whole(item) for item in value])
     return repr(int(value)) if isinstance(value, float) and value.is_integer() else repr(value)
+
+
+class Other(Mapping[str, Any]):
+    """A Mapping that is no dict, as a plugin may put into a value."""
+
+    def __init__(self, items: dict[str, Any]) -> None:
+        self.items_ = items
+
+    def __getitem__(self, name: str) -> Any:
+        return self.items_[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.items_)
+
+    def __len__(self) -> int:
+        return len(self.items_)
+
+
+class Named(dict[str, Any]):
+    """A dict of a plugin's own class."""
+
+
+def disguised(value: Any) -> Any:
+    """The same JSON, of types that the quick look does not know."""
+    if isinstance(value, dict):
+        inner = {name: disguised(item) for name, item in value.items()}
+        return Named(inner) if len(inner) % 2 else Other(inner)
+    return tuple(disguised(item) for item in value) if isinstance(value, list) else value
+
+
+@given(values(NUMBERS | st.sampled_from([1.0, -0.0, 1e16, -3e300, 0.5]), TEXTS))
+def test_canonical_bytes_do_not_depend_on_the_types_that_hold_a_value(value: Any) -> None:
+    """A tuple is a list, any Mapping an object; and what is not copied is not changed either."""
+    before = repr(value)
+    assert jsonio.canonical(value) == jsonio.canonical(disguised(value))
+    assert repr(value) == before
+
+
+@given(st.lists(st.floats() | st.integers(0, 9) | st.none() | st.text(max_size=3)), st.booleans())
+def test_no_number_becomes_null(items: list[Any], long: bool) -> None:
+    """In a short text and in a long one, which are told apart in different ways."""
+    value: Any = {"pad": "x" * 5000 * long, "items": tuple(items)}
+    assert same(json.loads(json.dumps(value)), jsonio.loads(jsonio.dumps(value)))
 
 
 def test_canonical_numbers() -> None:

@@ -39,7 +39,7 @@ class RetryPolicy:
         metadata={"doc": "seconds; when the server asks for more, the caller gets the failure with its retry_after"},
     )
     deadline: float = field(
-        default=120.0,
+        default=math.inf,
         validator=gt(0),
         metadata={"doc": "seconds from the first attempt on in which others may start (inf: no limit); none is cut"},
     )
