@@ -105,11 +105,11 @@ class Call:
     def response(self, response: Response, *, as_sent: bool = False) -> Any:
         """The module's response for a whole answer of ours: a stream of one piece, as a transport gives it.
 
-        *as_sent*: nothing of it was changed, so that it is the transport's own.
+        *as_sent*: nothing of it was changed, so that it is the transport's own, if a transport and no plugin sent it.
         """
         body = encode_response(response)
-        if as_sent:
-            own = self._answered
+        own = self._answered
+        if as_sent and own is not None:
             own.stream, own.extensions = self.module.ByteStream(body), dict(response.extensions)
             return own
         headers = response.headers.without("content-length")
