@@ -10,7 +10,7 @@ from benchmarks.bench import Bench
 from benchmarks.calls import big_body, cached_call, plain_call, sdk_call
 from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, sqlite_cache, sqlite_store
 from benchmarks.streams import sdk_stream, stream
-from benchmarks.timing import Group
+from clippy_core.testing.timing import Group
 
 GROUPS: dict[str, Callable[[Bench], Group]] = {
     "call-sync": plain_call,

@@ -200,6 +200,7 @@ class _Calls:
     ) -> Pipeline:
         request, name = build_request(self._host, conversation, model, route, tools, params, stream)
         inner = self._http._transport_for_url(self._module.URL(request.url))  # noqa: SLF001
+        inner = getattr(inner, "_clippy_inner", inner)  # under clippy run: one host is enough
         call = Call(self._module, self._module.Request("POST", request.url, extensions={"timeout": dict(TIMEOUTS)}))
         return self._host.begin(request, runtime, self._senders(inner, call), route=name, wants_values=True)
 

@@ -15,6 +15,7 @@ from .config_values import Secret
 
 Failure = Literal["raise", "skip", "disable"]
 Api = Literal["openai.chat", "openai.responses", "anthropic.messages"]
+Tracing = bool | Literal["json"] | Path
 HOOKS = tuple(POLICIES)
 
 
@@ -96,6 +97,11 @@ def _one_default(_: object, __: attrs.Attribute[Any], routes: Mapping[str, Route
         raise ValueError(f"only one route can be the default, {' and '.join(names)} say default = true")
 
 
+def _is_tracing(_: object, __: attrs.Attribute[Any], value: Tracing) -> None:
+    if isinstance(value, Path) and len(value.parts) < 2:  # a misspelt word would become a file of that name
+        raise ValueError(f'must be true, false, "json" or a path with a slash in it, got {str(value)!r}')
+
+
 @frozen
 class HostConfig:
     """The host's own settings, beside the tables of its plugins."""
@@ -117,4 +123,11 @@ class HostConfig:
     salt_path: Path | None = field(
         default=None, metadata=_doc("file of the salt for credentials; None: the data folder")
     )
-    trace: bool = field(default=False, metadata=_doc("time every hook call"))
+    trace: Tracing = field(
+        default=False,
+        validator=_is_tracing,
+        metadata={
+            **_doc('tell of each request on stderr (true, or "json" for JSON lines), or in the file of this path'),
+            "schema": {"pattern": r"^json$|[/\\]"},
+        },
+    )

@@ -51,6 +51,7 @@ from .salt import load_salt
 from .settings import Settings
 from .state_memory import MemoryStateStore
 from .tokens import HeuristicTokenCounter
+from .trace import trace_steps
 from .upstream import HttpUpstream, UpstreamSender, answer, ask
 from .watchdog import Watchdog
 from .whose import OWN_HEADERS, whose
@@ -126,7 +127,8 @@ class Host:
                 compile_step(hook, plugin.name, plugin.version, plugin.method(hook), found.on_failure(plugin))
                 for plugin in found.chain(hook)
             )
-        return Chains(steps, self.faults, trace=self.config.host.trace)
+        steps["audit"] += trace_steps(self.config)
+        return Chains(steps, self.faults)
 
     def _services(self) -> Registry:
         registry = Registry()
