@@ -11,6 +11,7 @@ from attrs import asdict
 from clippy_hookspecs import ConfigError
 
 from .doctor_orders import Finding, order_findings
+from .grades import grades, print_grades
 from .installation import Installation, installation
 from .locking import differences_of
 from .output import json_option, say, say_json, table, visible
@@ -68,6 +69,7 @@ def examine(found: Installation, clients: Sequence[str] = ()) -> dict[str, Any]:
             for status in ("loaded", "disabled", "quarantined")
         },
         "quarantined": [{**as_document(plugin), "traceback": plugin.traceback} for plugin in quarantined],
+        "grades": grades(discovered),
         "warnings": [what for plugin in discovered.plugins for what in plugin.warnings],
         "deprecated": [
             *found.config.deprecated,
@@ -107,6 +109,7 @@ def _print(document: dict[str, Any]) -> None:
     for what in document["faults"]:
         say(f"  {what}")
     say("plugins: " + ", ".join(f"{count} {status}" for status, count in document["plugins"].items()))
+    print_grades(document["grades"])
     for what in (*document["warnings"], *document["deprecated"]):
         say(f"  {what}")
     for plugin in document["quarantined"]:
