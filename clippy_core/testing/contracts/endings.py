@@ -119,6 +119,8 @@ def script(seen: SeenRequest) -> Any:
         return [Fault.reset(at_delta=2), Reply("one two three four")]
     if "say error" in text:
         return [Fault.error_event(at_delta=2), Reply("one two three four")]
+    if "at length" in text:
+        return Reply(text)
     return Reply(f"an answer to {text}"[:200])
 
 

@@ -207,7 +207,7 @@ class ObserverContract(Contract):
         try:
             before = tracemalloc.get_traced_memory()[0]
             for number in range(calls // 3):
-                prompt = f"{number} " + "x" * size
+                prompt = f"{number} at length " + "x" * size
                 bench.chat(prompt)
                 bench.stream(prompt)
                 bench.chat("wrong " + prompt)
