@@ -212,12 +212,19 @@ OPENED = {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "co
 MORE = {"id": "c", "object": "o", "choices": [{"index": 0, "delta": {"content": "w"}, "finish_reason": None}]}
 THOUGHT = {"id": "c", "choices": [{"index": 0, "delta": {"reasoning_content": "w"}}]}
 OTHER = {"id": "c", "choices": [{"index": 1, "delta": {"content": "w"}}]}
+CALL = ("choices", 0, "delta", "tool_calls", 0)
+FUNCTION = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
+CALLED = {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [FUNCTION]}}]}
+ARGUED, AGAIN = (
+    {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": function}]}}]}
+    for function in ({"arguments": "}"}, {"name": "f", "arguments": "{"})
+)
 
 
 @settings(max_examples=250)
 @given(
-    st.sampled_from([OPENED, THOUGHT]),
-    st.lists(st.builds(twisted, st.sampled_from([MORE, MORE, THOUGHT, OTHER]), CHAT), min_size=1, max_size=4),
+    st.sampled_from([OPENED, THOUGHT, CALLED]),
+    st.lists(st.builds(twisted, st.sampled_from([MORE, MORE, THOUGHT, OTHER, ARGUED]), CHAT), min_size=1, max_size=4),
 )
 def test_chat_streams(first: dict[str, Any], bodies: list[Any]) -> None:
     """With unknown fields, fields of other kinds than usual, and everything that makes an event another one."""
@@ -228,6 +235,30 @@ USUAL = st.fixed_dictionaries(
     {"delta": st.fixed_dictionaries({"content": WORDS}, optional={"role": st.just("assistant"), "refusal": st.none()})},
     optional={"index": st.just(0), "logprobs": ODD, "finish_reason": st.none(), "x": ODD},
 )
+
+
+CALLING = twists(
+    {
+        (*CALL, "index"): [1, True, False, 0.0, None],
+        (*CALL, "id"): ["c", "d", None],
+        (*CALL, "type"): ["function"],
+        (*CALL, "custom"): [{"input": "w"}],
+        (*CALL, "function"): [{}, None, "w"],
+        (*CALL, "function", "arguments"): ["", None, {}, "{", '{"a": 1}'],
+        (*CALL, "function", "name"): ["f", "g", None],
+        CALL[:-1]: [[], None, {}, [1], "w", [FUNCTION, FUNCTION]],
+        (*DELTA, "content"): ["w"],
+        (*DELTA, "function_call"): [{"arguments": "w"}],
+        (*CHOICE, "finish_reason"): ["tool_calls"],
+    }
+)
+
+
+@settings(max_examples=250)
+@given(st.lists(st.builds(twisted, st.sampled_from([CALLED, AGAIN, ARGUED, ARGUED]), CALLING), max_size=5))
+def test_chat_streams_of_tool_calls(bodies: list[Any]) -> None:
+    """Pieces of one call, of several, of calls that are numbered alike or not at all."""
+    quick_is_slow(openai_reader.ChatReader, [event_of(body) for body in (CALLED, *bodies, ARGUED, AGAIN)])
 
 
 @given(st.lists(st.tuples(USUAL, st.dictionaries(st.sampled_from(["id", "model", "y"]), ODD)), min_size=1, max_size=6))
