@@ -11,6 +11,7 @@ from benchmarks.calls import big_body, cached_call, plain_call, sdk_call
 from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, sqlite_cache
 from benchmarks.streams import sdk_stream, stream
 from benchmarks.timing import Group
+from benchmarks.wire import wire_canonical, wire_canonical_big, wire_chunks, wire_request, wire_response
 
 GROUPS: dict[str, Callable[[Bench], Group]] = {
     "call-sync": plain_call,
@@ -27,6 +28,11 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "sdk-stream-async": lambda bench: sdk_stream(bench, waits=True),
     "memory": memory_cache,
     "sqlite": sqlite_cache,
+    "wire-request": wire_request,
+    "wire-response": wire_response,
+    "wire-chunks": wire_chunks,
+    "wire-canonical": wire_canonical,
+    "wire-canonical-big": wire_canonical_big,
     "dispatch-chunk": dispatch_chunk,
     "dispatch-plain": dispatch_fold,
     "dispatch-async": lambda bench: dispatch_fold(bench, waits=True),
