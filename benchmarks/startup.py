@@ -7,8 +7,8 @@ import statistics
 import subprocess
 import sys
 
-from benchmarks.canned import CannedServer
-from benchmarks.timing import Row, paired, roughness
+from clippy_core.testing.canned import CannedServer
+from clippy_core.testing.timing import Row, paired, roughness
 
 _MEASURE = """
 import json, time

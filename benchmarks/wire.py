@@ -11,9 +11,9 @@ from clippy_hookspecs import Headers
 
 from benchmarks import hosts
 from benchmarks.bench import Bench
-from benchmarks.canned import PLAIN, stream_body
-from benchmarks.timing import Block, Group, repeated
 from clippy_core import jsonio
+from clippy_core.testing.canned import PLAIN, stream_body
+from clippy_core.testing.timing import Block, Group, repeated
 from clippy_core.wire import APIS, StreamDecoder, decode_request, decode_response
 from clippy_core.wire.openai_chat import API
 

@@ -12,7 +12,7 @@ from clippy_hookspecs import ClippyError, DeadlineExceeded, Headers, RawReply, R
 from .opaque import OpaqueStream
 from .rewind import Rewind, rewind_of
 from .runtime import FlowCancelled
-from .sources import EndedEarly, Phase, UnknownEncoding
+from .sources import EndedEarly, Phase, UnaskedStream, UnknownEncoding
 from .streaming import LiveStream
 from .wire import decode_request, encode_request, encode_response, find
 from .wire.base import CorruptEvent
@@ -23,32 +23,25 @@ _BEFORE_SENDING = frozenset(
 )
 """Exceptions of both modules that mean that no byte of the request has left."""
 
-_OURS = (ClippyError, EndedEarly, UnknownEncoding, FlowCancelled, CorruptEvent, SseLimitError, zlib.error)
+_OURS = (
+    ClippyError, EndedEarly, UnaskedStream, UnknownEncoding, FlowCancelled, CorruptEvent, SseLimitError, zlib.error,
+)  # fmt: skip
 """Exceptions that the core makes of what it sees; a caller under httpx or httpx2 must get them as that module's own."""
-
-
-def header_pairs(raw: list[tuple[bytes, bytes]]) -> Headers:
-    """Our headers for a module's."""
-    return Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
-
-
-def raw_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """A module's headers for ours."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.pairs]
 
 
 class Call:
     """One request of a module, seen from both sides: the module's own object, and ours."""
 
-    def __init__(self, module: ModuleType, original: Any) -> None:
+    def __init__(self, module: ModuleType, original: Any, headers: list[tuple[bytes, bytes]] | None = None) -> None:
         self.module = module
         self.original = original
-        path, _, query = original.url.raw_path.decode("ascii").partition("?")
-        self.path = path
-        self.query = query
-        self.url = f"{original.url.scheme}://{original.url.netloc.decode('ascii')}{path}"
+        url = original.url
+        path, _, self.query = url.raw_path.decode("ascii").partition("?")
+        self.url = f"{url.scheme}://{url.netloc.decode('ascii')}{path}"
         _, self.endpoint = find(original.method, path)
+        self.headers = original.headers.raw if headers is None else headers
         self.request: Request | None = None
+        self._answered: Any = None
         self._timeouts: dict[str, float | None] | None = None
         self._own_read: float | None = None
         self._rewind: Rewind | None = None
@@ -56,8 +49,8 @@ class Call:
 
     def decode(self, body: bytes) -> Request:
         """Our request; b"" for a body that is not read."""
-        original = self.original
-        self.request = decode_request(original.method, self.url, self.query, header_pairs(original.headers.raw), body)
+        headers = Headers.undecoded(self.headers)
+        self.request = decode_request(self.original.method, self.url, self.query, headers, body)
         return self.request
 
     def repeats(self, allowed: int) -> int:
@@ -81,20 +74,19 @@ class Call:
             self._timeouts = extensions["timeout"] = _shorter(own, timeouts)
             self._own_read = own.get("read")
         if request is self.request:
-            same = original.headers.raw
             return self.module.Request(
-                original.method, original.url, headers=same, stream=original.stream, extensions=extensions
+                original.method, original.url, headers=self.headers, stream=original.stream, extensions=extensions
             )
         url = original.url
         if (request.url, request.query) != (self.url, self.query):
             url = f"{request.url}?{request.query}" if request.query else request.url
         if request.endpoint.body == "stream":
-            headers = raw_headers(request.headers)
+            headers = request.headers.raw
             return self.module.Request(
                 request.method, url, headers=headers, stream=original.stream, extensions=extensions
             )
         # Content-length and host are computed from what is really sent, never taken from the caller.
-        headers = raw_headers(request.headers.without("content-length", "host", "transfer-encoding"))
+        headers = request.headers.without("content-length", "host", "transfer-encoding").raw
         return self.module.Request(
             request.method, url, headers=headers, content=encode_request(request), extensions=extensions
         )
@@ -107,17 +99,25 @@ class Call:
         """
         if self._timeouts is not None:
             self._timeouts["read"] = self._own_read
-        return RawReply(response.status_code, header_pairs(response.headers.raw), body, response.extensions)
+        self._answered = response
+        return RawReply(response.status_code, Headers.undecoded(response.headers.raw), body, response.extensions)
 
-    def response(self, response: Response) -> Any:
-        """The module's response for a whole answer of ours: a stream of one piece, as a transport gives it."""
+    def response(self, response: Response, *, as_sent: bool = False) -> Any:
+        """The module's response for a whole answer of ours: a stream of one piece, as a transport gives it.
+
+        *as_sent*: nothing of it was changed, so that it is the transport's own, if a transport and no plugin sent it.
+        """
         body = encode_response(response)
+        own = self._answered
+        if as_sent and own is not None:
+            own.stream, own.extensions = self.module.ByteStream(body), dict(response.extensions)
+            return own
         headers = response.headers.without("content-length")
         if body or response.status not in (204, 304):
             headers = headers.replace("content-length", str(len(body)))
         return self.module.Response(
             response.status,
-            headers=raw_headers(headers),
+            headers=headers.raw,
             stream=self.module.ByteStream(body),
             extensions=dict(response.extensions),
         )
@@ -125,7 +125,7 @@ class Call:
     def streamed(self, stream: LiveStream | OpaqueStream, body: Any) -> Any:
         """The module's response for a stream of ours."""
         return self.module.Response(
-            stream.status, headers=raw_headers(stream.headers), stream=body, extensions=dict(stream.extensions)
+            stream.status, headers=stream.headers.raw, stream=body, extensions=dict(stream.extensions)
         )
 
     def exception(self, cause: BaseException | None, message: str) -> BaseException:

@@ -105,7 +105,7 @@ def compile_step(hook: str, plugin: str, version: str, method: Callable[..., Any
         plugin,
         version,
         hook,
-        _positional(method, _ARGUMENTS[hook]),
+        _positional(method, hook),
         override or POLICIES[hook].on_failure,
         inspect.iscoroutinefunction(method),
         getattr(method, "clippy_inline", False),
@@ -113,9 +113,12 @@ def compile_step(hook: str, plugin: str, version: str, method: Callable[..., Any
     )
 
 
-def _positional(method: Callable[..., Any], offered: tuple[str, ...]) -> Callable[..., Any]:
-    """*method* as a function of all of the hook's arguments in their order."""
-    wanted = tuple(name for name in inspect.signature(method).parameters if name in offered)
+def _positional(method: Callable[..., Any], hook: str) -> Callable[..., Any]:
+    """*method* as a function of all of the hook's arguments in their order; one by a former name gets the present."""
+    offered, former = _ARGUMENTS[hook], POLICIES[hook].arguments
+    names = inspect.signature(method).parameters
+    present = (former[name].instead if name in former and name not in offered else name for name in names)
+    wanted = tuple(name for name in present if name in offered)
     if wanted == offered:
         return method
     places = tuple(offered.index(name) for name in wanted)
@@ -169,7 +172,8 @@ class Chains:
     async def fold(self, steps: Sequence[Step], value: Any, arguments: tuple[Any, ...], run: Run) -> Any:
         """Hand each step what the one before returned; None leaves it.  An Answer ends the fold."""
         for step in steps:
-            result = await self._call(step, (value, *arguments), run)
+            given = (value, *arguments)
+            result = await self._awaited(step, given, run) if step.awaits else self._call(step, given, run)
             if result is not None:
                 value = result
                 if type(result) is Answer:
@@ -179,7 +183,7 @@ class Chains:
     async def first(self, steps: Sequence[Step], arguments: tuple[Any, ...], run: Run) -> tuple[Any, Any]:
         """The first result that is not None, and who gave it."""
         for step in steps:
-            result = await self._call(step, arguments, run)
+            result = await self._awaited(step, arguments, run) if step.awaits else self._call(step, arguments, run)
             if result is not None:
                 return result, step
         return None, None
@@ -189,39 +193,65 @@ class Chains:
         first: Exception | None = None
         for step in steps:
             try:
-                await self._call(step, arguments, run)
+                if step.awaits:
+                    await self._awaited(step, arguments, run)
+                else:
+                    self._call(step, arguments, run)
             except Exception as error:
                 first = first or error
         if first is not None:
             raise first
 
-    async def _call(self, step: Step, arguments: tuple[Any, ...], run: Run) -> Any:
-        """One step, with its failure policy, its type check and its line in the trace."""
-        if step.plugin in self.faults.disabled:
+    def _call(self, step: Step, arguments: tuple[Any, ...], run: Run) -> Any:
+        """One plain step.  Not a coroutine: most steps are plain, and a coroutine costs more than most of them."""
+        if self.faults.disabled and step.plugin in self.faults.disabled:
             return None
         start = time.perf_counter_ns() if self.timed else 0
         run.at = step
         try:
             result = step.function(*arguments)
-            if step.awaits:
-                result = await run.runtime.run_hook(result, step)
             if result is not None:
                 _check(step, result)
         except Exception as error:
-            if isinstance(error, Refusal) or (isinstance(error, AttemptRefused) and step.hook == "pre_attempt"):
-                self.record(step, type(error).__name__.lower(), start, run)
-                raise
-            self.record(step, "failed", start, run)
-            if step.on_failure == "raise":
-                raise_failed(step, error)
-            self.faults.note(step, error)
-            return None
+            return self._failed(step, error, start, run)
         if result is not None or start:
-            self.record(step, _ACTIONS.get(type(result), "changed" if result is not None else "passed"), start, run)
+            self._done(step, result, start, run)
         return result
 
+    async def _awaited(self, step: Step, arguments: tuple[Any, ...], run: Run) -> Any:
+        """One ``async def`` step."""
+        if self.faults.disabled and step.plugin in self.faults.disabled:
+            return None
+        start = time.perf_counter_ns() if self.timed else 0
+        run.at = step
+        try:
+            result = await run.runtime.run_hook(step.function(*arguments), step)
+            if result is not None:
+                _check(step, result)
+        except Exception as error:
+            return self._failed(step, error, start, run)
+        if result is not None or start:
+            self._done(step, result, start, run)
+        return result
+
+    def _failed(self, step: Step, error: Exception, start: int, run: Run) -> None:
+        """A step raised: hand on what always passes, else act by its failure policy."""
+        if isinstance(error, Refusal) or (isinstance(error, AttemptRefused) and step.hook == "pre_attempt"):
+            self.record(step, type(error).__name__.lower(), start, run)
+            raise error
+        self.record(step, "failed", start, run)
+        if step.on_failure == "raise":
+            raise_failed(step, error)
+        self.faults.note(step, error)
+
+    def _done(self, step: Step, result: Any, start: int, run: Run) -> None:
+        action = "passed" if result is None else _ACTIONS.get(type(result), "changed")
+        self.record(step, action, start, run)
+
     def record(self, step: Step, action: str, start: int, run: Run) -> None:
-        """Add a line to the request's trace and tell the observers."""
+        """Add a line to the request's trace and tell the observers; outside a request nobody reads it."""
+        if run.ctx is None:
+            return
         call = HookCall(step.plugin, step.hook, action, time.perf_counter_ns() - start if start else 0)
         run.ctx.trace.append(call)
         if self.observe:
@@ -270,9 +300,10 @@ class Chains:
 
 @define(eq=False)
 class Run:
-    """Where a chain runs: the context, the runtime, and the step that is running (``ctx.ask`` must know who asks)."""
+    """Where a chain runs: the context of the request (None outside of one), the runtime, and the step that is running
+    (``ctx.ask`` must know who asks)."""
 
-    ctx: RequestContext
+    ctx: RequestContext | None
     runtime: RunsHooks
     at: Step | None = None
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
 from clippy_hookspecs import (
-    UNKNOWN,
+    UNKNOWN_ERROR,
     Chunk,
     ErrorInfo,
     PluginError,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 TIMEOUTS = {"connect": 5.0, "read": 600.0, "write": 600.0, "pool": 600.0}
 """Seconds; what the official SDKs allow."""
 
+T = TypeVar("T")
 Tools = Sequence[Tool | Mapping[str, Any]]
 
 
@@ -42,7 +43,7 @@ def _whole(pipeline: Pipeline, result: object) -> Response:
     if not isinstance(result, Response):
         raise TypeError(f"expected a whole answer, got {type(result).__name__}")
     if result.status >= 400:
-        raise ProviderError(pipeline.failure or evolve(UNKNOWN, status=result.status), result.raw or b"")
+        raise ProviderError(pipeline.failure or evolve(UNKNOWN_ERROR, status=result.status), result.raw or b"")
     return result
 
 
@@ -68,6 +69,25 @@ class _Reading:
         """The request's context: its id, its flow (pause, resume, cancel), its trace."""
         return self._stream.ctx
 
+    async def _next(self) -> Chunk | None:
+        """The next chunk when the flow lets it through, None at the end.  A sync reader's wait is in its runtime."""
+        if self._pending:
+            await self._asked(self._stream.turn())
+        while not self._pending:
+            piece = await self._asked(self._stream.next())
+            if piece is None:
+                return None
+            self._take(piece)
+        return self._pending.popleft()
+
+    async def _asked(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await work
+        except (Refusal, PluginError):
+            raise
+        except Exception as error:
+            raise self._interrupted(error) from error
+
     def _take(self, piece: Piece) -> None:
         """What the provider or a plugin said, without the host's own marks.  Raises what an error event tells of."""
         out = [chunk for chunk in piece.chunks if chunk.kind not in ("stop", "end")]
@@ -89,17 +109,12 @@ class ChatStream(_Reading):
         return self
 
     def __next__(self) -> Chunk:
-        while not self._pending:
-            try:
-                piece = drive(self._stream.next())
-            except (Refusal, PluginError):
-                raise
-            except Exception as error:
-                raise self._interrupted(error) from error
-            if piece is None:
-                raise StopIteration
-            self._take(piece)
-        return self._pending.popleft()
+        if self._pending and not self._stream.flow.held:
+            return self._pending.popleft()
+        chunk = drive(self._next())
+        if chunk is None:
+            raise StopIteration
+        return chunk
 
     def text(self) -> Iterator[str]:
         """The pieces of the answer's text."""
@@ -123,17 +138,12 @@ class AsyncChatStream(_Reading):
         return self
 
     async def __anext__(self) -> Chunk:
-        while not self._pending:
-            try:
-                piece = await self._stream.next()
-            except (Refusal, PluginError):
-                raise
-            except Exception as error:
-                raise self._interrupted(error) from error
-            if piece is None:
-                raise StopAsyncIteration
-            self._take(piece)
-        return self._pending.popleft()
+        if self._pending and not self._stream.flow.held:
+            return self._pending.popleft()
+        chunk = await self._next()
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
 
     def text(self) -> AsyncTexts:
         """The pieces of the answer's text."""
@@ -190,6 +200,7 @@ class _Calls:
     ) -> Pipeline:
         request, name = build_request(self._host, conversation, model, route, tools, params, stream)
         inner = self._http._transport_for_url(self._module.URL(request.url))  # noqa: SLF001
+        inner = getattr(inner, "_clippy_inner", inner)  # under clippy run: one host is enough
         call = Call(self._module, self._module.Request("POST", request.url, extensions={"timeout": dict(TIMEOUTS)}))
         return self._host.begin(request, runtime, self._senders(inner, call), route=name, wants_values=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from typing import Protocol
 
@@ -27,6 +28,9 @@ class Identity:
 
     def finish(self) -> bytes:
         return b""
+
+
+_IDENTITY = Identity()
 
 
 class Inflate:
@@ -61,7 +65,7 @@ def decoding_for(headers: Headers) -> Decoding | None:
     """What undoes the encoding of a body with these headers; None if we cannot, so that it must pass untouched."""
     coding = headers.get("content-encoding", "").strip().lower()
     if coding in ("", "identity"):
-        return Identity()
+        return _IDENTITY
     if coding in ("gzip", "x-gzip"):
         return Inflate("gzip")
     if coding == "deflate":
@@ -77,10 +81,12 @@ def decoded_headers(headers: Headers) -> Headers:
 def only_readable(request: Request) -> Request:
     """*request*, asking for no encoding that we could not undo."""
     wanted = request.headers.get("accept-encoding")
-    if wanted is None:
-        return request
-    kept = [part.strip() for part in wanted.split(",") if part.split(";")[0].strip().lower() in KNOWN]
-    readable = ", ".join(kept) or "identity"
-    if readable == wanted:
+    if wanted is None or (readable := _readable(wanted)) == wanted:
         return request
     return evolve(request, headers=request.headers.replace("accept-encoding", readable))
+
+
+@functools.lru_cache(maxsize=64)
+def _readable(wanted: str) -> str:
+    kept = [part.strip() for part in wanted.split(",") if part.split(";")[0].strip().lower() in KNOWN]
+    return ", ".join(kept) or "identity"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from attrs import astuple
+from attrs import astuple, define
 from clippy_hookspecs import AttemptRefused, PluginError, Refusal, Request, Response, Scope
 
 from .jsonio import canonical
@@ -17,6 +20,10 @@ from .pipeline import AttemptsFailed
 from .runtime import FlowCancelled
 from .untouched import retouch
 
+if TYPE_CHECKING:
+    from .host import Host
+
+log = logging.getLogger("clippy")
 RETRY_COUNT = "x-stainless-retry-count"
 """Both official SDKs say with this request header that they are repeating a request."""
 
@@ -41,6 +48,23 @@ def error_answer(
     return answer(request, 500, "plugin_error", str(error), None)
 
 
+@define(eq=False)
+class Repeats:
+    """How often an SDK repeated a request although plugins decide about that; the first is said."""
+
+    count: int = 0
+
+    def note(self, deciding: Iterable[str]) -> None:
+        """Count one, which *deciding* plugins did not want."""
+        self.count += 1
+        if self.count == 1:
+            log.warning(
+                "an SDK repeats its requests by itself, and %s decides about that: it gets the same failure again; "
+                "use the client that host.wrap returns, or give it max_retries=0 (clippy doctor MODULE:CLIENT looks)",
+                " and ".join(deciding),
+            )
+
+
 class GaveUp:
     """What we gave up on lately.
 
@@ -53,18 +77,22 @@ class GaveUp:
     KEEP = 64
     SECONDS = 60.0
 
-    def __init__(self) -> None:
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self.instead_of = 0
         self._lock = threading.Lock()
         self._failures: OrderedDict[bytes, tuple[float, Response | BaseException]] = OrderedDict()
 
     def find(self, request: Request, scope: Scope | None) -> Response | BaseException | None:
         """The failure that *request* repeats, None if it is a request of its own."""
-        if request.headers.get(RETRY_COUNT, "0") == "0" or not self._failures:
+        if not self._failures or request.headers.get(RETRY_COUNT, "0") == "0":
             return None
         with self._lock:
             noted = self._failures.get(_same(request, scope))
-        return noted[1] if noted is not None and time.monotonic() - noted[0] < self.SECONDS else None
+        if noted is None or time.monotonic() - noted[0] >= self.SECONDS:
+            return None
+        self._host.repeats.note(step.plugin for step in self._host.chains.on_error)
+        return noted[1]
 
     def note(self, request: Request, scope: Scope | None, result: Response | BaseException) -> Response | BaseException:
         """Remember a failure, and forget it when the same call went well; a failed answer says "do not repeat"."""

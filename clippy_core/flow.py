@@ -15,7 +15,7 @@ class FlowHandle:
     changed, and looks again.
     """
 
-    __slots__ = ("_lock", "_paused", "_state", "_waiting", "cancel_reason", "chunks_per_second")
+    __slots__ = ("_lock", "_paused", "_state", "_waiting", "cancel_reason", "chunks_per_second", "interrupt")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,11 +24,18 @@ class FlowHandle:
         self._waiting: dict[int, Callable[[], object]] = {}
         self.cancel_reason: str | None = None
         self.chunks_per_second: float | None = None
+        self.interrupt: Callable[[], object] | None = None
+        """What ends the work that the runtime waits for, called by :meth:`cancel` from whatever thread."""
 
     @property
     def state(self) -> str:
         """idle, streaming, paused, cancelled, completed or failed."""
         return "paused" if self._paused and self._state not in TERMINAL else self._state
+
+    @property
+    def held(self) -> bool:
+        """Whether the next chunk may not come at once: paused, limited or cancelled."""
+        return self._paused or self.cancel_reason is not None or self.chunks_per_second is not None
 
     @property
     def paused(self) -> bool:
@@ -66,6 +73,10 @@ class FlowHandle:
                 return
             self.cancel_reason = reason
             self._paused = False
+        # Whoever sets it looks at cancel_reason afterwards, so that one of the two sees the other.
+        interrupt = self.interrupt
+        if interrupt is not None:
+            interrupt()
         self._changed()
 
     def enter(self, state: str) -> None:

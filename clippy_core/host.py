@@ -38,6 +38,7 @@ from .asking import asker
 from .chains import Chains, Faults, Run, Step, compile_step, raise_failed
 from .config import Config, config_of, read_config
 from .discovery import Discovered, discover
+from .entrance import Repeats
 from .fingerprint import fingerprint
 from .flow import FlowHandle
 from .lifespans import Life
@@ -50,12 +51,14 @@ from .salt import load_salt
 from .settings import Settings
 from .state_memory import MemoryStateStore
 from .tokens import HeuristicTokenCounter
+from .trace import trace_steps
 from .upstream import HttpUpstream, UpstreamSender, answer, ask
 from .watchdog import Watchdog
 from .whose import OWN_HEADERS, whose
 from .wrapping import wrap
 
 C = TypeVar("C")
+_OWN = OWN_HEADERS.encode()
 log = logging.getLogger("clippy")
 
 
@@ -84,14 +87,9 @@ class Host:
         faults = (*self.config.faults, *self.discovered.faults)
         if faults:
             raise ConfigError(faults)
-        for plugin in self.discovered.plugins:
-            if plugin.status == "quarantined":
-                log.warning(
-                    "%s (the program runs without it; name it in the configuration if it must not)", plugin.reason
-                )
-            for warning in plugin.warnings:
-                log.warning("%s", warning)
+        self.discovered.log(self.config.deprecated)
         self.faults = Faults()
+        self.repeats = Repeats()
         self._given_clock = clock
         self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)
         self._portal = Portal()
@@ -129,7 +127,8 @@ class Host:
                 compile_step(hook, plugin.name, plugin.version, plugin.method(hook), found.on_failure(plugin))
                 for plugin in found.chain(hook)
             )
-        return Chains(steps, self.faults, trace=self.config.host.trace)
+        steps["audit"] += trace_steps(self.config)
+        return Chains(steps, self.faults)
 
     def _services(self) -> Registry:
         registry = Registry()
@@ -276,14 +275,21 @@ class Host:
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
         """Drop stored answers: by key, by tag, of a scope, or all."""
-        run = Run(None, self.sync_runtime())  # type: ignore[arg-type]
+        run = Run(None, self.sync_runtime())
         drive(self.chains.all(self.chains.cache_invalidate, (Selector(key, tag, scope),), run))
 
-    def passes_by(self, scheme: str, headers: Any) -> bool:
+    def passes_by(self, scheme: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         """Whether a request is none of our business: no plugin, or a websocket."""
-        if scheme in ("ws", "wss") or "upgrade" in headers:
+        if scheme in ("ws", "wss"):
             return True
-        return self.chains.idle and not any(name.startswith(OWN_HEADERS) for name in headers)
+        idle = self.chains.idle
+        for name, _ in headers:
+            lower = name.lower()
+            if lower == b"upgrade":
+                return True
+            if idle and lower.startswith(_OWN):
+                idle = False
+        return idle
 
     def on_portal(self) -> bool:
         """Whether this thread is the one that runs the async hooks of a sync program."""
@@ -329,7 +335,7 @@ class Host:
         """
         settings, flow = self.settings, FlowHandle()
         trust = self.config.host.trust_headers
-        scope, request = whose(
+        scope, request, caller = whose(
             request, self._scope.get(), settings, trust_headers=trust, by_credential=not wants_values
         )
         limit = settings.deadlines(route).total
@@ -351,7 +357,7 @@ class Host:
         )
         if self._upstream is not None:
             sender = UpstreamSender(self.upstream(runtime), sender)
-        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, repeats)
+        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, repeats, caller)
         ctx.asker = asker(self, pipeline, path)
         return pipeline
 

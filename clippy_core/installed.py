@@ -25,6 +25,11 @@ class Found:
     entry_point: importlib_metadata.EntryPoint
     requires: tuple[str, ...] = ()
 
+    @property
+    def module(self) -> str:
+        """The module that the entry point names, as an import writes it."""
+        return self.entry_point.value.partition("[")[0].partition(":")[0].strip()
+
 
 _lock = threading.Lock()
 _found: tuple[Found, ...] | None = None

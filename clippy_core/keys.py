@@ -6,41 +6,46 @@ concatenated, so no value can be mistaken for another's part.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import hmac
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from clippy_hookspecs import Headers, Json, Opaque, Request, Response, RouteInfo, Scope
 
-from .jsonio import canonical, loads
+from .jsonio import canonical
+from .wire import parsed_body
 
-SCHEMA = 1
+SCHEMA = 2
 
 NOT_IN_KEY = frozenset({"stream", "stream_options"})
 """Body fields that change how an answer travels and not what it says."""
 
-SEMANTIC_HEADERS = (
-    "anthropic-beta",
-    "anthropic-version",
-    "openai-beta",
-    "openai-organization",
-    "openai-project",
-    "x-goog-user-project",
-    "x-amzn-bedrock-guardrailidentifier",
-    "x-amzn-bedrock-guardrailversion",
-    "azureml-model-deployment",
-    "extra-parameters",
-    "accept-language",
+SEMANTIC_HEADERS = frozenset(
+    {
+        "anthropic-beta",
+        "anthropic-version",
+        "openai-beta",
+        "openai-organization",
+        "openai-project",
+        "x-goog-user-project",
+        "x-amzn-bedrock-guardrailidentifier",
+        "x-amzn-bedrock-guardrailversion",
+        "azureml-model-deployment",
+        "extra-parameters",
+        "accept-language",
+    }
 )
 """Request headers that can change an answer."""
 
 _STATEFUL = ("previous_response_id", "conversation", "background", "container")
 """Parameters that make an answer depend on what the provider keeps: the Responses API's, and Anthropic's container."""
 
+_LONGEST_KEY = hashlib.blake2b.MAX_KEY_SIZE
+_CONVERSATION = frozenset({"messages", "input"})
 _CREDENTIAL_WORDS = frozenset({"authorization", "auth", "key", "apikey", "token", "secret", "cookie", "credential"})
 _NO_CREDENTIALS = frozenset({"idempotency-key", "sec-websocket-key"})
+_NO_HEADERS, _NO_SCOPE = Headers(), Scope()
 _NOT_STORED = (
     "set-cookie",
     "content-encoding",
@@ -69,48 +74,63 @@ def cache_key(
     ``body`` is the request's JSON body.  ``auth`` identifies the credential (a digest, not the credential itself),
     ``fingerprint`` the plugins that shape requests.  Two calls share an answer if and only if their keys are equal.
     """
-    sent = headers if isinstance(headers, Headers) else Headers(headers or {})
-    semantic = {name: sent[name] for name in SEMANTIC_HEADERS if name in sent}
-    scope = scope or Scope()
-    value = {
-        "schema": SCHEMA,
-        "scope": [scope.tenant, scope.user],
-        "auth": auth,
-        "base_url": _normal(base_url),
-        "query": query,
-        "api": api,
-        "headers": semantic,
-        "route": route,
-        "fingerprint": fingerprint,
-        "body": {name: item for name, item in body.items() if name not in NOT_IN_KEY},
-    }
-    return hashlib.sha256(canonical(value)).hexdigest()
+    sent = headers if isinstance(headers, Headers) else Headers(headers) if headers else _NO_HEADERS
+    around = _around(api, base_url, query, scope or _NO_SCOPE, auth, sent, route, fingerprint)
+    return _digest(around, {name: item for name, item in body.items() if name not in NOT_IN_KEY})
 
 
 def cache_keys(
     request: Request, scope: Scope, auth: str, route: RouteInfo, fingerprint: str
 ) -> tuple[str | None, str | None]:
     """The key of *request* and its partition: the key of everything but the messages."""
-    from .wire import encode_request
+    body = parsed_body(request)
+    if body is None:
+        return None, None
+    around = _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
+    said = {name: item for name, item in body.items() if name not in NOT_IN_KEY}
+    rest = {name: item for name, item in said.items() if name not in _CONVERSATION}
+    return _digest(around, said), _digest(around, rest)
 
-    try:
-        body = loads(encode_request(request))
-    except ValueError:
-        return None, None
-    if not isinstance(body, dict):
-        return None, None
-    known: dict[str, Any] = {
-        "api": request.api,
-        "base_url": request.url,
-        "query": request.query,
-        "scope": scope,
-        "auth": auth,
-        "headers": request.headers,
-        "route": route.name,
-        "fingerprint": fingerprint,
-    }
-    rest = {name: value for name, value in body.items() if name not in ("messages", "input")}
-    return cache_key(body=body, **known), cache_key(body=rest, **known)
+
+def _digest(around: bytes, body: Mapping[str, Json]) -> str:
+    """SHA-256 of one JSON array: what is around the body, and the body."""
+    return hashlib.sha256(b"".join((b"[", around, b",", canonical(body), b"]"))).hexdigest()
+
+
+def _around(
+    api: str, base_url: str, query: str, scope: Scope, auth: str, headers: Headers, route: str, fingerprint: str
+) -> bytes:
+    found = SEMANTIC_HEADERS.intersection(headers)
+    semantic = tuple(sorted([(name, headers[name]) for name in found])) if found else ()
+    return _known(api, base_url, query, scope.tenant, scope.user, auth, semantic, route, fingerprint)
+
+
+@functools.lru_cache(maxsize=256)
+def _known(
+    api: str,
+    base_url: str,
+    query: str,
+    tenant: str | None,
+    user: str | None,
+    auth: str,
+    semantic: tuple[tuple[str, str], ...],
+    route: str,
+    fingerprint: str,
+) -> bytes:
+    """Everything in a key but the body: the same for all calls of one caller to one address."""
+    return canonical(
+        {
+            "schema": SCHEMA,
+            "scope": [tenant, user],
+            "auth": auth,
+            "base_url": _normal(base_url),
+            "query": query,
+            "api": api,
+            "headers": dict(semantic),
+            "route": route,
+            "fingerprint": fingerprint,
+        }
+    )
 
 
 def may_cache(request: Request) -> bool:
@@ -143,10 +163,17 @@ def storable_headers(headers: Headers) -> Headers:
 
 
 def credential_digest(headers: Headers, query: str, salt: bytes) -> str:
-    """Who calls, as an HMAC of the credentials in the request: it says "the same key" and nothing else."""
-    parts = sorted(f"{name.lower()}\0{_who(value)}" for name, value in headers.pairs if is_credential(name))
-    parts += [part for part in query.split("&") if part.startswith(("key=", "api_key=", "api-key="))]
-    return hmac.new(salt, canonical(parts), hashlib.sha256).hexdigest() if parts else ""
+    """Who calls, as a keyed BLAKE2b (RFC 7693) of the credentials in the request.
+
+    It says "the same key" and nothing else.  HMAC would do as well, at eight times the cost.
+    """
+    parts = [f"{name.lower()}\0{_who(value)}" for name, value in headers.pairs if is_credential(name)]
+    parts.sort()
+    if query:
+        parts += [part for part in query.split("&") if part.startswith(("key=", "api_key=", "api-key="))]
+    if not parts:
+        return ""
+    return hashlib.blake2b(canonical(parts), key=salt[:_LONGEST_KEY], digest_size=32).hexdigest()
 
 
 def _who(value: str) -> str:
@@ -156,6 +183,7 @@ def _who(value: str) -> str:
     return value.partition("Credential=")[2].partition("/")[0]
 
 
+@functools.lru_cache(maxsize=1024)
 def is_credential(header: str) -> bool:
     """Whether a request header says who calls: any gateway has a name of its own for its keys."""
     name = header.lower()

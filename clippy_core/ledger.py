@@ -13,6 +13,7 @@ from clippy_hookspecs import (
     Outcome,
     Provenance,
     Request,
+    RequestContext,
     Response,
     TokenCounter,
     Usage,
@@ -27,6 +28,7 @@ class Ledger:
     """Kept by the pipeline, closed by whoever ends the request: the pipeline, or the stream it handed out."""
 
     run: Run
+    ctx: RequestContext
     chains: Chains
     runtime: Runtime
     content: bool
@@ -70,16 +72,20 @@ class Ledger:
         began, self.attempt_began = self.attempt_began, None
         if began is None:
             return
-        outcome = evolve(outcome, duration=self.runtime.clock.now() - began, first_token=self.first_token)
-        ctx = self.run.ctx
-        self.attempts.append(
-            AttemptRecord(ctx.attempt, ctx.route.name, outcome.status, outcome.error, self.waited, outcome.duration)
-        )
+        chains, ctx = self.chains, self.ctx
+        duration = self.runtime.clock.now() - began
+        if chains.audit:
+            self.attempts.append(
+                AttemptRecord(ctx.attempt, ctx.route.name, outcome.status, outcome.error, self.waited, duration)
+            )
         self.waited = 0.0
-        if self.chains.observe:
-            self.chains.emit("closed", outcome, ctx)
-        steps = self.chains.post_attempt
-        await self._settle(steps, lambda: self.chains.all(steps, (outcome, ctx), self.run))
+        steps = chains.post_attempt
+        if not (steps or chains.observe):
+            return
+        whole = Outcome(outcome.state, outcome.error, outcome.status, outcome.usage, duration, self.first_token)
+        if chains.observe:
+            chains.emit("closed", whole, ctx)
+        await self._settle(steps, lambda: chains.all(steps, (whole, ctx), self.run))
 
     # --- the record ---------------------------------------------------------------------------------------------------
 
@@ -98,7 +104,7 @@ class Ledger:
             for step in self.chains.audit:
                 given = record if self.content or _reads_content(step) else bare
                 try:
-                    await self.chains.all((step,), (given, self.run.ctx), self.run)
+                    await self.chains.all((step,), (given, self.ctx), self.run)
                 except Exception as error:
                     first = first or error
             if first is not None:
@@ -114,7 +120,7 @@ class Ledger:
             await work()
 
     def _record(self, outcome: str, error: ErrorInfo | None) -> AuditRecord:
-        ctx, request = self.run.ctx, self.request
+        ctx, request = self.ctx, self.request
         if self.chunk_times is not None:
             ctx.trace.extend(self.chunk_times.calls())
         return AuditRecord(
@@ -152,7 +158,7 @@ class Ledger:
 
     def estimate(self, request: Request, output: Sequence[str]) -> Usage:
         """What *request* and an answer of these texts use, counted by us."""
-        counter, model = self.run.ctx.services.get(TokenCounter), request.model
+        counter, model = self.ctx.services.get(TokenCounter), request.model
         sent = sum(counter.count_message(message, model) for message in request.messages)
         return Usage(sent, counter.count("".join(output), model), estimated=True)
 

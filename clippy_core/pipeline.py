@@ -62,6 +62,7 @@ from .judging import (
 from .ledger import Ledger
 from .opaque import OpaqueStream
 from .pairing import pairing_fault
+from .passage import Passage
 from .runtime import FlowCancelled, Runtime, TimeIsUp
 from .settings import Settings
 from .sources import (
@@ -70,6 +71,7 @@ from .sources import (
     Phase,
     ReplaySource,
     Source,
+    UnaskedStream,
     UnknownEncoding,
     close_quietly,
     read_whole,
@@ -124,7 +126,8 @@ class Pipeline:
     """One request under way.
 
     ``wants_values``: the caller reads our values, not an HTTP body.  ``repeats``: how often the caller's SDK would have
-    sent the request again of itself, had the host not taken that over from it.
+    sent the request again of itself, had the host not taken that over from it.  ``caller`` is the digest of the
+    credentials that the request came with, None where nobody has asked for it yet.
     """
 
     request: Request
@@ -136,17 +139,22 @@ class Pipeline:
     settings: Settings
     wants_values: bool = False
     repeats: int = 0
+    caller: str | None = None
     run: Run = field(init=False)
     ledger: Ledger = field(init=False)
+    came_as: Request = field(init=False)
     key: str | None = None
     stored_as: str | None = None
+    as_sent: Response | None = None
+    """The provider's answer in one piece, if its head is right for the body we hand out unless a plugin changes it."""
     failure: ErrorInfo | None = None
     _reply: RawReply | None = None
     _entry: CacheEntry | None = None
 
     def __attrs_post_init__(self) -> None:
         self.run = Run(self.ctx, self.runtime)
-        self.ledger = Ledger(self.run, self.chains, self.runtime, self.settings.audit_content, self.request)
+        self.came_as = self.request
+        self.ledger = Ledger(self.run, self.ctx, self.chains, self.runtime, self.settings.audit_content, self.request)
 
     async def answer(self) -> Result:
         """The answer to the request, whatever becomes of it.
@@ -225,7 +233,10 @@ class Pipeline:
         return entry
 
     def _make_keys(self, request: Request) -> None:
-        identity = self.settings.identity(request.headers, request.query)
+        identity = self.caller
+        came = self.came_as
+        if identity is None or request.headers is not came.headers or request.query != came.query:
+            identity = self.settings.identity(request.headers, request.query)
         self.key, self.ctx.partition = keys.cache_keys(
             request, self.ctx.scope, identity, self.ctx.route, self.settings.fingerprint
         )
@@ -323,6 +334,8 @@ class Pipeline:
                 raise Broken(UnknownEncoding(reply.headers["content-encoding"]), "response")
             return self._opaque(reply, reply.body, deadlines.total)
         if reply.status < 300 and request.endpoint.streams and is_event_stream(reply.headers):
+            if self.wants_values and not request.stream:
+                raise Broken(UnaskedStream(), "response")
             source = EventSource(
                 reply.body,
                 StreamDecoder(APIS[request.api]),
@@ -353,7 +366,11 @@ class Pipeline:
         response = decode_response(api, reply.status, decoded_headers(reply.headers), body, self._extensions(reply))
         foreign = request.api != self.request.api
         if reply.status < 400 and not (request.endpoint.body == "json" and carries_error(api, body)):
-            return translate_response(response, self.request.api) if foreign else response
+            if foreign:
+                return translate_response(response, self.request.api)
+            if "content-encoding" not in reply.headers and "transfer-encoding" not in reply.headers:
+                self.as_sent = response
+            return response
         info = await self._judge(self._failure("response", reply.status, reply.headers, body))
         if foreign:
             response = error_for(self.request, reply.status, info)
@@ -367,7 +384,7 @@ class Pipeline:
             else TranslatedSource(live, self.request.api, wants_usage(self.request))
         )
         stream = self._live(source, reply.status, decoded_headers(reply.headers), self._extensions(reply))
-        stream.foreign = source is not live
+        stream.passage.foreign = source is not live
         if not self.chains.on_error:
             return stream
         held, error, broken = await until_commit(source)
@@ -512,7 +529,7 @@ class Pipeline:
             return
         now = self.runtime.clock.time()
         clean = retouch(entry.response, headers=keys.storable_headers(entry.response.headers), extensions={})
-        entry = evolve(entry, response=clean, stored_at=now, origin=self.ctx.id)
+        entry = CacheEntry(clean, entry.events, now, entry.expires_at, entry.tags, self.ctx.id)
         await self.chains.all(self.chains.cache_store, (self.stored_as, entry, request, self.ctx), self.run)
 
     # --- called by the stream that was handed out -------------------------------------------------------------
@@ -525,7 +542,7 @@ class Pipeline:
         """A stream's terminal event has come and is not handed on yet."""
         self._count(stream)
         if self.chains.on_response:
-            response = self._assembled(stream, _with_terminal(stream))
+            response = self._assembled(stream, stream.passage.whole())
             changed = await self.chains.fold(self.chains.on_response, response, (self.ctx,), self.run)
             self.ledger.response = response
             step = self.run.at
@@ -533,19 +550,20 @@ class Pipeline:
                 why = step.blame("returned a Response for a stream; it is ignored")
                 self.chains.faults.note(step, PluginError(why))
         await self.ledger.end_attempt(Outcome("ok", None, stream.status, self.ledger.usage))
-        if stream.keep_sent and self.stored_as is not None and stream.given_up is None:
-            whole = self._assembled(stream, stream.sent)
+        passage = stream.passage
+        if passage.keep_sent and self.stored_as is not None and stream.given_up is None:
+            whole = self._assembled(stream, passage.sent)
             if keys.storable(whole, self.request):
                 body = encode_response(whole)
                 headers = stream.headers.replace("content-type", "application/json")
                 stored = decode_response(APIS[whole.api], stream.status, headers, body, {})
-                await self._store(CacheEntry(stored, tuple(stream.raw)), self.request)
+                await self._store(CacheEntry(stored, tuple(passage.raw)), self.request)
         await self.ledger.close("cached" if self._entry is not None else "answered")
 
     async def stream_failed(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> ErrorInfo:
         """A stream broke after it was handed out."""
         self._count(stream)
-        partial = self._assembled(stream, stream.seen) if stream.keep_seen else None
+        partial = self._assembled(stream, stream.passage.seen) if stream.passage.keep_seen else None
         cause = broken.cause if broken else None
         body = event_json(event) if event else b""
         info = await self._judge(self._failure("stream", stream.status, stream.headers, body, cause))
@@ -572,23 +590,16 @@ class Pipeline:
     # --- small things -------------------------------------------------------------------------------------------------
 
     def _live(self, source: Source, status: int, headers: Headers, extensions: Mapping[str, Any]) -> LiveStream:
-        chains = self.chains
-        storing = bool(chains.cache_store) and self.stored_as is not None and self._entry is None
-        return LiveStream(
-            self,
-            source,
-            APIS[self.request.api].writer(),
+        chains, ledger = self.chains, self.ledger
+        passage = Passage(
             chains,
-            self.runtime,
             self.ctx,
-            self.flow,
-            status,
-            headers,
-            extensions,
-            keep_sent=storing,
+            APIS[self.request.api].writer(),
+            keep_sent=bool(chains.cache_store) and self.stored_as is not None and self._entry is None,
             keep_seen=self.wants_values or chains.want_answers,
-            times=self.ledger.chunk_times,
+            times=ledger.chunk_times,
         )
+        return LiveStream(self, source, passage, self.runtime, self.ctx, self.flow, status, headers, extensions)
 
     def _opaque(self, reply: RawReply, body: ByteStream, deadline: float | None) -> OpaqueStream:
         extensions, abort = self._extensions(reply), socket_shutdown(reply)
@@ -605,7 +616,7 @@ class Pipeline:
     def _count(self, stream: LiveStream) -> None:
         """What a stream said of its usage and its end."""
         ledger = self.ledger
-        for chunk in _with_terminal(stream) if stream.keep_seen else stream.sent:
+        for chunk in stream.passage.whole() if stream.passage.keep_seen else stream.passage.sent:
             if chunk.usage is not None:
                 ledger.usage = later_usage(ledger.usage, chunk.usage)
             if chunk.finish_reason is not None and chunk.choice == 0:
@@ -685,8 +696,3 @@ class Pipeline:
             await self.ledger.end_attempt(Outcome(state, error, error.status if error else None))  # type: ignore[arg-type]
         finally:
             await self.ledger.close(outcome, error)
-
-
-def _with_terminal(stream: LiveStream) -> list[Chunk]:
-    """What the plugins made of a stream, and its terminal event: some APIs tell usage and finish reason only there."""
-    return stream.seen if stream.terminal is None else [*stream.seen, stream.terminal]

@@ -138,14 +138,15 @@ class SyncRuntime:
     async def bounded(
         self, work: Coroutine[Any, Any, T], deadline: float | None, flow: FlowHandle, abort: Callable[[], None] | None
     ) -> T:
-        if flow.cancelled:
+        alarm, outer = None, flow.interrupt
+        if abort is not None:
+            flow.interrupt = abort
+            if deadline is not None and self._sleep is None:
+                alarm = self._watchdog.arm(deadline - self.clock.now(), abort)
+        if flow.cancel_reason is not None:
+            flow.interrupt = outer
             work.close()
             raise FlowCancelled(flow.cancel_reason)
-        wait = None if deadline is None or self._sleep is not None else deadline - self.clock.now()
-        forget = flow.watch(lambda: abort() if flow.cancelled else None) if abort is not None else None
-        if flow.cancelled and abort is not None:  # between the first look and the watch
-            abort()
-        alarm = self._watchdog.arm(wait, abort) if abort is not None and wait is not None else None
         try:
             result = await work
         except Exception as error:
@@ -153,11 +154,11 @@ class SyncRuntime:
             _judge(self.clock, deadline, flow, error)
             raise
         finally:
+            flow.interrupt = outer
             if alarm is not None:
                 alarm.cancel()
-            if forget is not None:
-                forget()
-        _judge(self.clock, deadline, flow, None)
+        if deadline is not None or flow.cancel_reason is not None:
+            _judge(self.clock, deadline, flow, None)
         return result
 
     async def settle(self, work: Callable[[], Coroutine[Any, Any, None]], *, cancelled: bool = False) -> None:
@@ -202,26 +203,25 @@ class AsyncRuntime:
     async def bounded(
         self, work: Coroutine[Any, Any, T], deadline: float | None, flow: FlowHandle, abort: Callable[[], None] | None
     ) -> T:
-        if flow.cancelled:
-            work.close()
-            raise FlowCancelled(flow.cancel_reason)
-        wait = None if deadline is None or self._sleep is not None else max(0.0, deadline - self.clock.now())
         with anyio.CancelScope() as scope:
-            if wait is not None:
-                scope.deadline = anyio.current_time() + wait
-            forget = flow.watch(lambda: self._call_soon(lambda: scope.cancel() if flow.cancelled else None))
-            if flow.cancelled:  # between the first look and the watch
-                scope.cancel()
+            if deadline is not None and self._sleep is None:
+                scope.deadline = anyio.current_time() + max(0.0, deadline - self.clock.now())
+            outer, flow.interrupt = flow.interrupt, lambda: self._call_soon(scope.cancel)
+            if flow.cancel_reason is not None:
+                flow.interrupt = outer
+                work.close()
+                raise FlowCancelled(flow.cancel_reason)
             try:
                 result = await work
             except Exception as error:
                 _judge(self.clock, deadline, flow, error)
                 raise
             finally:
-                forget()
+                flow.interrupt = outer
         if scope.cancelled_caught and not flow.cancelled:
             raise TimeIsUp
-        _judge(self.clock, deadline, flow, None)
+        if deadline is not None or flow.cancel_reason is not None:
+            _judge(self.clock, deadline, flow, None)
         return result
 
     async def settle(self, work: Callable[[], Coroutine[Any, Any, None]], *, cancelled: bool = False) -> None:

@@ -30,7 +30,7 @@ class Settings:
 
     def deadlines(self, route: str) -> Deadlines:
         """The deadlines on a route: its own where it has them, else the host's."""
-        own = self.route_limits.get(route)
+        own = self.route_limits.get(route) if self.route_limits else None
         if own is None:
             return self.limits
         general = self.limits

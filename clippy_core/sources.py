@@ -21,6 +21,9 @@ from .wire.translate import TranslatedSource
 
 log = logging.getLogger("clippy")
 
+BURST = 64
+"""Events that are handed on in one piece at the most."""
+
 Phase = Literal["connect", "request", "response", "stream"]
 
 
@@ -44,8 +47,17 @@ class UnknownEncoding(Exception):
         return f"the answer came in the content-encoding {self.args[0]!r}, which nobody asked for"
 
 
+class UnaskedStream(Exception):
+    """A stream came for a plain call of our own client, whose caller waits for one whole answer."""
+
+    def __str__(self) -> str:
+        return "the provider answered with a stream, which this call did not ask for"
+
+
 class Source(Protocol):
-    """Events, one reader at a time."""
+    """Events, one reader at a time.  ``queue`` are those that are here already, in front of what ``next`` waits for."""
+
+    queue: deque[StreamEvent]
 
     @property
     def complete(self) -> bool:
@@ -76,7 +88,7 @@ class EventSource:
     ctx: RequestContext
     abort: Callable[[], None] | None = None
     saw_bytes: Callable[[bytes], None] | None = None
-    _queue: deque[StreamEvent] = field(factory=deque, init=False)
+    queue: deque[StreamEvent] = field(factory=deque, init=False)
     _broken: Broken | None = field(default=None, init=False)
     _ended: bool = field(default=False, init=False)
 
@@ -85,7 +97,7 @@ class EventSource:
         return self.decoder.complete
 
     async def next(self) -> StreamEvent | None:
-        while not self._queue:
+        while not self.queue:
             if self._broken is not None:
                 raise self._broken
             if self._ended:
@@ -95,11 +107,11 @@ class EventSource:
             except Broken as broken:
                 self._broken = broken  # whoever looks again sees the same
                 raise
-        return self._queue.popleft()
+        return self.queue.popleft()
 
     def give_back(self, events: Iterable[StreamEvent]) -> None:
         """Put events that were looked at in front again."""
-        self._queue.extendleft(reversed(tuple(events)))
+        self.queue.extendleft(reversed(tuple(events)))
 
     def cut(self) -> None:
         if self.abort is not None:
@@ -121,9 +133,9 @@ class EventSource:
         # What was read before a corrupt part is still handed on, so its error waits for its turn.
         try:
             data = self.encoding.finish() if piece is None else self.encoding.feed(piece)
-            self._queue.extend(self.decoder.feed(data))
+            self.queue.extend(self.decoder.feed(data))
             if piece is None:
-                self._queue.extend(self.decoder.finish())
+                self.queue.extend(self.decoder.finish())
         except Exception as error:
             self._broken = Broken(error, "stream")
 
@@ -140,25 +152,26 @@ class ReplaySource:
 
     events: deque[bytes]
     decoder: StreamDecoder
-    _queue: deque[StreamEvent] = field(factory=deque, init=False)
+    queue: deque[StreamEvent] = field(factory=deque, init=False)
 
     @property
     def complete(self) -> bool:
         return self.decoder.complete
 
     async def next(self) -> StreamEvent | None:
-        while not self._queue:
+        while not self.queue:
             if not self.events:
                 return None
-            self._queue.extend(self.decoder.feed(self.events.popleft()))
-        return self._queue.popleft()
+            some = [self.events.popleft() for _ in range(min(BURST, len(self.events)))]
+            self.queue.extend(self.decoder.feed(b"".join(some)))
+        return self.queue.popleft()
 
     def cut(self) -> None:
         """Nothing blocks here."""
 
     async def aclose(self) -> None:
         self.events.clear()
-        self._queue.clear()
+        self.queue.clear()
 
 
 async def close_quietly(body: ByteStream) -> None:
@@ -203,23 +216,26 @@ async def read_whole(
     body: ByteStream = reply.body  # type: ignore[assignment]
     parts: list[bytes] = []
 
-    async def piece() -> bytes | None:
+    async def some() -> bool:
+        """The next piece, or all of them where no deadline moves on with each; False at the end."""
         try:
-            return await body.next()
+            while (data := await body.next()) is not None:
+                if saw_bytes is not None:
+                    saw_bytes(data)
+                parts.append(data)
+                if deadlines.idle is not None:
+                    return True
         except Exception as error:
             raise Broken(error, "response") from error
+        return False
 
-    while True:
+    more = True
+    while more:
         until, which = deadlines.next(runtime.clock.now(), False)
         try:
-            data = await runtime.bounded(piece(), until, flow, abort)
+            more = await runtime.bounded(some(), until, flow, abort)
         except TimeIsUp:
             raise Broken(exceeded(which), "response") from None
-        if data is None:
-            break
-        if saw_bytes is not None:
-            saw_bytes(data)
-        parts.append(data)
     try:
         return b"".join([*map(encoding.feed, parts), encoding.finish()])
     except Exception as error:

@@ -15,14 +15,16 @@ from typing import Any, Protocol
 from attrs import define, field
 from clippy_hookspecs import Chunk, ErrorInfo, Headers, Refusal, RequestContext
 
-from .chains import Chains, ChunkTimes
 from .flow import FlowHandle
 from .opaque import Piece
+from .passage import Passage
 from .runtime import FlowCancelled, Runtime
-from .sources import Broken, EndedEarly, Source
-from .wire.base import StreamEvent, StreamWriter
+from .sources import BURST, Broken, EndedEarly, Source
+from .wire.base import StreamEvent
 
 log = logging.getLogger("clippy")
+
+_ENDS = ("done", "error")
 
 
 class StreamOwner(Protocol):
@@ -49,36 +51,22 @@ class StreamOwner(Protocol):
 
 @define(eq=False)
 class LiveStream:
-    """A stream of events on its way through on_chunk.
-
-    ``sent`` are the provider's chunks and ``seen`` what the plugins made of them, kept only where somebody will want
-    the whole answer; ``raw`` are the provider's own bytes.  ``foreign``: the events came in another wire API than the
-    caller's, and are written anew.
-    """
+    """A stream of events that a caller reads: where they come from, and how it ends."""
 
     owner: StreamOwner
     source: Source
-    writer: StreamWriter
-    chains: Chains
+    passage: Passage
     runtime: Runtime
     ctx: RequestContext
     flow: FlowHandle
     status: int
     headers: Headers
     extensions: Mapping[str, Any]
-    keep_sent: bool = False
-    keep_seen: bool = False
     given_up: ErrorInfo | None = None
-    foreign: bool = False
-    times: ChunkTimes | None = None
-    sent: list[Chunk] = field(factory=list, init=False)
-    seen: list[Chunk] = field(factory=list, init=False)
-    raw: list[bytes] = field(factory=list, init=False)
     failure: ErrorInfo | None = field(default=None, init=False)
-    terminal: Chunk | None = field(default=None, init=False)
     _ready: deque[Piece] = field(factory=deque, init=False)
     _error: BaseException | None = field(default=None, init=False)
-    _changed: bool = field(default=False, init=False)
+    _late: Exception | None = field(default=None, init=False)
     _settled: bool = field(default=False, init=False)
     _ended: bool = field(default=False, init=False)
     _over: bool = field(default=False, init=False)
@@ -104,6 +92,9 @@ class LiveStream:
         self._reading = True
         try:
             while not self._ready:
+                if self._late is not None:
+                    late, self._late = self._late, None
+                    raise late
                 if self._error is not None:
                     error, self._error = self._error, None
                     raise error
@@ -118,11 +109,20 @@ class LiveStream:
         finally:
             self._reading = False
 
+    async def turn(self) -> None:
+        """Wait until the flow lets the next chunk of a piece that was taken already be handed on."""
+        try:
+            await self._wait_for_flow()
+            self._pulled_at = self.runtime.clock.now()
+        except BaseException as error:
+            await self._stopped(error)
+            raise
+
     async def aclose(self) -> None:
         """Close the upstream connection and settle; any number of times, from any task."""
         self._over = True
         self._ready.clear()
-        self._error = None
+        self._error = self._late = None
         self._stop_looking()
         if self._reading:
             self.flow.cancel("the stream was closed while it was read")
@@ -169,7 +169,9 @@ class LiveStream:
     # --- one step -----------------------------------------------------------------------------------------------------
 
     async def _pull(self) -> None:
-        await self._wait_for_flow()
+        flow = self.flow
+        if flow.held or flow.state == "idle":
+            await self._wait_for_flow()
         try:
             event = await self.source.next()
         except Broken as broken:
@@ -178,7 +180,10 @@ class LiveStream:
             self._over = True  # closed by somebody else while we were reading
             return None
         if event is not None:
-            return await self._pass(event)
+            await self._pass(event)
+            if self.source.queue and not self._settled:
+                self._pass_those_at_hand()
+            return None
         if self._settled:
             self._over = True
             return None
@@ -213,54 +218,55 @@ class LiveStream:
         if self._settled:
             self._ready.append(Piece(event.raw))
             return
-        if self.keep_sent:
-            self.raw.append(event.raw)
-        out: list[Chunk] = []
+        passage, kinds = self.passage, [chunk.kind for chunk in event.chunks]
+        if "error" in kinds:
+            await self._error_event(event, event.chunks[kinds.index("error")])
+            return
+        out: tuple[Chunk, ...] = ()
+        passage.keep(event)
         for chunk in event.chunks:
-            if chunk.kind == "error":
-                await self._error_event(event, chunk)
-                return
             self._note(chunk)
             if chunk.kind == "done":
-                self.terminal = chunk
+                passage.terminal = chunk
                 await self._complete()
-            out.extend(self._through(chunk))
-        self._emit(event, tuple(out))
+            out += passage.through(chunk)
+        self._hand_on(passage.written(event, out), out)
+
+    def _pass_those_at_hand(self) -> None:
+        """The events that came in the same read, as one piece, up to one that ends the stream.
+
+        None of this waits, so that it needs no coroutine for each event, and the caller takes one piece and not many.
+        """
+        passage, queue, flow = self.passage, self.source.queue, self.flow
+        data: list[bytes] = []
+        chunks: list[Chunk] = []
+        try:
+            while queue and not flow.held and len(data) < BURST:
+                event = queue[0]
+                if any(chunk.kind in _ENDS for chunk in event.chunks):
+                    break
+                queue.popleft()
+                passage.keep(event)
+                out: tuple[Chunk, ...] = ()
+                for chunk in event.chunks:
+                    self._note(chunk)
+                    out += passage.through(chunk)
+                data.append(passage.written(event, out))
+                chunks.extend(out)
+        except Exception as error:
+            self._late = error  # what came before it is still handed on
+        self._hand_on(b"".join(data), tuple(chunks))
 
     def _note(self, chunk: Chunk) -> None:
+        """Keep the provider's chunk in mind; the first content is the commit point."""
         if chunk.content and not self.ctx.committed:
             self.ctx.committed = True
             self.owner.stream_began()
-        if self.chains.observe:
-            self.chains.emit("chunk_in", chunk, self.ctx)
-        if self.keep_sent:
-            self.sent.append(chunk)
+        self.passage.note(chunk)
 
-    def _through(self, chunk: Chunk) -> tuple[Chunk, ...]:
-        out = self.chains.chunk(chunk, self.ctx, self.times) if self.chains.on_chunk else (chunk,)
-        if self.keep_seen:
-            self.seen.extend(out)
-        if self.chains.observe:
-            for piece in out:
-                self.chains.emit("chunk_out", piece, self.ctx)
-        return out
-
-    def _emit(self, event: StreamEvent, out: tuple[Chunk, ...]) -> None:
-        """Hand an event on: as the very bytes that came while no plugin has changed anything in this stream."""
-        if not self.chains.on_chunk and not self.foreign:
-            self._ready.append(Piece(event.raw, out))
-            return
-        # The writer sees every chunk: it learns the envelope, and some APIs repeat a text that it must rewrite.
-        written = b"".join([self.writer.write(chunk) for chunk in out])
-        if not self._changed and not self.foreign and len(out) == len(event.chunks):
-            if all(new is old for new, old in zip(out, event.chunks, strict=True)):
-                written = event.raw
-            else:
-                self._changed = True
-        else:
-            self._changed = True
-        if written or out:
-            self._ready.append(Piece(written, out))
+    def _hand_on(self, data: bytes, chunks: tuple[Chunk, ...]) -> None:
+        if data or chunks:
+            self._ready.append(Piece(data, chunks))
 
     # --- how it ends ------------------------------------------------------------------------------------------
 
@@ -278,9 +284,7 @@ class LiveStream:
     def _end(self, reason: str) -> None:
         """The host's one ``end`` chunk: a plugin that holds text gives it up here."""
         self._ended = True
-        out = self._through(Chunk("end", reason=reason))
-        written = b"".join(self.writer.write(chunk) for chunk in out)
-        self._changed = self._changed or len(out) > 1
+        written, out = self.passage.end(reason)
         if written or len(out) > 1:
             self._ready.append(Piece(written, out))
 
@@ -300,7 +304,7 @@ class LiveStream:
         self.failure = self.given_up or await self.owner.stream_failed(self, None, chunk)
         self._settled = True
         self.flow.enter("failed")
-        self._emit(event, (chunk,))
+        self._hand_on(self.passage.written(event, (chunk,)), (chunk,))
 
     async def _stopped(self, error: BaseException) -> None:
         """Reading raised: settle before the caller sees it."""
@@ -352,6 +356,6 @@ class LiveStream:
         """The ``end`` of a stream that nobody reads on: what plugins give up is lost, and so is what they raise."""
         self._ended = True
         try:
-            self.chains.chunk(Chunk("end", reason=reason), self.ctx, self.times)
+            self.passage.end(reason)
         except Exception as error:
             log.warning("at the end of a stream that was closed: %s", error)

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any
 from clippy_hookspecs import (
     PluginError,
     Refusal,
-    Request,
     Response,
-    Scope,
     StreamInterrupted,
 )
 
 from .calls import AsyncSender, Call, SyncSender
 from .entrance import GaveUp, error_answer
 from .opaque import OpaqueStream, Piece, abandon_when_collected
-from .pipeline import AttemptsFailed, Result
-from .runtime import FlowCancelled, drive
+from .pipeline import AttemptsFailed, Pipeline, Result, Sender
+from .runtime import FlowCancelled, Runtime, drive
 from .streaming import LiveStream
 
 if TYPE_CHECKING:
     from .host import Host
 
 Stream = LiveStream | OpaqueStream
+STREAMS = (LiveStream, OpaqueStream)
+FAILURES = (Refusal, PluginError, AttemptsFailed, FlowCancelled)
 
 
 def transport(host: Host, module: ModuleType | None = None, inner: Any = None) -> Any:
@@ -84,6 +84,40 @@ def _broken(call: Call, stream: Stream, error: Exception) -> BaseException:
 
 def _data(piece: Piece | None) -> bytes | None:
     return None if piece is None else piece.data
+
+
+class Asked:
+    """A request that came to a transport: what is the same in both colours."""
+
+    def __init__(self, host: Host, gave_up: GaveUp, call: Call, body: bytes) -> None:
+        self._host, self._gave_up, self._call = host, gave_up, call
+        self._request, self._scope = call.decode(body), host.said_scope()
+        self.before = gave_up.find(self._request, self._scope)
+        """The failure of this very call a moment ago, which its SDK repeats."""
+        self._pipeline: Pipeline | None = None
+
+    def pipeline(self, runtime: Runtime, sender: Sender) -> Pipeline:
+        """The pipeline for it."""
+        repeats = self._call.repeats(self._gave_up.instead_of)
+        self._pipeline = self._host.begin(self._request, runtime, sender, repeats=repeats)
+        return self._pipeline
+
+    def judged(self, result: Any) -> Any:
+        """The result as the caller's SDK must see it: what we gave up on says that it is not to be tried again."""
+        if isinstance(result, FAILURES):
+            result = error_answer(self._request, result)
+        if self._host.owns_retries and not isinstance(result, STREAMS):
+            result = self._gave_up.note(self._request, self._scope, result)
+        return result
+
+    def outcome(self, result: Response | BaseException) -> Any:
+        """The module's response, or its exception raised."""
+        call, pipeline = self._call, self._pipeline
+        if isinstance(result, Response):
+            return call.response(result, as_sent=pipeline is not None and result is pipeline.as_sent)
+        if isinstance(result, AttemptsFailed):
+            raise call.exception(result.cause, str(result.info.message or result.info.kind))
+        raise call.exception(result, "the request was cancelled")
 
 
 # --- the classes, made for a module -------------------------------------------------------------------------------
@@ -150,28 +184,24 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
 
         def __init__(self, host: Host, inner: Any) -> None:
             self._host, self._inner, self._closes = host, inner, True
-            self._gave_up = GaveUp()
+            self._gave_up = GaveUp(host)
 
         def handle_request(self, request: Any) -> Any:
-            if self._host.passes_by(request.url.scheme, request.headers):
+            host, headers = self._host, request.headers.raw
+            if host.passes_by(request.url.scheme, headers):
                 return self._inner.handle_request(request)
-            call = Call(module, request)
-            decoded = call.decode(request.read() if call.endpoint.body == "json" else b"")
-            scope, repeats = self._host.said_scope(), call.repeats(self._gave_up.instead_of)
-            repeat = self._gave_up.find(decoded, scope)
-            if repeat is not None:
-                return _outcome(call, repeat)
+            call = Call(module, request, headers)
+            asked = Asked(host, self._gave_up, call, request.read() if call.endpoint.body == "json" else b"")
+            if asked.before is not None:
+                return asked.outcome(asked.before)
             try:
-                self._host.open()
-                runtime, sender = self._host.sync_runtime(), SyncSender(self._inner, call)
-                pipeline = self._host.begin(decoded, runtime, sender, repeats=repeats)
+                host.open()
+                pipeline = asked.pipeline(host.sync_runtime(), SyncSender(self._inner, call))
                 result: Result | BaseException = drive(pipeline.answer())
-            except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:
+            except FAILURES as error:
                 result = error
-            result = _judged(self._host, self._gave_up, decoded, scope, result)
-            if isinstance(result, LiveStream | OpaqueStream):
-                return call.streamed(result, Body(result, call))
-            return _outcome(call, result)
+            result = asked.judged(result)
+            return call.streamed(result, Body(result, call)) if isinstance(result, STREAMS) else asked.outcome(result)
 
         def close(self) -> None:
             if self._closes:
@@ -191,28 +221,26 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
 
         def __init__(self, host: Host, inner: Any) -> None:
             self._host, self._inner, self._closes = host, inner, True
-            self._gave_up = GaveUp()
+            self._gave_up = GaveUp(host)
 
         async def handle_async_request(self, request: Any) -> Any:
-            if self._host.passes_by(request.url.scheme, request.headers):
+            host, headers = self._host, request.headers.raw
+            if host.passes_by(request.url.scheme, headers):
                 return await self._inner.handle_async_request(request)
-            call = Call(module, request)
-            decoded = call.decode(await request.aread() if call.endpoint.body == "json" else b"")
-            scope, repeats = self._host.said_scope(), call.repeats(self._gave_up.instead_of)
-            repeat = self._gave_up.find(decoded, scope)
-            if repeat is not None:
-                return _outcome(call, repeat)
+            call = Call(module, request, headers)
+            asked = Asked(host, self._gave_up, call, await request.aread() if call.endpoint.body == "json" else b"")
+            if asked.before is not None:
+                return asked.outcome(asked.before)
             try:
-                await self._host.aopen()
-                runtime, sender = self._host.async_runtime(), AsyncSender(self._inner, call)
-                pipeline = self._host.begin(decoded, runtime, sender, repeats=repeats)
+                await host.aopen()
+                pipeline = asked.pipeline(host.async_runtime(), AsyncSender(self._inner, call))
                 result: Result | BaseException = await pipeline.answer()
-            except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:
+            except FAILURES as error:
                 result = error
-            result = _judged(self._host, self._gave_up, decoded, scope, result)
-            if isinstance(result, LiveStream | OpaqueStream):
+            result = asked.judged(result)
+            if isinstance(result, STREAMS):
                 return call.streamed(result, AsyncBody(result, call))
-            return _outcome(call, result)
+            return asked.outcome(result)
 
         async def aclose(self) -> None:
             if self._closes:
@@ -230,21 +258,3 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
     for made, name in ((Transport, "Transport"), (AsyncTransport, "AsyncTransport")):
         made.__name__ = made.__qualname__ = f"Clippy{name}"
     return Transport, AsyncTransport
-
-
-def _judged(host: Host, gave_up: GaveUp, request: Request, scope: Scope | None, result: Any) -> Any:
-    """The result as the caller's SDK must see it: what we gave up on says that it is not to be tried again."""
-    if isinstance(result, Refusal | PluginError | AttemptsFailed | FlowCancelled):
-        result = error_answer(request, result)
-    if host.owns_retries and not isinstance(result, LiveStream | OpaqueStream):
-        result = gave_up.note(request, scope, result)
-    return result
-
-
-def _outcome(call: Call, result: Response | BaseException) -> Any:
-    """The module's response, or its exception raised."""
-    if isinstance(result, Response):
-        return call.response(result)
-    if isinstance(result, AttemptsFailed):
-        raise call.exception(result.cause, str(result.info.message or result.info.kind))
-    raise call.exception(result, "the request was cancelled")

@@ -11,18 +11,23 @@ from clippy_hookspecs.types import with_raw
 V = TypeVar("V", Request, Response)
 
 _REQUEST_BODY = ("model", "messages", "tools", "params", "stream")
+_SLOTS = {
+    kind: tuple((a.name, getattr(kind, a.name).__get__, getattr(kind, a.name).__set__) for a in fields(kind))
+    for kind in (Request, Response)
+}
+"""How each field is read and written past ``__getattr__``, which would decode, and past what keeps it frozen."""
 _RESPONSE_BODY = ("message", "finish_reason", "usage", "id", "model", "more", "params")
 
 
 def retouch(value: V, **changes: Any) -> V:
     """*value* with other fields that are not of its body: its bytes stay, and it is not decoded for this."""
     new = object.__new__(type(value))
-    for attribute in fields(type(value)):
-        if attribute.name in changes:
-            object.__setattr__(new, attribute.name, changes[attribute.name])
+    for name, read, write in _SLOTS[type(value)]:
+        if name in changes:
+            write(new, changes[name])
             continue
         try:
-            object.__setattr__(new, attribute.name, object.__getattribute__(value, attribute.name))
+            write(new, read(value))
         except AttributeError:
             continue  # a body field that nobody has looked at yet
     return new

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from clippy_hookspecs import ByteStream, PluginError, RawReply, RawRequest, Refusal, Request, Response, Upstream
+from clippy_hookspecs import (
+    ByteStream,
+    Headers,
+    PluginError,
+    RawReply,
+    RawRequest,
+    Refusal,
+    Request,
+    Response,
+    Upstream,
+)
 
 from .asking import whole_answer
-from .calls import AsyncPieces, Pieces, header_pairs, phase, raw_headers
+from .calls import AsyncPieces, Pieces, phase
 from .entrance import error_answer
 from .judging import answer as error_reply
 from .loops import running_library
@@ -56,7 +66,7 @@ class HttpUpstream:
         """As :meth:`clippy_hookspecs.Upstream.send`.  Raises httpx's own exceptions."""
         import httpx
 
-        headers = raw_headers(request.headers.without("content-length", "host", "transfer-encoding"))
+        headers = request.headers.without("content-length", "host", "transfer-encoding").raw
         limits = {"connect": None, "read": None, "write": None, "pool": None, **timeout}
         outgoing = httpx.Request(
             request.method, request.url, headers=headers, content=request.body, extensions={"timeout": limits}
@@ -71,7 +81,7 @@ class HttpUpstream:
             pool = self._pool(self._host.sync_runtime(), httpx.HTTPTransport)
             response = pool.handle_request(outgoing)
             body = Pieces(response.stream)
-        return RawReply(response.status_code, header_pairs(response.headers.raw), body, response.extensions)
+        return RawReply(response.status_code, Headers.undecoded(response.headers.raw), body, response.extensions)
 
     def _pool(self, runtime: SyncRuntime | AsyncRuntime, make: Any) -> Any:
         pool = self._pools.get(runtime)

@@ -9,23 +9,27 @@ from .untouched import retouch
 
 OWN_HEADERS = "x-clippy-"
 """What these request headers say is for us and never goes upstream."""
+_NOBODY = Scope()
 _PARTS = ("tenant", "user", "session")
 
 
 def whose(
     request: Request, said: Scope | None, settings: Settings, *, trust_headers: bool, by_credential: bool
-) -> tuple[Scope, Request]:
-    """The scope of a request, and the request without the headers that may say it.
+) -> tuple[Scope, Request, str | None]:
+    """The scope of a request, the request without the headers that may say it, and the digest of its credentials.
 
     *said* is what ``with host.scope(...)`` says.  Where nobody says anything the caller's credential tells callers
-    apart; a route's credential is no caller's, so that ``by_credential`` is false for our own client.
+    apart; a route's credential is no caller's, so that ``by_credential`` is false for our own client.  The digest is
+    None where it was not needed.
     """
-    scope = said or Scope()
-    ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
+    scope, who = said or _NOBODY, None
+    ours: list[str] = []
+    if OWN_HEADERS in "".join(request.headers):
+        ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
     if ours and trust_headers:
         told = {part: request.headers.get(f"{OWN_HEADERS}{part}") for part in _PARTS}
         scope = Scope(**{part: kept if (kept := getattr(scope, part)) is not None else told[part] for part in _PARTS})
-    if by_credential and scope == Scope():
+    if by_credential and (scope is _NOBODY or scope == _NOBODY):
         who = settings.identity(request.headers, request.query)
         scope = Scope(user=f"key-{who[:16]}") if who else scope
-    return scope, retouch(request, headers=request.headers.without(*ours)) if ours else request
+    return scope, retouch(request, headers=request.headers.without(*ours)) if ours else request, who

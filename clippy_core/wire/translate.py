@@ -112,7 +112,7 @@ class TranslatedSource:
     _calls: bool = field(default=False, init=False)
     _started: bool = field(default=False, init=False)
     _told: bool = field(default=False, init=False)
-    _ready: deque[StreamEvent] = field(factory=deque, init=False)
+    queue: deque[StreamEvent] = field(factory=deque, init=False)
 
     @property
     def complete(self) -> bool:
@@ -124,11 +124,11 @@ class TranslatedSource:
 
     def give_back(self, events: list[StreamEvent]) -> None:
         """Put events that were looked at in front again."""
-        self._ready.extendleft(reversed(events))
+        self.queue.extendleft(reversed(events))
 
     async def next(self) -> StreamEvent | None:
-        if self._ready:
-            return self._ready.popleft()
+        if self.queue:
+            return self.queue.popleft()
         event = await self.source.next()
         if event is not None:
             return StreamEvent(b"", tuple(out for chunk in event.chunks for out in self._translated(chunk)))

@@ -272,3 +272,37 @@ def test_a_hook_without_its_mark_is_noticed_when_the_host_is_made(caplog):
     with caplog.at_level(logging.WARNING, "clippy"):
         clippy_core.Host([Unmarked()])
     assert "not marked" in caplog.text
+
+
+@define(eq=False)
+class Drops:
+    """A cache that can drop, and notes what it was told."""
+
+    told: list[Any] = field(factory=list)
+
+    @hookimpl
+    def cache_invalidate(self, selector: Any) -> None:
+        self.told.append(selector)
+        if selector.key == "bad":
+            raise OSError("the disk is full")
+
+
+@define(eq=False)
+class Watches:
+    """Makes every hook timed."""
+
+    @hookimpl
+    def audit(self, record: Any, ctx: Any) -> None: ...
+
+    @hookimpl
+    def observe(self, event: Any, ctx: Any) -> None: ...
+
+
+def test_stored_answers_can_be_dropped_outside_of_a_request() -> None:
+    """There is no trace to write a line into; a cache that fails is skipped and counted."""
+    cache = Drops()
+    with clippy_core.Host({"cache": cache, "watches": Watches()}) as host:
+        host.invalidate(tag="news")
+        host.invalidate(key="bad")
+        assert [selector.key for selector in cache.told] == [None, "bad"]
+        assert host.faults.counts == {("cache", "cache_invalidate"): 1}

@@ -154,18 +154,18 @@ async def read(stream: Any, armed: list[bool]) -> None:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_a_cancel_between_the_look_and_the_watch_is_not_lost(colour, monkeypatch):
-    """Another thread cancels just before the read watches the flow."""
-    real = FlowHandle.watch
+def test_a_cancel_just_before_a_read_can_be_interrupted_is_not_lost(colour, monkeypatch):
+    """Another thread cancels just before the read says what would end it."""
+    real = FlowHandle.__dict__["interrupt"]
     armed: list[bool] = []
 
-    def watch(self: FlowHandle, changed: Any) -> Any:
+    def interruptible(self: FlowHandle, interrupt: Any) -> None:
         if armed:
             armed.clear()
             self.cancel("now")
-        return real(self, changed)
+        real.__set__(self, interrupt)
 
-    monkeypatch.setattr(FlowHandle, "watch", watch)
+    monkeypatch.setattr(FlowHandle, "interrupt", property(real.__get__, interruptible))
     with FakeServer([[Fault.stall(8.0, at_delta=1), Reply("one two")]]) as server:
         route = {"base_url": server.base_url, "key": "k", "model": "m"}
         host = clippy_core.Host([], config={"routes": {"main": route}})

@@ -14,7 +14,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _LIST = re.compile(r"^constraint-dependencies = \[.*?\]$", re.MULTILINE | re.DOTALL)
-EXPORT = ("export", "--all-packages", "--no-hashes", "--no-emit-workspace", "--no-header", "--no-annotate", "--quiet")
+EXPORT = (
+    "export",
+    "--all-packages",
+    "--all-groups",
+    "--no-hashes",
+    "--no-emit-workspace",
+    "--no-header",
+    "--no-annotate",
+    "--quiet",
+)
 
 
 def resolve() -> list[str]:

@@ -6,34 +6,26 @@ A block that speaks of a ``ctx`` it does not make is the inside of a hook: it is
 from __future__ import annotations
 
 import ast
+import json
 import os
-import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from doc_pages import GUIDE, ROOT, blocks, files, write_package
 
 import clippy_core
+from clippy_core.discovery import rescan
 from clippy_core.testing import FakeServer, Reply
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "hookspecs" / "README.md"])
 PAGES += sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "plugins").glob("*/README.md")])
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The blocks of one language on a page, each with empty lines before it so that errors name the page's line."""
-    text = page.read_text(encoding="utf-8")
-    return [
-        "\n" * text[: match.start(2)].count("\n") + match[2] for match in _BLOCK.finditer(text) if match[1] == language
-    ]
 
 
 def _is_inside_a_hook(block: str) -> bool:
@@ -48,15 +40,30 @@ WITH_TOML = [page for page in PAGES if blocks(page, "toml")]
 
 def run(page: Path, folder: Path, server: FakeServer) -> str:
     """Run a page's Python blocks one after the other, as a program of its own in an empty home; what it printed."""
+    settings = _settings(folder, server)
+    settings["PYTHONPATH"] = os.pathsep.join(write_package(page, folder))
     lines: list[str] = []
     for block in blocks(page, "python"):
         lines += [] if _is_inside_a_hook(block) else block.splitlines()[len(lines) :]
     program = folder / "page.py"
     program.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    config = [block for block in blocks(page, "toml") if "[plugins." in block and "[project" not in block]
+    (folder / "clippy.toml").write_text("\n".join(config), encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", str(program)],
+        cwd=folder, env=settings, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def _settings(folder: Path, server: FakeServer) -> dict[str, str]:
+    """The environment of a page's program: an empty home, and a provider on loopback."""
     home = folder / "home"
     home.mkdir()
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT", "VIRTUAL_ENV") if name in os.environ}
-    settings = {
+    return {
+        **kept,
         "HOME": str(home),
         "OPENAI_API_KEY": "sk-none",
         "OPENAI_BASE_URL": server.base_url,
@@ -64,14 +71,6 @@ def run(page: Path, folder: Path, server: FakeServer) -> str:
         "ANTHROPIC_BASE_URL": server.origin,
         "CLIPPY_ROUTES__MAIN__BASE_URL": server.base_url,
     }
-    config = [block for block in blocks(page, "toml") if "[plugins." in block and "[project" not in block]
-    (folder / "clippy.toml").write_text("\n".join(config), encoding="utf-8")
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", str(program)],
-        cwd=folder, env={**kept, **settings}, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    return run.stdout
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=_name)
@@ -94,6 +93,9 @@ def test_the_configuration_of_a_page_is_accepted(page: Path, tmp_path: Path, mon
     monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
+    for folder in write_package(page, tmp_path):
+        monkeypatch.syspath_prepend(folder)
+    rescan()
     for number, block in enumerate(blocks(page, "toml")):
         table = tomllib.loads(block)
         if "project" in table:
@@ -103,3 +105,34 @@ def test_the_configuration_of_a_page_is_accepted(page: Path, tmp_path: Path, mon
         file.write_text(block, encoding="utf-8")
         host = clippy_core.Host.from_config(file)
         assert set(table.get("plugins", {})) <= set(host.plugins)
+    monkeypatch.undo()
+    rescan()
+
+
+def test_the_package_of_the_guide_works_when_it_is_installed(tmp_path: Path) -> None:
+    """Its own tests pass, and the command line lists it as loaded, with nothing but the files that the guide shows."""
+    path = write_package(GUIDE, tmp_path)
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT", "VIRTUAL_ENV") if name in os.environ}
+    env = {**kept, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(path)}
+
+    def call(*arguments: str) -> str:
+        run = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout
+
+    assert "2 passed" in call("pytest", "-q", "-p", "no:cacheprovider")
+    listed = json.loads(call("clippy_core.cli", "plugins", "list", "--json"))
+    found = next(plugin for plugin in listed if plugin["name"] == "mask-words")
+    assert (found["status"], found["warnings"]) == ("loaded", [])
+    assert found["hooks"] == ["on_chunk", "on_response"]
+
+
+def test_the_guide_shows_every_file_of_its_package_but_empty_ones() -> None:
+    """The tree at its beginning is the list of the files below it."""
+    text = GUIDE.read_text(encoding="utf-8")
+    tree = text.partition("```\nclippy-mask-words/\n")[2].partition("```")[0]
+    named = [line.split()[0] for line in tree.splitlines() if "(empty" not in line]
+    assert named == list(files(GUIDE))

@@ -208,7 +208,10 @@ def test_the_table_of_files_is_complete() -> None:
     assert set(re.findall(r"`(\w+\.py)`", after)) == contract
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("*.md")), ids=lambda path: path.stem)
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda path: path.stem)
 def test_a_decision_fits_on_a_page(page: Path) -> None:
     """At most forty lines: the question, what was decided, why, at what price, instead of what."""
     text = page.read_text(encoding="utf-8")
@@ -216,3 +219,13 @@ def test_a_decision_fits_on_a_page(page: Path) -> None:
     assert text.startswith(f"# {int(page.name[:3])}. ")
     for part in ("**Question.**", "**Decision.**", "**Why.**", "**Price.**", "**Instead of.**"):
         assert part in text
+
+
+def test_the_index_has_every_decision_under_its_title() -> None:
+    """Once each; and no two have the same number."""
+    text = (ROOT / "docs" / "decisions" / "index.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\* \[(.+)\]\((.+)\)$", text, re.MULTILINE))
+    titles = {page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# "): page.name for page in DECISIONS}
+    assert listed == titles
+    numbers = [page.name[:3] for page in DECISIONS]
+    assert numbers == [f"{number:03}" for number in range(1, len(numbers) + 1)]

@@ -172,6 +172,66 @@ def test_a_forked_process_opens_its_own_file_and_leaves_its_parents_open(path: P
     assert lookup(cache, "after") is not None
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_process_does_not_write_what_its_parent_has_waiting(path: Path, cache: SqliteCache) -> None:
+    """The child misses it and ends without a trace; the parent writes it, once."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
+    entry = undecoded_entry(b"{}", "test", 200, Headers(), (), 1000.0, None, (), "")
+    with cache.lifespan(unused):
+        behind = cache._store._behind
+        assert behind is not None
+        behind.gather = 3600.0
+        cache.cache_store("waits", entry, REQUEST, CTX)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                code = 0 if lookup(cache, "waits") is None else 2
+                cache.close()
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert list(behind.pending) == ["waits"]
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("SELECT key FROM entries").fetchall() == [("waits",)]
+
+
+ONE_CALL = """
+import asyncio, sys
+from pathlib import Path
+import httpx
+from clippy_cache_sqlite import SqliteCache
+from clippy_core import Host
+from clippy_core.testing import FakeProvider, Reply
+
+path, how = sys.argv[1:]
+provider = FakeProvider(Reply("Hello"))
+host = Host({"cache-sqlite": SqliteCache(path=Path(path))})
+question = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+url = "https://api.openai.com/v1/chat/completions"
+
+async def ask():
+    await host.wrap(provider.async_client(httpx)).post(url, json=question)
+
+if how == "async":
+    asyncio.run(ask())
+else:
+    host.wrap(provider.client(httpx)).post(url, json=question)
+if how == "dropped":
+    del host
+print(provider.calls)
+"""
+
+
+@pytest.mark.parametrize("how", ["sync", "async", "dropped"])
+def test_a_program_that_ends_without_closing_its_host_keeps_its_answers(path: Path, how: str) -> None:
+    """A script of one call is answered from the file the next time, though nobody waited for the batch."""
+    command = [sys.executable, "-c", ONE_CALL, str(path), how]
+    runs = [subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False) for _ in range(2)]
+    assert [(run.stdout.strip(), run.stderr) for run in runs] == [("1", ""), ("0", "")]
+
+
 def test_the_default_file_is_in_the_users_cache_folder_and_private(tmp_path: Path) -> None:
     """A wide umask and an empty home: 0700 for the folder, 0600 for all files in it, none beside the program."""
     if os.name != "posix":

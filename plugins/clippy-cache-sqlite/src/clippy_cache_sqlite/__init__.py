@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from weakref import WeakSet
 
@@ -112,7 +113,8 @@ class SqliteCache:
         value = dump_entry(entry)
         if len(value) > min(self.max_entry_bytes, self.max_bytes):
             return
-        tenant, user, session = _scope_columns(ctx.scope)
+        scope = ctx.scope
+        tenant, user, session = _columns(scope.tenant, scope.user, scope.session)
         row = Row(key, now, expires, checksum_of(key, value), tenant, user, session, _tag_lines(entry.tags), value)
         self._store.put(row, now)
 
@@ -123,7 +125,7 @@ class SqliteCache:
         Raises OSError or sqlite3.Error when that cannot be done: who deletes must know.
         """
         scope = selector.scope
-        tenant, user, session = (None, None, None) if scope is None else _scope_columns(scope)
+        tenant, user, session = (None,) * 3 if scope is None else _columns(scope.tenant, scope.user, scope.session)
         if scope is not None and scope != Scope():
             # A tenant's users and sessions belong to the tenant; a scope that says nothing is that of calls
             # without a scope and does not stand for everybody.
@@ -139,8 +141,9 @@ class SqliteCache:
         self._store.close()
 
 
-def _scope_columns(scope: Scope) -> tuple[str, str, str]:
-    return json.dumps(scope.tenant), json.dumps(scope.user), json.dumps(scope.session)
+@lru_cache(maxsize=256)
+def _columns(tenant: str | None, user: str | None, session: str | None) -> tuple[str, str, str]:
+    return json.dumps(tenant), json.dumps(user), json.dumps(session)
 
 
 def _tag_lines(tags: tuple[str, ...]) -> str:

@@ -1,0 +1,80 @@
+"""The way of a stream's events through on_chunk: what plugins make of them, as chunks and as bytes.
+
+Nothing here waits.
+"""
+
+from __future__ import annotations
+
+from operator import is_
+
+from attrs import define, field
+from clippy_hookspecs import Chunk, RequestContext
+
+from .chains import Chains, ChunkTimes
+from .wire.base import StreamEvent, StreamWriter
+
+
+@define(eq=False)
+class Passage:
+    """One stream's chunks on their way.
+
+    ``sent`` are the provider's chunks and ``seen`` what the plugins made of them, kept only where somebody will want
+    the whole answer; ``raw`` are the provider's own bytes.  ``foreign``: the events came in another wire API than the
+    caller's, and are written anew.
+    """
+
+    chains: Chains
+    ctx: RequestContext
+    writer: StreamWriter
+    keep_sent: bool = False
+    keep_seen: bool = False
+    foreign: bool = False
+    times: ChunkTimes | None = None
+    sent: list[Chunk] = field(factory=list, init=False)
+    seen: list[Chunk] = field(factory=list, init=False)
+    raw: list[bytes] = field(factory=list, init=False)
+    terminal: Chunk | None = field(default=None, init=False)
+    _changed: bool = field(default=False, init=False)
+
+    def keep(self, event: StreamEvent) -> None:
+        """Remember an event's bytes, where somebody will want them."""
+        if self.keep_sent:
+            self.raw.append(event.raw)
+
+    def note(self, chunk: Chunk) -> None:
+        """Remember a chunk as the provider sent it, and show it to the observers."""
+        if self.chains.observe:
+            self.chains.emit("chunk_in", chunk, self.ctx)
+        if self.keep_sent:
+            self.sent.append(chunk)
+
+    def through(self, chunk: Chunk) -> tuple[Chunk, ...]:
+        """What the plugins make of *chunk*.  Raises Refusal and PluginError."""
+        out = self.chains.chunk(chunk, self.ctx, self.times) if self.chains.on_chunk else (chunk,)
+        if self.keep_seen:
+            self.seen.extend(out)
+        if self.chains.observe:
+            for piece in out:
+                self.chains.emit("chunk_out", piece, self.ctx)
+        return out
+
+    def written(self, event: StreamEvent, out: tuple[Chunk, ...]) -> bytes:
+        """The bytes of an event: those that came, while no plugin has changed anything in this stream."""
+        if not self.chains.on_chunk and not self.foreign:
+            return event.raw
+        # The writer sees every chunk: it learns the envelope, and some APIs repeat a text that it must rewrite.
+        written = b"".join([self.writer.write(chunk) for chunk in out])
+        if not (self._changed or self.foreign) and len(out) == len(event.chunks) and all(map(is_, out, event.chunks)):
+            return event.raw
+        self._changed = True
+        return written
+
+    def end(self, reason: str) -> tuple[bytes, tuple[Chunk, ...]]:
+        """The host's one ``end`` chunk: a plugin that holds text gives it up here."""
+        out = self.through(Chunk("end", reason=reason))
+        self._changed = self._changed or len(out) > 1
+        return b"".join([self.writer.write(chunk) for chunk in out]), out
+
+    def whole(self) -> list[Chunk]:
+        """What the plugins made of it all, and the terminal event: some APIs tell usage and finish only there."""
+        return self.seen if self.terminal is None else [*self.seen, self.terminal]

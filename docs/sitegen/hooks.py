@@ -1,0 +1,98 @@
+"""docs/hooks.md: the reference of the hooks, from their specifications and policies."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+from clippy_hookspecs import POLICIES, HookPolicy, specs
+
+from . import text
+from .plugins import first_party
+
+INTRODUCTION = """\
+The hooks in the order in which they are called. A hook is a method marked `@hookimpl`; it may name fewer arguments than
+there are. How to write one is told in [Write a plugin](write-a-plugin.md), the types are in [Values](values.md), and
+`clippy hooks` prints who is called on this machine, in which order."""
+
+COMBINE = {
+    "fold": "fold: each plugin gets what the one before returned; None leaves it",
+    "first": "first: the first result that is not None counts, the others are not asked",
+    "all": "all: everyone is called, also when one fails; what is returned is ignored",
+}
+FAILURE = {
+    "raise": "raise: the work ends with an error that names plugin, version and hook",
+    "skip": "skip: as if the plugin had returned None; logged once, then counted",
+}
+ORDER = {
+    "outer first": "outermost plugin first: the way in",
+    "inner first": "innermost plugin first: the way out",
+}
+PARTS = {
+    "lifespan": "The life of the host",
+    "pre_request": "The way in",
+    "classify_error": "When an attempt ends",
+    "on_chunk": "The way out",
+    "audit": "The record",
+}
+"""The first hook of each part, and the part's title, as in ``specs.py``."""
+
+
+def hooks_page() -> str:
+    """The page."""
+    overview = text.table(
+        ("hook", "for", "combine", "a failure", "order"),
+        (
+            (text.reference(name, text.HOOKS), _purpose(name), policy.combine, policy.on_failure, policy.order)
+            for name, policy in POLICIES.items()
+        ),
+    )
+    sections = [line for name, policy in POLICIES.items() for line in _section(name, policy)]
+    return text.page("Hooks", "clippy_hookspecs.specs", INTRODUCTION, overview, sections)
+
+
+def _purpose(name: str) -> str:
+    purpose = (inspect.getdoc(getattr(specs, name)) or "").partition("\n\n")[0]
+    return text.prose(purpose).rstrip(".").partition(": ")[0]
+
+
+def _section(name: str, policy: HookPolicy) -> Iterator[str]:
+    function = getattr(specs, name)
+    purpose, _, rest = (inspect.getdoc(function) or "").partition("\n\n")
+    if name in PARTS:
+        yield f"## {PARTS[name]}"
+        yield ""
+    yield f"### {name}"
+    yield ""
+    yield f"**{text.prose(purpose, text.HOOKS)}**"
+    yield ""
+    for statement in text.sentences(rest):
+        yield text.prose(statement, text.HOOKS)
+        yield ""
+    signature = inspect.signature(function)
+    arguments = [
+        f"`{one.name}`: {text.annotation(one.annotation, text.HOOKS)}" for one in signature.parameters.values()
+    ]
+    by = [f"[{one.name}](plugins.md#{one.name})" for one in first_party() if name in one.hooks]
+    rows = [
+        ("arguments", "; ".join(arguments)),
+        ("returns", text.annotation(signature.return_annotation, text.HOOKS)),
+        ("results", _results(name, policy)),
+        ("order", ORDER[policy.order]),
+        ("written as", _written_as(name, policy)),
+        ("a failure", FAILURE[policy.on_failure]),
+        ("in this repository", ", ".join(by) or "nobody yet"),
+    ]
+    yield from text.table(("", name), rows)
+
+
+def _results(name: str, policy: HookPolicy) -> str:
+    if name == "lifespan":
+        return "all: every context manager is entered, and left in reverse"
+    return COMBINE[policy.combine]
+
+
+def _written_as(name: str, policy: HookPolicy) -> str:
+    if name == "lifespan":
+        return "`def`; the context manager it returns may be async"
+    return "`def` or `async def`" if policy.may_await else "`def`"

@@ -1,0 +1,115 @@
+"""Who imports whom, read from the sources: what the diagrams show."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import attrs
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "clippy_core"
+CONTRACT = ROOT / "hookspecs" / "src" / "clippy_hookspecs"
+Graph = Mapping[str, frozenset[str]]
+
+
+@attrs.frozen
+class Module:
+    """A module or a package of the core: its name, what it is for, and what it imports when it is imported."""
+
+    name: str
+    purpose: str
+    imports: frozenset[str]
+
+
+@cache
+def core_modules() -> Mapping[str, Module]:
+    """The core, a package of it as one."""
+    found: dict[str, Module] = {}
+    for path in sorted(CORE.rglob("*.py")):
+        place = path.relative_to(CORE).with_suffix("").parts
+        if place == ("__init__",):
+            continue
+        tree = _tree(path)
+        name = place[0]
+        before = found.get(name)
+        front = before is None or path.name == "__init__.py"
+        purpose = _purpose(tree) if front else before.purpose  # type: ignore[union-attr]
+        imports = frozenset(_inside(tree, place)) | (before.imports if before else frozenset())
+        found[name] = Module(name, purpose, imports - {name})
+    return {name: attrs.evolve(one, imports=one.imports & found.keys()) for name, one in found.items()}
+
+
+@cache
+def distributions() -> Graph:
+    """Each distribution of this repository with the import names, ours and others', that it uses.
+
+    Modules of commands are left out: the command line alone imports them, and brings what they need.
+    """
+    folders = {"clippy_hookspecs": CONTRACT, "clippy_core": CORE}
+    folders |= {path.parent.name: path.parent for path in sorted(ROOT.glob("plugins/*/src/*/__init__.py"))}
+    return {
+        name: frozenset(
+            used for path in folder.rglob("*.py") if path.name != "commands.py" for used in _outside(_tree(path))
+        )
+        - {name}
+        for name, folder in folders.items()
+    }
+
+
+def reduced(graph: Graph) -> Graph:
+    """*graph* without the imports that follow from others: what is reached by a way round is left out."""
+    return {
+        name: frozenset(one for one in used if not any(one in _reached(graph, other) for other in used - {one}))
+        for name, used in graph.items()
+    }
+
+
+def _reached(graph: Graph, start: str) -> frozenset[str]:
+    reached: set[str] = set()
+    waiting = list(graph.get(start, ()))
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += graph.get(name, ())
+    return frozenset(reached)
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _purpose(tree: ast.Module) -> str:
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
+
+
+def _eager(tree: ast.Module) -> Iterator[ast.AST]:
+    """What runs when the module is imported: nothing inside functions, nothing that is only for type checkers."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _inside(tree: ast.Module, place: tuple[str, ...]) -> Iterator[str]:
+    """The top-level names of the core that a module at *place* imports relatively."""
+    for node in _eager(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = place[: len(place) - node.level]
+            module = (*above, *(node.module.split(".") if node.module else ()))
+            yield from [module[0]] if module else [alias.name for alias in node.names]
+
+
+def _outside(tree: ast.Module) -> Iterator[str]:
+    for node in _eager(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0]

@@ -1,0 +1,174 @@
+"""Caches in one SQLite file with one fault each."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import define, evolve, field
+from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector
+from planted_cache import FileCache
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class WallClock(FileCache):
+    """Asks the machine for the time, so that a host with a clock of its own is never obeyed."""
+
+    def _now(self, ctx: RequestContext) -> float:
+        return time.time()
+
+    def _expires(self, entry: CacheEntry, ctx: RequestContext) -> float:
+        return time.time() + self.ttl
+
+
+@define(eq=False)
+class NeverOld(FileCache):
+    """Has a ttl setting and looks only at what the entry says."""
+
+    def _expires(self, entry: CacheEntry, ctx: RequestContext) -> float:
+        return float("inf") if entry.expires_at is None else entry.expires_at
+
+
+@define(eq=False)
+class OwnTimeOnly(FileCache):
+    """Keeps an entry for its own ttl, also when the entry itself says that it ends earlier."""
+
+    def _expires(self, entry: CacheEntry, ctx: RequestContext) -> float:
+        return entry.stored_at + self.ttl
+
+
+@define(eq=False)
+class Renews(FileCache):
+    """Lets every hit prolong an entry's life, so that what is asked often is never asked anew."""
+
+    def _find(self, db: sqlite3.Connection, key: str, now: float) -> Any:
+        row = FileCache._find(self, db, key, now)
+        db.execute("update answers set expires = ? where key = ? and expires > ?", (now + self.ttl, key, now))
+        return row
+
+
+@define(eq=False)
+class AlwaysNew(FileCache):
+    """Gives each entry the time of the hit as the time of its birth."""
+
+    def _to_give(self, entry: CacheEntry, ctx: RequestContext) -> CacheEntry:
+        return evolve(entry, stored_at=ctx.clock.time())
+
+
+# --- what is kept, and for whom ---------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class ByConversation(FileCache):
+    """Makes its own key of the conversation, and so gives one tenant's answers to another."""
+
+    def _key(self, key: str, request: Request) -> str:
+        return json.dumps([[message.role, message.text] for message in request.messages])
+
+
+@define(eq=False)
+class OnePiece(FileCache):
+    """Keeps the whole answer and not its events, so that a stream comes back in one piece."""
+
+    def _to_keep(self, entry: CacheEntry) -> CacheEntry:
+        return evolve(entry, events=())
+
+
+@define(eq=False)
+class NoCap(FileCache):
+    """Has a max_bytes setting and grows without end."""
+
+    def _trim(self, db: sqlite3.Connection) -> None:
+        return None
+
+
+@define(eq=False)
+class EveryTenant(FileCache):
+    """Drops a tag for everybody when one tenant asked for it."""
+
+    def _fits(self, selector: Selector, key: str, tags: list[str], scope: Scope) -> bool:
+        if selector.tag is not None:
+            selector = evolve(selector, scope=None)
+        return FileCache._fits(self, selector, key, tags, scope)
+
+
+@define(eq=False)
+class NeedsAWish(FileCache):
+    """Takes a selector that names nothing for one that means nothing."""
+
+    def _fits(self, selector: Selector, key: str, tags: list[str], scope: Scope) -> bool:
+        return selector != Selector() and FileCache._fits(self, selector, key, tags, scope)
+
+
+@define(eq=False)
+class NotHardened(FileCache):
+    """Raises when its file is damaged, at every lookup and at every store, and never recovers."""
+
+    def _failed(self, error: sqlite3.Error) -> None:
+        raise error
+
+
+# --- threads and processes --------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class LosesUpdates(FileCache):
+    """Keeps a list of its keys, which it reads, lengthens and writes back with nothing that holds others off."""
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._open() as db:
+            db.execute("create table if not exists keys (one integer primary key, keys text)")
+            yield db
+
+    def _put(self, db: sqlite3.Connection, key: str, row: tuple[Any, ...]) -> None:
+        found = db.execute("select keys from keys").fetchone()
+        keys = json.loads(found[0]) if found else []
+        FileCache._put(self, db, key, row)
+        db.execute("replace into keys values (1, ?)", (json.dumps([*keys, key]),))
+
+    def _find(self, db: sqlite3.Connection, key: str, now: float) -> Any:
+        db.execute("create table if not exists keys (one integer primary key, keys text)")
+        found = db.execute("select keys from keys").fetchone()
+        return FileCache._find(self, db, key, now) if found and key in json.loads(found[0]) else None
+
+
+@define(eq=False)
+class ChangesWhileItLooks(FileCache):
+    """Notes in a dict what was asked for, and writes the notes down with every store while others note more."""
+
+    _asked: dict[str, float] = field(init=False, factory=dict)
+
+    def _find(self, db: sqlite3.Connection, key: str, now: float) -> Any:
+        self._asked[key] = now
+        return FileCache._find(self, db, key, now)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._open() as db:
+            db.execute("create table if not exists asked (key text primary key, at real)")
+            for name, at in self._asked.items():
+                db.execute("replace into asked values (?, ?)", (name, at))
+            self._asked.clear()
+        with FileCache._writing(self) as db:
+            yield db
+
+
+@define(eq=False)
+class KeyOnSelf(FileCache):
+    """Keeps the key it is asked for on itself while it opens the file: another thread's answer is found instead."""
+
+    _asked: str = field(init=False, default="")
+
+    def _key(self, key: str, request: Request) -> str:
+        self._asked = key
+        return key
+
+    def _find(self, db: sqlite3.Connection, key: str, now: float) -> Any:
+        return FileCache._find(self, db, self._asked, now)
