@@ -10,6 +10,7 @@ from collections import OrderedDict
 from attrs import astuple
 from clippy_hookspecs import AttemptRefused, PluginError, Refusal, Request, Response, Scope
 
+from .forks import follow_forks
 from .jsonio import canonical
 from .judging import NO_RETRY, answer, harmless
 from .keys import is_credential
@@ -55,6 +56,10 @@ class GaveUp:
 
     def __init__(self) -> None:
         self.instead_of = 0
+        self._begin()
+        follow_forks(self._begin)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._failures: OrderedDict[bytes, tuple[float, Response | BaseException]] = OrderedDict()
 
