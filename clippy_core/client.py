@@ -22,6 +22,7 @@ from clippy_hookspecs import (
 
 from .calls import AsyncSender, Call, SyncSender
 from .chat_request import Conversation, build_request
+from .forks import follow_forks
 from .opaque import Piece, abandon_when_collected
 from .pipeline import AttemptsFailed, Pipeline
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime, drive
@@ -185,7 +186,14 @@ class _Calls:
     def __init__(self, host: Host, http: Any = None) -> None:
         self._host = host
         self._module = module_of(http) or httpx_module()
-        self._http = http or getattr(self._module, self._client)(verify=host.ssl_context(self._module))
+        self._http = http
+        if http is None:
+            self._connect()
+            follow_forks(self._connect)
+
+    def _connect(self) -> None:
+        """Make our own HTTP client; in a forked child another, since the connections of the first are the parent's."""
+        self._http = getattr(self._module, self._client)(verify=self._host.ssl_context(self._module))
 
     def _begin(
         self,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import astuple, define
 from clippy_hookspecs import AttemptRefused, PluginError, Refusal, Request, Response, Scope
 
+from .forks import follow_forks
 from .jsonio import canonical
 from .judging import NO_RETRY, answer, harmless
 from .keys import is_credential
@@ -80,6 +81,10 @@ class GaveUp:
     def __init__(self, host: Host) -> None:
         self._host = host
         self.instead_of = 0
+        self._begin()
+        follow_forks(self._begin)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._failures: OrderedDict[bytes, tuple[float, Response | BaseException]] = OrderedDict()
 

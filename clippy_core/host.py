@@ -41,6 +41,7 @@ from .discovery import Discovered, discover
 from .entrance import Repeats
 from .fingerprint import fingerprint
 from .flow import FlowHandle
+from .forks import follow_forks
 from .lifespans import Life
 from .loops import running_loop
 from .pipeline import Pipeline, Sender
@@ -100,6 +101,7 @@ class Host:
         self._views = {sync: ServicesView(self._registry, self._portal, sync) for sync in (True, False)}
         self._settings: Settings | None = None
         self._forget()
+        follow_forks(self._forget)
         _hosts.add(self)
 
     @classmethod
@@ -312,6 +314,7 @@ class Host:
                 if not kept.alive():
                     kept.settle_rest()
                     self._life.drop(kept)
+                    self._http.drop(kept)
                     self._runtimes.pop(other, None)
             runtime = self._runtimes[loop] = AsyncRuntime(self.clock, self._portal)
         return runtime
@@ -379,15 +382,9 @@ def _without(chains: Chains, plugins: frozenset[str]) -> Chains:
 _hosts: weakref.WeakSet[Host] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
-    for host in tuple(_hosts):
-        host._forget()  # noqa: SLF001
-
-
 def _at_exit() -> None:
     for host in tuple(_hosts):
         host.close()
 
 
-os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_at_exit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterable
 
@@ -32,6 +33,17 @@ class Found:
 
 
 _lock = threading.Lock()
+
+
+def _in_child() -> None:
+    """A forked child has its own lock: a thread of the parent may have been reading."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
 _found: tuple[Found, ...] | None = None
 
 

@@ -8,6 +8,8 @@ import threading
 from attrs import define, field
 from clippy_hookspecs import Clock, Reservation
 
+from .forks import follow_forks
+
 
 @define(eq=False)
 class _Uses:
@@ -31,6 +33,11 @@ class MemoryStateStore:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._begin()
+        follow_forks(self._begin)
+
+    def _begin(self) -> None:
+        """Nothing is held; in a forked child too, where the parent's requests hold what it held, and maybe the lock."""
         self._lock = threading.Lock()
         self._values: dict[str, tuple[str, float]] = {}
         self._counters: dict[str, tuple[float, float]] = {}
