@@ -14,10 +14,10 @@ from clippy_hookspecs import CacheEntry, Chunk, Headers, Scope, dump_entry, evol
 
 from benchmarks import hosts
 from benchmarks.bench import Bench
-from benchmarks.timing import Block, Group, repeated
 from clippy_core import keys
 from clippy_core.chains import Run
 from clippy_core.runtime import drive
+from clippy_core.testing.timing import Block, Group, repeated
 from clippy_core.wire import decode_request, decode_response
 from clippy_core.wire.openai_chat import API
 

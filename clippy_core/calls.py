@@ -12,7 +12,7 @@ from clippy_hookspecs import ClippyError, DeadlineExceeded, Headers, RawReply, R
 from .opaque import OpaqueStream
 from .rewind import Rewind, rewind_of
 from .runtime import FlowCancelled
-from .sources import EndedEarly, Phase, UnknownEncoding
+from .sources import EndedEarly, Phase, UnaskedStream, UnknownEncoding
 from .streaming import LiveStream
 from .wire import decode_request, encode_request, encode_response, find
 from .wire.base import CorruptEvent
@@ -23,7 +23,9 @@ _BEFORE_SENDING = frozenset(
 )
 """Exceptions of both modules that mean that no byte of the request has left."""
 
-_OURS = (ClippyError, EndedEarly, UnknownEncoding, FlowCancelled, CorruptEvent, SseLimitError, zlib.error)
+_OURS = (
+    ClippyError, EndedEarly, UnaskedStream, UnknownEncoding, FlowCancelled, CorruptEvent, SseLimitError, zlib.error,
+)  # fmt: skip
 """Exceptions that the core makes of what it sees; a caller under httpx or httpx2 must get them as that module's own."""
 
 
@@ -103,11 +105,11 @@ class Call:
     def response(self, response: Response, *, as_sent: bool = False) -> Any:
         """The module's response for a whole answer of ours: a stream of one piece, as a transport gives it.
 
-        *as_sent*: nothing of it was changed, so that it is the transport's own.
+        *as_sent*: nothing of it was changed, so that it is the transport's own, if a transport and no plugin sent it.
         """
         body = encode_response(response)
-        if as_sent:
-            own = self._answered
+        own = self._answered
+        if as_sent and own is not None:
             own.stream, own.extensions = self.module.ByteStream(body), dict(response.extensions)
             return own
         headers = response.headers.without("content-length")

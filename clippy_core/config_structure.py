@@ -80,7 +80,8 @@ def make_converter(environ: Mapping[str, str]) -> cattrs.Converter:
     register = converter.register_structure_hook_func
 
     def referring(take: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        return lambda value, kind: take(values.refer(value, environ), kind)
+        # An IntEnum is an int to cattrs, which would take every number for a member.
+        return lambda value, kind: (values.as_enum if _is_enum(kind) else take)(values.refer(value, environ), kind)
 
     def composed(accepts: Callable[[Any], bool], take: Callable[[Any, Any, cattrs.Converter], Any]) -> None:
         register(accepts, lambda value, kind: take(value, kind, converter))
@@ -89,7 +90,7 @@ def make_converter(environ: Mapping[str, str]) -> cattrs.Converter:
     for exact, take in _SCALARS.items():
         converter.register_structure_hook(exact, referring(take))
     register(lambda kind: isinstance(kind, type) and issubclass(kind, Path), referring(values.as_path))
-    register(lambda kind: isinstance(kind, type) and issubclass(kind, Enum), referring(values.as_enum))
+    register(_is_enum, referring(values.as_enum))
     register(_is_literal, referring(values.as_literal))
     register(_is_anything, values.as_anything)
     composed(lambda kind: get_origin(kind) in (Union, types.UnionType), _union)
@@ -150,6 +151,10 @@ def _sequence(value: Any, kind: Any, converter: cattrs.Converter) -> Any:
     if found:
         raise Faults(found)
     return _SEQUENCES[get_origin(kind) or kind](made)
+
+
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Enum)
 
 
 def _is_literal(kind: Any) -> bool:

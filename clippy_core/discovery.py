@@ -7,6 +7,8 @@ reason (:attr:`Discovered.faults`).
 from __future__ import annotations
 
 import inspect
+import logging
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +16,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 from clippy_hookspecs import POLICIES, ConfigError
+from clippy_hookspecs.deprecation import name_uses
 
+from .admission import Verdict, admit, left_out
 from .config import Config, Order
 from .config_names import did_you_mean, near_names
+from .contract_version import core_fault
+from .deprecations import first_time
 from .installed import Found, rescan, scan
 from .plugin_names import entry_of, names_of
 
-if TYPE_CHECKING:  # a host without plugins has nothing to check
-    from .plugin_check import Checked, Implementation
+log = logging.getLogger("clippy")
+
+if TYPE_CHECKING:
+    from .lock import Lock
+    from .plugin_check import Checked, Implementation  # a host without plugins has nothing to check
 
 __all__ = ["Discovered", "Found", "Plugin", "discover", "ordered", "rescan", "scan"]
 
@@ -31,18 +40,21 @@ class Plugin:
     """What became of one plugin.
 
     ``object`` is the instance when ``status`` is *loaded*, else None; ``reason`` says in a sentence why it is not, and
-    ``traceback`` how.  ``warnings`` do not keep it from working.
+    ``traceback`` how.  ``cls`` is its class, also where no instance could be made of it, None where it was not
+    imported.  ``warnings`` do not keep it from working; ``deprecated`` is what will.
     """
 
     name: str
     distribution: str = ""
     version: str = ""
     object: Any = None
+    cls: Any = None
     implementations: Mapping[str, Implementation] = field(factory=dict, repr=False)
     status: Literal["loaded", "disabled", "quarantined"] = "loaded"
     reason: str = ""
     traceback: str = field(default="", repr=False)
     warnings: tuple[str, ...] = ()
+    deprecated: tuple[str, ...] = ()
 
     @property
     def hooks(self) -> tuple[str, ...]:
@@ -77,6 +89,18 @@ class Discovered:
     def chain(self, hook: str) -> tuple[Plugin, ...]:
         """The plugins that implement *hook*, outermost first."""
         return ordered(self.loaded, hook, self.order)
+
+    def log(self, deprecated: Sequence[str] = ()) -> None:
+        """Say what was set aside, what is odd, and once in a process what is deprecated, these sentences included."""
+        for plugin in self.plugins:
+            if plugin.status == "quarantined":
+                what = "the program runs without it; name it in the configuration if it must not"
+                log.warning("%s (%s)", plugin.reason, what)
+            for warning in plugin.warnings:
+                log.warning("%s", warning)
+        for sentence in (*deprecated, *(what for plugin in self.plugins for what in plugin.deprecated)):
+            if first_time(sentence):
+                log.warning("%s", sentence)
 
     def on_failure(self, plugin: Plugin) -> str | None:
         """What the configuration, or else the plugin itself, says about its failures; None leaves it to the hook."""
@@ -128,13 +152,20 @@ def discover(
             if plugin.status == "quarantined":
                 faults += wrong_settings or [plugin.reason]
     else:
-        counts = Counter(one.name for one in installed)
-        for found_one in installed:
-            plugin, wrong_settings = _from_entry_point(found_one, config, counts[found_one.name], installed)
+        lock, faults = _lock(installed, config)
+        shut = bool(faults) and lock is None  # nothing is imported, and that is one fault
+        contract = core_fault()
+        faults += [contract] if contract else []
+        told: list[tuple[str, list[str]]] = []
+        for verdict in _shut(installed, config) if shut else admit(installed, config, lock):
+            plugin, wrong_settings = _from_entry_point(verdict, config)
             plugins.append(plugin)
             said_by = _named_by(plugin.name, config)
-            if plugin.status == "quarantined" and said_by:
-                faults += wrong_settings or [f"{said_by}: {plugin.reason}"]
+            if plugin.status == "quarantined" and said_by and not shut:
+                told.append((plugin.name, wrong_settings or [f"{said_by}: {plugin.reason}"]))
+        # Of two distributions under one name the lock may have let in one, and then the name is served.
+        loaded = {plugin.name for plugin in plugins if plugin.status == "loaded"}
+        faults += [what for name, some in told if name not in loaded for what in some]
     faults += _unknown_names(config, {one.name for one in installed} | {plugin.name for plugin in plugins})
     plugins.sort(key=lambda plugin: (plugin.name, plugin.distribution))
     # A fault of two distributions under one name is one fault.
@@ -179,35 +210,51 @@ def _unknown_names(config: Config, known: set[str]) -> list[str]:
 # --- installed plugins -----------------------------------------------------------------------------------------------
 
 
-def _from_entry_point(
-    found: Found, config: Config, same_name: int, installed: Sequence[Found]
-) -> tuple[Plugin, list[str]]:
-    plugin = Plugin(found.name, found.distribution, found.version, status="disabled")
-    allow = config.host.allow
-    if allow == "off":
-        return evolve(plugin, reason=f"all plugins are off ({config.origin('allow')})"), []
-    if allow is not None and found.name not in allow:
-        return evolve(plugin, reason=f"not in the allow list ({config.origin('allow')})"), []
-    if found.name in config.host.disable:
-        return evolve(plugin, reason=f"disabled ({config.origin('disable')})"), []
-    if same_name > 1:
-        who = " and ".join(f"{one.distribution} {one.version}" for one in installed if one.name == found.name)
-        return _quarantine(plugin, "", f"{who} both bring a plugin of this name; uninstall one of them"), []
-    from .contract_version import installed_contract, mismatch
+def _lock(installed: Sequence[Found], config: Config) -> tuple[Lock | None, list[str]]:
+    """The lock in force and what is gone from it; None without one, with a fault if there should be one."""
+    if not config.host.locked or config.host.allow == "off":
+        return None, []
+    from .lock import lock_path, read_lock  # who locks nothing need not wait for it
 
-    unmet = mismatch(found.requires, installed_contract())
-    if unmet:
-        return _quarantine(
-            plugin,
-            "",
-            f"was made for {unmet}, and {installed_contract()} is installed; install a {found.distribution} for it",
-        ), []
+    path = lock_path(config)
+    try:
+        lock = read_lock(path)
+    except ConfigError as error:
+        return None, [f"{config.origin('locked')}: locked: {fault}" for fault in error.faults]
+    gone = lock.gone(installed)
+    return lock, [f"{path}: {what}" for name, what in gone if not left_out(name, config)]
+
+
+def _shut(installed: Sequence[Found], config: Config) -> tuple[Verdict, ...]:
+    """What becomes of the installed plugins where the lock that there should be cannot be read."""
+    settings = ((found, left_out(found.name, config)) for found in installed)
+    return tuple(
+        Verdict(found, "disabled", what) if what else Verdict(found, "quarantined", "waits for a lock that can be read")
+        for found, what in settings
+    )
+
+
+def _from_entry_point(verdict: Verdict, config: Config) -> tuple[Plugin, list[str]]:
+    found = verdict.found
+    plugin = Plugin(found.name, found.distribution, found.version, status="disabled")
+    if verdict.status == "disabled":
+        return evolve(plugin, reason=verdict.reason), []
+    if verdict.status == "quarantined":
+        return _quarantine(plugin, "", verdict.reason), []
     try:
         cls = found.entry_point.load()
     except (Exception, SystemExit) as error:
         what = f"cannot be imported from {found.entry_point.value!r}: {_said(error)}; reinstall {found.distribution}"
         return _quarantine(plugin, "", f"{what}, or disable the plugin", error), []
+    plugin = evolve(plugin, deprecated=tuple(plugin.sentence("", use) for use in _former_names(found.module)))
     return _make(plugin, cls, config)
+
+
+def _former_names(module: str) -> list[str]:
+    """What a plugin's package uses of the contract under former names, as far as importing it showed."""
+    above = sys.modules.get(module.rpartition(".")[0])
+    package = above.__name__ if above is not None and getattr(above, "__file__", None) else module
+    return [use.sentence for use in name_uses(package)]
 
 
 def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
@@ -218,6 +265,7 @@ def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
     checked = check_class(cls)
     if checked.faults:
         return _broken(plugin, checked), []
+    plugin = evolve(plugin, cls=cls)
     try:
         setting_fields(cls)
     except Exception as error:
@@ -230,6 +278,8 @@ def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
     except Exception as error:
         what = f"{cls.__name__} raised while it was made: {_said(error)}; open files and connections in lifespan"
         return _quarantine(plugin, "", what, error), []
+    said = config.deprecated_settings(cls, plugin.name, plugin.distribution or plugin.name)
+    plugin = evolve(plugin, deprecated=(*plugin.deprecated, *(plugin.sentence("", what) for what in said)))
     return _checked_object(plugin, instance, checked), []
 
 
@@ -240,7 +290,9 @@ def _checked_object(plugin: Plugin, instance: object, checked: Checked | None = 
     if checked.faults:
         return _broken(plugin, checked)
     warnings = tuple(plugin.sentence("", warning) for warning in checked.warnings)
-    return evolve(plugin, object=instance, implementations=checked.implementations, status="loaded", warnings=warnings)
+    deprecated = (*plugin.deprecated, *(plugin.sentence("", what) for what in checked.deprecated))
+    plugin = evolve(plugin, warnings=warnings, deprecated=deprecated)
+    return evolve(plugin, object=instance, implementations=checked.implementations, status="loaded")
 
 
 def _broken(plugin: Plugin, checked: Checked) -> Plugin:
@@ -272,4 +324,4 @@ def _from_program(
         return _quarantine(plugin, "", what), []
     if inspect.isclass(given):
         return _make(plugin, given, config)
-    return _checked_object(plugin, given), []
+    return _checked_object(evolve(plugin, cls=type(given)), given), []

@@ -17,15 +17,17 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .flow import FlowHandle
+from .forks import follow_forks
 from .http_upstream import HttpUpstream
 from .loops import running_loop
 from .portal import Portal
 from .registry import ServicesView
+from .repeats import Repeats
 from .runtime import AsyncRuntime, Runtime, SyncRuntime, drive
 from .watchdog import Watchdog
 
 # What a host is made of is imported when one is made, and what requests need with the first host that has plugins:
-# docs/decisions/032-imports-at-first-use.md.
+# docs/decisions/033-imports-at-first-use.md.
 if TYPE_CHECKING:
     from clippy_hookspecs import (
         Clock,
@@ -82,12 +84,13 @@ class Host:
 
         self.config = config if isinstance(config, Config) else config_of(config or {})
         self.discovered: Discovered = find_plugins(self.config, plugins)
+        self.repeats = Repeats()
         self._given_clock = clock
         self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)
         self._portal = Portal()
         self._watchdog = Watchdog()
         self._http = HttpUpstream(self)
-        self.chains = compile_chains(self.discovered, trace=self.config.host.trace)
+        self.chains = compile_chains(self.config, self.discovered)
         self.faults = self.chains.faults
         self._registry = offer_services(self.chains, clock, self._http)
         self.clock: Clock = self._registry.find(Clock)  # type: ignore[assignment]
@@ -96,6 +99,7 @@ class Host:
         self._upstream: Upstream | None = None if offered is self._http else offered
         self._settings: Settings | None = None
         self._forget()
+        follow_forks(self._forget)
         if not self.chains.idle:  # rather now than in the first request
             _import_what_requests_need()
         _hosts.add(self)
@@ -292,6 +296,7 @@ class Host:
                 if not kept.alive():
                     kept.settle_rest()
                     self._life.drop(kept)
+                    self._http.drop(kept)
                     self._runtimes.pop(other, None)
             runtime = self._runtimes[loop] = AsyncRuntime(self.clock, self._portal)
         return runtime
@@ -370,15 +375,9 @@ def _import_what_requests_need() -> None:
 _hosts: weakref.WeakSet[Host] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
-    for host in tuple(_hosts):
-        host._forget()  # noqa: SLF001
-
-
 def _at_exit() -> None:
     for host in tuple(_hosts):
         host.close()
 
 
-os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_at_exit)

@@ -59,6 +59,10 @@ class HttpUpstream:
         """After a fork: the connections are the parent's."""
         self._pools = {}
 
+    def drop(self, runtime: AsyncRuntime) -> None:
+        """Let go of the connections of an event loop that is gone: nobody can close them in good order."""
+        self._pools.pop(runtime, None)
+
     def close(self, runtime: SyncRuntime) -> None:
         """Close the connections of threads."""
         pool = self._pools.pop(runtime, None)

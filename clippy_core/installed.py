@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -28,8 +29,24 @@ class Found:
     entry_point: importlib_metadata.EntryPoint
     requires: tuple[str, ...] = ()
 
+    @property
+    def module(self) -> str:
+        """The module that the entry point names, as an import writes it."""
+        return self.entry_point.value.partition("[")[0].partition(":")[0].strip()
+
 
 _lock = threading.Lock()
+
+
+def _in_child() -> None:
+    """A forked child has its own lock: a thread of the parent may have been reading."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
 _found: tuple[Found, ...] | None = None
 
 

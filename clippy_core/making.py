@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 
 from clippy_hookspecs import POLICIES, Clock, ConfigError, StateStore, TokenCounter, Upstream
@@ -14,8 +13,7 @@ from .registry import Registry
 from .runtime import SystemClock
 from .state_memory import MemoryStateStore
 from .tokens import HeuristicTokenCounter
-
-log = logging.getLogger("clippy")
+from .trace import trace_steps
 
 
 def find_plugins(config: Config, given: Mapping[str, object] | Sequence[object] | None) -> Discovered:
@@ -24,15 +22,11 @@ def find_plugins(config: Config, given: Mapping[str, object] | Sequence[object] 
     faults = (*config.faults, *found.faults)
     if faults:
         raise ConfigError(faults)
-    for plugin in found.plugins:
-        if plugin.status == "quarantined":
-            log.warning("%s (the program runs without it; name it in the configuration if it must not)", plugin.reason)
-        for warning in plugin.warnings:
-            log.warning("%s", warning)
+    found.log(config.deprecated)
     return found
 
 
-def compile_chains(found: Discovered, *, trace: bool) -> Chains:
+def compile_chains(config: Config, found: Discovered) -> Chains:
     """The chain of every hook."""
     steps: dict[str, tuple[Step, ...]] = {}
     for hook in POLICIES:
@@ -40,7 +34,8 @@ def compile_chains(found: Discovered, *, trace: bool) -> Chains:
             compile_step(hook, plugin.name, plugin.version, plugin.method(hook), found.on_failure(plugin))
             for plugin in found.chain(hook)
         )
-    return Chains(steps, Faults(), trace=trace)
+    steps["audit"] += trace_steps(config)
+    return Chains(steps, Faults())
 
 
 def offer_services(chains: Chains, clock: Clock | None, http: Upstream) -> Registry:

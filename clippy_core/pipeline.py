@@ -71,6 +71,7 @@ from .sources import (
     Phase,
     ReplaySource,
     Source,
+    UnaskedStream,
     UnknownEncoding,
     close_quietly,
     read_whole,
@@ -333,6 +334,8 @@ class Pipeline:
                 raise Broken(UnknownEncoding(reply.headers["content-encoding"]), "response")
             return self._opaque(reply, reply.body, deadlines.total)
         if reply.status < 300 and request.endpoint.streams and is_event_stream(reply.headers):
+            if self.wants_values and not request.stream:
+                raise Broken(UnaskedStream(), "response")
             source = EventSource(
                 reply.body,
                 StreamDecoder(APIS[request.api]),

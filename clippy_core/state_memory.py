@@ -7,6 +7,8 @@ import threading
 
 from clippy_hookspecs import Clock, Reservation
 
+from .forks import follow_forks
+
 
 class _Uses:
     """What is used and held of one limit, each with its end in unix seconds."""
@@ -32,6 +34,11 @@ class MemoryStateStore:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._begin()
+        follow_forks(self._begin)
+
+    def _begin(self) -> None:
+        """Nothing is held; in a forked child too, where the parent's requests hold what it held, and maybe the lock."""
         self._lock = threading.Lock()
         self._values: dict[str, tuple[str, float]] = {}
         self._counters: dict[str, tuple[float, float]] = {}

@@ -16,7 +16,7 @@ from attrs import define, field
 from clippy_hookspecs import Chunk, ErrorInfo, Headers, Refusal, RequestContext
 
 from .flow import FlowHandle
-from .opaque import Piece
+from .opaque import Piece, nothing
 from .passage import Passage
 from .runtime import FlowCancelled, Runtime
 from .sources import BURST, Broken, EndedEarly, Source
@@ -63,6 +63,7 @@ class LiveStream:
     headers: Headers
     extensions: Mapping[str, Any]
     given_up: ErrorInfo | None = None
+    unwatch: Callable[[], object] = nothing
     failure: ErrorInfo | None = field(default=None, init=False)
     _ready: deque[Piece] = field(factory=deque, init=False)
     _error: BaseException | None = field(default=None, init=False)
@@ -77,9 +78,9 @@ class LiveStream:
     _ignore_flow: Callable[[], None] | None = field(default=None, init=False)
 
     @property
-    def settled(self) -> bool:
-        """Whether this request's books are closed."""
-        return self._settled
+    def finished(self) -> bool:
+        """Whether this request's books are closed, and its connection."""
+        return self._settled and self._over
 
     async def next(self) -> Piece | None:
         """The next piece, None at the end.
@@ -123,7 +124,6 @@ class LiveStream:
         self._over = True
         self._ready.clear()
         self._error = self._late = None
-        self._stop_looking()
         if self._reading:
             self.flow.cancel("the stream was closed while it was read")
             self.source.cut()
@@ -141,14 +141,13 @@ class LiveStream:
     async def _cancel_unread(self) -> None:
         if not self._reading and not self._settled:
             await self._settle_as("cancelled")
-            await self.source.aclose()
+            await self._shut()
 
     async def abandon(self) -> None:
         """Close a stream that nobody reads any more."""
-        if not self._settled:
-            self._over = True
-            await self._settle_as("abandoned")
-            await self.source.aclose()
+        self._over = True
+        await self._settle_as("cancelled" if self.flow.cancelled else "abandoned")
+        await self._shut()
 
     def close_when_unread_for(self, seconds: float) -> None:
         """Abandon the stream once nobody has read it for so long: a plugin holds a place that others wait for."""
@@ -184,14 +183,12 @@ class LiveStream:
             if self.source.queue and not self._settled:
                 self._pass_those_at_hand()
             return None
-        if self._settled:
-            self._over = True
-            return None
-        if self.source.complete:
+        if not self._settled:
+            if not self.source.complete:
+                return await self._broke(Broken(EndedEarly("the answer ended before its terminal event"), "stream"))
             await self._complete()
-            self._over = True
-            return None
-        return await self._broke(Broken(EndedEarly("the answer ended before its terminal event"), "stream"))
+        self._over = True
+        return await self._shut()  # most loops over a stream end here and close nothing
 
     async def _wait_for_flow(self) -> None:
         flow = self.flow
@@ -279,6 +276,7 @@ class LiveStream:
         except BaseException:
             self._settled = False
             raise
+        self._stop_looking()
         self.flow.enter("completed")
 
     def _end(self, reason: str) -> None:
@@ -293,16 +291,18 @@ class LiveStream:
         self._end("interrupted")
         self.failure = self.given_up or await self.owner.stream_failed(self, broken, None)
         self._settled = True
+        self._stop_looking()
         self.flow.enter("failed")
         self._error = broken.cause
         self._over = True
-        await self.source.aclose()
+        await self._shut()
 
     async def _error_event(self, event: StreamEvent, chunk: Chunk) -> None:
         """The provider sent an error inside the stream: the caller gets it as it came."""
         self._end("interrupted")
         self.failure = self.given_up or await self.owner.stream_failed(self, None, chunk)
         self._settled = True
+        self._stop_looking()
         self.flow.enter("failed")
         self._hand_on(self.passage.written(event, (chunk,)), (chunk,))
 
@@ -316,10 +316,10 @@ class LiveStream:
                 await self._settle_as(outcome, error)
         self._over = True
         self._ready.clear()
-        self._stop_looking()
-        await self.runtime.settle(self.source.aclose, cancelled=True)
+        await self.runtime.settle(self._shut, cancelled=True)
 
     def _stop_looking(self) -> None:
+        """The books are closed: whatever waits to close them would only keep the request in memory."""
         for stop in (self._call_off, self._ignore_flow):
             if stop is not None:
                 stop()
@@ -329,7 +329,11 @@ class LiveStream:
         try:
             await self._left()
         finally:
-            await self.source.aclose()
+            await self._shut()
+
+    async def _shut(self) -> None:
+        await self.source.aclose()
+        self.unwatch()
 
     async def _left(self) -> None:
         """The caller reads no further.  After the last choice has finished that is a complete answer."""
@@ -346,6 +350,7 @@ class LiveStream:
         if self._settled:
             return
         self._settled = True
+        self._stop_looking()
         if not self._ended:
             self._last_end("cancelled" if error is None else "interrupted")
         self.flow.enter("failed" if error is not None else "cancelled")
