@@ -5,23 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from types import MethodType
-from typing import Any
-from weakref import WeakMethod
+from weakref import WeakKeyDictionary
 
-_followed: set[WeakMethod[Any]] = set()
+_followed: WeakKeyDictionary[object, str] = WeakKeyDictionary()
+"""Objects, found by identity, and the method of each that begins it anew."""
 
 
 def follow_forks(begin_anew: Callable[[], None]) -> None:
     """Have the method *begin_anew* called in every child forked while its object lives, before anything else there."""
     assert isinstance(begin_anew, MethodType)
-    _followed.add(WeakMethod(begin_anew, _followed.discard))
+    _followed[begin_anew.__self__] = begin_anew.__name__
 
 
 def _in_child() -> None:
-    for reference in tuple(_followed):
-        begin_anew = reference()
-        if begin_anew is not None:
-            begin_anew()
+    for owner, name in tuple(_followed.items()):
+        getattr(owner, name)()
 
 
 if hasattr(os, "register_at_fork"):
