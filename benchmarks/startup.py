@@ -25,6 +25,10 @@ _CALL = "client.post({url!r}, json={{'model': 'm', 'messages': []}}).json()"
 _PROGRAMS = {
     "httpx": ("import httpx", "client = httpx.Client()"),
     "clippy_core": ("import httpx; from clippy_core import Host", "client = Host([]).wrap(httpx.Client())"),
+    "clippy_core, a host made": (
+        "import httpx; from clippy_core import Host; host = Host([])",
+        "client = host.wrap(httpx.Client())",
+    ),
     "every first-party plugin": (
         "import httpx; from clippy_core import Host; host = Host.from_config()",
         "client = host.wrap(httpx.Client())",
@@ -37,7 +41,8 @@ CPU_BAR, RSS_BAR = 1.4, 35.0
 def measure(server: CannedServer, rounds: int) -> list[Row]:
     """Import time (CPU) and the largest resident size after one call, compared with httpx alone.
 
-    With the plugins, finding and making them counts as import.  The size is read from Linux's ``/proc``.
+    With a host, making it counts as import, with the plugins finding and making them as well.  The size is read from
+    Linux's ``/proc``.
     """
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in _PROGRAMS}
     for _ in range(rounds):

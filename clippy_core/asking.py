@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import anyio.to_thread
 from clippy_hookspecs import UNKNOWN_ENDPOINT, UNKNOWN_ERROR, ProviderError, Request, Response
 
 from .pipeline import AttemptsFailed, Pipeline
@@ -48,6 +47,8 @@ def asker(host: Host, parent: Pipeline, path: tuple[str, ...]) -> Callable[[Requ
         )
         # In a sync host an async hook runs on the portal's event loop, which must not be blocked by a whole request.
         if isinstance(parent.runtime, SyncRuntime) and host.on_portal():
+            import anyio.to_thread  # a sync program without async hooks needs no anyio
+
             # A limit of its own: those who wait hold a thread while they wait for the threads of those they ask.
             unlimited = anyio.CapacityLimiter(math.inf)
             return await anyio.to_thread.run_sync(lambda: drive(whole_answer(child)), limiter=unlimited)

@@ -23,11 +23,12 @@ from clippy_hookspecs import (
 from .calls import AsyncSender, Call, SyncSender
 from .chat_request import Conversation, build_request
 from .forks import follow_forks
+from .http_modules import module_of
 from .opaque import Piece, abandon_when_collected
 from .pipeline import AttemptsFailed, Pipeline
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime, drive
 from .streaming import LiveStream
-from .transports import httpx_module, module_of
+from .transports import httpx_module
 
 if TYPE_CHECKING:
     from .host import Host

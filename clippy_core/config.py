@@ -32,9 +32,8 @@ from attrs import field, frozen
 from clippy_hookspecs import POLICIES, ConfigError
 
 from . import config_sources as sources
-from .config_host import HOOKS, AuditConfig, Deadlines, Failure, HostConfig, Order, OrderTable, RouteConfig
+from .config_host import HOOKS, AuditConfig, Deadlines, Failure, HostConfig, Order, RouteConfig, order_table
 from .config_names import did_you_mean
-from .config_structure import sentence, structure
 from .config_values import Secret
 from .contract_version import CONTRACT
 from .deprecations import former_settings, renamed, setting_sentences
@@ -51,7 +50,6 @@ __all__ = [
     "config_of",
     "load_config",
     "read_config",
-    "structure",
 ]
 
 T = TypeVar("T")
@@ -102,6 +100,8 @@ class Config:
 
     def structure(self, cls: type[T], plugin: str) -> T:
         """The plugin *cls* with its settings.  Raises :class:`~clippy_hookspecs.ConfigError` with every fault."""
+        from .config_structure import structure
+
         table = renamed(cls, self.table(plugin), f"plugins.{plugin}", self.origin)
         if not any((attribute.alias or attribute.name) == "on_failure" for attribute in attrs.fields(cast("Any", cls))):
             table.pop("on_failure", None)  # the host's, see HostConfig.on_failure
@@ -192,15 +192,19 @@ def _present_names(reading: sources.Reading) -> tuple[str, ...]:
         if head in _FORMER:
             present, said = _FORMER[head]
             told.append(said.sentence(f"the setting {head} ({setting.origin})", "clippy-core"))
-            reading.settings[index] = attrs.evolve(setting, path=(present, *below))
+            reading.settings[index] = setting._replace(path=(present, *below))
         elif head == "order" and below and below[0] in hooks:
             present, said = hooks[below[0]]
             told.append(said.sentence(f"the hook {below[0]} ({setting.origin}: order.{below[0]})", CONTRACT))
-            reading.settings[index] = attrs.evolve(setting, path=("order", present, *below[1:]))
+            reading.settings[index] = setting._replace(path=("order", present, *below[1:]))
     return tuple(told)
 
 
 def _bad_tables(config: Config) -> list[str]:
+    if not config.tree:
+        return []
+    from .config_structure import sentence
+
     return [
         sentence(config.origin(f"plugins.{name}"), f"plugins.{name}", f"expected a table, got {table!r}")
         for name, table in config.tree.get("plugins", {}).items()
@@ -210,11 +214,15 @@ def _bad_tables(config: Config) -> list[str]:
 
 def _host(config: Config, faults: list[str]) -> HostConfig:
     """The host's settings key by key, so that a wrong one leaves the others standing."""
+    if not config.tree:  # as in most programs, which then need nothing that reads values
+        return HostConfig()
+    from .config_structure import sentence, structure
+
     given: dict[str, Any] = {}
     for key, value in config.tree.items():
         try:
             if key == "order":
-                lists = structure(OrderTable, value, key, environ=config.environ, origin=config.origin)
+                lists = structure(order_table(), value, key, environ=config.environ, origin=config.origin)
                 own = {hook: getattr(lists, hook) for hook in HOOKS if getattr(lists, hook) is not None}
                 given[key] = Order(lists.default, own)
             elif key in _KEYS:
@@ -241,6 +249,8 @@ class _OwnTable:
 
 def _on_failure(config: Config, faults: list[str]) -> dict[str, Failure]:
     """``on_failure`` as it stands in the plugins' own tables; it wins over the host's table of the same name."""
+    from .config_structure import structure
+
     found: dict[str, Failure] = {}
     for name in config.tables:
         own = {key: value for key, value in config.table(name).items() if key == "on_failure"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -75,13 +76,15 @@ class Order:
         return self.hooks.get(hook, self.default)
 
 
-_list: Any = tuple[str, ...] | None
-_lists = {
-    "default": field(default=(), type=tuple[str, ...]),
-    **{hook: field(default=None, type=_list) for hook in HOOKS},
-}
-OrderTable: Any = attrs.make_class("OrderTable", _lists, frozen=True)
-"""How an :class:`Order` is written: a list for each hook that has its own, beside the default one."""
+@functools.cache
+def order_table() -> Any:
+    """How an :class:`Order` is written, as a class: a list for each hook that has its own, beside the default one."""
+    own: Any = tuple[str, ...] | None
+    lists = {
+        "default": field(default=(), type=tuple[str, ...]),
+        **{hook: field(default=None, type=own) for hook in HOOKS},
+    }
+    return attrs.make_class("OrderTable", lists, frozen=True)
 
 
 @frozen

@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 import attrs
 from attrs import define, field, validators
 
-from .config_host import HostConfig, Order, OrderTable
+from .config_host import HostConfig, Order, order_table
 from .config_names import is_secret
 from .config_show import default_of
 from .config_structure import setting_fields
@@ -107,7 +107,7 @@ def _plugin_table(cls: type[Any] | None, made: _Maker) -> Schema:
 
 
 def _order() -> Schema:
-    lists = {attribute.name: _array(PLUGIN_NAME) for attribute in attrs.fields(OrderTable)}
+    lists = {attribute.name: _array(PLUGIN_NAME) for attribute in attrs.fields(order_table())}
     return {"anyOf": [_array(PLUGIN_NAME), _table(lists)]}
 
 

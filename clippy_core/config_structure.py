@@ -13,15 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
-import cattrs
 from clippy_hookspecs import ConfigError
 
 from . import config_values as values
 from .config_names import did_you_mean, is_secret, type_text
 from .config_values import Faults, Found, RawText, Secret, expected, plain
+
+if TYPE_CHECKING:
+    import cattrs
 
 T = TypeVar("T")
 
@@ -40,9 +42,11 @@ def structure(
     begin with it.  Raises :class:`~clippy_hookspecs.ConfigError` with every fault.  What the class's own code raises
     passes, but for ValueError and TypeError over a table that says something: those are faults of the table.
     """
-    converter = make_converter(os.environ if environ is None else environ)
     try:
-        return converter.structure(table, cls)
+        if not table:  # a class without a table has nothing to convert, and cattrs is slow to import
+            made: T = _class(table, cls, None)
+            return made
+        return make_converter(os.environ if environ is None else environ).structure(table, cls)
     except Faults as faults:
         full = [(".".join((path, *where) if path else where), what) for where, what in faults.found]
         raise ConfigError([sentence(origin(at) if origin else "", at, what) for at, what in full]) from None
@@ -70,6 +74,8 @@ _SCALARS: dict[Any, Callable[[Any, Any], Any]] = {
 
 def make_converter(environ: Mapping[str, str]) -> cattrs.Converter:
     """A converter whose hooks are strict and raise :class:`~clippy_core.config_values.Faults`."""
+    import cattrs
+
     converter = cattrs.Converter()
     register = converter.register_structure_hook_func
 
@@ -184,6 +190,8 @@ def _mapping(value: Any, kind: Any, converter: cattrs.Converter) -> dict[Any, An
 
 def _take(value: Any, kind: Any, converter: cattrs.Converter) -> Any:
     """*value* as *kind*; types that only cattrs knows fail in its words, which become ours."""
+    import cattrs
+
     try:
         return converter.structure(value, kind)
     except (cattrs.errors.StructureHandlerNotFoundError, cattrs.BaseValidationError, ValueError, TypeError):
@@ -193,8 +201,11 @@ def _take(value: Any, kind: Any, converter: cattrs.Converter) -> Any:
 # --- classes ---------------------------------------------------------------------------------------------------------
 
 
-def _class(value: Any, cls: type[Any], converter: cattrs.Converter) -> Any:
-    """An instance of *cls*: unknown keys, missing keys, wrong values and what validators say, all of them."""
+def _class(value: Any, cls: type[Any], converter: Any) -> Any:
+    """An instance of *cls*: unknown keys, missing keys, wrong values and what validators say, all of them.
+
+    *converter* is None for an empty table.
+    """
     if isinstance(value, cls):
         return value
     table = plain(value)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import importlib_metadata
-
 from .config_names import env_form
 
 CONTRACT = "clippy-hookspecs"
@@ -18,6 +16,8 @@ Version = tuple[tuple[int, ...], int]
 
 def installed_contract() -> str | None:
     """The version of the contract, None where it was not installed as a distribution (vendored, frozen)."""
+    import importlib_metadata  # its import costs as much as a whole host without plugins
+
     try:
         return importlib_metadata.version(CONTRACT) or None
     except importlib_metadata.PackageNotFoundError:

@@ -21,17 +21,16 @@ from clippy_hookspecs.deprecation import name_uses
 from .admission import Verdict, admit, left_out
 from .config import Config, Order
 from .config_names import did_you_mean, near_names
-from .config_structure import setting_fields
 from .contract_version import core_fault
 from .deprecations import first_time
 from .installed import Found, rescan, scan
-from .plugin_check import Checked, Implementation, check_class, check_object
 from .plugin_names import entry_of, names_of
 
 log = logging.getLogger("clippy")
 
 if TYPE_CHECKING:
     from .lock import Lock
+    from .plugin_check import Checked, Implementation  # a host without plugins has nothing to check
 
 __all__ = ["Discovered", "Found", "Plugin", "discover", "ordered", "rescan", "scan"]
 
@@ -139,7 +138,9 @@ def discover(
     settings.  *found* are the installed ones, by default :func:`~clippy_core.installed.scan`.  Nothing is raised for a
     plugin's sake; ``faults`` has what the host must not start with.
     """
-    installed = scan() if found is None else tuple(found)
+    if found is None:  # a scan takes longer than the rest of a host that asks nothing of it
+        found = scan() if given is None or given or _names_plugins(config) else ()
+    installed = tuple(found)
     plugins: list[Plugin] = []
     faults: list[str] = []
     if given is not None:
@@ -169,6 +170,12 @@ def discover(
     plugins.sort(key=lambda plugin: (plugin.name, plugin.distribution))
     # A fault of two distributions under one name is one fault.
     return Discovered(tuple(plugins), tuple(dict.fromkeys(faults)), config.host.order, config.host.on_failure)
+
+
+def _names_plugins(config: Config) -> bool:
+    """Whether the configuration names any plugin."""
+    host = config.host
+    return bool(config.tables or host.allow or host.disable or host.order != Order() or host.on_failure)
 
 
 def _named_by(name: str, config: Config) -> str:
@@ -252,6 +259,9 @@ def _former_names(module: str) -> list[str]:
 
 def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
     """The plugin with its instance, made of the class and its table, or quarantined; faults of the table apart."""
+    from .config_structure import setting_fields
+    from .plugin_check import check_class
+
     checked = check_class(cls)
     if checked.faults:
         return _broken(plugin, checked), []
@@ -274,6 +284,8 @@ def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
 
 
 def _checked_object(plugin: Plugin, instance: object, checked: Checked | None = None) -> Plugin:
+    from .plugin_check import check_object
+
     checked = check_object(instance, checked)
     if checked.faults:
         return _broken(plugin, checked)

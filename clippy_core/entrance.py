@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from attrs import astuple, define
+from attrs import astuple
 from clippy_hookspecs import AttemptRefused, PluginError, Refusal, Request, Response, Scope
 
 from .forks import follow_forks
@@ -24,7 +22,6 @@ from .untouched import retouch
 if TYPE_CHECKING:
     from .host import Host
 
-log = logging.getLogger("clippy")
 RETRY_COUNT = "x-stainless-retry-count"
 """Both official SDKs say with this request header that they are repeating a request."""
 
@@ -47,23 +44,6 @@ def error_answer(
     if isinstance(error, Refusal):
         return answer(request, error.status, error.code, str(error), error.retry_after)
     return answer(request, 500, "plugin_error", str(error), None)
-
-
-@define(eq=False)
-class Repeats:
-    """How often an SDK repeated a request although plugins decide about that; the first is said."""
-
-    count: int = 0
-
-    def note(self, deciding: Iterable[str]) -> None:
-        """Count one, which *deciding* plugins did not want."""
-        self.count += 1
-        if self.count == 1:
-            log.warning(
-                "an SDK repeats its requests by itself, and %s decides about that: it gets the same failure again; "
-                "use the client that host.wrap returns, or give it max_retries=0 (clippy doctor MODULE:CLIENT looks)",
-                " and ".join(deciding),
-            )
 
 
 class GaveUp:

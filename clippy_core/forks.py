@@ -7,19 +7,20 @@ from collections.abc import Callable
 from types import MethodType
 from weakref import WeakKeyDictionary
 
-_followed: WeakKeyDictionary[object, str] = WeakKeyDictionary()
-"""Objects, found by identity, and the method of each that begins it anew."""
+# Not WeakMethod with a callback: when an interpreter ends, its callback may come after it is gone itself, and fails.
+_followed: WeakKeyDictionary[object, dict[str, None]] = WeakKeyDictionary()
 
 
 def follow_forks(begin_anew: Callable[[], None]) -> None:
     """Have the method *begin_anew* called in every child forked while its object lives, before anything else there."""
     assert isinstance(begin_anew, MethodType)
-    _followed[begin_anew.__self__] = begin_anew.__name__
+    _followed.setdefault(begin_anew.__self__, {})[begin_anew.__name__] = None
 
 
 def _in_child() -> None:
-    for owner, name in tuple(_followed.items()):
-        getattr(owner, name)()
+    for owner, names in tuple(_followed.items()):
+        for name in names:
+            getattr(owner, name)()
 
 
 if hasattr(os, "register_at_fork"):

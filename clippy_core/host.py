@@ -8,59 +8,53 @@ from __future__ import annotations
 
 import atexit
 import functools
-import logging
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType, ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from clippy_hookspecs import (
-    POLICIES,
-    Clock,
-    ConfigError,
-    RawReply,
-    RawRequest,
-    Request,
-    RequestContext,
-    Response,
-    RouteInfo,
-    Scope,
-    Selector,
-    StateStore,
-    TokenCounter,
-    Upstream,
-)
-
-from .asking import asker
-from .chains import Chains, Faults, Run, Step, compile_step, raise_failed
-from .config import Config, config_of, read_config
-from .discovery import Discovered, discover
-from .entrance import Repeats
-from .fingerprint import fingerprint
 from .flow import FlowHandle
 from .forks import follow_forks
-from .lifespans import Life
+from .http_upstream import HttpUpstream
 from .loops import running_loop
-from .pipeline import Pipeline, Sender
 from .portal import Portal
-from .registry import Registry, ServicesView
-from .runtime import AsyncRuntime, Runtime, SyncRuntime, SystemClock, drive
-from .salt import load_salt
-from .settings import Settings
-from .state_memory import MemoryStateStore
-from .tokens import HeuristicTokenCounter
-from .trace import trace_steps
-from .upstream import HttpUpstream, UpstreamSender, answer, ask
+from .registry import ServicesView
+from .repeats import Repeats
+from .runtime import AsyncRuntime, Runtime, SyncRuntime, drive
 from .watchdog import Watchdog
-from .whose import OWN_HEADERS, whose
-from .wrapping import wrap
+
+# What a host is made of is imported when one is made, and what requests need with the first host that has plugins:
+# docs/decisions/033-imports-at-first-use.md.
+if TYPE_CHECKING:
+    from clippy_hookspecs import (
+        Clock,
+        RawReply,
+        RawRequest,
+        Request,
+        RequestContext,
+        Response,
+        RouteInfo,
+        Scope,
+        Upstream,
+    )
+
+    from .asking import asker
+    from .chains import Chains
+    from .config import Config
+    from .discovery import Discovered
+    from .lifespans import Life
+    from .pipeline import Pipeline, Sender
+    from .settings import Settings
+    from .upstream import UpstreamSender
+    from .whose import whose
 
 C = TypeVar("C")
+OWN_HEADERS = "x-clippy-"
+"""What these request headers say is for us and never goes upstream."""
 _OWN = OWN_HEADERS.encode()
-log = logging.getLogger("clippy")
 
 
 class Host:
@@ -83,25 +77,31 @@ class Host:
         config: Config | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
+        from clippy_hookspecs import Clock, Upstream
+
+        from .config import Config, config_of
+        from .making import compile_chains, find_plugins, offer_services
+
         self.config = config if isinstance(config, Config) else config_of(config or {})
-        self.discovered: Discovered = discover(self.config, plugins)
-        faults = (*self.config.faults, *self.discovered.faults)
-        if faults:
-            raise ConfigError(faults)
-        self.discovered.log(self.config.deprecated)
-        self.faults = Faults()
+        self.discovered: Discovered = find_plugins(self.config, plugins)
         self.repeats = Repeats()
         self._given_clock = clock
         self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)
         self._portal = Portal()
         self._watchdog = Watchdog()
-        self.chains = self._compile()
-        self._registry = self._services()
+        self._http = HttpUpstream(self)
+        self.chains = compile_chains(self.config, self.discovered)
+        self.faults = self.chains.faults
+        self._registry = offer_services(self.chains, clock, self._http)
         self.clock: Clock = self._registry.find(Clock)  # type: ignore[assignment]
         self._views = {sync: ServicesView(self._registry, self._portal, sync) for sync in (True, False)}
+        offered: Any = self._registry.find(Upstream)
+        self._upstream: Upstream | None = None if offered is self._http else offered
         self._settings: Settings | None = None
         self._forget()
         follow_forks(self._forget)
+        if not self.chains.idle:  # rather now than in the first request
+            _import_what_requests_need()
         _hosts.add(self)
 
     @classmethod
@@ -117,37 +117,11 @@ class Host:
 
         *overrides* has the shape of the file: ``Host.from_config(disable=["audit"])``.
         """
+        from .config import read_config
+
         return cls(plugins, config=read_config(path, overrides=overrides), clock=clock)
 
     # --- what it is made of -------------------------------------------------------------------------------------------
-
-    def _compile(self) -> Chains:
-        found = self.discovered
-        steps: dict[str, tuple[Step, ...]] = {}
-        for hook in POLICIES:
-            steps[hook] = tuple(
-                compile_step(hook, plugin.name, plugin.version, plugin.method(hook), found.on_failure(plugin))
-                for plugin in found.chain(hook)
-            )
-        steps["audit"] += trace_steps(self.config)
-        return Chains(steps, self.faults)
-
-    def _services(self) -> Registry:
-        registry = Registry()
-        if self._given_clock is not None:
-            registry.offer(Clock, self._given_clock)
-        for step in self.chains.steps["register_services"]:
-            try:
-                step.function(registry)
-            except Exception as error:
-                raise_failed(step, error)
-        registry.offer(Clock, SystemClock())
-        registry.offer(TokenCounter, HeuristicTokenCounter())
-        registry.offer(StateStore, MemoryStateStore(registry.find(Clock)))  # type: ignore[arg-type]
-        self._upstream: Upstream | None = registry.find(Upstream)  # type: ignore[assignment]
-        self._http = HttpUpstream(self)
-        registry.offer(Upstream, self._http)
-        return registry
 
     @property
     def services(self) -> ServicesView:
@@ -168,18 +142,10 @@ class Host:
     def settings(self) -> Settings:
         """What requests need to know of the configuration; made when the first one asks."""
         if self._settings is None:
-            config = self.config.host
-            self._settings = Settings(
-                routes=config.routes,
-                limits=config.deadlines,
-                route_limits={name: route.deadlines for name, route in config.routes.items()},
-                context={n: route.context_tokens for n, route in config.routes.items() if route.context_tokens},
-                audit_content=config.audit.content,
-                trust_headers=config.trust_headers,
-                abandoned_after=config.abandoned_after,
-                fingerprint=fingerprint(self.discovered.loaded, self.chains),
-                salt=b"" if self.chains.idle else load_salt(config.salt_path),
-            )
+            from .settings import settings_of
+
+            _import_what_requests_need()
+            self._settings = settings_of(self.config.host, self.discovered.loaded, self.chains)
         return self._settings
 
     def with_plugins(self, plugins: Mapping[str, object] | Sequence[object]) -> Host:
@@ -229,6 +195,8 @@ class Host:
 
         What the parent opened is dropped and not closed: its threads are not here and its connections are the parent's.
         """
+        from .lifespans import Life
+
         self._portal.forget()
         self._watchdog.forget()
         self._life = Life(self, self.chains.steps["lifespan"], self._portal)
@@ -243,6 +211,8 @@ class Host:
 
     def wrap(self, client: C) -> C:
         """*client* with this host under it: see :func:`clippy_core.wrapping.wrap`."""
+        from .wrapping import wrap
+
         return wrap(self, client)
 
     @contextmanager
@@ -250,6 +220,8 @@ class Host:
         self, *, tenant: str | None = None, user: str | None = None, session: str | None = None
     ) -> Iterator[Scope]:
         """On whose behalf the calls inside the block are made; what is not given stays as it is outside."""
+        from clippy_hookspecs import Scope
+
         outer = self._scope.get() or Scope()
         inner = Scope(
             tenant if tenant is not None else outer.tenant,
@@ -264,19 +236,29 @@ class Host:
 
     async def answer(self, request: RawRequest) -> RawReply:
         """Run a raw HTTP request through the whole pipeline: see :func:`clippy_core.upstream.answer`."""
+        from .upstream import answer
+
         return await answer(self, request)
 
     async def ask(self, request: Request) -> Response:
         """Run a request of ours and return the whole answer.  Raises ProviderError, Refusal, PluginError."""
+        from .upstream import ask
+
         return await ask(self, request)
 
     def upstream(self, runtime: Runtime) -> Upstream:
         """What sends bytes: the host's own connections, or what a plugin offers in their place."""
+        from clippy_hookspecs import Upstream
+
         found: Upstream = self._views[isinstance(runtime, SyncRuntime)].get(Upstream)
         return found
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
         """Drop stored answers: by key, by tag, of a scope, or all."""
+        from clippy_hookspecs import Selector
+
+        from .chains import Run
+
         run = Run(None, self.sync_runtime())
         drive(self.chains.all(self.chains.cache_invalidate, (Selector(key, tag, scope),), run))
 
@@ -377,6 +359,17 @@ def _ssl_context(module: ModuleType) -> Any:
 @functools.lru_cache(maxsize=64)
 def _without(chains: Chains, plugins: frozenset[str]) -> Chains:
     return chains.without(plugins)
+
+
+def _import_what_requests_need() -> None:
+    """As names of this module: an import in ``begin`` itself would cost every request half a microsecond a line."""
+    global RequestContext, RouteInfo, Pipeline, UpstreamSender, asker, whose
+    from clippy_hookspecs import RequestContext, RouteInfo
+
+    from .asking import asker
+    from .pipeline import Pipeline
+    from .upstream import UpstreamSender
+    from .whose import whose
 
 
 _hosts: weakref.WeakSet[Host] = weakref.WeakSet()

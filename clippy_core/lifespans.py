@@ -7,19 +7,20 @@ in another, and a caller's timeout around its first call would break it (design-
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anyio
 from attrs import define, field
 
 from .chains import Step, raise_failed
 from .portal import Portal
 from .runtime import AsyncRuntime
+
+if TYPE_CHECKING:  # needed by async lifespans only
+    import anyio
 
 log = logging.getLogger("clippy")
 
@@ -66,15 +67,21 @@ def _leave(step: Step, manager: Any) -> None:
         log.exception("%s", step.blame("failed while the host was closing"))
 
 
+def _event() -> anyio.Event:
+    import anyio
+
+    return anyio.Event()
+
+
 @define(eq=False)
 class LoopSet:
     """The async context managers of one event loop, held open by one task."""
 
     waiting: Sequence[Waiting]
     host: object
-    ready: anyio.Event = field(factory=anyio.Event)
-    closing: anyio.Event = field(factory=anyio.Event)
-    closed: anyio.Event = field(factory=anyio.Event)
+    ready: anyio.Event = field(factory=_event)
+    closing: anyio.Event = field(factory=_event)
+    closed: anyio.Event = field(factory=_event)
     error: Exception | None = None
     task: object = None
 
@@ -187,6 +194,8 @@ class Life:
                 self._shared, self._waiting = enter_shared(self._steps, self._host)
 
     async def _hold_on_portal(self) -> LoopSet:
+        import asyncio
+
         held = LoopSet(self._waiting, self._host)
         held.task = asyncio.get_running_loop().create_task(held.hold())
         await held.opened()

@@ -11,18 +11,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import anyio
-import anyio.lowlevel
-import anyio.to_thread
-from clippy_hookspecs import Clock
-
-from .chains import Step
 from .flow import FlowHandle
 from .loops import running_library, running_loop
 from .portal import Portal
 from .watchdog import Watchdog
+
+if TYPE_CHECKING:
+    import anyio
+    import anyio.to_thread  # noqa: TC004 - what AsyncRuntime does first
+    from clippy_hookspecs import Clock
+
+    from .chains import Step
 
 T = TypeVar("T")
 log = logging.getLogger("clippy")
@@ -185,6 +186,11 @@ class AsyncRuntime:
     """anyio on the event loop that is running: made once for each loop."""
 
     def __init__(self, clock: Clock, portal: Portal) -> None:
+        # A sync program never comes here and needs no anyio; a name of the module, so that no call pays for looking.
+        global anyio
+        import anyio
+        import anyio.to_thread
+
         self.clock = clock
         self._portal = portal
         self._sleep = getattr(clock, "sleep", None)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import itertools
 import threading
 
-from attrs import define, field
 from clippy_hookspecs import Clock, Reservation
 
 from .forks import follow_forks
 
 
-@define(eq=False)
 class _Uses:
     """What is used and held of one limit, each with its end in unix seconds."""
 
-    settled: list[tuple[float, float]] = field(factory=list)
-    held: dict[str, tuple[float, float]] = field(factory=dict)
+    __slots__ = ("held", "settled")
+
+    def __init__(self) -> None:
+        self.settled: list[tuple[float, float]] = []
+        self.held: dict[str, tuple[float, float]] = {}
 
     def total(self, now: float) -> float:
         self.settled = [use for use in self.settled if use[1] > now]

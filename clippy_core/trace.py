@@ -18,7 +18,7 @@ from attrs import frozen
 from clippy_hookspecs import AttemptRecord, AuditRecord, ErrorInfo, HookCall
 
 from .chains import Step, compile_step
-from .config import Config, HostConfig, structure
+from .config import Config, HostConfig
 from .config_host import Tracing
 from .config_values import RawText
 
@@ -45,6 +45,8 @@ def _wanted(config: Config) -> Tracing:
     text = config.environ.get(VARIABLE, "").strip()
     if "trace" in config.tree or not text:
         return config.host.trace
+    from .config_structure import structure  # no other part of a host without a configuration needs it
+
     return structure(HostConfig, {"trace": RawText(text)}, origin=lambda _: f"environment {VARIABLE}").trace
 
 

@@ -7,7 +7,6 @@ answer to a request that no plugin touches is the inner transport's own.
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -56,15 +55,6 @@ def httpx_module() -> ModuleType:
     import httpx
 
     return httpx
-
-
-def module_of(client: object) -> ModuleType | None:
-    """The HTTP module that *client* is a client of, None if it is of neither."""
-    for name in ("httpx", "httpx2"):
-        module = sys.modules.get(name)
-        if module is not None and isinstance(client, module.Client | module.AsyncClient):
-            return module
-    return None
 
 
 def interruption(stream: Stream) -> StreamInterrupted | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from clippy_hookspecs import Request, Scope
 
+from .host import OWN_HEADERS
 from .settings import Settings
 from .untouched import retouch
 
-OWN_HEADERS = "x-clippy-"
-"""What these request headers say is for us and never goes upstream."""
 _NOBODY = Scope()
 _PARTS = ("tenant", "user", "session")
 

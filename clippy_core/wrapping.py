@@ -12,7 +12,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from .transports import async_transport, module_of, transport
+from .http_modules import module_of
 
 if TYPE_CHECKING:
     from .host import Host
@@ -120,7 +120,13 @@ def _put_under(host: Host, http: Any, module: ModuleType, *, shared: bool = Fals
 
     *instead_of* are the retries of an SDK that the host takes over.
     """
-    make = transport if isinstance(http, module.Client) else async_transport
+    if host.chains.idle:
+        from .passing import async_passing as for_async
+        from .passing import passing as for_sync
+    else:
+        from .transports import async_transport as for_async
+        from .transports import transport as for_sync
+    make = for_sync if isinstance(http, module.Client) else for_async
 
     def once(inner: Any) -> Any:
         if getattr(inner, "_host", None) is host:

@@ -25,7 +25,7 @@ def examine_client(target: str, discovered: Discovered) -> tuple[dict[str, Any],
     except (Exception, SystemExit) as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
         return {"target": target, "client": None}, [Finding("wrong", about, f"cannot be loaded: {said}")]
-    from ..transports import module_of
+    from ..http_modules import module_of
 
     http = client if module_of(client) is not None else getattr(client, "_client", None)
     module = module_of(http)

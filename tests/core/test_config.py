@@ -17,9 +17,10 @@ from clippy_hookspecs import ConfigError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clippy_core.config import Config, Order, Secret, config_of, load_config, read_config, structure
+from clippy_core.config import Config, Order, Secret, config_of, load_config, read_config
 from clippy_core.config_show import rows, settings_of
 from clippy_core.config_sources import Setting, merge
+from clippy_core.config_structure import structure
 
 KNOWN = ("cache-sqlite", "retry", "audit")
 
