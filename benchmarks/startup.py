@@ -41,8 +41,8 @@ CPU_BAR, RSS_BAR = 1.4, 35.0
 def measure(server: CannedServer, rounds: int) -> list[Row]:
     """Import time (CPU) and the largest resident size after one call, compared with httpx alone.
 
-    With a host, making it counts as import, with the plugins finding and making them as well.  The size is
-    read from Linux's ``/proc``.
+    With a host, making it counts as import, with the plugins finding and making them as well.  The size is read from
+    Linux's ``/proc``.
     """
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in _PROGRAMS}
     for _ in range(rounds):
