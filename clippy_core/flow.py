@@ -18,7 +18,7 @@ class FlowHandle:
     __slots__ = ("_lock", "_paused", "_state", "_waiting", "cancel_reason", "chunks_per_second", "interrupt")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler that cancels may find its own thread in here
         self._state = "idle"
         self._paused = False
         self._waiting: dict[int, Callable[[], object]] = {}

@@ -192,3 +192,18 @@ def test_a_transport_that_reads_the_answer_itself_works_under_a_host_as_without(
         answer = anyio.run(call, backend=colour)
     assert ANSWER == answer
     assert ["answered"] == records.outcomes
+
+
+def test_a_signal_handler_may_cancel_while_its_own_thread_changes_the_flow():
+    """Python runs handlers between any two steps of the main thread."""
+    flow = FlowHandle()
+    cut: list[str] = []
+
+    def handler() -> None:
+        if not cut:
+            cut.append("cut")
+            flow.cancel("Ctrl-C")
+
+    flow.interrupt = handler
+    flow.cut(handler)
+    assert (["cut"], "Ctrl-C") == (cut, flow.cancel_reason)
