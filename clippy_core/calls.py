@@ -99,8 +99,16 @@ class Call:
         """
         if self._timeouts is not None:
             self._timeouts["read"] = self._own_read
+        headers = Headers.undecoded(response.headers.raw)
+        if response.is_stream_consumed and not isinstance(response.stream, self.module.ByteStream):
+            # The transport has read it, to log it, say: there is nothing left on its connection, which by now may be
+            # another request's; and what it read it decoded.
+            self._answered = None
+            if "content-encoding" in headers:
+                headers = headers.without("content-encoding", "content-length")
+            return RawReply(response.status_code, headers, Whole(response.content), response.extensions)
         self._answered = response
-        return RawReply(response.status_code, Headers.undecoded(response.headers.raw), body, response.extensions)
+        return RawReply(response.status_code, headers, body, response.extensions)
 
     def response(self, response: Response, *, as_sent: bool = False) -> Any:
         """The module's response for a whole answer of ours: a stream of one piece, as a transport gives it.
@@ -157,6 +165,20 @@ def phase(error: BaseException) -> Phase:
     """When an exception of either module happened."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return "connect" if names & _BEFORE_SENDING else "request"
+
+
+class Whole:
+    """A body that is here already, as one piece."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body
+
+    async def next(self) -> bytes | None:
+        body, self._body = self._body, None
+        return body
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
 
 
 class Pieces:

@@ -101,4 +101,6 @@ def _same(request: Request, scope: Scope | None) -> bytes:
     """What two tries of one call have in common, and calls of two callers never have."""
     who = [pair for pair in request.headers.pairs if is_credential(pair[0]) or pair[0].lower().startswith("x-clippy-")]
     said = [request.method, request.url, request.query, sorted(who), None if scope is None else astuple(scope)]
+    if request.endpoint.body == "stream":
+        said.append(request.headers.get("content-length"))  # all that we know of a body that we do not read
     return hashlib.sha256(canonical(said) + b"\0" + (request.raw or b"")).digest()

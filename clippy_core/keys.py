@@ -101,7 +101,11 @@ def _around(
     api: str, base_url: str, query: str, scope: Scope, auth: str, headers: Headers, route: str, fingerprint: str
 ) -> bytes:
     found = SEMANTIC_HEADERS.intersection(headers)
-    semantic = tuple(sorted([(name, headers[name]) for name in found])) if found else ()
+    semantic = tuple([(name, headers[name]) for name in sorted(found)]) if found else ()
+    if found and len(headers.pairs) != len(headers):
+        # One name on several lines says what one line with all its values says (RFC 9110, section 5.3).
+        lines = [(name.lower(), value) for name, value in headers.pairs]
+        semantic = tuple([(name, ", ".join([said for line, said in lines if line == name])) for name in sorted(found)])
     return _known(api, base_url, query, scope.tenant, scope.user, auth, semantic, route, fingerprint)
 
 

@@ -7,6 +7,7 @@ never suspends, so the sync entrances drive it with :func:`drive`: no event loop
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
 import threading
 import time
@@ -143,9 +144,9 @@ class SyncRuntime:
         if abort is not None:
             flow.interrupt = abort
             if deadline is not None and self._sleep is None:
-                alarm = self._watchdog.arm(deadline - self.clock.now(), abort)
+                alarm = self._watchdog.arm(deadline - self.clock.now(), functools.partial(flow.cut, abort))
         if flow.cancel_reason is not None:
-            flow.interrupt = outer
+            flow.spare(outer)
             work.close()
             raise FlowCancelled(flow.cancel_reason)
         try:
@@ -155,7 +156,7 @@ class SyncRuntime:
             _judge(self.clock, deadline, flow, error)
             raise
         finally:
-            flow.interrupt = outer
+            flow.spare(outer)
             if alarm is not None:
                 alarm.cancel()
         if deadline is not None or flow.cancel_reason is not None:

@@ -123,7 +123,7 @@ class LiveStream:
         """Close the upstream connection and settle; any number of times, from any task."""
         self._over = True
         self._ready.clear()
-        self._error = self._late = None
+        self._error = None
         if self._reading:
             self.flow.cancel("the stream was closed while it was read")
             self.source.cut()
@@ -144,8 +144,10 @@ class LiveStream:
             await self._shut()
 
     async def abandon(self) -> None:
-        """Close a stream that nobody reads any more."""
+        """Close a stream that nobody reads any more; whoever does after all learns that it is not all of it."""
         self._over = True
+        if not (self._settled or self.flow.cancelled):
+            self._error = EndedEarly("the answer was closed because nobody read on while others waited for its place")
         await self._settle_as("cancelled" if self.flow.cancelled else "abandoned")
         await self._shut()
 
@@ -170,6 +172,9 @@ class LiveStream:
     async def _pull(self) -> None:
         flow = self.flow
         if flow.held or flow.state == "idle":
+            if flow.state == "completed" and flow.cancelled:
+                self._over = True  # cancelled while it was settled: its record says that nothing is missing
+                return None
             await self._wait_for_flow()
         try:
             event = await self.source.next()
@@ -339,12 +344,20 @@ class LiveStream:
         """The caller reads no further.  After the last choice has finished that is a complete answer."""
         if self._settled:
             return None
-        if not self.source.complete or self.flow.cancelled or self._ended:
-            return await self._settle_as("cancelled")
+        late, self._late = self._late, None
         try:
+            if late is not None:
+                raise late
+            if not self.source.complete or self._unpassed() or self.flow.cancelled or self._ended:
+                return await self._settle_as("cancelled")
             await self._complete()
         except Exception as error:  # a plugin withholds an answer that is not waited for any more
             await self._settle_as("refused" if isinstance(error, Refusal) else "failed", error)
+
+    def _unpassed(self) -> bool:
+        """Whether some of the answer has come that was not handed on: what was decoded is ahead of what was read."""
+        chunks = [chunk for event in self.source.queue for chunk in event.chunks]
+        return any(chunk.content or chunk.kind == "finish" for chunk in chunks)
 
     async def _settle_as(self, outcome: str, error: Exception | None = None) -> None:
         if self._settled:
