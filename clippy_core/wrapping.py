@@ -29,6 +29,9 @@ def wrap(host: Host, client: C) -> C:
     Takes ``openai.OpenAI``, ``openai.AsyncOpenAI``, ``anthropic.Anthropic``, ``anthropic.AsyncAnthropic`` and their
     Azure, Bedrock and Vertex kinds, and the clients of httpx and httpx2.  Raises TypeError for anything else, and for
     a kind of client that its SDK cannot copy.
+
+    Where a plugin decides about failures, an SDK's ``max_retries`` as they are now say how often a call that could do
+    harm twice (an upload, a batch) is sent again; say 0 before wrapping to have such calls sent once.
     """
     module = module_of(client)
     if module is not None:
