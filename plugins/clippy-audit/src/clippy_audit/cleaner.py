@@ -24,16 +24,14 @@ class Cleaner:
 
     def text(self, value: str) -> str:
         """A text of the provider, the caller or a plugin."""
-        return self._short(redact(self._near(value), self.literals, personal=self.personal), len(value))
+        return self._cleaned(value, self.personal)
 
     def name(self, value: str | None) -> str | None:
         """Who it was: an actor may be named by an address of mail, which is then what the audit is for."""
-        if value is None:
-            return None
-        return self._short(redact(self._near(value), self.literals, personal=False), len(value))
+        return None if value is None else self._cleaned(value, False)
 
     def optional(self, value: str | None) -> str | None:
-        return None if value is None else self.text(value)
+        return None if value is None else self._cleaned(value, self.personal)
 
     def url(self, value: str) -> str:
         return self._short(redact_url(self._near(value), self.literals), len(value))
@@ -44,6 +42,12 @@ class Cleaner:
 
     def headers(self, headers: Headers) -> list[list[str]]:
         return [[self.text(name), self.text(value)] for name, value in redact_headers(headers, self.literals).pairs]
+
+    def _cleaned(self, value: str, personal: bool) -> str:
+        if len(value) > self.max_text:
+            return self._short(redact(self._near(value), self.literals, personal=personal), len(value))
+        cleaned = redact(value, self.literals, personal=personal)
+        return cleaned if len(cleaned) <= self.max_text else self._short(cleaned, len(value))
 
     def _near(self, value: str) -> str:
         return value if len(value) <= self.max_text + SLACK else value[: self.max_text + SLACK]

@@ -14,6 +14,7 @@ SMALLEST = 16384
 
 _HEAVY = ("response", "request", "trace", "attempt_list")
 _PIECE = 65536
+_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
 def encode(head: dict[str, Json], body: dict[str, Json], max_bytes: int) -> bytes:
@@ -38,7 +39,7 @@ def encode(head: dict[str, Json], body: dict[str, Json], max_bytes: int) -> byte
 
 
 def _line(fields: dict[str, Json]) -> bytes:
-    return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+    return _ENCODER.encode(fields).encode("ascii") + b"\n"
 
 
 def _brief(value: Json) -> Json:

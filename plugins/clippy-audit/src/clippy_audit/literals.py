@@ -8,6 +8,7 @@ import sys
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
 from .spans import Span
@@ -25,7 +26,7 @@ def find_literals(text: str, literals: tuple[str, ...]) -> Iterator[Span]:
 
 def holds_literals(text: str, literals: tuple[str, ...]) -> bool:
     """Whether :func:`find_literals` finds anything.  Looking for each form takes a third of the time of one pattern."""
-    shortest, forms = _all_forms(literals)
+    shortest, forms = forms_of(literals)
     if len(text) >= shortest:
         for form in forms:
             if form in text:
@@ -33,22 +34,24 @@ def holds_literals(text: str, literals: tuple[str, ...]) -> bool:
     return False
 
 
-def shortest_form(literals: tuple[str, ...]) -> int:
-    """The characters a text must have to hold one of *literals*."""
-    return _all_forms(literals)[0]
+class Forms(NamedTuple):
+    """What to look for: the characters a text must have to hold any of them, and the forms, the longest first."""
+
+    shortest: int
+    forms: tuple[str, ...]
 
 
 @lru_cache(maxsize=256)
-def _all_forms(literals: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
-    """The length of the shortest form, and all of them, the longest first."""
+def forms_of(literals: tuple[str, ...]) -> Forms:
+    """Every form of every one of *literals*."""
     forms = {form for literal in literals if literal for form in _forms(literal)}
-    return min(map(len, forms), default=sys.maxsize), tuple(sorted(forms, key=lambda form: (-len(form), form)))
+    return Forms(min(map(len, forms), default=sys.maxsize), tuple(sorted(forms, key=lambda form: (-len(form), form))))
 
 
 @lru_cache(maxsize=64)
 def _compiled(literals: tuple[str, ...]) -> re.Pattern[str]:
     # The longest first: where one literal begins another, the whole of the longer one goes.
-    return re.compile("|".join(map(re.escape, _all_forms(literals)[1])))
+    return re.compile("|".join(map(re.escape, forms_of(literals).forms)))
 
 
 def _forms(literal: str) -> set[str]:

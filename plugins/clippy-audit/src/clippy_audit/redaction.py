@@ -16,7 +16,7 @@ from clippy_hookspecs import Headers, Json
 from .credentials import find_credentials
 from .decoded import Decoded, decode, may_hold_escapes
 from .fields import find_fields, keeps
-from .literals import find_literals, holds_literals, shortest_form
+from .literals import find_literals, forms_of, holds_literals
 from .names import Trust, trust
 from .personal import find_personal
 from .spans import Span, mark, replace
@@ -90,7 +90,7 @@ def _says_secret(name: str) -> bool:
 
 def _may_hold(text: str, literals: tuple[str, ...]) -> bool:
     """Whether *literals* make a difference to *text*: it holds one, or could once its escapes are undone."""
-    return len(text) >= shortest_form(literals) and (may_hold_escapes(text) or holds_literals(text, literals))
+    return len(text) >= forms_of(literals).shortest and (may_hold_escapes(text) or holds_literals(text, literals))
 
 
 def _redacted(text: str, literals: tuple[str, ...], personal: bool) -> str:
