@@ -147,7 +147,7 @@ class AuditLog:
     @hookimpl(trylast=True)
     def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
         literals = (*self._literals, *sorted(_credentials(ctx.stash.setdefault(_SENT, list))))
-        body = describe(record, self.level, Cleaner(literals, self.personal, self.max_text))
+        body = describe(record, self.level, _cleaner(literals, self.personal, self.max_text))
         time = timestamp(record.time)
         with self._lock:
             head = {"v": SCHEMA, "time": time, "boot": self._boot, "seq": next(self._numbers)}
@@ -200,6 +200,9 @@ def _credentials(sent: list[Headers]) -> set[str]:
             if _may_carry(name):
                 found |= _secret_words(value)
     return found
+
+
+_cleaner = lru_cache(maxsize=256)(Cleaner)  # one for each set of credentials in use
 
 
 @lru_cache(maxsize=1024)

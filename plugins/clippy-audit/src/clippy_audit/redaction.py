@@ -44,7 +44,9 @@ def redact(text: str, literals: Sequence[str] = (), *, personal: bool = True) ->
     """
     if literals and _may_hold(text, known := tuple(literals)):
         return _redacted(text, known, personal)
-    return _remembered(text, personal) if len(text) <= _SHORT else _redacted(text, (), personal)
+    if len(text) <= SHORT:
+        return remembered(text) if personal else _remembered_actor(text)
+    return _redacted(text, (), personal)
 
 
 def redact_value(value: Json, literals: Sequence[str] = (), *, personal: bool = True) -> Json:
@@ -59,7 +61,7 @@ def redact_url(url: str, literals: Sequence[str] = ()) -> str:
     """A URL without secrets.  The host stays, whatever it looks like: an audit has to say who was asked."""
     if literals and _may_hold(url, known := tuple(literals)):
         return _redacted_url(url, known)
-    return _remembered_url(url) if len(url) <= 2 * _SHORT else _redacted_url(url, ())
+    return _remembered_url(url) if len(url) <= 2 * SHORT else _redacted_url(url, ())
 
 
 def _redacted_url(url: str, literals: tuple[str, ...]) -> str:
@@ -122,9 +124,15 @@ def _find_secrets(literals: tuple[str, ...], text: str) -> list[Span]:
 
 
 @lru_cache(maxsize=1024)
-def _remembered(text: str, personal: bool) -> str:
-    """A short text without secrets: models, routes, plugins and header values come again with every request."""
-    return text if _ID.match(text) else _redacted(text, (), personal)
+def remembered(text: str) -> str:
+    """A short text redacted: models, routes, plugins and header values come again with every request."""
+    return text if _ID.match(text) else _redacted(text, (), True)
+
+
+@lru_cache(maxsize=256)
+def _remembered_actor(text: str) -> str:
+    """A short text that may hold personal data, without secrets."""
+    return _redacted(text, (), False)
 
 
 @lru_cache(maxsize=256)
@@ -138,7 +146,7 @@ def _lower(text: str) -> str:
     return lowered if len(lowered) == len(text) else text.translate(_SMALL)
 
 
-_SHORT = 128
+SHORT = 128
 """Characters of a text, or half those of a URL, that is worth remembering."""
 _PLAIN = re.compile(r"[A-Za-z_. -]{0,24}\Z", re.ASCII)
 _ID = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{1,32}\Z", re.ASCII)  # of a request, as hosts make it: no rule fits it
