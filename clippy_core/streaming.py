@@ -235,7 +235,9 @@ class LiveStream:
         self._hand_on(passage.written(event, out), out)
 
     def _pass_those_at_hand(self) -> None:
-        """The events that came in the same read, as one piece, up to one that ends the stream.
+        """The events that came in the same read, as one piece, up to one that ends a choice or the stream.
+
+        Whoever leaves before having asked for the end has left early, although it may be here already.
 
         None of this waits, so that it needs no coroutine for each event, and the caller takes one piece and not many.
         """
@@ -245,7 +247,7 @@ class LiveStream:
         try:
             while queue and not flow.held and len(data) < BURST:
                 event = queue[0]
-                if any(chunk.kind in _ENDS for chunk in event.chunks):
+                if any(chunk.kind in _ENDS or chunk.finish_reason is not None for chunk in event.chunks):
                     break
                 queue.popleft()
                 passage.keep(event)

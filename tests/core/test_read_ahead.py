@@ -73,13 +73,25 @@ def test_a_reader_who_leaves_before_what_has_come_gets_no_complete_answer_record
     assert not keep.entries
 
 
-@pytest.mark.parametrize("what", ["no", "finish"])
-def test_a_refusal_behind_the_words_that_a_reader_leaves_with_is_recorded_and_nothing_stored(caller, what):
-    """It was raised in the middle of what one read brought, and the words before it were still handed on."""
+def test_a_reader_who_leaves_before_a_short_answers_end_has_cancelled_it(caller):
+    """Every word was handed on in one piece with the first ones; that it had ended was not asked for."""
+    seen, keep = Seen(), Keep()
+    caller.start({"seen": seen, "keep": keep}, at_once(["one ", "two ", "three"]))
+    caller.stream(stop_after=1)
+    assert ["cancelled"] == caller.records.outcomes
+    assert not keep.entries
+
+
+@pytest.mark.parametrize(("what", "outcome"), [("no", "refused"), ("finish", "cancelled")])
+def test_a_refusal_behind_the_words_that_a_reader_leaves_with_is_recorded_and_nothing_stored(caller, what, outcome):
+    """It was raised in the middle of what one read brought, and the words before it were still handed on.
+
+    What ends the answer passes nobody before it is asked for, so that a reader who leaves before it has cancelled.
+    """
     seen, keep = Seen(), Keep()
     caller.start({"seen": seen, "keep": keep, "refuses": Refuses(what)}, at_once(["one ", "two ", "no", "four"]))
     caller.stream(stop_after=1)
-    assert ["refused"] == caller.records.outcomes
+    assert [outcome] == caller.records.outcomes
     assert [] == seen.texts
     assert not keep.entries
 
