@@ -180,16 +180,19 @@ class _Body:
         """The next piece, None at the end; waits as the play says."""
         if self._closed.is_set():
             return None
-        while True:
-            act = self._exchange.next()
-            if act is None or isinstance(act, Send):
-                return None if act is None else act.data
-            seconds, error = self._exchange.limit(act)
-            if not self._exchange.pass_time(seconds):
-                self._wait(seconds)
-            if error is not None:
-                self._exchange.settle("closed_early")
-                raise error
+        try:
+            while True:
+                act = self._exchange.next()
+                if act is None or isinstance(act, Send):
+                    return None if act is None else act.data
+                seconds, error = self._exchange.limit(act)
+                if not self._exchange.pass_time(seconds):
+                    self._wait(seconds)
+                if error is not None:
+                    raise error
+        except BaseException:
+            self._exchange.settle("closed_early")
+            raise
 
     def _wait(self, seconds: float) -> None:
         # Another thread may close the stream meanwhile: what a watchdog does to a socket.
