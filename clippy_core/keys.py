@@ -82,14 +82,20 @@ def cache_key(
 def cache_keys(
     request: Request, scope: Scope, auth: str, route: RouteInfo, fingerprint: str
 ) -> tuple[str | None, str | None]:
-    """The key of *request* and its partition: the key of everything but the messages."""
+    """The key of *request* and its partition: the key of everything but the messages.
+
+    None twice where there can be none: a body that is no JSON object, or nested deeper than Python's stack.
+    """
     body = parsed_body(request)
     if body is None:
         return None, None
     around = _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
     said = {name: item for name, item in body.items() if name not in NOT_IN_KEY}
     rest = {name: item for name, item in said.items() if name not in _CONVERSATION}
-    return _digest(around, said), _digest(around, rest)
+    try:
+        return _digest(around, said), _digest(around, rest)
+    except ValueError:
+        return None, None
 
 
 def _digest(around: bytes, body: Mapping[str, Json]) -> str:

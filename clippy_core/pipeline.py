@@ -213,6 +213,8 @@ class Pipeline:
         if not (caches or self.chains.cache_store) or not keys.may_cache(request):
             return None
         self._make_keys(request)
+        if self.key is None:
+            return None
         found, step = await self.chains.first(caches, (self.key, request, self.ctx), self.run)
         # A Join is answered by the flight of its leader; until hosts have flights it is what a miss is.
         if found is None or isinstance(found, Join):

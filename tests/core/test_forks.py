@@ -113,6 +113,8 @@ def test_children_of_a_busy_host_use_it_at_once_and_again_and_the_parent_goes_on
     with FakeServer(lifetime=120.0) as server:
         host = make_host(server.base_url, records)
         client = clippy_core.Client(host)
+        # Also so that nothing is imported for the first time amid a fork: CPython keeps the locks of imports over it.
+        assert use(client, host, server.base_url) == "c s w a c s w a"
         threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
         for thread in threads:
             thread.start()

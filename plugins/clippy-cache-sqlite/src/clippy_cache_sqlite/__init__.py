@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -70,7 +71,7 @@ class SqliteCache:
         self._store = EntryStore(path.expanduser(), self.max_bytes, longest, self.busy_timeout)
 
     def _begin_after_fork(self) -> None:
-        # The parent's connections must be neither used nor closed here: SQLite's locks belong to processes.
+        # Whoever forks outside of Python closed nothing before: such a connection may be neither used nor closed here.
         self._inherited.append(self._store)
         self._begin()
 
@@ -152,13 +153,29 @@ def _tag_lines(tags: tuple[str, ...]) -> str:
 
 
 _caches: WeakSet[SqliteCache] = WeakSet()
+_resting: dict[int, list[EntryStore]] = {}
+"""By the thread that forks."""
+
+
+def _before_fork() -> None:
+    resting = _resting[threading.get_ident()] = []
+    for cache in sorted(_caches, key=id):  # in one order, if two threads fork at once
+        store = cache._store  # noqa: SLF001 (of this module's own class)
+        store.rest()
+        resting.append(store)
+
+
+def _after_fork_in_parent() -> None:
+    for store in _resting.pop(threading.get_ident(), ()):
+        store.resume()
 
 
 def _after_fork_in_child() -> None:
+    _resting.clear()
     for cache in _caches:
-        cache._begin_after_fork()  # noqa: SLF001 (a method for this function)
+        cache._begin_after_fork()  # noqa: SLF001 (of this module's own class)
 
 
 if hasattr(os, "register_at_fork"):
     # Asking for the process id in every lookup would cost more than looking at the entry's age.
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -127,6 +127,21 @@ class EntryStore:
             if self._file is not None and self._behind is None:
                 self._forget(self._file)
 
+    def rest(self) -> None:
+        """Close the file and keep every thread out of it until :meth:`resume`: the process is about to be forked.
+
+        What SQLite notes of its locks belongs to the process.  Copied to a child while the file is open it would never
+        be true there: others could take the file from under it, and a lock that was held would be held for ever.
+        """
+        self._lock.acquire()
+        if self._file is not None:
+            # Waits for a running read or write; a thread that comes later finds the file closed and opens it again.
+            self._forget(self._file)
+
+    def resume(self) -> None:
+        """The process was forked; the next use opens the file again."""
+        self._lock.release()
+
     def _write_behind(self, rows: Sequence[Row]) -> None:
         self._write(rows, max(row.stored_at for row in rows))
 
