@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 
 from clippy_core.testing.canned import CannedServer
 from clippy_core.testing.timing import Row, paired, roughness
@@ -48,18 +50,16 @@ def measure(server: CannedServer, rounds: int) -> list[Row]:
     for _ in range(rounds):
         for name, (imports, client) in _PROGRAMS.items():
             code = _MEASURE.format(imports=imports, call=client + "\n" + _CALL.format(url=server.chat_url))
-            made = subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, check=True, timeout=60, env=_environment()
-            )
+            with tempfile.TemporaryDirectory() as home:
+                made = subprocess.run(
+                    [sys.executable, "-c", code], capture_output=True, check=True, timeout=60, env=_environment(home)
+                )
             seen[name].append(tuple(json.loads(made.stdout)))
     return [*_rows(seen, 0, "import, CPU", CPU_BAR), *_rows(seen, 1, "memory after a call", None)]
 
 
-def _environment() -> dict[str, str]:
-    import os
-    import tempfile
-
-    home = tempfile.mkdtemp(prefix="clippy-bench-")
+def _environment(home: str) -> dict[str, str]:
+    """As little as a program needs, and a home of its own: no configuration or cache of the user's is measured."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH", "VIRTUAL_ENV")}
     return {**kept, "HOME": home}
 
