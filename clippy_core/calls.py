@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from clippy_hookspecs import ClippyError, DeadlineExceeded, Headers, RawReply, Request, Response
 
 from .opaque import OpaqueStream
-from .rewind import Rewind, rewind_of
+from .rewind import rewind_of
 from .runtime import FlowCancelled
 from .sources import EndedEarly, Phase, UnaskedStream, UnknownEncoding
 from .streaming import LiveStream
@@ -44,8 +44,6 @@ class Call:
         self._answered: Any = None
         self._timeouts: dict[str, float | None] | None = None
         self._own_read: float | None = None
-        self._rewind: Rewind | None = None
-        self._sent = False
 
     def decode(self, body: bytes) -> Request:
         """Our request; b"" for a body that is not read."""
@@ -53,19 +51,32 @@ class Call:
         self.request = decode_request(self.original.method, self.url, self.query, headers, body)
         return self.request
 
-    def repeats(self, allowed: int) -> int:
-        """How often the caller's SDK would have sent this again, which may be *allowed* times if its body allows it."""
-        if allowed and self.endpoint.body == "stream":
-            self._rewind = rewind_of(self.original.stream)
-            return allowed if self._rewind is not None else 0
-        return allowed
+    def again(self, allowed: int) -> Callable[[int], bool] | None:
+        """Whether a call that could do harm twice may be sent once more, asked with the attempts made so far.
+
+        *allowed* is how often the caller's SDK would have sent it again.  It may not where its body cannot be read
+        again; a file is taken back to where it stood.  None where it never may.
+        """
+        streamed = self.endpoint.body == "stream"
+        rewind = rewind_of(self.original.stream) if allowed and streamed else None
+        if not allowed or (streamed and rewind is None):
+            return None
+
+        def may(attempts: int) -> bool:
+            if attempts > allowed:
+                return False
+            try:
+                if rewind is not None:
+                    rewind()
+            except (OSError, ValueError):  # closed meanwhile, say: the caller gets the provider's failure
+                return False
+            return True
+
+        return may
 
     def outgoing(self, request: Request, timeouts: Mapping[str, float]) -> Any:
         """The module's request for one attempt: the caller's own object while nothing in it was changed."""
         original = self.original
-        if self._sent and self._rewind is not None:
-            self._rewind()
-        self._sent = True
         if request is self.request and not timeouts:
             return original
         extensions = dict(original.extensions)

@@ -10,7 +10,7 @@ import atexit
 import functools
 import os
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType, ModuleType
@@ -309,13 +309,13 @@ class Host:
         *,
         route: str = "",
         wants_values: bool = False,
-        repeats: int = 0,
+        again: Callable[[int], bool] | None = None,
         parent: Pipeline | None = None,
         path: tuple[str, ...] = (),
     ) -> Pipeline:
         """The pipeline for one request.
 
-        *repeats* is how often the caller's SDK would have sent it again; *parent* is the request for which a plugin on
+        *again* says whether the caller's SDK would send it once more; *parent* is the request for which a plugin on
         *path* asks this one.
         """
         settings, flow = self.settings, FlowHandle()
@@ -342,7 +342,7 @@ class Host:
         )
         if self._upstream is not None:
             sender = UpstreamSender(self.upstream(runtime), sender)
-        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, repeats, caller)
+        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, again, caller)
         ctx.asker = asker(self, pipeline, path)
         return pipeline
 

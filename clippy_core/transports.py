@@ -106,8 +106,8 @@ class Asked:
 
     def pipeline(self, runtime: Runtime, sender: Sender) -> Pipeline:
         """The pipeline for it."""
-        repeats = self._call.repeats(self._gave_up.instead_of)
-        self._pipeline = self._host.begin(self._request, runtime, sender, repeats=repeats)
+        again = self._call.again(self._gave_up.instead_of)
+        self._pipeline = self._host.begin(self._request, runtime, sender, again=again)
         return self._pipeline
 
     def judged(self, result: Any) -> Any:

@@ -173,6 +173,27 @@ def test_an_upload_that_cannot_be_read_again_is_sent_once() -> None:
     assert got["all plugins"].result == got["bare"].result
 
 
+def test_a_file_that_was_closed_meanwhile_leaves_the_caller_the_providers_failure() -> None:
+    """As the bare SDK: what can no longer be read is not sent again."""
+
+    async def closed(client: Any, say: Any) -> None:
+        file = io.BytesIO(b"sent" * 9)
+        real = file.read
+
+        def read(size: int = -1) -> bytes:
+            piece = real(size)
+            if not piece:
+                file.close()
+            return piece
+
+        file.read = read  # type: ignore[method-assign]
+        say((await value(client.post("/v1/echo", cast_to=httpx2.Response, content=file))).content)
+
+    got = Lab("sync", httpx2, gpt.make_client).three(closed, Script(then=Fault.status(503)), max_retries=2)
+    assert [len(got[roof].requests) for roof in got] == [1, 1, 1]
+    assert got["all plugins"].result == got["bare"].result
+
+
 def test_a_file_sent_as_it_is_is_sent_again_from_where_it_stood() -> None:
     """The second attempt begins where the first did, not at the end and not at the file's start."""
 
