@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
 
 import attrs
 import pluggy
@@ -65,23 +64,10 @@ def new_manager() -> pluggy.PluginManager:
     return manager
 
 
-_classes: WeakKeyDictionary[type[Any], Checked] = WeakKeyDictionary()
-"""Classes that were checked: what is found of one does not depend on who asks, and programs make many hosts."""
-_accepted: WeakSet[type[Any]] = WeakSet()
-"""Classes of which pluggy has taken an object."""
-
-
 def check_class(cls: Any) -> Checked:
     """Check a plugin's class; nothing of it runs."""
     if not inspect.isclass(cls):
         return Checked({}, (("", f"is a {type(cls).__name__}, not a class; name an attrs class as the plugin"),))
-    checked = _classes.get(cls)
-    if checked is None:
-        checked = _classes[cls] = _check_class(cls)
-    return checked
-
-
-def _check_class(cls: type[Any]) -> Checked:
     faults = [("", what) for what in _class_faults(cls)]
     found: dict[str, Implementation] = {}
     warnings: list[str] = []
@@ -235,10 +221,8 @@ def check_object(plugin: object, checked: Checked | None = None) -> Checked:
     said = getattr(plugin, "on_failure", None)
     if said not in (None, "raise", "skip", "disable"):
         return attrs.evolve(checked, faults=(("", f"says on_failure = {said!r}; write raise, skip or disable"),))
-    if type(plugin) not in _accepted:
-        try:
-            new_manager().register(plugin)
-        except (pluggy.PluginValidationError, ValueError, TypeError) as error:
-            return attrs.evolve(checked, faults=(("", f"is refused by pluggy: {error}"),))
-        _accepted.add(type(plugin))
+    try:
+        new_manager().register(plugin)
+    except (pluggy.PluginValidationError, ValueError, TypeError) as error:
+        return attrs.evolve(checked, faults=(("", f"is refused by pluggy: {error}"),))
     return checked
