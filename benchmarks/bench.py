@@ -14,8 +14,8 @@ from clippy_cache_memory import MemoryCache
 
 import clippy_core
 from benchmarks import hosts
-from benchmarks.canned import CannedServer
-from benchmarks.timing import Block, awaited, repeated
+from clippy_core.testing.canned import CannedServer
+from clippy_core.testing.timing import Block, awaited, repeated
 
 BARE, NONE, NOOP, TIMED, EVERY = "bare", "0 plugins", "5 no-op plugins", "5 with audit", "5 in every hook"
 STACK, MEMORY, SQLITE, OWN = (

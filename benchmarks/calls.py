@@ -16,7 +16,7 @@ from clippy_cache_memory import MemoryCache
 import clippy_core
 from benchmarks import hosts
 from benchmarks.bench import BARE, EVERY, MEMORY, NONE, OWN, SQLITE, STACK, Bench
-from benchmarks.timing import Block, Group, repeated
+from clippy_core.testing.timing import Block, Group, repeated
 
 CALL_BARS = {NONE: 1.03, EVERY: 1.10, STACK: 1.30}
 SDK_BARS = {NONE: 1.02, EVERY: 1.05, STACK: 1.15}

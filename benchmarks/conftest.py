@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.groups import GROUPS
 from benchmarks.ratios import bench
-from benchmarks.timing import Group
+from clippy_core.testing.timing import Group
 
 Measures = Callable[[str, str], None]
 

@@ -8,9 +8,10 @@ import httpx2
 
 from benchmarks.bench import Bench
 from benchmarks.calls import big_body, cached_call, plain_call, sdk_call
-from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, sqlite_cache
+from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, sqlite_cache, sqlite_store
 from benchmarks.streams import sdk_stream, stream
-from benchmarks.timing import Group
+from benchmarks.wire import wire_canonical, wire_canonical_big, wire_chunks, wire_request, wire_response
+from clippy_core.testing.timing import Group
 
 GROUPS: dict[str, Callable[[Bench], Group]] = {
     "call-sync": plain_call,
@@ -27,6 +28,12 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "sdk-stream-async": lambda bench: sdk_stream(bench, waits=True),
     "memory": memory_cache,
     "sqlite": sqlite_cache,
+    "wire-request": wire_request,
+    "wire-response": wire_response,
+    "wire-chunks": wire_chunks,
+    "wire-canonical": wire_canonical,
+    "wire-canonical-big": wire_canonical_big,
+    "sqlite-store": sqlite_store,
     "dispatch-chunk": dispatch_chunk,
     "dispatch-plain": dispatch_fold,
     "dispatch-async": lambda bench: dispatch_fold(bench, waits=True),

@@ -10,14 +10,14 @@ from typing import Any
 from attrs import define
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
-from clippy_hookspecs import CacheEntry, Chunk, Headers, Scope, hookimpl
+from clippy_hookspecs import CacheEntry, Chunk, Headers, Scope, dump_entry, evolve, hookimpl
 
 from benchmarks import hosts
 from benchmarks.bench import Bench
-from benchmarks.timing import Block, Group, repeated
 from clippy_core import keys
 from clippy_core.chains import Run
 from clippy_core.runtime import drive
+from clippy_core.testing.timing import Block, Group, repeated
 from clippy_core.wire import decode_request, decode_response
 from clippy_core.wire.openai_chat import API
 
@@ -67,16 +67,18 @@ def memory_cache(bench: Bench) -> Group:
 
 
 def sqlite_cache(bench: Bench) -> Group:
-    """A hit in SQLite, compared with the bare select."""
+    """A hit in SQLite, of the same answer and of another each time, compared with the bare select."""
     place = bench.folder / "select"
     place.mkdir(exist_ok=True)
     (cache,) = hosts.sqlite_cache(place).values()
     assert isinstance(cache, SqliteCache)
-    entry, context = _entry(), _context()
+    context = _context()
     request: Any = None
-    key = "0" * 64
-    cache.cache_store(key, entry, request, context)
-    cache.close()
+    names = [f"{number:064}" for number in range(1000)]
+    with cache.lifespan(request):
+        for name in names:
+            cache.cache_store(name, evolve(_entry(), origin=name), request, context)
+    key = names[0]
     bench.stack.callback(cache.close)
     database = sqlite3.connect(place / "only.db", isolation_level=None)
     bench.stack.callback(database.close)
@@ -84,13 +86,51 @@ def sqlite_cache(bench: Bench) -> Group:
     database.execute("pragma journal_mode = wal")
     select = f"select value from {table} where key = ? and expires > ?"
 
-    def bare() -> None:
+    def bare(key: str) -> None:
         assert database.execute(select, (key, 2.0)).fetchone()
 
-    def ours() -> None:
+    def ours(key: str) -> None:
         assert cache.cache_lookup(key, request, context)
 
-    return Group("sqlite cache", {"bare select": repeated(bare), "lookup": repeated(ours)}, {"lookup": 1.5}, 200)
+    cases = {
+        "bare select": repeated(lambda: bare(key)),
+        "lookup": repeated(lambda: ours(key)),
+        "bare select of another": _in_turn(bare, names),
+        "lookup of another": _in_turn(ours, names),
+    }
+    return Group("sqlite cache", cases, {"lookup": 1.5}, 200)
+
+
+def _in_turn(call: Callable[[str], None], names: list[str]) -> Block:
+    turn = itertools.cycle(names)
+    return repeated(lambda: call(next(turn)))
+
+
+def sqlite_store(bench: Bench) -> Group:
+    """A store into SQLite behind a host, until it is in the file; compared with a bare insert, each its own commit."""
+    place = bench.folder / "insert"
+    place.mkdir(exist_ok=True)
+    (cache,) = hosts.sqlite_cache(place).values()
+    assert isinstance(cache, SqliteCache)
+    context, entry = _context(), _entry()
+    request: Any = None
+    names = map("{:064}".format, itertools.count())
+    database = sqlite3.connect(place / "bare.db", isolation_level=None)
+    bench.stack.callback(database.close)
+    database.execute("pragma journal_mode = wal")
+    database.execute("pragma synchronous = normal")
+    database.execute("create table answers (key text primary key, expires real, value blob)")
+    value = dump_entry(entry)
+
+    def bare() -> None:
+        database.execute("insert into answers values (?, ?, ?)", (next(names), 3600.0, value))
+
+    def behind(times: int) -> None:
+        with cache.lifespan(request):
+            for _ in range(times):
+                cache.cache_store(next(names), entry, request, context)
+
+    return Group("sqlite store", {"bare insert": repeated(bare), "store": behind}, {}, 500)
 
 
 # --- dispatch ---------------------------------------------------------------------------------------------------------

@@ -24,9 +24,9 @@ from attrs import asdict
 
 from benchmarks import startup
 from benchmarks.bench import Bench
-from benchmarks.canned import CannedServer
 from benchmarks.groups import GROUPS
-from benchmarks.timing import Row, compare
+from clippy_core.testing.canned import CannedServer
+from clippy_core.testing.timing import Row, compare
 
 _PACKAGES = ("clippy-core", "httpx", "httpx2", "openai", "attrs", "anyio", "orjson", "pluggy")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 
-from benchmarks.canned import CannedServer
-from benchmarks.timing import Row, paired, roughness
+from clippy_core.testing.canned import CannedServer
+from clippy_core.testing.timing import Row, paired, roughness
 
 _MEASURE = """
 import json, time
@@ -25,6 +27,10 @@ _CALL = "client.post({url!r}, json={{'model': 'm', 'messages': []}}).json()"
 _PROGRAMS = {
     "httpx": ("import httpx", "client = httpx.Client()"),
     "clippy_core": ("import httpx; from clippy_core import Host", "client = Host([]).wrap(httpx.Client())"),
+    "clippy_core, a host made": (
+        "import httpx; from clippy_core import Host; host = Host([])",
+        "client = host.wrap(httpx.Client())",
+    ),
     "every first-party plugin": (
         "import httpx; from clippy_core import Host; host = Host.from_config()",
         "client = host.wrap(httpx.Client())",
@@ -37,24 +43,23 @@ CPU_BAR, RSS_BAR = 1.4, 35.0
 def measure(server: CannedServer, rounds: int) -> list[Row]:
     """Import time (CPU) and the largest resident size after one call, compared with httpx alone.
 
-    With the plugins, finding and making them counts as import.  The size is read from Linux's ``/proc``.
+    With a host, making it counts as import, with the plugins finding and making them as well.  The size is read from
+    Linux's ``/proc``.
     """
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in _PROGRAMS}
     for _ in range(rounds):
         for name, (imports, client) in _PROGRAMS.items():
             code = _MEASURE.format(imports=imports, call=client + "\n" + _CALL.format(url=server.chat_url))
-            made = subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, check=True, timeout=60, env=_environment()
-            )
+            with tempfile.TemporaryDirectory() as home:
+                made = subprocess.run(
+                    [sys.executable, "-c", code], capture_output=True, check=True, timeout=60, env=_environment(home)
+                )
             seen[name].append(tuple(json.loads(made.stdout)))
     return [*_rows(seen, 0, "import, CPU", CPU_BAR), *_rows(seen, 1, "memory after a call", None)]
 
 
-def _environment() -> dict[str, str]:
-    import os
-    import tempfile
-
-    home = tempfile.mkdtemp(prefix="clippy-bench-")
+def _environment(home: str) -> dict[str, str]:
+    """As little as a program needs, and a home of its own: no configuration or cache of the user's is measured."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH", "VIRTUAL_ENV")}
     return {**kept, "HOME": home}
 

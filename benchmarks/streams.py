@@ -11,8 +11,8 @@ import clippy_core
 from benchmarks import hosts
 from benchmarks.bench import BARE, STACK, Bench
 from benchmarks.calls import openai_client
-from benchmarks.canned import PIECES
-from benchmarks.timing import Block, Group
+from clippy_core.testing.canned import PIECES
+from clippy_core.testing.timing import Block, Group
 
 
 def stream(bench: Bench, *, waits: bool = False) -> Group:

@@ -27,7 +27,7 @@ def test_a_hit_in_memory(measures: Callable[[str, str], None], case: str) -> Non
     measures("memory", case)
 
 
-@pytest.mark.parametrize("case", ["bare select", "lookup"])
+@pytest.mark.parametrize("case", ["bare select", "lookup", "bare select of another", "lookup of another"])
 def test_a_hit_in_sqlite(measures: Callable[[str, str], None], case: str) -> None:
     """The SQLite cache beside the select that it makes."""
     measures("sqlite", case)

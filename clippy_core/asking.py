@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import anyio.to_thread
-from clippy_hookspecs import UNKNOWN, UNKNOWN_ENDPOINT, ProviderError, Request, Response
+from clippy_hookspecs import UNKNOWN_ENDPOINT, UNKNOWN_ERROR, ProviderError, Request, Response
 
 from .pipeline import AttemptsFailed, Pipeline
 from .runtime import SyncRuntime, drive
@@ -25,9 +25,17 @@ DEPTH = 3
 def asker(
     host: Host, tables: Tables, parent: Pipeline, path: tuple[str, ...]
 ) -> Callable[[Request], Awaitable[Response]]:
-    """``ask`` for the hooks of *parent*: same pipeline and runtime, without the plugins already on *path*."""
+    """``ask`` for the hooks of *parent*, which has *tables*: same pipeline and runtime, without the plugins on *path*.
+
+    It is a part of its parent's context and must not hold its parent: a request that is over would be left to the
+    garbage collector, which costs more than the request.
+    """
+    pipeline = weakref.ref(parent)
 
     async def ask(request: Request) -> Response:
+        parent = pipeline()
+        if parent is None:
+            raise RuntimeError("ctx.ask was called when the request was over; ask from inside its hooks")
         step = parent.run.at
         if len(path) >= DEPTH:
             raise RecursionError(f"plugins ask through each other more than {DEPTH} deep: {' > '.join(path)}")
@@ -43,6 +51,8 @@ def asker(
         )
         # In a sync host an async hook runs on the portal's event loop, which must not be blocked by a whole request.
         if isinstance(parent.runtime, SyncRuntime) and host.on_portal():
+            import anyio.to_thread  # a sync program without async hooks needs no anyio
+
             # A limit of its own: those who wait hold a thread while they wait for the threads of those they ask.
             unlimited = anyio.CapacityLimiter(math.inf)
             return await anyio.to_thread.run_sync(lambda: drive(whole_answer(child)), limiter=unlimited)
@@ -74,7 +84,7 @@ async def whole_answer(child: Pipeline) -> Response:
         raise ProviderError(failed.info) from failed.cause
     if not isinstance(result, Response):
         await result.aclose()
-        raise ProviderError(child.failure or UNKNOWN)
+        raise ProviderError(child.failure or UNKNOWN_ERROR)
     if result.status >= 400:
-        raise ProviderError(child.failure or UNKNOWN, result.raw or b"")
+        raise ProviderError(child.failure or UNKNOWN_ERROR, result.raw or b"")
     return result

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from clippy_hookspecs import ClippyError, DeadlineExceeded, Headers, RawReply, Request, Response
 
 from .opaque import OpaqueStream
-from .rewind import Rewind, rewind_of
+from .rewind import rewind_of
 from .runtime import FlowCancelled
-from .sources import EndedEarly, Phase, UnknownEncoding
+from .sources import EndedEarly, Phase, UnaskedStream, UnknownEncoding
 from .streaming import LiveStream
 from .wire import decode_request, encode_request, encode_response, find
 from .wire.base import CorruptEvent
@@ -23,7 +23,9 @@ _BEFORE_SENDING = frozenset(
 )
 """Exceptions of both modules that mean that no byte of the request has left."""
 
-_OURS = (ClippyError, EndedEarly, UnknownEncoding, FlowCancelled, CorruptEvent, SseLimitError, zlib.error)
+_OURS = (
+    ClippyError, EndedEarly, UnaskedStream, UnknownEncoding, FlowCancelled, CorruptEvent, SseLimitError, zlib.error,
+)  # fmt: skip
 """Exceptions that the core makes of what it sees; a caller under httpx or httpx2 must get them as that module's own."""
 
 
@@ -42,8 +44,6 @@ class Call:
         self._answered: Any = None
         self._timeouts: dict[str, float | None] | None = None
         self._own_read: float | None = None
-        self._rewind: Rewind | None = None
-        self._sent = False
 
     def decode(self, body: bytes) -> Request:
         """Our request; b"" for a body that is not read."""
@@ -51,19 +51,32 @@ class Call:
         self.request = decode_request(self.original.method, self.url, self.query, headers, body)
         return self.request
 
-    def repeats(self, allowed: int) -> int:
-        """How often the caller's SDK would have sent this again, which may be *allowed* times if its body allows it."""
-        if allowed and self.endpoint.body == "stream":
-            self._rewind = rewind_of(self.original.stream)
-            return allowed if self._rewind is not None else 0
-        return allowed
+    def again(self, allowed: int) -> Callable[[int], bool] | None:
+        """Whether a call that could do harm twice may be sent once more, asked with the attempts made so far.
+
+        *allowed* is how often the caller's SDK would have sent it again.  It may not where its body cannot be read
+        again; a file is taken back to where it stood.  None where it never may.
+        """
+        streamed = self.endpoint.body == "stream"
+        rewind = rewind_of(self.original.stream) if allowed and streamed else None
+        if not allowed or (streamed and rewind is None):
+            return None
+
+        def may(attempts: int) -> bool:
+            if attempts > allowed:
+                return False
+            try:
+                if rewind is not None:
+                    rewind()
+            except (OSError, ValueError):  # closed meanwhile, say: the caller gets the provider's failure
+                return False
+            return True
+
+        return may
 
     def outgoing(self, request: Request, timeouts: Mapping[str, float]) -> Any:
         """The module's request for one attempt: the caller's own object while nothing in it was changed."""
         original = self.original
-        if self._sent and self._rewind is not None:
-            self._rewind()
-        self._sent = True
         if request is self.request and not timeouts:
             return original
         extensions = dict(original.extensions)
@@ -97,17 +110,25 @@ class Call:
         """
         if self._timeouts is not None:
             self._timeouts["read"] = self._own_read
+        headers = Headers.undecoded(response.headers.raw)
+        if response.is_stream_consumed and not isinstance(response.stream, self.module.ByteStream):
+            # The transport has read it, to log it, say: there is nothing left on its connection, which by now may be
+            # another request's; and what it read it decoded.
+            self._answered = None
+            if "content-encoding" in headers:
+                headers = headers.without("content-encoding", "content-length")
+            return RawReply(response.status_code, headers, Whole(response.content), response.extensions)
         self._answered = response
-        return RawReply(response.status_code, Headers.undecoded(response.headers.raw), body, response.extensions)
+        return RawReply(response.status_code, headers, body, response.extensions)
 
     def response(self, response: Response, *, as_sent: bool = False) -> Any:
         """The module's response for a whole answer of ours: a stream of one piece, as a transport gives it.
 
-        *as_sent*: nothing of it was changed, so that it is the transport's own.
+        *as_sent*: nothing of it was changed, so that it is the transport's own, if a transport and no plugin sent it.
         """
         body = encode_response(response)
-        if as_sent:
-            own = self._answered
+        own = self._answered
+        if as_sent and own is not None:
             own.stream, own.extensions = self.module.ByteStream(body), dict(response.extensions)
             return own
         headers = response.headers.without("content-length")
@@ -155,6 +176,20 @@ def phase(error: BaseException) -> Phase:
     """When an exception of either module happened."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return "connect" if names & _BEFORE_SENDING else "request"
+
+
+class Whole:
+    """A body that is here already, as one piece."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body
+
+    async def next(self) -> bytes | None:
+        body, self._body = self._body, None
+        return body
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
 
 
 class Pieces:

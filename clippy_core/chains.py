@@ -105,7 +105,7 @@ def compile_step(hook: str, plugin: str, version: str, method: Callable[..., Any
         plugin,
         version,
         hook,
-        _positional(method, _ARGUMENTS[hook]),
+        _positional(method, hook),
         override or POLICIES[hook].on_failure,
         inspect.iscoroutinefunction(method),
         getattr(method, "clippy_inline", False),
@@ -113,9 +113,12 @@ def compile_step(hook: str, plugin: str, version: str, method: Callable[..., Any
     )
 
 
-def _positional(method: Callable[..., Any], offered: tuple[str, ...]) -> Callable[..., Any]:
-    """*method* as a function of all of the hook's arguments in their order."""
-    wanted = tuple(name for name in inspect.signature(method).parameters if name in offered)
+def _positional(method: Callable[..., Any], hook: str) -> Callable[..., Any]:
+    """*method* as a function of all of the hook's arguments in their order; one by a former name gets the present."""
+    offered, former = _ARGUMENTS[hook], POLICIES[hook].arguments
+    names = inspect.signature(method).parameters
+    present = (former[name].instead if name in former and name not in offered else name for name in names)
+    wanted = tuple(name for name in present if name in offered)
     if wanted == offered:
         return method
     places = tuple(offered.index(name) for name in wanted)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
 from clippy_hookspecs import (
-    UNKNOWN,
+    UNKNOWN_ERROR,
     Chunk,
     ErrorInfo,
     PluginError,
@@ -22,11 +22,13 @@ from clippy_hookspecs import (
 
 from .calls import AsyncSender, Call, SyncSender
 from .chat_request import Conversation, build_request
+from .forks import follow_forks
+from .http_modules import module_of
 from .opaque import Piece, abandon_when_collected
 from .pipeline import AttemptsFailed, Pipeline
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime, drive
 from .streaming import LiveStream
-from .transports import httpx_module, module_of
+from .transports import httpx_module
 
 if TYPE_CHECKING:
     from .host import Host
@@ -43,7 +45,7 @@ def _whole(pipeline: Pipeline, result: object) -> Response:
     if not isinstance(result, Response):
         raise TypeError(f"expected a whole answer, got {type(result).__name__}")
     if result.status >= 400:
-        raise ProviderError(pipeline.failure or evolve(UNKNOWN, status=result.status), result.raw or b"")
+        raise ProviderError(pipeline.failure or evolve(UNKNOWN_ERROR, status=result.status), result.raw or b"")
     return result
 
 
@@ -185,7 +187,14 @@ class _Calls:
     def __init__(self, host: Host, http: Any = None) -> None:
         self._host = host
         self._module = module_of(http) or httpx_module()
-        self._http = http or getattr(self._module, self._client)(verify=host.ssl_context(self._module))
+        self._http = http
+        if http is None:
+            self._connect()
+            follow_forks(self._connect)
+
+    def _connect(self) -> None:
+        """Make our own HTTP client; in a forked child another, since the connections of the first are the parent's."""
+        self._http = getattr(self._module, self._client)(verify=self._host.ssl_context(self._module))
 
     def _begin(
         self,
@@ -200,6 +209,7 @@ class _Calls:
     ) -> Pipeline:
         request, name = build_request(self._host, conversation, model, route, tools, params, stream)
         inner = self._http._transport_for_url(self._module.URL(request.url))  # noqa: SLF001
+        inner = getattr(inner, "_clippy_inner", inner)  # under clippy run: one host is enough
         call = Call(self._module, self._module.Request("POST", request.url, extensions={"timeout": dict(TIMEOUTS)}))
         return self._host.begin(request, runtime, self._senders(inner, call), route=name, wants_values=True)
 

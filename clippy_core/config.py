@@ -29,13 +29,14 @@ from typing import Any, TypeVar, cast
 
 import attrs
 from attrs import field, frozen
-from clippy_hookspecs import ConfigError
+from clippy_hookspecs import POLICIES, ConfigError
 
 from . import config_sources as sources
-from .config_host import HOOKS, AuditConfig, Deadlines, Failure, HostConfig, Order, OrderTable, RouteConfig
+from .config_host import HOOKS, AuditConfig, Deadlines, Failure, HostConfig, Order, RouteConfig, order_table
 from .config_names import did_you_mean
-from .config_structure import sentence, structure
 from .config_values import Secret
+from .contract_version import CONTRACT
+from .deprecations import former_settings, renamed, setting_sentences
 from .installed import scan
 
 __all__ = [
@@ -49,11 +50,11 @@ __all__ = [
     "config_of",
     "load_config",
     "read_config",
-    "structure",
 ]
 
 T = TypeVar("T")
 _KEYS = tuple(attribute.name for attribute in attrs.fields(HostConfig))
+_FORMER = former_settings(HostConfig)
 _TABLES: dict[str, Collection[str] | None] = {
     "order": ("default", *HOOKS),
     "deadlines": tuple(attribute.name for attribute in attrs.fields(Deadlines)),
@@ -65,7 +66,10 @@ _TABLES: dict[str, Collection[str] | None] = {
 
 @attrs.define(eq=False)
 class Config:
-    """What the sources say.  ``faults`` is empty where :func:`load_config` made it; ``file`` is the one it read."""
+    """What the sources say.  ``faults`` is empty where :func:`load_config` made it; ``file`` is the one it read.
+
+    ``deprecated`` has a sentence for each of the host's settings that stands there by a former name.
+    """
 
     host: HostConfig
     tree: Mapping[str, Any] = field(repr=False)
@@ -73,6 +77,7 @@ class Config:
     environ: Mapping[str, str] = field(repr=False)
     file: Path | None = None
     faults: tuple[str, ...] = ()
+    deprecated: tuple[str, ...] = ()
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -95,10 +100,16 @@ class Config:
 
     def structure(self, cls: type[T], plugin: str) -> T:
         """The plugin *cls* with its settings.  Raises :class:`~clippy_hookspecs.ConfigError` with every fault."""
-        table = dict(self.table(plugin))
+        from .config_structure import structure
+
+        table = renamed(cls, self.table(plugin), f"plugins.{plugin}", self.origin)
         if not any((attribute.alias or attribute.name) == "on_failure" for attribute in attrs.fields(cast("Any", cls))):
             table.pop("on_failure", None)  # the host's, see HostConfig.on_failure
         return structure(cls, table, f"plugins.{plugin}", environ=self.environ, origin=self._source)
+
+    def deprecated_settings(self, cls: type[Any], plugin: str, distribution: str) -> list[str]:
+        """A sentence for each setting of *plugin*, whose settings are those of *cls*, that will not work for ever."""
+        return list(setting_sentences(cls, self.table(plugin), f"plugins.{plugin}", self._source, distribution))
 
     def _source(self, path: str) -> str:
         origin = self.origin(path)
@@ -143,7 +154,7 @@ def read_config(
     plugins = {found.name for found in scan()} if known is None else set(known)
     plugins |= {parts[1] for parts in said if len(parts) > 1 and parts[0] == "plugins"}
     routes = {parts[1] for parts in said if len(parts) > 1 and parts[0] == "routes"}
-    names = sources.Names({key: _TABLES.get(key, ()) for key in _KEYS}, plugins, routes)
+    names = sources.Names({key: _TABLES.get(key, ()) for key in (*_KEYS, *_FORMER)}, plugins, routes)
     sources.read_environment(reading, environ, names)
     reading.settings += over.settings
     return _judge(reading, environ)
@@ -163,15 +174,37 @@ def config_of(table: Mapping[str, Any], environ: Mapping[str, str] | None = None
 
 
 def _judge(reading: sources.Reading, environ: Mapping[str, str]) -> Config:
+    deprecated = _present_names(reading)
     tree, origins = sources.merge(reading.settings)
-    config = Config(HostConfig(), tree, origins, environ, reading.file)
+    config = Config(HostConfig(), tree, origins, environ, reading.file, deprecated=deprecated)
     faults = [*reading.faults, *_bad_tables(config)]
     config.host = _host(config, faults)
     config.faults = tuple(faults)
     return config
 
 
+def _present_names(reading: sources.Reading) -> tuple[str, ...]:
+    """Give the host's settings, and hooks in ``order``, their present names; a sentence for each former one."""
+    told = []
+    hooks = {former: (name, said) for name, policy in POLICIES.items() for former, said in policy.former.items()}
+    for index, setting in enumerate(reading.settings):
+        head, *below = setting.path
+        if head in _FORMER:
+            present, said = _FORMER[head]
+            told.append(said.sentence(f"the setting {head} ({setting.origin})", "clippy-core"))
+            reading.settings[index] = setting._replace(path=(present, *below))
+        elif head == "order" and below and below[0] in hooks:
+            present, said = hooks[below[0]]
+            told.append(said.sentence(f"the hook {below[0]} ({setting.origin}: order.{below[0]})", CONTRACT))
+            reading.settings[index] = setting._replace(path=("order", present, *below[1:]))
+    return tuple(told)
+
+
 def _bad_tables(config: Config) -> list[str]:
+    if not config.tree:
+        return []
+    from .config_structure import sentence
+
     return [
         sentence(config.origin(f"plugins.{name}"), f"plugins.{name}", f"expected a table, got {table!r}")
         for name, table in config.tree.get("plugins", {}).items()
@@ -181,11 +214,15 @@ def _bad_tables(config: Config) -> list[str]:
 
 def _host(config: Config, faults: list[str]) -> HostConfig:
     """The host's settings key by key, so that a wrong one leaves the others standing."""
+    if not config.tree:  # as in most programs, which then need nothing that reads values
+        return HostConfig()
+    from .config_structure import sentence, structure
+
     given: dict[str, Any] = {}
     for key, value in config.tree.items():
         try:
             if key == "order":
-                lists = structure(OrderTable, value, key, environ=config.environ, origin=config.origin)
+                lists = structure(order_table(), value, key, environ=config.environ, origin=config.origin)
                 own = {hook: getattr(lists, hook) for hook in HOOKS if getattr(lists, hook) is not None}
                 given[key] = Order(lists.default, own)
             elif key in _KEYS:
@@ -197,6 +234,8 @@ def _host(config: Config, faults: list[str]) -> HostConfig:
                 faults.append(sentence(config.origin(key), key, f"unknown setting{hint}{table}"))
         except ConfigError as error:
             faults.extend(error.faults)
+            if key == "locked":
+                given[key] = True  # who meant to lock, and slipped, does not get everything
     given["on_failure"] = {**given.get("on_failure", {}), **_on_failure(config, faults)}
     return HostConfig(**given)
 
@@ -210,6 +249,8 @@ class _OwnTable:
 
 def _on_failure(config: Config, faults: list[str]) -> dict[str, Failure]:
     """``on_failure`` as it stands in the plugins' own tables; it wins over the host's table of the same name."""
+    from .config_structure import structure
+
     found: dict[str, Failure] = {}
     for name in config.tables:
         own = {key: value for key, value in config.table(name).items() if key == "on_failure"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from .config_values import Secret
 
 Failure = Literal["raise", "skip", "disable"]
 Api = Literal["openai.chat", "openai.responses", "anthropic.messages"]
+Tracing = bool | Literal["json"] | Path
 HOOKS = tuple(POLICIES)
 
 
@@ -46,7 +48,11 @@ class RouteConfig:
     """One way to a provider; it replaces address, API, model and all credentials of a request."""
 
     api: Api = field(default="openai.chat", metadata=_doc("the provider's wire API"))
-    base_url: str = field(default="", validator=_is_address, metadata=_doc("base URL; empty: the API's own"))
+    base_url: str = field(
+        default="",
+        validator=_is_address,
+        metadata={"doc": "base URL; empty: the API's own", "schema": {"pattern": r"^(https?://|(?![\s\S]))"}},
+    )
     key: Secret | None = field(default=None, metadata=_doc('the provider\'s key, best as {env = "NAME"}'))
     headers: Mapping[str, Secret] = field(factory=dict, metadata=_doc("headers to send along"))
     model: str | None = field(default=None, metadata=_doc("the model where the request names none"))
@@ -70,13 +76,15 @@ class Order:
         return self.hooks.get(hook, self.default)
 
 
-_list: Any = tuple[str, ...] | None
-_lists = {
-    "default": field(default=(), type=tuple[str, ...]),
-    **{hook: field(default=None, type=_list) for hook in HOOKS},
-}
-OrderTable: Any = attrs.make_class("OrderTable", _lists, frozen=True)
-"""How an :class:`Order` is written: a list for each hook that has its own, beside the default one."""
+@functools.cache
+def order_table() -> Any:
+    """How an :class:`Order` is written, as a class: a list for each hook that has its own, beside the default one."""
+    own: Any = tuple[str, ...] | None
+    lists = {
+        "default": field(default=(), type=tuple[str, ...]),
+        **{hook: field(default=None, type=own) for hook in HOOKS},
+    }
+    return attrs.make_class("OrderTable", lists, frozen=True)
 
 
 @frozen
@@ -92,6 +100,11 @@ def _one_default(_: object, __: attrs.Attribute[Any], routes: Mapping[str, Route
         raise ValueError(f"only one route can be the default, {' and '.join(names)} say default = true")
 
 
+def _is_tracing(_: object, __: attrs.Attribute[Any], value: Tracing) -> None:
+    if isinstance(value, Path) and len(value.parts) < 2:  # a misspelt word would become a file of that name
+        raise ValueError(f'must be true, false, "json" or a path with a slash in it, got {str(value)!r}')
+
+
 @frozen
 class HostConfig:
     """The host's own settings, beside the tables of its plugins."""
@@ -100,6 +113,7 @@ class HostConfig:
         default=None, metadata=_doc('the only plugins to load; "off": none; None: all that are installed')
     )
     disable: tuple[str, ...] = field(default=(), metadata=_doc("plugins not to load"))
+    locked: bool = field(default=False, metadata=_doc("load only what clippy.lock, beside this file, has"))
     order: Order = field(factory=Order, metadata=_doc("plugins, outermost first; a list, or lists by hook"))
     on_failure: Mapping[str, Failure] = field(factory=dict, metadata=_doc("by plugin: raise, skip or disable"))
     routes: Mapping[str, RouteConfig] = field(factory=dict, validator=_one_default, metadata=_doc("ways to providers"))
@@ -112,4 +126,11 @@ class HostConfig:
     salt_path: Path | None = field(
         default=None, metadata=_doc("file of the salt for credentials; None: the data folder")
     )
-    trace: bool = field(default=False, metadata=_doc("time every hook call"))
+    trace: Tracing = field(
+        default=False,
+        validator=_is_tracing,
+        metadata={
+            **_doc('tell of each request on stderr (true, or "json" for JSON lines), or in the file of this path'),
+            "schema": {"pattern": r"^json$|[/\\]"},
+        },
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -28,6 +27,8 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:
     """At most three known names that *name* may have been meant to be, the nearest first."""
+    import difflib  # only a misspelt name needs it
+
     if len(name) > _LONGEST:
         return []
     plain = {env_form(candidate): candidate for candidate in sorted(known)}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from .config_names import did_you_mean, env_form
 from .config_values import RawText, plain
@@ -20,8 +19,7 @@ Tree = dict[str, Any]
 _INSTEAD: dict[tuple[str, ...], tuple[str, ...]] = {("plugins",): ("allow",), ("order",): ("order", "default")}
 
 
-@frozen
-class Setting:
+class Setting(NamedTuple):
     """One value, where it belongs, and which source said it."""
 
     path: tuple[str, ...]
@@ -125,6 +123,8 @@ def _mentions_us(project: Path) -> bool:
 
 
 def _read(reading: Reading, path: Path, *, required: bool) -> None:
+    import tomllib  # most programs have neither file nor variables of ours
+
     text = ""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -163,8 +163,7 @@ def _clash(text: str) -> str:
 # --- the environment -------------------------------------------------------------------------------------------------
 
 
-@frozen
-class Names:
+class Names(NamedTuple):
     """What the environment's names may mean: the host's settings (tables with their keys, None if any) and plugins."""
 
     host: Mapping[str, Collection[str] | None]

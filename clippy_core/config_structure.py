@@ -13,15 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
-import cattrs
 from clippy_hookspecs import ConfigError
 
 from . import config_values as values
 from .config_names import did_you_mean, is_secret, type_text
 from .config_values import Faults, Found, RawText, Secret, expected, plain
+
+if TYPE_CHECKING:
+    import cattrs
 
 T = TypeVar("T")
 
@@ -40,9 +42,11 @@ def structure(
     begin with it.  Raises :class:`~clippy_hookspecs.ConfigError` with every fault.  What the class's own code raises
     passes, but for ValueError and TypeError over a table that says something: those are faults of the table.
     """
-    converter = make_converter(os.environ if environ is None else environ)
     try:
-        return converter.structure(table, cls)
+        if not table:  # a class without a table has nothing to convert, and cattrs is slow to import
+            made: T = _class(table, cls, None)
+            return made
+        return make_converter(os.environ if environ is None else environ).structure(table, cls)
     except Faults as faults:
         full = [(".".join((path, *where) if path else where), what) for where, what in faults.found]
         raise ConfigError([sentence(origin(at) if origin else "", at, what) for at, what in full]) from None
@@ -70,11 +74,14 @@ _SCALARS: dict[Any, Callable[[Any, Any], Any]] = {
 
 def make_converter(environ: Mapping[str, str]) -> cattrs.Converter:
     """A converter whose hooks are strict and raise :class:`~clippy_core.config_values.Faults`."""
+    import cattrs
+
     converter = cattrs.Converter()
     register = converter.register_structure_hook_func
 
     def referring(take: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        return lambda value, kind: take(values.refer(value, environ), kind)
+        # An IntEnum is an int to cattrs, which would take every number for a member.
+        return lambda value, kind: (values.as_enum if _is_enum(kind) else take)(values.refer(value, environ), kind)
 
     def composed(accepts: Callable[[Any], bool], take: Callable[[Any, Any, cattrs.Converter], Any]) -> None:
         register(accepts, lambda value, kind: take(value, kind, converter))
@@ -83,7 +90,7 @@ def make_converter(environ: Mapping[str, str]) -> cattrs.Converter:
     for exact, take in _SCALARS.items():
         converter.register_structure_hook(exact, referring(take))
     register(lambda kind: isinstance(kind, type) and issubclass(kind, Path), referring(values.as_path))
-    register(lambda kind: isinstance(kind, type) and issubclass(kind, Enum), referring(values.as_enum))
+    register(_is_enum, referring(values.as_enum))
     register(_is_literal, referring(values.as_literal))
     register(_is_anything, values.as_anything)
     composed(lambda kind: get_origin(kind) in (Union, types.UnionType), _union)
@@ -146,6 +153,10 @@ def _sequence(value: Any, kind: Any, converter: cattrs.Converter) -> Any:
     return _SEQUENCES[get_origin(kind) or kind](made)
 
 
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Enum)
+
+
 def _is_literal(kind: Any) -> bool:
     origin: Any = get_origin(kind)
     return origin is Literal
@@ -179,6 +190,8 @@ def _mapping(value: Any, kind: Any, converter: cattrs.Converter) -> dict[Any, An
 
 def _take(value: Any, kind: Any, converter: cattrs.Converter) -> Any:
     """*value* as *kind*; types that only cattrs knows fail in its words, which become ours."""
+    import cattrs
+
     try:
         return converter.structure(value, kind)
     except (cattrs.errors.StructureHandlerNotFoundError, cattrs.BaseValidationError, ValueError, TypeError):
@@ -188,8 +201,11 @@ def _take(value: Any, kind: Any, converter: cattrs.Converter) -> Any:
 # --- classes ---------------------------------------------------------------------------------------------------------
 
 
-def _class(value: Any, cls: type[Any], converter: cattrs.Converter) -> Any:
-    """An instance of *cls*: unknown keys, missing keys, wrong values and what validators say, all of them."""
+def _class(value: Any, cls: type[Any], converter: Any) -> Any:
+    """An instance of *cls*: unknown keys, missing keys, wrong values and what validators say, all of them.
+
+    *converter* is None for an empty table.
+    """
     if isinstance(value, cls):
         return value
     table = plain(value)

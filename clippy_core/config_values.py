@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -35,6 +34,8 @@ class RawText(str):
         """The TOML value, or the text itself where it is none: ``60`` is a number, ``/var/cache`` a text."""
         if "\n" in self or "\r" in self:
             return str(self)
+        import tomllib  # most programs have neither file nor variables of ours
+
         try:
             return tomllib.loads(f"value = {self}")["value"]
         except (tomllib.TOMLDecodeError, RecursionError):

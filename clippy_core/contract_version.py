@@ -1,24 +1,35 @@
-"""Whether a plugin was made for the contract that is installed here."""
+"""Which versions of the contract this core takes, and whether a plugin was made for the one that is installed here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-import importlib_metadata
-
 from .config_names import env_form
 
 CONTRACT = "clippy-hookspecs"
+TAKES = ">=0.1.1,<0.2"
+"""The contracts that this core works with, as its own dependency says.  A plugin says in the same way which it needs;
+one that was written for 0.1.0, the oldest that is supported, runs unchanged until 0.2."""
 _OPERATORS = ("===", "~=", "==", "!=", "<=", ">=", "<", ">")
 Version = tuple[tuple[int, ...], int]
 
 
 def installed_contract() -> str | None:
     """The version of the contract, None where it was not installed as a distribution (vendored, frozen)."""
+    import importlib_metadata  # its import costs as much as a whole host without plugins
+
     try:
         return importlib_metadata.version(CONTRACT) or None
     except importlib_metadata.PackageNotFoundError:
         return None
+
+
+def core_fault() -> str | None:
+    """What is wrong between this core and the installed contract, None if nothing is."""
+    installed = installed_contract()
+    if mismatch([f"{CONTRACT}{TAKES}"], installed) is None:
+        return None
+    return f"this clippy-core needs {CONTRACT}{TAKES}, and {installed} is installed; install the two together"
 
 
 def mismatch(requires: Iterable[str], installed: str | None) -> str | None:
@@ -31,7 +42,7 @@ def mismatch(requires: Iterable[str], installed: str | None) -> str | None:
         return None
     for requirement in requires:
         specifiers = _of_contract(requirement)
-        if not all(_meets(installed, one) for one in specifiers):
+        if not all(meets(installed, one) for one in specifiers):
             return CONTRACT + ",".join(specifiers)
     return None
 
@@ -49,7 +60,8 @@ def _of_contract(requirement: str) -> list[str]:
     return [one.strip() for one in rest.strip(" ()").split(",") if one.strip()]
 
 
-def _meets(installed: str, specifier: str) -> bool:
+def meets(installed: str, specifier: str) -> bool:
+    """Whether a version is one of those that ``>=0.1`` names; True for what is no plain comparison."""
     operator = next((op for op in _OPERATORS if specifier.startswith(op)), None)
     if operator is None or operator == "===":
         return True

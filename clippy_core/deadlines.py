@@ -36,6 +36,9 @@ class Deadlines:
             self.first_token += seconds
 
 
+_NONE = config.Deadlines()
+
+
 def exceeded(which: str) -> DeadlineExceeded:
     """The error for a deadline that passed."""
     info = ErrorInfo("transient", f"{which}_timeout", message=f"the {which} deadline passed", outage=which != "total")
@@ -44,6 +47,8 @@ def exceeded(which: str) -> DeadlineExceeded:
 
 def for_attempt(limits: config.Deadlines, total: float | None, now: float) -> tuple[Deadlines, dict[str, float]]:
     """The deadlines of an attempt that begins now, and what they leave of the HTTP timeouts (seconds by name)."""
+    if total is None and limits == _NONE:
+        return Deadlines(), {}
     deadlines = Deadlines(total, None if limits.first_token is None else now + limits.first_token, limits.idle)
     timeouts: dict[str, float] = {}
     if limits.connect is not None:

@@ -7,23 +7,32 @@ reason (:attr:`Discovered.faults`).
 from __future__ import annotations
 
 import inspect
+import logging
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 from attrs import evolve, field, frozen
 from clippy_hookspecs import POLICIES, ConfigError
+from clippy_hookspecs.deprecation import name_uses
 
 from . import imports
+from .admission import Verdict, admit, left_out
 from .config import Config, Order
 from .config_names import did_you_mean, near_names
-from .config_structure import setting_fields
-from .contract_version import installed_contract, mismatch
+from .contract_version import core_fault
+from .deprecations import first_time
 from .installed import Found, rescan, scan
-from .plugin_check import Checked, Implementation, check_class, check_object
 from .plugin_names import entry_of, names_of
+
+log = logging.getLogger("clippy")
+
+if TYPE_CHECKING:
+    from .lock import Lock
+    from .plugin_check import Checked, Implementation  # a host without plugins has nothing to check
 
 __all__ = ["Discovered", "Found", "Plugin", "discover", "keeping", "ordered", "rescan", "scan"]
 
@@ -33,18 +42,21 @@ class Plugin:
     """What became of one plugin.
 
     ``object`` is the instance when ``status`` is *loaded*, else None; ``reason`` says in a sentence why it is not, and
-    ``traceback`` how.  ``warnings`` do not keep it from working.
+    ``traceback`` how.  ``cls`` is its class, also where no instance could be made of it, None where it was not
+    imported.  ``warnings`` do not keep it from working; ``deprecated`` is what will.
     """
 
     name: str
     distribution: str = ""
     version: str = ""
     object: Any = None
+    cls: Any = None
     implementations: Mapping[str, Implementation] = field(factory=dict, repr=False)
     status: Literal["loaded", "disabled", "quarantined"] = "loaded"
     reason: str = ""
     traceback: str = field(default="", repr=False)
     warnings: tuple[str, ...] = ()
+    deprecated: tuple[str, ...] = ()
 
     @property
     def hooks(self) -> tuple[str, ...]:
@@ -80,10 +92,29 @@ class Discovered:
         """The plugins that implement *hook*, outermost first."""
         return ordered(self.loaded, hook, self.order)
 
+    def log(self, deprecated: Sequence[str] = (), before: Discovered | None = None) -> None:
+        """Say what was set aside, what is odd, and once in a process what is deprecated, these sentences included.
+
+        What was said of the plugins *before* is not said again.
+        """
+        said = {line for plugin in before.plugins for line in _oddities(plugin)} if before is not None else set()
+        for line in (line for plugin in self.plugins for line in _oddities(plugin) if line not in said):
+            log.warning("%s", line)
+        for sentence in (*deprecated, *(what for plugin in self.plugins for what in plugin.deprecated)):
+            if first_time(sentence):
+                log.warning("%s", sentence)
+
     def on_failure(self, plugin: Plugin) -> str | None:
         """What the configuration, or else the plugin itself, says about its failures; None leaves it to the hook."""
         said = self.overrides.get(plugin.name) or getattr(plugin.object, "on_failure", None)
         return said if isinstance(said, str) else None
+
+
+def _oddities(plugin: Plugin) -> tuple[str, ...]:
+    if plugin.status != "quarantined":
+        return plugin.warnings
+    what = "the program runs without it; name it in the configuration if it must not"
+    return (f"{plugin.reason} ({what})", *plugin.warnings)
 
 
 def keeping(before: Discovered, now: Discovered) -> Discovered:
@@ -131,7 +162,7 @@ def discover(
     given: Mapping[str, object] | Sequence[object] | None = None,
     *,
     found: Sequence[Found] | None = None,
-    load: Callable[[Any], Any] = imports.load,
+    load: Callable[[Any], Any] | None = None,
 ) -> Discovered:
     """The plugins of one host.
 
@@ -140,7 +171,9 @@ def discover(
     settings.  *found* are the installed ones, by default :func:`~clippy_core.installed.scan`; *load* imports them.
     Nothing is raised for a plugin's sake; ``faults`` has what the host must not start with.
     """
-    installed = scan() if found is None else tuple(found)
+    if found is None:  # a scan takes longer than the rest of a host that asks nothing of it
+        found = scan() if given is None or given or _names_plugins(config) else ()
+    installed = tuple(found)
     plugins: list[Plugin] = []
     faults: list[str] = []
     if given is not None:
@@ -152,17 +185,30 @@ def discover(
             if plugin.status == "quarantined":
                 faults += wrong_settings or [plugin.reason]
     else:
-        counts = Counter(one.name for one in installed)
-        for found_one in installed:
-            plugin, wrong_settings = _from_entry_point(found_one, config, counts[found_one.name], installed, load)
+        lock, faults = _lock(installed, config)
+        shut = bool(faults) and lock is None  # nothing is imported, and that is one fault
+        contract = core_fault()
+        faults += [contract] if contract else []
+        told: list[tuple[str, list[str]]] = []
+        for verdict in _shut(installed, config) if shut else admit(installed, config, lock):
+            plugin, wrong_settings = _from_entry_point(verdict, config, load)
             plugins.append(plugin)
             said_by = _named_by(plugin.name, config)
-            if plugin.status == "quarantined" and said_by:
-                faults += wrong_settings or [f"{said_by}: {plugin.reason}"]
+            if plugin.status == "quarantined" and said_by and not shut:
+                told.append((plugin.name, wrong_settings or [f"{said_by}: {plugin.reason}"]))
+        # Of two distributions under one name the lock may have let in one, and then the name is served.
+        loaded = {plugin.name for plugin in plugins if plugin.status == "loaded"}
+        faults += [what for name, some in told if name not in loaded for what in some]
     faults += _unknown_names(config, {one.name for one in installed} | {plugin.name for plugin in plugins})
     plugins.sort(key=lambda plugin: (plugin.name, plugin.distribution))
     # A fault of two distributions under one name is one fault.
     return Discovered(tuple(plugins), tuple(dict.fromkeys(faults)), config.host.order, config.host.on_failure)
+
+
+def _names_plugins(config: Config) -> bool:
+    """Whether the configuration names any plugin."""
+    host = config.host
+    return bool(config.tables or host.allow or host.disable or host.order != Order() or host.on_failure)
 
 
 def _named_by(name: str, config: Config) -> str:
@@ -197,40 +243,62 @@ def _unknown_names(config: Config, known: set[str]) -> list[str]:
 # --- installed plugins -----------------------------------------------------------------------------------------------
 
 
-def _from_entry_point(
-    found: Found, config: Config, same_name: int, installed: Sequence[Found], load: Callable[[Any], Any]
-) -> tuple[Plugin, list[str]]:
-    plugin = Plugin(found.name, found.distribution, found.version, status="disabled")
-    allow = config.host.allow
-    if allow == "off":
-        return evolve(plugin, reason=f"all plugins are off ({config.origin('allow')})"), []
-    if allow is not None and found.name not in allow:
-        return evolve(plugin, reason=f"not in the allow list ({config.origin('allow')})"), []
-    if found.name in config.host.disable:
-        return evolve(plugin, reason=f"disabled ({config.origin('disable')})"), []
-    if same_name > 1:
-        who = " and ".join(f"{one.distribution} {one.version}" for one in installed if one.name == found.name)
-        return _quarantine(plugin, "", f"{who} both bring a plugin of this name; uninstall one of them"), []
-    unmet = mismatch(found.requires, installed_contract())
-    if unmet:
-        return _quarantine(
-            plugin,
-            "",
-            f"was made for {unmet}, and {installed_contract()} is installed; install a {found.distribution} for it",
-        ), []
+def _lock(installed: Sequence[Found], config: Config) -> tuple[Lock | None, list[str]]:
+    """The lock in force and what is gone from it; None without one, with a fault if there should be one."""
+    if not config.host.locked or config.host.allow == "off":
+        return None, []
+    from .lock import lock_path, read_lock  # who locks nothing need not wait for it
+
+    path = lock_path(config)
     try:
-        cls = load(found.entry_point)
+        lock = read_lock(path)
+    except ConfigError as error:
+        return None, [f"{config.origin('locked')}: locked: {fault}" for fault in error.faults]
+    gone = lock.gone(installed)
+    return lock, [f"{path}: {what}" for name, what in gone if not left_out(name, config)]
+
+
+def _shut(installed: Sequence[Found], config: Config) -> tuple[Verdict, ...]:
+    """What becomes of the installed plugins where the lock that there should be cannot be read."""
+    settings = ((found, left_out(found.name, config)) for found in installed)
+    return tuple(
+        Verdict(found, "disabled", what) if what else Verdict(found, "quarantined", "waits for a lock that can be read")
+        for found, what in settings
+    )
+
+
+def _from_entry_point(verdict: Verdict, config: Config, load: Callable[[Any], Any] | None) -> tuple[Plugin, list[str]]:
+    found = verdict.found
+    plugin = Plugin(found.name, found.distribution, found.version, status="disabled")
+    if verdict.status == "disabled":
+        return evolve(plugin, reason=verdict.reason), []
+    if verdict.status == "quarantined":
+        return _quarantine(plugin, "", verdict.reason), []
+    try:
+        cls = (load or imports.load)(found.entry_point)
     except (Exception, SystemExit) as error:
         what = f"cannot be imported from {found.entry_point.value!r}: {_said(error)}; reinstall {found.distribution}"
         return _quarantine(plugin, "", f"{what}, or disable the plugin", error), []
+    plugin = evolve(plugin, deprecated=tuple(plugin.sentence("", use) for use in _former_names(found.module)))
     return _make(plugin, cls, config)
+
+
+def _former_names(module: str) -> list[str]:
+    """What a plugin's package uses of the contract under former names, as far as importing it showed."""
+    above = sys.modules.get(module.rpartition(".")[0])
+    package = above.__name__ if above is not None and getattr(above, "__file__", None) else module
+    return [use.sentence for use in name_uses(package)]
 
 
 def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
     """The plugin with its instance, made of the class and its table, or quarantined; faults of the table apart."""
+    from .config_structure import setting_fields
+    from .plugin_check import check_class
+
     checked = check_class(cls)
     if checked.faults:
         return _broken(plugin, checked), []
+    plugin = evolve(plugin, cls=cls)
     try:
         setting_fields(cls)
     except Exception as error:
@@ -243,15 +311,21 @@ def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
     except Exception as error:
         what = f"{cls.__name__} raised while it was made: {_said(error)}; open files and connections in lifespan"
         return _quarantine(plugin, "", what, error), []
+    said = config.deprecated_settings(cls, plugin.name, plugin.distribution or plugin.name)
+    plugin = evolve(plugin, deprecated=(*plugin.deprecated, *(plugin.sentence("", what) for what in said)))
     return _checked_object(plugin, instance, checked), []
 
 
 def _checked_object(plugin: Plugin, instance: object, checked: Checked | None = None) -> Plugin:
+    from .plugin_check import check_object
+
     checked = check_object(instance, checked)
     if checked.faults:
         return _broken(plugin, checked)
     warnings = tuple(plugin.sentence("", warning) for warning in checked.warnings)
-    return evolve(plugin, object=instance, implementations=checked.implementations, status="loaded", warnings=warnings)
+    deprecated = (*plugin.deprecated, *(plugin.sentence("", what) for what in checked.deprecated))
+    plugin = evolve(plugin, warnings=warnings, deprecated=deprecated)
+    return evolve(plugin, object=instance, implementations=checked.implementations, status="loaded")
 
 
 def _broken(plugin: Plugin, checked: Checked) -> Plugin:
@@ -283,4 +357,4 @@ def _from_program(
         return _quarantine(plugin, "", what), []
     if inspect.isclass(given):
         return _make(plugin, given, config)
-    return _checked_object(plugin, given), []
+    return _checked_object(evolve(plugin, cls=type(given)), given), []

@@ -6,16 +6,21 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 from attrs import astuple
 from clippy_hookspecs import AttemptRefused, PluginError, Refusal, Request, Response, Scope
 
+from .forks import follow_forks
 from .jsonio import canonical
 from .judging import NO_RETRY, answer, harmless
 from .keys import is_credential
 from .pipeline import AttemptsFailed
 from .runtime import FlowCancelled
 from .untouched import retouch
+
+if TYPE_CHECKING:
+    from .host import Host
 
 RETRY_COUNT = "x-stainless-retry-count"
 """Both official SDKs say with this request header that they are repeating a request."""
@@ -53,8 +58,13 @@ class GaveUp:
     KEEP = 64
     SECONDS = 60.0
 
-    def __init__(self) -> None:
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self.instead_of = 0
+        self._begin()
+        follow_forks(self._begin)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._failures: OrderedDict[bytes, tuple[float, Response | BaseException]] = OrderedDict()
 
@@ -64,7 +74,10 @@ class GaveUp:
             return None
         with self._lock:
             noted = self._failures.get(_same(request, scope))
-        return noted[1] if noted is not None and time.monotonic() - noted[0] < self.SECONDS else None
+        if noted is None or time.monotonic() - noted[0] >= self.SECONDS:
+            return None
+        self._host.repeats.note(step.plugin for step in self._host.chains.on_error)
+        return noted[1]
 
     def note(self, request: Request, scope: Scope | None, result: Response | BaseException) -> Response | BaseException:
         """Remember a failure, and forget it when the same call went well; a failed answer says "do not repeat"."""
@@ -88,4 +101,6 @@ def _same(request: Request, scope: Scope | None) -> bytes:
     """What two tries of one call have in common, and calls of two callers never have."""
     who = [pair for pair in request.headers.pairs if is_credential(pair[0]) or pair[0].lower().startswith("x-clippy-")]
     said = [request.method, request.url, request.query, sorted(who), None if scope is None else astuple(scope)]
+    if request.endpoint.body == "stream":
+        said.append(request.headers.get("content-length"))  # all that we know of a body that we do not read
     return hashlib.sha256(canonical(said) + b"\0" + (request.raw or b"")).digest()

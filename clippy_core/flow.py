@@ -18,14 +18,14 @@ class FlowHandle:
     __slots__ = ("_lock", "_paused", "_state", "_waiting", "cancel_reason", "chunks_per_second", "interrupt")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler that cancels may find its own thread in here
         self._state = "idle"
         self._paused = False
         self._waiting: dict[int, Callable[[], object]] = {}
         self.cancel_reason: str | None = None
         self.chunks_per_second: float | None = None
         self.interrupt: Callable[[], object] | None = None
-        """What ends the work that the runtime waits for, called by :meth:`cancel` from whatever thread."""
+        """What ends the work that the runtime waits for, called from whatever thread; it must not touch this handle."""
 
     @property
     def state(self) -> str:
@@ -73,11 +73,21 @@ class FlowHandle:
                 return
             self.cancel_reason = reason
             self._paused = False
-        # Whoever sets it looks at cancel_reason afterwards, so that one of the two sees the other.
-        interrupt = self.interrupt
-        if interrupt is not None:
-            interrupt()
+            # Whoever sets it looks at cancel_reason afterwards, so that one of the two sees the other.
+            if self.interrupt is not None:
+                self.interrupt()
         self._changed()
+
+    def cut(self, work: Callable[[], object]) -> None:
+        """Call *work* if it still is the interrupt: once that work is over, its connection may be another request's."""
+        with self._lock:
+            if self.interrupt is work:
+                work()
+
+    def spare(self, outer: Callable[[], object] | None) -> None:
+        """The work is over, and from now on nothing interrupts it; *outer* is the interrupt of what it was part of."""
+        with self._lock:
+            self.interrupt = outer
 
     def enter(self, state: str) -> None:
         """The stream reports its state; a terminal one stays."""

@@ -14,49 +14,49 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import MappingProxyType, ModuleType
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import anyio.to_thread
-from clippy_hookspecs import (
-    Clock,
-    RawReply,
-    RawRequest,
-    Request,
-    RequestContext,
-    Response,
-    RouteInfo,
-    Scope,
-    Selector,
-    Upstream,
-)
-
-from .asking import asker
-from .chains import Chains, Faults, Run
-from .config import Config, config_of, read_config
-from .discovery import Discovered, discover, keeping
 from .flow import FlowHandle
-from .imports import Reimport
-from .installed import rescan
-from .lifespans import Life
+from .forks import follow_forks
+from .http_upstream import HttpUpstream
 from .loops import running_library, running_loop
-from .pipeline import Pipeline, Sender
+from .made import Made
 from .portal import Portal
-from .registry import ServicesView
+from .repeats import Repeats, SdkRetries
 from .runtime import AsyncRuntime, Runtime, SyncRuntime, drive
-from .serving import Serving
-from .settings import Settings
-from .tables import OwnServices, Tables, make_tables
-from .upstream import HttpUpstream, UpstreamSender, answer, ask
 from .watchdog import Watchdog
-from .whose import OWN_HEADERS, whose
-from .wrapping import SdkRetries, wrap
+
+# What a host is made of is imported when one is made, and what requests need with the first host that has plugins:
+# docs/decisions/033-imports-at-first-use.md.
+if TYPE_CHECKING:
+    from clippy_hookspecs import (
+        Clock,
+        RawReply,
+        RawRequest,
+        Request,
+        RequestContext,
+        Response,
+        RouteInfo,
+        Scope,
+        Upstream,
+    )
+
+    from .asking import asker
+    from .config import Config
+    from .pipeline import Pipeline, Sender
+    from .settings import Settings
+    from .tables import Tables
+    from .upstream import UpstreamSender
+    from .whose import whose
 
 C = TypeVar("C")
+OWN_HEADERS = "x-clippy-"
+"""What these request headers say is for us and never goes upstream."""
 _OWN = OWN_HEADERS.encode()
 
 
-class Host:
+class Host(Made):
     """A set of plugins, ready to stand between a program and its providers.
 
     ``Host.from_config()`` takes what is installed and configured; ``Host([plugin, ...])`` takes exactly these, with the
@@ -75,20 +75,25 @@ class Host:
         config: Config | Mapping[str, Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
+        from .config import Config, config_of
+        from .making import OwnServices, make_tables
+        from .serving import Serving
+
         config = config if isinstance(config, Config) else config_of(config or {})
         self._read: Callable[[], Config] = lambda: config
-        self._given = plugins
-        self._given_clock = clock
+        self._given, self._given_clock = plugins, clock
+        self.repeats, self.sdk_retries = Repeats(), SdkRetries()
         self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)
         self._portal = Portal()
         self._watchdog = Watchdog()
         self._http = HttpUpstream(self)
         self._own = OwnServices(self._http, clock)
-        tables = make_tables(self, config, discover(config, plugins), self._own, self._portal)
-        self.clock: Clock = tables.registry.find(Clock)  # type: ignore[assignment]
-        self.sdk_retries = SdkRetries()
-        self._serving = Serving(tables)
+        self._serving = Serving(make_tables(self, config, plugins, self._own, self._portal))
+        self.clock: Clock = self._own.clock  # type: ignore[assignment]
         self._forget()
+        follow_forks(self._forget)
+        if not self.chains.idle:  # rather now than in the first request
+            _import_what_requests_need()
         _hosts.add(self)
 
     @classmethod
@@ -104,6 +109,8 @@ class Host:
 
         *overrides* has the shape of the file: ``Host.from_config(disable=["audit"])``.
         """
+        from .config import read_config
+
         read = functools.partial(read_config, path, overrides=overrides)
         host = cls(plugins, config=read(), clock=clock)
         host._read = read
@@ -112,44 +119,10 @@ class Host:
     # --- what it is made of -------------------------------------------------------------------------------------------
 
     @property
-    def config(self) -> Config:
-        """What the configuration says."""
-        return self._serving.current.config
-
-    @property
-    def discovered(self) -> Discovered:
-        """What became of each plugin that is installed or given."""
-        return self._serving.current.discovered
-
-    @property
-    def chains(self) -> Chains:
-        """The compiled chains."""
-        return self._serving.current.chains
-
-    @property
-    def faults(self) -> Faults:
-        """The failures of plugins that were skipped."""
-        return self.chains.faults
-
-    @property
-    def services(self) -> ServicesView:
-        """The services, as a sync program sees them."""
-        return self._serving.current.views[True]
-
-    @property
-    def plugins(self) -> Mapping[str, object]:
-        """The active plugins by name."""
-        return MappingProxyType({plugin.name: plugin.object for plugin in self.discovered.loaded})
-
-    @property
-    def owns_retries(self) -> bool:
-        """Whether a plugin decides what happens after a failure, so that an SDK must not do it as well."""
-        return bool(self.chains.on_error)
-
-    @property
     def settings(self) -> Settings:
         """What requests need to know of the configuration; made when the first one asks."""
-        return self._serving.current.settings
+        tables = self._serving.current
+        return tables.settings or _settle(tables)
 
     def with_plugins(self, plugins: Mapping[str, object] | Sequence[object]) -> Host:
         """Another host with this configuration and other plugins."""
@@ -169,19 +142,17 @@ class Host:
 
     async def areload(self) -> None:
         """As ``reload``, for programs with an event loop."""
+        import anyio.to_thread
+
         await anyio.to_thread.run_sync(self._reload)
 
     def _reload(self) -> None:
+        from .reloading import reload_tables
+
         with self._reloading:
-            before, imports = self._serving.current, Reimport()
-            try:
-                rescan()
-                config = self._read()
-                found = keeping(before.discovered, discover(config, self._given, load=imports.load))
-                self._serving.swap(make_tables(self, config, found, self._own, self._portal, before))
-            except BaseException:
-                imports.undo()
-                raise
+            tables = reload_tables(self, self._read, self._given, self._own, self._portal, self._serving)
+            if not tables.chains.idle:
+                _import_what_requests_need()
             self.sdk_retries.follow(self.owns_retries)
 
     # --- its life -----------------------------------------------------------------------------------------------------
@@ -232,9 +203,7 @@ class Host:
         self._portal.forget()
         self._watchdog.forget()
         self._reloading = threading.RLock()
-        self._serving.forget()
-        tables = self._serving.current
-        tables.life, tables.under_way = Life(self, tables.chains.steps["lifespan"], self._portal), set()
+        self._serving.forget(self, self._portal)
         self._sync_runtime = SyncRuntime(self.clock, self._portal, self._watchdog)
         self._runtimes = {}
         self._http.forget()
@@ -246,6 +215,8 @@ class Host:
 
     def wrap(self, client: C) -> C:
         """*client* with this host under it: see :func:`clippy_core.wrapping.wrap`."""
+        from .wrapping import wrap
+
         return wrap(self, client)
 
     @contextmanager
@@ -253,6 +224,8 @@ class Host:
         self, *, tenant: str | None = None, user: str | None = None, session: str | None = None
     ) -> Iterator[Scope]:
         """On whose behalf the calls inside the block are made; what is not given stays as it is outside."""
+        from clippy_hookspecs import Scope
+
         outer = self._scope.get() or Scope()
         inner = Scope(
             tenant if tenant is not None else outer.tenant,
@@ -267,19 +240,29 @@ class Host:
 
     async def answer(self, request: RawRequest) -> RawReply:
         """Run a raw HTTP request through the whole pipeline: see :func:`clippy_core.upstream.answer`."""
+        from .upstream import answer
+
         return await answer(self, request)
 
     async def ask(self, request: Request) -> Response:
         """Run a request of ours and return the whole answer.  Raises ProviderError, Refusal, PluginError."""
+        from .upstream import ask
+
         return await ask(self, request)
 
     def upstream(self, runtime: Runtime) -> Upstream:
         """What sends bytes: the host's own connections, or what a plugin offers in their place."""
+        from clippy_hookspecs import Upstream
+
         found: Upstream = self._serving.current.view(runtime).get(Upstream)
         return found
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
         """Drop stored answers: by key, by tag, of a scope, or all."""
+        from clippy_hookspecs import Selector
+
+        from .chains import Run
+
         run = Run(None, self.sync_runtime())
         drive(self.chains.all(self.chains.cache_invalidate, (Selector(key, tag, scope),), run))
 
@@ -317,6 +300,7 @@ class Host:
                 if not kept.alive():
                     kept.settle_rest()
                     self._serving.drop(kept)
+                    self._http.drop(kept)
                     self._runtimes.pop(other, None)
             runtime = self._runtimes[loop] = AsyncRuntime(self.clock, self._portal)
         return runtime
@@ -329,19 +313,19 @@ class Host:
         *,
         route: str = "",
         wants_values: bool = False,
-        repeats: int = 0,
+        again: Callable[[int], bool] | None = None,
         tables: Tables | None = None,
         parent: Pipeline | None = None,
         path: tuple[str, ...] = (),
     ) -> Pipeline:
         """The pipeline for one request.
 
-        *repeats* is how often the caller's SDK would have sent it again; *parent*, with its *tables*, is the request
-        for which a plugin on *path* asks this one.
+        *again* says whether the caller's SDK would send it once more; *parent*, with its *tables*, is the request for
+        which a plugin on *path* asks this one.
         """
         given, asked = tables, request
         tables = tables or self._serving.of(runtime)
-        settings, flow = tables.settings, FlowHandle()
+        settings, flow = tables.settings or _settle(tables), FlowHandle()
         trust = settings.trust_headers
         scope, request, caller = whose(
             request, self._scope.get(), settings, trust_headers=trust, by_credential=not wants_values
@@ -364,14 +348,14 @@ class Host:
             deadline=deadline,
         )
         if tables.upstream is not None:
-            sender = UpstreamSender(tables.view(runtime).get(Upstream), sender)
-        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, repeats, caller)
+            sender = UpstreamSender(ctx.services.get(Upstream), sender)
+        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, again, caller)
         ctx.asker = asker(self, tables, pipeline, path)
         pipeline.ledger.ended = functools.partial(tables.ended, ctx.id)
         tables.under_way.add(ctx.id)
         if given is None and self._serving.of(runtime) is not tables:  # the plugins were changed at this very moment
             tables.ended(ctx.id)
-            return self.begin(asked, runtime, sender, route=route, wants_values=wants_values, repeats=repeats)
+            return self.begin(asked, runtime, sender, route=route, wants_values=wants_values, again=again)
         return pipeline
 
     @staticmethod
@@ -381,12 +365,27 @@ class Host:
         return module.create_ssl_context()
 
 
+def _settle(tables: Tables) -> Settings:
+    from .settings import settings_of
+
+    _import_what_requests_need()
+    tables.settings = settings_of(tables.config.host, tables.discovered.loaded, tables.chains, tables.salt)
+    return tables.settings
+
+
+def _import_what_requests_need() -> None:
+    """As names of this module: an import in ``begin`` itself would cost every request half a microsecond a line."""
+    global RequestContext, RouteInfo, Upstream, Pipeline, UpstreamSender, asker, whose
+    from clippy_hookspecs import RequestContext, RouteInfo, Upstream
+
+    from . import token_pieces  # noqa: F401 - an upgrade may have replaced it when somebody counts
+    from .asking import asker
+    from .pipeline import Pipeline
+    from .upstream import UpstreamSender
+    from .whose import whose
+
+
 _hosts: weakref.WeakSet[Host] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for host in tuple(_hosts):
-        host._forget()  # noqa: SLF001
 
 
 def _at_exit() -> None:
@@ -394,5 +393,4 @@ def _at_exit() -> None:
         host.close()
 
 
-os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_at_exit)

@@ -19,22 +19,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from attrs import define, field, frozen
-
 Files = dict[str, tuple[int, int]]
 """What files were like: time of change (nanoseconds) and size (bytes) by path."""
 
 
-@frozen
 class Seen:
     """A package as this process imported it, and what its files were like then."""
 
-    module: weakref.ref[ModuleType]
-    files: Files
+    def __init__(self, module: ModuleType, files: Files) -> None:
+        self.files, self._module = files, weakref.ref(module)
 
     def is_imported(self, package: str) -> bool:
         """Whether it is this module that is imported now, and not another of its name."""
-        module = self.module()
+        module = self._module()
         return module is not None and module is sys.modules.get(package)
 
 
@@ -60,15 +57,15 @@ def load(entry_point: EntryPoint) -> Any:
         loaded = entry_point.load()
         seen = _seen.get(package)
         if package in sys.modules and (seen is None or not seen.is_imported(package)):
-            _seen[package] = Seen(weakref.ref(sys.modules[package]), files)
+            _seen[package] = Seen(sys.modules[package], files)
         return loaded
 
 
-@define(eq=False)
 class Reimport:
     """Imports from the files as they are now, and can be undone as a whole."""
 
-    _taken: dict[str, tuple[dict[str, ModuleType], Seen]] = field(factory=dict)
+    def __init__(self) -> None:
+        self._taken: dict[str, tuple[dict[str, ModuleType], Seen]] = {}
 
     def load(self, entry_point: EntryPoint) -> Any:
         """What *entry_point* names; its whole package is imported anew if any of its files has changed."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import threading
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import importlib_metadata
 from attrs import frozen
 from clippy_hookspecs import PROJECT
 
 from .config_names import env_form
+
+if TYPE_CHECKING:  # its import costs as much as a host without plugins, so it waits for the first scan
+    import importlib_metadata
 
 log = logging.getLogger("clippy")
 
@@ -26,8 +30,24 @@ class Found:
     entry_point: importlib_metadata.EntryPoint
     requires: tuple[str, ...] = ()
 
+    @property
+    def module(self) -> str:
+        """The module that the entry point names, as an import writes it."""
+        return self.entry_point.value.partition("[")[0].partition(":")[0].strip()
+
 
 _lock = threading.Lock()
+
+
+def _in_child() -> None:
+    """A forked child has its own lock: a thread of the parent may have been reading."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
 _found: tuple[Found, ...] | None = None
 
 
@@ -50,13 +70,15 @@ def rescan() -> tuple[Found, ...]:
 
 
 def _read() -> tuple[Found, ...]:
+    found = [_describe(entry) for entry in _entry_points()]
     # Two entries alike are one: a distribution may be listed by two finders.
-    entries = {(entry.name, entry.value, _name_of(entry)): entry for entry in _entry_points()}
-    found = (_describe(entry) for entry in entries.values())
-    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.distribution)))
+    unlike = {(plugin.name, plugin.entry_point.value, plugin.distribution): plugin for plugin in found}
+    return tuple(sorted(unlike.values(), key=lambda plugin: (plugin.name, plugin.distribution)))
 
 
 def _entry_points() -> Iterable[importlib_metadata.EntryPoint]:
+    import importlib_metadata
+
     try:
         return importlib_metadata.entry_points(group=PROJECT)
     except Exception as error:
@@ -65,6 +87,8 @@ def _entry_points() -> Iterable[importlib_metadata.EntryPoint]:
 
 
 def _one_by_one() -> list[importlib_metadata.EntryPoint]:
+    import importlib_metadata
+
     entries: list[importlib_metadata.EntryPoint] = []
     seen: set[str] = set()
     for distribution in importlib_metadata.distributions():
@@ -79,20 +103,14 @@ def _one_by_one() -> list[importlib_metadata.EntryPoint]:
     return entries
 
 
-def _name_of(entry: importlib_metadata.EntryPoint) -> str:
-    return _metadata(entry, "name") or "unknown"
-
-
-def _metadata(entry: importlib_metadata.EntryPoint, field: str) -> str:
-    try:
-        return str(getattr(entry.dist, field) or "")
-    except Exception:
-        return ""
-
-
 def _describe(entry: importlib_metadata.EntryPoint) -> Found:
+    name = version = ""
+    requires: tuple[str, ...] = ()
     try:
-        requires = tuple(entry.dist.requires or ()) if entry.dist else ()
-    except Exception:
-        requires = ()
-    return Found(entry.name, _name_of(entry), _metadata(entry, "version") or "unknown", entry, requires)
+        if entry.dist is not None:
+            metadata = entry.dist.metadata  # once: each property of a distribution parses the file anew
+            name, version = str(metadata.get("Name") or ""), str(metadata.get("Version") or "")
+            requires = tuple(entry.dist.requires or ())
+    except Exception as error:
+        log.debug("the metadata of the distribution of plugin %s cannot be read: %s", entry.name, error)
+    return Found(entry.name, name or "unknown", version or "unknown", entry, requires)

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 from clippy_hookspecs import (
-    UNKNOWN,
+    UNKNOWN_ERROR,
     Chunk,
     ErrorInfo,
     Failure,
@@ -32,7 +32,7 @@ def unjudged(failure: Failure, judged: ErrorInfo | None) -> ErrorInfo:
         return judged
     if isinstance(failure.exception, ProviderError):
         return failure.exception.info
-    return judged or UNKNOWN
+    return judged or UNKNOWN_ERROR
 
 
 def refusal_info(refusal: Refusal) -> ErrorInfo:

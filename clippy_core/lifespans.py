@@ -8,20 +8,19 @@ to itself, so that one plugin's can be left while the others stay.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
-
-import anyio
-from attrs import define, field
+from typing import TYPE_CHECKING, Any
 
 from .chains import Step, raise_failed
 from .loops import running_library
 from .portal import Portal
 from .runtime import AsyncRuntime
+
+if TYPE_CHECKING:  # needed by event loops only
+    import anyio
 
 log = logging.getLogger("clippy")
 
@@ -29,46 +28,48 @@ LOOP_SECONDS = 5.0
 """How long another thread waits for an event loop to open or close something."""
 
 
-@define(eq=False)
+def _event() -> anyio.Event:
+    import anyio
+
+    return anyio.Event()
+
+
 class LoopTask:
     """One async context manager in one event loop, held open by one task."""
 
-    step: Step
-    manager: Any
-    ready: anyio.Event = field(factory=anyio.Event)
-    closing: anyio.Event = field(factory=anyio.Event)
-    closed: anyio.Event = field(factory=anyio.Event)
-    error: Exception | None = None
-    task: object = None
+    def __init__(self, step: Step, manager: Any) -> None:
+        self._step, self._manager = step, manager
+        self._ready, self._closing, self._closed = _event(), _event(), _event()
+        self._error: Exception | None = None
+        self.task: object = None
 
     async def hold(self) -> None:
         """The task: enter, wait, leave."""
         try:
-            async with self.manager:
-                self.ready.set()
-                await self.closing.wait()
+            async with self._manager:
+                self._ready.set()
+                await self._closing.wait()
         except Exception as error:
-            if not self.ready.is_set():
-                self.error = error
+            if not self._ready.is_set():
+                self._error = error
             else:
-                log.exception("%s", self.step.blame("failed while the host was closing"))
+                log.exception("%s", self._step.blame("failed while the host was closing"))
         finally:
-            self.ready.set()
-            self.closed.set()
+            self._ready.set()
+            self._closed.set()
 
     async def opened(self) -> None:
         """Wait until it is entered.  Raises PluginError if it cannot be."""
-        await self.ready.wait()
-        if self.error is not None:
-            raise_failed(self.step, self.error)
+        await self._ready.wait()
+        if self._error is not None:
+            raise_failed(self._step, self._error)
 
     async def close(self) -> None:
         """Leave it and wait for that."""
-        self.closing.set()
-        await self.closed.wait()
+        self._closing.set()
+        await self._closed.wait()
 
 
-@define(eq=False)
 class Held:
     """What one plugin holds open: a plain manager for the whole host, or an async one for each event loop.
 
@@ -76,15 +77,14 @@ class Held:
     opened any more: the plugin was removed while somebody was about to.
     """
 
-    step: Step
-    host: object
-    is_async: bool = False
-    over: bool = False
-    on: dict[AsyncRuntime | None, LoopTask] = field(factory=dict)
-    _asked: bool = False
-    _plain: Any = None
-    _given: Any = None
-    _lock: threading.RLock = field(factory=threading.RLock)
+    def __init__(self, step: Step, host: object) -> None:
+        self.step, self._host = step, host
+        self.is_async = self.over = False
+        self.on: dict[AsyncRuntime | None, LoopTask] = {}
+        self._asked = False
+        self._plain: Any = None
+        self._given: Any = None
+        self._lock = threading.RLock()
 
     def enter(self) -> bool:
         """Ask for the manager and enter a plain one, unless that was done; whether it was done now.
@@ -95,7 +95,7 @@ class Held:
             if self._asked or self.over:
                 return False
             try:
-                manager = self.step.function(self.host)
+                manager = self.step.function(self._host)
                 if isinstance(manager, AbstractAsyncContextManager) and not hasattr(manager, "__enter__"):
                     self._given, self.is_async = manager, True
                 elif manager is not None:
@@ -124,18 +124,18 @@ class Held:
         with self._lock:
             given, self._given = self._given, None
         try:
-            task = self.on[runtime] = LoopTask(self.step, given or self.step.function(self.host))
+            task = self.on[runtime] = LoopTask(self.step, given or self.step.function(self._host))
         except Exception as error:
             raise_failed(self.step, error)
         return task
 
 
-@define(eq=False)
 class Opening:
     """How opening for one event loop goes."""
 
-    done: anyio.Event = field(factory=anyio.Event)
-    error: Exception | None = None
+    def __init__(self) -> None:
+        self.done = _event()
+        self.error: Exception | None = None
 
 
 class Life:
@@ -310,6 +310,8 @@ async def _start(held: Held) -> list[LoopTask]:
     task = held.begin(None)
     if task is None:
         return []
+    import asyncio
+
     task.task = asyncio.get_running_loop().create_task(task.hold())
     try:
         await task.opened()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Any
 
@@ -12,11 +11,7 @@ def running_library() -> str | None:
     in_trio_run = _of_trio("in_trio_run")
     if in_trio_run is not None and in_trio_run():
         return "trio"
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-    return "asyncio"
+    return None if _asyncio_loop() is None else "asyncio"
 
 
 def running_loop() -> Any:
@@ -26,9 +21,22 @@ def running_loop() -> Any:
     """
     if running_library() == "trio":
         return _of_trio("current_trio_token")()
-    return asyncio.get_running_loop()
+    loop = _asyncio_loop()
+    if loop is None:
+        raise RuntimeError("no running event loop")
+    return loop
 
 
 def _of_trio(name: str) -> Any:
     """A function of ``trio.lowlevel``; None if trio is not imported, or another thread is importing it just now."""
     return getattr(sys.modules.get("trio.lowlevel"), name, None)
+
+
+def _asyncio_loop() -> Any:
+    """asyncio's loop in this thread, or None.
+
+    A sync program need not import asyncio to learn that it has no loop: where one runs, somebody has imported all of
+    it.  The function is looked for as well, because another thread may be importing asyncio at this moment.
+    """
+    running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return None if running is None else running()

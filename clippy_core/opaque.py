@@ -24,6 +24,10 @@ class Piece:
     chunks: tuple[Chunk, ...] = ()
 
 
+def nothing() -> None:
+    """What is to be done for a reader that nobody watches."""
+
+
 class Drops(Protocol):
     """The pipeline, as a body that nobody looks into sees it."""
 
@@ -45,12 +49,14 @@ class OpaqueStream:
     extensions: Mapping[str, Any]
     deadline: float | None = None
     abort: Callable[[], None] | None = None
+    unwatch: Callable[[], object] = nothing
     _settled: bool = field(default=False, init=False)
+    _closed: bool = field(default=False, init=False)
 
     @property
-    def settled(self) -> bool:
-        """Whether this request's books are closed."""
-        return self._settled
+    def finished(self) -> bool:
+        """Whether this request's books are closed, and its connection."""
+        return self._settled and self._closed
 
     async def next(self) -> Piece | None:
         """The next piece, None at the end.  Raises what the upstream raises, DeadlineExceeded, FlowCancelled."""
@@ -64,16 +70,18 @@ class OpaqueStream:
         except TimeIsUp:
             over = exceeded("total")
             await self._settle_as("failed", over.info)
-            await self.body.aclose()
+            await self._close()
             raise over from None
         except Exception as error:
             await self._settle_as("failed", ErrorInfo(kind=type(error).__name__))
+            await self._close()
             raise
         except BaseException:
             await self.runtime.settle(self.aclose, cancelled=True)
             raise
         if data is None:
             await self._settle_as("answered")
+            await self._close()
             return None
         return Piece(data)
 
@@ -83,15 +91,19 @@ class OpaqueStream:
 
     async def abandon(self) -> None:
         """Close a stream that nobody reads any more."""
-        if not self._settled:
-            await self._settle_as("abandoned")
-            await self.body.aclose()
+        await self._settle_as("abandoned")
+        await self._close()
 
     async def _leave(self) -> None:
         try:
             await self._settle_as("cancelled")
         finally:
-            await close_quietly(self.body)
+            await self._close()
+
+    async def _close(self) -> None:
+        self._closed = True
+        await close_quietly(self.body)
+        self.unwatch()
 
     async def _settle_as(self, outcome: str, error: ErrorInfo | None = None) -> None:
         if not self._settled:
@@ -103,10 +115,12 @@ class Readable(Protocol):
     """A stream of either kind."""
 
     runtime: Runtime
+    unwatch: Callable[[], object]
+    """Called when the connection is closed: nothing is left to do when the reader goes."""
 
     @property
-    def settled(self) -> bool:
-        """Whether the request's books are closed."""
+    def finished(self) -> bool:
+        """Whether the request's books are closed, and its connection."""
         ...
 
     async def abandon(self) -> None:
@@ -115,11 +129,14 @@ class Readable(Protocol):
 
 
 def abandon_when_collected(reader: object, stream: Readable) -> None:
-    """Settle *stream* when *reader*, which the caller holds, is collected unread."""
-    weakref.finalize(reader, _abandoned, stream, os.getpid()).atexit = False
+    """Settle and close *stream* when *reader*, which the caller holds, is collected before that was done."""
+    watch = weakref.finalize(reader, _abandoned, stream, os.getpid())
+    watch.atexit = False
+    # The watch keeps the stream, and what broke a stream keeps, by its traceback, the reader: for ever, without this.
+    stream.unwatch = watch.detach
 
 
 def _abandoned(stream: Readable, process: int) -> None:
     """Called by the garbage collector, from whatever thread; after a fork the stream is the parent's to settle."""
-    if not stream.settled and os.getpid() == process:
+    if not stream.finished and os.getpid() == process:
         stream.runtime.soon(stream.abandon)

@@ -71,6 +71,7 @@ from .sources import (
     Phase,
     ReplaySource,
     Source,
+    UnaskedStream,
     UnknownEncoding,
     close_quietly,
     read_whole,
@@ -122,11 +123,10 @@ class Failed:
 
 @define(eq=False)
 class Pipeline:
-    """One request under way.
+    """One request under way.  ``wants_values``: the caller reads our values, not an HTTP body.
 
-    ``wants_values``: the caller reads our values, not an HTTP body.  ``repeats``: how often the caller's SDK would have
-    sent the request again of itself, had the host not taken that over from it.  ``caller`` is the digest of the
-    credentials that the request came with, None where nobody has asked for it yet.
+    ``again`` says, asked with the attempts made so far, whether the caller's SDK, from which the host took that over,
+    would send the request once more.  ``caller`` is the digest of the request's credentials, None until it is needed.
     """
 
     request: Request
@@ -137,7 +137,7 @@ class Pipeline:
     sender: Sender
     settings: Settings
     wants_values: bool = False
-    repeats: int = 0
+    again: Callable[[int], bool] | None = None
     caller: str | None = None
     run: Run = field(init=False)
     ledger: Ledger = field(init=False)
@@ -212,6 +212,8 @@ class Pipeline:
         if not (caches or self.chains.cache_store) or not keys.may_cache(request):
             return None
         self._make_keys(request)
+        if self.key is None:
+            return None
         found, step = await self.chains.first(caches, (self.key, request, self.ctx), self.run)
         # A Join is answered by the flight of its leader; until hosts have flights it is what a miss is.
         if found is None or isinstance(found, Join):
@@ -333,6 +335,8 @@ class Pipeline:
                 raise Broken(UnknownEncoding(reply.headers["content-encoding"]), "response")
             return self._opaque(reply, reply.body, deadlines.total)
         if reply.status < 300 and request.endpoint.streams and is_event_stream(reply.headers):
+            if self.wants_values and not request.stream:
+                raise Broken(UnaskedStream(), "response")
             source = EventSource(
                 reply.body,
                 StreamDecoder(APIS[request.api]),
@@ -421,7 +425,8 @@ class Pipeline:
 
     def _repeatable(self, request: Request, phase: Phase) -> bool:
         """Whether a second sending can do no harm, or is what the caller's SDK would have done."""
-        return harmless(request) or phase == "connect" or self.ctx.attempt <= self.repeats
+        safe = harmless(request) or phase == "connect"
+        return safe or (self.again is not None and self.again(self.ctx.attempt))
 
     def _switch(self, request: Request, decision: Switch) -> Request:
         """Another route: its own address, API, model and credentials, and its own cache key."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
 
 import attrs
 import pluggy
 from attrs import frozen
-from clippy_hookspecs import POLICIES, PROJECT, TextFilter, specs
+from clippy_hookspecs import POLICIES, PROJECT, Deprecation, TextFilter, specs
 
 from .config_names import did_you_mean
+from .contract_version import CONTRACT
 
 ARGUMENTS = {name: tuple(inspect.signature(getattr(specs, name)).parameters) for name in POLICIES}
 """The arguments of each hook, in their order."""
@@ -45,56 +45,51 @@ class Implementation:
 class Checked:
     """What was found: the implementations by hook in calling order, what is broken, and what is only odd.
 
-    A fault is (hook or "", sentence without the plugin's name).
+    A fault is (hook or "", sentence without the plugin's name).  ``deprecated`` is what works now and will not.
     """
 
     implementations: Mapping[str, Implementation]
     faults: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    deprecated: tuple[str, ...] = ()
 
 
 def new_manager() -> pluggy.PluginManager:
     """A pluggy manager that knows the contract.  It validates and finds; nothing is ever called through it."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(specs)
+    for name, policy in POLICIES.items():
+        spec = getattr(manager.hook, name).spec
+        spec.argnames = (*spec.argnames, *policy.arguments)
     return manager
-
-
-_classes: WeakKeyDictionary[type[Any], Checked] = WeakKeyDictionary()
-"""Classes that were checked: what is found of one does not depend on who asks, and programs make many hosts."""
-_accepted: WeakSet[type[Any]] = WeakSet()
-"""Classes of which pluggy has taken an object."""
 
 
 def check_class(cls: Any) -> Checked:
     """Check a plugin's class; nothing of it runs."""
     if not inspect.isclass(cls):
         return Checked({}, (("", f"is a {type(cls).__name__}, not a class; name an attrs class as the plugin"),))
-    checked = _classes.get(cls)
-    if checked is None:
-        checked = _classes[cls] = _check_class(cls)
-    return checked
-
-
-def _check_class(cls: type[Any]) -> Checked:
     faults = [("", what) for what in _class_faults(cls)]
     found: dict[str, Implementation] = {}
     warnings: list[str] = []
+    deprecated: list[str] = []
     for name, options in _marked(cls):
-        hook = options.get("specname") or name
+        said = options.get("specname") or name
+        hook, sentence = _present(said, cls, name)
+        deprecated += sentence
         if hook not in POLICIES:
             if not options.get("optionalhook"):
                 hint = did_you_mean(hook, POLICIES, "the hooks are")
                 faults.append((hook, f"is marked @hookimpl, but there is no hook of this name{hint}"))
             continue
         faults += [(hook, what) for what in _method_faults(cls, name, hook, options)]
+        deprecated += _former_arguments(cls, name, hook)
         if hook in found:
             faults.append((hook, f"is implemented twice, by {found[hook].method} and {name}; make them one method"))
         found[hook] = Implementation(hook, name, bool(options.get("tryfirst")), bool(options.get("trylast")))
     warnings += _unmarked(cls, {one.method for one in found.values()})
     if not found and not faults and not warnings:
         warnings.append("implements no hook; mark its methods with @hookimpl")
-    return Checked(found, tuple(faults), tuple(warnings))
+    return Checked(found, tuple(faults), tuple(warnings), tuple(deprecated))
 
 
 def _class_faults(cls: type[Any]) -> Iterator[str]:
@@ -140,9 +135,15 @@ def _method_faults(cls: type[Any], name: str, hook: str, options: Mapping[str, A
     if options.get("tryfirst") and options.get("trylast"):
         yield "says tryfirst and trylast; keep one"
     static = inspect.getattr_static(cls, name)
-    function: Callable[..., Any] = getattr(static, "__func__", static)
+    function = _function(cls, name)
     yield from _kind_faults(function, hook)
     yield from _argument_faults(function, hook, bound=not isinstance(static, staticmethod))
+
+
+def _function(cls: type[Any], name: str) -> Callable[..., Any]:
+    static = inspect.getattr_static(cls, name)
+    function: Callable[..., Any] = getattr(static, "__func__", static)
+    return function
 
 
 def _kind_faults(function: Callable[..., Any], hook: str) -> Iterator[str]:
@@ -158,11 +159,12 @@ def _kind_faults(function: Callable[..., Any], hook: str) -> Iterator[str]:
 
 
 def _argument_faults(function: Callable[..., Any], hook: str, *, bound: bool) -> Iterator[str]:
-    known = ARGUMENTS[hook]
+    known, former = ARGUMENTS[hook], POLICIES[hook].arguments
     allowed = f"its arguments are {', '.join(known)}, or fewer of them"
     parameters = list(inspect.signature(function).parameters.values())
+    names = {parameter.name for parameter in parameters}
     if bound:
-        if not parameters or parameters[0].name in known:
+        if not parameters or parameters[0].name in (*known, *former):
             yield f"has no self; write {hook}(self, {', '.join(known)})"
             return
         parameters = parameters[1:]
@@ -170,11 +172,42 @@ def _argument_faults(function: Callable[..., Any], hook: str, *, bound: bool) ->
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
             yield f"takes {stars}{parameter.name}, which stays empty; {allowed}"
-        elif parameter.name not in known:
+        elif parameter.name in former and former[parameter.name].instead in names:
+            yield f"takes {former[parameter.name].instead} and its former name {parameter.name}; keep the first"
+        elif parameter.name not in known and parameter.name not in former:
             hint = did_you_mean(parameter.name, known)
             yield f"has an argument {parameter.name!r} that this hook does not have{hint}; {allowed}"
         elif parameter.kind is parameter.KEYWORD_ONLY:
             yield f"takes {parameter.name} by keyword only, but hooks are called by position; remove the *"
+
+
+# --- what is deprecated ----------------------------------------------------------------------------------------------
+
+
+def _present(hook: str, cls: type[Any], method: str) -> tuple[str, list[str]]:
+    """What a hook is called now, and what there is to say about that."""
+    present = next((name for name, policy in POLICIES.items() if hook in policy.former), hook)
+    told: list[Deprecation] = []
+    if present != hook:
+        told.append(POLICIES[present].former[hook])
+    elif present in POLICIES and (going := POLICIES[present].deprecated):
+        told.append(going)
+    place = _place(_function(cls, method))
+    return present, [said.sentence(f"the hook {hook} ({place})", CONTRACT) for said in told]
+
+
+def _former_arguments(cls: type[Any], method: str, hook: str) -> Iterator[str]:
+    function = _function(cls, method)
+    for name in inspect.signature(function).parameters:
+        said = POLICIES[hook].arguments.get(name)
+        if said is not None:
+            yield said.sentence(f"the argument {name} of {hook} ({_place(function)})", CONTRACT)
+
+
+def _place(function: Callable[..., Any]) -> str:
+    """file:line, by which the author finds it."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{code.co_filename.rpartition('/')[2]}:{code.co_firstlineno}" if code else "an unknown place"
 
 
 # --- objects ---------------------------------------------------------------------------------------------------------
@@ -188,10 +221,8 @@ def check_object(plugin: object, checked: Checked | None = None) -> Checked:
     said = getattr(plugin, "on_failure", None)
     if said not in (None, "raise", "skip", "disable"):
         return attrs.evolve(checked, faults=(("", f"says on_failure = {said!r}; write raise, skip or disable"),))
-    if type(plugin) not in _accepted:
-        try:
-            new_manager().register(plugin)
-        except (pluggy.PluginValidationError, ValueError, TypeError) as error:
-            return attrs.evolve(checked, faults=(("", f"is refused by pluggy: {error}"),))
-        _accepted.add(type(plugin))
+    try:
+        new_manager().register(plugin)
+    except (pluggy.PluginValidationError, ValueError, TypeError) as error:
+        return attrs.evolve(checked, faults=(("", f"is refused by pluggy: {error}"),))
     return checked

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:  # few sync programs have async hooks, so asyncio waits for the first one
+    import asyncio
 
 T = TypeVar("T")
 
@@ -29,6 +31,8 @@ class Portal:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The result of *coroutine*, run on the portal's loop with the caller's context; blocks until it is there."""
+        import asyncio
+
         loop = self._start()
         if self.here():
             coroutine.close()
@@ -63,6 +67,8 @@ class Portal:
     def _start(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
+                import asyncio
+
                 loop = asyncio.new_event_loop()
                 self._loop = loop
                 self._thread = threading.Thread(target=_serve, args=(loop,), name="clippy-portal", daemon=True)
@@ -71,6 +77,8 @@ class Portal:
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    import asyncio
+
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()

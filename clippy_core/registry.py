@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import anyio.to_thread
-
 from .portal import Portal
 
 
@@ -81,6 +79,8 @@ class ServicesView:
                 return method(*arguments, **named)
 
             return in_place
+
+        import anyio.to_thread  # a sync program needs no anyio
 
         async def in_thread(*arguments: Any, **named: Any) -> Any:
             return await anyio.to_thread.run_sync(lambda: method(*arguments, **named))

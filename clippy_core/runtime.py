@@ -7,22 +7,24 @@ never suspends, so the sync entrances drive it with :func:`drive`: no event loop
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import anyio
-import anyio.lowlevel
-import anyio.to_thread
-from clippy_hookspecs import Clock
-
-from .chains import Step
 from .flow import FlowHandle
 from .loops import running_library, running_loop
 from .portal import Portal
 from .watchdog import Watchdog
+
+if TYPE_CHECKING:
+    import anyio
+    import anyio.to_thread  # noqa: TC004 - what AsyncRuntime does first
+    from clippy_hookspecs import Clock
+
+    from .chains import Step
 
 T = TypeVar("T")
 log = logging.getLogger("clippy")
@@ -142,9 +144,9 @@ class SyncRuntime:
         if abort is not None:
             flow.interrupt = abort
             if deadline is not None and self._sleep is None:
-                alarm = self._watchdog.arm(deadline - self.clock.now(), abort)
+                alarm = self._watchdog.arm(deadline - self.clock.now(), functools.partial(flow.cut, abort))
         if flow.cancel_reason is not None:
-            flow.interrupt = outer
+            flow.spare(outer)
             work.close()
             raise FlowCancelled(flow.cancel_reason)
         try:
@@ -154,7 +156,7 @@ class SyncRuntime:
             _judge(self.clock, deadline, flow, error)
             raise
         finally:
-            flow.interrupt = outer
+            flow.spare(outer)
             if alarm is not None:
                 alarm.cancel()
         if deadline is not None or flow.cancel_reason is not None:
@@ -185,6 +187,11 @@ class AsyncRuntime:
     """anyio on the event loop that is running: made once for each loop."""
 
     def __init__(self, clock: Clock, portal: Portal) -> None:
+        # A sync program never comes here and needs no anyio; a name of the module, so that no call pays for looking.
+        global anyio
+        import anyio
+        import anyio.to_thread
+
         self.clock = clock
         self._portal = portal
         self._sleep = getattr(clock, "sleep", None)

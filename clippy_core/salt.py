@@ -7,8 +7,6 @@ import os
 import secrets
 from pathlib import Path
 
-import platformdirs
-
 log = logging.getLogger("clippy")
 
 
@@ -17,12 +15,18 @@ def load_salt(path: Path | None) -> bytes:
 
     Processes that share a cache file need the same salt.  Where nothing can be written it lives as long as the process.
     """
-    path = path or Path(platformdirs.user_data_dir("clippy")) / "salt"
+    path = path or _data_folder() / "salt"
     try:
         return _read(path) or _create(path)
     except OSError as error:
         log.warning("no salt in %s (%s): cached answers will not outlive this process", path, error.strerror)
         return secrets.token_bytes(32)
+
+
+def _data_folder() -> Path:
+    import platformdirs  # a host without plugins needs no salt
+
+    return Path(platformdirs.user_data_dir("clippy"))
 
 
 def _read(path: Path) -> bytes | None:

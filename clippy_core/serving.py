@@ -6,10 +6,8 @@ import logging
 import threading
 import time
 
-import anyio.to_thread
-from attrs import define, field
-
-from .lifespans import Held
+from .lifespans import Held, Life
+from .portal import Portal
 from .runtime import AsyncRuntime, Runtime
 from .tables import Tables
 
@@ -28,10 +26,11 @@ class Serving:
 
     def __init__(self, current: Tables) -> None:
         self.current = current
-        self.forget()
 
-    def forget(self) -> None:
-        """To the state in which nobody is served: at first, and after a fork."""
+    def forget(self, host: object, portal: Portal) -> None:
+        """To the state in which nobody is served and nothing is open: at first, and after a fork."""
+        tables = self.current
+        tables.life, tables.under_way = Life(host, tables.chains.steps["lifespan"], portal), set()
         self._lock = threading.Lock()
         self._tables: dict[Runtime, Tables] = {}
         self._replaced: list[Replaced] = []
@@ -83,6 +82,8 @@ class Serving:
     async def aclose(self) -> None:
         """As ``close``, from an event loop: what belongs to it is closed by it meanwhile."""
         if self._replaced:
+            import anyio.to_thread
+
             await anyio.to_thread.run_sync(self.close)
 
     def uses(self, tables: Tables) -> bool:
@@ -107,20 +108,19 @@ class Serving:
             one.look.set()
 
 
-@define(eq=False)
 class Replaced:
     """Tables that were replaced by others."""
 
-    serving: Serving
-    tables: Tables
-    look: threading.Event = field(factory=threading.Event)
-    thread: threading.Thread | None = None
-    _done: bool = False
+    def __init__(self, serving: Serving, tables: Tables) -> None:
+        self._serving, self.tables = serving, tables
+        self.look = threading.Event()
+        self.thread: threading.Thread | None = None
+        self._done = False
 
     def close_when_unused(self) -> None:
         """Close at once if nobody uses them, else on a thread of their own once the last request has ended."""
         self.tables.unused = self.look.set
-        if self.serving.uses(self.tables):
+        if self._serving.uses(self.tables):
             self.thread = threading.Thread(target=self._wait, name="clippy-replaced", daemon=True)
             self.thread.start()
         else:
@@ -129,17 +129,17 @@ class Replaced:
     def close(self) -> None:
         """Close what nobody else holds; any number of times."""
         self.tables.unused = None
-        self.tables.life.end(self.serving.let_go(self))
+        self.tables.life.end(self._serving.let_go(self))
         self._done = True
         self.look.set()
 
     def _wait(self) -> None:
         end = time.monotonic() + PATIENCE
-        while not self._done and self.serving.uses(self.tables) and (left := end - time.monotonic()) > 0:
+        while not self._done and self._serving.uses(self.tables) and (left := end - time.monotonic()) > 0:
             self.look.wait(left)
             self.look.clear()
-        names = sorted({one.step.plugin for one in self.serving.only_in(self)})
-        if names and not self._done and self.serving.uses(self.tables):
+        names = sorted({one.step.plugin for one in self._serving.only_in(self)})
+        if names and not self._done and self._serving.uses(self.tables):
             log.warning(
                 "%d requests still use plugins that were removed or changed %g s ago; what these hold is closed: %s",
                 len(self.tables.under_way), PATIENCE, ", ".join(names),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 from clippy_hookspecs import Headers
 
-from .config import Deadlines, RouteConfig
+from .chains import Chains
+from .config import Deadlines, HostConfig, RouteConfig
+from .discovery import Plugin
+from .fingerprint import fingerprint
 from .keys import credential_digest
+from .salt import load_salt
 
 
 @frozen
@@ -30,7 +34,7 @@ class Settings:
 
     def deadlines(self, route: str) -> Deadlines:
         """The deadlines on a route: its own where it has them, else the host's."""
-        own = self.route_limits.get(route)
+        own = self.route_limits.get(route) if self.route_limits else None
         if own is None:
             return self.limits
         general = self.limits
@@ -48,3 +52,18 @@ class Settings:
     def identity(self, headers: Headers, query: str = "") -> str:
         """Who calls, as a digest of the credential."""
         return credential_digest(headers, query, self.salt)
+
+
+def settings_of(config: HostConfig, plugins: Sequence[Plugin], chains: Chains, salt: bytes = b"") -> Settings:
+    """The settings of the host that has *plugins*; *salt* is one that is known already."""
+    return Settings(
+        routes=config.routes,
+        limits=config.deadlines,
+        route_limits={name: route.deadlines for name, route in config.routes.items()},
+        context={name: route.context_tokens for name, route in config.routes.items() if route.context_tokens},
+        audit_content=config.audit.content,
+        trust_headers=config.trust_headers,
+        abandoned_after=config.abandoned_after,
+        fingerprint=fingerprint(plugins, chains),
+        salt=b"" if chains.idle else salt or load_salt(config.salt_path),
+    )

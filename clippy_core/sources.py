@@ -47,6 +47,13 @@ class UnknownEncoding(Exception):
         return f"the answer came in the content-encoding {self.args[0]!r}, which nobody asked for"
 
 
+class UnaskedStream(Exception):
+    """A stream came for a plain call of our own client, whose caller waits for one whole answer."""
+
+    def __str__(self) -> str:
+        return "the provider answered with a stream, which this call did not ask for"
+
+
 class Source(Protocol):
     """Events, one reader at a time.  ``queue`` are those that are here already, in front of what ``next`` waits for."""
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import threading
 
-from attrs import define, field
 from clippy_hookspecs import Clock, Reservation
 
+from .forks import follow_forks
 
-@define(eq=False)
+
 class _Uses:
     """What is used and held of one limit, each with its end in unix seconds."""
 
-    settled: list[tuple[float, float]] = field(factory=list)
-    held: dict[str, tuple[float, float]] = field(factory=dict)
+    __slots__ = ("held", "settled")
+
+    def __init__(self) -> None:
+        self.settled: list[tuple[float, float]] = []
+        self.held: dict[str, tuple[float, float]] = {}
 
     def total(self, now: float) -> float:
         self.settled = [use for use in self.settled if use[1] > now]
@@ -31,6 +34,11 @@ class MemoryStateStore:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._begin()
+        follow_forks(self._begin)
+
+    def _begin(self) -> None:
+        """Nothing is held; in a forked child too, where the parent's requests hold what it held, and maybe the lock."""
         self._lock = threading.Lock()
         self._values: dict[str, tuple[str, float]] = {}
         self._counters: dict[str, tuple[float, float]] = {}

@@ -16,7 +16,7 @@ from attrs import define, field
 from clippy_hookspecs import Chunk, ErrorInfo, Headers, Refusal, RequestContext
 
 from .flow import FlowHandle
-from .opaque import Piece
+from .opaque import Piece, nothing
 from .passage import Passage
 from .runtime import FlowCancelled, Runtime
 from .sources import BURST, Broken, EndedEarly, Source
@@ -63,6 +63,7 @@ class LiveStream:
     headers: Headers
     extensions: Mapping[str, Any]
     given_up: ErrorInfo | None = None
+    unwatch: Callable[[], object] = nothing
     failure: ErrorInfo | None = field(default=None, init=False)
     _ready: deque[Piece] = field(factory=deque, init=False)
     _error: BaseException | None = field(default=None, init=False)
@@ -77,9 +78,9 @@ class LiveStream:
     _ignore_flow: Callable[[], None] | None = field(default=None, init=False)
 
     @property
-    def settled(self) -> bool:
-        """Whether this request's books are closed."""
-        return self._settled
+    def finished(self) -> bool:
+        """Whether this request's books are closed, and its connection."""
+        return self._settled and self._over
 
     async def next(self) -> Piece | None:
         """The next piece, None at the end.
@@ -122,8 +123,7 @@ class LiveStream:
         """Close the upstream connection and settle; any number of times, from any task."""
         self._over = True
         self._ready.clear()
-        self._error = self._late = None
-        self._stop_looking()
+        self._error = None
         if self._reading:
             self.flow.cancel("the stream was closed while it was read")
             self.source.cut()
@@ -141,14 +141,15 @@ class LiveStream:
     async def _cancel_unread(self) -> None:
         if not self._reading and not self._settled:
             await self._settle_as("cancelled")
-            await self.source.aclose()
+            await self._shut()
 
     async def abandon(self) -> None:
-        """Close a stream that nobody reads any more."""
-        if not self._settled:
-            self._over = True
-            await self._settle_as("abandoned")
-            await self.source.aclose()
+        """Close a stream that nobody reads any more; whoever does after all learns that it is not all of it."""
+        self._over = True
+        if not (self._settled or self.flow.cancelled):
+            self._error = EndedEarly("the answer was closed because nobody read on while others waited for its place")
+        await self._settle_as("cancelled" if self.flow.cancelled else "abandoned")
+        await self._shut()
 
     def close_when_unread_for(self, seconds: float) -> None:
         """Abandon the stream once nobody has read it for so long: a plugin holds a place that others wait for."""
@@ -171,6 +172,9 @@ class LiveStream:
     async def _pull(self) -> None:
         flow = self.flow
         if flow.held or flow.state == "idle":
+            if flow.state == "completed" and flow.cancelled:
+                self._over = True  # cancelled while it was settled: its record says that nothing is missing
+                return None
             await self._wait_for_flow()
         try:
             event = await self.source.next()
@@ -184,14 +188,12 @@ class LiveStream:
             if self.source.queue and not self._settled:
                 self._pass_those_at_hand()
             return None
-        if self._settled:
-            self._over = True
-            return None
-        if self.source.complete:
+        if not self._settled:
+            if not self.source.complete:
+                return await self._broke(Broken(EndedEarly("the answer ended before its terminal event"), "stream"))
             await self._complete()
-            self._over = True
-            return None
-        return await self._broke(Broken(EndedEarly("the answer ended before its terminal event"), "stream"))
+        self._over = True
+        return await self._shut()  # most loops over a stream end here and close nothing
 
     async def _wait_for_flow(self) -> None:
         flow = self.flow
@@ -233,7 +235,9 @@ class LiveStream:
         self._hand_on(passage.written(event, out), out)
 
     def _pass_those_at_hand(self) -> None:
-        """The events that came in the same read, as one piece, up to one that ends the stream.
+        """The events that came in the same read, as one piece, up to one that ends a choice or the stream.
+
+        Whoever leaves before having asked for the end has left early, although it may be here already.
 
         None of this waits, so that it needs no coroutine for each event, and the caller takes one piece and not many.
         """
@@ -243,7 +247,7 @@ class LiveStream:
         try:
             while queue and not flow.held and len(data) < BURST:
                 event = queue[0]
-                if any(chunk.kind in _ENDS for chunk in event.chunks):
+                if any(chunk.kind in _ENDS or chunk.finish_reason is not None for chunk in event.chunks):
                     break
                 queue.popleft()
                 passage.keep(event)
@@ -279,6 +283,7 @@ class LiveStream:
         except BaseException:
             self._settled = False
             raise
+        self._stop_looking()
         self.flow.enter("completed")
 
     def _end(self, reason: str) -> None:
@@ -293,16 +298,18 @@ class LiveStream:
         self._end("interrupted")
         self.failure = self.given_up or await self.owner.stream_failed(self, broken, None)
         self._settled = True
+        self._stop_looking()
         self.flow.enter("failed")
         self._error = broken.cause
         self._over = True
-        await self.source.aclose()
+        await self._shut()
 
     async def _error_event(self, event: StreamEvent, chunk: Chunk) -> None:
         """The provider sent an error inside the stream: the caller gets it as it came."""
         self._end("interrupted")
         self.failure = self.given_up or await self.owner.stream_failed(self, None, chunk)
         self._settled = True
+        self._stop_looking()
         self.flow.enter("failed")
         self._hand_on(self.passage.written(event, (chunk,)), (chunk,))
 
@@ -316,10 +323,10 @@ class LiveStream:
                 await self._settle_as(outcome, error)
         self._over = True
         self._ready.clear()
-        self._stop_looking()
-        await self.runtime.settle(self.source.aclose, cancelled=True)
+        await self.runtime.settle(self._shut, cancelled=True)
 
     def _stop_looking(self) -> None:
+        """The books are closed: whatever waits to close them would only keep the request in memory."""
         for stop in (self._call_off, self._ignore_flow):
             if stop is not None:
                 stop()
@@ -329,23 +336,36 @@ class LiveStream:
         try:
             await self._left()
         finally:
-            await self.source.aclose()
+            await self._shut()
+
+    async def _shut(self) -> None:
+        await self.source.aclose()
+        self.unwatch()
 
     async def _left(self) -> None:
         """The caller reads no further.  After the last choice has finished that is a complete answer."""
         if self._settled:
             return None
-        if not self.source.complete or self.flow.cancelled or self._ended:
-            return await self._settle_as("cancelled")
+        late, self._late = self._late, None
         try:
+            if late is not None:
+                raise late
+            if not self.source.complete or self._unpassed() or self.flow.cancelled or self._ended:
+                return await self._settle_as("cancelled")
             await self._complete()
         except Exception as error:  # a plugin withholds an answer that is not waited for any more
             await self._settle_as("refused" if isinstance(error, Refusal) else "failed", error)
+
+    def _unpassed(self) -> bool:
+        """Whether some of the answer has come that was not handed on: what was decoded is ahead of what was read."""
+        chunks = [chunk for event in self.source.queue for chunk in event.chunks]
+        return any(chunk.content or chunk.kind == "finish" for chunk in chunks)
 
     async def _settle_as(self, outcome: str, error: Exception | None = None) -> None:
         if self._settled:
             return
         self._settled = True
+        self._stop_looking()
         if not self._ended:
             self._last_end("cancelled" if error is None else "interrupted")
         self.flow.enter("failed" if error is not None else "cancelled")

@@ -7,6 +7,7 @@ there; for the second, a piece costs what pieces of its class and length cost on
 
 from __future__ import annotations
 
+import functools
 import re
 from bisect import bisect_right
 from collections import Counter
@@ -20,7 +21,7 @@ SLICE: Final = 1 << 18
 """Characters looked at together, so that a huge text does not become a huge list of pieces."""
 
 # Every alternative takes a run that can end in one place only, so a scan is linear.
-_PART: Final = re.compile(
+_PART: Final = (
     r"(?:[^\w\r\n]|_)?(?:[A-Z]*+[a-z]++|[A-Z]++)(?![\u00aa-\u024f\u0300-\u036f\u1e00-\u1eff])"
     r"(?:'(?:s|t|re|ve|m|ll|d)\b)?"
     r"|[0-9]{1,3}"
@@ -31,13 +32,19 @@ _PART: Final = re.compile(
     r"| ?[\u2010-\u2027\u2030-\u205e\u3001-\u303f]"
     r"|\s*[\r\n]+|\s+(?!\S)|\s"
     r"|[^\x00-\x7f]++"
-    r"|.",
-    re.DOTALL,
+    r"|."
 )
-_LONG: Final = re.compile(r"[A-Za-z0-9+/]{20,}+")  # base64, hex, paths, long names
-_PIECE: Final = re.compile(f"{_LONG.pattern}|{_PART.pattern}", re.DOTALL)
-_REPEAT: Final = re.compile(r"(.)\1*+", re.DOTALL)
-_SHIFT: Final = re.compile(r"[A-Z]++|[a-z]++|[0-9]++|[+/]++")
+_LONG: Final = r"[A-Za-z0-9+/]{20,}+"  # base64, hex, paths, long names
+_PIECE: Final = f"{_LONG}|{_PART}"
+_REPEAT: Final = r"(.)\1*+"
+_SHIFT: Final = r"[A-Z]++|[a-z]++|[0-9]++|[+/]++"
+
+
+@functools.cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    """Compiled at the first count: it takes as long as everything else that a host imports for it."""
+    return re.compile(pattern, re.DOTALL)
+
 
 # --- what they cost ---------------------------------------------------------------------------------------------------
 
@@ -124,9 +131,9 @@ def _word(piece: str) -> float:
 
 def _long(piece: str) -> float:
     """A long unbroken run: random characters change their class often, paths and long names seldom."""
-    if len(_SHIFT.findall(piece)) > 0.4 * len(piece):
+    if len(_expression(_SHIFT).findall(piece)) > 0.4 * len(piece):
         return len(piece) * (0.6 if piece in (piece.lower(), piece.upper()) else 0.78)
-    return sum(_word(part) if part[-1].isalpha() else 1.0 for part in _PART.findall(piece))
+    return sum(_word(part) if part[-1].isalpha() else 1.0 for part in _expression(_PART).findall(piece))
 
 
 def _marks(piece: str) -> float:
@@ -135,7 +142,7 @@ def _marks(piece: str) -> float:
     size = len(core)
     if size < 5:
         return 1.15 if size == 3 else 1.7 if size == 4 and len(set(core)) > 1 else 1.0
-    runs = [len(run.group()) for run in _REPEAT.finditer(core)]
+    runs = [len(run.group()) for run in _expression(_REPEAT).finditer(core)]
     return max(1.0, sum(0.5 + run // 24 for run in runs))
 
 
@@ -166,7 +173,7 @@ class Tally:
     def read(self, text: str) -> None:
         """Add the pieces of *text*."""
         for start in range(0, len(text), SLICE):
-            for piece, times in Counter(_PIECE.findall(text, start, start + SLICE)).items():
+            for piece, times in Counter(_expression(_PIECE).findall(text, start, start + SLICE)).items():
                 self._add(piece, times)
 
     def _add(self, piece: str, times: int) -> None:
@@ -243,4 +250,4 @@ class Tally:
 
 
 def _is_long(piece: str) -> bool:
-    return len(piece) >= 20 and _LONG.fullmatch(piece) is not None
+    return len(piece) >= 20 and _expression(_LONG).fullmatch(piece) is not None

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
 from math import ceil
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
 from clippy_hookspecs import Block, Image, Json, Message, Opaque, Reasoning, RefusalText, Text, ToolCall, ToolResult
 
-from .token_pieces import Rates, Tally
+if TYPE_CHECKING:  # its expressions take long to compile, and every host offers to count while few programs ask
+    from .token_pieces import Rates
 
 # --- models -----------------------------------------------------------------------------------------------------------
 
-
-_O200K: Final = Rates()
-_CL100K: Final = Rates(1.03, 1.45, 2.4)  # measured; the older vocabulary knows fewer words of other scripts
-_UNKNOWN: Final = Rates(1.1, 1.1, 1.1)  # no public tokenizer: Claude, Gemini and most others need somewhat more
-_FAMILIES: Final = re.compile(
-    r"(?:^|[/:.])(?:(?P<o200k>gpt-4o|gpt-4\.|gpt-[5-9]|gpt-oss|chatgpt|codex|o[1-9](?:$|-))|(?P<cl100k>gpt-4|gpt-3|text-embedding))"
+_FAMILIES: Final = (
+    r"(?:^|[/:.])(?:(?P<o200k>gpt-4o|gpt-4\.|gpt-[5-9]|gpt-oss|chatgpt|codex|o[1-9](?:$|-))"
+    r"|(?P<cl100k>gpt-4|gpt-3|text-embedding))"
 )
 
 
+@functools.lru_cache(maxsize=64)
 def rates_of(model: str) -> Rates:
     """The rates of a model by its name; ``""`` is taken for a model with ``o200k_base``."""
-    found = _FAMILIES.search(model.lower())
+    from .token_pieces import Rates
+
+    found = re.search(_FAMILIES, model.lower())
     if not model or (found and found["o200k"]):
-        return _O200K
-    return _CL100K if found else _UNKNOWN
+        return Rates()
+    if found:
+        return Rates(1.03, 1.45, 2.4)  # measured; the older vocabulary knows fewer words of other scripts
+    return Rates(1.1, 1.1, 1.1)  # no public tokenizer: Claude, Gemini and most others need somewhat more
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -52,10 +55,9 @@ LOW_DETAIL_TOKENS: Final = 85
 ENCODED_RATE: Final = 1 / 32
 """Tokens for each base64 character of a document or sound: an estimate (a PDF page of 50 kB is about 2000 tokens)."""
 
-_ENCODED: Final = re.compile(r"(?:data:[^,]{0,200},)?[A-Za-z0-9+/_\-]{512,}+={0,2}")
+_ENCODED: Final = r"(?:data:[^,]{0,200},)?[A-Za-z0-9+/_\-]{512,}+={0,2}"
 
 
-@frozen
 class HeuristicTokenCounter:
     """Counts tokens by character class: no vocabulary, no dependency, linear time, nothing kept between calls.
 
@@ -67,6 +69,8 @@ class HeuristicTokenCounter:
 
     def count(self, text: str, model: str = "") -> int:
         """Estimated tokens of *text* for *model*."""
+        from .token_pieces import Tally
+
         tally = Tally()
         tally.read(text)
         return ceil(tally.total(rates_of(model)))
@@ -103,7 +107,7 @@ class HeuristicTokenCounter:
 
         def plain(value: Json) -> Json:
             nonlocal encoded
-            if isinstance(value, str) and _ENCODED.fullmatch(value):
+            if isinstance(value, str) and re.fullmatch(_ENCODED, value):
                 encoded += ceil(len(value) * ENCODED_RATE)
                 return ""
             if isinstance(value, Mapping):

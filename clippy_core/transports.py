@@ -7,7 +7,7 @@ answer to a request that no plugin touches is the inner transport's own.
 from __future__ import annotations
 
 import functools
-import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from clippy_hookspecs import (
 
 from .calls import AsyncSender, Call, SyncSender
 from .entrance import GaveUp, error_answer
+from .forks import follow_forks
 from .opaque import OpaqueStream, Piece, abandon_when_collected
 from .pipeline import AttemptsFailed, Pipeline, Result, Sender
 from .runtime import FlowCancelled, Runtime, drive
@@ -39,17 +40,14 @@ def transport(host: Host, module: ModuleType | None = None, inner: Any = None) -
     ``httpx2.Client(transport=clippy_core.transport(host, httpx2))``.  *inner* defaults to the module's own transport.
     """
     module = module or httpx_module()
-    return _classes(module)[0](
-        host, inner if inner is not None else module.HTTPTransport(verify=host.ssl_context(module))
-    )
+    return _classes(module)[0](host, inner, functools.partial(module.HTTPTransport, verify=host.ssl_context(module)))
 
 
 def async_transport(host: Host, module: ModuleType | None = None, inner: Any = None) -> Any:
     """As :func:`transport`, for the module's async clients; works on asyncio and trio."""
     module = module or httpx_module()
-    if inner is None:
-        inner = module.AsyncHTTPTransport(verify=host.ssl_context(module))
-    return _classes(module)[1](host, inner)
+    make = functools.partial(module.AsyncHTTPTransport, verify=host.ssl_context(module))
+    return _classes(module)[1](host, inner, make)
 
 
 def httpx_module() -> ModuleType:
@@ -57,15 +55,6 @@ def httpx_module() -> ModuleType:
     import httpx
 
     return httpx
-
-
-def module_of(client: object) -> ModuleType | None:
-    """The HTTP module that *client* is a client of, None if it is of neither."""
-    for name in ("httpx", "httpx2"):
-        module = sys.modules.get(name)
-        if module is not None and isinstance(client, module.Client | module.AsyncClient):
-            return module
-    return None
 
 
 def interruption(stream: Stream) -> StreamInterrupted | None:
@@ -86,6 +75,25 @@ def _data(piece: Piece | None) -> bytes | None:
     return None if piece is None else piece.data
 
 
+class Before:
+    """A host in front of an inner transport: what is the same in both colours.
+
+    Without an inner one it makes one of its own, in a forked child another: two processes that send over one
+    connection would get each other's answers.  What a caller brings is the caller's.
+    """
+
+    def __init__(self, host: Host, inner: Any, make: Callable[[], Any] | None = None) -> None:
+        self._host, self._inner, self._make, self._closes = host, inner, make, True
+        self._gave_up = GaveUp(host)
+        if inner is None:
+            self._begin()
+            follow_forks(self._begin)
+
+    def _begin(self) -> None:
+        assert self._make is not None
+        self._inner = self._make()
+
+
 class Asked:
     """A request that came to a transport: what is the same in both colours."""
 
@@ -98,8 +106,8 @@ class Asked:
 
     def pipeline(self, runtime: Runtime, sender: Sender) -> Pipeline:
         """The pipeline for it."""
-        repeats = self._call.repeats(self._gave_up.instead_of)
-        self._pipeline = self._host.begin(self._request, runtime, sender, repeats=repeats)
+        again = self._call.again(self._gave_up.instead_of)
+        self._pipeline = self._host.begin(self._request, runtime, sender, again=again)
         return self._pipeline
 
     def judged(self, result: Any) -> Any:
@@ -179,12 +187,8 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
         async def aclose(self) -> None:
             await self._stream.aclose()
 
-    class Transport(module.BaseTransport):  # type: ignore[misc, name-defined]
+    class Transport(Before, module.BaseTransport):  # type: ignore[misc, name-defined]
         """Runs a host in front of an inner transport."""
-
-        def __init__(self, host: Host, inner: Any) -> None:
-            self._host, self._inner, self._closes = host, inner, True
-            self._gave_up = GaveUp()
 
         def handle_request(self, request: Any) -> Any:
             host, headers = self._host, request.headers.raw
@@ -216,12 +220,8 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
             if self._closes:
                 self._inner.__exit__(*exc)
 
-    class AsyncTransport(module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
+    class AsyncTransport(Before, module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
         """The same for async clients."""
-
-        def __init__(self, host: Host, inner: Any) -> None:
-            self._host, self._inner, self._closes = host, inner, True
-            self._gave_up = GaveUp()
 
         async def handle_async_request(self, request: Any) -> Any:
             host, headers = self._host, request.headers.raw

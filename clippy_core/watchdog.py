@@ -23,6 +23,11 @@ class Alarm:
 
     def cancel(self) -> None:
         self.cancelled = True
+        self.action = _nothing  # what it was for must not live until its time
+
+
+def _nothing() -> None:
+    """What a cancelled alarm does."""
 
 
 class Watchdog:
@@ -45,8 +50,7 @@ class Watchdog:
             return alarm
         with self._ready:
             if len(self._alarms) > self.CROWD:
-                self._alarms = [entry for entry in self._alarms if not entry[2].cancelled]
-                heapq.heapify(self._alarms)
+                self._sweep()
             heapq.heappush(self._alarms, (time.monotonic() + seconds, next(self._count), alarm))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="clippy-watchdog", daemon=True)
@@ -68,6 +72,7 @@ class Watchdog:
                 alarm.action()
             except Exception:
                 log.exception("an action at its deadline failed")
+            del alarm  # while the next one is waited for
 
     def _next(self) -> Alarm | None:
         """Wait for the next alarm that is due; None when the thread has nothing left to wait for."""
@@ -78,11 +83,16 @@ class Watchdog:
             now = time.monotonic()
             if self._alarms and self._alarms[0][0] <= now:
                 return heapq.heappop(self._alarms)[2]
-            if self._alarms:
-                self._ready.wait(self._alarms[0][0] - now)
-                idle_until = time.monotonic() + self.LINGER
-            elif now >= idle_until:
+            if not self._alarms and now >= idle_until:
                 self._thread = None
                 return None
-            else:
-                self._ready.wait(idle_until - now)
+            until = self._alarms[0][0] if self._alarms else idle_until
+            if not self._ready.wait(min(until - now, self.LINGER)):
+                self._sweep()
+            if self._alarms:
+                idle_until = time.monotonic() + self.LINGER
+
+    def _sweep(self) -> None:
+        """Forget the alarms that were cancelled."""
+        self._alarms = [entry for entry in self._alarms if not entry[2].cancelled]
+        heapq.heapify(self._alarms)

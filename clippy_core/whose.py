@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from clippy_hookspecs import Request, Scope
 
+from .host import OWN_HEADERS
 from .settings import Settings
 from .untouched import retouch
 
-OWN_HEADERS = "x-clippy-"
-"""What these request headers say is for us and never goes upstream."""
 _NOBODY = Scope()
 _PARTS = ("tenant", "user", "session")
 
@@ -23,7 +22,9 @@ def whose(
     None where it was not needed.
     """
     scope, who = said or _NOBODY, None
-    ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
+    ours: list[str] = []
+    if OWN_HEADERS in "".join(request.headers):
+        ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
     if ours and trust_headers:
         told = {part: request.headers.get(f"{OWN_HEADERS}{part}") for part in _PARTS}
         scope = Scope(**{part: kept if (kept := getattr(scope, part)) is not None else told[part] for part in _PARTS})

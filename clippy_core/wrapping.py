@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import copy
 import sys
-import weakref
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from .transports import async_transport, module_of, transport
+from .http_modules import module_of
 
 if TYPE_CHECKING:
     from .host import Host
@@ -30,6 +29,9 @@ def wrap(host: Host, client: C) -> C:
     Takes ``openai.OpenAI``, ``openai.AsyncOpenAI``, ``anthropic.Anthropic``, ``anthropic.AsyncAnthropic`` and their
     Azure, Bedrock and Vertex kinds, and the clients of httpx and httpx2.  Raises TypeError for anything else, and for
     a kind of client that its SDK cannot copy.
+
+    Where a plugin decides about failures, an SDK's ``max_retries`` as they are now say how often a call that could do
+    harm twice (an upload, a batch) is sent again; say 0 before wrapping to have such calls sent once.
     """
     module = module_of(client)
     if module is not None:
@@ -59,27 +61,6 @@ def _wrap_sdk(host: Host, client: Any, http: Any) -> Any:
         setattr(wrapped, _STRICT, True)
     host.sdk_retries.note(wrapped, repeats)
     return wrapped
-
-
-class SdkRetries:
-    """The SDKs' clients under a host, with the retries that each had of its own: it has them again, or none, when the
-    plugin that owns retries goes or comes.
-    """
-
-    def __init__(self) -> None:
-        self._own: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-
-    def note(self, wrapped: Any, own: int | None) -> None:
-        """Remember a client; *own* None is one that says nothing of retries."""
-        if own is not None:
-            self._own[wrapped] = own
-
-    def follow(self, owned: bool) -> None:
-        """Whether a plugin owns retries now.  What a program has set itself since then stays."""
-        for client, own in [*self._own.items()]:
-            before, now = (own, 0) if owned else (0, own)
-            if client.max_retries == before:
-                client.max_retries = now
 
 
 def _with_options(client: Any, changes: dict[str, Any]) -> Any:
@@ -143,11 +124,19 @@ def _put_under(host: Host, http: Any, module: ModuleType, *, shared: bool = Fals
 
     *instead_of* are the retries of an SDK that the host takes over.
     """
-    make = transport if isinstance(http, module.Client) else async_transport
+    if host.chains.idle:
+        from .passing import async_passing as for_async
+        from .passing import passing as for_sync
+    else:
+        from .transports import async_transport as for_async
+        from .transports import transport as for_sync
+    make = for_sync if isinstance(http, module.Client) else for_async
 
     def once(inner: Any) -> Any:
-        if getattr(inner, "_host", None) is host:
-            return inner  # wrapping twice must not retry twice
+        if getattr(inner, "_host", None) is host:  # wrapping twice must not retry twice
+            if not instead_of:
+                return inner
+            inner = inner._inner  # noqa: SLF001 - nobody took over the retries of an SDK that comes on top only now
         made = make(host, module, inner)
         made._closes = not shared  # noqa: SLF001
         made._gave_up.instead_of = instead_of  # noqa: SLF001

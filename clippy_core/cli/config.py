@@ -57,5 +57,22 @@ def show(ctx: click.Context, with_origin: bool, as_json: bool) -> None:
         ctx.exit(2)
 
 
+@config.command()
+@click.pass_context
+def schema(ctx: click.Context) -> None:
+    """Print the JSON Schema (2020-12) of everything installed: the host's settings and each plugin's table.
+
+    Of plugins that would not load (disabled, not allowed, not locked) every table is accepted.
+    """
+    from ..config_schema import schema_of
+
+    found = installation(ctx).discovered.plugins
+    classes = dict[str, type[object] | None]()
+    for plugin in found:
+        classes[plugin.name] = classes.get(plugin.name) or plugin.cls
+    versions = sorted({f"{plugin.distribution} {plugin.version}" for plugin in found if plugin.cls is not None})
+    say_json(schema_of(classes, f"The configuration of clippy with {', '.join(versions) or 'no plugin'}."))
+
+
 def _file(found: Installation) -> str | None:
     return str(found.config.file) if found.config.file else None

@@ -8,6 +8,7 @@ import click
 from clippy_hookspecs import POLICIES
 
 from .installation import installation
+from .locking import lock
 from .output import json_option, say, say_json, table
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ HOOK = click.Choice(tuple(POLICIES))
 
 @click.group()
 def plugins() -> None:
-    """See what is installed."""
+    """See what is installed, and lock it."""
+
+
+plugins.add_command(lock)
 
 
 @plugins.command("list")

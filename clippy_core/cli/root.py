@@ -10,13 +10,16 @@ from typing import Any
 import click
 from clippy_hookspecs import ClippyError, ConfigError
 
+from .bench import bench
 from .config import config
 from .demo import demo
 from .doctor import doctor
 from .hooks import hooks
 from .installation import installation
+from .new_plugin import new_plugin
 from .output import say, visible
 from .plugins import plugins
+from .run import run
 
 DISTRIBUTION = "clippy-core"
 
@@ -143,7 +146,7 @@ def command_line() -> CommandLine:
     about = "Plugins between a Python program and any model provider."
     group = CommandLine("clippy", help=about, params=[version, file, trace])
     group.callback = _nothing
-    for command in (plugins, hooks, config, doctor, demo):
+    for command in (plugins, hooks, config, doctor, demo, run, new_plugin, bench):
         group.add_command(command)
     return group
 

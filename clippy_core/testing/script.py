@@ -6,7 +6,7 @@ import bisect
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Union
 
 from attrs import field, frozen
@@ -27,6 +27,14 @@ def _cut(chunks: int | Sequence[str] | None) -> int | tuple[str, ...] | None:
     return chunks if chunks is None or isinstance(chunks, int) else tuple(chunks)
 
 
+def _calls(source: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
+    return tuple(source)
+
+
+def _replies(source: Iterable[Reply]) -> tuple[Reply, ...]:
+    return tuple(source)
+
+
 def _pieces(body: bytes | Sequence[bytes]) -> tuple[bytes, ...]:
     return (body,) if isinstance(body, bytes) else tuple(body)
 
@@ -45,7 +53,7 @@ class Reply:
     """
 
     text: str | None = None
-    tool_calls: tuple[ToolCall, ...] = field(default=(), converter=tuple)
+    tool_calls: tuple[ToolCall, ...] = field(default=(), converter=_calls)
     reasoning: str | None = None
     refusal: str | None = None
     usage: Usage | None = None
@@ -56,7 +64,7 @@ class Reply:
     echo: bool = False
     words: int = field(default=24, validator=ge(1))
     model: str | None = None
-    more: tuple[Reply, ...] = field(default=(), converter=tuple)
+    more: tuple[Reply, ...] = field(default=(), converter=_replies)
     headers: Pairs = field(default=(), converter=pairs)
     extra: Mapping[str, Json] = field(factory=dict)
 

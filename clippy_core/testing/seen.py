@@ -63,7 +63,7 @@ class SeenRequest:
         """The body's JSON object, empty when the body is anything else."""
         try:
             value = self.json
-        except ValueError:
+        except (ValueError, RecursionError):  # not JSON, or nested deeper than this Python reads
             return {}
         return value if isinstance(value, dict) else {}
 

@@ -22,6 +22,7 @@ APIS: dict[str, WireApi] = {api.name: api for api in (openai_chat.API, openai_re
 """The wire APIs by name."""
 
 
+@lru_cache(maxsize=256)
 def find(method: str, path: str) -> tuple[WireApi | None, Endpoint]:
     """Whose call this is and what may be done with it; (None, UNKNOWN_ENDPOINT) for a call of no API of ours."""
     for api in APIS.values():

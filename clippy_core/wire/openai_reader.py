@@ -31,8 +31,9 @@ ENVELOPE = ("id", "object", "created", "model", "system_fingerprint", "service_t
 """The fields that every event of a stream repeats."""
 _RARE_IN_EVENT = frozenset({"error", "errors", "type", "x_groq"})
 _RARE_IN_CHOICE = frozenset({"error", "message", "text", "usage"})
-_FIELD_OF = {"text": "content", "reasoning": "reasoning_content"}
+_FIELD_OF = {"text": "content", "reasoning": "reasoning_content", "tool_call": "tool_calls"}
 """Where the words of an open block of this kind come."""
+_NO_FIELDS: dict[str, Json] = {}
 _NOTHING: tuple[ChunkKind, None, int] = ("other", None, 0)
 
 
@@ -90,7 +91,7 @@ class ChatReader:
         return tuple(self._body(body))
 
     def _more_words(self, body: dict[str, Json], raw: bytes) -> Chunk | None:
-        """By far the commonest event, one more piece of an open text: read without asking what else it could be.
+        """By far the commonest event, one more piece of what is open: read without asking what else it could be.
 
         Its JSON is nobody else's, so what is said is taken out of it and the rest is the chunk's ``extra``: copying
         without what is said would cost as much as parsing.
@@ -98,9 +99,9 @@ class ChatReader:
         try:
             (value,) = body["choices"]
             delta, choice = value["delta"], self._choices[value["index"]]
-            kind, _, block = choice.open or _NOTHING
+            kind, call, block = choice.open or _NOTHING
             field = _FIELD_OF[kind]
-            words = delta[field]
+            words, own = (delta[field], _NO_FIELDS) if call is None else _arguments(choice, call, delta[field])
         except (KeyError, TypeError, ValueError):
             return None
         if type(words) is not str or not words or not (len(delta) == 1 or _says_only(field, delta)):
@@ -110,7 +111,9 @@ class ChatReader:
         if not (_RARE_IN_CHOICE.isdisjoint(value) and _RARE_IN_EVENT.isdisjoint(body)):
             return None
         del body["choices"], value["delta"], value["index"], delta[field]
-        extra = {"choice": value, "message": delta, "response": body}
+        if call is not None:
+            call.arguments.append(words)
+        extra = {"choice": value, "message": delta or {}, **own, "response": body}  # An emptied dict keeps its size.
         return words_chunk(kind, words, block, choice.number, extra, raw)
 
     def _error(self, body: dict[str, Json]) -> tuple[Chunk, ...]:
@@ -237,6 +240,18 @@ def _legacy_piece(choice: ChoiceState, item: dict[str, Json]) -> _Piece:
     extra = {"legacy": True, "block": {"function_call": {}}}
     # As in whole answers: a legacy call has no id, its name stands for it.
     return _Piece("tool_call", delta, extra, call, name if new_name else None, name if new_name else None)
+
+
+def _arguments(choice: ChoiceState, call: CallState, items: list[dict[str, Json]]) -> tuple[Json, dict[str, Json]]:
+    """What *items* bring to the open *call*, and the chunk's own fields; nothing if they have more to say.
+
+    Raises KeyError, TypeError or ValueError for items that are not one usual piece.
+    """
+    (item,) = items
+    index, inner = item["index"], item["function"]
+    if type(index) is not int or choice.calls[index] is not call or len(item) != 2 or len(inner) != 1:
+        return None, _NO_FIELDS
+    return inner["arguments"], {"block": {}, "index": index}
 
 
 def _says_only(field: str, delta: dict[str, Json]) -> bool:

@@ -55,8 +55,6 @@ class StreamDecoder:
         and :class:`SseLimitError`; at the next call if there are events before it (see :attr:`failure`).
         """
         self._raise()
-        if self._begun and self._foreign is None:
-            return self._events(data)
         if not self._begun:
             data, foreign = self._begin(data)
             if foreign:

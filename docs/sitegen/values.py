@@ -32,7 +32,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "Decisions": ("Answer", "Join", "Retry", "Switch", "Restart", "Continue", "ErrorDecision"),
     "Context": ("RequestContext", "Scope", "RouteInfo", "Flow", "Stash", "StashKey"),
     "What plugins are told": (
-        "Failure", "ErrorInfo", "Category", "UNKNOWN", "Outcome", "CacheEntry", "Selector", "AuditRecord",
+        "Failure", "ErrorInfo", "Category", "UNKNOWN_ERROR", "Outcome", "CacheEntry", "Selector", "AuditRecord",
         "AttemptRecord", "HookCall", "Event",
     ),
     "Errors": (
@@ -45,6 +45,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     ),
     "For writing plugins": (
         "hookimpl", "evolve", "TextFilter", "dump_entry", "load_entry", "HookPolicy", "POLICIES", "PROJECT", "specs",
+        "Deprecation", "former_names",
     ),
 }  # fmt: skip
 """Every public name of the contract, by what a reader looks for."""
@@ -57,7 +58,7 @@ TOLD = {
     "Block": "One part of a message.",
     "Category": "What kind of failure, in a word.",
     "ErrorDecision": "What `on_error` may return.",
-    "UNKNOWN": "What a failure is while nobody has judged it: not retried.",
+    "UNKNOWN_ERROR": "What a failure is while nobody has judged it: not retried.",
     "COMPLETE_REASONS": "Finish reasons after which an answer is whole and may be stored.",
     "CONTENT_KINDS": "The kinds of chunks that carry the answer; the first non-empty one is the commit point.",
     "UNKNOWN_ENDPOINT": "An address the host does not know: not cached, retried only where that is safe, not read.",

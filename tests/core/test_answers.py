@@ -19,6 +19,7 @@ from clippy_hookspecs import (
     Headers,
     Message,
     Outcome,
+    ProviderError,
     Refusal,
     Request,
     RequestContext,
@@ -105,6 +106,16 @@ def test_an_answer_in_an_unknown_encoding_leaves_a_record_and_no_connection(sync
 
 
 # --- failures of what is not read -----------------------------------------------------------------------------------
+def test_a_stream_for_a_plain_call_of_our_client_is_a_failure_of_the_provider(caller):
+    """Nobody reads it, so its connection is closed; the caller gets a ProviderError that says what came."""
+    caller.start([], Raw([b"data: {}\n\n", b"data: [DONE]\n\n"], headers=SSE))
+    with pytest.raises(ProviderError) as caught:
+        caller.chat()
+    assert "a stream, which this call did not ask for" in str(caught.value.__cause__)
+    assert ["failed"] == caller.records.outcomes
+    assert {"requests": 1, "closed_early": 1}.items() <= caller.provider.counters.items()
+
+
 def test_a_failed_get_of_an_unknown_endpoint_is_a_failure(sync_caller):
     """GET is retried; post_attempt and audit learn that it failed."""
 

@@ -287,3 +287,14 @@ def test_the_partition_is_the_key_of_everything_but_what_is_said() -> None:
         (request, (Scope("u"), *asked[1:])),
     ):
         assert {key, partition}.isdisjoint(cache_keys(changed, *who))
+
+
+def test_a_header_on_two_lines_is_not_its_first_line() -> None:
+    """Two lines say what one line with both values says, and something else than one of them alone."""
+    one, other = ("anthropic-beta", "a"), ("Anthropic-Beta", "b")
+    alone, twice = cache_key(body=BODY, headers=Headers([one])), cache_key(body=BODY, headers=Headers([one, other]))
+    assert alone != twice
+    assert twice == cache_key(body=BODY, headers=Headers([("anthropic-beta", "a, b")]))
+    assert twice == cache_key(
+        body=BODY, headers=Headers.undecoded([(b"anthropic-beta", b"a"), (b"anthropic-beta", b"b")])
+    )

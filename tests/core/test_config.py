@@ -17,9 +17,10 @@ from clippy_hookspecs import ConfigError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clippy_core.config import Config, Order, Secret, config_of, load_config, read_config, structure
+from clippy_core.config import Config, Order, Secret, config_of, load_config, read_config
 from clippy_core.config_show import rows, settings_of
 from clippy_core.config_sources import Setting, merge
+from clippy_core.config_structure import structure
 
 KNOWN = ("cache-sqlite", "retry", "audit")
 
@@ -442,7 +443,7 @@ def test_the_sources_of_faults_are_named(tmp_path: Path) -> None:
     faults = faults_in(
         tmp_path,
         "abandoned_after = 'x'\ntrust_header = true\n[plugins]\nretry = 3\n",
-        {"CLIPPY_TRACE": "perhaps", "CLIPPY_CACHE_SQLITEE__TTL": "1"},
+        {"CLIPPY_TRUST_HEADERS": "perhaps", "CLIPPY_CACHE_SQLITEE__TTL": "1"},
         deadlines={"total": -1},
     )
     assert set(faults) == {
@@ -450,7 +451,7 @@ def test_the_sources_of_faults_are_named(tmp_path: Path) -> None:
         "clippy.toml: plugins.retry: expected a table, got 3",
         "clippy.toml: abandoned_after: expected float, got 'x'",
         "clippy.toml: trust_header: unknown setting; did you mean trust_headers?",
-        "environment CLIPPY_TRACE: trace: expected bool, got 'perhaps'",
+        "environment CLIPPY_TRUST_HEADERS: trust_headers: expected bool, got 'perhaps'",
         "argument: deadlines.total: 'total' must be > 0: -1.0",
     }
 

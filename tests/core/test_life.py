@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 import httpx
+import httpx2
 import pytest
 from attrs import define, field
 from calling import COLOURS, Caller
@@ -252,6 +253,20 @@ def test_a_stream_that_holds_a_place_and_is_not_read_is_closed_after_a_while(syn
                 _wait_for(lambda: sync_caller.records.outcomes)
             assert expected == sync_caller.records.outcomes
             stream.close()
+
+
+@pytest.mark.parametrize("module", [httpx, httpx2])
+def test_a_reader_who_comes_back_to_a_stream_that_was_closed_meanwhile_learns_that_it_is_cut(module):
+    """What was handed on is not the answer, and must not look as if it were."""
+    caller = Caller("sync", module).start([Holds()], Reply("one two three"), abandoned_after=0.05)
+    with caller.host.wrap(caller._http()) as client, client.stream("POST", URL, json=STREAM) as response:
+        pieces = response.iter_raw()
+        next(pieces)
+        caller.clock.advance(1)
+        _wait_for(lambda: caller.records.outcomes)
+        with pytest.raises(module.RemoteProtocolError, match="nobody read on"):
+            list(pieces)
+    assert ["abandoned"] == caller.records.outcomes
 
 
 # --- services -------------------------------------------------------------------------------------------------------

@@ -509,10 +509,10 @@ def test_what_a_program_gave_itself_stays(live):
     async def work(live: Live) -> None:
         records = Records()
         host = clippy_core.Host.from_config(live.config, plugins={"records": records})
-        live.config.write_text("trace = true\n")
+        live.config.write_text("abandoned_after = 5.0\n")
         await value(host.reload() if live.colour == "sync" else host.areload())
         assert records is host.plugins["records"]
-        assert host.chains.trace
+        assert host.settings.abandoned_after == 5.0
 
     live.run(work)
 

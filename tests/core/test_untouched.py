@@ -267,3 +267,15 @@ def test_the_sdk_does_not_repeat_what_we_gave_up_on(sync_caller):
     assert 1 == len(sync_caller.records.records)
     sync_caller.start([Again()], Fault.status(503))
     assert "false" == sync_caller.send(json=CHAT).headers["x-should-retry"]
+
+
+@pytest.mark.parametrize("depth", [900, 1000, 1020, 5000, 100_000])
+def test_a_body_nested_deeper_than_we_can_write_passes_and_is_not_cached(depth, sync_caller):
+    """It can be read, or not even that; no key is made of it, and the caller hears nothing of ours."""
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "x": ' + b"[" * depth + b"]" * depth + b"}"
+    keep = Keep()
+    sync_caller.start([keep], Raw(b'{"fine": true}'))
+    for _ in range(2):
+        sent = sync_caller.send(content=body, headers={"content-type": "application/json"})
+        assert sent.error is None
+    assert [body] * 2 == [seen.body for seen in sync_caller.provider.requests]

@@ -141,6 +141,15 @@ def test_a_plugin_may_stand_in_the_providers_place(caller):
     assert b"Hello" in instead.seen[0].body
 
 
+def test_a_plugin_in_the_providers_place_answers_an_http_client_too(caller):
+    """Its answers are not the transport's own, so the client's response is made of them, changed or not."""
+    caller.start([Instead()], Reply("from the provider"))
+    sent = caller.send(json=CHAT)
+    assert (200, None) == (sent.status, sent.error)
+    assert "from the plugin" == json.loads(sent.body)["choices"][0]["message"]["content"]
+    assert 0 == caller.provider.calls
+
+
 def test_a_refused_raw_request_is_an_answer(colour):
     """403 in the API's own shape, and nothing is sent."""
 

@@ -18,6 +18,7 @@ from clippy_hookspecs import (
     Choice,
     Chunk,
     Continue,
+    Deprecation,
     Endpoint,
     ErrorInfo,
     Event,
@@ -59,7 +60,8 @@ SAMPLES: dict[type[Any], Any] = {
     type(sample): sample
     for sample in (
         Answer(Response()), AttemptRecord(1, "main"), AuditRecord("id", "answered", 0.0, 1.0), CacheEntry(Response()),
-        Choice(Message("assistant")), Chunk("text", "a"), Continue(), Endpoint("chat"), ErrorInfo(), Event("bytes", 1),
+        Choice(Message("assistant")), Chunk("text", "a"), Continue(), Deprecation("1", "2", "x"), Endpoint("chat"),
+        ErrorInfo(), Event("bytes", 1),
         Failure(), HookCall("p", "audit", "passed"), HookPolicy("all", "skip"), Image("http://x"), Join("k"),
         Message("user", (Text("a"),)), Opaque("audio"), Outcome("ok"), Provenance(), RawReply(200, Headers(), b"", {}),
         RawRequest("GET", "u", Headers()), Reasoning("r"), RefusalText("no"), Request(), Response(), Restart(),

@@ -301,6 +301,16 @@ def test_every_field_of_an_undecoded_entry_is_filled() -> None:
     )
 
 
+def test_an_undecoded_entry_is_frozen_like_any_other() -> None:
+    """It is filled as a draft, and nothing of that is left: not its class, not its openness."""
+    entry = load_entry(dump_entry(entry_of()))
+    for value, kind in ((entry, CacheEntry), (entry.response, Response)):
+        assert type(value) is kind
+        for change in (lambda value=value: setattr(value, "origin", ""), lambda value=value: delattr(value, "api")):
+            with pytest.raises(attrs.exceptions.FrozenInstanceError):
+                change()
+
+
 def _is_filled(response: Response, name: str) -> bool:
     try:
         object.__getattribute__(response, name)

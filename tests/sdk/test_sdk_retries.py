@@ -173,6 +173,27 @@ def test_an_upload_that_cannot_be_read_again_is_sent_once() -> None:
     assert got["all plugins"].result == got["bare"].result
 
 
+def test_a_file_that_was_closed_meanwhile_leaves_the_caller_the_providers_failure() -> None:
+    """As the bare SDK: what can no longer be read is not sent again."""
+
+    async def closed(client: Any, say: Any) -> None:
+        file = io.BytesIO(b"sent" * 9)
+        real = file.read
+
+        def read(size: int = -1) -> bytes:
+            piece = real(size)
+            if not piece:
+                file.close()
+            return piece
+
+        file.read = read  # type: ignore[method-assign]
+        say((await value(client.post("/v1/echo", cast_to=httpx2.Response, content=file))).content)
+
+    got = Lab("sync", httpx2, gpt.make_client).three(closed, Script(then=Fault.status(503)), max_retries=2)
+    assert [len(got[roof].requests) for roof in got] == [1, 1, 1]
+    assert got["all plugins"].result == got["bare"].result
+
+
 def test_a_file_sent_as_it_is_is_sent_again_from_where_it_stood() -> None:
     """The second attempt begins where the first did, not at the end and not at the file's start."""
 
@@ -224,3 +245,42 @@ def test_the_same_question_asked_anew_is_a_request_of_its_own() -> None:
     assert got.said[0] == "InternalServerError"
     assert got.said[1]["choices"][0]["message"]["content"] == "Eins"
     assert len(got.requests) == OURS + 1
+
+
+def test_an_sdk_over_an_http_client_that_was_wrapped_before_loses_no_retry_of_an_upload() -> None:
+    """Its retries are taken over although the host is under that HTTP client already, and not twice."""
+
+    for first in (False, True):
+        asked: list[int] = []
+
+        def busy(request: httpx2.Request, asked: list[int] = asked) -> httpx2.Response:
+            asked.append(len(request.read()))
+            return httpx2.Response(503, json={"error": {"message": "busy"}})
+
+        host = Lab("sync", httpx2, gpt.make_client).host("all plugins")
+        assert host is not None
+        http = httpx2.Client(transport=httpx2.MockTransport(busy))
+        if first:
+            host.wrap(http)
+        client = host.wrap(gpt.make_client("sync", base_url="http://fake.test", http_client=http, max_retries=2))
+        with pytest.raises(Exception, match="busy"):
+            client.files.create(file=("a.jsonl", b"{}"), purpose="batch")
+        assert len(asked) == BARE
+
+
+def test_an_upload_that_is_repeated_does_not_get_the_failure_of_one_of_another_size() -> None:
+    """Both have the same address and key, and their bodies are not read; their lengths tell them apart."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if b"too large" in request.read():
+            return httpx2.Response(413, json={"error": {"message": "too large"}})
+        return httpx2.Response(200, json={"id": "file-1", "object": "file"})
+
+    host = Lab("sync", httpx2, gpt.make_client).host("all plugins")
+    assert host is not None
+    http = httpx2.Client(transport=httpx2.MockTransport(answer))
+    client = host.wrap(gpt.make_client("sync", base_url="http://fake.test", http_client=http, max_retries=2))
+    with pytest.raises(Exception, match="too large"):
+        client.files.create(file=("a.jsonl", b"too large"), purpose="batch")
+    again = {"x-stainless-retry-count": "1"}
+    assert client.files.create(file=("a.jsonl", b"{}"), purpose="batch", extra_headers=again).id == "file-1"

@@ -12,8 +12,9 @@ import httpx2
 import pytest
 import sdk_anthropic_calls as claude
 import sdk_openai_calls as gpt
-from sdk_certificates import Authority, make_authority
+from sdk_certificates import NAME, Authority, make_authority
 from sdk_lab import ROOFS, SDK_GENERATORS, Got, Lab, private_folders, ssl_context
+from sdk_tunnel import Tunnel
 
 from clippy_core.testing import FakeServer, Fault, Reply
 
@@ -124,6 +125,79 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(sdk: str, authority: A
     got = lab.three(CALLS[sdk], wire=True)
     assert got["bare"].raised is not None
     assert got["bare"].raised.cause == "httpx2.ConnectError"
+    assert got["all plugins"].result == got["no plugin"].result == got["bare"].result
+    assert not any(each.requests for each in got.values())
+
+
+# --- HTTPS through a proxy ------------------------------------------------------------------------------------------
+
+THROUGH: dict[str, tuple[str, Any]] = {
+    "openai plain": ("openai", gpt.chat),
+    "openai streamed": ("openai", gpt.chat_stream),
+    "openai responses": ("openai", gpt.responses_stream),
+    "openai early close": ("openai", gpt.early_close),
+    "anthropic plain": ("anthropic", claude.message),
+    "anthropic streamed": ("anthropic", claude.message_stream),
+    "anthropic helper": ("anthropic", claude.stream_helper),
+}
+
+
+def tunnelled(colour: str, module: ModuleType, sdk: str, tunnel: Tunnel, authority: Authority, **http: Any) -> Lab:
+    """HTTPS to a name that only *tunnel* can reach, with a certificate that only *authority* vouches for."""
+
+    def settings(server: FakeServer) -> dict[str, Any]:
+        tunnel.target = server.port
+        return {"verify": authority.trusting(), "proxy": tunnel.url, **http}
+
+    return Lab(colour, module, MAKERS[sdk], settings, f"https://{NAME}", authority.server)
+
+
+@pytest.mark.parametrize(
+    ("colour", "module", "name"),
+    [
+        *((colour, httpx2, name) for colour in ("sync", "asyncio", "trio") for name in THROUGH),
+        *((colour, httpx, name) for colour in COLOURS for name in THROUGH if name.startswith("openai")),
+    ],
+    ids=lambda part: getattr(part, "__name__", part),
+)
+def test_https_goes_through_a_proxys_tunnel(colour: str, module: ModuleType, name: str, authority: Authority) -> None:
+    """One CONNECT for each connection; behind it the same bytes, and nothing that the proxy could read."""
+    sdk, call = THROUGH[name]
+    connects = []
+    with Tunnel() as tunnel:
+        lab = tunnelled(colour, module, sdk, tunnel, authority)
+        got = {}
+        for roof in ROOFS:
+            got[roof] = lab.run(call, Reply("Eins zwei drei"), roof=roof, wire=True)
+            connects.append(list(tunnel.heads))
+            tunnel.heads.clear()
+        carried = bytes(tunnel.carried)
+    bare = got["bare"]
+    assert bare.raised is None
+    assert bare.requests
+    assert bare.said
+    assert got["no plugin"].said == bare.said
+    assert (got["no plugin"].requests, got["no plugin"].connections) == (bare.requests, bare.connections)
+    assert got["all plugins"].result == bare.result
+    assert got["all plugins"].bodies == bare.bodies
+    assert connects == [connects[0]] * 3
+    assert len(connects[0]) == len(set(bare.connections))
+    assert connects[0][0].startswith(f"CONNECT {NAME}:443 HTTP/1.1\r\n".encode())
+    assert b"authorization" not in carried.lower()
+
+
+@pytest.mark.parametrize("status", [403, 407, 502])
+@pytest.mark.parametrize("sdk", MAKERS)
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_proxy_that_refuses_a_tunnel_is_told_of_in_the_same_way(
+    colour: str, sdk: str, status: int, authority: Authority
+) -> None:
+    """The SDK's connection error, from the HTTP module's ProxyError; no request has left."""
+    with Tunnel(refusing=status) as tunnel:
+        lab = tunnelled(colour, httpx2, sdk, tunnel, authority)
+        got = {roof: lab.run(CALLS[sdk], roof=roof, wire=True) for roof in ROOFS}
+    assert got["bare"].raised is not None
+    assert got["bare"].raised.cause == "httpx2.ProxyError"
     assert got["all plugins"].result == got["no plugin"].result == got["bare"].result
     assert not any(each.requests for each in got.values())
 

@@ -39,8 +39,6 @@ import clippy_core
 from clippy_core.testing import FakeProvider, Fault, Reply, SeenRequest, VirtualClock
 
 ANSWER = "one two three four five six"
-LONG_ANSWER = ANSWER + " and so on" * 40
-"""So many events that not even a stored answer is handed on in one piece."""
 PLUGINS = ("audit", "cache-memory", "cache-sqlite", "context-window", "errors", "retry")
 SETS: dict[str, tuple[str, ...]] = {**{name: (name,) for name in PLUGINS}, "all": PLUGINS}
 CACHES = ("cache-memory", "cache-sqlite", "keep")
@@ -174,11 +172,11 @@ class Said:
     broke: bool
 
 
-def provider_of(answer: str, fates: Mapping[int, list[Fault]], clock: VirtualClock) -> FakeProvider:
+def provider_of(fates: Mapping[int, list[Fault]], clock: VirtualClock) -> FakeProvider:
     """A provider whose request of a number has a fate, others none; 0 stands for all that are not named."""
 
     def act(seen: SeenRequest) -> Any:
-        return [*fates.get(seen.number, fates.get(0, [])), Reply(answer, delay=1.0)]
+        return [*fates.get(seen.number, fates.get(0, [])), Reply(ANSWER, delay=1.0)]
 
     return FakeProvider(act, clock=clock)
 
@@ -212,7 +210,6 @@ class World:
 
     cell: Cell
     folder: Path
-    answer: str = ANSWER
     fates: dict[int, list[Fault]] = field(factory=dict)
     with_guard: bool = False
     with_repeats: bool = False
@@ -227,7 +224,7 @@ class World:
     _before: set[threading.Thread] = field(factory=lambda: set(threading.enumerate()))
 
     def __attrs_post_init__(self) -> None:
-        self.provider = provider_of(self.answer, self.fates, self.clock)
+        self.provider = provider_of(self.fates, self.clock)
         self.plugins = self._make_plugins()
         route = {"base_url": "http://fake.test/v1", "key": "sk-test", "model": MODEL}
         self.host = clippy_core.Host(self.plugins, config={"routes": {"main": route}}, clock=self.clock)
@@ -268,7 +265,7 @@ class World:
 
     def said(self) -> list[Said]:
         """What the provider says to the very requests that came, asked by a bare client."""
-        again, heard = provider_of(self.answer, self.fates, VirtualClock()), []
+        again, heard = provider_of(self.fates, VirtualClock()), []
         with httpx.Client(transport=again.transport()) as client:
             for seen in self.provider.requests:
                 status, pieces, broke = 0, [], False

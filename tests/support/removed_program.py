@@ -84,8 +84,10 @@ def synchronously(host: clippy_core.Host, faults: list[Fault]) -> None:
 
 route = {"base_url": "http://fake.test/v1", "key": "k", "model": "m", "context_tokens": 2000}
 host = clippy_core.Host.from_config(routes={"main": route}, clock=VirtualClock())
+# What a program does when it starts: it opens its host, wraps its client, makes one of ours.
 host.open()
-assert clippy_core.Client
+host.wrap(httpx.Client()).close()
+clippy_core.Client(host).close()
 assert clippy_core.AsyncClient
 imported = {name for name in sys.modules if name.startswith(OURS)}
 strange = {name for name in imported if not str(sys.modules[name].__file__).startswith(str(folder))}

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
+NAME = "api.example.invalid"
+"""A name that no resolver knows; only a proxy can lead to it."""
+
 
 @frozen
 class Authority:
@@ -24,7 +27,7 @@ class Authority:
 
 
 def make_authority(folder: Path) -> Authority:
-    """An authority and a certificate for 127.0.0.1 in *folder*; skips the test where there is no openssl program."""
+    """An authority and a certificate for 127.0.0.1 and NAME in *folder*; skips the test where no openssl program is."""
     program = shutil.which("openssl")
     if program is None:
         pytest.skip("the openssl program is not installed, so no certificate can be made")
@@ -41,7 +44,7 @@ def make_authority(folder: Path) -> Authority:
     )  # fmt: skip
     openssl("req", *curve, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=127.0.0.1")
     (folder / "names.txt").write_text(
-        "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\nkeyUsage=critical,digitalSignature\n"
+        f"subjectAltName=IP:127.0.0.1,DNS:{NAME}\nbasicConstraints=CA:FALSE\nkeyUsage=critical,digitalSignature\n"
         "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
     )
     openssl(

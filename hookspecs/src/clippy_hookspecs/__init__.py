@@ -12,6 +12,8 @@ A plugin is one attrs class: its fields are its settings, its ``@hookimpl`` meth
 The hooks are documented in :mod:`clippy_hookspecs.specs`.
 """
 
+from typing import TYPE_CHECKING
+
 from attrs import evolve
 
 from . import specs
@@ -32,8 +34,9 @@ from .blocks import (
 )
 from .context import Flow, RequestContext, RouteInfo, Stash, StashKey
 from .decisions import Answer, Continue, ErrorDecision, Join, Restart, Retry, Switch
+from .deprecation import Deprecation, former_names
 from .errors import (
-    UNKNOWN,
+    UNKNOWN_ERROR,
     AttemptRefused,
     Category,
     ClippyError,
@@ -81,14 +84,22 @@ from .types import (
 )
 
 __all__ = [
-    "COMPLETE_REASONS", "CONTENT_KINDS", "POLICIES", "PROJECT", "UNKNOWN", "UNKNOWN_ENDPOINT",
+    "COMPLETE_REASONS", "CONTENT_KINDS", "POLICIES", "PROJECT", "UNKNOWN_ENDPOINT", "UNKNOWN_ERROR",
     "Answer", "AttemptRecord", "AttemptRefused", "AuditRecord", "Block", "ByteStream", "CacheEntry", "Category",
     "Choice", "Chunk", "ClippyError", "Clock", "ConfigError", "ContextBudgetError", "Continue", "CorruptEntry",
-    "DeadlineExceeded", "Embedder", "Endpoint", "ErrorDecision", "ErrorInfo", "Event", "Failure", "Flow", "Headers",
-    "HookCall", "HookPolicy", "Host", "Image", "Join", "Json", "Message", "Opaque", "Outcome", "PluginError", "Prices",
-    "Provenance", "ProviderError", "RawReply", "RawRequest", "Reasoning", "Refusal", "RefusalText", "Request",
+    "DeadlineExceeded", "Deprecation", "Embedder", "Endpoint", "ErrorDecision", "ErrorInfo", "Event", "Failure", "Flow",
+    "Headers", "HookCall", "HookPolicy", "Host", "Image", "Join", "Json", "Message", "Opaque", "Outcome", "PluginError",
+    "Prices", "Provenance", "ProviderError", "RawReply", "RawRequest", "Reasoning", "Refusal", "RefusalText", "Request",
     "RequestContext", "Reservation", "Response", "Restart", "Retry", "RouteInfo", "Scope", "Selector",
     "ServiceRegistry", "Services", "Stash", "StashKey", "StateStore", "StreamInterrupted", "Summarizer", "Switch",
     "Text", "TextFilter", "TokenCounter", "Tool", "ToolCall", "ToolResult", "Upstream", "Usage",
-    "dump_entry", "evolve", "hookimpl", "load_entry", "specs", "tool_link",
+    "dump_entry", "evolve", "former_names", "hookimpl", "load_entry", "specs", "tool_link",
 ]  # fmt: skip
+
+FORMER_NAMES = {"UNKNOWN": Deprecation("0.1.1", "0.2", "UNKNOWN_ERROR")}
+"""Public names that were renamed and still work."""
+
+if TYPE_CHECKING:
+    UNKNOWN = UNKNOWN_ERROR  # a __getattr__ would make every misspelt import right
+else:
+    __getattr__ = former_names(__name__, FORMER_NAMES)

@@ -54,7 +54,7 @@ class ErrorInfo:
     partial: Response | None = field(default=None, repr=False)
 
 
-UNKNOWN = ErrorInfo()
+UNKNOWN_ERROR = ErrorInfo()
 """What a failure is while nobody has judged it: not retried."""
 
 

@@ -55,8 +55,15 @@ class Headers(Mapping[str, str]):
         index = self._index
         if index is None:
             index = {}
-            for name, value in self.pairs:
-                index.setdefault(name.lower(), value)
+            raw = self._raw
+            if raw is None:
+                for name, value in self._pairs or ():
+                    index.setdefault(name.lower(), value)
+            else:
+                for octets, content in raw:
+                    name = octets.decode(_LATIN).lower()
+                    if name not in index:
+                        index[name] = content.decode(_LATIN)
             self._index = index
         return index
 

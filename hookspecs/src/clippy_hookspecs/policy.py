@@ -5,11 +5,13 @@ The specs in :mod:`clippy_hookspecs.specs` carry these policies; the host compil
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, overload
 
 import pluggy
-from attrs import frozen
+from attrs import field, frozen
+
+from .deprecation import Deprecation
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,12 +36,17 @@ class HookPolicy:
     plugin had returned None, logs it once and counts it.  A plugin or the configuration may override it.
     ``order``: the plugins form an onion.  What acts on the way in runs outermost first, what acts on the way out
     innermost first.
+    ``former`` and ``arguments``: names that the hook and its arguments had before, which still work; an argument that
+    goes without replacement stands there under its present name.  ``deprecated``: the whole hook goes.
     """
 
     combine: Combine
     on_failure: OnFailure
     may_await: bool = True
     order: Order = "outer first"
+    former: Mapping[str, Deprecation] = field(factory=dict, hash=False)
+    arguments: Mapping[str, Deprecation] = field(factory=dict, hash=False)
+    deprecated: Deprecation | None = None
 
 
 POLICIES: dict[str, HookPolicy] = {}
@@ -47,12 +54,20 @@ POLICIES: dict[str, HookPolicy] = {}
 
 
 def hook(
-    combine: Combine, on_failure: OnFailure, *, may_await: bool = True, order: Order = "outer first"
+    combine: Combine,
+    on_failure: OnFailure,
+    *,
+    may_await: bool = True,
+    order: Order = "outer first",
+    former: Mapping[str, Deprecation] | None = None,
+    arguments: Mapping[str, Deprecation] | None = None,
+    deprecated: Deprecation | None = None,
 ) -> Callable[[F], F]:
     """Declare a hook specification with its policy."""
 
     def declare(function: F) -> F:
-        POLICIES[function.__name__] = HookPolicy(combine, on_failure, may_await, order)
+        policy = HookPolicy(combine, on_failure, may_await, order, former or {}, arguments or {}, deprecated)
+        POLICIES[function.__name__] = policy
         return _spec(function)
 
     return declare

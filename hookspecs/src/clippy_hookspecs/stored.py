@@ -15,10 +15,11 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any, NoReturn
 
+from .blocks import draft
 from .errors import CorruptEntry
 from .headers import Headers
 from .records import CacheEntry
-from .types import Provenance, Response
+from .types import Response
 
 SCHEMA = 1
 MAX_BYTES = 10 * 1024 * 1024
@@ -52,7 +53,7 @@ def dump_entry(entry: CacheEntry) -> bytes:
         entry.origin,
         [len(response.raw), *map(len, entry.events)],
     ]
-    text = json.dumps(line, separators=(",", ":"), allow_nan=False).encode("ascii")
+    text = _encoded(line).encode("ascii")
     if len(text) >= MAX_LINE_BYTES:
         raise ValueError(f"its headers, tags and event sizes take {len(text)} bytes, {MAX_LINE_BYTES} are allowed")
     return b"".join((text, b"\n", response.raw, *entry.events))
@@ -68,13 +69,18 @@ def load_entry(blob: bytes, max_bytes: int = MAX_BYTES) -> CacheEntry:
         raise CorruptEntry(f"a stored entry is bytes, this is {type(blob).__name__}")
     if len(blob) > max_bytes:
         raise CorruptEntry(f"the entry has {len(blob)} bytes, {max_bytes} are allowed")
-    end = blob.find(b"\n", 0, MAX_LINE_BYTES)
-    if end < 0:
+    line, feed, rest = blob.partition(b"\n")
+    if not feed or len(line) >= MAX_LINE_BYTES:
         raise CorruptEntry("not a stored entry: it does not begin with a line")
-    read = _line_again if end <= _SHORT_LINE else _line
-    api, status, headers, stored_at, expires_at, tags, origin, sizes = read(blob[:end])
-    body, events = _pieces(blob, end + 1, sizes)
-    return undecoded_entry(body, api, status, headers, events, stored_at, expires_at, tags, origin)
+    read = _line_again if len(line) <= _SHORT_LINE else _line
+    api, status, headers, stored_at, expires_at, tags, origin, sizes, total = read(line)
+    if total != len(rest):
+        raise CorruptEntry("its sizes do not fit what follows the line")
+    events: tuple[bytes, ...] = ()
+    if len(sizes) > 1:
+        rest, *cut = [rest[a:b] for a, b in pairwise(accumulate(sizes, initial=0))]
+        events = tuple(cut)
+    return undecoded_entry(rest, api, status, headers, events, stored_at, expires_at, tags, origin)
 
 
 def undecoded_entry(
@@ -93,23 +99,12 @@ def undecoded_entry(
     For caches: every caller gets one of its own, so that no two threads decode the same value, nobody sees what
     another did to it, and what is kept stays as small as its bytes.
     """
-    # The slots are filled directly: an init would decode, and this is most of what a hit from memory costs.
-    response: Response = _new(Response)
-    _set_api(response, api)
-    _set_status(response, status)
-    _set_headers(response, headers)
-    _set_provenance(response, _PROVENANCE)
-    _set_extensions(response, {})
-    _set_raw(response, body)
-    _set_decoder(response, _decode)
-    entry: CacheEntry = _new(CacheEntry)
-    _set_response(entry, response)
-    _set_events(entry, events)
-    _set_stored_at(entry, stored_at)
-    _set_expires_at(entry, expires_at)
-    _set_tags(entry, tags)
-    _set_origin(entry, origin)
-    return entry
+    entry = _EntryDraft()
+    entry.response = Response.undecoded(_decode, body, api=api, status=status, headers=headers)
+    entry.events, entry.stored_at = events, stored_at
+    entry.expires_at, entry.tags, entry.origin = expires_at, tags, origin
+    entry.__class__ = CacheEntry
+    return entry  # type: ignore[no-any-return]  # it is one now
 
 
 def _decode(response: Response) -> Mapping[str, Any]:
@@ -118,7 +113,7 @@ def _decode(response: Response) -> Mapping[str, Any]:
     return body_decoders[response.api](response)
 
 
-_Line = tuple[str, int, Headers, float, float | None, tuple[str, ...], str, tuple[int, ...]]
+_Line = tuple[str, int, Headers, float, float | None, tuple[str, ...], str, tuple[int, ...], int]
 
 
 def _line(line: bytes) -> _Line:
@@ -148,23 +143,13 @@ def _line(line: bytes) -> _Line:
         _strings(tags),
         origin,
         tuple(sizes),
+        sum(sizes),
     )
 
 
 _SHORT_LINE = 4096
 _line_again = lru_cache(maxsize=256)(_line)
 """The same few answers are asked for again and again; a line is a pure function of its bytes, and most of the work."""
-
-
-def _pieces(blob: bytes, start: int, sizes: tuple[int, ...]) -> tuple[bytes, tuple[bytes, ...]]:
-    """The body and the events, cut by their sizes, which must use up the blob exactly."""
-    if sum(sizes) != len(blob) - start:
-        raise CorruptEntry("its sizes do not fit what follows the line")
-    body_end = start + sizes[0]
-    if len(sizes) == 1:
-        return blob[start:], ()
-    ends = list(accumulate(sizes[1:], initial=body_end))
-    return blob[start:body_end], tuple(blob[a:b] for a, b in pairwise(ends))
 
 
 def _pairs(found: Any) -> Sequence[tuple[str, str]]:
@@ -197,17 +182,6 @@ def _no_constant(name: str) -> NoReturn:
     raise CorruptEntry(f"{name} is not JSON")
 
 
-def _slot(cls: type[Any], name: str) -> Callable[[Any, Any], None]:
-    setter: Callable[[Any, Any], None] = cls.__dict__[name].__set__
-    return setter
-
-
 _JSON = json.JSONDecoder(parse_constant=_no_constant)
-_PROVENANCE = Provenance()
-_new: Callable[[type[Any]], Any] = object.__new__
-_set_api, _set_status, _set_headers, _set_provenance, _set_extensions, _set_raw, _set_decoder = (
-    _slot(Response, name) for name in ("api", "status", "headers", "provenance", "extensions", "raw", "decoder")
-)
-_set_response, _set_events, _set_stored_at, _set_expires_at, _set_tags, _set_origin = (
-    _slot(CacheEntry, name) for name in ("response", "events", "stored_at", "expires_at", "tags", "origin")
-)
+_encoded = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_EntryDraft = draft(CacheEntry)

@@ -248,3 +248,10 @@ def test_a_stream_says_what_the_plain_answer_says(text, thought, tool):
         whole = stream.get_final_message()
     assert (whole.content[0].thinking, whole.content[1].text) == (plain.content[0].thinking, plain.content[1].text)
     assert whole.content[2].input == plain.content[2].input == tool
+
+
+def test_a_body_nested_deeper_than_python_reads_is_an_invalid_request():
+    """The provider answers it as one that it does not understand; the test goes on."""
+    body = b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    answer = FakeProvider().client(httpx2).post("http://fake.test/v1/chat/completions", content=body)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")

@@ -103,7 +103,7 @@ def test_whole_events_are_what_they_are_byte_by_byte(stream: bytes, silent: bool
     assert decoded([stream[at : at + size] for at in range(0, len(stream), size)], silent=silent) == slowly
 
 
-@settings(max_examples=250)
+@settings(max_examples=200, deadline=None)
 @given(STREAMS, st.integers(8, 30), st.integers(8, 60))
 def test_the_limits_are_the_same_for_whole_events(stream: bytes, line: int, event: int) -> None:
     """The events before what is too long, and then the same error."""
@@ -212,12 +212,19 @@ OPENED = {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "co
 MORE = {"id": "c", "object": "o", "choices": [{"index": 0, "delta": {"content": "w"}, "finish_reason": None}]}
 THOUGHT = {"id": "c", "choices": [{"index": 0, "delta": {"reasoning_content": "w"}}]}
 OTHER = {"id": "c", "choices": [{"index": 1, "delta": {"content": "w"}}]}
+CALL = ("choices", 0, "delta", "tool_calls", 0)
+FUNCTION = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
+CALLED = {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [FUNCTION]}}]}
+ARGUED, AGAIN = (
+    {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": function}]}}]}
+    for function in ({"arguments": "}"}, {"name": "f", "arguments": "{"})
+)
 
 
-@settings(max_examples=250)
+@settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from([OPENED, THOUGHT]),
-    st.lists(st.builds(twisted, st.sampled_from([MORE, MORE, THOUGHT, OTHER]), CHAT), min_size=1, max_size=4),
+    st.sampled_from([OPENED, THOUGHT, CALLED]),
+    st.lists(st.builds(twisted, st.sampled_from([MORE, MORE, THOUGHT, OTHER, ARGUED]), CHAT), min_size=1, max_size=4),
 )
 def test_chat_streams(first: dict[str, Any], bodies: list[Any]) -> None:
     """With unknown fields, fields of other kinds than usual, and everything that makes an event another one."""
@@ -228,6 +235,30 @@ USUAL = st.fixed_dictionaries(
     {"delta": st.fixed_dictionaries({"content": WORDS}, optional={"role": st.just("assistant"), "refusal": st.none()})},
     optional={"index": st.just(0), "logprobs": ODD, "finish_reason": st.none(), "x": ODD},
 )
+
+
+CALLING = twists(
+    {
+        (*CALL, "index"): [1, True, False, 0.0, None],
+        (*CALL, "id"): ["c", "d", None],
+        (*CALL, "type"): ["function"],
+        (*CALL, "custom"): [{"input": "w"}],
+        (*CALL, "function"): [{}, None, "w"],
+        (*CALL, "function", "arguments"): ["", None, {}, "{", '{"a": 1}'],
+        (*CALL, "function", "name"): ["f", "g", None],
+        CALL[:-1]: [[], None, {}, [1], "w", [FUNCTION, FUNCTION]],
+        (*DELTA, "content"): ["w"],
+        (*DELTA, "function_call"): [{"arguments": "w"}],
+        (*CHOICE, "finish_reason"): ["tool_calls"],
+    }
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.builds(twisted, st.sampled_from([CALLED, AGAIN, ARGUED, ARGUED]), CALLING), max_size=5))
+def test_chat_streams_of_tool_calls(bodies: list[Any]) -> None:
+    """Pieces of one call, of several, of calls that are numbered alike or not at all."""
+    quick_is_slow(openai_reader.ChatReader, [event_of(body) for body in (CALLED, *bodies, ARGUED, AGAIN)])
 
 
 @given(st.lists(st.tuples(USUAL, st.dictionaries(st.sampled_from(["id", "model", "y"]), ODD)), min_size=1, max_size=6))
@@ -269,7 +300,7 @@ ANTHROPIC = twists(
 )
 
 
-@settings(max_examples=250)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.sampled_from(OPEN), max_size=1),
     st.lists(st.builds(twisted, st.sampled_from(SAID), ANTHROPIC), max_size=4),
@@ -298,7 +329,7 @@ RESPONSES = twists(
 )
 
 
-@settings(max_examples=250)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.builds(twisted, st.sampled_from([TEXT, TEXT, ARGUMENTS, SUMMARY]), RESPONSES), max_size=6))
 def test_responses_streams(bodies: list[Any]) -> None:
     """Also what is remembered of the words said, which later events are compared with."""
@@ -359,7 +390,7 @@ USAGES = st.builds(
 )
 
 
-@settings(max_examples=250)
+@settings(max_examples=200, deadline=None)
 @given(USAGES)
 def test_usage_says_all_when_it_is_written_as_it_came(told: dict[str, Any]) -> None:
     """What the quick look says is what comparing the objects says."""

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 from clippy_audit import AuditLog
-from clippy_audit.lines import SMALLEST
+from clippy_audit.lines import SMALLEST, encode
 from clippy_hookspecs import (
     AttemptRecord,
     AuditRecord,
@@ -35,7 +35,7 @@ from clippy_hookspecs import (
     ToolResult,
     Usage,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 CORPUS = Path(__file__).parents[4] / "shared" / "data" / "logs-dev.jsonl"
@@ -152,6 +152,17 @@ def test_credentials_of_one_request_are_not_remembered_for_another(tmp_path: Pat
     assert [entry["model"] for entry in written(log)] == ["[redacted:configured]", OPAQUE]
 
 
+def test_the_credentials_of_every_attempt_are_taken_out(tmp_path: Path) -> None:
+    """The caller's and those of each route that was tried, whichever of them an error repeats."""
+    log, ctx = log_in(tmp_path), context()
+    keys = [OPAQUE[::-1], OPAQUE, OPAQUE.swapcase()]
+    log.pre_request(Request(headers=Headers([("authorization", f"Bearer {keys[0]}")])), ctx)
+    for key in keys[1:]:
+        log.pre_attempt(Request(headers=Headers([("x-api-key", key)])), ctx)
+    log.audit(record(error=ErrorInfo(message=" ".join(keys))), ctx)
+    assert written(log)[0]["error"]["message"] == " ".join(["[redacted:configured]"] * 3)
+
+
 def test_each_level_holds_exactly_its_fields(tmp_path: Path) -> None:
     """The lists in the README and in record.py."""
     frame = {"v", "time", "boot", "seq"}
@@ -231,6 +242,23 @@ def test_a_forked_child_writes_under_a_life_of_its_own(tmp_path: Path) -> None:
 
 
 TEXTS = st.text(st.characters(), max_size=200)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(value=VALUES)
+@example(value="\x7f")
+@example(value="\ud800")
+@example(value=2**64)
+def test_a_line_is_printable_and_reads_back_as_what_was_written(value: Any) -> None:
+    """Also what a fast encoder cannot write: lone surrogates, integers of any size; and what it leaves as it is."""
+    line = encode({"v": 1}, {"x": value}, 1 << 20)
+    assert line.endswith(b"\n")
+    assert all(0x20 <= byte < 0x7F for byte in line[:-1])
+    assert json.loads(line) == {"v": 1, "x": value}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from clippy_audit import redact, redact_value
+from clippy_audit import decoded, fields, literals, redact, redact_url, redact_value, tokens
 from clippy_audit.decoded import Decoded, decode
 from clippy_audit.names import Trust, trust
 from clippy_audit.spans import Span, replace
@@ -73,6 +74,51 @@ def test_a_secret_takes_nothing_of_its_surroundings_with_it(before: str, after: 
     """What stands behind a space on either side is as it would be alone."""
     key = "sk-" + "aB3dE6gH9jK2mN5pQ8sT" * 2
     assert key not in redact(f"{before} {key} {after}")
+
+
+@given(st.from_regex(fields._NOUN))
+def test_the_quick_look_for_names_passes_every_name(text: str) -> None:
+    """The stems are a second list of the same nouns; one that is missing there would never be searched for."""
+    assert fields._names_something(text.lower())
+
+
+@given(st.from_regex(decoded._ESCAPE), st.text())
+def test_the_quick_look_for_escapes_passes_every_escape(text: str, after: str) -> None:
+    """Otherwise what is written with them would be read only once."""
+    assert decoded.may_hold_escapes(text + after)
+
+
+@given(st.text(), st.from_regex(tokens._RUN, fullmatch=True), st.text())
+def test_the_quick_look_for_tokens_passes_every_run_that_may_hold_one(before: str, run: str, after: str) -> None:
+    """A key is found in it wherever it stands."""
+    key = "sk-" + "aB3dE6gH9jK2mN5pQ8sT" * 2
+    assert key not in redact(f"{before} {run} {key} {after}")
+    assert tokens._LONG_RUN in run.encode().translate(tokens._IN_RUNS)
+
+
+@given(st.text("ab/+é\n", max_size=30), st.lists(st.text("ab/+é\n", min_size=1, max_size=6), max_size=3).map(tuple))
+def test_the_quick_look_for_literals_and_the_search_agree(text: str, own: tuple[str, ...]) -> None:
+    """Where it sees none there is none, and where it sees one it is found."""
+    assert literals.holds_literals(text, own) == any(
+        form in text for literal in own for form in literals._forms(literal)
+    )
+    assert literals.holds_literals(text, own) == bool(list(literals.find_literals(text, own)))
+
+
+@pytest.mark.parametrize("clean", [redact, redact_url])
+def test_a_text_that_was_harmless_is_not_when_it_becomes_a_secret(clean: Callable[..., str]) -> None:
+    """Short texts are remembered as they are without literals; another request has others, or none."""
+    assert clean("the word greenhouse") == "the word greenhouse"
+    assert clean("the word greenhouse", ["greenhouse"]) == "the word [redacted:configured]"
+    assert clean("the word %67reenhouse", ["greenhouse"]) == "the word [redacted:configured]"
+    assert clean("the word greenhouse") == "the word greenhouse"
+
+
+def test_personal_data_that_may_stay_once_is_not_kept_elsewhere() -> None:
+    """Which rules hold is a part of what is remembered."""
+    assert redact("jane@example.org", personal=False) == "jane@example.org"
+    assert redact("jane@example.org") == "[redacted:email]"
+    assert redact("jane@example.org", personal=False) == "jane@example.org"
 
 
 @given(st.text('ab\\u0041%2541&quot;é\u200b"/n '))

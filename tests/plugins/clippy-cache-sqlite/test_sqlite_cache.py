@@ -15,8 +15,6 @@ from typing import Any
 import pytest
 from attrs import fields
 from clippy_cache_sqlite import SqliteCache
-from clippy_cache_sqlite.file import Row
-from clippy_cache_sqlite.write_behind import WriteBehind
 from clippy_hookspecs import (
     CacheEntry,
     Headers,
@@ -315,25 +313,27 @@ def test_the_last_host_that_closes_writes_what_is_pending(path: Path, ctx: Reque
         assert later.cache_lookup("b", REQUEST, ctx) is not None
 
 
-def test_a_full_queue_drops_and_counts() -> None:
-    """Memory stays bounded when the disk is slower than the answers; a newer row replaces its older one."""
-    release, written = threading.Event(), list[Row]()
-
-    def write(rows: Any) -> None:
-        release.wait(30)
-        written.extend(rows)
-
-    behind = WriteBehind(write, max_bytes=25)
-    rows = [Row(key, 0.0, math.inf, 0, "", "", "", "", b"x" * 10) for key in "aabc"]
-    assert all(behind.put(row) for row in rows)
-    assert list(behind.pending) == ["a", "b"]
-    assert behind.dropped == 1
-    release.set()
-    assert behind.flush()
-    behind.close()
-    assert written[-1] is rows[2]
-    assert {row.key for row in written} == {"a", "b"}
-    assert not behind.put(rows[0])
+def test_threads_that_read_at_once_have_a_connection_each(path: Path, ctx: RequestContext, clock: VirtualClock) -> None:
+    """A few are kept for the next time, and closing the file closes even those that are being used."""
+    cache = SqliteCache(path=path)
+    cache.cache_store("k", entry_at(clock.time()), REQUEST, ctx)
+    file = cache._store._file
+    assert file is not None
+    readers = file.readers
+    count = 12
+    held = [readers._open() for _ in range(count)]
+    for cursor in held:
+        readers._idle.append(cursor)
+    assert readers.read("k", clock.time()) is not None
+    assert len(readers._idle) == 8
+    used = readers._idle.pop()
+    cache.close()
+    assert used.execute("SELECT 1").fetchone() == (1,)
+    readers._idle.append(used)
+    assert readers.read("k", clock.time()) is not None
+    assert not readers._idle
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        used.execute("SELECT 1")
 
 
 def test_eight_threads_see_only_whole_entries(path: Path, ctx: RequestContext, clock: VirtualClock) -> None:

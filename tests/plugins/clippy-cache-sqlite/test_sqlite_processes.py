@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -76,6 +77,11 @@ def finish(worker: subprocess.Popen[str]) -> list[str]:
     return out.splitlines()
 
 
+def store(cache: SqliteCache, key: str) -> None:
+    body = f"the answer to {key} ".encode() * 200
+    cache.cache_store(key, undecoded_entry(body, "test", 200, Headers(), (), 1000.0, None, (), key), REQUEST, CTX)
+
+
 def lookup(cache: SqliteCache, key: str) -> CacheEntry | None:
     return cache.cache_lookup(key, REQUEST, CTX)
 
@@ -139,13 +145,9 @@ def test_a_forked_process_opens_its_own_file_and_leaves_its_parents_open(path: P
     if not hasattr(os, "fork"):
         pytest.skip("this system cannot fork")
 
-    def entry_of(key: str) -> CacheEntry:
-        body = f"the answer to {key} ".encode() * 200
-        return undecoded_entry(body, "test", 200, Headers(), (), 1000.0, None, (), key)
-
-    cache.cache_store("before", entry_of("before"), REQUEST, CTX)
+    store(cache, "before")
     with cache.lifespan(unused):
-        cache.cache_store("behind", entry_of("behind"), REQUEST, CTX)
+        store(cache, "behind")
         inherited = cache._store
         assert inherited._behind is not None
         assert inherited._behind.flush()
@@ -155,9 +157,9 @@ def test_a_forked_process_opens_its_own_file_and_leaves_its_parents_open(path: P
             try:
                 assert cache._store is not inherited
                 assert lookup(cache, "before")
-                cache.cache_store("by the child", entry_of("by the child"), REQUEST, CTX)
+                store(cache, "by the child")
                 with cache.lifespan(unused):
-                    cache.cache_store("behind the child", entry_of("behind the child"), REQUEST, CTX)
+                    store(cache, "behind the child")
                 code = 0 if lookup(cache, "behind the child") and lookup(cache, "by the child") else 2
                 cache.close()
             finally:
@@ -168,8 +170,104 @@ def test_a_forked_process_opens_its_own_file_and_leaves_its_parents_open(path: P
             hit = lookup(cache, key)
             assert hit is not None
             assert is_right(hit, key)
-        cache.cache_store("after", entry_of("after"), REQUEST, CTX)
+        store(cache, "after")
     assert lookup(cache, "after") is not None
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_process_does_not_write_what_its_parent_has_waiting(path: Path, cache: SqliteCache) -> None:
+    """The child misses it and ends without a trace; the parent writes it, once."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
+    entry = undecoded_entry(b"{}", "test", 200, Headers(), (), 1000.0, None, (), "")
+    with cache.lifespan(unused):
+        behind = cache._store._behind
+        assert behind is not None
+        behind.gather = 3600.0
+        cache.cache_store("waits", entry, REQUEST, CTX)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                code = 0 if lookup(cache, "waits") is None else 2
+                cache.close()
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert list(behind.pending) == ["waits"]
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("SELECT key FROM entries").fetchall() == [("waits",)]
+
+
+ONE_CALL = """
+import asyncio, sys
+from pathlib import Path
+import httpx
+from clippy_cache_sqlite import SqliteCache
+from clippy_core import Host
+from clippy_core.testing import FakeProvider, Reply
+
+path, how = sys.argv[1:]
+provider = FakeProvider(Reply("Hello"))
+host = Host({"cache-sqlite": SqliteCache(path=Path(path))})
+question = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+url = "https://api.openai.com/v1/chat/completions"
+
+async def ask():
+    await host.wrap(provider.async_client(httpx)).post(url, json=question)
+
+if how == "async":
+    asyncio.run(ask())
+else:
+    host.wrap(provider.client(httpx)).post(url, json=question)
+if how == "dropped":
+    del host
+print(provider.calls)
+"""
+
+
+@pytest.mark.parametrize("how", ["sync", "async", "dropped"])
+def test_a_program_that_ends_without_closing_its_host_keeps_its_answers(path: Path, how: str) -> None:
+    """A script of one call is answered from the file the next time, though nobody waited for the batch."""
+    command = [sys.executable, "-c", ONE_CALL, str(path), how]
+    runs = [subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False) for _ in range(2)]
+    assert [(run.stdout.strip(), run.stderr) for run in runs] == [("1", ""), ("0", "")]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_process_forked_while_a_thread_writes_can_write_too(path: Path) -> None:
+    """SQLite's notes of who holds which lock are the process's: copied amid a transaction they would never be true."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
+    cache = SqliteCache(path=path, busy_timeout=1.0)
+    store(cache, "before")
+    file, begun = cache._store._file, threading.Event()
+    assert file is not None
+
+    def write() -> None:
+        with file._writing:
+            file._writer.execute("BEGIN IMMEDIATE")
+            begun.set()
+            threading.Event().wait(0.1)
+            file._writer.execute("COMMIT")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert begun.wait(SECONDS)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            store(cache, "child")
+            code = 0 if lookup(cache, "before") and lookup(cache, "child") else 2
+            cache.close()
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    thread.join()
+    store(cache, "after")
+    assert all(lookup(cache, key) for key in ("before", "child", "after"))
+    cache.close()
 
 
 def test_the_default_file_is_in_the_users_cache_folder_and_private(tmp_path: Path) -> None:

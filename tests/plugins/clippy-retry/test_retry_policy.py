@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from attrs import define, evolve
-from clippy_hookspecs import UNKNOWN, ErrorInfo, Headers, Request, RequestContext, Retry, RouteInfo, Scope
+from clippy_hookspecs import UNKNOWN_ERROR, ErrorInfo, Headers, Request, RequestContext, Retry, RouteInfo, Scope
 from clippy_retry import RetryPolicy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,7 +102,7 @@ def test_six_attempts_on_one_route() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        UNKNOWN,
+        UNKNOWN_ERROR,
         ErrorInfo("unknown", "unknown", retryable=True),
         ErrorInfo("auth", "invalid_key"),
         ErrorInfo("validation", "context_length"),

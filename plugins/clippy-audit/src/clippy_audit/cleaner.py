@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 from clippy_hookspecs import Headers, Json
 
-from .redaction import redact, redact_headers, redact_url, redact_value
+from .literals import forms_of
+from .redaction import SHORT, redact, redact_headers, redact_url, redact_value, remembered
 
 SLACK = 8192
 """Characters behind ``max_text`` that are still looked at, so that a secret across the cut is seen whole."""
@@ -21,9 +22,20 @@ class Cleaner:
     literals: tuple[str, ...] = field(default=(), repr=False)
     personal: bool = True
     max_text: int = 8192
+    _sure: int = field(init=False, repr=False)
+    """Characters of a text that no literal fits into and that :func:`remembered` is for; -1 if none is."""
+
+    @_sure.default
+    def _remembered_up_to(self) -> int:
+        return min(forms_of(self.literals).shortest - 1, SHORT) if self.personal else -1
 
     def text(self, value: str) -> str:
         """A text of the provider, the caller or a plugin."""
+        # Redacted as below, by the shortest way: a record has thirty of these.
+        if len(value) <= self._sure:
+            cleaned = remembered(value)
+            if len(cleaned) <= self.max_text:
+                return cleaned
         return self._short(redact(self._near(value), self.literals, personal=self.personal), len(value))
 
     def name(self, value: str | None) -> str | None:

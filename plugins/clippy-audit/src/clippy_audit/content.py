@@ -92,5 +92,5 @@ def _block(block: Block, clean: Cleaner) -> dict[str, Json]:
 
 
 def present(fields: Mapping[str, Any]) -> dict[str, Json]:
-    """*fields* without those that say nothing."""
-    return {name: value for name, value in fields.items() if value is not None and value not in ("", [], {}, ())}
+    """*fields* without those that say nothing: None and what is empty.  False and 0 say something."""
+    return {name: value for name, value in fields.items() if value or isinstance(value, (int, float))}

@@ -59,19 +59,19 @@ def find_credentials(text: str, lowered: str) -> Iterator[Span]:
         for match in _BASIC.finditer(lowered):
             if _is_basic(text[match.start(1) : match.end(1)]):
                 yield Span(*match.span(1), "authorization")
-    if "private" in lowered:
+    if "-" in text and "private" in lowered:
         yield from _private_keys(text)
     if "://" in text:
         yield from _user_info(text)
     if "cookie" in lowered:
         yield from _groups(_COOKIES, text, "cookie", lowered)
-    if " -" in text or text.startswith("-"):
+    if "-" in text and (" -" in text or text.startswith("-")):
         yield from _options(text, lowered)
     if "auth" in lowered:
         yield from _groups(_AUTH_PAIR, text, "password", lowered)
-    if "hook" in lowered or "telegram" in lowered or "ifttt" in lowered:
+    if "/" in text and ("hook" in lowered or "telegram" in lowered or "ifttt" in lowered):
         yield from _groups(_WEBHOOK, text, "webhook")
-    if "$2" in text or "$argon2" in text or "$6$" in text:
+    if "$" in text and ("$2" in text or "$argon2" in text or "$6$" in text):
         yield from (Span(*match.span(), "hash") for match in _HASH.finditer(text))
 
 

@@ -16,6 +16,12 @@ _NOUN = re.compile(
     r"|key(?:[_-]?(?:id|data))?|cookie|credential|code|contrase[ñn]a|auth(?:orization)?|assertion|jwt|bearer"
     r"|密码|密碼|口令|密钥|パスワード|비밀번호|пароль|hasło)s?(?![a-z0-9])"
 )
+# One of these is in every noun; most texts hold none, and then the pattern has nothing to look for.
+_STEMS = (
+    "pass", "pwd", "pat", "secret", "sig", "sas", "senha", "token", "key", "cookie", "credential", "code", "contrase",
+    "auth", "assertion", "jwt", "bearer",
+)  # fmt: skip
+_FOREIGN_STEMS = ("密码", "密碼", "口令", "密钥", "パスワード", "비밀번호", "пароль", "hasło")
 _TYPE = r"(?:str|string|String|bytes|SecretStr|Optional\[str\]|str[ ]\|[ ]None|&str|const[ ]char[ ]\*)"
 _SIGN = re.compile(
     rf"""
@@ -82,6 +88,8 @@ def find_fields(text: str, lowered: str) -> Iterator[Span]:
 
     *lowered* is the same text in small letters, of the same length.
     """
+    if not _names_something(lowered):
+        return
     # Only options, environment files and .netrc put a bare value behind a space; everywhere else that is prose.
     spaced = any(sign in text for sign in _SPACED)
     position = 0
@@ -102,6 +110,14 @@ def find_fields(text: str, lowered: str) -> Iterator[Span]:
         yield from spans
         # A short value that is none may itself be a name ("auth: token=..."); going back further could cost n * n.
         position = reached if spans or reached - sign.end() > 64 else sign.end()
+
+
+def _names_something(lowered: str) -> bool:
+    """Whether any noun of a secret can be in *lowered*."""
+    for stem in _STEMS:
+        if stem in lowered:
+            return True
+    return not lowered.isascii() and any(stem in lowered for stem in _FOREIGN_STEMS)
 
 
 def keeps(value: str, sure: Trust) -> bool:

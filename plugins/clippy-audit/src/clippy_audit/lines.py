@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 from clippy_hookspecs import Json
 
 SMALLEST = 16384
@@ -14,6 +15,7 @@ SMALLEST = 16384
 
 _HEAVY = ("response", "request", "trace", "attempt_list")
 _PIECE = 65536
+_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
 def encode(head: dict[str, Json], body: dict[str, Json], max_bytes: int) -> bytes:
@@ -38,7 +40,16 @@ def encode(head: dict[str, Json], body: dict[str, Json], max_bytes: int) -> byte
 
 
 def _line(fields: dict[str, Json]) -> bytes:
-    return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+    try:
+        line = orjson.dumps(fields)
+    except TypeError:  # a lone surrogate, an integer beyond 64 bits
+        return _escaped(fields)
+    # It is six times as fast, but escapes nothing beyond ASCII, nor the control character at its end.
+    return line + b"\n" if line.isascii() and b"\x7f" not in line else _escaped(fields)
+
+
+def _escaped(fields: dict[str, Json]) -> bytes:
+    return _ENCODER.encode(fields).encode("ascii") + b"\n"
 
 
 def _brief(value: Json) -> Json:

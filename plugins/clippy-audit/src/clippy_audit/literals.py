@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
 from .spans import Span
@@ -17,20 +19,39 @@ SHORTEST = 4
 
 def find_literals(text: str, literals: tuple[str, ...]) -> Iterator[Span]:
     """Every occurrence of *literals* in *text*: as they are, URL-encoded, JSON-escaped, in hexadecimal or base64."""
-    pattern = _compiled(literals)
-    if pattern is None:
-        return
-    for match in pattern.finditer(text):
-        yield Span(*match.span(), "configured")
+    if holds_literals(text, literals):
+        for match in _compiled(literals).finditer(text):
+            yield Span(*match.span(), "configured")
+
+
+def holds_literals(text: str, literals: tuple[str, ...]) -> bool:
+    """Whether :func:`find_literals` finds anything.  Looking for each form takes a third of the time of one pattern."""
+    shortest, forms = forms_of(literals)
+    if len(text) >= shortest:
+        for form in forms:
+            if form in text:
+                return True
+    return False
+
+
+class Forms(NamedTuple):
+    """What to look for: the characters a text must have to hold any of them, and the forms, the longest first."""
+
+    shortest: int
+    forms: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def forms_of(literals: tuple[str, ...]) -> Forms:
+    """Every form of every one of *literals*."""
+    forms = {form for literal in literals if literal for form in _forms(literal)}
+    return Forms(min(map(len, forms), default=sys.maxsize), tuple(sorted(forms, key=lambda form: (-len(form), form))))
 
 
 @lru_cache(maxsize=64)
-def _compiled(literals: tuple[str, ...]) -> re.Pattern[str] | None:
-    forms = {form for literal in literals if literal for form in _forms(literal)}
-    if not forms:
-        return None
+def _compiled(literals: tuple[str, ...]) -> re.Pattern[str]:
     # The longest first: where one literal begins another, the whole of the longer one goes.
-    return re.compile("|".join(re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form))))
+    return re.compile("|".join(map(re.escape, forms_of(literals).forms)))
 
 
 def _forms(literal: str) -> set[str]:

@@ -7,6 +7,8 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -31,7 +33,7 @@ logger = logging.getLogger("clippy.audit")
 SCHEMA = 1
 """``v`` of every record."""
 
-_CREDENTIALS = StashKey[set[str]]("audit.credentials")
+_SENT = StashKey[list[Headers]]("audit.sent")
 
 
 def _anchored(path: str | Path) -> Path:
@@ -87,7 +89,7 @@ class AuditLog:
     _file: AppendFile = field(init=False, repr=False)
     _literals: tuple[str, ...] = field(init=False, default=(), repr=False)
     _boot: str = field(init=False, factory=lambda: uuid4().hex[:16], repr=False)
-    _sequence: int = field(init=False, default=0, repr=False)
+    _numbers: Iterator[int] = field(init=False, factory=lambda: count(1), repr=False)
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
     @secrets.validator
@@ -129,22 +131,26 @@ class AuditLog:
 
     @hookimpl(tryfirst=True)
     def pre_request(self, request: Request, ctx: RequestContext) -> None:
-        """Remember the caller's credentials: an error text may repeat them without saying what they are."""
-        _remember(request.headers, ctx)
+        """Remember the caller's credentials: an error text may repeat them without saying what they are.
+
+        They stay in the headers, in the request's own notes, from where they go with it, until the record is made.
+        """
+        ctx.stash.setdefault(_SENT, list).append(request.headers)
 
     @hookimpl(trylast=True)
     def pre_attempt(self, request: Request, ctx: RequestContext) -> None:
         """Remember the route's credentials as well."""
-        _remember(request.headers, ctx)
+        sent = ctx.stash.setdefault(_SENT, list)
+        if not sent or sent[-1] is not request.headers:
+            sent.append(request.headers)
 
     @hookimpl(trylast=True)
     def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
-        literals = (*self._literals, *sorted(ctx.stash.get(_CREDENTIALS) or ()))
-        body = describe(record, self.level, Cleaner(literals, self.personal, self.max_text))
+        literals = (*self._literals, *sorted(_credentials(ctx.stash.setdefault(_SENT, list))))
+        body = describe(record, self.level, _cleaner(literals, self.personal, self.max_text))
         time = timestamp(record.time)
         with self._lock:
-            self._sequence += 1
-            head = {"v": SCHEMA, "time": time, "boot": self._boot, "seq": self._sequence}
+            head = {"v": SCHEMA, "time": time, "boot": self._boot, "seq": next(self._numbers)}
             if self.lost:
                 head["lost"] = self.lost
             try:
@@ -165,7 +171,7 @@ class AuditLog:
     def after_fork(self) -> None:
         """A child counts its own records: two lives under one number would look like lost ones."""
         self._lock = threading.Lock()
-        self._boot, self._sequence, self.lost = uuid4().hex[:16], 0, 0
+        self._boot, self._numbers, self.lost = uuid4().hex[:16], count(1), 0
 
     def _count_loss(self, error: OSError) -> None:
         self.lost += 1
@@ -186,14 +192,28 @@ class AuditLog:
         return AppendFile(self.path)
 
 
-def _remember(headers: Headers, ctx: RequestContext) -> None:
-    """Keep the secret words of *headers* in the request's own notes, from where they go with it."""
-    for name, value in headers.pairs:
-        if name.lower() in SECRET_HEADERS or trust(name) >= Trust.WEAK:
-            words = {word.strip(";,") for word in value.split()}
-            secrets = {word for word in words if len(word) >= 8 and not keeps(word, Trust.KEY)}
-            if secrets:
-                ctx.stash.setdefault(_CREDENTIALS, set).update(secrets)
+def _credentials(sent: list[Headers]) -> set[str]:
+    """The secret words in all headers that were *sent*."""
+    found: set[str] = set()
+    for headers in sent:
+        for name, value in headers.pairs:
+            if _may_carry(name):
+                found |= _secret_words(value)
+    return found
+
+
+_cleaner = lru_cache(maxsize=256)(Cleaner)  # one for each set of credentials in use
+
+
+@lru_cache(maxsize=1024)
+def _may_carry(name: str) -> bool:
+    return name.lower() in SECRET_HEADERS or trust(name) >= Trust.WEAK
+
+
+@lru_cache(maxsize=256)
+def _secret_words(value: str) -> frozenset[str]:
+    words = {word.strip(";,") for word in value.split()}
+    return frozenset(word for word in words if len(word) >= 8 and not keeps(word, Trust.KEY))
 
 
 def _from_environment() -> Iterator[str]:

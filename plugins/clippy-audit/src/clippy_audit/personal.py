@@ -64,15 +64,30 @@ _VERSION = re.compile(
 )
 
 
+# Each byte of a text as "0" for a digit, "A" for a capital, "." for a dot and a space for all else.
+_OUTLINE = (b" " * 46 + b". " + b"0" * 10 + b" " * 7 + b"A" * 26).ljust(256)
+
+
 def find_personal(text: str) -> Iterator[Span]:
     """Every piece of personal data in *text* that its form gives away."""
     if "@" in text:
         yield from _mails(text)
-    for run in _NUMBERS.finditer(text):
-        yield from _numbers(text, run.start(), run.end())
-    for match in _IBAN.finditer(text):
-        yield from _iban(match)
-    yield from _addresses(text)
+    # Most texts hold nothing that the patterns could begin with; their outline says so in a tenth of the time.
+    outline = text.encode("utf-8", "surrogatepass").translate(_OUTLINE)
+    if outline.count(b"0") >= 7:
+        for run in _NUMBERS.finditer(text):
+            yield from _numbers(text, run.start(), run.end())
+    if b"AA00" in outline:
+        for match in _IBAN.finditer(text):
+            yield from _iban(match)
+    if b"0.0" in outline:
+        yield from _ip4(text)
+    if _COLONS.search(text):
+        for match in _IP6.finditer(text):
+            if _is_ip6(match.group()):
+                yield Span(*match.span(), "ip")
+        for match in _MAC.finditer(text):
+            yield Span(*match.span(), "mac")
 
 
 def _numbers(text: str, begin: int, end: int) -> Iterator[Span]:
@@ -129,23 +144,16 @@ def _luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _addresses(text: str) -> Iterator[Span]:
-    if text.count(".") >= 3:
-        for match in _IP4.finditer(text):
-            try:
-                address = IPv4Address(match.group())
-            except AddressValueError:
-                continue
-            plain = address.is_loopback or address.is_unspecified or str(address).startswith("255.")
-            before = text[max(0, match.start() - 20) : match.start()]
-            if not plain and not _VERSION.search(before):
-                yield Span(*match.span(), "ip")
-    if _COLONS.search(text):
-        for match in _IP6.finditer(text):
-            if _is_ip6(match.group()):
-                yield Span(*match.span(), "ip")
-        for match in _MAC.finditer(text):
-            yield Span(*match.span(), "mac")
+def _ip4(text: str) -> Iterator[Span]:
+    for match in _IP4.finditer(text):
+        try:
+            address = IPv4Address(match.group())
+        except AddressValueError:
+            continue
+        plain = address.is_loopback or address.is_unspecified or str(address).startswith("255.")
+        before = text[max(0, match.start() - 20) : match.start()]
+        if not plain and not _VERSION.search(before):
+            yield Span(*match.span(), "ip")
 
 
 def _is_ip6(value: str) -> bool:

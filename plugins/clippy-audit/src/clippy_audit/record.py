@@ -20,7 +20,7 @@ The writer adds v, time, boot, seq and lost to every record.
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 import attrs
@@ -32,13 +32,14 @@ from .content import describe_request, describe_response, present
 Level = Literal["minimal", "standard", "detailed"]
 LEVELS: tuple[Level, ...] = ("minimal", "standard", "detailed")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)
+_COUNTS = tuple(field.name for field in attrs.fields(Usage) if field.name != "extra")
 
 
 def timestamp(seconds: float) -> str | None:
     """*seconds* since 1970 as UTC in ISO 8601 with microseconds; None for a number that is no time."""
     try:
-        return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="microseconds") + "Z"
     except (OverflowError, ValueError):
         return None
 
@@ -98,8 +99,7 @@ def _usage(usage: Usage | None) -> dict[str, Json] | None:
     """The counts; what else a provider says about use is content of its own choosing and stays out."""
     if usage is None:
         return None
-    counts = attrs.asdict(usage, filter=lambda field, _: field.name != "extra")
-    return {name: value for name, value in counts.items() if value}
+    return {name: value for name in _COUNTS if (value := getattr(usage, name))}
 
 
 def _error(error: ErrorInfo | None, full: bool, clean: Cleaner) -> dict[str, Json] | None:

@@ -7,16 +7,16 @@ takes out hashes and ids and leaves passwords (reliability.md 4.3).  Every rule 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from urllib.parse import urlsplit
 
 from clippy_hookspecs import Headers, Json
 
 from .credentials import find_credentials
-from .decoded import decode
+from .decoded import Decoded, decode, may_hold_escapes
 from .fields import find_fields, keeps
-from .literals import find_literals
+from .literals import find_literals, forms_of, holds_literals
 from .names import Trust, trust
 from .personal import find_personal
 from .spans import Span, mark, replace
@@ -42,11 +42,11 @@ def redact(text: str, literals: Sequence[str] = (), *, personal: bool = True) ->
     ``personal`` also takes out mail addresses, phone, card and account numbers and network addresses.
     The time is linear in the length of the text, and redacting twice changes nothing more.
     """
-    if _PLAIN.match(text):
-        # Most strings of a record are such names; without a digit or a sign no rule but an exact match concerns them.
-        return replace(text, find_literals(text, tuple(literals))) if literals else text
-    cleaned = _take_out(text, partial(_find_secrets, tuple(literals)))
-    return _take_out(cleaned, find_personal) if personal else cleaned
+    if literals and _may_hold(text, known := tuple(literals)):
+        return _redacted(text, known, personal)
+    if len(text) <= SHORT:
+        return remembered(text) if personal else _remembered_actor(text)
+    return _redacted(text, (), personal)
 
 
 def redact_value(value: Json, literals: Sequence[str] = (), *, personal: bool = True) -> Json:
@@ -59,6 +59,12 @@ def redact_value(value: Json, literals: Sequence[str] = (), *, personal: bool = 
 
 def redact_url(url: str, literals: Sequence[str] = ()) -> str:
     """A URL without secrets.  The host stays, whatever it looks like: an audit has to say who was asked."""
+    if literals and _may_hold(url, known := tuple(literals)):
+        return _redacted_url(url, known)
+    return _remembered_url(url) if len(url) <= 2 * SHORT else _redacted_url(url, ())
+
+
+def _redacted_url(url: str, literals: tuple[str, ...]) -> str:
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
@@ -74,27 +80,64 @@ def redact_headers(headers: Headers, literals: Sequence[str] = ()) -> Headers:
 
 
 def _header(name: str, value: str, literals: tuple[str, ...]) -> str:
-    if name.lower() in SECRET_HEADERS or trust(name) in (Trust.HEADER, Trust.COOKIE, Trust.KEY, Trust.SECRET):
+    if _says_secret(name):
         return mark("header")
     return _walk(value, trust(name), literals, True, 1)  # type: ignore[no-any-return]
 
 
-def _take_out(text: str, find: Callable[[str], Iterator[Span]]) -> str:
-    """*text* without what *find* finds in it, or in what it says once its escapes are undone."""
-    spans = list(find(text))
+@lru_cache(maxsize=1024)
+def _says_secret(name: str) -> bool:
+    return name.lower() in SECRET_HEADERS or trust(name) in (Trust.HEADER, Trust.COOKIE, Trust.KEY, Trust.SECRET)
+
+
+def _may_hold(text: str, literals: tuple[str, ...]) -> bool:
+    """Whether *literals* make a difference to *text*: it holds one, or could once its escapes are undone."""
+    return len(text) >= forms_of(literals).shortest and (may_hold_escapes(text) or holds_literals(text, literals))
+
+
+def _redacted(text: str, literals: tuple[str, ...], personal: bool) -> str:
+    if _PLAIN.match(text):
+        # Most strings of a record are such names; without a digit or a sign no rule but an exact match concerns them.
+        return replace(text, find_literals(text, literals)) if literals else text
     decoded = decode(text)
+    cleaned = _take_out(text, decoded, partial(_find_secrets, literals))
+    if not personal:
+        return cleaned
+    return _take_out(cleaned, decoded if cleaned is text else decode(cleaned), find_personal)
+
+
+def _take_out(text: str, decoded: Decoded | None, find: Callable[[str], Iterable[Span]]) -> str:
+    """*text* without what *find* finds in it, or in *decoded*: what it says once its escapes are undone."""
+    spans = list(find(text))
     if decoded is not None:
         spans += (decoded.original(span) for span in find(decoded.text))
     return replace(text, spans) if spans else text
 
 
-def _find_secrets(literals: tuple[str, ...], text: str) -> Iterator[Span]:
-    if literals:
-        yield from find_literals(text, literals)
+def _find_secrets(literals: tuple[str, ...], text: str) -> list[Span]:
     lowered = _lower(text)
-    yield from find_tokens(text)
-    yield from find_credentials(text, lowered)
-    yield from find_fields(text, lowered)
+    spans = list(find_literals(text, literals)) if literals else []
+    spans += find_tokens(text)
+    spans += find_credentials(text, lowered)
+    spans += find_fields(text, lowered)
+    return spans
+
+
+@lru_cache(maxsize=1024)
+def remembered(text: str) -> str:
+    """A short text redacted: models, routes, plugins and header values come again with every request."""
+    return text if _ID.match(text) else _redacted(text, (), True)
+
+
+@lru_cache(maxsize=256)
+def _remembered_actor(text: str) -> str:
+    """A short text that may hold personal data, without secrets."""
+    return _redacted(text, (), False)
+
+
+@lru_cache(maxsize=256)
+def _remembered_url(url: str) -> str:
+    return _redacted_url(url, ())
 
 
 def _lower(text: str) -> str:
@@ -103,7 +146,10 @@ def _lower(text: str) -> str:
     return lowered if len(lowered) == len(text) else text.translate(_SMALL)
 
 
+SHORT = 128
+"""Characters of a text, or half those of a URL, that is worth remembering."""
 _PLAIN = re.compile(r"[A-Za-z_. -]{0,24}\Z", re.ASCII)
+_ID = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{1,32}\Z", re.ASCII)  # of a request, as hosts make it: no rule fits it
 _SMALL = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 

@@ -12,6 +12,8 @@ from .spans import Span
 
 def find_tokens(text: str) -> Iterator[Span]:
     """Every token of a known issuer in *text*; not words like ``sk-fading-circle`` or stand-ins like ``sk-xxxx``."""
+    if len(text) < 16 or _LONG_RUN not in text.encode("utf-8", "surrogatepass").translate(_IN_RUNS):
+        return
     # A Twilio account number looks like any id; only beside the name is it worth hiding.
     marked = _MARKED if "wilio" in text else _MARKED[:-1]
     for run in _RUN.finditer(text):
@@ -47,6 +49,9 @@ _NO_DIGITS = str.maketrans("", "", "0123456789")
 
 # Prose holds no run of sixteen of these, so most text is never compared with the hundred patterns above.
 _RUN = re.compile(r"[A-Za-z0-9_\-+/=.~:%]{16,}+", re.ASCII)
+# Whether there is one is asked of its bytes, with one letter for every character of a run: five times as fast.
+_IN_RUNS = bytes(ord("x" if _RUN.match(chr(byte) * 16) else " ") for byte in range(256))
+_LONG_RUN = b"x" * 16
 
 
 def _genuine(token: str) -> bool:

@@ -11,9 +11,10 @@ import os
 import threading
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from weakref import WeakSet
 
-from attrs import define, field, frozen
+from attrs import define, field
 from attrs.validators import ge
 from cachetools import Cache, LRUCache
 from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector, hookimpl
@@ -22,7 +23,7 @@ from clippy_hookspecs.stored import undecoded_entry
 __all__ = ["MemoryCache"]
 
 
-@frozen(eq=False)
+@define(eq=False)
 class _Kept:
     """One kept answer: ``make`` builds a fresh entry, ``expires`` is unix seconds, ``size`` bytes."""
 
@@ -82,7 +83,7 @@ class MemoryCache:
         if response.raw is None or not ctx.clock.time() < expires:
             return
         size = len(response.raw) + sum(map(len, entry.events))
-        size += sum(len(name) + len(value) for name, value in response.headers.pairs)
+        size += sum(map(len, chain.from_iterable(response.headers.pairs)))
         if size > self.max_entry_bytes or size > self.max_bytes:
             return
         make = partial(

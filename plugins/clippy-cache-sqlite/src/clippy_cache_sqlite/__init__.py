@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from weakref import WeakSet
 
@@ -69,7 +71,7 @@ class SqliteCache:
         self._store = EntryStore(path.expanduser(), self.max_bytes, longest, self.busy_timeout)
 
     def _begin_after_fork(self) -> None:
-        # The parent's connections must be neither used nor closed here: SQLite's locks belong to processes.
+        # Whoever forks outside of Python closed nothing before: such a connection may be neither used nor closed here.
         self._inherited.append(self._store)
         self._begin()
 
@@ -112,7 +114,8 @@ class SqliteCache:
         value = dump_entry(entry)
         if len(value) > min(self.max_entry_bytes, self.max_bytes):
             return
-        tenant, user, session = _scope_columns(ctx.scope)
+        scope = ctx.scope
+        tenant, user, session = _columns(scope.tenant, scope.user, scope.session)
         row = Row(key, now, expires, checksum_of(key, value), tenant, user, session, _tag_lines(entry.tags), value)
         self._store.put(row, now)
 
@@ -123,7 +126,7 @@ class SqliteCache:
         Raises OSError or sqlite3.Error when that cannot be done: who deletes must know.
         """
         scope = selector.scope
-        tenant, user, session = (None, None, None) if scope is None else _scope_columns(scope)
+        tenant, user, session = (None,) * 3 if scope is None else _columns(scope.tenant, scope.user, scope.session)
         if scope is not None and scope != Scope():
             # A tenant's users and sessions belong to the tenant; a scope that says nothing is that of calls
             # without a scope and does not stand for everybody.
@@ -139,8 +142,9 @@ class SqliteCache:
         self._store.close()
 
 
-def _scope_columns(scope: Scope) -> tuple[str, str, str]:
-    return json.dumps(scope.tenant), json.dumps(scope.user), json.dumps(scope.session)
+@lru_cache(maxsize=256)
+def _columns(tenant: str | None, user: str | None, session: str | None) -> tuple[str, str, str]:
+    return json.dumps(tenant), json.dumps(user), json.dumps(session)
 
 
 def _tag_lines(tags: tuple[str, ...]) -> str:
@@ -149,13 +153,29 @@ def _tag_lines(tags: tuple[str, ...]) -> str:
 
 
 _caches: WeakSet[SqliteCache] = WeakSet()
+_resting: dict[int, list[EntryStore]] = {}
+"""By the thread that forks."""
+
+
+def _before_fork() -> None:
+    resting = _resting[threading.get_ident()] = []
+    for cache in sorted(_caches, key=id):  # in one order, if two threads fork at once
+        store = cache._store  # noqa: SLF001 (of this module's own class)
+        store.rest()
+        resting.append(store)
+
+
+def _after_fork_in_parent() -> None:
+    for store in _resting.pop(threading.get_ident(), ()):
+        store.resume()
 
 
 def _after_fork_in_child() -> None:
+    _resting.clear()
     for cache in _caches:
-        cache._begin_after_fork()  # noqa: SLF001 (a method for this function)
+        cache._begin_after_fork()  # noqa: SLF001 (of this module's own class)
 
 
 if hasattr(os, "register_at_fork"):
     # Asking for the process id in every lookup would cost more than looking at the entry's age.
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

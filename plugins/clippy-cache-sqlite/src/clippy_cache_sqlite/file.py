@@ -1,4 +1,4 @@
-"""One open cache file: a connection to read with, one to write with, and what keeps the file whole.
+"""One open cache file: connections to read with, one to write with, and what keeps the file whole.
 
 Everything here raises; :mod:`clippy_cache_sqlite.store` decides what a failure means.
 """
@@ -10,26 +10,22 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
+from .readers import Readers, connect
 from .schema import VERSION, DamagedFile, migrate, version_of
 
 logger = logging.getLogger("clippy.cache-sqlite")
 
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite's functions raise: the second when the message quotes damaged text that is not UTF-8."""
-READ_TIMEOUT = 0.25
-"""Seconds a lookup waits for a lock, which in WAL mode happens only while somebody repairs after a crash."""
 _SUFFIXES = ("-wal", "-shm", "")
 _AT_ONCE = 256
-_PRAGMAS = ("synchronous = NORMAL", "trusted_schema = OFF", "cell_size_check = ON", "journal_size_limit = 4000000")
 
-_SELECT = "SELECT value, checksum FROM entries WHERE key = ? AND expires > ?"
 _INSERT = (
     "INSERT INTO entries (key, expires, size, checksum, tenant, user, session, tags, value)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -62,7 +58,7 @@ def reason_of(error: BaseException) -> str:
     return "not a database" if error_code(error) == sqlite3.SQLITE_NOTADB else "malformed"
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Row:
     """One entry as it is written.  ``stored_at`` and ``expires`` are unix seconds, the rest is as the schema says."""
 
@@ -76,6 +72,11 @@ class Row:
     tags: str
     value: bytes
 
+    def columns(self) -> tuple[str | float | bytes, ...]:
+        """What is inserted, in the statement's order."""
+        scope = (self.tenant, self.user, self.session)
+        return (self.key, self.expires, len(self.value), self.checksum, *scope, self.tags, self.value)
+
 
 @define(eq=False)
 class CacheFile:
@@ -84,16 +85,10 @@ class CacheFile:
     path: Path
     max_bytes: int
     identity: tuple[int, int]
-    _reader: sqlite3.Connection = field(repr=False)
+    readers: Readers = field(repr=False)
     _writer: sqlite3.Connection = field(repr=False)
-    _execute: Callable[[str, tuple[str, float]], sqlite3.Cursor] = field(init=False, repr=False)
-    _reading: threading.Lock = field(init=False, repr=False, factory=threading.Lock)
     _writing: threading.Lock = field(init=False, repr=False, factory=threading.Lock)
     _counted: bool = field(init=False, default=False)
-
-    def __attrs_post_init__(self) -> None:
-        # One cursor for all lookups, under the lock: a new one each time costs a tenth of the select.
-        self._execute = self._reader.cursor().execute
 
     @classmethod
     def open(cls, path: Path, max_bytes: int, longest: int, timeout: float) -> CacheFile:
@@ -102,6 +97,7 @@ class CacheFile:
         ``longest``: bytes of the largest value that is read.  ``timeout``: seconds to wait for other processes.
         Raises sqlite3.Error, OSError or :class:`~clippy_cache_sqlite.schema.StrangeFile`.
         """
+        path = path.absolute()  # for the connections that are opened later
         with _alone(path, timeout):
             try:
                 writer = _ready(path, longest, timeout)
@@ -111,9 +107,7 @@ class CacheFile:
                 _set_aside(path, error)
                 writer = _ready(path, longest, timeout)
         try:
-            reader = _connect(path, longest, min(timeout, READ_TIMEOUT))
-            reader.execute("PRAGMA query_only = ON")
-            return cls(path, max_bytes, _identity(path), reader, writer)
+            return cls(path, max_bytes, _identity(path), Readers(path, longest, timeout), writer)
         except BaseException:
             writer.close()
             raise
@@ -133,26 +127,21 @@ class CacheFile:
                 _set_aside(self.path, error)
 
     def close(self) -> None:
-        """Close both connections; the last one of all processes also folds the write-ahead log into the file."""
-        with self._reading, self._writing:
-            self._reader.close()
+        """Close all connections; the last one of all processes also folds the write-ahead log into the file."""
+        self.readers.close()
+        with self._writing:
             self._writer.close()
 
-    def read(self, key: str, now: float) -> tuple[Any, Any] | None:
-        """Value and checksum of *key* as they stand in the file, None if there is no live entry."""
-        with self._reading:
-            found: tuple[Any, Any] | None = self._execute(_SELECT, (key, now)).fetchone()
-        return found
-
     def write(self, rows: Sequence[Row], now: float) -> None:
-        """Store *rows*, drop some of what has expired by *now* and the oldest beyond the size limit; all or nothing."""
+        """Store *rows*, each of a key of its own; all or nothing.
+
+        Some of what has expired by *now* is dropped, and the oldest beyond the size limit.
+        """
         with self._writing, self._writer as connection:
             connection.execute("BEGIN IMMEDIATE")
-            for row in rows:
-                # Not INSERT OR REPLACE: that would delete without the trigger that counts.
-                connection.execute("DELETE FROM entries WHERE key = ?", (row.key,))
-                values = (row.key, row.expires, len(row.value), row.checksum, row.tenant, row.user, row.session)
-                connection.execute(_INSERT, (*values, row.tags, row.value))
+            # Not INSERT OR REPLACE: that would delete without the trigger that counts.
+            connection.executemany("DELETE FROM entries WHERE key = ?", [(row.key,) for row in rows])
+            connection.executemany(_INSERT, [row.columns() for row in rows])
             expired = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires <= ? LIMIT ?)"
             connection.execute(expired, (now, _AT_ONCE))
             if not self._counted:
@@ -228,28 +217,12 @@ def _ready(path: Path, longest: int, timeout: float) -> sqlite3.Connection:
         found = path.stat()
         if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o077:
             path.chmod(0o600)
-    connection = _connect(path, longest, timeout)
+    connection = connect(path, longest, timeout)
     try:
         version = version_of(connection)
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if version < VERSION:
             migrate(connection, version)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _connect(path: Path, longest: int, timeout: float) -> sqlite3.Connection:
-    # mode=rw: never make a file here, it would have the wrong permissions.
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
-    try:
-        # Damaged text must come back as bytes that fail the checksum, damaged lengths must not be allocated.
-        connection.text_factory = bytes
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
     except BaseException:
         connection.close()
         raise

@@ -47,7 +47,7 @@ class EntryStore:
         if file is None:
             return None
         try:
-            found = file.read(key, now)
+            found = file.readers.read(key, now)
         except FAILURES as error:
             if error_code(error) == sqlite3.SQLITE_TOOBIG:
                 self.drop(key)
@@ -57,7 +57,8 @@ class EntryStore:
         if found is None:
             return None
         value, checksum = found
-        if type(value) is bytes and checksum_of(key, value) == checksum:
+        # checksum_of, written out.
+        if type(value) is bytes and crc32(value, crc32(key.encode())) == checksum:
             return value
         self.drop(key)
         return None
@@ -125,6 +126,21 @@ class EntryStore:
             # Another host may have opened meanwhile.
             if self._file is not None and self._behind is None:
                 self._forget(self._file)
+
+    def rest(self) -> None:
+        """Close the file and keep every thread out of it until :meth:`resume`: the process is about to be forked.
+
+        What SQLite notes of its locks belongs to the process.  Copied to a child while the file is open it would never
+        be true there: others could take the file from under it, and a lock that was held would be held for ever.
+        """
+        self._lock.acquire()
+        if self._file is not None:
+            # Waits for a running read or write; a thread that comes later finds the file closed and opens it again.
+            self._forget(self._file)
+
+    def resume(self) -> None:
+        """The process was forked; the next use opens the file again."""
+        self._lock.release()
 
     def _write_behind(self, rows: Sequence[Row]) -> None:
         self._write(rows, max(row.stored_at for row in rows))

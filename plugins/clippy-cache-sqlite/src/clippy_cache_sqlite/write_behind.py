@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from itertools import islice
 
 from attrs import define, field
 
@@ -12,12 +11,15 @@ from .file import Row
 
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 FLUSH_SECONDS = 10.0
-_BATCH = 128
+GATHER_SECONDS = 0.1
+"""How long the first row of a batch waits for others: waking the thread and a commit cost ten times what a row does."""
+_ENOUGH_ROWS = 128
+_ENOUGH_BYTES = 1024 * 1024
 
 
 @define(eq=False)
 class WriteBehind:
-    """A bounded queue of rows and the thread that writes them, in batches of what has come together meanwhile.
+    """A bounded queue of rows and the thread that writes them, in batches of what comes within ``gather`` seconds.
 
     ``pending`` holds every row until it is written, so that a lookup can be answered from it.  ``dropped`` counts the
     rows that were refused because the queue was full.
@@ -25,10 +27,15 @@ class WriteBehind:
 
     write: Callable[[Sequence[Row]], None]
     max_bytes: int = MAX_PENDING_BYTES
+    gather: float = GATHER_SECONDS
     pending: dict[str, Row] = field(init=False, factory=dict)
     dropped: int = field(init=False, default=0)
     _bytes: int = field(init=False, default=0)
+    _begun: int = field(init=False, default=0)
+    _ended: int = field(init=False, default=0)
+    _flushing: int = field(init=False, default=0)
     _closing: bool = field(init=False, default=False)
+    _over: bool = field(init=False, default=False)
     _changed: threading.Condition = field(init=False, repr=False, factory=threading.Condition)
     _thread: threading.Thread = field(init=False, repr=False)
 
@@ -40,22 +47,31 @@ class WriteBehind:
     def put(self, row: Row) -> bool:
         """Queue *row*, over an older one of its key; False if nobody writes any more."""
         with self._changed:
-            if self._closing or not self._thread.is_alive():
+            if self._closing or self._over:
                 return False
-            self._remove(self.pending.get(row.key))
+            if row.key in self.pending:
+                self._remove(self.pending[row.key])
             if self._bytes + len(row.value) > self.max_bytes:
                 self.dropped += 1
-            else:
-                self.pending[row.key] = row
-                self._bytes += len(row.value)
+                return True
+            self.pending[row.key] = row
+            self._bytes += len(row.value)
+            if len(self.pending) == 1 or self._due():
                 self._changed.notify_all()
         return True
 
     def flush(self) -> bool:
-        """Wait until everything is written; False if that took more than ten seconds or the thread is gone."""
+        """Wait until all that was put before is written; False if that took ten seconds or the thread is gone."""
         with self._changed:
-            self._changed.wait_for(lambda: not self.pending or not self._thread.is_alive(), FLUSH_SECONDS)
-            return not self.pending
+            # The batch that is being written and the one after it, which has whatever waits now.
+            last = self._begun + 1
+            self._flushing += 1
+            self._changed.notify_all()
+            try:
+                self._changed.wait_for(lambda: self._is_written(last) or self._over, FLUSH_SECONDS)
+            finally:
+                self._flushing -= 1
+            return self._is_written(last)
 
     def close(self) -> None:
         """Write what is pending and end the thread."""
@@ -65,22 +81,47 @@ class WriteBehind:
         self._thread.join(FLUSH_SECONDS)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self.pending or self._closing)
-                batch = list(islice(self.pending.values(), _BATCH))
-            if not batch:
-                return
-            try:
-                self.write(batch)
-            finally:
+        try:
+            while rows := self._gathered():
+                for start in range(0, len(rows), _ENOUGH_ROWS):
+                    # Not all at once: meanwhile no other process can write.
+                    self._write(rows[start : start + _ENOUGH_ROWS])
                 with self._changed:
-                    for row in batch:
-                        self._remove(row)
+                    self._ended += 1
                     self._changed.notify_all()
+        finally:
+            with self._changed:
+                self._over = True
+                self._changed.notify_all()
 
-    def _remove(self, row: Row | None) -> None:
+    def _gathered(self) -> list[Row]:
+        """The next batch; nothing if there will be none."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.pending or self._closing)
+            if self.pending:
+                self._changed.wait_for(self._due, self.gather)
+                self._begun += 1
+            return list(self.pending.values())
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        try:
+            self.write(rows)
+        finally:
+            with self._changed:
+                for row in rows:
+                    self._remove(row)
+                self._changed.notify_all()
+
+    def _due(self) -> bool:
+        """Whether the batch that is gathered should be written now."""
+        enough = len(self.pending) >= _ENOUGH_ROWS or self._bytes >= _ENOUGH_BYTES
+        return enough or self._flushing > 0 or self._closing
+
+    def _is_written(self, batch: int) -> bool:
+        return self._ended >= batch or not self.pending
+
+    def _remove(self, row: Row) -> None:
         # A newer row of the same key may have come while this one was written.
-        if row is not None and self.pending.get(row.key) is row:
+        if self.pending.get(row.key) is row:
             del self.pending[row.key]
             self._bytes -= len(row.value)

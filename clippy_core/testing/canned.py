@@ -1,8 +1,8 @@
 """A server of canned answers in a process of its own, so that its time is not counted as ours.
 
-``python -m benchmarks.canned`` prints its port and serves until its standard input ends, which it does when the process
-that started it ends, however that happens.  A request whose body says ``"stream":true`` gets 100 pieces of text in one
-write, any other the same text as one JSON body; ``GET /count`` says how many requests there were.
+``python -m clippy_core.testing.canned`` prints its port and serves until its standard input ends, which it does when
+the process that started it ends, however that happens.  A request whose body says ``"stream":true`` gets 100 pieces of
+text in one write, any other the same text as one JSON body; ``GET /count`` says how many requests there were.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ class CannedServer:
     _process: subprocess.Popen[bytes] = field(init=False, repr=False)
 
     def __enter__(self) -> CannedServer:
-        command = [sys.executable, "-m", "benchmarks.canned"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [sys.executable, "-m", "clippy_core.testing.canned"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
         return self

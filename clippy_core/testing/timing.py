@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import random
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from attrs import field, frozen
 
@@ -88,9 +89,42 @@ def awaited(runner: asyncio.Runner, call: Callable[[], Awaitable[Any]]) -> Block
     return block
 
 
+@frozen
+class Samples:
+    """Nanoseconds that each case's blocks took, round by round: CPU of the process with its threads, and wall time."""
+
+    cpu: Mapping[str, Sequence[float]]
+    wall: Mapping[str, Sequence[float]]
+    per_block: int
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds were done."""
+        return len(next(iter(self.cpu.values())))
+
+    def added(self, by: Literal["cpu", "wall"], case: str, baseline: str) -> tuple[float, float]:
+        """Microseconds that one call of *case* takes more than one of *baseline*, and how rough that is (see Row)."""
+        kind = self.cpu if by == "cpu" else self.wall
+        more = [(one - other) / self.per_block / 1000 for one, other in zip(kind[case], kind[baseline], strict=True)]
+        return statistics.median(more), roughness(sorted(more))
+
+    def ratio(self, by: Literal["cpu", "wall"], case: str, baseline: str) -> tuple[float, float]:
+        """How many times what *baseline* takes *case* takes, and how rough that is."""
+        kind = self.cpu if by == "cpu" else self.wall
+        ratios = paired(kind[case], kind[baseline])
+        return statistics.median(ratios), roughness(sorted(ratios))
+
+
 def compare(group: Group, rounds: int) -> list[Row]:
-    """Measure *group*: in each round every case does one block, in an order that rotates."""
+    """Measure *group*: in each round every case does one block, in an order that changes."""
+    samples = sample(group, rounds)
+    return [_row(group, name, samples.cpu, samples.wall) for name in group.cases]
+
+
+def sample(group: Group, rounds: int, seconds: float = math.inf) -> Samples:
+    """What *compare* measures, before it is judged; at least one round, and no new one after *seconds*."""
     names = list(group.cases)
+    end = time.monotonic() + seconds
     for name in names:
         group.cases[name](max(3, group.per_block // 2))
     cpu: dict[str, list[float]] = {name: [] for name in names}
@@ -99,19 +133,34 @@ def compare(group: Group, rounds: int) -> list[Row]:
     gc.freeze()
     try:
         for number in range(rounds):
-            turn = number % len(names)
-            for name in names[turn:] + names[:turn]:
+            if number and time.monotonic() >= end:
+                break
+            for name in random.Random(number).sample(names, len(names)):  # noqa: S311 - an order, no secret
                 block = group.cases[name]
                 began, used = time.perf_counter_ns(), time.process_time_ns()
                 block(group.per_block)
-                cpu[name].append(time.process_time_ns() - used)
                 wall[name].append(time.perf_counter_ns() - began)
+                _settle()
+                cpu[name].append(time.process_time_ns() - used)
     finally:
         gc.unfreeze()
-    return [_row(group, name, cpu, wall) for name in names]
+    return Samples(cpu, wall, group.per_block)
 
 
-def _row(group: Group, name: str, cpu: Mapping[str, list[float]], wall: Mapping[str, list[float]]) -> Row:
+def _settle() -> None:
+    """Wait, at most 50 ms, until the threads of the process have done what the block left to them: it is its work."""
+    for _ in range(50):
+        used = time.process_time_ns()
+        time.sleep(0.001)
+        if time.process_time_ns() - used < _IDLE:
+            return
+
+
+_IDLE = 100_000
+"""Nanoseconds of CPU in a millisecond; sleeping takes less."""
+
+
+def _row(group: Group, name: str, cpu: Mapping[str, Sequence[float]], wall: Mapping[str, Sequence[float]]) -> Row:
     first = next(iter(group.cases))
     by_cpu = paired(cpu[name], cpu[first])
     by_wall = paired(wall[name], wall[first])

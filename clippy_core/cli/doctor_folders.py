@@ -1,0 +1,92 @@
+"""``clippy doctor``: who else may read or write what clippy and its plugins keep in files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+import platformdirs
+
+from .doctor_orders import Finding
+
+if TYPE_CHECKING:
+    from ..discovery import Discovered
+
+MOST = 500
+"""Files looked at in one folder."""
+
+
+def user_folders() -> dict[str, Path]:
+    """The user's folders for clippy, whether they are there or not."""
+    return {
+        "data": Path(platformdirs.user_data_dir("clippy")),
+        "cache": Path(platformdirs.user_cache_dir("clippy")),
+        "state": Path(platformdirs.user_state_dir("clippy")),
+    }
+
+
+def describe_folders() -> dict[str, dict[str, Any]]:
+    """Each of the user's folders: where, whether it is there, and its mode."""
+    return {
+        name: {"path": str(folder), "mode": f"{stat.S_IMODE(folder.stat().st_mode):04o}" if folder.is_dir() else None}
+        for name, folder in user_folders().items()
+    }
+
+
+def folder_findings(discovered: Discovered, salt: Path | None) -> list[Finding]:
+    """What others may do with our files.
+
+    In the user's folders for clippy nobody else may read or write anything; of a file elsewhere that a plugin's setting
+    names it is only said when others may write it, because it may be meant to be read.
+    """
+    if os.name != "posix":
+        return []
+    found: list[Finding] = []
+    own = [path for folder in user_folders().values() for path in (folder, *_inside(folder))]
+    for path in [*own, *([salt] if salt else [])]:
+        found += _judge(path, private=True)
+    for path in _settings(discovered):
+        if path not in own and not any(folder in path.parents for folder in user_folders().values()):
+            found += _judge(path, private=False)
+    return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())[:MOST]
+    except OSError:  # it is not there, or not ours to list: then the folder itself is judged
+        return []
+
+
+def _settings(discovered: Discovered) -> Iterator[Path]:
+    """The files that settings of active plugins name."""
+    for plugin in discovered.loaded:
+        for attribute in attrs.fields(cast("Any", type(plugin.object))):
+            value = getattr(plugin.object, attribute.name, None)
+            if attribute.init and isinstance(value, Path) and value.is_absolute():
+                yield value
+
+
+def _judge(path: Path, *, private: bool) -> Iterator[Finding]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield Finding("wrong", str(path), f"cannot be looked at ({error.strerror})")
+        return
+    mode = stat.S_IMODE(found.st_mode)
+    open_to_others = mode & (0o077 if private else 0o022)
+    if open_to_others and not stat.S_ISCHR(found.st_mode):
+        right = "700" if stat.S_ISDIR(found.st_mode) else "600"
+        what = "read or write" if private else "write"
+        advice = f"chmod {right} {path}" if private else f"chmod go-w {path}"
+        yield Finding("wrong", str(path), f"others may {what} it (mode {mode:04o}); {advice}")
+    if private and found.st_uid != os.getuid():
+        yield Finding("wrong", str(path), "belongs to another user")
+    elif not os.access(path, os.W_OK):
+        yield Finding("wrong" if private else "note", str(path), "is not writable")

@@ -1,0 +1,35 @@
+"""The grades of installed plugins, as ``pytest --clippy-plugin NAME`` left them; nothing is run here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .output import say
+
+if TYPE_CHECKING:
+    from ..discovery import Discovered
+
+
+def grades(discovered: Discovered) -> dict[str, dict[str, Any]]:
+    """The grade of each loaded plugin, with ``note`` where there is none or it is of other code."""
+    from ..installed import scan
+    from ..testing.grading import code_of, stored
+
+    installed = {one.name: one for one in scan()}
+    found: dict[str, dict[str, Any]] = {}
+    for name in (plugin.name for plugin in discovered.loaded if plugin.name in installed):
+        document, now = stored(name), installed[name]
+        if document is None:
+            found[name] = {"grade": None, "note": f"not graded: pytest --clippy-plugin {name}"}
+        elif (document.get("version"), document["code"]) != (now.version, code_of(now)):
+            was = f"{document.get('version')} was graded {document['grade']}, and its code has changed"
+            found[name] = {"grade": None, "note": f"{was}: pytest --clippy-plugin {name}"}
+        else:
+            found[name] = {"grade": document["grade"], "note": f"graded on {document['time'][:10]}"}
+    return found
+
+
+def print_grades(found: dict[str, dict[str, Any]]) -> None:
+    """One line for each plugin."""
+    for name, one in found.items():
+        say(f"  {name}: {one['grade']} ({one['note']})" if one["grade"] else f"  {name}: {one['note']}")

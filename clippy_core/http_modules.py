@@ -1,0 +1,15 @@
+"""Which HTTP module a client is made of: httpx and httpx2 have the same interface and incompatible classes."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+
+def module_of(client: object) -> ModuleType | None:
+    """The HTTP module that *client* is a client of, None if it is of neither."""
+    for name in ("httpx", "httpx2"):
+        module = sys.modules.get(name)
+        if module is not None and isinstance(client, module.Client | module.AsyncClient):
+            return module
+    return None

@@ -1,0 +1,55 @@
+"""What a host is made of at present, for everybody to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .chains import Chains, Faults
+    from .config import Config
+    from .discovery import Discovered
+    from .registry import ServicesView
+    from .serving import Serving
+
+
+class Made:
+    """The part of a host that shows the tables which serve it now."""
+
+    _serving: Serving
+
+    @property
+    def config(self) -> Config:
+        """What the configuration says."""
+        return self._serving.current.config
+
+    @property
+    def discovered(self) -> Discovered:
+        """What became of each plugin that is installed or given."""
+        return self._serving.current.discovered
+
+    @property
+    def chains(self) -> Chains:
+        """The compiled chains."""
+        return self._serving.current.chains
+
+    @property
+    def faults(self) -> Faults:
+        """The failures of plugins that were skipped."""
+        return self.chains.faults
+
+    @property
+    def services(self) -> ServicesView:
+        """The services, as a sync program sees them."""
+        return self._serving.current.views[True]
+
+    @property
+    def plugins(self) -> Mapping[str, object]:
+        """The active plugins by name."""
+        return MappingProxyType({plugin.name: plugin.object for plugin in self.discovered.loaded})
+
+    @property
+    def owns_retries(self) -> bool:
+        """Whether a plugin decides what happens after a failure, so that an SDK must not do it as well."""
+        return bool(self.chains.on_error)

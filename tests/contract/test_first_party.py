@@ -1,0 +1,143 @@
+"""Every plugin that we ship passes the suites that fit it, as any third-party plugin must."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import define, field
+from clippy_audit import AuditLog
+from clippy_cache_memory import MemoryCache
+from clippy_cache_sqlite import SqliteCache
+from clippy_context_window import ContextWindow
+from clippy_errors import ErrorClassifier
+from clippy_hookspecs import RequestContext, TextFilter
+from clippy_retry import RetryPolicy
+
+from clippy_core.state_memory import MemoryStateStore
+from clippy_core.testing import (
+    CacheContract,
+    ObserverContract,
+    PluginContract,
+    RetryPolicyContract,
+    StateStoreContract,
+    TextFilterContract,
+)
+from clippy_core.testing.contracts.fitting import SUITES
+from clippy_core.testing.grading import subject
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
+
+@define(eq=False)
+class Hide(TextFilter):
+    """Hides a word, however an answer is cut: what a redactor has to do."""
+
+    word: str = field(default="secret", metadata={"doc": "what is hidden"})
+
+    def filter(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
+        text = text.replace(self.word, "[hidden]")
+        if final:
+            return text, ""
+        longest = min(len(self.word) - 1, len(text))
+        held = next((n for n in range(longest, 0, -1) if self.word.startswith(text[-n:])), 0)
+        return text[: len(text) - held], text[len(text) - held :]
+
+
+class TestMemoryCache(CacheContract):
+    def make(self) -> MemoryCache:
+        return MemoryCache()
+
+
+class TestSqliteCache(CacheContract):
+    def make(self) -> SqliteCache:
+        return SqliteCache(path=self.folder / "cache.db")
+
+
+class TestRetryPolicy(RetryPolicyContract):
+    def make(self) -> RetryPolicy:
+        return RetryPolicy()
+
+
+class TestPatientRetryPolicy(RetryPolicyContract):
+    """With other settings it keeps the same promises."""
+
+    def make(self) -> RetryPolicy:
+        return RetryPolicy(attempts=3, base=5.0, cap=60.0, max_wait=600.0, deadline=3000.0)
+
+
+class TestMemoryStateStore(StateStoreContract):
+    def make(self) -> MemoryStateStore:
+        return MemoryStateStore(self.clock)
+
+
+class TestHide(TextFilterContract):
+    texts = ("secretsecret", "secre", "sesecret", "a secret and a secr")
+
+    def make(self) -> Hide:
+        return Hide()
+
+
+class TestAuditLog(ObserverContract):
+    def make(self) -> AuditLog:
+        return AuditLog(path=self.folder / "audit.jsonl")
+
+
+class TestDetailedAuditLog(ObserverContract):
+    def make(self) -> AuditLog:
+        return AuditLog(path=self.folder / "audit.jsonl", level="detailed")
+
+
+class TestAuditLogAsPlugin(PluginContract):
+    def make(self) -> AuditLog:
+        return AuditLog()
+
+
+class TestMemoryCacheAsPlugin(PluginContract):
+    def make(self) -> MemoryCache:
+        return MemoryCache()
+
+
+class TestSqliteCacheAsPlugin(PluginContract):
+    def make(self) -> SqliteCache:
+        return SqliteCache()
+
+
+class TestContextWindowAsPlugin(PluginContract):
+    def make(self) -> ContextWindow:
+        return ContextWindow()
+
+
+class TestErrorClassifierAsPlugin(PluginContract):
+    def make(self) -> ErrorClassifier:
+        return ErrorClassifier()
+
+
+class TestRetryPolicyAsPlugin(PluginContract):
+    def make(self) -> RetryPolicy:
+        return RetryPolicy()
+
+
+class TestHideAsPlugin(PluginContract):
+    def make(self) -> Hide:
+        return Hide()
+
+
+FITTING = {
+    "audit": {PluginContract, ObserverContract},
+    "cache-memory": {PluginContract, CacheContract},
+    "cache-sqlite": {PluginContract, CacheContract},
+    "context-window": {PluginContract},
+    "errors": {PluginContract},
+    "retry": {PluginContract, RetryPolicyContract},
+}
+
+
+@pytest.mark.parametrize("name", FITTING)
+def test_a_plugin_is_graded_by_the_suites_that_fit_it(name: str) -> None:
+    """By its hooks, by what it offers and by whether it only looks; of the others the report says why not."""
+    graded = subject(name)
+    chosen: set[Any] = {suite.__base__ for suite in graded.checks}
+    assert chosen == FITTING[name]
+    assert set(graded.misfits) == {suite.__name__ for suite in set(SUITES) - chosen}
+    assert all(graded.misfits.values())

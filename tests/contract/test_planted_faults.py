@@ -1,0 +1,93 @@
+"""A suite that cannot fail proves nothing: each one catches the broken variants, and lets their sound twins pass."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import faults_of_ours
+import planted
+import pytest
+
+from clippy_core import testing
+from clippy_core.testing import Contract, VirtualClock
+from clippy_core.testing.contracts.base import Result, checks_of, run_check, suite_for
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+MODULES = [faults_of_ours, planted]
+PLANTED = [
+    pytest.param(suite, factory, id=f"{suite}: {what}")
+    for module in MODULES
+    for suite, variants in module.PLANTED.items()
+    for what, factory in variants.items()
+]
+SOUND = [
+    pytest.param(suite, factory, id=f"{suite} of {module.__name__}")
+    for module in MODULES
+    for suite, factory in module.SOUND.items()
+]
+SOUND += [
+    pytest.param(suite, factory, id=f"{suite} of {module.__name__}, {what}")
+    for module in MODULES
+    for suite, variants in getattr(module, "ALSO_SOUND", {}).items()
+    for what, factory in variants.items()
+]
+
+
+def _make(factory: Callable[..., Any]) -> Callable[[Contract], Any]:
+    """How a suite makes what *factory* makes: with the suite's folder, and on the suite's clock."""
+
+    def make(case: Contract) -> Any:
+        if "clock" in inspect.signature(factory).parameters:
+            return factory(clock=case.clock)
+        made = factory()
+        if attrs.has(type(made)) and "path" in {one.alias for one in attrs.fields(type(made)) if one.init}:
+            made = attrs.evolve(made, path=case.folder / "planted")
+        for clock in _values(made):
+            if isinstance(clock, VirtualClock):
+                case.clock = clock
+        return made
+
+    return make
+
+
+def _values(made: object) -> list[object]:
+    slots = [name for cls in type(made).__mro__ for name in getattr(cls, "__slots__", ())]
+    return [*getattr(made, "__dict__", {}).values(), *(getattr(made, name, None) for name in slots)]
+
+
+def _results(suite: str, factory: Callable[..., Any]) -> Iterator[Result]:
+    for check in checks_of(suite_for(getattr(testing, suite), _make(factory))):
+        yield run_check(check)
+
+
+@pytest.mark.parametrize(("suite", "factory"), PLANTED)
+def test_a_planted_fault_is_caught(suite: str, factory: Callable[..., Any]) -> None:
+    """At least one check of its suite fails, and says why."""
+    failed = next((result for result in _results(suite, factory) if result.status == "failed"), None)
+    assert failed is not None, f"no check of {suite} fails"
+    assert failed.reason
+
+
+@pytest.mark.parametrize(("suite", "factory"), SOUND)
+def test_a_sound_twin_passes(suite: str, factory: Callable[..., Any]) -> None:
+    """What is not broken is not blamed: no check fails, and most of them apply."""
+    results = list(_results(suite, factory))
+    assert [] == [(result.check.name, result.reason) for result in results if result.status == "failed"]
+    assert sum(result.status == "passed" for result in results) > len(results) / 2
+
+
+def test_every_suite_has_planted_faults() -> None:
+    """Three broken variants at least, and a sound one, for each suite that the kit offers."""
+    suites = {name for name in testing.__all__ if name.endswith("Contract") and name != "Contract"}
+    for suite in suites:
+        assert sum(param.values[0] == suite for param in PLANTED) >= 3, suite
+        assert any(param.values[0] == suite for param in SOUND), suite

@@ -1,0 +1,61 @@
+"""The doctor shows what ``pytest --clippy-plugin`` left, and runs nothing itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clippy_core.testing.grading import Subject, code_of, grade_of, store
+from clippy_core.testing.grading import subject as installed
+
+PLUGIN = """
+    @define(eq=False)
+    class Plugin:
+        @hookimpl
+        def pre_request(self, request):
+            return None
+"""
+
+
+@pytest.fixture
+def graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Callable[..., None]) -> Subject:
+    """An installed plugin with a grade."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    install("limits", PLUGIN)
+    one = installed("limits")
+    store(grade_of(one, [], complete=True))
+    return one
+
+
+def _grade(run: Any) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(run("doctor", "--json", only="limits").stdout)
+    return document["grades"]["limits"]
+
+
+def test_a_plugin_that_was_never_graded_says_how(run: Any, install: Any, tmp_path: Path) -> None:
+    """The command stands there; being ungraded is nothing wrong."""
+    install("limits", PLUGIN)
+    result = run("doctor", only="limits", XDG_CACHE_HOME=str(tmp_path))
+    assert "limits: not graded: pytest --clippy-plugin limits" in result.stdout
+    assert result.exit_code == 0
+
+
+def test_a_grade_is_shown_with_its_day(run: Any, graded: Subject) -> None:
+    """For people and as JSON."""
+    found = _grade(run)
+    assert found["grade"] == "C"
+    assert f"limits: C ({found['note']})" in run("doctor", only="limits").stdout
+
+
+def test_a_grade_of_other_code_is_none(run: Any, graded: Subject, folder: Path) -> None:
+    """Whoever changes a plugin has to grade it again."""
+    (source,) = folder.glob("temporary_cli_plugin_*.py")
+    source.write_text(source.read_text() + "\n# changed\n")
+    assert code_of(graded.found) != graded.code
+    found = _grade(run)
+    assert found["grade"] is None
+    assert "its code has changed: pytest --clippy-plugin limits" in found["note"]
