@@ -663,6 +663,26 @@ def test_a_loop_that_stands_still_opens_what_is_new_with_its_next_request(plugin
         runner.run(host.aclose())
 
 
+def test_a_request_that_begins_as_its_plugins_are_removed_has_the_new_ones(plugins, monkeypatch):
+    """Between its first look at the plugins and the moment in which it counts as theirs."""
+    plugins.install("holds", HOLDS)
+    host, ids, real = start(), [], os.urandom
+
+    def meanwhile(size: int) -> bytes:
+        if not ids:
+            ids.append(1)
+            plugins.remove("holds")
+            host.reload()
+        return real(size)
+
+    with clippy_core.Client(host, FakeProvider(Reply("Hi")).client()) as client:
+        assert "Hi" == client.chat("Hello").text
+        holds = host.plugins["holds"]
+        monkeypatch.setattr(os, "urandom", meanwhile)
+        assert "Hi" == client.chat("Hello").text
+    assert ([1], ["open", "close"]) == (ids, holds.events)
+
+
 def test_a_fork_can_reload_while_its_parent_has_a_stream_under_way(plugins):
     """The child begins with the parent's plugins and nothing open."""
     plugins.install("holds", HOLDS)

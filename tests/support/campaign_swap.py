@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -39,11 +40,10 @@ SLOW_EVERY = 25
 """One request in so many is a stream that takes a second, so that reloads meet requests that are under way."""
 
 SOURCE = """
+import logging
 from contextlib import contextmanager
 from attrs import define, field
 from clippy_hookspecs import hookimpl
-
-MISUSED = []
 
 @define(eq=False)
 class Swap:
@@ -62,7 +62,7 @@ class Swap:
         from . import late
         self.calls += late.ONE
         if not self.open:
-            MISUSED.append("called while it was not open")
+            logging.getLogger("campaign").error("the plugin was called while it was not open")
 
     @hookimpl
     def pre_request(self):
@@ -250,6 +250,18 @@ class Load:
 # --- what is done to the plugin -------------------------------------------------------------------------------------
 
 
+class Told(logging.Handler):
+    """Counts what the plugin says of its own use; its old modules are not to be found any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+        logging.getLogger("campaign").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.counts[record.getMessage()] += 1
+
+
 @define(eq=False)
 class Swapper:
     """Does things to the plugin, and reloads after each."""
@@ -259,6 +271,7 @@ class Swapper:
     wheels: dict[str, Path]
     steps: Counter[str] = field(factory=Counter)
     wrong: list[str] = field(factory=list)
+    told: Told = field(factory=Told)
     reloads: list[float] = field(factory=list)
 
     @property
@@ -293,11 +306,6 @@ class Swapper:
                 self.wrong.append(f"{name}: the plugin was not called")
                 break
             time.sleep(0.05)
-        self.wrong += [f"{name}: {what}" for what in self._misused()]
-
-    def _misused(self) -> list[str]:
-        module: Any = sys.modules.get("clippy_swap")
-        return [*getattr(module, "MISUSED", [])][:3]
 
     def _install(self, version: str, *options: str) -> None:
         wheel = str(self.wheels[version])
@@ -386,6 +394,7 @@ def report(load: Load, swapper: Swapper, records: list[dict[str, Any]]) -> int:
     left = [one.name for one in threading.enumerate() if one.name in ("clippy-replaced", "clippy-portal")]
     wrong = [f"{times} times {what}" for what, times in load.wrong.most_common(10)]
     wrong += swapper.wrong
+    wrong += [f"{times} times {what}" for what, times in swapper.told.counts.items()]
     wrong += [f"{load.sent - len(ids)} requests have no record"] if len(ids) != load.sent else []
     wrong += [f"{number} records of request {name}" for name, number in ids.items() if number != 1][:5]
     wrong += [f"{number} requests {name}" for name, number in outcomes.items() if name not in ("answered", "cached")]
