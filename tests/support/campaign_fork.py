@@ -7,7 +7,8 @@ loopback from four threads without a pause.  Meanwhile it forks N children, two 
 and again: plain and streamed, by the client that the parent made, under an HTTP client of its own, from threads, and on
 an event loop of its own, asyncio or trio; then it closes the host and reports.  A child that hangs is ended by its
 alarm.  Every child must have said what was asked for and have closed its books.  In the parent no call may fail, and
-at the end its books must be closed too: audit once for each request, no lease, no open answer, no thread.
+at the end its books must be closed too: audit once for each request, no lease, no open answer, no thread.  Nobody may
+have warned of anything, such as a damaged or locked cache file.
 
 Exit status 1 and what was otherwise, if anything was.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import json
+import logging
 import os
 import signal
 import sys
@@ -44,6 +46,20 @@ PATIENCE = 60
 """Seconds after which a child that hangs is ended by its alarm."""
 TOGETHER = 2
 SHOWN = 5
+
+
+class Warned(logging.Handler):
+    """Keeps what the plugins warn of: a cache file that is damaged, say."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.words: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.words.append(f"warned: {record.msg}")
+
+
+WARNED = Warned()
 
 
 def echo(seen: SeenRequest) -> Reply:
@@ -91,13 +107,14 @@ def child(world: World, ours: clippy_core.Client, number: int, pipe: int) -> Non
     """Everything a child does; it never returns."""
     signal.alarm(PATIENCE)
     faulthandler.dump_traceback_later(PATIENCE - 5)
+    WARNED.words.clear()
     try:
         for kept in (world.witness, world.last):
             kept.__init__()  # type: ignore[misc]  # the parent's requests are the parent's
         found = use(world, ours, f"child {number}")
         ours.close()
         world.host.close()
-        found += [*world.witness.faults(), *world.last.faults(world.witness.asked), *world._leases()]
+        found += [*world.witness.faults(), *world.last.faults(world.witness.asked), *world._leases(), *WARNED.words]
     except BaseException:
         found = [traceback.format_exc(limit=-3)]
     os.write(pipe, json.dumps(found).encode())
@@ -146,6 +163,7 @@ def main() -> int:
             else:
                 failures["in the parent: another's answer"] += text != asked
 
+    logging.getLogger("clippy").addHandler(WARNED)
     with World(echo, loopback=True) as world:
         ours: Any = clippy_core.Client(world.host)
         # What is imported late is imported by now: a child forked amid an import of another thread waits for it for
@@ -168,7 +186,7 @@ def main() -> int:
             time.sleep(0.01)
         failures.update(world.faults())
         ours.close()
-    failures.update(threads_left(before))
+    failures.update([*threads_left(before), *WARNED.words])
     failures += Counter()  # without those that are zero
     print(f"{options.n} children of a parent that made {sum(calls.values())} calls meanwhile")
     for what, count in failures.most_common(SHOWN):

@@ -54,6 +54,7 @@ ENDS = """
         if how == "error":
             raise ValueError("no")
         if how == "interrupt":
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born without it
             os.kill(os.getpid(), signal.SIGINT)
         if how == "terminate":
             os.kill(os.getpid(), signal.SIGTERM)

@@ -326,14 +326,21 @@ def test_threads_that_read_at_once_have_a_connection_each(path: Path, ctx: Reque
         readers._idle.append(cursor)
     assert readers.read("k", clock.time()) is not None
     assert len(readers._idle) == 8
-    used = readers._idle.pop()
-    cache.close()
-    assert used.execute("SELECT 1").fetchone() == (1,)
-    readers._idle.append(used)
+    used = readers._idle[-1]
+
+    def close_meanwhile() -> int:
+        if cache._store._file is not None:
+            cache.close()
+            assert not readers._idle
+        return 0
+
+    used.connection.set_progress_handler(close_meanwhile, 1)
     assert readers.read("k", clock.time()) is not None
     assert not readers._idle
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         used.execute("SELECT 1")
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        readers.read("k", clock.time())
 
 
 def test_eight_threads_see_only_whole_entries(path: Path, ctx: RequestContext, clock: VirtualClock) -> None:

@@ -270,6 +270,45 @@ def test_a_process_forked_while_a_thread_writes_can_write_too(path: Path) -> Non
     cache.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_process_forked_while_a_thread_reads_has_nothing_of_the_file_open(path: Path) -> None:
+    """The fork waits for the lookup: SQLite's own locks, held at that moment, would be held in the child for ever."""
+    descriptors = Path("/proc/self/fd")
+    if not hasattr(os, "fork") or not descriptors.exists():
+        pytest.skip("this system cannot fork, or does not say which files are open")
+    cache = SqliteCache(path=path)
+    store(cache, "before")
+    assert lookup(cache, "before")
+    file, begun = cache._store._file, threading.Event()
+    assert file is not None
+    (cursor,) = file.readers._idle
+
+    def slowly() -> int:
+        if not begun.is_set():
+            begun.set()
+            threading.Event().wait(0.1)
+        return 0
+
+    cursor.connection.set_progress_handler(slowly, 1)
+    found: list[CacheEntry | None] = []
+    thread = threading.Thread(target=lambda: found.append(lookup(cache, "before")))
+    thread.start()
+    assert begun.wait(SECONDS)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            held = [one.readlink().name for one in descriptors.iterdir() if one.is_symlink()]
+            code = 2 if any(name.startswith("cache.db") for name in held) else 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    thread.join()
+    assert found[0] is not None
+    assert lookup(cache, "before")
+    cache.close()
+
+
 def test_the_default_file_is_in_the_users_cache_folder_and_private(tmp_path: Path) -> None:
     """A wide umask and an empty home: 0700 for the folder, 0600 for all files in it, none beside the program."""
     if os.name != "posix":

@@ -134,9 +134,10 @@ class EntryStore:
         be true there: others could take the file from under it, and a lock that was held would be held for ever.
         """
         self._lock.acquire()
-        if self._file is not None:
+        if (file := self._file) is not None:
             # Waits for a running read or write; a thread that comes later finds the file closed and opens it again.
-            self._forget(self._file)
+            self._forget(file)
+            file.readers.wait(self.timeout)
 
     def resume(self) -> None:
         """The process was forked; the next use opens the file again."""
