@@ -145,12 +145,14 @@ def as_bool(value: Any, _: Any) -> bool:
 
 
 def as_path(value: Any, _: Any) -> Path:
-    """A path; ``~`` is the home directory."""
+    """A path; ``~`` is the home directory, and ``./name`` is in today's folder wherever the program goes later."""
     if isinstance(value, os.PathLike):
         return Path(value)
     if isinstance(value, str) and (text := as_text(value)):
         try:
-            return Path(text).expanduser()
+            path = Path(text).expanduser()
+            # A Path forgets the "./" of a name, which told it from a word.
+            return path.absolute() if len(path.parts) == 1 and len(text) > len(path.name) else path
         except RuntimeError as error:  # there is no home, or no such user
             raise Faults([((), f"expected path, got {text!r}: {error}")]) from None
     raise expected("path", value)

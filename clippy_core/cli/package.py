@@ -39,6 +39,7 @@ packages = ["src/{package}"]
 
 [tool.pytest.ini_options]
 testpaths = ["tests"]
+pythonpath = ["src"]
 addopts = ["--import-mode=importlib"]
 
 [tool.ruff]

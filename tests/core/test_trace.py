@@ -194,7 +194,8 @@ def test_what_the_configuration_says_wins_over_the_variable(
 def test_the_variable_is_a_setting_like_any_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """``clippy config show`` knows it, with its origin."""
     monkeypatch.chdir(tmp_path)
-    for text, value in (("1", True), ("0", False), ("json", "json"), ("./a/b.log", Path("a/b.log"))):
+    here = ("./t.jsonl", tmp_path / "t.jsonl")
+    for text, value in (("1", True), ("0", False), ("json", "json"), ("./a/b.log", Path("a/b.log")), here):
         monkeypatch.setenv("CLIPPY_TRACE", text)
         config = clippy_core.load_config()
         assert (config.host.trace, config.origin("trace")) == (value, "environment CLIPPY_TRACE")

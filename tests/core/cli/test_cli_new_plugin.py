@@ -109,6 +109,16 @@ def tested(made: dict[str, Made]) -> dict[str, list[str]]:
     return outcomes(made)
 
 
+def test_the_tests_of_a_package_pass_before_it_is_installed(made: dict[str, Made]) -> None:
+    """With its own settings, as the guide says: write it, and run pytest on it."""
+    package = next(iter(made.values())).path
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", package.name], cwd=package.parent,
+        env={**os.environ, "CLIPPY_PLUGINS": "off"}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 # --- what is made ----------------------------------------------------------------------------------------------------
 
 

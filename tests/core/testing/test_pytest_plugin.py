@@ -255,6 +255,7 @@ def test_an_installed_plugin_is_graded_from_an_empty_folder(tmp_path):
     assert "CacheContract        does not fit: it does not implement cache_lookup and cache_store" in done.stdout
     assert "A: every check that applies passed." in done.stdout
     ((document,), (file,)) = json.loads(report.read_text()), tuple(kept.iterdir())
+    assert [path.stat().st_mode & 0o777 for path in (kept, file)] == [0o700, 0o600]
     assert document == json.loads(file.read_text())
     assert (document["grade"], document["complete"], document["version"]) == ("A", True, "0.1.0")
     assert {"PluginContract", "RetryPolicyContract"} == set(document["suites"])
