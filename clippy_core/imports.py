@@ -12,12 +12,20 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
-from importlib._bootstrap import _ModuleLockManager  # type: ignore[attr-defined]
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
+
+try:
+    from importlib._bootstrap import _ModuleLockManager  # type: ignore[attr-defined]
+except ImportError:  # it is Python's own affair: without it old code may meet a package that is half imported
+    _ModuleLockManager = nullcontext
+
+lock_of: Callable[[str], AbstractContextManager[object]] = _ModuleLockManager
+"""importlib's lock of a module: whoever imports from it meanwhile waits."""
 
 Files = dict[str, tuple[int, int]]
 """What files were like: time of change (nanoseconds) and size (bytes) by path."""
@@ -70,7 +78,7 @@ class Reimport:
     def load(self, entry_point: EntryPoint) -> Any:
         """What *entry_point* names; its whole package is imported anew if any of its files has changed."""
         package = package_of(entry_point.module)
-        with _lock, _ModuleLockManager(package):
+        with _lock, lock_of(package):
             seen = _seen.get(package)
             if package not in self._taken and seen is not None and seen.is_imported(package):
                 now = _files(package)
@@ -87,7 +95,7 @@ class Reimport:
         """Put back what was imported before."""
         with _lock:
             for package in [*self._taken]:
-                with _ModuleLockManager(package):
+                with lock_of(package):
                     self._put_back(package)
 
     def _put_back(self, package: str) -> None:
