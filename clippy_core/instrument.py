@@ -188,7 +188,7 @@ class _Between:
 
             host = self._instrument.host()
             self._under_host = getattr(transports, make)(host, self._module, self._clippy_inner)
-        self._under_host._gave_up.instead_of = self.instead_of  # noqa: SLF001
+        self._under_host.gave_up.instead_of = self.instead_of
         return self._under_host
 
     def __getattr__(self, name: str) -> Any:

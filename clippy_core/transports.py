@@ -21,6 +21,7 @@ from clippy_hookspecs import (
 from .calls import AsyncSender, Call, SyncSender
 from .entrance import GaveUp, error_answer
 from .forks import follow_forks
+from .in_front import InFront, fronts, named
 from .opaque import OpaqueStream, Piece, abandon_when_collected
 from .pipeline import AttemptsFailed, Pipeline, Result, Sender
 from .runtime import FlowCancelled, Runtime, drive
@@ -75,23 +76,23 @@ def _data(piece: Piece | None) -> bytes | None:
     return None if piece is None else piece.data
 
 
-class Before:
+class Before(InFront):
     """A host in front of an inner transport: what is the same in both colours.
 
     Without an inner one it makes one of its own, in a forked child another: two processes that send over one
-    connection would get each other's answers.  What a caller brings is the caller's.
+    connection would get each other's answers.
     """
 
-    def __init__(self, host: Host, inner: Any, make: Callable[[], Any] | None = None) -> None:
-        self._host, self._inner, self._make, self._closes = host, inner, make, True
-        self._gave_up = GaveUp(host)
+    def __init__(self, host: Host, inner: Any, make: Callable[[], Any]) -> None:
+        super().__init__(host, inner)
+        self._make = make
+        self.gave_up = GaveUp(host)
         if inner is None:
             self._begin()
             follow_forks(self._begin)
 
     def _begin(self) -> None:
-        assert self._make is not None
-        self._inner = self._make()
+        self.inner = self._make()
 
 
 class Asked:
@@ -134,6 +135,7 @@ class Asked:
 @functools.cache
 def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
     """The sync and the async transport class of *module*."""
+    front, async_front = fronts(module)
 
     class Body(module.SyncByteStream):  # type: ignore[misc, name-defined]
         """A stream of ours as a body of the module's.  Read once: an SDK may ask for its iterator again to drain it."""
@@ -187,53 +189,38 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
         async def aclose(self) -> None:
             await self._stream.aclose()
 
-    class Transport(Before, module.BaseTransport):  # type: ignore[misc, name-defined]
+    class Transport(Before, front):  # type: ignore[misc, valid-type]
         """Runs a host in front of an inner transport."""
 
         def handle_request(self, request: Any) -> Any:
-            host, headers = self._host, request.headers.raw
-            if host.passes_by(request.url.scheme, headers):
-                return self._inner.handle_request(request)
-            call = Call(module, request, headers)
-            asked = Asked(host, self._gave_up, call, request.read() if call.endpoint.body == "json" else b"")
+            if self.passes_by(request):
+                return self.inner.handle_request(request)
+            host, call = self.host, Call(module, request, request.headers.raw)
+            asked = Asked(host, self.gave_up, call, request.read() if call.endpoint.body == "json" else b"")
             if asked.before is not None:
                 return asked.outcome(asked.before)
             try:
                 host.open()
-                pipeline = asked.pipeline(host.sync_runtime(), SyncSender(self._inner, call))
+                pipeline = asked.pipeline(host.sync_runtime(), SyncSender(self.inner, call))
                 result: Result | BaseException = drive(pipeline.answer())
             except FAILURES as error:
                 result = error
             result = asked.judged(result)
             return call.streamed(result, Body(result, call)) if isinstance(result, STREAMS) else asked.outcome(result)
 
-        def close(self) -> None:
-            if self._closes:
-                self._inner.close()
-
-        def __enter__(self) -> Any:
-            if self._closes:
-                self._inner.__enter__()
-            return self
-
-        def __exit__(self, *exc: Any) -> None:
-            if self._closes:
-                self._inner.__exit__(*exc)
-
-    class AsyncTransport(Before, module.AsyncBaseTransport):  # type: ignore[misc, name-defined]
+    class AsyncTransport(Before, async_front):  # type: ignore[misc, valid-type]
         """The same for async clients."""
 
         async def handle_async_request(self, request: Any) -> Any:
-            host, headers = self._host, request.headers.raw
-            if host.passes_by(request.url.scheme, headers):
-                return await self._inner.handle_async_request(request)
-            call = Call(module, request, headers)
-            asked = Asked(host, self._gave_up, call, await request.aread() if call.endpoint.body == "json" else b"")
+            if self.passes_by(request):
+                return await self.inner.handle_async_request(request)
+            host, call = self.host, Call(module, request, request.headers.raw)
+            asked = Asked(host, self.gave_up, call, await request.aread() if call.endpoint.body == "json" else b"")
             if asked.before is not None:
                 return asked.outcome(asked.before)
             try:
                 await host.aopen()
-                pipeline = asked.pipeline(host.async_runtime(), AsyncSender(self._inner, call))
+                pipeline = asked.pipeline(host.async_runtime(), AsyncSender(self.inner, call))
                 result: Result | BaseException = await pipeline.answer()
             except FAILURES as error:
                 result = error
@@ -242,19 +229,4 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
                 return call.streamed(result, AsyncBody(result, call))
             return asked.outcome(result)
 
-        async def aclose(self) -> None:
-            if self._closes:
-                await self._inner.aclose()
-
-        async def __aenter__(self) -> Any:
-            if self._closes:
-                await self._inner.__aenter__()
-            return self
-
-        async def __aexit__(self, *exc: Any) -> None:
-            if self._closes:
-                await self._inner.__aexit__(*exc)
-
-    for made, name in ((Transport, "Transport"), (AsyncTransport, "AsyncTransport")):
-        made.__name__ = made.__qualname__ = f"Clippy{name}"
-    return Transport, AsyncTransport
+    return named(Transport, AsyncTransport)

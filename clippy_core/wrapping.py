@@ -133,13 +133,13 @@ def _put_under(host: Host, http: Any, module: ModuleType, *, shared: bool = Fals
     make = for_sync if isinstance(http, module.Client) else for_async
 
     def once(inner: Any) -> Any:
-        if getattr(inner, "_host", None) is host:  # wrapping twice must not retry twice
+        if getattr(inner, "host", None) is host:  # wrapping twice must not retry twice
             if not instead_of:
                 return inner
-            inner = inner._inner  # noqa: SLF001 - nobody took over the retries of an SDK that comes on top only now
+            inner = inner.inner  # nobody took over the retries of an SDK that comes on top only now
         made = make(host, module, inner)
-        made._closes = not shared  # noqa: SLF001
-        made._gave_up.instead_of = instead_of  # noqa: SLF001
+        made.closes = not shared
+        made.gave_up.instead_of = instead_of
         return made
 
     http._transport = once(http._transport)  # noqa: SLF001

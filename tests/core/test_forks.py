@@ -176,7 +176,7 @@ def test_no_lock_that_a_thread_of_the_parent_holds_stops_the_child() -> None:
         store: Any = host.services.get(StateStore)
         client.chat("Hello")
         locks: list[Any] = [
-            store._lock, http._transport._gave_up._lock, installed._lock, host._portal._lock, host._watchdog._ready,
+            store._lock, http._transport.gave_up._lock, installed._lock, host._portal._lock, host._watchdog._ready,
             host._serving.current.life._lock,
         ]  # fmt: skip
 

@@ -54,7 +54,7 @@ class Program:
     def pool(self) -> Any:
         """The connections of its HTTP client."""
         transport = self.http._transport
-        return getattr(transport, "_inner", transport)._pool
+        return getattr(transport, "inner", transport)._pool
 
     async def ours(self) -> Any:
         """A stream of a client of our own, nothing of it read yet."""

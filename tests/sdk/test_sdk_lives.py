@@ -143,8 +143,8 @@ def test_a_wrapped_async_client_does_not_close_its_connections_when_its_original
 def _idle(client: Any) -> int:
     """The connections that a wrapped client's pool holds."""
     layer = client._client._transport
-    while hasattr(layer, "_inner"):
-        layer = layer._inner
+    while hasattr(layer, "inner"):
+        layer = layer.inner
     return len(layer._pool.connections)
 
 

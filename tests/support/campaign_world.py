@@ -183,7 +183,7 @@ class World:
     def _pools(self) -> list[Any]:
         if not self.loopback or self.http is None:
             return []
-        return [self.http._transport._inner._pool, self.ours._http._transport._pool]
+        return [self.http._transport.inner._pool, self.ours._http._transport._pool]
 
 
 def _busy(held: Any) -> bool:
