@@ -24,6 +24,11 @@ class InFront:
         return self.host.passes_by(request.url.scheme, request.headers.raw)
 
 
+def host_of(transport: Any) -> Host | None:
+    """The host in *transport*, if it is one of ours."""
+    return transport.host if isinstance(transport, InFront) else None
+
+
 @functools.cache
 def fronts(module: ModuleType) -> tuple[type[Any], type[Any]]:
     """The sync and the async transport of *module* that opens and closes the one behind it."""

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .import_watch import ImportWatch, Then
+from .in_front import host_of
 
 if TYPE_CHECKING:
     from .host import Host
@@ -111,7 +112,7 @@ class Instrument:
         @functools.wraps(transport_for_url)
         def under_host(client: Any, url: Any) -> Any:
             inner = transport_for_url(client, url)
-            if getattr(client, "_clippy_own", False) or _has_a_host(inner):
+            if getattr(client, "_clippy_own", False) or host_of(inner) is not None:  # the program's own
                 return inner
             known: dict[int, _Between] = client.__dict__.setdefault("_clippy_between", {})
             between = known.setdefault(id(inner), _Between(self, module, inner))
@@ -193,12 +194,6 @@ class _Between:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._clippy_inner, name)
-
-
-def _has_a_host(transport: Any) -> bool:
-    """Whether the program has put a host there itself."""
-    host = getattr(transport, "_host", None)
-    return host is not None and type(host).__module__ == "clippy_core.host"
 
 
 def _called_by_us() -> bool:

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .http_modules import module_of
+from .in_front import host_of
 
 if TYPE_CHECKING:
     from .host import Host
@@ -133,7 +134,7 @@ def _put_under(host: Host, http: Any, module: ModuleType, *, shared: bool = Fals
     make = for_sync if isinstance(http, module.Client) else for_async
 
     def once(inner: Any) -> Any:
-        if getattr(inner, "host", None) is host:  # wrapping twice must not retry twice
+        if host_of(inner) is host:  # wrapping twice must not retry twice
             if not instead_of:
                 return inner
             inner = inner.inner  # nobody took over the retries of an SDK that comes on top only now

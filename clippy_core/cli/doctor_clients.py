@@ -26,6 +26,7 @@ def examine_client(target: str, discovered: Discovered) -> tuple[dict[str, Any],
         said = " ".join(f"{type(error).__name__}: {error}".split())
         return {"target": target, "client": None}, [Finding("wrong", about, f"cannot be loaded: {said}")]
     from ..http_modules import module_of
+    from ..in_front import host_of
 
     http = client if module_of(client) is not None else getattr(client, "_client", None)
     module = module_of(http)
@@ -35,7 +36,7 @@ def examine_client(target: str, discovered: Discovered) -> tuple[dict[str, Any],
         what = f"is a {kind}; name the client of an SDK built on httpx or httpx2, or such a client"
         return document, [Finding("wrong", about, what)]
     transports = [http._transport, *(one for one in http._mounts.values() if one is not None)]  # type: ignore[union-attr]  # noqa: SLF001
-    hosts = [getattr(one, "_host", None) for one in transports]
+    hosts = [host_of(one) for one in transports]
     wrapped = all(host is not None for host in hosts)
     retries = getattr(client, "max_retries", 0)
     again = max((_connects_again(one) for one in transports), default=0)
@@ -90,5 +91,5 @@ def _load(target: str) -> Any:
 
 def _connects_again(transport: Any) -> int:
     """The retries of an HTTPTransport's connection pool, of one of ours those of what lies beneath."""
-    inner = getattr(transport, "_inner", transport)
+    inner = getattr(transport, "inner", transport)
     return int(getattr(getattr(inner, "_pool", None), "_retries", 0) or 0)
