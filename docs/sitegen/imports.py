@@ -46,13 +46,17 @@ def core_modules() -> Mapping[str, Module]:
 def distributions() -> Graph:
     """Each distribution of this repository with the import names, ours and others', that it uses.
 
-    Modules of commands are left out: the command line alone imports them, and brings what they need.
+    Left out are modules of commands, which the command line alone imports and brings what they need, and the test kit,
+    whose needs are an extra.
     """
     folders = {"clippy_hookspecs": CONTRACT, "clippy_core": CORE}
     folders |= {path.parent.name: path.parent for path in sorted(ROOT.glob("plugins/*/src/*/__init__.py"))}
     return {
         name: frozenset(
-            used for path in folder.rglob("*.py") if path.name != "commands.py" for used in _outside(_tree(path))
+            used
+            for path in folder.rglob("*.py")
+            if path.name != "commands.py" and "testing" not in path.parts
+            for used in _outside(_tree(path))
         )
         - {name}
         for name, folder in folders.items()
