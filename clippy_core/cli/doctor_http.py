@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..contract_version import meets
+from ..contract_version import requirement
 from .doctor_orders import Finding
 
 MODULES = ("httpx", "httpx2")
@@ -55,14 +55,7 @@ def _under(sdk: str) -> dict[str, Any]:
 def _required_by(distribution: str) -> set[str]:
     """The distributions that one requires whatever the extras."""
     requires = importlib.metadata.requires(distribution) or []
-    plain = [one.partition(";") for one in requires]
-    names = [text for text, _, marker in plain if "extra" not in marker]
-    return {_name(text) for text in names}
-
-
-def _name(requirement: str) -> str:
-    end = next((i for i, letter in enumerate(requirement) if not (letter.isalnum() or letter in "-_.")), None)
-    return requirement[:end].lower().replace("_", "-").replace(".", "-")
+    return {found.name for text in requires if (found := requirement(text)) is not None and found.holds}
 
 
 def module_fault(name: str) -> str | None:
@@ -71,10 +64,9 @@ def module_fault(name: str) -> str | None:
     if version is None:
         return f"{name} is not installed"
     for text in importlib.metadata.requires("clippy-core") or []:
-        if _name(text) == name:
-            specifiers = text.partition(";")[0].strip()[len(name) :].split(",")
-            if not all(meets(version, one.strip()) for one in specifiers):
-                return f"clippy-core needs {text.partition(';')[0].strip()}, and {version} is installed"
+        needed = requirement(text)
+        if needed is not None and needed.name == name and not needed.admits(version):
+            return f"clippy-core needs {name}{needed.specifiers}, and {version} is installed"
     return None
 
 
