@@ -72,7 +72,7 @@ class Step:
 
     def blame(self, what: str) -> str:
         """The beginning of every sentence about a fault of this step."""
-        return f"plugin {self.plugin} {self.version}: {self.hook} {what}"
+        return f"plugin {f'{self.plugin} {self.version}'.rstrip()}: {self.hook} {what}"
 
 
 @define(eq=False)

@@ -155,7 +155,7 @@ def read_config(
     plugins |= {parts[1] for parts in said if len(parts) > 1 and parts[0] == "plugins"}
     routes = {parts[1] for parts in said if len(parts) > 1 and parts[0] == "routes"}
     names = sources.Names({key: _TABLES.get(key, ()) for key in (*_KEYS, *_FORMER)}, plugins, routes)
-    sources.read_environment(reading, environ, names)
+    sources.read_environment(reading, environ, names, over.settings)
     reading.settings += over.settings
     return _judge(reading, environ)
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from attrs import define, field
 
-from .config_names import did_you_mean, env_form
+from .config_names import did_you_mean, env_form, near_names
 from .config_values import RawText, plain
 
 PREFIX = "CLIPPY_"
+# Read elsewhere: which file is read, and what ``clippy run`` hands to the processes it starts.
+_OURS = frozenset({"CLIPPY_CONFIG", "CLIPPY_RUN"})
+# Rust's linter of the same name reads these (https://github.com/rust-lang/rust-clippy).
+_OTHERS = frozenset({"CLIPPY_ARGS", "CLIPPY_CONF_DIR", "CLIPPY_DISABLE_DOCS_LINKS", "CLIPPY_TERMINAL_WIDTH"})
+_REFERENCE = re.compile(r"""\benv\b["']?\s*[=:]\s*["'](CLIPPY_\w+)["']""")
 _REPOSITORY = (".git", ".hg", ".svn", ".jj")
 
 Tree = dict[str, Any]
@@ -171,30 +177,63 @@ class Names(NamedTuple):
     routes: Collection[str] = ()
 
 
-def read_environment(reading: Reading, environ: Mapping[str, str], names: Names) -> None:
-    """Add the settings of CLIPPY_* variables.  Two underscores part a path; what is none of ours is left alone."""
-    for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or variable == "CLIPPY_CONFIG":
-            continue
+def read_environment(
+    reading: Reading, environ: Mapping[str, str], names: Names, over: Collection[Setting] = ()
+) -> None:
+    """Add the settings of CLIPPY_* variables.  Two underscores part a path; a name that is nobody's is a fault.
+
+    Left alone is what ``_OTHERS`` lists, and what the configuration, or *over* (the program's arguments), names by
+    ``{env = "CLIPPY_..."}``.
+    """
+    ours = sorted(name for name in environ if name.startswith(PREFIX) and name not in _OURS | _OTHERS)
+    if not ours:
+        return
+    named = _named((*reading.settings, *over), (environ[name] for name in ours))
+    for variable in ours:
         origin, text = f"environment {variable}", RawText(environ[variable])
         parts = variable[len(PREFIX) :].lower().split("__")
-        if len(parts) == 1:
-            if (parts[0] == "plugins" or parts[0] in names.host) and text.strip():
+        if len(parts) == 1 and (parts[0] == "plugins" or parts[0] in names.host):
+            if text.strip():
                 reading.add((parts[0],), text, origin)
-            elif plugin := _meant(parts[0], names.plugins):
-                right = f"{PREFIX}{env_form(plugin).upper()}__{parts[0][len(plugin) + 1 :].upper()}"
-                reading.faults.append(f"{origin}: sets nothing; a setting of {plugin} is written {right}")
-        elif all(parts):
-            path = _path_of(parts, names)
-            if isinstance(path, str):
-                reading.faults.append(f"{origin}: {path}")
-            else:
-                reading.add(path, text, origin)
+            continue
+        path = _path_of(parts, names) if len(parts) > 1 and all(parts) else _nobodys(parts, names)
+        if not isinstance(path, str):
+            reading.add(path, text, origin)
+        elif variable not in named:
+            reading.faults.append(f"{origin}: {path}")
+
+
+def _named(settings: Iterable[Setting], texts: Iterable[str]) -> set[str]:
+    """The variables that the configuration names by ``{env = "NAME"}``, in the file or in a variable's TOML."""
+    leaves = {setting.value for setting in settings if setting.path[-1] == "env" and isinstance(setting.value, str)}
+    lists = [repr(setting.value) for setting in settings if isinstance(setting.value, list)]
+    return leaves.union(*(_REFERENCE.findall(text) for text in (*lists, *texts)))
+
+
+def _nobodys(parts: list[str], names: Names) -> str:
+    """What is wrong with a name that is no setting of the host and no path."""
+    name = "_".join(part for part in parts if part)
+    if plugin := _meant(name, names.plugins):
+        return f"sets nothing; a setting of {plugin} is written {_variable(plugin, name[len(plugin) + 1 :])}"
+    known = [_variable(setting) for setting in ("plugins", *names.host)]
+    known += [_variable(table, key) for table, keys in names.host.items() for key in keys or ()]
+    stripped = {setting.removeprefix(PREFIX): setting for setting in known}  # what all begin with makes all alike
+    if near := [stripped[close] for close in near_names(name, stripped)[:1]]:
+        return f"sets nothing; did you mean {near[0]}?"
+    settings = ", ".join(sorted(_variable(setting) for setting in ("plugins", *names.host)))
+    return (
+        f"sets nothing; unset it, or write a plugin's setting as {_variable('plugin', 'setting')}; there are {settings}"
+    )
+
+
+def _variable(*path: str) -> str:
+    return PREFIX + "__".join(env_form(part).upper() for part in path)
 
 
 def _meant(name: str, plugins: Collection[str]) -> str | None:
     """The plugin whose setting *name* would be, had it been written with two underscores."""
-    return next((plugin for plugin in plugins if name.startswith(f"{env_form(plugin)}_")), None)
+    name = env_form(name)
+    return next((plugin for plugin in sorted(plugins, key=len)[::-1] if name.startswith(f"{env_form(plugin)}_")), None)
 
 
 def _path_of(parts: list[str], names: Names) -> tuple[str, ...] | str:
@@ -210,12 +249,17 @@ def _path_of(parts: list[str], names: Names) -> tuple[str, ...] | str:
             return (head, *_in_host_table(head, rest, names))
         rest = parts
     if len(rest) < 2:
-        return f"names no setting of {rest[0]}; write {PREFIX}{rest[0].upper()}__SETTING"
+        return f"names no setting of {rest[0]}; write {_variable(rest[0], 'setting')}"
     plugin = _match(rest[0], names.plugins)
-    if plugin is None:
-        hint = did_you_mean(rest[0], names.plugins, "there are")
-        return f"no plugin is called {rest[0].replace('_', '-')}{hint}"
-    return ("plugins", plugin, *rest[1:])
+    if plugin is not None:
+        return ("plugins", plugin, *rest[1:])
+    tables = [] if head == "plugins" else [table for table, keys in names.host.items() if keys is None or keys]
+    right = next((name for name in (*names.plugins, *tables) if env_form(name) == env_form(rest[0])), None)
+    if right is not None:
+        return f"sets nothing; write {_variable(right, *rest[1:])}"
+    near = near_names(rest[0], (*names.plugins, *tables))
+    hint = f"; did you mean {' or '.join(near)}?" if near else did_you_mean(rest[0], names.plugins, "there are")
+    return f"no plugin is called {rest[0].replace('_', '-')}{hint}"
 
 
 def _in_host_table(head: str, rest: list[str], names: Names) -> tuple[str, ...]:

@@ -258,13 +258,16 @@ class Host(Made):
         return found
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
-        """Drop stored answers: by key, by tag, of a scope, or all."""
+        """Drop stored answers: by key, by tag, of a scope, or all; the parts given must all fit.
+
+        Every cache is told.  Raises an ExceptionGroup with a PluginError for each that could not: it may still answer.
+        """
         from clippy_hookspecs import Selector
 
         from .chains import Run
+        from .invalidation import invalidate
 
-        run = Run(None, self.sync_runtime())
-        drive(self.chains.all(self.chains.cache_invalidate, (Selector(key, tag, scope),), run))
+        drive(invalidate(self.chains, Selector(key, tag, scope), Run(None, self.sync_runtime())))
 
     def passes_by(self, scheme: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         """Whether a request is none of our business: no plugin, or a websocket."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import zlib
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from clippy_context_window import ContextWindow
 from clippy_errors import ErrorClassifier
 from clippy_hookspecs import RequestContext, TextFilter
 from clippy_retry import RetryPolicy
+from planted_cache import FileCache
 
 from clippy_core.state_memory import MemoryStateStore
 from clippy_core.testing import (
@@ -52,6 +55,28 @@ class TestMemoryCache(CacheContract):
 class TestSqliteCache(CacheContract):
     def make(self) -> SqliteCache:
         return SqliteCache(path=self.folder / "cache.db")
+
+
+@define(eq=False)
+class Packed(FileCache):
+    """A cache that compresses what it keeps, and counts what that takes."""
+
+    def _put(self, db: sqlite3.Connection, key: str, row: tuple[Any, ...]) -> None:
+        super()._put(db, key, (*row[:-1], zlib.compress(row[-1], 9)))
+
+    def _find(self, db: sqlite3.Connection, key: str, now: float) -> Any:
+        found = super()._find(db, key, now)
+        try:
+            return found and (found[0], zlib.decompress(found[1]), found[2])
+        except (zlib.error, TypeError):
+            return found[0], None, None
+
+
+class TestCacheThatCompresses(CacheContract):
+    """It is no fault of a cache that more fits within its bytes."""
+
+    def make(self) -> Packed:
+        return Packed(path=str(self.folder / "packed.db"))
 
 
 class TestRetryPolicy(RetryPolicyContract):

@@ -540,7 +540,7 @@ def test_variables_of_the_host(tmp_path: Path) -> None:
             "CLIPPY_PLUGINS__RETRY__ATTEMPTS": "3",
             "CLIPPY_TRACE": "1",
             "CLIPPY_SALT_PATH": "",
-            "CLIPPY_SOMETHING": "of somebody else",
+            "CLIPPY_CONF_DIR": "of Rust's linter",
             "CLIPPYX__Y": "of somebody else",
         },
     )
@@ -558,8 +558,21 @@ def test_variables_of_the_host(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "sentence"),
     [
-        ("CLIPPY_NOBODY__TTL", "no plugin is called nobody; there are audit, cache-sqlite, retry"),
+        (
+            "CLIPPY_NOBODY__TTL",
+            "no plugin is called nobody; there are audit, cache-sqlite, retry",
+        ),
         ("CLIPPY_RETRYY__X", "no plugin is called retryy; did you mean retry?"),
+        ("CLIPPY_DEADLINE__TOTAL", "no plugin is called deadline; did you mean deadlines?"),
+        ("CLIPPY_CACHE-SQLITE__TTL", "sets nothing; write CLIPPY_CACHE_SQLITE__TTL"),
+        ("CLIPPY_ON-FAILURE__RETRY", "sets nothing; write CLIPPY_ON_FAILURE__RETRY"),
+        ("CLIPPY_CACHE-SQLITE_TTL", "sets nothing; a setting of cache-sqlite is written CLIPPY_CACHE_SQLITE__TTL"),
+        ("CLIPPY_RETRY____ATTEMPTS", "sets nothing; a setting of retry is written CLIPPY_RETRY__ATTEMPTS"),
+        ("CLIPPY_LOKED", "sets nothing; did you mean CLIPPY_LOCKED?"),
+        ("CLIPPY__LOCKED", "sets nothing; did you mean CLIPPY_LOCKED?"),
+        ("CLIPPY_DISABEL", "sets nothing; did you mean CLIPPY_DISABLE?"),
+        ("CLIPPY_TRAEC", "sets nothing; did you mean CLIPPY_TRACE?"),
+        ("CLIPPY_DEADLINES_TOTAL", "sets nothing; did you mean CLIPPY_DEADLINES__TOTAL?"),
         ("CLIPPY_PLUGINS__RETRY", "names no setting of retry; write CLIPPY_RETRY__SETTING"),
         ("CLIPPY_DEADLINES__TOTALL", "deadlines.totall: unknown setting; did you mean total?"),
         ("CLIPPY_ORDER__ON_EROR", "order.on_eror: unknown setting; did you mean on_error?"),
@@ -568,6 +581,32 @@ def test_variables_of_the_host(tmp_path: Path) -> None:
 def test_a_variable_that_looks_like_ours_and_is_not_is_a_fault(tmp_path: Path, variable: str, sentence: str) -> None:
     """A slip in a name would otherwise be a setting that silently does nothing."""
     assert [f"environment {variable}: {sentence}"] == faults_in(tmp_path, "", {variable: "1"})
+
+
+def test_a_variable_like_nothing_of_ours_is_a_fault_that_lists_what_there_is(tmp_path: Path) -> None:
+    """Who reads it must be told that we do not."""
+    (fault,) = faults_in(tmp_path, "", {"CLIPPY_WHATEVER": ""})
+    assert fault.startswith("environment CLIPPY_WHATEVER: sets nothing; unset it, or write a plugin's setting as ")
+    assert "CLIPPY_PLUGIN__SETTING; there are CLIPPY_ABANDONED_AFTER, CLIPPY_ALLOW, " in fault
+
+
+@pytest.mark.parametrize(
+    ("text", "environ"),
+    [
+        ("[routes.main]\nkey = {env = 'CLIPPY_MY_KEY'}\n", {}),
+        ("[plugins.audit]\nkeys = [{env = 'CLIPPY_MY_KEY'}]\n", {}),
+        ("", {"CLIPPY_ROUTES__MAIN__KEY": '{env = "CLIPPY_MY_KEY"}'}),
+    ],
+)
+def test_a_variable_that_the_configuration_names_is_the_configurations(
+    tmp_path: Path, text: str, environ: dict[str, str]
+) -> None:
+    """``{env = "CLIPPY_..."}`` makes a name somebody's; without it the same name is nobody's."""
+    assert load(tmp_path, text, {**environ, "CLIPPY_MY_KEY": "sk-1"}).faults == ()
+    load(tmp_path, "", {"CLIPPY_MY_KEY": "sk-1"}, routes={"main": {"key": {"env": "CLIPPY_MY_KEY"}}})
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    assert len(faults_in(bare, "", {"CLIPPY_MY_KEY": "sk-1"})) == 1
 
 
 # --- the host's settings ---------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def test_a_plugin_that_cannot_open_stops_the_host_and_the_others_are_closed(call
     """The error names it, and what was opened before it is closed again."""
     opens = Opens()
     caller.start({"a": opens, "b": CannotOpen()}, Reply("Hi"))
-    with pytest.raises(PluginError, match="plugin b : lifespan raised OSError"):
+    with pytest.raises(PluginError, match="plugin b: lifespan raised OSError"):
         caller.chat()
     assert ["open", "close"] == opens.events
 

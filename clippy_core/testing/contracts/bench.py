@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from random import Random
 from typing import Any
 
 import anyio
@@ -29,6 +30,7 @@ from ..clock import VirtualClock
 from ..provider import FakeProvider
 
 ROUTE = {"base_url": "http://fake.test/v1", "key": "sk-of-the-route", "model": "test-model"}
+_LETTERS = [letter for letter in map(chr, range(32, 127)) if letter not in '"\\\\']
 JSON = Headers([("content-type", "application/json")])
 PATHS = {"openai.chat": "/chat/completions", "openai.responses": "/responses", "anthropic.messages": "/messages"}
 
@@ -231,6 +233,14 @@ def body_for(api: str, text: str, *, stream: bool = False, **more: Any) -> dict[
     turns = [{"role": "user", "content": text}]
     said = {"input": turns} if api == "openai.responses" else {"messages": turns}
     return {"model": "test-model", "max_tokens": 64, **said, **({"stream": True} if stream else {}), **more}
+
+
+def noise(size: int, seed: object = 0) -> str:
+    """*size* letters that no cache can keep in less than four fifths of their bytes; for one *seed* always the same.
+
+    Of random printable ASCII each letter carries 6.5 bits, and JSON writes other letters longer.
+    """
+    return "".join(Random(str(seed)).choices(_LETTERS, k=size))
 
 
 def entry_of(

@@ -1,0 +1,42 @@
+"""Dropping stored answers, outside of any request: every cache is told, and who asked learns which could not."""
+
+from __future__ import annotations
+
+import attrs
+from clippy_hookspecs import PluginError, Selector
+
+from .chains import Chains, Run, Step
+
+
+async def invalidate(chains: Chains, selector: Selector, run: Run) -> None:
+    """Tell every cache to drop what *selector* names.
+
+    Raises an ExceptionGroup of PluginErrors, one for each cache that did not, when all have been told: a failure that
+    is skipped would leave answers that somebody asked to have removed.  A cache that is switched off is not called, and
+    still has what it stored.
+    """
+    failures: list[Exception] = []
+    for step in chains.cache_invalidate:
+        if step.plugin in chains.faults.disabled:
+            what = "was not called, the plugin is switched off after a failure; what it stored is still there"
+            failures.append(PluginError(step.blame(what), step.plugin, step.hook))
+            continue
+        try:
+            await chains.all((attrs.evolve(step, on_failure="raise"),), (selector,), run)
+        except Exception as error:
+            chains.faults.note(step, error)
+            failures.append(_told(step, error))
+    if failures:
+        raise ExceptionGroup("caches did not drop what they were told to", failures)
+
+
+def _told(step: Step, error: Exception) -> Exception:
+    """The error of a cache without the advice to skip it, which is what this is not for."""
+    cause = error.__cause__
+    if not isinstance(error, PluginError) or cause is None:
+        return error
+    said = PluginError(
+        step.blame(f"raised {type(cause).__name__}; what it stored may still be there"), step.plugin, step.hook
+    )
+    said.__cause__ = cause
+    return said
