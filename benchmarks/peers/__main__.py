@@ -29,6 +29,8 @@ BY_SET = {"client": SETS, "cache": ("core", "litellm", "gptcache")}
 """Parts that run once in each set's environment; the others run in ``core``."""
 WITHOUT_NEEDS = {"khazad": "khazad==0.1.3"}
 """What the harness installs without what it needs: an embedding model's framework, which the benchmark replaces."""
+IMPORT = "import httpx; from clippy_core import Host; host = Host.from_config()"
+"""What a program pays before its first call: clippy_core alone imports next to nothing."""
 LIMIT = 1800
 """Seconds for one script of the harness."""
 
@@ -88,7 +90,7 @@ def surroundings(folder: Path, out: Path, home: Path, quick: bool) -> dict[str, 
         "PEERS_OUT": str(out),
         "PEERS_SERVER_PYTHON": str(folder / "core" / "bin" / "python"),
         "PEERS_CLIPPY": "benchmarks.peers.adapter",
-        "PEERS_CLIPPY_IMPORT": "core:import clippy_core",
+        "PEERS_CLIPPY_IMPORT": f"core:{IMPORT}",
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
@@ -114,7 +116,8 @@ def note_run(out: Path, load: Mapping[str, str], parts: Sequence[str]) -> None:
         "about": [
             f"clippy-core {version('clippy-core')} of commit {commit}; {platform.system()}, {os.cpu_count()} cores. "
             "The load given with each part is how many processes wanted a core just before it: above a few tenths the "
-            "machine was not ours alone, and only ratios within one round mean anything."
+            "machine was not ours alone, and only ratios within one round mean anything.",
+            f"In the table of imports the row `clippy` is `{IMPORT}`, with every first-party plugin installed.",
         ],
         "load": {**before.get("load", {}), **load},
     }

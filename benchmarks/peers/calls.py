@@ -38,16 +38,18 @@ def http_module(way: str) -> ModuleType:
 
 
 def client(way: str, host: clippy_core.Host, reach: Reach, base_url: str, *, waits: bool, **options: Any) -> Any:
-    """What a program would call; ``http`` of the result is what must be closed."""
+    """What a program would call; :func:`http_of` it is what must be closed."""
     module = http_module(way)
     inner = counted(module, reach, waits=waits, **options)
-    make = hosts.async_client if waits else hosts.sync_client
-    if way == "wrap":
-        return make(module, host, inner)
     if way == "transport":
         under = clippy_core.async_transport if waits else clippy_core.transport
-        return make(module, None, under(host, module, inner))
-    http = make(module, None, inner)
+        inner = under(host, module, inner)
+    http = (hosts.async_client if waits else hosts.sync_client)(module, None, inner)
+    http._transport = inner  # khazad, which is measured beside us, puts a cache of its own into each client of httpx
+    if way == "transport":
+        return http
+    if way == "wrap":
+        return host.wrap(http)
     if way == "own":
         return clippy_core.AsyncClient(host, http) if waits else clippy_core.Client(host, http)
     import openai
