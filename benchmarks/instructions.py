@@ -2,11 +2,11 @@
 
 python -m benchmarks.instructions                                  every group that sends requests
 python -m benchmarks.instructions --only call-sync,stream-sync     some, or parts by themselves, as in benchmarks.ratios
-python -m benchmarks.instructions --only call-sync --cases "0 plugins,full default stack" --json figures.json
+python -m benchmarks.instructions --only call-sync --case "0 plugins" --case "full default stack" --json figures.json
 
-valgrind's cachegrind counts what a process executes.  One process imports everything, then forks two children for each
-case: both make it and do it once in a block, one of them does five blocks more, and the difference of their counts is
-what those cost.  The server is a process of its own, outside valgrind.
+valgrind's cachegrind counts what a process executes.  One process imports everything, then forks children for each
+case: all make it and do one block of it, the last does five blocks more, and the difference of its count and the one
+before is what those cost.  The server is a process of its own, outside valgrind.
 """
 
 from __future__ import annotations
@@ -103,7 +103,11 @@ def tasks(port: int, groups: Sequence[str], cases: Sequence[str]) -> list[Task]:
 
 
 def work(port: int, wanted: Sequence[tuple[str, str, int]]) -> None:
-    """Fork two children for each (group, case, times); say on standard output which process did how many blocks."""
+    """Fork children for each (group, case, times); say on standard output which process did how many blocks.
+
+    The first of them is not counted: it does what only the first has to do, such as compiling a module that is imported
+    at its first use.
+    """
     import openai  # noqa: F401 - before the forks: it takes long
 
     for module in (httpx, httpx2):
@@ -111,7 +115,7 @@ def work(port: int, wanted: Sequence[tuple[str, str, int]]) -> None:
     gc.collect()
     gc.freeze()
     for group, case, times in wanted:
-        for more in (0, BLOCKS):
+        for more in (0, 0, BLOCKS):
             pid = os.fork()
             if not pid:
                 _child(port, group, case, times, more)
@@ -143,11 +147,11 @@ def _child(port: int, group: str, case: str, times: int, more: int) -> None:
 def counted(wanted: Sequence[Task], said: str, log: str) -> list[Count]:
     """The counts in valgrind's *log* for the processes that the worker *said*."""
     refs = {int(pid): int(count.replace(",", "")) for pid, count in _REFS.findall(log)}
-    found = {(group, case, more): refs[pid] for group, case, more, pid in map(json.loads, said.splitlines())}
+    done = {(group, case, more): pid for group, case, more, pid in map(json.loads, said.splitlines())}  # the later one
     first: dict[str, float] = {}
     counts = []
     for task in wanted:
-        less, more = (found[task.group, task.case, blocks] for blocks in (0, BLOCKS))
+        less, more = (refs[done[task.group, task.case, blocks]] for blocks in (0, BLOCKS))
         each = (more - less) / (BLOCKS * task.times)
         counts.append(Count(task, each, each / first.setdefault(task.group, each)))
     return counts
@@ -186,7 +190,7 @@ def main() -> int:
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(SENDING), help=f"comma list of {', '.join(GROUPS)}")
-    parser.add_argument("--cases", default="", help="comma list of cases to count; the first of a group always is")
+    parser.add_argument("--case", action="append", default=[], help="count these only, and the first of each group")
     parser.add_argument("--json", type=Path, help="also write every figure here")
     options = parser.parse_args()
     groups = options.only.split(",")
@@ -198,7 +202,7 @@ def main() -> int:
     counts: list[Count] = []
     with CannedServer() as server:
         for name in groups:
-            found = count(server.port, tasks(server.port, [name], [one for one in options.cases.split(",") if one]))
+            found = count(server.port, tasks(server.port, [name], options.case))
             print("\n".join(table(found)), flush=True)
             counts += found
     print(f"\nPython {platform.python_version()}, {time.monotonic() - began:.0f} seconds")
