@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import Any
 
 import httpx
-import httpx2
 from clippy_cache_memory import MemoryCache
 
 import clippy_core
@@ -97,13 +96,11 @@ def sdk_call(bench: Bench, *, waits: bool = False) -> Group:
 def openai_client(bench: Bench, host: clippy_core.Host | None, waits: bool) -> Any:
     import openai
 
-    module = openai.DefaultHttpxClient.__mro__[1].__module__.split(".")[0]
-    http_module = httpx2 if module == "httpx2" else httpx
     if waits:
-        http = bench.async_client(http_module, None)
+        http = bench.async_client(hosts.openai_http(), None)
         client: Any = openai.AsyncOpenAI(api_key="sk-bench", base_url=bench.server.base_url, http_client=http)
     else:
-        http = bench.sync_client(http_module, None)
+        http = bench.sync_client(hosts.openai_http(), None)
         client = openai.OpenAI(api_key="sk-bench", base_url=bench.server.base_url, http_client=http)
     return client if host is None else host.wrap(client)
 

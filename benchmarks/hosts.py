@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import json
 from collections.abc import Mapping
@@ -120,19 +121,28 @@ def host(plugins: Mapping[str, object], base_url: str = "http://127.0.0.1:9/v1")
     return clippy_core.Host(dict(plugins), config={"routes": {"main": route}})
 
 
-def sync_client(module: ModuleType, under: clippy_core.Host | None) -> Any:
-    client = module.Client(trust_env=False, verify=_tls(module))
+def sync_client(module: ModuleType, under: clippy_core.Host | None, transport: Any = None) -> Any:
+    """A client of httpx or httpx2, with a transport of the caller's if there is one."""
+    client = module.Client(trust_env=False, verify=tls(module), transport=transport)
     return client if under is None else under.wrap(client)
 
 
-def async_client(module: ModuleType, under: clippy_core.Host | None) -> Any:
-    client = module.AsyncClient(trust_env=False, verify=_tls(module))
+def async_client(module: ModuleType, under: clippy_core.Host | None, transport: Any = None) -> Any:
+    client = module.AsyncClient(trust_env=False, verify=tls(module), transport=transport)
     return client if under is None else under.wrap(client)
 
 
 @functools.cache
-def _tls(module: ModuleType) -> Any:
+def tls(module: ModuleType) -> Any:
+    """One context for all clients: making one costs more than many calls."""
     return module.create_ssl_context()
+
+
+def openai_http() -> ModuleType:
+    """The HTTP module that the installed openai SDK is built on: httpx2, in older ones httpx."""
+    import openai
+
+    return importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__.split(".")[0])
 
 
 _numbers = itertools.count()
@@ -167,4 +177,5 @@ async def aread_lines(response: Any) -> int:
 def _piece(line: str) -> bool:
     if not line.startswith("data: ") or line == "data: [DONE]":
         return False
-    return bool(json.loads(line[6:])["choices"][0]["delta"].get("content"))
+    choices = json.loads(line[6:])["choices"]
+    return bool(choices and choices[0]["delta"].get("content"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from attrs import define
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
-from clippy_hookspecs import CacheEntry, Chunk, Headers, Scope, dump_entry, evolve, hookimpl
+from clippy_hookspecs import CacheEntry, Chunk, Headers, Request, Scope, dump_entry, evolve, hookimpl
 
 from benchmarks import hosts
 from benchmarks.bench import Bench
@@ -24,7 +24,11 @@ from clippy_core.wire.openai_chat import API
 
 def _entry() -> CacheEntry:
     body = b'{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":'
-    body += b'"assistant","content":"' + b"word " * 100 + b'"},"finish_reason":"stop"}]}'
+    return entry_of(body + b'"assistant","content":"' + b"word " * 100 + b'"},"finish_reason":"stop"}]}')
+
+
+def entry_of(body: bytes) -> CacheEntry:
+    """What a cache holds of this answer."""
     headers = Headers((("content-type", "application/json"), ("x-request-id", "req_bench")))
     return CacheEntry(decode_response(API, 200, headers, body), stored_at=1.0, origin="bench")
 
@@ -40,7 +44,8 @@ class _Now:
         return 2.0
 
 
-def _context() -> Any:
+def still() -> Any:
+    """A request's context, as far as a cache or a hook that does nothing looks at it."""
     now = _Now(Scope())
     now.clock = now
     return now
@@ -48,7 +53,7 @@ def _context() -> Any:
 
 def memory_cache(bench: Bench) -> Group:
     """A hit in memory, with and without making its key, compared with a dict's ``get``."""
-    cache, entry, context = MemoryCache(), _entry(), _context()
+    cache, entry, context = MemoryCache(), _entry(), still()
     known = dict.fromkeys((f"key {number}" for number in range(1000)), entry)
     body = {"model": "m", "temperature": 0.5, "messages": hosts.messages(same=True) * 2}
     request: Any = None
@@ -72,7 +77,7 @@ def sqlite_cache(bench: Bench) -> Group:
     place.mkdir(exist_ok=True)
     (cache,) = hosts.sqlite_cache(place).values()
     assert isinstance(cache, SqliteCache)
-    context = _context()
+    context = still()
     request: Any = None
     names = [f"{number:064}" for number in range(1000)]
     with cache.lifespan(request):
@@ -112,7 +117,7 @@ def sqlite_store(bench: Bench) -> Group:
     place.mkdir(exist_ok=True)
     (cache,) = hosts.sqlite_cache(place).values()
     assert isinstance(cache, SqliteCache)
-    context, entry = _context(), _entry()
+    context, entry = still(), _entry()
     request: Any = None
     names = map("{:064}".format, itertools.count())
     database = sqlite3.connect(place / "bare.db", isolation_level=None)
@@ -152,33 +157,40 @@ class _AwaitedFolds:
         return None
 
 
+def chunk_dispatch(count: int) -> Callable[[], tuple[Chunk, ...]]:
+    """One chunk through the on_chunk chain of so many plugins."""
+    chunk, context = Chunk("text", "word "), still()
+    chains = hosts.host(hosts.several(hosts.OnChunk, count)).chains
+    return lambda: chains.chunk(chunk, context, None)
+
+
+def fold_dispatch(count: int, *, waits: bool = False) -> Callable[[], Coroutine[Any, Any, Any]]:
+    """One request through the pre_request chain of so many plugins, whose hooks are plain or async; to be awaited."""
+    kind: Any = _AwaitedFolds if waits else _Folds
+    request, context = _request(), still()
+    host = hosts.host(hosts.several(kind, count))
+    chains, run = host.chains, Run(context, host.sync_runtime())
+    return lambda: chains.fold(chains.pre_request, request, (context,), run)
+
+
+def _request() -> Request:
+    return decode_request("POST", "http://127.0.0.1:9/v1/chat/completions", "", Headers(), b"{}")
+
+
 def dispatch_chunk(bench: Bench) -> Group:
     """The on_chunk chain over one chunk, compared with one direct call."""
-    chunk, context = Chunk("text", "word "), _context()
+    chunk, context = Chunk("text", "word "), still()
     direct = hosts.OnChunk().on_chunk
     cases: dict[str, Block] = {"one direct call": repeated(lambda: direct(chunk, context))}
-    for count in (0, 1, 5):
-        chains = hosts.host(hosts.several(hosts.OnChunk, count)).chains
-        cases[f"{count} implementations"] = repeated(
-            lambda chains=chains: chains.chunk(chunk, context, None)  # type: ignore[misc]
-        )
+    cases |= {f"{count} implementations": repeated(chunk_dispatch(count)) for count in (0, 1, 5)}
     return Group("dispatch of on_chunk", cases, {"5 implementations": 8.0}, per_block=5000)
 
 
 def dispatch_fold(bench: Bench, *, waits: bool = False) -> Group:
     """A fold over pre_request, plain or async, compared with one awaited coroutine."""
-    kind: Any = _AwaitedFolds if waits else _Folds
-    request = decode_request("POST", bench.server.chat_url, "", Headers(), b"{}")
-    context, direct = _context(), _AwaitedFolds().pre_request
+    request, context, direct = _request(), still(), _AwaitedFolds().pre_request
     cases: dict[str, Block] = {"one awaited coroutine": _driven(lambda: direct(request, context))}
-    for count in (1, 5):
-        host = hosts.host(hosts.several(kind, count))
-        run = Run(context, host.sync_runtime())
-        cases[f"{count} implementations"] = _driven(
-            lambda chains=host.chains, run=run: chains.fold(  # type: ignore[misc]
-                chains.pre_request, request, (context,), run
-            )
-        )
+    cases |= {f"{count} implementations": _driven(fold_dispatch(count, waits=waits)) for count in (1, 5)}
     title = f"dispatch of {'async' if waits else 'plain'} pre_request"
     return Group(title, cases, {"5 implementations": 7.0 if waits else 8.0}, per_block=2000)
 

@@ -88,7 +88,7 @@ def main() -> int:
         print(f"\n{table(found)}", flush=True)
     print(f"\n{time.monotonic() - began:.0f} seconds, {options.rounds} rounds")
     if options.json is not None:
-        figures = [{**asdict(row), "verdict": row.verdict} for row in rows]
+        figures = [{**asdict(row), "rough": row.rough, "verdict": row.verdict} for row in rows]
         text = {"python": platform.python_version(), "packages": about, "rounds": options.rounds, "rows": figures}
         options.json.write_text(json.dumps(text, indent=1) + "\n")
     return 0

@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 from clippy_core.testing.canned import CannedServer
-from clippy_core.testing.timing import Row, paired, roughness
+from clippy_core.testing.timing import Row, estimate, paired
 
 _MEASURE = """
 import json, time
@@ -70,10 +70,10 @@ def _rows(seen: dict[str, list[tuple[float, float]]], place: int, title: str, ba
     for name, measured in seen.items():
         own = [one[place] for one in measured]
         ratios = sorted(paired(own, base))
-        middle = statistics.median(ratios)
+        sure = estimate(ratios)
         unit = f"{statistics.median(own) / 1024:.0f} MB" if place else ""
         rows.append(
-            Row(title, name, middle, middle, ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10],
-                roughness(ratios), bar if name == "clippy_core" else None, unit=unit)
+            Row(title, name, sure.middle, sure.middle, ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10],
+                sure.least, sure.most, bar if name == "clippy_core" else None, unit=unit)
         )  # fmt: skip
     return rows

@@ -23,7 +23,7 @@ WANTED = 31
 LEGEND = """\
 CPU: how many times that of the bare client.  Added: microseconds of CPU more than the bare client takes; a plugin's
 line is a host with it alone.  In the set: how many more all of them take with it than without it.  +-: half of the 95 %
-confidence interval; a difference that is smaller was not measured, and is marked unsure."""
+confidence interval; a difference whose interval holds zero was not measured, and is marked unsure."""
 
 
 @click.command()
@@ -96,15 +96,16 @@ def table(measured: Measured) -> Iterator[str]:
         is_bare = case is shown[0]
         cells = [
             f"  {case['case']:<{width}} {case['cpu_ratio']:>7.2f} {case['cpu_ratio_rough']:>5.2f}",
-            "" if is_bare else _us(case["added_us"], case["added_rough_us"], 7),
-            _us(case["in_set_us"], case["in_set_rough_us"], 8),
+            "" if is_bare else _us(case, "added", 7),
+            _us(case, "in_set", 8),
         ]
         yield " ".join(cells).rstrip()
     if rounds < FEWEST:
         yield f"  all of it is unsure: only {rounds} rounds fitted into the time, give more --seconds"
 
 
-def _us(value: float | None, rough: float | None, width: int) -> str:
-    if value is None or rough is None:
+def _us(case: dict[str, Any], what: str, width: int) -> str:
+    if case[f"{what}_us"] is None:
         return ""
-    return f"{value:>{width}.0f}us {rough:>6.0f} {'unsure' if abs(value) <= rough else '':<6}"
+    unsure = "unsure" if case[f"{what}_unsure"] else ""
+    return f"{case[f'{what}_us']:>{width}.0f}us {case[f'{what}_rough_us']:>6.0f} {unsure:<6}"

@@ -54,23 +54,24 @@ class Measured:
         return [self._case(name) for name in self.names]
 
     def _case(self, name: str) -> dict[str, Any]:
-        ratio, ratio_rough = self.samples.ratio("cpu", name, BARE)
-        wall, wall_rough = self.samples.ratio("wall", name, BARE)
-        added, added_rough = self.samples.added("cpu", name, BARE)
+        ratio, wall = (self.samples.ratio(by, name, BARE) for by in ("cpu", "wall"))
+        added = self.samples.added("cpu", name, BARE)
         in_set = None
         if name in self.plugins and {ALL, _but(name)} <= set(self.names):
             in_set = self.samples.added("cpu", ALL, _but(name))
         return {
             "case": name,
             "plugin": name in self.plugins,
-            "cpu_ratio": ratio,
-            "cpu_ratio_rough": ratio_rough,
-            "wall_ratio": wall,
-            "wall_ratio_rough": wall_rough,
-            "added_us": added,
-            "added_rough_us": added_rough,
-            "in_set_us": in_set and in_set[0],
-            "in_set_rough_us": in_set and in_set[1],
+            "cpu_ratio": ratio.middle,
+            "cpu_ratio_rough": ratio.rough,
+            "wall_ratio": wall.middle,
+            "wall_ratio_rough": wall.rough,
+            "added_us": added.middle,
+            "added_rough_us": added.rough,
+            "added_unsure": added.may_be_nothing,
+            "in_set_us": in_set and in_set.middle,
+            "in_set_rough_us": in_set and in_set.rough,
+            "in_set_unsure": in_set and in_set.may_be_nothing,
         }
 
 

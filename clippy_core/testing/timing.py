@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
+import itertools
 import math
 import random
 import statistics
@@ -33,11 +35,29 @@ class Group:
 
 
 @frozen
+class Estimate:
+    """A median over rounds, and its 95 % confidence interval: what was measured lies from ``least`` to ``most``."""
+
+    middle: float
+    least: float
+    most: float
+
+    @property
+    def rough(self) -> float:
+        """Half of the interval's width."""
+        return (self.most - self.least) / 2
+
+    @property
+    def may_be_nothing(self) -> bool:
+        """Of a difference: it was not measured."""
+        return self.least <= 0.0 <= self.most
+
+
+@frozen
 class Row:
     """One case: its ratio to the baseline, the median over the rounds and their 10th and 90th percentile.
 
-    ``rough`` is the half-width of the median's 95 % confidence interval (by order statistics): a difference that is
-    smaller than that was not measured.
+    From ``least`` to ``most`` is the 95 % confidence interval of the ratio that the bar speaks of.
     """
 
     group: str
@@ -46,24 +66,29 @@ class Row:
     wall: float
     low: float
     high: float
-    rough: float
+    least: float
+    most: float
     bar: float | None = None
     by: str = "cpu"
     unit: str = ""
 
     @property
-    def measured(self) -> float:
-        """The ratio that its bar speaks of."""
-        return self.cpu if self.by == "cpu" else self.wall
+    def rough(self) -> float:
+        """Half of the interval's width: a smaller difference was not measured."""
+        return (self.most - self.least) / 2
 
     @property
     def verdict(self) -> str:
-        """``ok``; ``over``; ``unsure`` where the bar is within the confidence interval."""
+        """``ok`` or ``over`` where the whole interval is on that side of the bar, else ``unsure``.
+
+        The interval is one of order statistics over ratios of one round each, so this judges paired differences: a
+        ratio is above the bar exactly where its case took more than so many times its own round's baseline.
+        """
         if self.bar is None:
             return ""
-        if abs(self.measured - self.bar) <= self.rough:
-            return "unsure"
-        return "ok" if self.measured <= self.bar else "over"
+        if self.most <= self.bar:
+            return "ok"
+        return "over" if self.least > self.bar else "unsure"
 
 
 def repeated(call: Callable[[], Any]) -> Block:
@@ -102,17 +127,16 @@ class Samples:
         """How many rounds were done."""
         return len(next(iter(self.cpu.values())))
 
-    def added(self, by: Literal["cpu", "wall"], case: str, baseline: str) -> tuple[float, float]:
-        """Microseconds that one call of *case* takes more than one of *baseline*, and how rough that is (see Row)."""
+    def added(self, by: Literal["cpu", "wall"], case: str, baseline: str) -> Estimate:
+        """Microseconds that one call of *case* takes more than one of *baseline*."""
         kind = self.cpu if by == "cpu" else self.wall
         more = [(one - other) / self.per_block / 1000 for one, other in zip(kind[case], kind[baseline], strict=True)]
-        return statistics.median(more), roughness(sorted(more))
+        return estimate(more)
 
-    def ratio(self, by: Literal["cpu", "wall"], case: str, baseline: str) -> tuple[float, float]:
-        """How many times what *baseline* takes *case* takes, and how rough that is."""
+    def ratio(self, by: Literal["cpu", "wall"], case: str, baseline: str) -> Estimate:
+        """How many times what *baseline* takes *case* takes."""
         kind = self.cpu if by == "cpu" else self.wall
-        ratios = paired(kind[case], kind[baseline])
-        return statistics.median(ratios), roughness(sorted(ratios))
+        return estimate(paired(kind[case], kind[baseline]))
 
 
 def compare(group: Group, rounds: int) -> list[Row]:
@@ -165,6 +189,7 @@ def _row(group: Group, name: str, cpu: Mapping[str, Sequence[float]], wall: Mapp
     by_cpu = paired(cpu[name], cpu[first])
     by_wall = paired(wall[name], wall[first])
     shown = sorted(by_cpu if group.by == "cpu" else by_wall)
+    sure = estimate(shown)
     return Row(
         group.title,
         name,
@@ -172,7 +197,8 @@ def _row(group: Group, name: str, cpu: Mapping[str, Sequence[float]], wall: Mapp
         statistics.median(by_wall),
         shown[len(shown) // 10],
         shown[-1 - len(shown) // 10],
-        roughness(shown),
+        sure.least,
+        sure.most,
         group.bars.get(name),
         group.by,
     )
@@ -183,9 +209,20 @@ def paired(case: Sequence[float], baseline: Sequence[float]) -> list[float]:
     return [one / other for one, other in zip(case, baseline, strict=True)]
 
 
-def roughness(ordered: Sequence[float]) -> float:
-    """Half the width of the 95 % confidence interval of the median of *ordered*, which is sorted."""
-    count = len(ordered)
-    reach = 0.98 * math.sqrt(count)
-    low, high = max(0, round(count / 2 - reach)), min(count - 1, round(count / 2 + reach))
-    return (ordered[high] - ordered[low]) / 2
+def estimate(values: Sequence[float]) -> Estimate:
+    """The median of *values* and its 95 % confidence interval, which leaves out as many at one end as at the other."""
+    ordered = sorted(values)
+    left_out = _left_out(len(ordered))
+    return Estimate(statistics.median(ordered), ordered[left_out], ordered[-1 - left_out])
+
+
+@functools.cache
+def _left_out(count: int) -> int:
+    """How many of *count* values lie on each side of the interval.
+
+    Each value is below the true median with probability 1/2.  An interval that leaves out k at each end misses it when
+    at most k values are on one side of it: the largest k for which that happens in at most 5 of 100 runs.  Fewer than
+    six values cannot be as sure as that, and the interval is all of them.
+    """
+    one_side = itertools.accumulate(math.comb(count, number) for number in range(count))
+    return max(0, sum(20 * 2 * ways <= 1 << count for ways in one_side) - 1)
