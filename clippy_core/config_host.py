@@ -38,6 +38,12 @@ class Deadlines:
     total: float | None = _seconds("for the whole request, its attempts and waits included")
 
 
+def _salt_path() -> Path:
+    from .salt import default_path
+
+    return default_path()
+
+
 def _is_address(_: object, __: attrs.Attribute[Any], value: str) -> None:
     if value and not value.startswith(("http://", "https://")):
         raise ValueError(f"must begin with http:// or https://, got {value!r}")
@@ -124,7 +130,8 @@ class HostConfig:
         default=60.0, validator=gt(0), metadata=_doc("seconds after which a stream that nobody reads is closed")
     )
     salt_path: Path | None = field(
-        default=None, metadata=_doc("file of the salt for credentials; None: the data folder")
+        default=None,
+        metadata={"doc": "file of the salt for credentials; None: the data folder", "unset": _salt_path},
     )
     trace: Tracing = field(
         default=False,

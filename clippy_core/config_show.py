@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Set
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
@@ -32,11 +33,12 @@ class SettingInfo:
 
 @frozen
 class Row:
-    """One line of ``clippy config show``: path, value as TOML (secrets hidden), and the source that set it."""
+    """One line of ``clippy config show``: path, as TOML and as JSON (secrets hidden), and the source that set it."""
 
     path: str
     value: str
     origin: str
+    data: Any = None
 
 
 def settings_of(cls: type[Any]) -> tuple[SettingInfo, ...]:
@@ -68,7 +70,7 @@ def rows(config: Config, classes: Mapping[str, type[Any]] | None = None) -> tupl
     such; what it stands for is not looked up.
     """
     given = {".".join(path): value for path, value in _leaves(config.tree)}
-    found = {path: Row(path, shown(path, value), config.origin(path)) for path, value in given.items()}
+    found = {path: _row(path, value, config.origin(path)) for path, value in given.items()}
     defaults = list(_defaults(type(config.host), ""))
     for name, cls in (classes or {}).items():
         defaults += _defaults(cls, f"plugins.{name}.")
@@ -82,11 +84,16 @@ def _defaults(cls: type[Any], prefix: str) -> Iterator[Row]:
     for attribute in setting_fields(cls):
         path, default = f"{prefix}{attribute.alias or attribute.name}", default_of(attribute)
         if isinstance(default, Order):
-            yield Row(path, "[]", "default")
+            yield Row(path, "[]", "default", [])
         elif attrs.has(type(default)):
             yield from _defaults(type(default), f"{path}.")
         elif default is not attrs.NOTHING:
-            yield Row(path, shown(path, default), "default")
+            in_force = attribute.metadata.get("unset")
+            yield _row(path, in_force() if default is None and in_force else default, "default")
+
+
+def _row(path: str, value: Any, origin: str) -> Row:
+    return Row(path, shown(path, value), origin, _as_json(path, value))
 
 
 def _leaves(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -106,6 +113,23 @@ def shown(path: str, value: Any) -> str:
     if is_secret(path) and not reference and not empty:
         return HIDDEN
     return _toml(value, path)
+
+
+def _as_json(path: str, value: Any) -> Any:
+    """*value* as JSON has it, hidden as :func:`shown` does; what JSON has no type for is its text."""
+    value = value.value if isinstance(value, Enum) else value
+    value = value if isinstance(value, ReferredText) else plain(value)
+    if shown(path, value) == HIDDEN:
+        return HIDDEN.strip("'")
+    if attrs.has(type(value)):
+        value = {one.name: getattr(value, one.name) for one in attrs.fields(type(value))}
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(f"{path}.{key}", item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_as_json(path, item) for item in (sorted(value, key=str) if isinstance(value, Set) else value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 
 def _toml(value: Any, path: str) -> str:

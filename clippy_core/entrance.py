@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attrs import astuple
+from attrs import astuple, evolve
 from clippy_hookspecs import AttemptRefused, PluginError, Refusal, Request, Response, Scope
 
 from .forks import follow_forks
@@ -66,9 +67,9 @@ class GaveUp:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._failures: OrderedDict[bytes, tuple[float, Response | BaseException]] = OrderedDict()
+        self._failures: OrderedDict[bytes, tuple[float, Response | AttemptsFailed]] = OrderedDict()
 
-    def find(self, request: Request, scope: Scope | None) -> Response | BaseException | None:
+    def find(self, request: Request, scope: Scope | None) -> Response | AttemptsFailed | None:
         """The failure that *request* repeats, None if it is a request of its own."""
         if not self._failures or request.headers.get(RETRY_COUNT, "0") == "0":
             return None
@@ -77,9 +78,11 @@ class GaveUp:
         if noted is None or time.monotonic() - noted[0] >= self.SECONDS:
             return None
         self._host.repeats.note(step.plugin for step in self._host.chains.on_error)
-        return noted[1]
+        return noted[1] if isinstance(noted[1], Response) else _bare(noted[1])
 
-    def note(self, request: Request, scope: Scope | None, result: Response | BaseException) -> Response | BaseException:
+    def note(
+        self, request: Request, scope: Scope | None, result: Response | AttemptsFailed
+    ) -> Response | AttemptsFailed:
         """Remember a failure, and forget it when the same call went well; a failed answer says "do not repeat"."""
         if not (harmless(request) or self.instead_of):
             return result
@@ -91,16 +94,50 @@ class GaveUp:
                 return result
             result = retouch(result, headers=result.headers.replace(NO_RETRY, "false"))
         with self._lock:
-            self._failures[_same(request, scope)] = (time.monotonic(), result)
+            kept = result if isinstance(result, Response) else _bare(result)
+            self._failures[_same(request, scope)] = (time.monotonic(), kept)
             while len(self._failures) > self.KEEP:
                 self._failures.popitem(last=False)
         return result
 
 
+def _bare(failure: AttemptsFailed) -> AttemptsFailed:
+    """*failure* as new: without a traceback, whose frames hold bodies, and without the request that httpx puts in it.
+
+    An exception that cannot be made again of its arguments is left out; the caller then gets a general one.
+    """
+    cause = failure.cause
+    try:
+        cause = None if cause is None else type(cause)(*cause.args)
+    except Exception:
+        cause = None
+    return AttemptsFailed(evolve(failure.info, partial=None), cause)
+
+
 def _same(request: Request, scope: Scope | None) -> bytes:
     """What two tries of one call have in common, and calls of two callers never have."""
     who = [pair for pair in request.headers.pairs if is_credential(pair[0]) or pair[0].lower().startswith("x-clippy-")]
-    said = [request.method, request.url, request.query, sorted(who), None if scope is None else astuple(scope)]
+    said: list[Any] = [
+        request.method,
+        request.url,
+        request.query,
+        sorted(who),
+        None if scope is None else astuple(scope),
+    ]
     if request.endpoint.body == "stream":
-        said.append(request.headers.get("content-length"))  # all that we know of a body that we do not read
+        # We do not read the body, and the SDK writes another boundary for each try.  Its length tells some apart; who
+        # sends it tells the rest: all tries of a call are made one after another by one task or thread.
+        said += [request.headers.get("content-length"), _sender()]
     return hashlib.sha256(canonical(said) + b"\0" + (request.raw or b"")).digest()
+
+
+def _sender() -> list[int]:
+    """The running task, or the thread where there is none."""
+    if "anyio" in sys.modules:  # the async runtime loads it
+        import anyio
+
+        try:
+            return [threading.get_ident(), anyio.get_current_task().id]
+        except RuntimeError:
+            pass  # no event loop runs here
+    return [threading.get_ident()]

@@ -15,7 +15,7 @@ def load_salt(path: Path | None) -> bytes:
 
     Processes that share a cache file need the same salt.  Where nothing can be written it lives as long as the process.
     """
-    path = path or _data_folder() / "salt"
+    path = path or default_path()
     try:
         return _read(path) or _create(path)
     except OSError as error:
@@ -23,10 +23,11 @@ def load_salt(path: Path | None) -> bytes:
         return secrets.token_bytes(32)
 
 
-def _data_folder() -> Path:
+def default_path() -> Path:
+    """The file where no setting names one."""
     import platformdirs  # a host without plugins needs no salt
 
-    return Path(platformdirs.user_data_dir("clippy"))
+    return Path(platformdirs.user_data_dir("clippy")) / "salt"
 
 
 def _read(path: Path) -> bytes | None:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
-from clippy_hookspecs import AttemptRecord, AuditRecord, ErrorInfo, HookCall
+from clippy_hookspecs import AttemptRecord, AuditRecord, ErrorInfo, HookCall, PluginError
 
 from .chains import Step, compile_step
 from .config import Config, HostConfig
@@ -62,7 +62,11 @@ class Trace:
         text = json.dumps(document(record)) if self.as_json else "\n".join(lines(record))
         if self.file is not None:
             # Opened for each record: the file may be moved away meanwhile, and after a fork nothing is shared.
-            file = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                file = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            except OSError as error:  # told once, as any failure of a step, but by the name that the user gave
+                what = f"the trace could not be written to {self.file} ({error.strerror}; is its folder there?)"
+                raise PluginError(what, "trace", "audit") from error
             try:
                 os.write(file, f"{text}\n".encode())
             finally:

@@ -42,7 +42,7 @@ def show(ctx: click.Context, with_origin: bool, as_json: bool) -> None:
     classes = {plugin.name: type(plugin.object) for plugin in found.discovered.loaded}
     lines = rows(found.config, classes)
     if as_json:
-        settings = [{"path": row.path, "value": row.value, "origin": row.origin} for row in lines]
+        settings = [{"path": row.path, "value": row.data, "origin": row.origin} for row in lines]
         say_json({"file": _file(found), "settings": settings, "faults": list(found.faults)})
     elif with_origin:
         for line in table(("setting", "value", "origin"), [(row.path, row.value, row.origin) for row in lines]):
@@ -50,11 +50,7 @@ def show(ctx: click.Context, with_origin: bool, as_json: bool) -> None:
     else:
         for row in lines:
             say(f"{row.path} = {row.value}")
-    if found.faults:
-        if not as_json:
-            for fault in found.faults:
-                say(fault, err=True)
-        ctx.exit(2)
+    found.end(ctx, told=as_json)
 
 
 @config.command()

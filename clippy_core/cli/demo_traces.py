@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
-from clippy_hookspecs import POLICIES, AttemptRecord, AuditRecord, HookCall, RequestContext
+from clippy_hookspecs import AttemptRecord, AuditRecord, HookCall, RequestContext
 
 from .demo_stage import RECORDER
 from .screen import Line, Span, line
@@ -16,8 +16,6 @@ from .screen import Line, Span, line
 _AFTER_SENDING = frozenset({"classify_error", "post_attempt", "on_error", "on_chunk", "on_response", "cache_store"})
 _STYLES = {
     "passed": "dim",
-    "miss": "dim",
-    "done": "dim",
     "hit": "good",
     "retry": "warn",
     "failed": "bad",
@@ -71,12 +69,8 @@ def time_line(record: AuditRecord, ctx: RequestContext) -> list[Step]:
 
 
 def _called(call: HookCall) -> Step:
-    decision = call.action
-    if decision == "passed":
-        # What returns nothing decided nothing; a lookup that finds nothing is a miss, and a notice is only heard.
-        combine = POLICIES[call.hook].combine
-        decision = "miss" if call.hook == "cache_lookup" else "done" if combine == "all" else decision
-    return Step(call.plugin, call.hook, decision if call.calls == 1 else f"{decision} ×{call.calls}", call.ns)
+    times = "" if call.calls == 1 else f" ×{call.calls}"
+    return Step(call.plugin, call.hook, f"{call.action}{times}", call.ns)
 
 
 def _sent(attempt: AttemptRecord) -> Step:

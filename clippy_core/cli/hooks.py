@@ -30,11 +30,12 @@ def hooks(ctx: click.Context, hook: str | None, everything: bool, as_json: bool)
         documents = [document for document in documents if document["plugins"]]
     if as_json:
         say_json(documents)
-        return
+        found.end(ctx)
     for document in documents:
         _print(document)
     if not documents:
         say("no active plugin implements a hook; clippy hooks --all shows which there are")
+    found.end(ctx)
 
 
 def chain_document(hook: str, discovered: Discovered) -> dict[str, Any]:

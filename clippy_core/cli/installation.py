@@ -10,6 +10,8 @@ import click
 from attrs import define
 from clippy_hookspecs import ConfigError
 
+from .output import say
+
 if TYPE_CHECKING:
     from ..config import Config
     from ..discovery import Discovered
@@ -41,9 +43,15 @@ class Installation:
         return (*self.config.faults, *self.discovered.faults)
 
     def require_readable(self) -> None:
-        """Raises ConfigError when the sources are so wrong that it is not known what is active."""
+        """Raises ConfigError, with every fault, when the sources are so wrong that it is not known what is active."""
         if self.config.faults:
-            raise ConfigError(self.config.faults)
+            raise ConfigError(self.faults)
+
+    def end(self, ctx: click.Context, *, told: bool = False) -> None:
+        """End a command that shows what is here: with every fault on stderr, unless *told*, and 1 if there is one."""
+        for fault in () if told else self.faults:
+            say(f"a host would not start: {fault}", err=True)
+        ctx.exit(1 if self.faults else 0)
 
 
 def installation(ctx: click.Context) -> Installation:

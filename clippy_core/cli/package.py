@@ -31,7 +31,7 @@ classifiers = ["Typing :: Typed"]
 [project.entry-points.clippy]
 {name} = "{package}:{cls}"
 
-[dependency-groups]
+[dependency-groups] # clippy-core is on no index: README.md says how it is installed from a clone
 dev = ["clippy-core", "pytest>=8"]
 
 [tool.hatch.build.targets.wheel]
@@ -57,8 +57,13 @@ _README = """\
 
 {purpose}
 
+clippy is on no index. CLONE stands for the folder of a clone of its repository; in an environment where
+`clippy` runs already, leave the first line out.
+
 ```
-python -m pip install .
+python -m pip install -e CLONE/hookspecs -e "CLONE[testing]"
+python -m pip install -e .
+python -m pytest
 ```
 
 Installed beside clippy-core it is active; `clippy plugins list` shows it.

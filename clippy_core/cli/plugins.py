@@ -40,7 +40,7 @@ def list_plugins(ctx: click.Context, everything: bool, hook: str | None, as_json
         chosen = [plugin for plugin in chosen if hook in plugin.hooks]
     if as_json:
         say_json([as_document(plugin) for plugin in chosen])
-        return
+        found.end(ctx)
     for line in _lines(chosen):
         say(line)
     if not chosen:
@@ -48,10 +48,7 @@ def list_plugins(ctx: click.Context, everything: bool, hook: str | None, as_json
     hidden = sum(plugin.status == "disabled" for plugin in listed)
     if hidden and not everything:
         say(f"{hidden} more installed and disabled; see clippy plugins list --all")
-    reasons = "\n".join(plugin.reason for plugin in listed)
-    for fault in found.discovered.faults:
-        if fault not in reasons and not any(p.reason and p.reason in fault for p in listed):
-            say(f"a host would not start: {fault}", err=True)
+    found.end(ctx)
 
 
 def as_document(plugin: Plugin) -> dict[str, Any]:

@@ -737,6 +737,30 @@ def test_an_empty_table_names_a_plugin_and_takes_nothing_away(tmp_path: Path) ->
 # --- showing ---------------------------------------------------------------------------------------------------------
 
 
+def test_every_kind_of_value_is_shown_as_json_has_it(tmp_path: Path) -> None:
+    """Types of JSON, secrets hidden, references as they stand, and text for what JSON has no type for."""
+    text = """
+        disable = ["audit"]
+        [routes.a]
+        key = "sk-1"
+        headers = {x = "secret"}
+        models = {small = "m"}
+        [routes.b]
+        key = {env = "K"}
+        [plugins.retry]
+        day = 2026-01-02
+        endless = inf
+        nested = [{password = "p", n = 1}, [true]]
+    """
+    shown = {row.path: row.data for row in rows(load(tmp_path, text, {"CLIPPY_RETRY__FROM_ENV": "2.5", "K": "sk-2"}))}
+    wanted = {
+        "disable": ["audit"], "routes.a.key": "***", "routes.a.headers.x": "***", "routes.a.models.small": "m",
+        "routes.b.key": {"env": "K"}, "plugins.retry.day": "2026-01-02", "plugins.retry.endless": "inf",
+        "plugins.retry.nested": [{"password": "***", "n": 1}, [True]], "plugins.retry.from_env": 2.5,
+    }  # fmt: skip
+    assert {path: shown[path] for path in wanted} == wanted
+
+
 def test_settings_of_a_class_are_listed_for_docs() -> None:
     """Name, type, default as TOML, and the doc; what only programs can give is not there."""
     listed = {setting.name: setting for setting in settings_of(SqliteCache)}

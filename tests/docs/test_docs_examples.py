@@ -101,6 +101,8 @@ def test_the_configuration_of_a_page_is_accepted(page: Path, tmp_path: Path, mon
         if "project" in table:
             assert table["project"]["entry-points"]["clippy"]
             continue
+        if set(table) == {"tool"} and "clippy" not in table["tool"]:
+            continue  # what another tool reads
         file = tmp_path / f"{number}.toml"
         file.write_text(block, encoding="utf-8")
         host = clippy_core.Host.from_config(file)

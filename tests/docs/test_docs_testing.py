@@ -14,12 +14,14 @@ def test_the_pages_tests_run_under_pytest(tmp_path: Path) -> None:
     """Fixtures in sync and async tests, two suites in full, and a check of the author's own; only TryAgain fails."""
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     (tmp_path / "test_page.py").write_text("\n".join(block for block in blocks if "run_check" not in block))
-    (tmp_path / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\n")
+    (project,) = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (tmp_path / "pyproject.toml").write_text(project)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", "-rA", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     passed = re.findall(r"^PASSED .*?::(.*)$", done.stdout, re.MULTILINE)
     failed = re.findall(r"^FAILED .*?::(\S+)", done.stdout, re.MULTILINE)
     assert "test_a_failed_call_is_tried_again" in passed
+    assert "test_both_sdks_get_an_answer_from_loopback" in passed
     assert {f"test_the_same_on_an_event_loop[{backend}]" for backend in ("asyncio", "trio")} <= set(passed)
     assert "TestTryAgain::test_the_wait_is_two_seconds" in passed
     assert sum(name.startswith("TestHide::") for name in passed) > 10

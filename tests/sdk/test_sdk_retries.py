@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import tempfile
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +287,59 @@ def test_an_upload_that_is_repeated_does_not_get_the_failure_of_one_of_another_s
         client.files.create(file=("a.jsonl", b"too large"), purpose="batch")
     again = {"x-stainless-retry-count": "1"}
     assert client.files.create(file=("a.jsonl", b"{}"), purpose="batch", extra_headers=again).id == "file-1"
+
+
+def test_an_upload_that_is_repeated_does_not_get_the_failure_of_another_of_its_size() -> None:
+    """Two callers at once: the tries of one call are made by one thread."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if b"bad" in request.read():
+            return httpx2.Response(413, json={"error": {"message": "too large"}})
+        return httpx2.Response(200, json={"id": "file-1", "object": "file"})
+
+    host = Lab("sync", httpx2, gpt.make_client).host("all plugins")
+    assert host is not None
+    http = httpx2.Client(transport=httpx2.MockTransport(answer))
+    client = host.wrap(gpt.make_client("sync", base_url="http://fake.test", http_client=http, max_retries=2))
+    again = {"x-stainless-retry-count": "1"}
+
+    def other() -> str:
+        return client.files.create(file=("a.jsonl", b"bad"), purpose="batch", extra_headers=again).id
+
+    def good() -> str:
+        return client.files.create(file=("a.jsonl", b"yes"), purpose="batch", extra_headers=again).id
+
+    with pytest.raises(Exception, match="too large"):
+        other()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(good).result() == "file-1"
+    with pytest.raises(Exception, match="too large"):
+        good()  # the same thread, which says that it repeats: that is what it sent before
+
+
+def test_what_was_given_up_on_is_remembered_without_what_it_was_made_of() -> None:
+    """Neither frames nor requests, which hold bodies; who repeats gets an exception of the same kind and words."""
+    held: list[weakref.ref[Any]] = []
+
+    def broken(request: httpx2.Request) -> httpx2.Response:
+        held.append(weakref.ref(request))
+        raise httpx2.ConnectError("nobody there", request=request)
+
+    host = Lab("sync", httpx2, gpt.make_client).host("all plugins")
+    assert host is not None
+    client = host.wrap(httpx2.Client(transport=httpx2.MockTransport(broken)))
+
+    def ask(tries: int) -> tuple[type[BaseException], str, bool]:
+        body = {"model": "m", "messages": gpt.ASKED}
+        try:
+            client.post(
+                "http://fake.test/v1/chat/completions", json=body, headers={"x-stainless-retry-count": str(tries)}
+            )
+        except httpx2.HTTPError as error:
+            return type(error), str(error), error.request is not None
+        raise AssertionError("it did not fail")
+
+    assert ask(0) == ask(1) == ask(2) == (httpx2.ConnectError, "nobody there", True)
+    gc.collect()
+    assert len(held) == OURS
+    assert [one for one in held if one() is not None] == []

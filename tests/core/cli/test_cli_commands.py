@@ -174,11 +174,35 @@ def test_every_setting_is_shown_with_who_set_it(run: Run, install: Install) -> N
     Path("clippy.toml").write_text("trust_headers = true\n")
     shown = run("config", "show", "--json", only="limits", CLIPPY_LIMITS__LIMIT="5")
     rows = {row["path"]: (row["value"], row["origin"]) for row in json.loads(shown.stdout)["settings"]}
-    assert rows["trust_headers"] == ("true", "clippy.toml")
-    assert rows["plugins.limits.limit"] == ("5", "environment CLIPPY_LIMITS__LIMIT")
-    assert rows["trace"] == ("false", "default")
+    assert rows["trust_headers"] == (True, "clippy.toml")
+    assert rows["plugins.limits.limit"] == (5, "environment CLIPPY_LIMITS__LIMIT")
+    assert rows["trace"] == (False, "default")
+    assert rows["abandoned_after"] == (60.0, "default")
+    assert rows["deadlines.total"] == (None, "default")
+    assert rows["disable"] == ([], "default")
+    assert rows["salt_path"][0].endswith("salt")
     text = run("config", "show", "--origin", only="limits", CLIPPY_LIMITS__LIMIT="5").stdout
     assert "environment CLIPPY_LIMITS__LIMIT" in text
+
+
+@pytest.mark.parametrize("command", [("plugins", "list"), ("hooks",), ("config", "show")])
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_what_shows_the_installation_tells_every_fault(
+    run: Run, install: Install, command: tuple[str, ...], form: tuple[str, ...]
+) -> None:
+    """Those of the host's settings and those of the plugins' alike, as ``config check`` does."""
+    install("limits", LIMITS)
+    bad = "[plugins.limits]\nlimit = 'many'\nlimt = 3\n"
+    Path("clippy.toml").write_text(bad)
+    result = run(*command, *form, only="limits")
+    assert result.exit_code == 1
+    assert "clippy.toml: plugins.limits.limit: expected int" in result.output
+    assert "clippy.toml: plugins.limits.limt: unknown" in result.output
+    Path("clippy.toml").write_text(f"abandoned_aftr = 1\ntrust_headers = 'perhaps'\n{bad}")
+    result = run(*command, *form, only="limits")
+    told = ("abandoned_aftr: unknown", "trust_headers: expected bool", "limits.limit: expected int", "limits.limt: unk")
+    assert [what for what in told if what not in result.output] == []
+    assert result.exit_code == (1 if command[0] == "config" else 2)
 
 
 def test_secrets_are_never_shown(run: Run, install: Install) -> None:

@@ -219,14 +219,14 @@ def test_a_time_line_has_each_attempt_where_it_was_made() -> None:
     steps = time_line(AuditRecord("r1", "answered", 0.0, 1.0, attempts=attempts), ctx)
     assert [(step.plugin, step.decision) for step in steps] == [
         ("guard", "passed"),
-        ("store", "miss"),
+        ("store", "passed"),
         ("again", "passed"),
         ("→ provider", "HTTP 503"),
         ("judge", "classified"),
         ("again", "retry"),
         ("again", "passed"),
         ("→ provider", "no answer"),
-        ("store", "done"),
+        ("store", "passed"),
         ("filter", "changed ×12"),
     ]
     assert steps[0].facts() == {"plugin": "guard", "hook": "pre_request", "decision": "passed", "microseconds": 1.5}

@@ -380,6 +380,7 @@ def test_every_setting_is_explained() -> None:
     settings_of = [f for f in fields(SqliteCache) if f.init]
     assert {f.name for f in settings_of} == {"path", "ttl", "max_bytes", "max_entry_bytes", "busy_timeout"}
     assert all(f.metadata["doc"].endswith(".") for f in settings_of)
+    assert next(f for f in settings_of if f.name == "path").metadata["unset"]().name == "cache-sqlite.db"
     with pytest.raises(ValueError):
         SqliteCache(ttl=-1)
 

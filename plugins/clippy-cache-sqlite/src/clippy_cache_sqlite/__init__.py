@@ -39,13 +39,20 @@ from .store import EntryStore, checksum_of
 __all__ = ["SqliteCache"]
 
 
+def _default_path() -> Path:
+    return platformdirs.user_cache_path("clippy") / "cache-sqlite.db"
+
+
 @define(eq=False)
 class SqliteCache:
     """Answers repeated requests from one SQLite file; drops the oldest first."""
 
     path: Path | None = field(
         default=None,
-        metadata={"doc": "The file; by default cache-sqlite.db in clippy's folder among the user's caches."},
+        metadata={
+            "doc": "The file; by default cache-sqlite.db in clippy's folder among the user's caches.",
+            "unset": _default_path,
+        },
     )
     ttl: float = field(default=3600.0, validator=ge(0), metadata={"doc": "Seconds an answer is given again."})
     max_bytes: int = field(
@@ -65,7 +72,7 @@ class SqliteCache:
         _caches.add(self)
 
     def _begin(self) -> None:
-        path = self.path or platformdirs.user_cache_path("clippy") / "cache-sqlite.db"
+        path = self.path or _default_path()
         # Room for the line beside the body, and for what a process with other settings may have stored.
         longest = max(self.max_entry_bytes, MAX_BYTES) + MAX_LINE_BYTES
         self._store = EntryStore(path.expanduser(), self.max_bytes, longest, self.busy_timeout)
