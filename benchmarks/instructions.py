@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import importlib
 import json
 import os
 import platform
@@ -108,8 +109,8 @@ def work(port: int, wanted: Sequence[tuple[str, str, int]]) -> None:
     The first of them is not counted: it does what only the first has to do, such as compiling a module that is imported
     at its first use.
     """
-    import openai  # noqa: F401 - before the forks: it takes long
-
+    if any("sdk" in group for group, _, _ in wanted):
+        importlib.import_module("openai")  # before the forks: it takes long
     for module in (httpx, httpx2):
         hosts.tls(module)
     gc.collect()

@@ -104,6 +104,15 @@ def figures_of(script: Sequence[str]) -> str:
     return f"{part}_{script[-1]}" if part in BY_SET else part
 
 
+def _ran(command: Sequence[str], folder: Path, around: Mapping[str, str]) -> bool:
+    """Whether a script of the harness came to its end."""
+    try:
+        return subprocess.run(command, cwd=folder, env=around, timeout=LIMIT, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        print(f"ended after {LIMIT} seconds: {' '.join(command)}", file=sys.stderr)
+        return False
+
+
 def note_run(out: Path, load: Mapping[str, str], parts: Sequence[str]) -> None:
     """What the tables say of the run; what a run before it left in the folder stays."""
     path = out / tables.RUN
@@ -143,19 +152,23 @@ def main() -> int:
     out = (options.out or Path(tempfile.mkdtemp(prefix="peers-results-"))).resolve()
     wanted = commands(parts, sets)
     print(f"environments: {folder}\nresults: {out}", flush=True)
-    pythons = {
-        name: environment(harness, folder, name) for name in dict.fromkeys(["core", *(one for one, _ in wanted)])
-    }
+    pythons: dict[str, Path] = {}
     failed = 0
+    for name in dict.fromkeys(["core", *(name for name, _ in wanted)]):  # core: the server's Python, too
+        try:
+            pythons[name] = environment(harness, folder, name)
+        except subprocess.CalledProcessError as error:
+            print(f"left out: {name}, whose environment could not be made: {error}", file=sys.stderr)
+            failed += 1
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         around = surroundings(folder, out, Path(home), options.quick)
         load: dict[str, str] = {}
-        for name, script in wanted:
+        for name, script in (one for one in wanted if one[0] in pythons):
             load[figures_of(script)] = f"{os.getloadavg()[0]:.1f}"
             print(f"\n== {name}: {' '.join(script)}; load {load[figures_of(script)]}", flush=True)
-            failed += subprocess.run([pythons[name], *script], cwd=harness, env=around, timeout=LIMIT).returncode != 0
-    note_run(out, load, parts)
-    (out / "tables.md").write_text(tables.render(tables.read(out)))
+            failed += not _ran([str(pythons[name]), *script], harness, around)
+            note_run(out, load, parts)
+            (out / "tables.md").write_text(tables.render(tables.read(out)))
     print(f"-> {out / 'tables.md'}")
     return int(failed > 0)
 
