@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         RawReply,
         RawRequest,
         Request,
-        RequestContext,
         Response,
         RouteInfo,
         Scope,
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from .discovery import Discovered
     from .lifespans import Life
     from .pipeline import Pipeline, Sender
+    from .request_context import Context
     from .settings import Settings
     from .upstream import UpstreamSender
     from .whose import whose
@@ -329,7 +329,7 @@ class Host:
         if parent is not None:
             scope, chains = parent.ctx.scope, _without(self.chains, frozenset(path))
             deadline = parent.ctx.deadline
-        ctx = RequestContext(
+        ctx = Context(
             id=os.urandom(8).hex(),
             scope=scope,
             clock=self.clock,
@@ -363,11 +363,12 @@ def _without(chains: Chains, plugins: frozenset[str]) -> Chains:
 
 def _import_what_requests_need() -> None:
     """As names of this module: an import in ``begin`` itself would cost every request half a microsecond a line."""
-    global RequestContext, RouteInfo, Pipeline, UpstreamSender, asker, whose
-    from clippy_hookspecs import RequestContext, RouteInfo
+    global Context, RouteInfo, Pipeline, UpstreamSender, asker, whose
+    from clippy_hookspecs import RouteInfo
 
     from .asking import asker
     from .pipeline import Pipeline
+    from .request_context import Context
     from .upstream import UpstreamSender
     from .whose import whose
 

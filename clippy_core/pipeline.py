@@ -33,7 +33,6 @@ from clippy_hookspecs import (
     RawReply,
     Refusal,
     Request,
-    RequestContext,
     Response,
     Retry,
     RouteInfo,
@@ -62,6 +61,7 @@ from .opaque import OpaqueStream
 from .pairing import pairing_fault
 from .passage import Passage
 from .records import new_entry, new_provenance
+from .request_context import Context
 from .runtime import FlowCancelled, Runtime, TimeIsUp
 from .settings import Settings
 from .sources import (
@@ -129,7 +129,7 @@ class Pipeline:
     """
 
     request: Request
-    ctx: RequestContext
+    ctx: Context
     flow: FlowHandle
     chains: Chains
     runtime: Runtime
@@ -474,7 +474,7 @@ class Pipeline:
         response = retouch(entry.response, provenance=self.ledger.provenance, extensions=self._own())
         if self.ctx.stream:
             return self._replayed(response, deque(replay(entry, self.request)))
-        if self.request.endpoint.chat and response.usage is None:
+        if self.request.endpoint.chat and entry.events and response.usage is None:
             # It was stored from a stream whose caller had not asked for usage; a plain answer always has it.
             counted = self.ledger.estimate(self.request, [response.text])
             response = retouch(evolve(response, usage=counted), extensions=self._own())

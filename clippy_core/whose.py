@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clippy_hookspecs import Request, Scope
+from clippy_hookspecs.headers import beginning
 
 from .host import OWN_HEADERS
 from .settings import Settings
@@ -22,9 +23,7 @@ def whose(
     None where it was not needed.
     """
     scope, who = said or _NOBODY, None
-    ours: list[str] = []
-    if OWN_HEADERS in "".join(request.headers):
-        ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
+    ours = beginning(request.headers, OWN_HEADERS)
     if ours and trust_headers:
         told = {part: request.headers.get(f"{OWN_HEADERS}{part}") for part in _PARTS}
         scope = Scope(**{part: kept if (kept := getattr(scope, part)) is not None else told[part] for part in _PARTS})
