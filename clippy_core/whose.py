@@ -6,6 +6,7 @@ from clippy_hookspecs import Request, Scope
 from clippy_hookspecs.headers import beginning
 
 from .host import OWN_HEADERS
+from .records import new_scope
 from .settings import Settings
 from .untouched import retouch
 
@@ -29,5 +30,5 @@ def whose(
         scope = Scope(**{part: kept if (kept := getattr(scope, part)) is not None else told[part] for part in _PARTS})
     if by_credential and (scope is _NOBODY or scope == _NOBODY):
         who = settings.identity(request.headers, request.query)
-        scope = Scope(user=f"key-{who[:16]}") if who else scope
+        scope = new_scope(None, f"key-{who[:16]}") if who else scope
     return scope, retouch(request, headers=request.headers.without(*ours)) if ours else request, who

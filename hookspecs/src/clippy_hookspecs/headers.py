@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
@@ -15,6 +15,12 @@ _LOWER = bytes(range(256)).decode(_LATIN).lower().encode(_LATIN)
 def _octets(name: str) -> bytes:
     """*name* in lower case as it is on the wire; one that cannot be there stays apart from all that can."""
     return name.lower().encode(_LATIN, "backslashreplace")
+
+
+@functools.lru_cache(maxsize=1024)
+def _name(octets: bytes) -> str:
+    """A name from the wire in lower case: the same few come with every call."""
+    return octets.decode(_LATIN).lower()
 
 
 @functools.lru_cache(maxsize=256)
@@ -176,3 +182,11 @@ def beginning(headers: Headers, start: str) -> tuple[str, ...]:
     if octets not in b"\n".join(index):
         return ()
     return tuple([name.decode(_LATIN) for name in index if name.startswith(octets)])
+
+
+def picked(headers: Headers, wanted: Callable[[str], bool]) -> list[tuple[str, str]]:
+    """The pairs whose names, in lower case, are *wanted*; only these are made into texts."""
+    raw = headers._raw
+    if raw is None:
+        return [(lower, value) for name, value in headers._pairs or () if wanted(lower := name.lower())]
+    return [(name, value.decode(_LATIN)) for octets, value in raw if wanted(name := _name(octets))]
