@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from time import perf_counter_ns
 from typing import Any, NoReturn, Protocol
 
 from attrs import define, field, frozen
@@ -22,7 +22,6 @@ from clippy_hookspecs import (
     Chunk,
     Continue,
     ErrorInfo,
-    Event,
     HookCall,
     Join,
     PluginError,
@@ -36,6 +35,8 @@ from clippy_hookspecs import (
     specs,
 )
 from clippy_hookspecs.records import EventKind
+
+from .records import new_call, new_event
 
 log = logging.getLogger("clippy")
 
@@ -73,6 +74,9 @@ class Step:
     def blame(self, what: str) -> str:
         """The beginning of every sentence about a fault of this step."""
         return f"plugin {f'{self.plugin} {self.version}'.rstrip()}: {self.hook} {what}"
+
+
+Steps = tuple[Step, ...]
 
 
 @define(eq=False)
@@ -133,25 +137,27 @@ def _positional(method: Callable[..., Any], hook: str) -> Callable[..., Any]:
 class Chains:
     """The compiled chains of one set of plugins.  A change of plugins makes a new Chains; this one is never changed."""
 
-    steps: Mapping[str, tuple[Step, ...]]
+    steps: Mapping[str, Steps]
     faults: Faults = field(factory=Faults)
     trace: bool = False
-    pre_request: tuple[Step, ...] = field(init=False)
-    cache_lookup: tuple[Step, ...] = field(init=False)
-    compress_context: tuple[Step, ...] = field(init=False)
-    pre_attempt: tuple[Step, ...] = field(init=False)
-    classify_error: tuple[Step, ...] = field(init=False)
-    post_attempt: tuple[Step, ...] = field(init=False)
-    on_error: tuple[Step, ...] = field(init=False)
-    on_chunk: tuple[Step, ...] = field(init=False)
-    on_response: tuple[Step, ...] = field(init=False)
-    cache_store: tuple[Step, ...] = field(init=False)
-    cache_invalidate: tuple[Step, ...] = field(init=False)
-    audit: tuple[Step, ...] = field(init=False)
-    observe: tuple[Step, ...] = field(init=False)
+    pre_request: Steps = field(init=False)
+    cache_lookup: Steps = field(init=False)
+    compress_context: Steps = field(init=False)
+    pre_attempt: Steps = field(init=False)
+    classify_error: Steps = field(init=False)
+    post_attempt: Steps = field(init=False)
+    on_error: Steps = field(init=False)
+    on_chunk: Steps = field(init=False)
+    on_response: Steps = field(init=False)
+    cache_store: Steps = field(init=False)
+    cache_invalidate: Steps = field(init=False)
+    audit: Steps = field(init=False)
+    observe: Steps = field(init=False)
     timed: bool = field(init=False)
     idle: bool = field(init=False)
     want_answers: bool = field(init=False)
+    waiting: frozenset[str] = field(init=False)
+    """The hooks with an ``async def`` implementation."""
 
     def __attrs_post_init__(self) -> None:
         for name, policy in POLICIES.items():
@@ -160,6 +166,7 @@ class Chains:
                 setattr(self, name, tuple(reversed(steps)) if policy.order == "inner first" else steps)
         self.timed = bool(self.trace or self.audit or self.observe)
         self.want_answers = bool(self.on_response or self.on_error or self.audit or self.post_attempt)
+        self.waiting = frozenset(hook for hook, steps in self.steps.items() if any(step.awaits for step in steps))
         self.idle = not any(self.steps.get(name) for name in _REQUEST_HOOKS)
 
     def without(self, plugins: frozenset[str]) -> Chains:
@@ -169,70 +176,62 @@ class Chains:
 
     # --- the three ways of combining ------------------------------------------------------------------------------
 
-    async def fold(self, steps: Sequence[Step], value: Any, arguments: tuple[Any, ...], run: Run) -> Any:
+    async def fold(self, steps: Steps, value: Any, arguments: tuple[Any, ...], run: Run) -> Any:
         """Hand each step what the one before returned; None leaves it.  An Answer ends the fold."""
-        for step in steps:
-            given = (value, *arguments)
-            result = await self._awaited(step, given, run) if step.awaits else self._call(step, given, run)
-            if result is not None:
-                value = result
-                if type(result) is Answer:
-                    break
-        return value
+        while True:
+            result, by = await self._until(steps, (value, *arguments), run)
+            if by is None:
+                return value
+            value = result
+            if type(result) is Answer:
+                return value
+            steps = _behind(steps, by)
 
-    async def first(self, steps: Sequence[Step], arguments: tuple[Any, ...], run: Run) -> tuple[Any, Any]:
+    async def first(self, steps: Steps, arguments: tuple[Any, ...], run: Run) -> tuple[Any, Any]:
         """The first result that is not None, and who gave it."""
-        for step in steps:
-            result = await self._awaited(step, arguments, run) if step.awaits else self._call(step, arguments, run)
-            if result is not None:
-                return result, step
-        return None, None
+        return await self._until(steps, arguments, run)
 
-    async def all(self, steps: Sequence[Step], arguments: tuple[Any, ...], run: Run) -> None:
+    async def all(self, steps: Steps, arguments: tuple[Any, ...], run: Run) -> None:
         """Call everyone, also when one of them raises; the first exception is raised when all were called."""
         first: Exception | None = None
-        for step in steps:
+        by: Step | None
+        while True:
             try:
-                if step.awaits:
-                    await self._awaited(step, arguments, run)
-                else:
-                    self._call(step, arguments, run)
+                _, by = await self._until(steps, arguments, run)
             except Exception as error:
-                first = first or error
+                first, by = first or error, run.at
+            if by is None:
+                break
+            steps = _behind(steps, by)
         if first is not None:
             raise first
 
-    def _call(self, step: Step, arguments: tuple[Any, ...], run: Run) -> Any:
-        """One plain step.  Not a coroutine: most steps are plain, and a coroutine costs more than most of them."""
-        if self.faults.disabled and step.plugin in self.faults.disabled:
-            return None
-        start = time.perf_counter_ns() if self.timed else 0
-        run.at = step
-        try:
-            result = step.function(*arguments)
-            if result is not None:
-                _check(step, result)
-        except Exception as error:
-            return self._failed(step, error, start, run)
-        if result is not None or start:
-            self._done(step, result, start, run)
-        return result
+    async def _until(self, steps: Steps, arguments: tuple[Any, ...], run: Run) -> tuple[Any, Step | None]:
+        """Call *steps* until one has a result; that and the step, or None twice when all were called.
 
-    async def _awaited(self, step: Step, arguments: tuple[Any, ...], run: Run) -> Any:
-        """One ``async def`` step."""
-        if self.faults.disabled and step.plugin in self.faults.disabled:
-            return None
-        start = time.perf_counter_ns() if self.timed else 0
-        run.at = step
-        try:
-            result = await run.runtime.run_hook(step.function(*arguments), step)
-            if result is not None:
+        The one loop that runs hooks: what it does for a step is what a hook costs that does nothing.
+        """
+        disabled, timed = self.faults.disabled, self.timed
+        for step in steps:
+            if disabled and step.plugin in disabled:
+                continue
+            start = perf_counter_ns() if timed else 0
+            run.at = step
+            try:
+                result = step.function(*arguments)
+                if step.awaits:
+                    result = await run.runtime.run_hook(result, step)
+                if result is None:
+                    if timed:
+                        self.record(step, "passed", start, run)
+                    continue
                 _check(step, result)
-        except Exception as error:
-            return self._failed(step, error, start, run)
-        if result is not None or start:
-            self._done(step, result, start, run)
-        return result
+            except Exception as error:
+                self._failed(step, error, start, run)
+                continue
+            self.record(step, _ACTIONS.get(type(result), "changed"), start, run)
+            return result, step
+        return None, None
 
     def _failed(self, step: Step, error: Exception, start: int, run: Run) -> None:
         """A step raised: hand on what always passes, else act by its failure policy."""
@@ -244,15 +243,11 @@ class Chains:
             raise_failed(step, error)
         self.faults.note(step, error)
 
-    def _done(self, step: Step, result: Any, start: int, run: Run) -> None:
-        action = "passed" if result is None else _ACTIONS.get(type(result), "changed")
-        self.record(step, action, start, run)
-
     def record(self, step: Step, action: str, start: int, run: Run) -> None:
         """Add a line to the request's trace and tell the observers; outside a request nobody reads it."""
         if run.ctx is None:
             return
-        call = HookCall(step.plugin, step.hook, action, time.perf_counter_ns() - start if start else 0)
+        call = new_call(step.plugin, step.hook, action, perf_counter_ns() - start if start else 0)
         run.ctx.trace.append(call)
         if self.observe:
             self.emit("hook", call, run.ctx)
@@ -266,7 +261,7 @@ class Chains:
             step = steps[position]
             if self.faults.disabled and step.plugin in self.faults.disabled:
                 continue
-            began = time.perf_counter_ns() if times is not None else 0
+            began = perf_counter_ns() if times is not None else 0
             try:
                 result = step.function(chunk, ctx)
                 if result is not None and type(result) is not Chunk:
@@ -279,7 +274,7 @@ class Chains:
                 self.faults.note(step, error)
                 continue
             if times is not None:
-                times.add(step, time.perf_counter_ns() - began, result is not None)
+                times.add(step, perf_counter_ns() - began, result is not None)
             if result is None:
                 continue
             if type(result) is Chunk:
@@ -290,10 +285,10 @@ class Chains:
 
     def emit(self, kind: EventKind, data: object, ctx: RequestContext) -> None:
         """Tell the observers."""
-        event = Event(kind, int(ctx.clock.now() * 1e9), data)
+        told = new_event(kind, data, ctx)
         for step in self.observe:
             try:
-                step.function(event, ctx)
+                step.function(told, ctx)
             except Exception as error:
                 self.faults.note(step, error)
 
@@ -343,6 +338,11 @@ _ACTIONS: dict[type[Any], str] = {
     Restart: "restart",
     Continue: "continue",
 }
+
+
+def _behind(steps: Steps, step: Step) -> Steps:
+    """What comes after *step*."""
+    return steps[next(place for place, one in enumerate(steps, 1) if one is step) :]
 
 
 def raise_failed(step: Step, error: Exception) -> NoReturn:

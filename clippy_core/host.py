@@ -35,7 +35,6 @@ if TYPE_CHECKING:
         RawReply,
         RawRequest,
         Request,
-        RequestContext,
         Response,
         RouteInfo,
         Scope,
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from .asking import asker
     from .config import Config
     from .pipeline import Pipeline, Sender
+    from .request_context import Context
     from .settings import Settings
     from .tables import Tables
     from .upstream import UpstreamSender
@@ -339,7 +339,7 @@ class Host(Made):
         if parent is not None:
             scope, chains = parent.ctx.scope, tables.without(frozenset(path))
             deadline = parent.ctx.deadline
-        ctx = RequestContext(
+        ctx = Context(
             id=os.urandom(8).hex(),
             scope=scope,
             clock=self.clock,
@@ -378,12 +378,13 @@ def _settle(tables: Tables) -> Settings:
 
 def _import_what_requests_need() -> None:
     """As names of this module: an import in ``begin`` itself would cost every request half a microsecond a line."""
-    global RequestContext, RouteInfo, Upstream, Pipeline, UpstreamSender, asker, whose
-    from clippy_hookspecs import RequestContext, RouteInfo, Upstream
+    global Context, RouteInfo, Upstream, Pipeline, UpstreamSender, asker, whose
+    from clippy_hookspecs import RouteInfo, Upstream
 
     from . import token_pieces  # noqa: F401 - an upgrade may have replaced it when somebody counts
     from .asking import asker
     from .pipeline import Pipeline
+    from .request_context import Context
     from .upstream import UpstreamSender
     from .whose import whose
 

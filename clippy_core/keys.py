@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit, urlunsplit
 
 from clippy_hookspecs import Headers, Json, Opaque, Request, Response, RouteInfo, Scope
+from clippy_hookspecs.headers import having, picked
 
 from .jsonio import canonical
-from .wire import parsed_body
+from .wire import APIS, parsed_body, unread
 
 SCHEMA = 2
 
@@ -38,6 +39,7 @@ SEMANTIC_HEADERS = frozenset(
 )
 """Request headers that can change an answer."""
 
+_SEMANTIC = tuple(sorted(SEMANTIC_HEADERS))
 _STATEFUL = ("previous_response_id", "conversation", "background", "container")
 """Parameters that make an answer depend on what the provider keeps: the Responses API's, and Anthropic's container."""
 
@@ -81,21 +83,25 @@ def cache_key(
 
 def cache_keys(
     request: Request, scope: Scope, auth: str, route: RouteInfo, fingerprint: str
-) -> tuple[str | None, str | None]:
-    """The key of *request* and its partition: the key of everything but the messages.
+) -> tuple[str | None, Callable[[], str | None]]:
+    """The key of *request*, and what makes its partition: the key of everything but the messages.
 
     None twice where there can be none: a body that is no JSON object, or nested deeper than Python's stack.
     """
     body = parsed_body(request)
     if body is None:
-        return None, None
+        return None, _none
     around = _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
     said = {name: item for name, item in body.items() if name not in NOT_IN_KEY}
-    rest = {name: item for name, item in said.items() if name not in _CONVERSATION}
     try:
-        return _digest(around, said), _digest(around, rest)
+        key = _digest(around, said)
     except ValueError:
-        return None, None
+        return None, _none
+    return key, lambda: _digest(around, {name: item for name, item in said.items() if name not in _CONVERSATION})
+
+
+def _none() -> None:
+    """The partition of a request that has none."""
 
 
 def _digest(around: bytes, body: Mapping[str, Json]) -> str:
@@ -106,12 +112,12 @@ def _digest(around: bytes, body: Mapping[str, Json]) -> str:
 def _around(
     api: str, base_url: str, query: str, scope: Scope, auth: str, headers: Headers, route: str, fingerprint: str
 ) -> bytes:
-    found = SEMANTIC_HEADERS.intersection(headers)
-    semantic = tuple([(name, headers[name]) for name in sorted(found)]) if found else ()
+    found = having(headers, _SEMANTIC)
+    semantic = tuple([(name, headers[name]) for name in found])
     if found and len(headers.pairs) != len(headers):
         # One name on several lines says what one line with all its values says (RFC 9110, section 5.3).
         lines = [(name.lower(), value) for name, value in headers.pairs]
-        semantic = tuple([(name, ", ".join([said for line, said in lines if line == name])) for name in sorted(found)])
+        semantic = tuple([(name, ", ".join([said for line, said in lines if line == name])) for name in found])
     return _known(api, base_url, query, scope.tenant, scope.user, auth, semantic, route, fingerprint)
 
 
@@ -150,6 +156,9 @@ def may_cache(request: Request) -> bool:
     """
     if not request.endpoint.cacheable or request.method != "POST":
         return False
+    body = unread(request)
+    if body is not None and APIS[request.api].plain(body):
+        return not any(map(body.get, _STATEFUL)) and not isinstance(body.get("prompt"), Mapping)
     if request.endpoint.chat and not request.messages:
         return False  # a stranger's call that only looks like one of ours
     if any(request.params.get(name) for name in _STATEFUL) or isinstance(request.params.get("prompt"), Mapping):
@@ -177,7 +186,7 @@ def credential_digest(headers: Headers, query: str, salt: bytes) -> str:
 
     It says "the same key" and nothing else.  HMAC would do as well, at eight times the cost.
     """
-    parts = [f"{name.lower()}\0{_who(value)}" for name, value in headers.pairs if is_credential(name)]
+    parts = [f"{name}\0{_who(value)}" for name, value in picked(headers, is_credential)]
     parts.sort()
     if query:
         parts += [part for part in query.split("&") if part.startswith(("key=", "api_key=", "api-key="))]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from itertools import groupby
+from typing import Any, Literal
 
-from attrs import define, evolve, field
+from attrs import define, field
 from clippy_hookspecs import (
     AttemptRecord,
-    AuditRecord,
     ErrorInfo,
-    Outcome,
     Provenance,
     Request,
     RequestContext,
@@ -20,7 +19,10 @@ from clippy_hookspecs import (
 )
 
 from .chains import Chains, ChunkTimes, Run, Step
+from .records import new_attempt, new_outcome, new_record
 from .runtime import Runtime
+
+State = Literal["ok", "error", "cancelled"]
 
 
 @define(eq=False)
@@ -69,25 +71,25 @@ class Ledger:
         if self.attempt_began is not None and self.first_token is None:
             self.first_token = self.runtime.clock.now() - self.attempt_began
 
-    async def end_attempt(self, outcome: Outcome) -> None:
-        """Tell post_attempt, unless this attempt has ended already."""
+    async def end_attempt(
+        self, state: State, error: ErrorInfo | None, status: int | None, usage: Usage | None = None
+    ) -> None:
+        """Tell post_attempt how the attempt ended, unless it has ended already."""
         began, self.attempt_began = self.attempt_began, None
         if began is None:
             return
         chains, ctx = self.chains, self.ctx
         duration = self.runtime.clock.now() - began
         if chains.audit:
-            self.attempts.append(
-                AttemptRecord(ctx.attempt, ctx.route.name, outcome.status, outcome.error, self.waited, duration)
-            )
+            self.attempts.append(new_attempt(ctx.attempt, ctx.route.name, status, error, self.waited, duration))
         self.waited = 0.0
         steps = chains.post_attempt
         if not (steps or chains.observe):
             return
-        whole = Outcome(outcome.state, outcome.error, outcome.status, outcome.usage, duration, self.first_token)
+        ended = new_outcome(state, error, status, usage, duration, self.first_token)
         if chains.observe:
-            chains.emit("closed", whole, ctx)
-        await self._settle(steps, lambda: chains.all(steps, (whole, ctx), self.run))
+            chains.emit("closed", ended, ctx)
+        await self._settle("post_attempt", lambda: chains.all(steps, (ended, ctx), self.run))
 
     # --- the record ---------------------------------------------------------------------------------------------------
 
@@ -104,57 +106,60 @@ class Ledger:
                 self.ended()
 
     async def _tell(self, outcome: str, error: ErrorInfo | None) -> None:
-        record = self._record(outcome, error)
-        bare = evolve(record, request=None, response=None)
+        facts = self._facts(outcome, error)
+        bare = new_record(**facts)
+        told = [(content, tuple(steps)) for content, steps in groupby(self.chains.audit, self._may_see_content)]
 
         async def tell() -> None:
             first: Exception | None = None
-            for step in self.chains.audit:
-                given = record if self.content or _reads_content(step) else bare
+            for content, steps in told:
+                given = new_record(**facts, request=self.looked_at, response=self.response) if content else bare
                 try:
-                    await self.chains.all((step,), (given, self.ctx), self.run)
+                    await self.chains.all(steps, (given, self.ctx), self.run)
                 except Exception as error:
                     first = first or error
             if first is not None:
                 raise first
 
-        await self._settle(self.chains.audit, tell)
+        await self._settle("audit", tell)
 
-    async def _settle(self, steps: Sequence[Step], work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _settle(self, hook: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run *work* to its end; where it awaits, a cancellation of the caller must not come between."""
-        if any(step.awaits for step in steps):
+        if hook in self.chains.waiting:
             await self.runtime.settle(work)
         else:
             await work()
 
-    def _record(self, outcome: str, error: ErrorInfo | None) -> AuditRecord:
+    def _may_see_content(self, step: Step) -> bool:
+        return self.content or bool(getattr(step.owner, "reads_content", False))
+
+    def _facts(self, outcome: str, error: ErrorInfo | None) -> dict[str, Any]:
+        """The fields of the record but for the content."""
         ctx, request = self.ctx, self.request
         if self.chunk_times is not None:
             ctx.trace.extend(self.chunk_times.calls())
-        return AuditRecord(
-            id=ctx.id,
-            outcome=outcome,  # type: ignore[arg-type]
-            time=self.began_at,
-            duration=self.runtime.clock.now() - self.began,
-            api=request.api,
-            method=request.method,
-            url=request.url,
-            model=request.model or None,
-            stream=ctx.stream,
-            scope=ctx.scope,
-            route=ctx.route.name,
-            parent=ctx.parent,
-            status=self.status,
-            attempts=tuple(self.attempts),
-            usage=self.usage or self._estimated(outcome),
-            finish_reason=self.finish_reason,
-            first_token=self.first_token,
-            provenance=self.provenance,
-            error=error,
-            trace=tuple(ctx.trace),
-            request=self.looked_at,
-            response=self.response,
-        )
+        return {
+            "id": ctx.id,
+            "outcome": outcome,
+            "time": self.began_at,
+            "duration": self.runtime.clock.now() - self.began,
+            "api": request.api,
+            "method": request.method,
+            "url": request.url,
+            "model": request.model or None,
+            "stream": ctx.stream,
+            "scope": ctx.scope,
+            "route": ctx.route.name,
+            "parent": ctx.parent,
+            "status": self.status,
+            "attempts": tuple(self.attempts),
+            "usage": self.usage or self._estimated(outcome),
+            "finish_reason": self.finish_reason,
+            "first_token": self.first_token,
+            "provenance": self.provenance,
+            "error": error,
+            "trace": tuple(ctx.trace),
+        }
 
     def _estimated(self, outcome: str) -> Usage | None:
         """What a chat call used, counted by us, when something was sent and the provider did not say."""
@@ -169,7 +174,3 @@ class Ledger:
         counter, model = self.ctx.services.get(TokenCounter), request.model
         sent = sum(counter.count_message(message, model) for message in request.messages)
         return Usage(sent, counter.count("".join(output), model), estimated=True)
-
-
-def _reads_content(step: Step) -> bool:
-    return bool(getattr(step.owner, "reads_content", False))

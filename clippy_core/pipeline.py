@@ -29,13 +29,10 @@ from clippy_hookspecs import (
     Failure,
     Headers,
     Join,
-    Outcome,
     PluginError,
-    Provenance,
     RawReply,
     Refusal,
     Request,
-    RequestContext,
     Response,
     Retry,
     RouteInfo,
@@ -59,10 +56,12 @@ from .judging import (
     socket_shutdown,
     unjudged,
 )
-from .ledger import Ledger
+from .ledger import Ledger, State
 from .opaque import OpaqueStream
 from .pairing import pairing_fault
 from .passage import Passage
+from .records import new_entry, new_provenance
+from .request_context import Context
 from .runtime import FlowCancelled, Runtime, TimeIsUp
 from .settings import Settings
 from .sources import (
@@ -130,7 +129,7 @@ class Pipeline:
     """
 
     request: Request
-    ctx: RequestContext
+    ctx: Context
     flow: FlowHandle
     chains: Chains
     runtime: Runtime
@@ -199,8 +198,8 @@ class Pipeline:
         result = await self.chains.fold(self.chains.pre_request, self.request, (self.ctx,), self.run)
         if isinstance(result, Answer):
             by = self.run.at.plugin if self.run.at else None
-            provenance = Provenance("plugin", by, reason=result.reason)
-            return retouch(result.response, provenance=provenance, extensions=self._own())
+            made_by = new_provenance("plugin", by, reason=result.reason)
+            return retouch(result.response, provenance=made_by, extensions=self._own())
         self.request = self.ledger.looked_at = self.ledger.request = keep_body(self.request, result)
         return self.request
 
@@ -222,7 +221,7 @@ class Pipeline:
         behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
         await self.chains.all(behind, (self.key, found, request, self.ctx), self.run)
         now = self.runtime.clock.time()
-        self.ledger.provenance = Provenance(
+        self.ledger.provenance = new_provenance(
             "cache",
             step.plugin,
             self.ctx.route.name,
@@ -284,10 +283,8 @@ class Pipeline:
             elif isinstance(decision, Answer):
                 await self._drop(result)
                 by = self.run.at.plugin if self.run.at else None
-                provenance = Provenance("plugin", by, self.ctx.route.name, reason=decision.reason)
-                return await self._deliver_made(
-                    retouch(decision.response, provenance=provenance, extensions=self._own())
-                )
+                made_by = new_provenance("plugin", by, self.ctx.route.name, reason=decision.reason)
+                return await self._deliver_made(retouch(decision.response, provenance=made_by, extensions=self._own()))
             else:
                 return await self._give_up(result)
 
@@ -304,7 +301,7 @@ class Pipeline:
                 prepared = keep_body(request, changed)
             return await self._send(prepared)
         except AttemptRefused as refused:
-            await self.ledger.end_attempt(Outcome("error", refused.info, refused.info.status))
+            await self.ledger.end_attempt("error", refused.info, refused.info.status)
             return Failed(refused.info, "connect", cause=refused)
         except Broken as broken:
             await self._close_reply()
@@ -401,7 +398,7 @@ class Pipeline:
         found, _ = await self.chains.first(self.chains.classify_error, (failure, self.ctx), self.run)
         info = unjudged(failure, found)
         info = evolve(info, status=info.status or failure.status, committed=failure.committed)
-        await self.ledger.end_attempt(Outcome("error", info, failure.status))
+        await self.ledger.end_attempt("error", info, failure.status)
         return info
 
     async def _decide(self, failed: Failed, request: Request) -> Any:
@@ -434,7 +431,7 @@ class Pipeline:
         moved = routes.redirect(request, route)
         self.ctx.route = RouteInfo(decision.route, moved.api, moved.url)
         self.ctx.route_attempt = 0
-        self.ledger.provenance = Provenance("provider", None, decision.route, reason=decision.reason)
+        self.ledger.provenance = new_provenance("provider", None, decision.route, reason=decision.reason)
         if self.key is not None:
             identity = self.settings.identity(moved.headers, moved.query)
             self.stored_as, self.ctx.partition = keys.cache_keys(
@@ -460,7 +457,7 @@ class Pipeline:
     async def _deliver_live(self, result: Result) -> Result:
         """What the provider answered."""
         if self.ledger.provenance is None:
-            self.ledger.provenance = Provenance("provider", None, self.ctx.route.name)
+            self.ledger.provenance = new_provenance("provider", None, self.ctx.route.name)
         if isinstance(result, Response):
             if self.ctx.stream and self.wants_values and result.status < 300:
                 return self.whole_as_stream(result)
@@ -477,7 +474,7 @@ class Pipeline:
         response = retouch(entry.response, provenance=self.ledger.provenance, extensions=self._own())
         if self.ctx.stream:
             return self._replayed(response, deque(replay(entry, self.request)))
-        if self.request.endpoint.chat and response.usage is None:
+        if self.request.endpoint.chat and entry.events and response.usage is None:
             # It was stored from a stream whose caller had not asked for usage; a plain answer always has it.
             counted = self.ledger.estimate(self.request, [response.text])
             response = retouch(evolve(response, usage=counted), extensions=self._own())
@@ -518,9 +515,9 @@ class Pipeline:
         if self._tells_usage() and response.status < 300:
             ledger.usage, ledger.finish_reason = response.usage, response.finish_reason
         ledger.saw_token()
-        await ledger.end_attempt(Outcome("ok", None, response.status, ledger.usage))
+        await ledger.end_attempt("ok", None, response.status, ledger.usage)
         if outcome == "answered" and self.stored_as is not None and keys.storable(response, self.request):
-            await self._store(CacheEntry(response), self.request)
+            await self._store(new_entry(response), self.request)
         ledger.response = given
         await ledger.close(outcome)
         return given
@@ -531,7 +528,7 @@ class Pipeline:
             return
         now = self.runtime.clock.time()
         clean = retouch(entry.response, headers=keys.storable_headers(entry.response.headers), extensions={})
-        entry = CacheEntry(clean, entry.events, now, entry.expires_at, entry.tags, self.ctx.id)
+        entry = new_entry(clean, entry.events, now, entry.expires_at, entry.tags, self.ctx.id)
         await self.chains.all(self.chains.cache_store, (self.stored_as, entry, request, self.ctx), self.run)
 
     # --- called by the stream that was handed out -------------------------------------------------------------
@@ -551,7 +548,7 @@ class Pipeline:
             if changed is not response and step is not None:
                 why = step.blame("returned a Response for a stream; it is ignored")
                 self.chains.faults.note(step, PluginError(why))
-        await self.ledger.end_attempt(Outcome("ok", None, stream.status, self.ledger.usage))
+        await self.ledger.end_attempt("ok", None, stream.status, self.ledger.usage)
         passage = stream.passage
         if passage.keep_sent and self.stored_as is not None and stream.given_up is None:
             whole = self._assembled(stream, passage.sent)
@@ -559,7 +556,7 @@ class Pipeline:
                 body = encode_response(whole)
                 headers = stream.headers.replace("content-type", "application/json")
                 stored = decode_response(APIS[whole.api], stream.status, headers, body, {})
-                await self._store(CacheEntry(stored, tuple(passage.raw)), self.request)
+                await self._store(new_entry(stored, tuple(passage.raw)), self.request)
         await self.ledger.close("cached" if self._entry is not None else "answered")
 
     async def stream_failed(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> ErrorInfo:
@@ -583,9 +580,9 @@ class Pipeline:
         """A stream ended without its terminal event and without a failure of the provider."""
         if stream is not None:
             self._count(stream)
-        state = "cancelled" if outcome in ("cancelled", "abandoned") else "error" if error else "ok"
+        state: State = "cancelled" if outcome in ("cancelled", "abandoned") else "error" if error else "ok"
         try:
-            await self.ledger.end_attempt(Outcome(state, error, self.ledger.status))  # type: ignore[arg-type]
+            await self.ledger.end_attempt(state, error, self.ledger.status)
         finally:
             await self.ledger.close(outcome, error)
 
@@ -693,8 +690,8 @@ class Pipeline:
     async def _wind_up(self, outcome: str, error: ErrorInfo | None) -> None:
         """However it ended: the connection is closed, the attempt ended, the record written."""
         await self._close_reply()
-        state = "cancelled" if outcome == "cancelled" else "error"
+        state: State = "cancelled" if outcome == "cancelled" else "error"
         try:
-            await self.ledger.end_attempt(Outcome(state, error, error.status if error else None))  # type: ignore[arg-type]
+            await self.ledger.end_attempt(state, error, error.status if error else None)
         finally:
             await self.ledger.close(outcome, error)

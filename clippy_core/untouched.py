@@ -6,31 +6,30 @@ from typing import Any, TypeVar
 
 from attrs import fields
 from clippy_hookspecs import PluginError, Request, Response
+from clippy_hookspecs.blocks import draft
 from clippy_hookspecs.types import with_raw
 
 V = TypeVar("V", Request, Response)
 
 _REQUEST_BODY = ("model", "messages", "tools", "params", "stream")
-_SLOTS = {
-    kind: tuple((a.name, getattr(kind, a.name).__get__, getattr(kind, a.name).__set__) for a in fields(kind))
-    for kind in (Request, Response)
-}
-"""How each field is read and written past ``__getattr__``, which would decode, and past what keeps it frozen."""
 _RESPONSE_BODY = ("message", "finish_reason", "usage", "id", "model", "more", "params")
+_BODY = frozenset(_REQUEST_BODY + _RESPONSE_BODY)
+
+_DRAFTS: dict[type[Any], Any] = {kind: draft(kind) for kind in (Request, Response)}
+_ALL = {kind: tuple(one.name for one in fields(kind) if one.name != "decoder") for kind in _DRAFTS}
+_AROUND = {kind: tuple(name for name in names if name not in _BODY) for kind, names in _ALL.items()}
+"""What is not in the body: all that a value has before somebody has looked into it."""
 
 
 def retouch(value: V, **changes: Any) -> V:
     """*value* with other fields that are not of its body: its bytes stay, and it is not decoded for this."""
-    new = object.__new__(type(value))
-    for name, read, write in _SLOTS[type(value)]:
-        if name in changes:
-            write(new, changes[name])
-            continue
-        try:
-            write(new, read(value))
-        except AttributeError:
-            continue  # a body field that nobody has looked at yet
-    return new
+    kind, decoder = type(value), value.decoder
+    new = _DRAFTS[kind]()
+    for name in _AROUND[kind] if decoder is not None else _ALL[kind]:
+        setattr(new, name, changes[name] if name in changes else getattr(value, name))
+    new.decoder = decoder  # as it was looked at: another thread may read the body meanwhile
+    new.__class__ = kind
+    return new  # type: ignore[no-any-return]  # it is one now
 
 
 def keep_body(old: Request, new: Request) -> Request:

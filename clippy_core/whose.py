@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from clippy_hookspecs import Request, Scope
+from clippy_hookspecs.headers import beginning
 
 from .host import OWN_HEADERS
+from .records import new_scope
 from .settings import Settings
 from .untouched import retouch
 
@@ -22,13 +24,11 @@ def whose(
     None where it was not needed.
     """
     scope, who = said or _NOBODY, None
-    ours: list[str] = []
-    if OWN_HEADERS in "".join(request.headers):
-        ours = [name for name in request.headers if name.startswith(OWN_HEADERS)]
+    ours = beginning(request.headers, OWN_HEADERS)
     if ours and trust_headers:
         told = {part: request.headers.get(f"{OWN_HEADERS}{part}") for part in _PARTS}
         scope = Scope(**{part: kept if (kept := getattr(scope, part)) is not None else told[part] for part in _PARTS})
     if by_credential and (scope is _NOBODY or scope == _NOBODY):
         who = settings.identity(request.headers, request.query)
-        scope = Scope(user=f"key-{who[:16]}") if who else scope
+        scope = new_scope(None, f"key-{who[:16]}") if who else scope
     return scope, retouch(request, headers=request.headers.without(*ours)) if ours else request, who

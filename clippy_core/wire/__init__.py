@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from operator import is_
 from typing import Any
 from urllib.parse import urlsplit
 
+from attrs import frozen
 from clippy_hookspecs import UNKNOWN_ENDPOINT, Endpoint, Headers, Json, Message, Request, Response
 from clippy_hookspecs.stored import body_decoders
 
@@ -18,7 +19,8 @@ from .errors import error_in
 from .sse import SseDecoder, SseEvent, SseLimitError
 from .stream import StreamDecoder
 
-APIS: dict[str, WireApi] = {api.name: api for api in (openai_chat.API, openai_responses.API, anthropic_messages.API)}
+_ALL: tuple[WireApi, ...] = (openai_chat.API, openai_responses.API, anthropic_messages.API)
+APIS: dict[str, WireApi] = {api.name: api for api in _ALL}
 """The wire APIs by name."""
 
 
@@ -114,6 +116,9 @@ def parsed_body(request: Request) -> dict[str, Json] | None:
     It is the one that the request was decoded from while nothing in that was changed, so that no body is parsed twice.
     Others hold parts of it: it must not be changed.
     """
+    whole = unread(request)
+    if whole is not None:
+        return whole
     params = request.params
     kept = params if isinstance(params, KeptBody) else None
     if kept is not None and kept.whole is not None and (kept.body is request.raw or kept.unchanged(request)):
@@ -125,9 +130,16 @@ def parsed_body(request: Request) -> dict[str, Json] | None:
     return body if isinstance(body, dict) else None
 
 
-def _read_request(request: Request) -> Mapping[str, Any]:
+def unread(request: Request) -> dict[str, Json] | None:
+    """The JSON object of a request whose values nobody has made yet, None for any other request."""
+    decoder = request.decoder
+    if type(decoder) is Opened:
+        return decoder.whole
+    return decoder.open(request).whole if type(decoder) is Reader else None
+
+
+def _request_values(request: Request, body: dict[str, Json] | None, known: Mapping[str, Any]) -> Mapping[str, Any]:
     raw = request.raw or b""
-    body = _object(request.headers, raw) if request.api in APIS else None
     if body is None:
         nothing = {"model": "", "messages": (), "tools": (), "params": {}, "stream": False}
         return _kept(request.api, nothing, raw, {}, None)
@@ -137,7 +149,7 @@ def _read_request(request: Request) -> Mapping[str, Any]:
             unsaid[name] = body[name]
     if body.get("stream", True) is not True:
         unsaid["stream"] = body["stream"]
-    return _kept(request.api, APIS[request.api].request_fields(body), raw, unsaid, body)
+    return _kept(request.api, {**APIS[request.api].request_fields(body), **known}, raw, unsaid, body)
 
 
 # --- responses --------------------------------------------------------------------------------------------------------
@@ -203,16 +215,67 @@ def carries_error(api: WireApi | None, body: bytes | Json) -> bool:
     return isinstance(body, dict) and error_in(body)
 
 
-def _read_response(response: Response) -> Mapping[str, Any]:
+def _response_values(response: Response, body: dict[str, Json] | None, known: Mapping[str, Any]) -> Mapping[str, Any]:
     raw = response.raw or b""
-    body = _object(response.headers, raw) if response.api in APIS else None
     if body is None:
         nothing = {"message": Message("assistant"), "finish_reason": None, "usage": None, "id": None, "model": None}
         return _kept(response.api, {**nothing, "more": (), "params": {}}, raw, {}, None)
-    return _kept(response.api, APIS[response.api].response_fields(body), raw, {}, body)
+    return _kept(response.api, {**APIS[response.api].response_fields(body), **known}, raw, {}, body)
 
 
 # --- both -------------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Reader:
+    """Reads bodies when somebody first looks: a decoder of :meth:`Request.undecoded` and :meth:`Response.undecoded`.
+
+    First their JSON; then most look only at a field or two (is it a stream, how did it end, what did it use), and to
+    make the values of all the others costs four times as much.
+    """
+
+    values: Callable[[Any, dict[str, Json] | None, Mapping[str, Any]], Mapping[str, Any]]
+    glances: Mapping[str, Mapping[str, Callable[[Mapping[str, Json]], Any]]]
+
+    def open(self, value: Request | Response) -> Opened:
+        """Read the JSON of *value*, and keep it for whoever looks next."""
+        whole = _object(value.headers, value.raw or b"") if value.api in APIS else None
+        opened = Opened(self, whole)
+        object.__setattr__(value, "decoder", opened)
+        return opened
+
+    def some(self, value: Request | Response, name: str) -> Mapping[str, Any] | None:
+        return self.open(value).some(value, name)
+
+    def __call__(self, value: Request | Response) -> Mapping[str, Any]:
+        return self.open(value)(value)
+
+
+class Opened:
+    """The decoder of a body whose JSON has been read; ``known`` are the fields that somebody has looked at already."""
+
+    __slots__ = ("known", "reader", "whole")
+
+    def __init__(self, reader: Reader, whole: dict[str, Json] | None) -> None:
+        self.reader, self.whole = reader, whole
+        self.known: dict[str, Any] = {}
+
+    def some(self, value: Request | Response, name: str) -> Mapping[str, Any] | None:
+        if self.whole is None:
+            return None
+        if name not in self.known:
+            glance = self.reader.glances[value.api].get(name)
+            if glance is None:
+                return None
+            self.known[name] = glance(self.whole)
+        return self.known
+
+    def __call__(self, value: Request | Response) -> Mapping[str, Any]:
+        return self.reader.values(value, self.whole, self.known)
+
+
+_read_request = Reader(_request_values, {name: api.of_request for name, api in APIS.items()})
+_read_response = Reader(_response_values, {name: api.of_response for name, api in APIS.items()})
 
 
 def _kept(
@@ -263,4 +326,5 @@ __all__ = [
     "find",
     "in_wire_form",
     "parsed_body",
+    "unread",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import frozen
 from clippy_hookspecs import Endpoint, Json, Message, Request, Response, Text
 
 from .anthropic_blocks import (
@@ -26,7 +27,8 @@ from .anthropic_blocks import (
 )
 from .anthropic_stream import MessagesReader
 from .anthropic_writer import MessagesWriter, split_message
-from .base import StreamReader, StreamWriter
+from .base import Glances, StreamReader, StreamWriter
+from .shapes import nothing, plain_messages, streams, text_in
 from .values import message_of
 
 _CHAT = Endpoint("messages", chat=True, cacheable=True, retryable=True, streams=True, body="json")
@@ -47,10 +49,18 @@ _ERROR_TYPES = {
 }
 
 
+def _plain(body: Mapping[str, Json]) -> bool:
+    return type(body.get("system")) is not list and plain_messages(body)
+
+
+@frozen
 class AnthropicMessages:
     """The wire module's functions as one object."""
 
+    of_request: Glances
+    of_response: Glances
     name = "anthropic.messages"
+    plain = staticmethod(_plain)
 
     def endpoint(self, method: str, path: str) -> Endpoint | None:
         """Messages, token counting and the list of models; also Vertex AI's ``:rawPredict`` forms of the first two.
@@ -207,4 +217,13 @@ def _system_json(system: list[Message]) -> Json:
     return [encode_block(block) for block in blocks if not (isinstance(block, Text) and not block.text)]
 
 
-API = AnthropicMessages()
+API = AnthropicMessages(
+    of_request={"model": text_in("model", ""), "stream": streams},
+    of_response={
+        "id": text_in("id"),
+        "model": text_in("model"),
+        "finish_reason": text_in("stop_reason"),
+        "usage": lambda body: decode_usage(body.get("usage")),
+        "more": nothing,
+    },
+)

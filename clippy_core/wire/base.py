@@ -57,11 +57,25 @@ class CorruptEvent(ValueError):
     """A stream event that cannot be read: a failure of the provider or of something between us and it."""
 
 
+Glances = Mapping[str, Callable[[Mapping[str, Json]], Any]]
+"""What reads one field from a JSON body, by the field's name."""
+
+
 class WireApi(Protocol):
     """One wire API."""
 
     name: str
     """openai.chat, openai.responses or anthropic.messages"""
+
+    @property
+    def of_request(self) -> Glances:
+        """How to tell single fields of a request's body: what they are when all are read."""
+        ...
+
+    @property
+    def of_response(self) -> Glances:
+        """The same for the body of an answer."""
+        ...
 
     def endpoint(self, method: str, path: str) -> Endpoint | None:
         """What may be done with a call to *path* (without query), None if it is not of this API.
@@ -72,6 +86,10 @@ class WireApi(Protocol):
 
     def request_fields(self, body: Mapping[str, Json]) -> dict[str, Any]:
         """model, messages, tools, params and stream of a request body (the lazy fields of Request), in a new dict."""
+        ...
+
+    def plain(self, body: Mapping[str, Json]) -> bool:
+        """Whether *body* is a request of messages that are one text each, the usual: False if that takes looking."""
         ...
 
     def request_body(self, request: Request) -> dict[str, Json]:

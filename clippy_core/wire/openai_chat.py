@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from clippy_hookspecs import Choice, Endpoint, Json, Message, Request, Response, Text
+from attrs import frozen
+from clippy_hookspecs import Choice, Endpoint, Json, Message, Request, Response, Text, Usage
 from clippy_hookspecs.types import with_raw
 
 from . import openai_replay
-from .base import StreamReader, StreamWriter
+from .base import Glances, StreamReader, StreamWriter
 from .openai_blocks import message as read_message
 from .openai_blocks import messages_json, true_logprobs
 from .openai_reader import ChatReader
@@ -23,7 +24,7 @@ from .openai_tools import tool_json
 from .openai_usage import says_all, usage_as_told
 from .openai_usage import usage as read_usage
 from .openai_writer import ChatWriter
-from .shapes import objects
+from .shapes import objects, plain_messages, streams, text_in
 
 CHAT = Endpoint("chat.completions", chat=True, cacheable=True, retryable=True, streams=True, body="json")
 COMPLETIONS = Endpoint("completions", cacheable=True, retryable=True, streams=True, body="json")
@@ -35,10 +36,14 @@ _POSTED = {"completions": COMPLETIONS, "embeddings": EMBEDDINGS, "moderations": 
 _ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
+@frozen
 class OpenAIChat:
     """The wire API ``openai.chat``."""
 
+    of_request: Glances
+    of_response: Glances
     name = "openai.chat"
+    plain = staticmethod(plain_messages)
 
     def endpoint(self, method: str, path: str) -> Endpoint | None:
         """The end of the path decides, so any base URL will do: ``/v1``, an Azure deployment, a gateway's prefix."""
@@ -87,11 +92,9 @@ class OpenAIChat:
             "more": (),
             "params": rest,
         }
-        usage = rest.get("usage")
-        if isinstance(usage, dict):
-            fields["usage"] = read_usage(usage)
-            if says_all(fields["usage"], usage):
-                del rest["usage"]
+        usage = fields["usage"] = _used(body)
+        if usage is not None and says_all(usage, body["usage"]):
+            del rest["usage"]
         choices = rest.get("choices")
         if _readable(choices):
             fields["message"], fields["finish_reason"], first = _taken_apart(choices[0])
@@ -199,5 +202,34 @@ def _only_message(message: Message) -> dict[str, Json]:
     return dict(written[0])
 
 
-API = OpenAIChat()
+def _finish(body: Mapping[str, Json]) -> str | None:
+    choices = body.get("choices")
+    return _reason(choices[0]) if _readable(choices) else None
+
+
+def _reason(choice: Mapping[str, Json]) -> str | None:
+    reason = choice.get("finish_reason")
+    return reason if isinstance(reason, str) else None
+
+
+def _used(body: Mapping[str, Json]) -> Usage | None:
+    usage = body.get("usage")
+    return read_usage(usage) if isinstance(usage, dict) else None
+
+
+def _others(body: Mapping[str, Json]) -> tuple[Choice, ...]:
+    choices = body.get("choices")
+    return tuple([_choice(choice) for choice in choices[1:]]) if _readable(choices) else ()
+
+
+API = OpenAIChat(
+    of_request={"model": text_in("model", ""), "stream": streams},
+    of_response={
+        "id": text_in("id"),
+        "model": text_in("model"),
+        "finish_reason": _finish,
+        "usage": _used,
+        "more": _others,
+    },
+)
 """The one instance: it has no state."""

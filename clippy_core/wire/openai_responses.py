@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import frozen
 from clippy_hookspecs import Endpoint, Json, Message, Request, Response
 
-from .base import StreamReader, StreamWriter
+from .base import Glances, StreamReader, StreamWriter
 from .responses_items import decode_input_item, decode_output, encode_items
 from .responses_parts import decode_tool, decode_usage, encode_tool, encode_usage, plain
 from .responses_places import finish_reason
 from .responses_split import split_response, status_fields
 from .responses_stream import ResponsesReader
 from .responses_writer import ResponsesWriter
+from .shapes import nothing, streams, text_in
 from .values import message_of, text_of
 
 _CHAT = Endpoint("responses", chat=True, cacheable=True, retryable=True, streams=True, body="json")
@@ -27,10 +29,18 @@ _COUNT = Endpoint("responses.input_tokens", cacheable=True, retryable=True, body
 _ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
+def _one_text(body: Mapping[str, Json]) -> bool:
+    return type(body.get("input")) is str
+
+
+@frozen
 class OpenAIResponses:
     """The wire module's functions as one object."""
 
+    of_request: Glances
+    of_response: Glances
     name = "openai.responses"
+    plain = staticmethod(_one_text)
 
     def endpoint(self, method: str, path: str) -> Endpoint | None:
         """Only what creates an answer or counts its input: the other paths are about what the provider keeps."""
@@ -152,4 +162,13 @@ class OpenAIResponses:
         return split_response(self.response_body(response))
 
 
-API = OpenAIResponses()
+API = OpenAIResponses(
+    of_request={"model": text_in("model", ""), "stream": streams},
+    of_response={
+        "id": text_in("id"),
+        "model": text_in("model"),
+        "finish_reason": finish_reason,
+        "usage": lambda body: decode_usage(body.get("usage")),
+        "more": nothing,
+    },
+)

@@ -229,6 +229,12 @@ def _decode_on_read(self: Any, name: str, lazy: Mapping[str, _Put]) -> Any:
     if decoder is None:  # another thread was here first
         return object.__getattribute__(self, name)
     # A decoder never fails: a body that is not what its address promises gives empty fields and keeps its bytes.
+    # One of the host's also has ``some``: the field alone, if it can be told without making all the others.
+    some = getattr(decoder, "some", None)
+    values = None if some is None else some(self, name)
+    if values is not None:
+        lazy[name](self, values[name])
+        return values[name]
     values = decoder(self)
     for field_name, put in lazy.items():
         put(self, values[field_name])

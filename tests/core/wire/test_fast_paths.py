@@ -9,12 +9,15 @@ from typing import Any
 import attrs
 import pytest
 from clippy_hookspecs import Chunk, Headers, Message, Request, Text, Usage, evolve
-from clippy_hookspecs.blocks import draft
+from clippy_hookspecs.blocks import draft, maker
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from clippy_core import jsonio
+from clippy_core.keys import may_cache
+from clippy_core.untouched import retouch
 from clippy_core.wire import (
+    APIS,
     CorruptEvent,
     KeptBody,
     SseDecoder,
@@ -25,6 +28,7 @@ from clippy_core.wire import (
     decode_request,
     decode_response,
     encode_request,
+    encode_response,
     openai_chat,
     openai_reader,
     parsed_body,
@@ -60,6 +64,9 @@ def test_a_finished_draft_is_a_value_like_any_other(made: Any) -> None:
     for field in attrs.fields(type(made)):
         setattr(finished, field.name, getattr(made, field.name))
     finished.__class__ = type(made)
+    given = {one.name: getattr(made, one.name) for one in attrs.fields(type(made)) if one.init}
+    same = maker(type(made))(**given)
+    assert (type(same), shown(same)) == (type(made), shown(made))
     assert (type(finished), finished) == (type(made), made)
     assert shown(evolve(finished)) == shown(made)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
@@ -439,6 +446,81 @@ def test_a_request_that_got_the_params_of_another_has_the_body_of_its_own() -> N
     said = {"messages": [{"role": "user", "content": "a"}], "x": 1}
     ours, theirs = (request_of(json.dumps({"model": name, **said}).encode()) for name in ("a", "b"))
     assert parsed_body(evolve(ours, params=theirs.params)) == {"model": "a", **said}
+
+
+ADDRESSES = {name: f"https://api.example/v1/{path}" for name, path in (
+    ("openai.chat", "chat/completions"), ("openai.responses", "responses"), ("anthropic.messages", "messages"),
+)}  # fmt: skip
+PART = st.fixed_dictionaries({"type": st.sampled_from(["text", "item_reference"]), "text": WORDS})
+TURNS = st.lists(
+    st.fixed_dictionaries({"role": WORDS, "content": WORDS | st.lists(PART, max_size=2) | ODD}), max_size=2
+)
+ASKED = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": WORDS | ODD,
+        "messages": TURNS | ODD,
+        "input": TURNS | st.lists(PART, max_size=2) | WORDS | ODD,
+        "instructions": WORDS | ODD,
+        "system": st.lists(PART, max_size=2) | WORDS | ODD,
+        "stream": st.booleans() | ODD,
+        "previous_response_id": ODD,
+        "prompt": ODD,
+    },
+)
+CHOICE = st.fixed_dictionaries(
+    {},
+    optional={"finish_reason": WORDS | ODD, "message": st.just({"role": "assistant", "content": "a"}), "text": WORDS},
+)
+ANSWERED = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": WORDS | ODD,
+        "model": WORDS | ODD,
+        "usage": USAGES | ODD,
+        "choices": st.lists(CHOICE, max_size=3) | ODD,
+        "content": st.lists(PART, max_size=2) | ODD,
+        "output": st.lists(PART, max_size=2) | ODD,
+        "stop_reason": WORDS | ODD,
+        "status": st.sampled_from(["completed", "incomplete"]) | ODD,
+        "incomplete_details": st.fixed_dictionaries({"reason": WORDS}) | ODD,
+    },
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ASKED, st.sampled_from(sorted(ADDRESSES)))
+def test_what_is_told_of_a_request_at_a_glance_is_what_reading_it_tells(body: dict[str, Any], api: str) -> None:
+    """Each field by itself, and whether its answer may be kept; and the rest is read afterwards as if first."""
+    octets = json.dumps(body).encode()
+    read = request_of(octets, ADDRESSES[api])
+    whole = {field.name: getattr(read, field.name) for field in attrs.fields(Request)}
+    for name in APIS[api].of_request:
+        glanced = request_of(octets, ADDRESSES[api])
+        assert (getattr(glanced, name), glanced.decoded) == (whole[name], False)
+        assert shown([getattr(glanced, name) for name in ("messages", "params", "model")]) == shown(
+            [whole["messages"], whole["params"], whole["model"]]
+        )
+        assert encode_request(evolve(glanced, headers=Headers())) == octets
+    assert may_cache(request_of(octets, ADDRESSES[api])) == may_cache(evolve(read, headers=Headers()))
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANSWERED, st.sampled_from(sorted(ADDRESSES)))
+def test_what_is_told_of_an_answer_at_a_glance_is_what_reading_it_tells(body: dict[str, Any], api: str) -> None:
+    """Each field by itself; it stays the very object when the rest is read, so that the bytes are kept."""
+    octets = json.dumps(body).encode()
+    read = decode_response(APIS[api], 200, Headers(), octets)
+    assert read.message is not None
+    for name in APIS[api].of_response:
+        glanced = decode_response(APIS[api], 200, Headers(), octets)
+        found = getattr(glanced, name)
+        assert (shown(found), glanced.decoded) == (shown(getattr(read, name)), False)
+        copy = retouch(glanced, status=201)
+        assert (shown(copy.params), glanced.decoded, copy.decoded) == (shown(read.params), False, True)
+        assert glanced.message == read.message
+        assert getattr(glanced, name) is found
+        assert encode_response(evolve(glanced, status=201)) == octets
 
 
 @given(st.lists(st.sampled_from(["m", "é", ""]), min_size=1, max_size=3), ODD)
