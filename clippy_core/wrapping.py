@@ -41,6 +41,11 @@ def wrap(host: Host, client: C) -> C:
     http = getattr(client, "_client", None)
     if http is not None and module_of(http) is not None and callable(getattr(client, "with_options", None)):
         return cast("C", _wrap_sdk(host, client, http))
+    if isinstance(client, type):
+        raise TypeError(
+            f"cannot wrap the class {client.__module__}.{client.__qualname__}; make a client of it first: "
+            f"host.wrap({client.__name__}(...))"
+        )
     raise TypeError(
         f"cannot wrap a {type(client).__module__}.{type(client).__qualname__}; give the client of an SDK built "
         "on httpx or httpx2, such a client itself, or pass clippy_core.transport(host) as its transport"

@@ -541,6 +541,8 @@ def test_variables_of_the_host(tmp_path: Path) -> None:
             "CLIPPY_TRACE": "1",
             "CLIPPY_SALT_PATH": "",
             "CLIPPY_CONF_DIR": "of Rust's linter",
+            "CLIPPY_CONFIG": str(tmp_path / "clippy.toml"),
+            "CLIPPY_RUN": "{}",
             "CLIPPYX__Y": "of somebody else",
         },
     )

@@ -221,6 +221,12 @@ def test_a_bare_http_client_is_changed_in_place(module: Any, host: clippy_core.H
         assert host.wrap(http) is http
 
 
+def test_a_class_of_an_sdk_is_no_client_of_it() -> None:
+    """Forgotten parentheses are told as what they are."""
+    with pytest.raises(TypeError, match=r"cannot wrap the class httpx2\S*Client; make .* first: host.wrap\(Client\("):
+        clippy_core.Host([]).wrap(httpx2.Client)
+
+
 def test_what_cannot_be_wrapped_says_what_can(host: clippy_core.Host) -> None:
     """Neither an SDK's client nor an HTTP client."""
     with pytest.raises(TypeError, match=r"cannot wrap a builtins.str; .*clippy_core.transport\(host\)"):
