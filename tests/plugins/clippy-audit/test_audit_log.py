@@ -208,6 +208,17 @@ def test_times_are_utc_with_microseconds(tmp_path: Path) -> None:
     assert "duration" not in written(log)[0]
 
 
+def test_a_text_that_comes_again_is_cleaned_as_it_was_the_first_time() -> None:
+    """Each kind by its own rule: an actor may be a mail address, a text may not; and the literals are taken out."""
+    clean = Cleaner(literals=(OPAQUE,))
+    for value in ("ada@example.com", f"key {OPAQUE}", "cache_lookup"):
+        first = [clean.text(value), clean.name(value), clean.url(value), clean.call("p", value, "passed")]
+        assert [clean.text(value), clean.name(value), clean.url(value), clean.call("p", value, "passed")] == first
+        assert OPAQUE not in str(first)
+    assert (clean.name("ada@example.com"), clean.text("cache_lookup")) == ("ada@example.com", "cache_lookup")
+    assert "ada" not in clean.text("ada@example.com")
+
+
 def test_records_are_numbered_within_the_life_of_a_process(tmp_path: Path) -> None:
     """``seq`` has no gaps under many threads and ``boot`` says which life it counts."""
     log = log_in(tmp_path)
