@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 from clippy_audit import AuditLog
+from clippy_audit.cleaner import SLACK, Cleaner
 from clippy_audit.lines import SMALLEST, encode
 from clippy_hookspecs import (
     AttemptRecord,
@@ -298,8 +299,6 @@ def test_the_corpus_of_log_texts(tmp_path: Path) -> None:
 @given(before=st.integers(0, 200), key=st.sampled_from([PREFIXED, "password: hunter2hunter2", OPAQUE]))
 def test_a_secret_across_the_cut_of_a_long_text_is_gone(before: int, key: str) -> None:
     """Texts are redacted first and cut then."""
-    from clippy_audit.cleaner import SLACK, Cleaner
-
     clean = Cleaner(literals=(OPAQUE,), max_text=100)
     for start in (before, 100 + SLACK - before):
         shown = clean.text("x" * (start - 1) + " " + key + " y" * 20000)
@@ -412,3 +411,14 @@ def test_every_setting_says_what_it_is_for() -> None:
     import attrs
 
     assert all(field.metadata.get("doc") for field in attrs.fields(AuditLog) if field.init)
+
+
+def test_a_text_that_comes_again_is_cleaned_as_it_was_the_first_time() -> None:
+    """Each kind by its own rule: an actor may be a mail address, a text may not; and the literals are taken out."""
+    clean = Cleaner(literals=(OPAQUE,))
+    for value in ("ada@example.com", f"key {OPAQUE}", "cache_lookup"):
+        first = [clean.text(value), clean.name(value), clean.url(value), clean.call("p", value, "passed")]
+        assert [clean.text(value), clean.name(value), clean.url(value), clean.call("p", value, "passed")] == first
+        assert OPAQUE not in str(first)
+    assert (clean.name("ada@example.com"), clean.text("cache_lookup")) == ("ada@example.com", "cache_lookup")
+    assert "ada" not in clean.text("ada@example.com")

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 from clippy_hookspecs import Headers, Json
 
-from .literals import forms_of
-from .redaction import SHORT, redact, redact_headers, redact_url, redact_value, remembered
+from .redaction import SHORT, redact, redact_headers, redact_url, redact_value
 
 SLACK = 8192
 """Characters behind ``max_text`` that are still looked at, so that a secret across the cut is seen whole."""
+MANY = 1024
+"""Short texts that are remembered; then it begins anew."""
 
 
 @frozen
@@ -22,33 +23,46 @@ class Cleaner:
     literals: tuple[str, ...] = field(default=(), repr=False)
     personal: bool = True
     max_text: int = 8192
-    _sure: int = field(init=False, repr=False)
-    """Characters of a text that no literal fits into and that :func:`remembered` is for; -1 if none is."""
+    _seen: dict[tuple[str, str], str] = field(init=False, factory=dict, eq=False, repr=False)
+    """What became of short texts: of the thirty of a record nearly all come again with every request."""
 
-    @_sure.default
-    def _remembered_up_to(self) -> int:
-        return min(forms_of(self.literals).shortest - 1, SHORT) if self.personal else -1
+    _calls: dict[tuple[str, str, str], dict[str, str]] = field(init=False, factory=dict, eq=False, repr=False)
+
+    def call(self, plugin: str, hook: str, action: str) -> dict[str, str]:
+        """Who did what in a hook; the dict must not be changed."""
+        known = self._calls.get((plugin, hook, action))
+        if known is None:
+            known = {"plugin": self.text(plugin), "hook": self.text(hook), "action": self.text(action)}
+            if len(self._calls) < MANY:
+                self._calls[plugin, hook, action] = known
+        return known
 
     def text(self, value: str) -> str:
         """A text of the provider, the caller or a plugin."""
-        # Redacted as below, by the shortest way: a record has thirty of these.
-        if len(value) <= self._sure:
-            cleaned = remembered(value)
-            if len(cleaned) <= self.max_text:
-                return cleaned
-        return self._short(redact(self._near(value), self.literals, personal=self.personal), len(value))
+        return self._seen.get((value, "text")) or self._once(value, "text")
 
     def name(self, value: str | None) -> str | None:
         """Who it was: an actor may be named by an address of mail, which is then what the audit is for."""
-        if value is None:
-            return None
-        return self._short(redact(self._near(value), self.literals, personal=False), len(value))
+        return None if value is None else self._seen.get((value, "name")) or self._once(value, "name")
+
+    def url(self, value: str) -> str:
+        return self._seen.get((value, "url")) or self._once(value, "url")
+
+    def _once(self, value: str, kind: str) -> str:
+        near = self._near(value)
+        if kind == "url":
+            cleaned = redact_url(near, self.literals)
+        else:
+            cleaned = redact(near, self.literals, personal=kind == "text" and self.personal)
+        cleaned = self._short(cleaned, len(value))
+        if len(value) <= SHORT:
+            if len(self._seen) >= MANY:
+                self._seen.clear()
+            self._seen[value, kind] = cleaned
+        return cleaned
 
     def optional(self, value: str | None) -> str | None:
         return None if value is None else self.text(value)
-
-    def url(self, value: str) -> str:
-        return self._short(redact_url(self._near(value), self.literals), len(value))
 
     def value(self, value: Json) -> Json:
         """A JSON value, every text in it shortened."""

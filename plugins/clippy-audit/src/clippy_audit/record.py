@@ -83,13 +83,7 @@ def _standard(record: AuditRecord, clean: Cleaner) -> dict[str, Json]:
         "first_token": _number(record.first_token),
         "attempt_list": [_attempt(attempt, clean) for attempt in record.attempts],
         "trace": [
-            {
-                "plugin": clean.text(call.plugin),
-                "hook": clean.text(call.hook),
-                "action": clean.text(call.action),
-                "ns": call.ns,
-                "calls": call.calls,
-            }
+            {**clean.call(call.plugin, call.hook, call.action), "ns": call.ns, "calls": call.calls}
             for call in record.trace
         ],
     }
