@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
@@ -73,29 +73,29 @@ class _Reading:
 
     async def _next(self) -> Chunk | None:
         """The next chunk when the flow lets it through, None at the end.  A sync reader's wait is in its runtime."""
-        if self._pending:
-            await self._asked(self._stream.turn())
-        while not self._pending:
-            piece = await self._asked(self._stream.next())
+        stream, pending = self._stream, self._pending
+        waiting = bool(pending)
+        while waiting or not pending:
+            try:
+                piece = await (stream.turn() if waiting else stream.next())
+            except (Refusal, PluginError):
+                raise
+            except Exception as error:
+                raise self._interrupted(error) from error
+            if waiting:
+                break
             if piece is None:
                 return None
             self._take(piece)
-        return self._pending.popleft()
-
-    async def _asked(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            return await work
-        except (Refusal, PluginError):
-            raise
-        except Exception as error:
-            raise self._interrupted(error) from error
+        return pending.popleft()
 
     def _take(self, piece: Piece) -> None:
         """What the provider or a plugin said, without the host's own marks.  Raises what an error event tells of."""
-        out = [chunk for chunk in piece.chunks if chunk.kind not in ("stop", "end")]
-        if self._stream.failure is not None and any(chunk.kind == "error" for chunk in out):
+        if self._stream.failure is not None and any(chunk.kind == "error" for chunk in piece.chunks):
             raise self._interrupted(None)
-        self._pending.extend(out)
+        for chunk in piece.chunks:
+            if chunk.kind != "stop" and chunk.kind != "end":
+                self._pending.append(chunk)
 
     def _interrupted(self, cause: BaseException | None) -> ProviderError:
         info = self._stream.failure

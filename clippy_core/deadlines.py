@@ -19,6 +19,10 @@ class Deadlines:
     first_token: float | None = None
     idle: float | None = None
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return self.idle is not None or self.total is not None or self.first_token is not None
+
     def next(self, now: float, committed: bool) -> tuple[float | None, str]:
         """When the next byte must be here, and which deadline says so."""
         nearest, name = self.total, "total"

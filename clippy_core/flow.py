@@ -15,7 +15,7 @@ class FlowHandle:
     changed, and looks again.
     """
 
-    __slots__ = ("_lock", "_paused", "_state", "_waiting", "cancel_reason", "chunks_per_second", "interrupt")
+    __slots__ = ("_lock", "_paused", "_state", "_waiting", "cancel_reason", "chunks_per_second", "held", "interrupt")
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a signal handler that cancels may find its own thread in here
@@ -24,6 +24,8 @@ class FlowHandle:
         self._waiting: dict[int, Callable[[], object]] = {}
         self.cancel_reason: str | None = None
         self.chunks_per_second: float | None = None
+        self.held = True
+        """Whether the next chunk may not come at once: idle, paused, limited or cancelled.  Asked for each chunk."""
         self.interrupt: Callable[[], object] | None = None
         """What ends the work that the runtime waits for, called from whatever thread; it must not touch this handle."""
 
@@ -31,11 +33,6 @@ class FlowHandle:
     def state(self) -> str:
         """idle, streaming, paused, cancelled, completed or failed."""
         return "paused" if self._paused and self._state not in TERMINAL else self._state
-
-    @property
-    def held(self) -> bool:
-        """Whether the next chunk may not come at once: paused, limited or cancelled."""
-        return self._paused or self.cancel_reason is not None or self.chunks_per_second is not None
 
     @property
     def paused(self) -> bool:
@@ -49,12 +46,14 @@ class FlowHandle:
         """Stop reading after the current chunk."""
         with self._lock:
             self._paused = self._state not in TERMINAL and self.cancel_reason is None
+            self._look()
         self._changed()
 
     def resume(self) -> None:
         """Go on reading."""
         with self._lock:
             self._paused = False
+            self._look()
         self._changed()
 
     def limit(self, chunks_per_second: float | None) -> None:
@@ -64,7 +63,9 @@ class FlowHandle:
         """
         if chunks_per_second is not None and not chunks_per_second > 0:
             raise ValueError(f"chunks_per_second is {chunks_per_second}; give a rate above 0, or pause()")
-        self.chunks_per_second = chunks_per_second
+        with self._lock:
+            self.chunks_per_second = chunks_per_second
+            self._look()
 
     def cancel(self, reason: str = "cancelled") -> None:
         """End the stream and close its upstream connection."""
@@ -73,6 +74,7 @@ class FlowHandle:
                 return
             self.cancel_reason = reason
             self._paused = False
+            self._look()
             # Whoever sets it looks at cancel_reason afterwards, so that one of the two sees the other.
             if self.interrupt is not None:
                 self.interrupt()
@@ -94,6 +96,7 @@ class FlowHandle:
         with self._lock:
             if self._state not in TERMINAL:
                 self._state = state
+            self._look()
 
     def watch(self, changed: Callable[[], object]) -> Callable[[], None]:
         """Have *changed* called at every change; returns what ends that."""
@@ -105,6 +108,10 @@ class FlowHandle:
                 self._waiting.pop(id(changed), None)
 
         return forget
+
+    def _look(self) -> None:
+        stopped = self._paused or self.cancel_reason is not None
+        self.held = stopped or self.chunks_per_second is not None or self._state == "idle"
 
     def _changed(self) -> None:
         with self._lock:

@@ -48,6 +48,15 @@ def loads_within(octets: bytes) -> Callable[[str], Json]:
     return loads if b"000" in octets[::6].translate(_DIGIT) else _loads_short
 
 
+def loads_string(literal: bytes) -> str | None:
+    """The text of one JSON string with its quotes; None for an empty one, and for what *literal* is else."""
+    try:
+        text = orjson.loads(literal)
+    except orjson.JSONDecodeError:
+        return None
+    return text if type(text) is str and text else None
+
+
 def _loads_short(text: str) -> Json:
     try:
         return orjson.loads(text)

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from attrs import define, field, frozen
+from attrs import define, field
 from clippy_hookspecs import ByteStream, Chunk, ErrorInfo, Headers
 
 from .deadlines import exceeded
@@ -16,9 +16,12 @@ from .runtime import FlowCancelled, Runtime, TimeIsUp
 from .sources import close_quietly
 
 
-@frozen
+@define(eq=False)
 class Piece:
-    """What the caller gets in one step: the bytes, and the chunks they stand for."""
+    """What the caller gets in one step: the bytes, and the chunks they stand for.
+
+    Nobody changes it; it is not frozen because one is made for each read, and a frozen one costs three times as much.
+    """
 
     data: bytes
     chunks: tuple[Chunk, ...] = ()

@@ -5,6 +5,7 @@ Nothing here waits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import is_
 
 from attrs import define, field
@@ -26,6 +27,7 @@ class Passage:
     chains: Chains
     ctx: RequestContext
     writer: StreamWriter
+    began: Callable[[], None]
     keep_sent: bool = False
     keep_seen: bool = False
     foreign: bool = False
@@ -36,13 +38,25 @@ class Passage:
     terminal: Chunk | None = field(default=None, init=False)
     _changed: bool = field(default=False, init=False)
 
+    def take(self, event: StreamEvent) -> tuple[bytes, tuple[Chunk, ...]]:
+        """What becomes of a whole event, as bytes and as chunks.  Raises Refusal and PluginError."""
+        self.keep(event)
+        out: tuple[Chunk, ...] = ()
+        for chunk in event.chunks:
+            self.note(chunk)
+            out += self.through(chunk)
+        return self.written(event, out), out
+
     def keep(self, event: StreamEvent) -> None:
         """Remember an event's bytes, where somebody will want them."""
         if self.keep_sent:
             self.raw.append(event.raw)
 
     def note(self, chunk: Chunk) -> None:
-        """Remember a chunk as the provider sent it, and show it to the observers."""
+        """Remember a chunk as the provider sent it, and show it to the observers; the first content commits."""
+        if not self.ctx.committed and chunk.content:
+            self.ctx.committed = True
+            self.began()
         if self.chains.observe:
             self.chains.emit("chunk_in", chunk, self.ctx)
         if self.keep_sent:
@@ -63,8 +77,9 @@ class Passage:
         if not self.chains.on_chunk and not self.foreign:
             return event.raw
         # The writer sees every chunk: it learns the envelope, and some APIs repeat a text that it must rewrite.
-        written = b"".join([self.writer.write(chunk) for chunk in out])
-        if not (self._changed or self.foreign) and len(out) == len(event.chunks) and all(map(is_, out, event.chunks)):
+        write, came = self.writer.write, event.chunks
+        written = write(out[0]) if len(out) == 1 else b"".join([write(chunk) for chunk in out])
+        if not (self._changed or self.foreign) and len(out) == len(came) and all(map(is_, out, came)):
             return event.raw
         self._changed = True
         return written

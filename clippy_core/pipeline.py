@@ -533,10 +533,6 @@ class Pipeline:
 
     # --- called by the stream that was handed out -------------------------------------------------------------
 
-    def stream_began(self) -> None:
-        """The first piece of a streamed answer has come."""
-        self.ledger.saw_token()
-
     async def stream_completed(self, stream: LiveStream) -> None:
         """A stream's terminal event has come and is not handed on yet."""
         self._count(stream)
@@ -594,6 +590,7 @@ class Pipeline:
             chains,
             self.ctx,
             APIS[self.request.api].writer(),
+            ledger.saw_token,
             keep_sent=bool(chains.cache_store) and self.stored_as is not None and self._entry is None,
             keep_seen=self.wants_values or chains.want_answers,
             times=ledger.chunk_times,

@@ -14,7 +14,7 @@ from .deadlines import Deadlines, exceeded
 from .encoding import Decoding
 from .flow import FlowHandle
 from .judging import socket_shutdown
-from .runtime import Runtime, TimeIsUp
+from .runtime import FlowCancelled, Runtime, TimeIsUp
 from .wire import StreamDecoder
 from .wire.base import StreamEvent
 from .wire.translate import TranslatedSource
@@ -102,11 +102,7 @@ class EventSource:
                 raise self._broken
             if self._ended:
                 return None
-            try:
-                await self._read()
-            except Broken as broken:
-                self._broken = broken  # whoever looks again sees the same
-                raise
+            self._decode(await self._read())
         return self.queue.popleft()
 
     def give_back(self, events: Iterable[StreamEvent]) -> None:
@@ -121,12 +117,23 @@ class EventSource:
         self._ended = True
         await close_quietly(self.body)
 
-    async def _read(self) -> None:
-        deadline, which = self.deadlines.next(self.runtime.clock.now(), self.ctx.committed)
+    async def _read(self) -> bytes | None:
+        """The next piece of the body.  Raises Broken (whoever looks again sees the same), and FlowCancelled."""
+        deadline, which = None, ""
+        if self.deadlines:
+            deadline, which = self.deadlines.next(self.runtime.clock.now(), self.ctx.committed)
         try:
-            piece = await self.runtime.bounded(self._piece(), deadline, self.flow, self.abort)
+            return await self.runtime.bounded(self.body.next(), deadline, self.flow, self.abort)
+        except FlowCancelled:
+            raise
         except TimeIsUp:
-            raise Broken(exceeded(which), "stream") from None
+            self._broken = Broken(exceeded(which), "stream")
+            raise self._broken from None
+        except Exception as error:
+            self._broken = Broken(error, "stream")
+            raise self._broken from error
+
+    def _decode(self, piece: bytes | None) -> None:
         self._ended = piece is None
         if piece and self.saw_bytes is not None:
             self.saw_bytes(piece)
@@ -138,12 +145,6 @@ class EventSource:
                 self.queue.extend(self.decoder.finish())
         except Exception as error:
             self._broken = Broken(error, "stream")
-
-    async def _piece(self) -> bytes | None:
-        try:
-            return await self.body.next()
-        except Exception as error:
-            raise Broken(error, "stream") from error
 
 
 @define(eq=False)

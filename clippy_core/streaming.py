@@ -24,15 +24,9 @@ from .wire.base import StreamEvent
 
 log = logging.getLogger("clippy")
 
-_ENDS = ("done", "error")
-
 
 class StreamOwner(Protocol):
     """The pipeline, as its streams see it."""
-
-    def stream_began(self) -> None:
-        """The first piece of the answer is on its way."""
-        ...
 
     async def stream_completed(self, stream: LiveStream) -> None:
         """The terminal event has come: on_response, post_attempt, cache_store, audit; raises to withhold it."""
@@ -171,7 +165,7 @@ class LiveStream:
 
     async def _pull(self) -> None:
         flow = self.flow
-        if flow.held or flow.state == "idle":
+        if flow.held:
             if flow.state == "completed" and flow.cancelled:
                 self._over = True  # cancelled while it was settled: its record says that nothing is missing
                 return None
@@ -184,10 +178,10 @@ class LiveStream:
             self._over = True  # closed by somebody else while we were reading
             return None
         if event is not None:
+            if not (event.ends or self._settled):
+                return self._pass_at_once(event)
             await self._pass(event)
-            if self.source.queue and not self._settled:
-                self._pass_those_at_hand()
-            return None
+            return None if self._settled else self._pass_at_once(self._at_hand())
         if not self._settled:
             if not self.source.complete:
                 return await self._broke(Broken(EndedEarly("the answer ended before its terminal event"), "stream"))
@@ -227,46 +221,38 @@ class LiveStream:
         out: tuple[Chunk, ...] = ()
         passage.keep(event)
         for chunk in event.chunks:
-            self._note(chunk)
+            passage.note(chunk)
             if chunk.kind == "done":
                 passage.terminal = chunk
                 await self._complete()
             out += passage.through(chunk)
         self._hand_on(passage.written(event, out), out)
 
-    def _pass_those_at_hand(self) -> None:
-        """The events that came in the same read, as one piece, up to one that ends a choice or the stream.
-
-        Whoever leaves before having asked for the end has left early, although it may be here already.
+    def _pass_at_once(self, event: StreamEvent | None) -> None:
+        """*event* and those that came in the same read, as one piece, up to one that ends a choice or the stream.
 
         None of this waits, so that it needs no coroutine for each event, and the caller takes one piece and not many.
         """
-        passage, queue, flow = self.passage, self.source.queue, self.flow
+        take, queue = self.passage.take, self.source.queue
         data: list[bytes] = []
         chunks: list[Chunk] = []
         try:
-            while queue and not flow.held and len(data) < BURST:
-                event = queue[0]
-                if any(chunk.kind in _ENDS or chunk.finish_reason is not None for chunk in event.chunks):
-                    break
-                queue.popleft()
-                passage.keep(event)
-                out: tuple[Chunk, ...] = ()
-                for chunk in event.chunks:
-                    self._note(chunk)
-                    out += passage.through(chunk)
-                data.append(passage.written(event, out))
-                chunks.extend(out)
+            while event is not None:
+                written, out = take(event)
+                data.append(written)
+                chunks += out
+                event = self._at_hand() if queue and len(data) < BURST else None
         except Exception as error:
             self._late = error  # what came before it is still handed on
         self._hand_on(b"".join(data), tuple(chunks))
 
-    def _note(self, chunk: Chunk) -> None:
-        """Keep the provider's chunk in mind; the first content is the commit point."""
-        if chunk.content and not self.ctx.committed:
-            self.ctx.committed = True
-            self.owner.stream_began()
-        self.passage.note(chunk)
+    def _at_hand(self) -> StreamEvent | None:
+        """The event that may be handed on at once after another one.
+
+        Whoever leaves before having asked for the end has left early, although it may be here already.
+        """
+        queue = self.source.queue
+        return None if not queue or queue[0].ends or self.flow.held else queue.popleft()
 
     def _hand_on(self, data: bytes, chunks: tuple[Chunk, ...]) -> None:
         if data or chunks:

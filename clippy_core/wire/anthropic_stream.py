@@ -36,6 +36,8 @@ _DELTAS: dict[str, tuple[ChunkKind, str, str]] = {
 class MessagesReader:
     """Reads one stream."""
 
+    traceless = frozenset({"text", "reasoning", "tool_call"})
+
     def __init__(self) -> None:
         self._open: dict[int, str] = {}
         self._usage: dict[str, Json] = {}

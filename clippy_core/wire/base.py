@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 from clippy_hookspecs import Chunk, Endpoint, Json, Request, Response
 
 from ..jsonio import loads
 from .sse import SseEvent
+
+_ENDS = ("done", "error")
 
 
 @frozen
@@ -22,15 +24,24 @@ class StreamEvent:
     """One event of a stream: its bytes as they came, and what it says.
 
     ``chunks`` may begin with the host's zero-byte *stop* chunks.  If the event says exactly one thing that chunk's
-    ``raw`` is the bytes too.
+    ``raw`` is the bytes too.  ``ends``: it ends a choice or the stream, or tells of an error, so that there is more to
+    be done than to hand it on.
     """
 
     raw: bytes
     chunks: tuple[Chunk, ...]
+    ends: bool = field(init=False)
+
+    @ends.default
+    def _whether_it_ends(self) -> bool:
+        return any(chunk.kind in _ENDS or chunk.finish_reason is not None for chunk in self.chunks)
 
 
 class StreamReader(Protocol):
     """Reads the events of one stream; keeps what must be remembered between them (open blocks, finished choices)."""
+
+    traceless: frozenset[str]
+    """The kinds of chunks of which one more, in a block that is open, leaves the reader as it was."""
 
     @property
     def complete(self) -> bool:

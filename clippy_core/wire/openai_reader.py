@@ -52,6 +52,8 @@ class _Piece:
 class ChatReader:
     """Reads one stream of chat (or legacy) completions."""
 
+    traceless = frozenset({"text", "reasoning"})
+
     def __init__(self) -> None:
         self._choices: dict[int, ChoiceState] = {}
         self._done = False

@@ -48,6 +48,8 @@ _ENDS = frozenset({"response.completed", "response.incomplete", "response.cancel
 class ResponsesReader:
     """Reads one stream."""
 
+    traceless: frozenset[str] = frozenset()  # It remembers all that is said, and numbers each event.
+
     def __init__(self) -> None:
         self._numbers: dict[Place, int] = {}
         self._open: dict[Place, Mapping[str, Json]] = {}

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from clippy_hookspecs import Chunk, Json
-from clippy_hookspecs.blocks import draft
+from clippy_hookspecs import CONTENT_KINDS, Chunk, Json
 from clippy_hookspecs.types import with_raw
 
 from ..jsonio import loads, loads_within
+from .alike import Alike, alike
 from .base import CorruptEvent, StreamEvent, WireApi
 from .errors import error_in
 from .sse import SseDecoder, SseEvent, SseLimitError
+from .values import words_event
 
-_Event = draft(StreamEvent)
 _BEFORE_TEXT = b"\xef\xbb\xbf \t\r\n"
 _MAX_FOREIGN = 64 * 1024
 _MAX_EVENT = 16 * 1024 * 1024
 """Bytes.  Also of a line: an image that the Responses API sends while it is drawn is one line of several MiB."""
+_TRIES = 2
+"""Of how many events one after the other it is found out how others would be like them, while none is."""
 
 
 class StreamDecoder:
@@ -32,6 +33,9 @@ class StreamDecoder:
         """The body, when what came is not a stream of events: kept for whoever judges the failure."""
         self._failure: CorruptEvent | SseLimitError | None = None
         self._unread: list[bytes] = []
+        self._unfed = b""
+        self._alike: Alike | None = None
+        self._tries = _TRIES if self._reader.traceless else 0
 
     @property
     def complete(self) -> bool:
@@ -46,7 +50,7 @@ class StreamDecoder:
     @property
     def rest(self) -> bytes:
         """The bytes that are in no event: those that could not be read, and at the end an event that was cut off."""
-        return b"".join(self._unread) + self._sse.rest + bytes(self._foreign or b"")
+        return b"".join(self._unread) + self._sse.rest + bytes(self._foreign or b"") + self._unfed
 
     def feed(self, data: bytes) -> list[StreamEvent]:
         """The events that *data* completes.
@@ -54,6 +58,12 @@ class StreamDecoder:
         Raises :class:`CorruptEvent` for an event that is not what the API promises or a body that is no event stream,
         and :class:`SseLimitError`; at the next call if there are events before it (see :attr:`failure`).
         """
+        events: list[StreamEvent] = []
+        if self._alike is not None:  # then nothing has failed, and no part of an event is held
+            at = self._take_alike(data, 0, events)
+            if at == len(data):
+                return events
+            data = data[at:]
         self._raise()
         if not self._begun:
             data, foreign = self._begin(data)
@@ -62,7 +72,7 @@ class StreamDecoder:
         elif self._foreign is not None:
             self._foreign += data
             data = b""
-        events = self._events(data)
+        self._events(data, events)
         if self._foreign is not None and len(self._foreign) > _MAX_FOREIGN:
             self._fail(CorruptEvent(_not_events(self._foreign)), events)
         return events
@@ -73,7 +83,8 @@ class StreamDecoder:
         Raises as :meth:`feed` does.
         """
         self._raise()
-        events = self._read(self._sse.finish())
+        events: list[StreamEvent] = []
+        self._read(self._sse.finish(), events)
         rest = self._sse.rest
         if self._foreign is not None:
             rest += self._foreign
@@ -93,22 +104,49 @@ class StreamDecoder:
             return data[: len(data) - len(text)], text
         return data, b""
 
-    def _events(self, data: bytes) -> list[StreamEvent]:
+    def _events(self, data: bytes, events: list[StreamEvent]) -> None:
         # A text of which a part came before cannot be judged by *data*.
         parse = loads_within(data) if data and not self._sse.holds else loads
-        return self._read(self._sse.feed(data), parse)
+        at = 0
+        while at < len(data):
+            end = data.find(b"\n\n", at) + 2 if self._tries else 0
+            end = end if end > 1 else len(data)
+            try:
+                self._read(self._sse.feed(data[at:end]), events, parse)
+            except SseLimitError:
+                if not events:
+                    raise
+            finally:
+                if self.failure is not None:
+                    self._unfed = data[end:]
+            if self.failure is not None:
+                return
+            at = end
+            if self._tries and events and not self._sse.holds and events[-1].chunks[-1].kind in self._reader.traceless:
+                self._tries -= 1
+                self._alike = alike(events[-1], self._reader)
+                if self._alike is not None:
+                    at = self._take_alike(data, end, events)
 
-    def _read(self, decoded: list[SseEvent], parse: Callable[[str], Json] = loads) -> list[StreamEvent]:
-        events: list[StreamEvent] = []
-        read = self._reader.read
+    def _take_alike(self, data: bytes, at: int, events: list[StreamEvent]) -> int:
+        """Take the events from *at* on that are like the one before them; where they end."""
+        assert self._alike is not None
+        end = self._alike.take(data, at, events)
+        if end > at:
+            self._tries = _TRIES
+        if end < len(data):
+            self._alike = None  # What comes now may change what its words mean.
+        return end
+
+    def _read(self, decoded: list[SseEvent], events: list[StreamEvent], parse: Callable[[str], Json] = loads) -> None:
+        read, before = self._reader.read, len(events)
         try:
             for event in decoded:
                 chunks = (Chunk("ping"),) if event.silent else read(event, parse)
                 events.append(_stream_event(event.raw, chunks))
         except CorruptEvent as error:
-            self._unread = [unread.raw for unread in decoded[len(events) :]]
+            self._unread = [unread.raw for unread in decoded[len(events) - before :]]
             self._fail(error, events)
-        return events
 
     def _fail(self, error: CorruptEvent | SseLimitError, events: list[StreamEvent]) -> None:
         self._failure = error
@@ -127,10 +165,9 @@ def _stream_event(raw: bytes, chunks: tuple[Chunk, ...]) -> StreamEvent:
         said = [chunk for chunk in chunks if chunk.kind != "stop"]
         if len(said) == 1:
             with_raw(said[0], raw)
-    event: Any = _Event()
-    event.raw, event.chunks = raw, chunks
-    event.__class__ = StreamEvent
-    return event  # type: ignore[no-any-return]  # it is one now
+    elif chunks[0].kind in CONTENT_KINDS:
+        return words_event(raw, chunks)
+    return StreamEvent(raw, chunks)
 
 
 def _plain_error(body: bytearray) -> Chunk:

@@ -9,7 +9,10 @@ from clippy_hookspecs import Block, Chunk, Json, Message, Text, Usage
 from clippy_hookspecs.blocks import draft
 from clippy_hookspecs.types import ChunkKind
 
+from .base import StreamEvent
+
 _Text, _Message, _Usage, _Chunk = draft(Text), draft(Message), draft(Usage), draft(Chunk)
+_Event = draft(StreamEvent)
 
 
 def text_of(words: str, extra: Mapping[str, Json], raw: Json = None) -> Text:
@@ -47,3 +50,11 @@ def words_chunk(kind: ChunkKind, words: str, block: int, choice: int, extra: Map
     value.extra, value.raw = extra, raw
     value.__class__ = Chunk
     return value  # type: ignore[no-any-return]  # it is one now
+
+
+def words_event(raw: bytes, chunks: tuple[Chunk, ...]) -> StreamEvent:
+    """``StreamEvent(raw, chunks)`` of an event that only brings words."""
+    event: Any = _Event()
+    event.raw, event.chunks, event.ends = raw, chunks, False
+    event.__class__ = StreamEvent
+    return event  # type: ignore[no-any-return]  # it is one now
