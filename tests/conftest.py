@@ -6,6 +6,10 @@ import httpx
 import httpx2
 import pytest
 from calling import COLOURS, Caller, Calls
+from hypothesis import settings
+
+settings.register_profile("clippy", deadline=None)  # no test asserts a time: the machine may be busy
+settings.load_profile("clippy")
 
 
 @pytest.fixture(params=COLOURS)
