@@ -184,7 +184,7 @@ class Life:
             except Exception:
                 for one in reversed(self.held):
                     if (task := one.on.get(None)) in begun:
-                        del one.on[None]
+                        one.on.pop(None, None)
                         self._portal.run(task.close())
                 self._leave_again()
                 raise
@@ -329,7 +329,7 @@ async def _start(held: Held) -> list[LoopTask]:
     try:
         await task.opened()
     except Exception:
-        del held.on[None]
+        held.on.pop(None, None)  # unless it was removed meanwhile
         raise
     return [task]
 

@@ -13,6 +13,7 @@ import anyio
 import pytest
 from attrs import define, field
 from calling import ROUTE
+from clippy_hookspecs import PluginError
 from plugin_folder import PluginFolder, plugin_folder
 
 import clippy_core
@@ -161,6 +162,26 @@ def test_a_plugin_that_stays_is_awaited_in_its_event_loop(plugins, start, gates,
 
     anyio.run(work, backend=backend)
     assert ["Hi", "Hi"] == program.answers
+
+
+def test_a_plugin_that_was_removed_while_it_was_opened_may_fail(plugins, start, gates):
+    """Who waited for it hears of that."""
+    plugins.install("a", SLOW_ASYNC.replace("self.open = True", "raise OSError"))
+    program = start()
+
+    def ask() -> None:
+        with pytest.raises(PluginError, match=r"plugin a 1\.0: lifespan raised OSError"):
+            program.ask()
+        program.answers.append("failed")
+
+    program.do(ask)
+    gates.wait_for("a")
+    plugins.remove("a")
+    program.do(program.host.reload).join(0.2)
+    gates.go["a"].set()
+    program.end()
+    program.ask()
+    assert ["failed", "Hi"] == program.answers
 
 
 def test_a_thread_that_opened_the_old_set_waits_for_the_new_one(plugins, start, gates):
