@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # needed by event loops only
 log = logging.getLogger("clippy")
 
 LOOP_SECONDS = 5.0
-"""How long another thread waits for an event loop to open or close something."""
+"""How long another thread waits for an event loop to open something, or to close what was removed."""
 
 
 def _event() -> anyio.Event:
@@ -64,10 +64,13 @@ class LoopTask:
         if self._error is not None:
             raise_failed(self._step, self._error)
 
-    async def close(self) -> None:
-        """Leave it and wait for that."""
+    async def close(self, patience: float | None = None) -> None:
+        """Leave it and wait for that, for *patience* seconds at most."""
+        import anyio
+
         self._closing.set()
-        await self._closed.wait()
+        with anyio.move_on_after(patience):
+            await self._closed.wait()
 
 
 class Held:
@@ -286,7 +289,7 @@ class Life:
             for runtime in [*one.on]:
                 task = one.on.pop(runtime)
                 if runtime is None:
-                    self._portal.run(task.close())
+                    self._portal.run(task.close(LOOP_SECONDS))
                 else:
                     in_loop(runtime, task.close)
         _leave(held)

@@ -18,6 +18,7 @@ from plugin_folder import PluginFolder, plugin_folder
 
 import clippy_core
 import clippy_core.installed
+import clippy_core.lifespans
 from clippy_core.installed import rescan
 from clippy_core.testing import FakeProvider, Reply
 
@@ -182,6 +183,35 @@ def test_a_plugin_that_was_removed_while_it_was_opened_may_fail(plugins, start, 
     program.end()
     program.ask()
     assert ["failed", "Hi"] == program.answers
+
+
+def test_a_reload_does_not_wait_for_ever_for_what_was_removed(plugins, start, gates, monkeypatch):
+    """It goes on closing."""
+    monkeypatch.setattr(clippy_core.lifespans, "LOOP_SECONDS", 0.05)
+    plugins.install(
+        "a",
+        """
+        import anyio.to_thread, sys
+
+        @define(eq=False)
+        class Plugin:
+            @hookimpl
+            @asynccontextmanager
+            async def lifespan(self, host):
+                yield
+                await anyio.to_thread.run_sync(sys.modules["reload_gates"].pass_through, __name__)
+                sys.modules["reload_gates"].come["b"].set()
+        """,
+    )
+    program = start()
+    program.ask()
+    plugins.remove("a")
+    program.host.reload()
+    gates.wait_for("a")
+    gates.go["a"].set()
+    gates.wait_for("b")
+    program.ask()
+    assert ["Hi", "Hi"] == program.answers
 
 
 def test_a_thread_that_opened_the_old_set_waits_for_the_new_one(plugins, start, gates):
