@@ -345,7 +345,7 @@ def _behind(steps: Steps, step: Step) -> Steps:
     return steps[next(place for place, one in enumerate(steps, 1) if one is step) :]
 
 
-def raise_failed(step: Step, error: Exception) -> NoReturn:
+def raise_failed(step: Step, error: Exception | SystemExit) -> NoReturn:
     """Raise the error for a plugin whose failure may not be skipped, with the plugin's own as its cause."""
     if isinstance(error, PluginError):
         raise error

@@ -137,7 +137,10 @@ def _same(one: object, other: object) -> bool:
         return False
     settings = [attribute.name for attribute in attrs.fields(cast("Any", type(one))) if attribute.init]
     pairs = [(getattr(one, name), getattr(other, name)) for name in settings]
-    return all(was is now or was == now for was, now in pairs)
+    try:
+        return all(was is now or was == now for was, now in pairs)
+    except Exception:  # what cannot be compared, as arrays, may have changed
+        return False
 
 
 def ordered(plugins: Sequence[Plugin], hook: str, order: Order) -> tuple[Plugin, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import functools
 import os
-import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -149,7 +148,7 @@ class Host(Made):
     def _reload(self) -> None:
         from .reloading import reload_tables
 
-        with self._reloading:
+        with self._serving.changing():
             tables = reload_tables(self, self._read, self._given, self._own, self._portal, self._serving)
             if not tables.chains.idle:
                 _import_what_requests_need()
@@ -159,12 +158,11 @@ class Host(Made):
 
     def open(self) -> None:
         """Open what the plugins hold, for sync use.  Raises PluginError if one cannot."""
-        self._serving.opening(self._sync_runtime).life.open()
+        self._serving.open(self._sync_runtime)
 
     async def aopen(self) -> None:
         """Open what the plugins hold, for the running event loop.  Raises PluginError if one cannot."""
-        runtime = self.async_runtime()
-        await self._serving.opening(runtime).life.aopen(runtime)
+        await self._serving.aopen(self.async_runtime())
 
     def close(self) -> None:
         """Close what the plugins hold; the host opens again when it is used again."""
@@ -172,14 +170,12 @@ class Host(Made):
             runtime.settle_rest()
         self._http.close(self._sync_runtime)
         self._serving.close()
-        self._serving.current.life.close()
 
     async def aclose(self) -> None:
         """As ``close``, with what belongs to the running event loop."""
         runtime = self.async_runtime()
         await self._http.aclose(runtime)
-        await self._serving.aclose()
-        await self._serving.current.life.aclose(runtime)
+        await self._serving.aclose(runtime)
 
     def __enter__(self) -> Host:
         self.open()
@@ -202,7 +198,6 @@ class Host(Made):
         """
         self._portal.forget()
         self._watchdog.forget()
-        self._reloading = threading.RLock()
         self._serving.forget(self, self._portal)
         self._sync_runtime = SyncRuntime(self.clock, self._portal, self._watchdog)
         self._runtimes = {}
@@ -254,7 +249,7 @@ class Host(Made):
         """What sends bytes: the host's own connections, or what a plugin offers in their place."""
         from clippy_hookspecs import Upstream
 
-        found: Upstream = self._serving.current.view(runtime).get(Upstream)
+        found: Upstream = self._serving.of(runtime).view(runtime).get(Upstream)
         return found
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:

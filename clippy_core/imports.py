@@ -74,6 +74,7 @@ class Reimport:
 
     def __init__(self) -> None:
         self._taken: dict[str, tuple[dict[str, ModuleType], Seen]] = {}
+        self._anew: set[str] = set()
 
     def load(self, entry_point: EntryPoint) -> Any:
         """What *entry_point* names; its whole package is imported anew if any of its files has changed."""
@@ -86,10 +87,13 @@ class Reimport:
                     _drop_stale_bytecode(seen.files, now)
                     self._taken[package] = _take_out(package), seen
             try:
-                return load(entry_point)
+                loaded = load(entry_point)
             except BaseException:
-                self._put_back(package)
+                if package not in self._anew:  # else another plugin of the package works with the new modules
+                    self._put_back(package)
                 raise
+            self._anew.add(package)
+            return loaded
 
     def undo(self) -> None:
         """Put back what was imported before."""
@@ -103,6 +107,9 @@ class Reimport:
             modules, seen = self._taken.pop(package)
             _take_out(package)
             sys.modules.update(modules)
+            namespace, _, name = package.rpartition(".")
+            if namespace:
+                setattr(sys.modules[namespace], name, modules[package])
             _seen[package] = seen
 
 

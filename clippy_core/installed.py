@@ -36,13 +36,13 @@ class Found:
         return self.entry_point.value.partition("[")[0].partition(":")[0].strip()
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler that reloads may find its own thread in here
 
 
 def _in_child() -> None:
     """A forked child has its own lock: a thread of the parent may have been reading."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

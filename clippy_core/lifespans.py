@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # needed by event loops only
 log = logging.getLogger("clippy")
 
 LOOP_SECONDS = 5.0
-"""How long another thread waits for an event loop to open or close something."""
+"""How long another thread waits for an event loop to open something, or to close what was removed."""
 
 
 def _event() -> anyio.Event:
@@ -40,7 +40,7 @@ class LoopTask:
     def __init__(self, step: Step, manager: Any) -> None:
         self._step, self._manager = step, manager
         self._ready, self._closing, self._closed = _event(), _event(), _event()
-        self._error: Exception | None = None
+        self._error: Exception | SystemExit | None = None
         self.task: object = None
 
     async def hold(self) -> None:
@@ -49,7 +49,7 @@ class LoopTask:
             async with self._manager:
                 self._ready.set()
                 await self._closing.wait()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # which would end the event loop
             if not self._ready.is_set():
                 self._error = error
             else:
@@ -64,10 +64,13 @@ class LoopTask:
         if self._error is not None:
             raise_failed(self._step, self._error)
 
-    async def close(self) -> None:
-        """Leave it and wait for that."""
+    async def close(self, patience: float | None = None) -> None:
+        """Leave it and wait for that, for *patience* seconds at most."""
+        import anyio
+
         self._closing.set()
-        await self._closed.wait()
+        with anyio.move_on_after(patience):
+            await self._closed.wait()
 
 
 class Held:
@@ -106,6 +109,11 @@ class Held:
             self._asked = True
             return True
 
+    def finish(self) -> None:
+        """Have nothing opened any more."""
+        with self._lock:
+            self.over = True
+
     def leave(self) -> None:
         """Leave a plain manager; the next opening asks for another."""
         with self._lock:
@@ -119,14 +127,16 @@ class Held:
 
     def begin(self, runtime: AsyncRuntime | None) -> LoopTask | None:
         """The new task of an event loop; None if it has one, or needs none."""
-        if not self.is_async or self.over or runtime in self.on:
+        if not self.is_async or runtime in self.on:
             return None
         with self._lock:
+            if self.over:
+                return None
             given, self._given = self._given, None
-        try:
-            task = self.on[runtime] = LoopTask(self.step, given or self.step.function(self._host))
-        except Exception as error:
-            raise_failed(self.step, error)
+            try:
+                task = self.on[runtime] = LoopTask(self.step, given or self.step.function(self._host))
+            except Exception as error:
+                raise_failed(self.step, error)
         return task
 
 
@@ -172,12 +182,12 @@ class Life:
             begun: list[LoopTask] = []
             try:
                 for one in self.held:
-                    if one.is_async and None not in one.on:
+                    if one.is_async:
                         begun += self._portal.run(_start(one))
             except Exception:
                 for one in reversed(self.held):
                     if (task := one.on.get(None)) in begun:
-                        del one.on[None]
+                        one.on.pop(None, None)
                         self._portal.run(task.close())
                 self._leave_again()
                 raise
@@ -207,12 +217,14 @@ class Life:
                 if task is not None:
                     begun.append(one)
                     runtime.hold(task.hold)
+                if (task := one.on.get(runtime)) is not None:  # the set before may be opening it just now
                     await task.opened()
         except Exception as error:
             # The next request tries again; what the other plugins opened is closed until then.
             opening.error = error
             for one in reversed(begun):
-                await one.on.pop(runtime).close()
+                if (task := one.on.pop(runtime, None)) is not None:
+                    await task.close()
             self._loops.pop(runtime, None)
             self._leave_again()
         finally:
@@ -259,23 +271,25 @@ class Life:
         Raises PluginError, with everything that was opened here closed again.
         """
         try:
+            if before._shared:  # not in an event loop: it would stand still meanwhile
+                self._enter()
             if before._opened:
                 self.open()
             for runtime in [*before._loops]:
                 in_loop(runtime, lambda runtime=runtime: self.aopen(runtime))  # type: ignore[misc]
-        except Exception:
+        except BaseException:
             self.end([one for one in self.held if one not in before.held])
             raise
 
     def end(self, held: Sequence[Held]) -> None:
         """Close these for good."""
         for one in held:
-            one.over = True
+            one.finish()
         for one in reversed(held):
             for runtime in [*one.on]:
                 task = one.on.pop(runtime)
                 if runtime is None:
-                    self._portal.run(task.close())
+                    self._portal.run(task.close(LOOP_SECONDS))
                 else:
                     in_loop(runtime, task.close)
         _leave(held)
@@ -309,6 +323,8 @@ async def _start(held: Held) -> list[LoopTask]:
     """Hold open, on the running asyncio loop, what threads use of an async manager; its task unless there was one."""
     task = held.begin(None)
     if task is None:
+        if (other := held.on.get(None)) is not None:  # the set before may be opening it just now
+            await other.opened()
         return []
     import asyncio
 
@@ -316,7 +332,7 @@ async def _start(held: Held) -> list[LoopTask]:
     try:
         await task.opened()
     except Exception:
-        del held.on[None]
+        held.on.pop(None, None)  # unless it was removed meanwhile
         raise
     return [task]
 

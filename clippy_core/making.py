@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clippy_hookspecs import POLICIES, Clock, ConfigError, StateStore, TokenCounter, Upstream
 
@@ -18,9 +18,6 @@ from .state_memory import MemoryStateStore
 from .tables import Tables
 from .tokens import HeuristicTokenCounter
 from .trace import trace_steps
-
-if TYPE_CHECKING:
-    from .host import Host
 
 _NOTHING: frozenset[str] = frozenset()
 
@@ -49,7 +46,7 @@ class OwnServices:
 
 
 def make_tables(
-    host: Host,
+    host: object,
     config: Config,
     given: Mapping[str, object] | Sequence[object] | None,
     own: OwnServices,

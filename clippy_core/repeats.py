@@ -40,7 +40,11 @@ class SdkRetries:
 
     def follow(self, owned: bool) -> None:
         """Whether plugins own retries now.  What a program has set itself since then stays."""
-        for client, own in [*self._own.items()]:
+        for reference in self._own.keyrefs():  # at once: another thread may wrap one meanwhile
+            client = reference()
+            own = self._own.get(client)
+            if client is None or own is None:
+                continue
             before, now = (own, 0) if owned else (0, own)
             if client.max_retries == before:
                 client.max_retries = now

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from .lifespans import Held, Life
+from .lifespans import LOOP_SECONDS, Held, Life
 from .portal import Portal
 from .runtime import AsyncRuntime, Runtime
 from .tables import Tables
@@ -31,7 +33,8 @@ class Serving:
         """To the state in which nobody is served and nothing is open: at first, and after a fork."""
         tables = self.current
         tables.life, tables.under_way = Life(host, tables.chains.steps["lifespan"], portal), set()
-        self._lock = threading.Lock()
+        self._changing = threading.RLock()
+        self._lock = threading.RLock()  # a signal handler that reloads may find its own thread in here
         self._tables: dict[Runtime, Tables] = {}
         self._replaced: list[Replaced] = []
 
@@ -39,13 +42,30 @@ class Serving:
         """The tables for a request that begins now."""
         return self._tables.get(runtime, self.current)
 
-    def opening(self, runtime: Runtime) -> Tables:
-        """The tables that must be open before a request begins, from now on those of *runtime*."""
-        if self._tables.get(runtime) is not self.current:
-            with self._lock:
-                self._tables[runtime] = self.current
-            self._look()
-        return self.current
+    def open(self, runtime: Runtime) -> None:
+        """Open the tables that serve now for threads, and serve *runtime* with them.  Raises PluginError."""
+        while True:
+            tables = self.current
+            tables.life.open()
+            if self._tables.get(runtime) is tables or self._goes_over(runtime, tables):
+                return
+
+    async def aopen(self, runtime: AsyncRuntime) -> None:
+        """As ``open``, for the running event loop."""
+        while True:
+            tables = self.current
+            await tables.life.aopen(runtime)
+            if self._tables.get(runtime) is tables or self._goes_over(runtime, tables):
+                return
+
+    def _goes_over(self, runtime: Runtime, tables: Tables) -> bool:
+        """Serve *runtime* with *tables*, which are open for it; False if others serve meanwhile."""
+        with self._lock:
+            if tables is not self.current:
+                return False
+            self._tables[runtime] = tables
+        self._look()
+        return True
 
     def drop(self, runtime: AsyncRuntime) -> None:
         """Let go of an event loop that is gone."""
@@ -66,25 +86,44 @@ class Serving:
         with self._lock:
             self.current = tables
             for runtime, served in [*self._tables.items()]:
-                if served is old and tables.life.is_open(runtime):
+                if tables.life.is_open(runtime) or not served.life.is_open(runtime):
                     self._tables[runtime] = tables
             replaced = Replaced(self, old)
             self._replaced.append(replaced)
         replaced.close_when_unused()
 
-    def close(self) -> None:
-        """Close what is still open of tables that were replaced."""
-        for one in [*self._replaced]:
-            one.close()
-            if one.thread is not None:
-                one.thread.join(2.0)
+    @contextmanager
+    def changing(self, patience: float = -1) -> Iterator[None]:
+        """A change inside the block is the only one; after *patience* seconds it goes on all the same."""
+        alone = self._changing.acquire(timeout=patience)
+        try:
+            yield
+        finally:
+            if alone:
+                self._changing.release()
 
-    async def aclose(self) -> None:
-        """As ``close``, from an event loop: what belongs to it is closed by it meanwhile."""
-        if self._replaced:
+    def close(self) -> None:
+        """Close everything but what belongs to an event loop.  Waits for a reload, but not for one that hangs."""
+        with self.changing(LOOP_SECONDS):
+            self._close_replaced()
+            self.current.life.close()
+
+    async def aclose(self, runtime: AsyncRuntime) -> None:
+        """As ``close``, with what belongs to this event loop."""
+        if self._replaced or not self._changing.acquire(blocking=False):
             import anyio.to_thread
 
-            await anyio.to_thread.run_sync(self.close)
+            await anyio.to_thread.run_sync(self._close_replaced)
+        else:
+            self._changing.release()
+        await self.current.life.aclose(runtime)
+
+    def _close_replaced(self) -> None:
+        with self.changing(LOOP_SECONDS):
+            for one in [*self._replaced]:
+                one.close()
+                if one.thread is not None:
+                    one.thread.join(2.0)
 
     def uses(self, tables: Tables) -> bool:
         """Whether a request or a runtime still uses replaced *tables*."""
@@ -139,7 +178,7 @@ class Replaced:
             self.look.wait(left)
             self.look.clear()
         names = sorted({one.step.plugin for one in self._serving.only_in(self)})
-        if names and not self._done and self._serving.uses(self.tables):
+        if names and not self._done and self.tables.under_way:
             log.warning(
                 "%d requests still use plugins that were removed or changed %g s ago; what these hold is closed: %s",
                 len(self.tables.under_way), PATIENCE, ", ".join(names),

@@ -67,6 +67,8 @@ HOLDS = """
 """
 HOLDS_ASYNC = HOLDS.replace("@contextmanager", "@asynccontextmanager").replace("def lifespan", "async def lifespan")
 CANNOT_OPEN = HOLDS.replace('self.events.append("open")', 'raise OSError("the port is taken")')
+CANNOT_OPEN_ASYNC = HOLDS_ASYNC.replace('self.events.append("open")', 'raise OSError("the port is taken")')
+WITH_EVENTS = HOLDS.replace("self.events.", "EVENTS.") + "\n    EVENTS = []\n"
 BROKEN = "def oops(:\n"
 
 
@@ -353,6 +355,117 @@ def test_a_plugin_that_cannot_open_leaves_the_old_set_in_place(live):
     live.run(work)
 
 
+def test_a_plugin_that_exits_while_it_is_opened_leaves_the_old_set_in_place(live):
+    """It would end the event loop in which it is opened, and a thread would wait for ever for what that loop opens."""
+    live.plugins.install("holds", HOLDS)
+
+    async def work(live: Live) -> None:
+        live.plugins.install("also", WITH_EVENTS)
+        live.plugins.install("port", CANNOT_OPEN_ASYNC.replace("OSError", "SystemExit"))
+        with pytest.raises(PluginError, match=r"plugin port 1\.0: lifespan raised SystemExit"):
+            await live.reload()
+        assert ["holds"] == list(live.host.plugins)
+        assert "one two three" == await live.chat()
+        assert ["open", "close"] == sys.modules["folder_also"].EVENTS
+
+    live.run(work)
+
+
+def test_a_reload_that_is_interrupted_closes_what_it_opened(plugins):
+    """As Ctrl-C does."""
+    with start() as host:
+        plugins.install("also", WITH_EVENTS)
+        plugins.install("port", CANNOT_OPEN.replace("OSError", "KeyboardInterrupt"))
+        with pytest.raises(KeyboardInterrupt):
+            host.reload()
+        assert {} == dict(host.plugins)
+        assert ["open", "close"] == sys.modules["folder_also"].EVENTS
+
+
+def test_settings_that_cannot_be_compared_may_have_changed(live):
+    """As arrays, whose comparison has no truth: the plugin is made anew, as at a start."""
+    live.plugins.install(
+        "odd",
+        """
+        class Odd:
+            def __eq__(self, other):
+                raise ValueError("the truth of this is ambiguous")
+
+        @define(eq=False)
+        class Plugin:
+            odd: object = field(factory=Odd)
+
+            @hookimpl
+            def pre_request(self):
+                return None
+        """,
+    )
+
+    async def work(live: Live) -> None:
+        before = live.plugin("odd")
+        await live.reload()
+        assert before is not live.plugin("odd")
+        await live.chat()
+
+    live.run(work)
+
+
+TWO = """
+    @define(eq=False)
+    class Plugin:
+        @hookimpl
+        def pre_request(self):
+            assert sys.modules[__name__].Plugin is Plugin, "the modules of another import"
+
+    import sys
+"""
+ANOTHER = (
+    "from attrs import define\nfrom folder_two import Plugin as First\n\n@define(eq=False)\nclass Plugin(First): pass\n"
+)
+
+
+def test_a_package_whose_second_plugin_broke_keeps_the_modules_of_the_first(live):
+    """Which is of the new code: with the old modules it would be made anew by every reload."""
+    live.plugins.install("two", TWO, more={"another": ANOTHER})
+    (live.plugins.folder / "two-1.0.dist-info" / "entry_points.txt").write_text(
+        "[clippy]\ntwo = folder_two:Plugin\ntwo-another = folder_two.another:Plugin\n"
+    )
+
+    async def work(live: Live) -> None:
+        assert ["two", "two-another"] == list(live.host.plugins)
+        live.plugins.write("two", TWO + "\n    CHANGED = True\n")
+        (live.plugins.package("two") / "another.py").write_text(BROKEN)
+        await live.reload()
+        two = live.plugin("two")
+        assert ["two"] == list(live.host.plugins)
+        await live.chat()
+        await live.reload()
+        assert two is live.plugin("two")
+
+    live.run(work)
+
+
+def test_a_module_of_a_namespace_goes_back_into_it(plugins):
+    """``from namespace import module`` looks there, and not at what is imported."""
+    source = TWO.replace("assert sys", "from folder_space import plugin; assert plugin.Plugin is Plugin; assert sys")
+    plugins.install("space", source)
+    package = plugins.package("space")
+    (package / "__init__.py").rename(package / "plugin.py")
+    (plugins.folder / "space-1.0.dist-info" / "entry_points.txt").write_text(
+        "[clippy]\nspace = folder_space.plugin:Plugin\n"
+    )
+    with start() as host, clippy_core.Client(host, FakeProvider(Reply("Hi")).client()) as client:
+        assert "Hi" == client.chat("Hello").text
+        (package / "plugin.py").write_text((package / "plugin.py").read_text() + "\n# changed\n")
+        plugins.install("port", CANNOT_OPEN)
+        with pytest.raises(PluginError):
+            host.reload()
+        assert "Hi" == client.chat("Hello").text
+        plugins.remove("port")
+        host.reload()
+        assert "Hi" == client.chat("Hello").text
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_reload_says_what_to_call_in_an_event_loop(backend):
     """It would wait for the loop that it blocks."""
@@ -465,6 +578,39 @@ def test_a_service_stays_with_its_plugin_and_goes_with_it(live):
         live.plugins.remove("offers")
         await live.reload()
         assert 7 != live.host.services.get(TokenCounter).count("one two")
+
+    live.run(work)
+
+
+def test_a_new_plugin_is_opened_with_the_plugins_and_services_that_come_with_it(live):
+    """As at a start; and later its host shows what serves then."""
+    live.plugins.install("offers", OFFERS.replace("return 7", "return 6"))
+
+    async def work(live: Live) -> None:
+        live.plugins.install("offers", OFFERS)
+        live.plugins.install(
+            "opens",
+            """
+            from clippy_hookspecs import TokenCounter
+
+            @define(eq=False)
+            class Plugin:
+                host: object = field(init=False)
+                found: list = field(init=False)
+
+                @hookimpl
+                @contextmanager
+                def lifespan(self, host):
+                    self.host = host
+                    self.found = [host.services.get(TokenCounter).count("one two"), *host.plugins]
+                    yield
+            """,
+        )
+        await live.reload()
+        assert [7, "offers", "opens"] == live.plugin("opens").found
+        live.plugins.remove("offers")
+        await live.reload()
+        assert ["opens"] == list(live.plugin("opens").host.plugins)
 
     live.run(work)
 
@@ -661,6 +807,32 @@ def test_a_loop_that_stands_still_opens_what_is_new_with_its_next_request(plugin
         assert "Hi" == runner.run(ask())
         assert ["open"] == host.plugins["more"].events == host.plugins["holds"].events
         runner.run(host.aclose())
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_loop_does_not_stand_still_while_a_plain_plugin_is_opened(plugins, backend):
+    """The thread that reloads opens it."""
+    host = start()
+    plugins.install("first", HOLDS)
+
+    async def work() -> None:
+        async with host:
+            plugins.install("holds", HOLDS.replace("self.open += 1", "self.open = threading.get_ident()"))
+            plugins.write("holds", "import threading\n" + (plugins.package("holds") / "__init__.py").read_text())
+            await host.areload()
+            assert host.plugins["holds"].open not in (0, threading.get_ident())
+
+    anyio.run(work, backend=backend)
+
+
+def test_nobody_waits_for_a_host_that_was_closed_before_its_plugins_changed(plugins):
+    """It is not used by the threads any more."""
+    plugins.install("holds", HOLDS)
+    with start() as host, clippy_core.Client(host, FakeProvider(Reply("Hi")).client()) as client:
+        client.chat("Hello")
+    plugins.remove("holds")
+    host.reload()
+    assert [] == [thread for thread in threading.enumerate() if thread.name == "clippy-replaced"]
 
 
 def test_a_request_that_begins_as_its_plugins_are_removed_has_the_new_ones(plugins, monkeypatch):
