@@ -10,6 +10,7 @@ from typing import Any
 from clippy_hookspecs import ClippyError, DeadlineExceeded, Headers, RawReply, Request, Response
 
 from .opaque import OpaqueStream
+from .records import new_reply
 from .rewind import rewind_of
 from .runtime import FlowCancelled
 from .sources import EndedEarly, Phase, UnaskedStream, UnknownEncoding
@@ -119,7 +120,7 @@ class Call:
                 headers = headers.without("content-encoding", "content-length")
             return RawReply(response.status_code, headers, Whole(response.content), response.extensions)
         self._answered = response
-        return RawReply(response.status_code, headers, body, response.extensions)
+        return new_reply(response.status_code, headers, body, response.extensions)
 
     def response(self, response: Response, *, as_sent: bool = False) -> Any:
         """The module's response for a whole answer of ours: a stream of one piece, as a transport gives it.
@@ -131,12 +132,12 @@ class Call:
         if as_sent and own is not None:
             own.stream, own.extensions = self.module.ByteStream(body), dict(response.extensions)
             return own
-        headers = response.headers.without("content-length")
+        headers = response.headers.without("content-length").raw
         if body or response.status not in (204, 304):
-            headers = headers.replace("content-length", str(len(body)))
+            headers.append((b"content-length", b"%d" % len(body)))
         return self.module.Response(
             response.status,
-            headers=headers.raw,
+            headers=headers,
             stream=self.module.ByteStream(body),
             extensions=dict(response.extensions),
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from clippy_hookspecs import ConfigError, Headers, Message, Request, Text, Tool, evolve
 
 from . import routes
-from .wire import APIS
+from .wire import APIS, WireApi
 
 if TYPE_CHECKING:
     from .host import Host
@@ -44,7 +44,7 @@ def build_request(
     if chosen.api == "anthropic.messages":
         params = {"max_tokens": 4096, **params}  # the one parameter that this API requires
     headers = Headers([("content-type", "application/json"), *routes.route_headers(chosen, chosen.api)])
-    conversation, offered = _messages(messages), _tools(tools)
+    conversation, offered = _messages(messages, api), _tools(tools, api)
     request = Request(chosen.api, endpoint, "POST", url, "", headers, wanted, conversation, offered, params, stream)
     return request, name
 
@@ -62,23 +62,18 @@ def _default_route(host: Host) -> str:
     return default
 
 
-def _messages(messages: Conversation) -> tuple[Message, ...]:
+def _messages(messages: Conversation, api: WireApi) -> tuple[Message, ...]:
     if isinstance(messages, str):
         return (Message("user", (Text(messages),)),)
-    return tuple(message if isinstance(message, Message) else _message(message) for message in messages)
+    return tuple([one if isinstance(one, Message) else _read("messages", one, api) for one in messages])
 
 
-def _message(message: Mapping[str, Any]) -> Message:
-    """A message in OpenAI's form, which is the one that people know."""
-    decoded: Message = APIS["openai.chat"].request_fields({"messages": [dict(message)]})["messages"][0]
-    return evolve(decoded)  # without the wire form: it may go to any API
+def _tools(tools: Sequence[Tool | Mapping[str, Any]], api: WireApi) -> tuple[Tool, ...]:
+    return tuple([one if isinstance(one, Tool) else _read("tools", one, api) for one in tools])
 
 
-def _tools(tools: Sequence[Tool | Mapping[str, Any]]) -> tuple[Tool, ...]:
-    def one(tool: Tool | Mapping[str, Any]) -> Tool:
-        if isinstance(tool, Tool):
-            return tool
-        decoded: Tool = APIS["openai.chat"].request_fields({"tools": [dict(tool)]})["tools"][0]
-        return evolve(decoded)
-
-    return tuple(one(tool) for tool in tools)
+def _read(field: str, given: Mapping[str, Any], api: WireApi) -> Any:
+    """A message or tool in OpenAI's form, which is the one that people know; another API gets it without that form."""
+    known = APIS["openai.chat"]
+    (decoded,) = known.request_fields({field: [dict(given)]})[field]
+    return decoded if api is known else evolve(decoded)

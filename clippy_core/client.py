@@ -13,14 +13,16 @@ from clippy_hookspecs import (
     ErrorInfo,
     PluginError,
     ProviderError,
+    RawReply,
     Refusal,
+    Request,
     RequestContext,
     Response,
     StreamInterrupted,
     Tool,
 )
 
-from .calls import AsyncSender, Call, SyncSender
+from .calls import AsyncSender, Call, SyncSender, phase
 from .chat_request import Conversation, build_request
 from .forks import follow_forks
 from .http_modules import module_of
@@ -208,10 +210,28 @@ class _Calls:
         stream: bool,
     ) -> Pipeline:
         request, name = build_request(self._host, conversation, model, route, tools, params, stream)
-        inner = self._http._transport_for_url(self._module.URL(request.url))  # noqa: SLF001
+        return self._host.begin(request, runtime, _Later(self, request.url), route=name, wants_values=True)
+
+    def sender(self, url: str) -> SyncSender | AsyncSender:
+        """What sends a request to *url*."""
+        inner = self._http._transport_for_url(self._module.URL(url))  # noqa: SLF001
         inner = getattr(inner, "_clippy_inner", inner)  # under clippy run: one host is enough
-        call = Call(self._module, self._module.Request("POST", request.url, extensions={"timeout": dict(TIMEOUTS)}))
-        return self._host.begin(request, runtime, self._senders(inner, call), route=name, wants_values=True)
+        call = Call(self._module, self._module.Request("POST", url, extensions={"timeout": dict(TIMEOUTS)}))
+        return self._senders(inner, call)
+
+
+class _Later:
+    """A sender that is made when something is to be sent: what it takes costs more than an answer from a cache."""
+
+    phase = staticmethod(phase)
+
+    def __init__(self, calls: _Calls, url: str) -> None:
+        self._calls, self._url = calls, url
+        self._made: SyncSender | AsyncSender | None = None
+
+    async def send(self, request: Request, timeouts: Mapping[str, float]) -> RawReply:
+        made = self._made = self._made or self._calls.sender(self._url)
+        return await made.send(request, timeouts)
 
 
 class Client(_Calls):

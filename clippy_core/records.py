@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from clippy_hookspecs import AuditRecord, CacheEntry, Event, HookCall, Outcome, Provenance, RequestContext, Scope
+from clippy_hookspecs import (
+    AuditRecord,
+    CacheEntry,
+    Event,
+    HookCall,
+    Outcome,
+    Provenance,
+    RawReply,
+    RequestContext,
+    Scope,
+)
 from clippy_hookspecs.blocks import draft, maker
 from clippy_hookspecs.records import AttemptRecord, EventKind
 
 new_attempt, new_record, new_scope = maker(AttemptRecord), maker(AuditRecord), maker(Scope)
 new_entry, new_outcome, new_provenance = maker(CacheEntry), maker(Outcome), maker(Provenance)
+new_reply = maker(RawReply)
 _HookCall, _Event = draft(HookCall), draft(Event)
 
 
