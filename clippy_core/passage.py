@@ -41,9 +41,11 @@ class Passage:
     def take(self, event: StreamEvent) -> tuple[bytes, tuple[Chunk, ...]]:
         """What becomes of a whole event, as bytes and as chunks.  Raises Refusal and PluginError."""
         self.keep(event)
+        watched = self.keep_sent or self.chains.observe
         out: tuple[Chunk, ...] = ()
         for chunk in event.chunks:
-            self.note(chunk)
+            if watched or not self.ctx.committed:
+                self.note(chunk)
             out += self.through(chunk)
         return self.written(event, out), out
 
