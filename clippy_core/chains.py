@@ -256,14 +256,16 @@ class Chains:
 
     def chunk(self, chunk: Chunk, ctx: RequestContext, times: ChunkTimes | None, start: int = 0) -> tuple[Chunk, ...]:
         """What the on_chunk chain makes of one chunk, from step *start* on."""
-        steps = self.on_chunk
-        for position in range(start, len(steps)):
-            step = steps[position]
-            if self.faults.disabled and step.plugin in self.faults.disabled:
+        steps = self.on_chunk[start:] if start else self.on_chunk
+        disabled = self.faults.disabled
+        for step in steps:
+            if disabled and step.plugin in disabled:
                 continue
             began = perf_counter_ns() if times is not None else 0
             try:
                 result = step.function(chunk, ctx)
+                if result is None and times is None:
+                    continue
                 if result is not None and type(result) is not Chunk:
                     _check_chunks(step, result)
             except Refusal:
@@ -280,7 +282,8 @@ class Chains:
             if type(result) is Chunk:
                 chunk = result
             else:
-                return tuple(out for piece in result for out in self.chunk(piece, ctx, times, position + 1))
+                behind = self.on_chunk.index(step) + 1
+                return tuple(out for piece in result for out in self.chunk(piece, ctx, times, behind))
         return (chunk,)
 
     def emit(self, kind: EventKind, data: object, ctx: RequestContext) -> None:

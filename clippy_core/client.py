@@ -76,20 +76,20 @@ class _Reading:
     async def _next(self) -> Chunk | None:
         """The next chunk when the flow lets it through, None at the end.  A sync reader's wait is in its runtime."""
         stream, pending = self._stream, self._pending
-        waiting = bool(pending)
-        while waiting or not pending:
+        while True:
+            waits = bool(pending)
             try:
-                piece = await (stream.turn() if waiting else stream.next())
+                piece = await (stream.turn() if waits else stream.next())
             except (Refusal, PluginError):
                 raise
             except Exception as error:
                 raise self._interrupted(error) from error
-            if waiting:
-                break
-            if piece is None:
+            if piece is not None:
+                self._take(piece)
+            elif not waits:
                 return None
-            self._take(piece)
-        return pending.popleft()
+            if pending:
+                return pending.popleft()
 
     def _take(self, piece: Piece) -> None:
         """What the provider or a plugin said, without the host's own marks.  Raises what an error event tells of."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+from attrs import define, field
 from clippy_hookspecs import DeadlineExceeded, ErrorInfo
 
 from . import config
@@ -18,10 +18,12 @@ class Deadlines:
     total: float | None = None
     first_token: float | None = None
     idle: float | None = None
+    given: bool = field(init=False)
+    """Whether there are any: asked before each read."""
 
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return self.idle is not None or self.total is not None or self.first_token is not None
+    @given.default
+    def _whether_there_are_any(self) -> bool:
+        return self.total is not None or self.first_token is not None or self.idle is not None
 
     def next(self, now: float, committed: bool) -> tuple[float | None, str]:
         """When the next byte must be here, and which deadline says so."""

@@ -41,9 +41,11 @@ class Passage:
     def take(self, event: StreamEvent) -> tuple[bytes, tuple[Chunk, ...]]:
         """What becomes of a whole event, as bytes and as chunks.  Raises Refusal and PluginError."""
         self.keep(event)
+        watched = self.keep_sent or self.chains.observe
         out: tuple[Chunk, ...] = ()
         for chunk in event.chunks:
-            self.note(chunk)
+            if watched or not self.ctx.committed:
+                self.note(chunk)
             out += self.through(chunk)
         return self.written(event, out), out
 
@@ -77,9 +79,13 @@ class Passage:
         if not self.chains.on_chunk and not self.foreign:
             return event.raw
         # The writer sees every chunk: it learns the envelope, and some APIs repeat a text that it must rewrite.
-        write, came = self.writer.write, event.chunks
-        written = write(out[0]) if len(out) == 1 else b"".join([write(chunk) for chunk in out])
-        if not (self._changed or self.foreign) and len(out) == len(came) and all(map(is_, out, came)):
+        came, write = event.chunks, self.writer.write
+        if len(out) == len(came) == 1:
+            written, same = write(out[0]), out[0] is came[0]
+        else:
+            written = b"".join([write(chunk) for chunk in out])
+            same = len(out) == len(came) and all(map(is_, out, came))
+        if same and not (self._changed or self.foreign):
             return event.raw
         self._changed = True
         return written

@@ -102,7 +102,20 @@ class EventSource:
                 raise self._broken
             if self._ended:
                 return None
-            self._decode(await self._read())
+            deadline, which = None, ""
+            if self.deadlines.given:
+                deadline, which = self.deadlines.next(self.runtime.clock.now(), self.ctx.committed)
+            try:
+                piece = await self.runtime.bounded(self.body.next(), deadline, self.flow, self.abort)
+            except FlowCancelled:
+                raise
+            except TimeIsUp:
+                self._broken = Broken(exceeded(which), "stream")  # whoever looks again sees the same
+                raise self._broken from None
+            except Exception as error:
+                self._broken = Broken(error, "stream")
+                raise self._broken from error
+            self._decode(piece)
         return self.queue.popleft()
 
     def give_back(self, events: Iterable[StreamEvent]) -> None:
@@ -116,22 +129,6 @@ class EventSource:
     async def aclose(self) -> None:
         self._ended = True
         await close_quietly(self.body)
-
-    async def _read(self) -> bytes | None:
-        """The next piece of the body.  Raises Broken (whoever looks again sees the same), and FlowCancelled."""
-        deadline, which = None, ""
-        if self.deadlines:
-            deadline, which = self.deadlines.next(self.runtime.clock.now(), self.ctx.committed)
-        try:
-            return await self.runtime.bounded(self.body.next(), deadline, self.flow, self.abort)
-        except FlowCancelled:
-            raise
-        except TimeIsUp:
-            self._broken = Broken(exceeded(which), "stream")
-            raise self._broken from None
-        except Exception as error:
-            self._broken = Broken(error, "stream")
-            raise self._broken from error
 
     def _decode(self, piece: bytes | None) -> None:
         self._ended = piece is None

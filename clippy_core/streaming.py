@@ -178,10 +178,13 @@ class LiveStream:
             self._over = True  # closed by somebody else while we were reading
             return None
         if event is not None:
-            if not (event.ends or self._settled):
-                return self._pass_at_once(event)
-            await self._pass(event)
-            return None if self._settled else self._pass_at_once(self._at_hand())
+            if event.ends or self._settled:
+                await self._pass(event)
+            else:
+                self._hand_on(*self.passage.take(event))
+            if self.source.queue and not self._settled:
+                self._pass_those_at_hand()
+            return None
         if not self._settled:
             if not self.source.complete:
                 return await self._broke(Broken(EndedEarly("the answer ended before its terminal event"), "stream"))
@@ -228,31 +231,24 @@ class LiveStream:
             out += passage.through(chunk)
         self._hand_on(passage.written(event, out), out)
 
-    def _pass_at_once(self, event: StreamEvent | None) -> None:
-        """*event* and those that came in the same read, as one piece, up to one that ends a choice or the stream.
+    def _pass_those_at_hand(self) -> None:
+        """The events that came in the same read, as one piece, up to one that ends a choice or the stream.
+
+        Whoever leaves before having asked for the end has left early, although it may be here already.
 
         None of this waits, so that it needs no coroutine for each event, and the caller takes one piece and not many.
         """
-        take, queue = self.passage.take, self.source.queue
+        take, queue, flow = self.passage.take, self.source.queue, self.flow
         data: list[bytes] = []
         chunks: list[Chunk] = []
         try:
-            while event is not None:
-                written, out = take(event)
+            while queue and not (queue[0].ends or flow.held) and len(data) < BURST:
+                written, out = take(queue.popleft())
                 data.append(written)
                 chunks += out
-                event = self._at_hand() if queue and len(data) < BURST else None
         except Exception as error:
             self._late = error  # what came before it is still handed on
         self._hand_on(b"".join(data), tuple(chunks))
-
-    def _at_hand(self) -> StreamEvent | None:
-        """The event that may be handed on at once after another one.
-
-        Whoever leaves before having asked for the end has left early, although it may be here already.
-        """
-        queue = self.source.queue
-        return None if not queue or queue[0].ends or self.flow.held else queue.popleft()
 
     def _hand_on(self, data: bytes, chunks: tuple[Chunk, ...]) -> None:
         if data or chunks:

@@ -22,7 +22,7 @@ from .calls import AsyncSender, Call, SyncSender
 from .entrance import GaveUp, error_answer
 from .forks import follow_forks
 from .in_front import InFront, fronts, named
-from .opaque import OpaqueStream, Piece, abandon_when_collected
+from .opaque import OpaqueStream, abandon_when_collected
 from .pipeline import AttemptsFailed, Pipeline, Result, Sender
 from .runtime import FlowCancelled, Runtime, drive
 from .streaming import LiveStream
@@ -70,10 +70,6 @@ def _broken(call: Call, stream: Stream, error: Exception) -> BaseException:
     if partial is not None:
         partial.__cause__, raised.__cause__ = raised.__cause__, partial
     return raised
-
-
-def _data(piece: Piece | None) -> bytes | None:
-    return None if piece is None else piece.data
 
 
 class Before(InFront):
@@ -150,15 +146,15 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
         def __next__(self) -> bytes:
             while True:
                 try:
-                    data = _data(drive(self._stream.next()))
+                    piece = drive(self._stream.next())
                 except (Refusal, PluginError):
                     raise
                 except Exception as error:
                     raise _broken(self._call, self._stream, error)  # noqa: B904 - its cause is set
-                if data is None:
+                if piece is None:
                     raise StopIteration
-                if data:
-                    return data
+                if piece.data:
+                    return piece.data
 
         def close(self) -> None:
             drive(self._stream.aclose())
@@ -176,15 +172,15 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
         async def __anext__(self) -> bytes:
             while True:
                 try:
-                    data = _data(await self._stream.next())
+                    piece = await self._stream.next()
                 except (Refusal, PluginError):
                     raise
                 except Exception as error:
                     raise _broken(self._call, self._stream, error)  # noqa: B904 - its cause is set
-                if data is None:
+                if piece is None:
                     raise StopAsyncIteration
-                if data:
-                    return data
+                if piece.data:
+                    return piece.data
 
         async def aclose(self) -> None:
             await self._stream.aclose()

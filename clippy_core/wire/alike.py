@@ -8,8 +8,6 @@ event with others in their place, and whatever differs by a single byte is read 
 
 from __future__ import annotations
 
-import copy
-
 from clippy_hookspecs import Chunk
 
 from ..jsonio import dumps, loads_string
@@ -73,7 +71,7 @@ def _read(raw: bytes, reader: StreamReader) -> Chunk | None:
     """What *reader* would make of one more event, if that is one chunk of words."""
     try:
         (event,) = SseDecoder().feed(raw)
-        (chunk,) = copy.deepcopy(reader).read(event)
+        (chunk,) = reader.apart().read(event)
     except (CorruptEvent, ValueError):
         return None
     plain = chunk.kind in reader.traceless and chunk.id is None and chunk.name is None and chunk.usage is None

@@ -49,6 +49,13 @@ class MessagesReader:
         """Whether a stop reason or the terminal event has come."""
         return self._finished or self._done
 
+    def apart(self) -> MessagesReader:
+        """As :meth:`.base.StreamReader.apart`."""
+        other = MessagesReader()
+        other._open, other._usage = dict(self._open), dict(self._usage)
+        other._finished, other._done = self._finished, self._done
+        return other
+
     def read(self, event: SseEvent, parse: Callable[[str], Json] = loads) -> tuple[Chunk, ...]:
         """The chunks of one event; its bytes are the ``raw`` of the last, and of it alone."""
         data = event_json(event, parse)

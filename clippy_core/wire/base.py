@@ -48,6 +48,10 @@ class StreamReader(Protocol):
         """Whether the stream may end here: its terminal event came, or every choice has finished."""
         ...
 
+    def apart(self) -> StreamReader:
+        """A reader of its own that goes on from here, for events that were not sent."""
+        ...
+
     def read(self, event: SseEvent, parse: Callable[[str], Json] = loads) -> tuple[Chunk, ...]:
         """What one event says; *parse* reads its JSON.
 

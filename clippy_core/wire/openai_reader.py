@@ -65,6 +65,13 @@ class ChatReader:
         finished = bool(self._choices) and all(choice.finished for choice in self._choices.values())
         return not self._failed and (self._done or finished)
 
+    def apart(self) -> ChatReader:
+        """As :meth:`.base.StreamReader.apart`."""
+        other = ChatReader()
+        other._choices = {number: choice.apart() for number, choice in self._choices.items()}
+        other._done, other._failed = self._done, self._failed
+        return other
+
     def read(self, event: SseEvent, parse: Callable[[str], Json] = loads) -> tuple[Chunk, ...]:
         """What one event says; raises CorruptEvent if it is not a JSON object."""
         data = event.data.strip()

@@ -50,6 +50,10 @@ class ChoiceState:
     calls: dict[int | str, CallState] = field(factory=dict)
     last: CallState | None = None
 
+    def apart(self) -> ChoiceState:
+        """A copy, for words that were not sent; what it knows of calls it shares."""
+        return ChoiceState(self.number, self.finished, self.blocks, self.open, self.calls, self.last)
+
     def enter(self, kind: ChunkKind, call: CallState | None) -> Iterator[Chunk]:
         """Open the block for content of this kind, if another or none is open; ends what was open."""
         if self.open is not None and self.open[:2] == (kind, call):

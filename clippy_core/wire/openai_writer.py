@@ -14,6 +14,8 @@ from .openai_usage import usage_as_told
 DONE = b"data: [DONE]\n\n"
 _MADE = {"id": "chatcmpl-clippy", "object": "chat.completion.chunk", "created": 0, "model": ""}
 """The envelope of a stream from which nothing could be learned."""
+_TELLING = ("reasoning", "tool_call")
+"""The kinds of chunks from which more than the envelope is learned."""
 
 
 def event(body: Json) -> bytes:
@@ -34,7 +36,11 @@ class ChatWriter:
 
     def write(self, chunk: Chunk) -> bytes:
         """The bytes of *chunk*: its own if it is unchanged, none for the host's own kinds."""
-        self._learn(chunk)
+        envelope = chunk.extra.get("response")
+        if envelope is not self._envelope and envelope and envelope.get("id"):
+            self._envelope = envelope
+        if chunk.kind in _TELLING:
+            self._learn(chunk)
         if chunk.raw is not None:
             return chunk.raw
         match chunk.kind:
@@ -55,9 +61,6 @@ class ChatWriter:
         return event(body)
 
     def _learn(self, chunk: Chunk) -> None:
-        envelope = chunk.extra.get("response")
-        if envelope and envelope.get("id"):
-            self._envelope = envelope
         if chunk.kind == "reasoning" and "choice" in chunk.extra:
             self._field = chunk.extra.get("field", "reasoning_content")
         if chunk.kind == "tool_call" and (chunk.choice, chunk.block) not in self._calls:

@@ -9,6 +9,7 @@ no bytes of their own (``raw`` is empty) and stand before the event's own chunk.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 
 from clippy_hookspecs import Chunk, Json, Usage
@@ -64,6 +65,10 @@ class ResponsesReader:
     def complete(self) -> bool:
         """Whether the terminal event has come."""
         return self._done
+
+    def apart(self) -> ResponsesReader:
+        """As :meth:`.base.StreamReader.apart`."""
+        return copy.deepcopy(self)
 
     def read(self, event: SseEvent, parse: Callable[[str], Json] = loads) -> tuple[Chunk, ...]:
         """The chunks of one event; its bytes are the ``raw`` of the last, and of it alone."""
