@@ -24,6 +24,10 @@ log = logging.getLogger("clippy")
 BURST = 64
 """Events that are handed on in one piece at the most."""
 
+DRAIN_SECONDS = 0.05
+"""How long the end of a body may take after the stream's terminal event."""
+DRAIN_READS = 4
+
 Phase = Literal["connect", "request", "response", "stream"]
 
 
@@ -127,8 +131,23 @@ class EventSource:
             self.abort()
 
     async def aclose(self) -> None:
+        if self.complete and not self._ended and self.abort is not None:
+            await self._drain()
         self._ended = True
         await close_quietly(self.body)
+
+    async def _drain(self) -> None:
+        """Read to the body's end, most often here already, so that the connection can be used again.
+
+        SDKs close a stream once they have its terminal event, and with the rest unread the connection is closed too.
+        """
+        until = self.runtime.clock.now() + DRAIN_SECONDS
+        try:
+            for _ in range(DRAIN_READS):
+                if await self.runtime.bounded(self.body.next(), until, self.flow, self.abort) is None:
+                    return
+        except Exception as error:
+            log.debug("a stream went on after its terminal event, its connection is closed: %s", type(error).__name__)
 
     def _decode(self, piece: bytes | None) -> None:
         self._ended = piece is None

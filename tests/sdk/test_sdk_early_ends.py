@@ -91,6 +91,23 @@ def test_connections_are_used_again_as_by_the_bare_sdk(colour: str) -> None:
     assert len(set(got["all plugins"].connections)) <= len(set(got["bare"].connections))
 
 
+async def ten_streams(client: Any, say: Any) -> None:
+    """Each read to its terminal event, where the SDK leaves it."""
+    for number in range(10):
+        asked = [{"role": "user", "content": f"question {number}"}]
+        async for chunk in Each(await value(client.chat.completions.create(model="m", messages=asked, stream=True))):
+            say(chunk)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_stream_read_to_its_terminal_event_gives_its_connection_back(colour: str) -> None:
+    """The bare sync SDK leaves before the body's last bytes, and opens a connection for each stream."""
+    got = Lab(colour, httpx2, gpt.make_client).three(ten_streams, [Reply(f"Antwort {n}") for n in range(10)], wire=True)
+    assert got["all plugins"].raised is None
+    assert len(set(got["all plugins"].connections)) == 1
+    assert got["no plugin"] == got["bare"]
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("roof", ROOFS)
 def test_a_cancelled_task_closes_its_connection(backend: str, roof: str) -> None:
