@@ -376,7 +376,7 @@ def _import_what_requests_need() -> None:
     global Context, RouteInfo, Upstream, Pipeline, UpstreamSender, asker, whose
     from clippy_hookspecs import RouteInfo, Upstream
 
-    from . import token_pieces  # noqa: F401 - an upgrade may have replaced it when somebody counts
+    from . import invalidation, token_pieces  # noqa: F401 - an upgrade may have replaced them when somebody needs them
     from .asking import asker
     from .pipeline import Pipeline
     from .request_context import Context

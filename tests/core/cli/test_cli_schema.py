@@ -66,6 +66,7 @@ def test_every_configuration_of_the_documentation_is_accepted(
 ) -> None:
     """What readers copy is right by the schema, as it is by ``clippy config check``."""
     table = as_json(tomllib.loads(block))
+    table = table.get("tool", {"clippy": table}).get("clippy", {})
     known = installed.schema["properties"]["plugins"]["anyOf"][2]["properties"]
     if not set(table.get("plugins", {})) <= set(known):  # of a plugin that its reader writes
         table["plugins"] = {name: one for name, one in table["plugins"].items() if name in known}
