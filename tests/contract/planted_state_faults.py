@@ -11,7 +11,7 @@ from planted_state import Store
 
 def _far() -> None:
     """The way to a store on another machine and back, during which others work."""
-    time.sleep(0.0005)
+    time.sleep(0.004)
 
 
 # --- not atomic -------------------------------------------------------------------------------------------------------
