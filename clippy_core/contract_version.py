@@ -66,12 +66,12 @@ class Requirement:
 def requirement(text: str) -> Requirement | None:
     """A requirement as metadata has it, ``clippy-hookspecs<0.2,>=0.1``; None if it is none.  Extras do not hold."""
     # Its import costs as much as a whole host without plugins.
-    from packaging import requirements
+    from packaging import markers, requirements
     from packaging.utils import canonicalize_name
 
     try:
         read = requirements.Requirement(text)
-    except requirements.InvalidRequirement:
+        holds = read.marker is None or read.marker.evaluate({"extra": ""})
+    except (ValueError, markers.UndefinedEnvironmentName):  # the second is one of a marker that parses
         return None
-    holds = read.marker is None or read.marker.evaluate({"extra": ""})
     return Requirement(canonicalize_name(read.name), str(read.specifier), holds, read.specifier)

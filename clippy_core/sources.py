@@ -76,6 +76,10 @@ class Source(Protocol):
         """Break the connection under a read that blocks in another thread."""
         ...
 
+    async def drain(self) -> None:
+        """Read what follows a whole answer.  Only for the reader's own thread: on the watchdog's nobody ends a read."""
+        ...
+
     async def aclose(self) -> None: ...
 
 
@@ -131,16 +135,16 @@ class EventSource:
             self.abort()
 
     async def aclose(self) -> None:
-        if self.complete and not self._ended and self.abort is not None:
-            await self._drain()
         self._ended = True
         await close_quietly(self.body)
 
-    async def _drain(self) -> None:
+    async def drain(self) -> None:
         """Read to the body's end, most often here already, so that the connection can be used again.
 
         SDKs close a stream once they have its terminal event, and with the rest unread the connection is closed too.
         """
+        if not self.complete or self._ended or self.abort is None:
+            return
         until = self.runtime.clock.now() + DRAIN_SECONDS
         try:
             for _ in range(DRAIN_READS):
@@ -185,6 +189,9 @@ class ReplaySource:
 
     def cut(self) -> None:
         """Nothing blocks here."""
+
+    async def drain(self) -> None:
+        """There is no connection."""
 
     async def aclose(self) -> None:
         self.events.clear()

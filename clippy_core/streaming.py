@@ -317,6 +317,7 @@ class LiveStream:
         """Settle and close, whatever becomes of either."""
         try:
             await self._left()
+            await self.source.drain()
         finally:
             await self._shut()
 

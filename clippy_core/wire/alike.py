@@ -12,7 +12,7 @@ from clippy_hookspecs import Chunk
 
 from ..jsonio import dumps, loads_string
 from .base import CorruptEvent, StreamEvent, StreamReader
-from .sse import SseDecoder
+from .sse import BOM, SseDecoder
 from .values import words_chunk, words_event
 
 _OTHER, _OTHER_WORDS = rb"~\u0041\"\n~", '~A"\n~'
@@ -55,6 +55,8 @@ def alike(event: StreamEvent, reader: StreamReader) -> Alike | None:
     chunk, raw = event.chunks[-1], event.raw
     if len(event.chunks) > 1 or chunk.kind not in reader.traceless or not chunk.delta:
         return None
+    if raw.startswith(BOM):
+        return None  # before any later event it makes another field of the line
     words, at = dumps(chunk.delta), -1
     for _ in range(_PLACES):
         at = raw.find(words, at + 1)

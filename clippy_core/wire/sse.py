@@ -10,7 +10,7 @@ from clippy_hookspecs.blocks import draft
 
 # str.splitlines would also split at U+2028, NEL, VT and FF, which are text here.
 _LINE_END = re.compile(rb"\r\n?|\n")
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _MAX_RETRY_DIGITS = 4000  # the standard has no limit; int() has one
 
 
@@ -188,7 +188,7 @@ class SseDecoder:
     def _line(self, line: bytes) -> None:
         if not self._begun:
             self._begun = True
-            line = line.removeprefix(_BOM)
+            line = line.removeprefix(BOM)
         if not line:
             self._end_block()
         elif line.startswith(b":"):

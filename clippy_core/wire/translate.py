@@ -166,6 +166,9 @@ class TranslatedSource:
         """Break the connection under a read that blocks in another thread."""
         self.source.cut()
 
+    async def drain(self) -> None:
+        await self.source.drain()
+
     async def aclose(self) -> None:
         await self.source.aclose()
 

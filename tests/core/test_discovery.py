@@ -305,6 +305,8 @@ def test_a_plugin_made_for_another_contract_is_not_imported(site: Site) -> None:
         ("<=1.0", "1.0.1", False),
         ("===x", "1.0", False),
         (">=one", "1.0", True),
+        ('>=2; os_name ~= "posix"', "1.0", True),
+        ('>=2; "x" in extras', "1.0", True),
         ("", "1.0", True),
     ],
 )

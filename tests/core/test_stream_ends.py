@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
+import socket
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -227,3 +230,44 @@ def test_a_watchdog_does_not_wait_for_an_alarm_that_was_called_off(monkeypatch: 
         alarm.cancel()
     thread.join(5.0)
     assert not thread.is_alive()
+
+
+class Watched(httpx.SyncByteStream):
+    """The body of an answer whose every choice has finished, and that ends when it is read once more."""
+
+    def __init__(self) -> None:
+        self.read_on, self.closed = False, threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for said in ({"delta": {"content": "all of it"}}, {"delta": {}, "finish_reason": "stop"}):
+            yield b"data: " + json.dumps({"choices": [{"index": 0, **said}]}).encode() + b"\n\n"
+        self.read_on = True
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+def test_only_a_reader_that_closes_its_stream_waits_for_the_end_of_the_body(dropped: bool) -> None:
+    """What is dropped is closed on the watchdog's thread, and no alarm could end a read there."""
+    one, other = socket.socketpair()
+    connection, body = SimpleNamespace(get_extra_info=lambda name: one), Watched()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        head = {"content-type": "text/event-stream"}
+        return httpx.Response(200, headers=head, stream=body, extensions={"network_stream": connection})
+
+    host = clippy_core.Host({"holds": Holds()})
+    with one, other, httpx.Client(transport=clippy_core.transport(host, httpx, httpx.MockTransport(answer))) as client:
+        response = client.send(
+            client.build_request("POST", "https://provider.test/v1/chat/completions", json=ASKED), stream=True
+        )
+        pieces = response.iter_raw()
+        assert b"stop" in next(pieces) + next(pieces)
+        if not dropped:
+            response.close()
+        del response, pieces
+        gc.collect()
+        assert body.closed.wait(5.0)
+        assert body.read_on is not dropped
+    host.close()

@@ -125,3 +125,10 @@ def test_what_follows_an_event_that_cannot_be_read_is_still_there_to_be_judged()
     assert "a" == events[0].chunks[0].delta
     assert decoder.failure is not None
     assert bad + after == decoder.rest
+
+
+@pytest.mark.parametrize(("api", "event"), [(CHAT, chat("a")), (MESSAGES, message("a"))])
+def test_a_byte_order_mark_is_one_only_before_the_first_event(api, event):
+    """Before any other it is a part of the name of the line's field, which is then an unknown one."""
+    body = b"\xef\xbb\xbf" + event
+    assert told(api, [body, body], tries=0) == told(api, [body, body]) == told(api, [body + body])
