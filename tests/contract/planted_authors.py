@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from attrs import define, field
-from clippy_hookspecs import AuditRecord, Event, hookimpl
+from clippy_hookspecs import AuditRecord, Event, Scope, Selector, hookimpl
+from planted_cache import InMemory, covers
 
 # --- observers that keep no ids ---------------------------------------------------------------------------------------
 
@@ -69,7 +70,52 @@ class Reporter:
             self._waiting.put(record.id)
 
 
-PLANTED: dict[str, dict[str, Callable[..., object]]] = {}
+# --- caches -----------------------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class EqualScopes(InMemory):
+    """Drops what was stored for exactly this scope: what a tenant's users had asked stays when the tenant leaves."""
+
+    def _covers(self, asked: Scope, scope: Scope) -> bool:
+        return asked == scope
+
+    @hookimpl
+    async def cache_invalidate(self, selector: Selector) -> None:
+        with self._lock:
+            for key, (_, _, tags, scope) in list(self._kept.items()):
+                if (
+                    (selector.key is None or selector.key == key)
+                    and (selector.tag is None or selector.tag in tags)
+                    and (selector.scope is None or self._covers(selector.scope, scope))
+                ):
+                    del self._kept[key]
+
+
+@define(eq=False)
+class NobodyIsEverybody(EqualScopes):
+    """Takes the scope of calls without one for that of all, and drops everybody's answers with theirs."""
+
+    def _covers(self, asked: Scope, scope: Scope) -> bool:
+        return asked == Scope() or covers(asked, scope)
+
+
+@define(eq=False)
+class EmptyIsUnsaid(EqualScopes):
+    """Takes an empty name for one that was not said."""
+
+    def _covers(self, asked: Scope, scope: Scope) -> bool:
+        said = Scope(asked.tenant or None, asked.user or None, asked.session or None)
+        return scope == Scope() if asked == Scope() else covers(said, scope)
+
+
+PLANTED: dict[str, dict[str, Callable[..., object]]] = {
+    "CacheContract": {
+        "keeps the answers of a tenant's users": EqualScopes,
+        "takes calls without a scope for everybody's": NobodyIsEverybody,
+        "takes an empty name for none": EmptyIsUnsaid,
+    },
+}
 
 SOUND: dict[str, Callable[..., object]] = {}
 
