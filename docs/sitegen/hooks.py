@@ -24,6 +24,14 @@ FAILURE = {
     "raise": "raise: the work ends with an error that names plugin, version and hook",
     "skip": "skip: as if the plugin had returned None; logged once, then counted",
 }
+ANSWERS_FOR_ITSELF = {
+    "cache_invalidate": (
+        "raise, by `host.invalidate`",
+        "raise: `host.invalidate` raises an ExceptionGroup when all have been told, whatever `on_failure` says; "
+        "`disable` also switches the plugin off",
+    )
+}
+"""Hooks of which no request waits to be saved, so that their policy does not tell what a failure does: short, long."""
 ORDER = {
     "outer first": "outermost plugin first: the way in",
     "inner first": "innermost plugin first: the way out",
@@ -43,7 +51,7 @@ def hooks_page() -> str:
     overview = text.table(
         ("hook", "for", "combine", "a failure", "order"),
         (
-            (text.reference(name, text.HOOKS), _purpose(name), policy.combine, policy.on_failure, policy.order)
+            (text.reference(name, text.HOOKS), _purpose(name), policy.combine, _failure(name, policy)[0], policy.order)
             for name, policy in POLICIES.items()
         ),
     )
@@ -80,10 +88,14 @@ def _section(name: str, policy: HookPolicy) -> Iterator[str]:
         ("results", _results(name, policy)),
         ("order", ORDER[policy.order]),
         ("written as", _written_as(name, policy)),
-        ("a failure", FAILURE[policy.on_failure]),
+        ("a failure", _failure(name, policy)[1]),
         ("in this repository", ", ".join(by) or "nobody yet"),
     ]
     yield from text.table(("", name), rows)
+
+
+def _failure(name: str, policy: HookPolicy) -> tuple[str, str]:
+    return ANSWERS_FOR_ITSELF.get(name, (policy.on_failure, FAILURE[policy.on_failure]))
 
 
 def _results(name: str, policy: HookPolicy) -> str:

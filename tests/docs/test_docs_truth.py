@@ -118,7 +118,7 @@ def test_the_guide_lists_every_hook_as_it_is() -> None:
         [
             f"`{name}({', '.join(inspect.signature(getattr(specs, name)).parameters)})`",
             policy.combine,
-            policy.on_failure,
+            "raise, by `host.invalidate`" if name == "cache_invalidate" else policy.on_failure,
             policy.order,
         ]
         for name, policy in POLICIES.items()

@@ -302,6 +302,40 @@ class CacheContract(CacheSharing):
         cache.invalidate(scope=Scope(tenant="acme", user="bob"))
         self._left(cache, {"d"}, "after bob's answers at acme were invalidated")
 
+    @vital
+    def test_what_is_within_a_scope_is_forgotten_with_it(self) -> None:
+        """A tenant's users and sessions belong to the tenant; a scope that says nothing is not everybody."""
+        scopes = {
+            "nobody": Scope(),
+            "no name": Scope(tenant=""),
+            "ada": Scope(user="ada"),
+            "acme": Scope(tenant="acme"),
+            "acme/ada": Scope(tenant="acme", user="ada"),
+            "acme/ada/1": Scope(tenant="acme", user="ada", session="1"),
+            "acme//2": Scope(tenant="acme", session="2"),
+            "bell/ada": Scope(tenant="bell", user="ada"),
+            "bell/bob/1": Scope(tenant="bell", user="bob", session="1"),
+        }
+        steps: list[tuple[Scope, set[str]]] = [
+            (Scope(), {"nobody"}),
+            (Scope(tenant=""), {"no name"}),
+            (Scope(tenant="acme"), {"acme", "acme/ada", "acme/ada/1", "acme//2"}),
+            (Scope(user="ada"), {"ada", "acme/ada", "acme/ada/1", "bell/ada"}),
+            (Scope(session="1"), {"acme/ada/1", "bell/bob/1"}),
+            (Scope(tenant="acme", user="ada"), {"acme/ada", "acme/ada/1"}),
+        ]
+        for asked, within in steps:
+            cache = self.caching()
+            cache.invalidate()
+            for key, scope in scopes.items():
+                cache.store(key, key, scope)
+            cache.invalidate(scope=asked)
+            there = {key for key, scope in scopes.items() if cache.text(key, scope) == key}
+            stayed, gone = sorted(within & there), sorted(scopes.keys() - within - there)
+            require(not stayed, f"after {asked} was invalidated the answers of {', '.join(stayed)} are still there")
+            require(not gone, f"after {asked} was invalidated the answers of {', '.join(gone)} are not there any more")
+            self._unblamed(cache.bench)
+
     def test_the_parts_of_a_selector_must_all_fit(self) -> None:
         """A tag and a scope name what has both."""
         cache = self._filled()

@@ -42,7 +42,13 @@ class CacheEntry:
 
 @frozen
 class Selector:
-    """Which stored entries to drop: by key, by tag, or all of one scope.  Empty means everything."""
+    """Which stored entries to drop: by key, by tag, or all within one scope.  Empty means everything.
+
+    The parts that it gives must all fit.  A tag fits whole.  A scope fits what was stored for it and within it: what it
+    says must be equal, what it leaves out may be anything, so that a tenant's users and sessions belong to the tenant,
+    and a user's entries in every tenant to the user.  A scope that says nothing is that of calls without a scope, and
+    not everybody's.
+    """
 
     key: str | None = None
     tag: str | None = None

@@ -199,10 +199,13 @@ def cache_store(key: str, entry: CacheEntry, request: Request, ctx: RequestConte
 def cache_invalidate(selector: Selector) -> None:
     """Drop stored answers.
 
-    Called by ``host.invalidate``.
+    Called by ``host.invalidate``.  Every part that the selector gives must fit; one that gives none names everything.
+    ``selector.scope`` names what was stored for it and within it: a tenant's users and sessions belong to the tenant.
+    A scope that says nothing is that of calls without a scope, and not everybody's.
     The return value is ignored.
     May await.
-    A failure is logged.
+    A failure is raised by ``host.invalidate``, whatever the policy, when all caches have been told: an ExceptionGroup.
+    So raise if something that was named is still there.
     """
 
 
