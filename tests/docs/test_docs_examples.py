@@ -81,10 +81,10 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
 
 
 def test_the_readme_shows_every_entrance_and_each_one_answers(tmp_path: Path) -> None:
-    """The examples for both SDKs, and for our own client plain and streamed, print the provider's answer."""
+    """The examples for both SDKs, and for our own clients plain and streamed, print the provider's answer."""
     with FakeServer(Reply("Hello yourself")) as server:
         printed = run(ROOT / "README.md", tmp_path, server)
-    assert printed == "Hello yourself\n" * 3 + "Hello yourself"
+    assert printed == "Hello yourself\n" * 3 + "Hello yourself" * 2 + "\n" + "Hello yourself"
 
 
 @pytest.mark.parametrize("page", WITH_TOML, ids=_name)
