@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import site
 import sys
 import threading
 import weakref
@@ -54,6 +55,9 @@ class EntryPoint(Protocol):
     @property
     def module(self) -> str: ...
 
+    @property
+    def dist(self) -> Any: ...
+
     def load(self) -> Any: ...
 
 
@@ -75,9 +79,13 @@ class Reimport:
     def __init__(self) -> None:
         self._taken: dict[str, tuple[dict[str, ModuleType], Seen]] = {}
         self._anew: set[str] = set()
+        self._path: list[str] = []
 
     def load(self, entry_point: EntryPoint) -> Any:
         """What *entry_point* names; its whole package is imported anew if any of its files has changed."""
+        with _lock:
+            if _spec(package_of(entry_point.module)) is None:
+                self._follow_signposts(entry_point.dist)
         package = package_of(entry_point.module)
         with _lock, lock_of(package):
             seen = _seen.get(package)
@@ -101,6 +109,19 @@ class Reimport:
             for package in [*self._taken]:
                 with lock_of(package):
                     self._put_back(package)
+            sys.path[:] = [place for place in sys.path if place not in self._path]
+
+    def _follow_signposts(self, distribution: Any) -> None:
+        """Read the ``.pth`` files of *distribution* as a start of Python would, which is when they are read.
+
+        An editable installation has no more than these on the path, and this one is newer than this process.
+        """
+        before = {*sys.path}
+        for file in getattr(distribution, "files", None) or ():
+            if file.suffix == ".pth":
+                place = Path(distribution.locate_file(file))
+                site.addpackage(str(place.parent), place.name, None)
+        self._path += [place for place in sys.path if place not in before]
 
     def _put_back(self, package: str) -> None:
         if package in self._taken:

@@ -47,6 +47,14 @@ def hash_of(found: Found) -> str:
         raise Unverifiable(f"its files cannot be read ({error})") from None
 
 
+def last_changed(found: Found) -> str | None:
+    """Of an editable installation the source that was changed last; None of any other, where RECORD tells."""
+    if not _is_editable(found.entry_point.dist):
+        return None
+    sources = _sources(_specs(found.module))
+    return max(sources, key=lambda path: float(os.path.getmtime(str(sources[path]))), default=None)  # noqa: PTH204
+
+
 def _hash(distribution: Any, module: str) -> str:
     rows = _record(distribution)
     editable = _is_editable(distribution)
@@ -56,6 +64,10 @@ def _hash(distribution: Any, module: str) -> str:
         _compare(path, content, rows[path])
     specs = _specs(module)
     if editable:
+        if not specs:
+            raise Unverifiable(
+                f"there is no module {module}: what is installed while a program runs waits for a restart"
+            )
         sources = _sources(specs)
         files |= sources
         contents |= {path: _read(path, place) for path, place in sources.items()}

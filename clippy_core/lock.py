@@ -34,7 +34,7 @@ from .config import Config
 from .config_names import env_form
 from .config_structure import structure
 from .installed import Found
-from .installed_files import Unverifiable, hash_of
+from .installed_files import Unverifiable, hash_of, last_changed
 
 NAME = "clippy.lock"
 ANEW = "lock anew with clippy plugins lock"
@@ -62,9 +62,17 @@ class LockedPlugin:
             real = hash_of(found)
         except Unverifiable as error:
             return f"cannot be verified: {error}; reinstall {found.distribution}"
-        if real != self.hash:
-            return f"its files are not those in {NAME} ({real}, locked is {self.hash}); reinstall it, or {ANEW}"
-        return None
+        return None if real == self.hash else self._other_files(real, last_changed(found))
+
+    def _other_files(self, real: str, changed: str | None) -> str:
+        """That the files have another hash; which of them is known of sources, where RECORD keeps no hashes."""
+        what = f"its files are not those in {NAME} ({real}, locked is {self.hash})"
+        if changed is not None:
+            return (
+                f"{what}; it is an editable installation, last changed was {changed}; put its sources back, or {ANEW}"
+            )
+        asked = f"{self.distribution}=={self.version}"
+        return f"{what}, though they are what their RECORD says; install the {asked} that was locked, or {ANEW}"
 
 
 @frozen

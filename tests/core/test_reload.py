@@ -466,6 +466,40 @@ def test_a_module_of_a_namespace_goes_back_into_it(plugins):
         assert "Hi" == client.chat("Hello").text
 
 
+def _install_editable(plugins: PluginFolder, source: Path, code: str) -> None:
+    """As ``pip install -e`` does: the sources stay where they are, and a signpost leads to them at Python's start."""
+    plugins.install("shouts", code)
+    source.mkdir()
+    plugins.package("shouts").rename(source / "folder_shouts")
+    (plugins.folder / "_shouts.pth").write_text(f"{source}\n")
+    (plugins.folder / "shouts-1.0.dist-info" / "RECORD").write_text("_shouts.pth,,\nshouts-1.0.dist-info/METADATA,,\n")
+
+
+def test_an_editable_installation_that_was_made_meanwhile_is_found(live, tmp_path, monkeypatch):
+    """Its folder comes onto the path, as at a start."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    async def work(live: Live) -> None:
+        _install_editable(live.plugins, tmp_path / "src", SHOUTS)
+        await live.reload()
+        assert "one!two!three!" == await live.text()
+        await live.reload()
+        assert 1 == sys.path.count(str(tmp_path / "src"))
+
+    live.run(work)
+
+
+def test_the_path_is_as_it_was_when_no_host_could_start_with_it(plugins, tmp_path, monkeypatch):
+    """What an editable installation put there goes with the rest of a reload that failed."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with start() as host:
+        before = [*sys.path]
+        _install_editable(plugins, tmp_path / "src", CANNOT_OPEN)
+        with pytest.raises(PluginError):
+            host.reload()
+        assert before == sys.path
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_reload_says_what_to_call_in_an_event_loop(backend):
     """It would wait for the loop that it blocks."""

@@ -12,13 +12,15 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from clippy_hookspecs.stored import MAX_BYTES
 from doc_pages import GUIDE, ROOT, blocks, files, write_package
 
 import clippy_core
 from clippy_core.discovery import rescan
-from clippy_core.testing import FakeServer, Reply
+from clippy_core.testing import FakeProvider, FakeServer, Reply
 
 PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "hookspecs" / "README.md"])
 PAGES += sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "plugins").glob("*/README.md")])
@@ -81,10 +83,25 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
 
 
 def test_the_readme_shows_every_entrance_and_each_one_answers(tmp_path: Path) -> None:
-    """The examples for both SDKs, and for our own client plain and streamed, print the provider's answer."""
+    """The examples for both SDKs, and for our own clients plain and streamed, print the provider's answer."""
     with FakeServer(Reply("Hello yourself")) as server:
         printed = run(ROOT / "README.md", tmp_path, server)
-    assert printed == "Hello yourself\n" * 3 + "Hello yourself"
+    assert printed == "Hello yourself\n" * 3 + "Hello yourself" * 2 + "\n" + "Hello yourself"
+
+
+def test_the_cache_of_the_guide_stores_only_what_it_can_read_again(tmp_path: Path) -> None:
+    """An answer beyond what load_entry takes leaves no file, and one below it is a hit."""
+    [block] = [block for block in blocks(GUIDE, "python") if "class FolderCache" in block]
+    names: dict[str, Any] = {}
+    exec(compile(block, GUIDE.name, "exec"), names)
+    routes = {"main": {"base_url": "http://fake.test/v1", "key": "none", "model": "m"}}
+    for length, calls in ((MAX_BYTES // 2, 1), (MAX_BYTES, 2)):
+        provider, folder = FakeProvider(Reply("a" * length)), tmp_path / str(length)
+        host = clippy_core.Host([names["FolderCache"](path=folder)], config={"routes": routes})
+        with host, clippy_core.Client(host, provider.client()) as client:
+            assert [len(client.chat("Hi").text) for _ in range(2)] == [length, length]
+        assert provider.calls == calls
+        assert len([*folder.glob("*")]) == 2 - calls
 
 
 @pytest.mark.parametrize("page", WITH_TOML, ids=_name)

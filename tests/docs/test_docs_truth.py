@@ -157,6 +157,18 @@ def test_the_readme_names_the_two_commands() -> None:
     assert "python3 -m venv .venv" in text
 
 
+def test_the_line_without_uv_installs_what_the_tests_need() -> None:
+    """What the development group has, which is what uv installs, and every package of the repository."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [line] = [line for line in text.splitlines() if line.startswith("python -m pip install -c constraints.txt")]
+    words = line.partition("constraints.txt ")[2]
+    assert words.startswith("-e hookspecs -e . $(printf -- '-e %s ' plugins/*) ")
+    group = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]["dev"]
+    needed = {re.split(r"[\[=<>~;]", requirement)[0] for requirement in group}
+    # clippy-core is the dot, its extra httpx2 is named, and a virtual environment has pip.
+    assert set(words.partition("plugins/*) ")[2].split()) == needed - {"clippy-core", "pip"} | {"httpx2"}
+
+
 # --- architecture ----------------------------------------------------------------------------------------------------
 
 

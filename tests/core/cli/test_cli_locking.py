@@ -311,7 +311,9 @@ def test_changed_code_with_a_record_to_match_is_set_aside_and_not_imported(run: 
     changed[f"{package}/__init__.py"] += b"\nimport os\n"
     site.write(changed)
     site.record(info, changed)
-    assert "its files are not those in clippy.lock" in plugin(locked(site, None)).reason
+    reason = plugin(locked(site, None)).reason
+    assert "its files are not those in clippy.lock" in reason
+    assert "though they are what their RECORD says; install the temporary-one==1.0 that was locked" in reason
     assert package not in sys.modules
 
 
@@ -640,7 +642,24 @@ def test_an_editable_installation_is_locked_by_its_sources(
     (package / "new.py").unlink()
     lock(run, site)
     (package / "prompt.txt").write_text("Changed.")
-    assert "its files are not those in clippy.lock" in plugin(locked(site, None)).reason
+    os.utime(package / "prompt.txt", (2**32, 2**32))
+    reason = plugin(locked(site, None)).reason
+    assert "its files are not those in clippy.lock" in reason
+    assert f"last changed was {package.name}/prompt.txt; put its sources back, or lock anew" in reason
+    assert "reinstall" not in reason
+
+
+def test_an_editable_installation_that_this_process_cannot_find_waits_for_a_restart(
+    run: Run, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it may run before it is verified, so its signpost is not read."""
+    site.add("one")
+    package = editable(site, tmp_path / "src")
+    with monkeypatch.context() as found:
+        found.syspath_prepend(package.parent)
+        lock(run, site)
+    reason = plugin(locked(site, None)).reason
+    assert "what is installed while a program runs waits for a restart" in reason
 
 
 def test_the_installed_plugins_of_this_repository_can_be_locked_and_load(tmp_path: Path) -> None:

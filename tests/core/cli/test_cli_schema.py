@@ -33,7 +33,7 @@ BLOCKS = [
     pytest.param(block, id=f"{page.parent.name}-{page.stem}-{number}")
     for page in PAGES
     for number, block in enumerate(re.findall(r"^```toml\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S))
-    if "project" not in tomllib.loads(block)
+    if not {"project", "tool"} & tomllib.loads(block).keys()  # what is of a pyproject.toml is no clippy.toml
 ]
 
 
