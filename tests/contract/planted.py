@@ -61,6 +61,7 @@ PLANTED: dict[str, dict[str, Callable[..., object]]] = {
         "misses a word cut in two": text.PieceByPiece,
         "misses a word cut in three": text.TwoPiecesOnly,
         "loses held text at the end": text.NeverFinal,
+        "holds text back at the end": text.HoldsAtTheEnd,
         "gives held text twice": text.SaysItTwice,
         "mixes the answers of one call": text.OneBuffer,
         "gives held text to the first answer": text.FirstChoice,

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import queue
+import random
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import ClassVar
 
 from attrs import define, field
-from clippy_hookspecs import AuditRecord, Event, Scope, Selector, hookimpl
+from clippy_hookspecs import (
+    AuditRecord,
+    ErrorInfo,
+    Event,
+    RequestContext,
+    Scope,
+    Selector,
+    StashKey,
+    TextFilter,
+    hookimpl,
+)
 from planted_cache import InMemory, covers
+from planted_retry import Policy
+from planted_text import could_become
 
 # --- observers that keep no ids ---------------------------------------------------------------------------------------
 
@@ -109,11 +124,154 @@ class EmptyIsUnsaid(EqualScopes):
         return scope == Scope() if asked == Scope() else covers(said, scope)
 
 
+# --- retry policies ---------------------------------------------------------------------------------------------------
+
+_WAITED = StashKey[float]("patience.waited")
+
+
+@define(eq=False)
+class Patience(Policy):
+    """Waits so many seconds in all for one request, each time at random, so that equal requests are tried unequally."""
+
+    patience: float = field(default=20.0, metadata={"doc": "seconds that one request may wait in all"})
+    _rng: random.Random = field(init=False, factory=random.SystemRandom, repr=False)
+
+    def _random(self) -> float:
+        return random.random()
+
+    def _own_wait(self, ctx: RequestContext) -> float:
+        return self._random() * min(self.cap, self.base * 2.0 ** min(max(ctx.route_attempt, 1) - 1, 30))
+
+    def _may(self, error: ErrorInfo, ctx: RequestContext) -> bool:
+        return ctx.route_attempt < 50
+
+    def _wait(self, error: ErrorInfo, ctx: RequestContext) -> float | None:
+        wait = Policy._wait(self, error, ctx)
+        if wait is None or self._waited(ctx) + wait > self.patience:
+            return None
+        self._note(ctx, self._waited(ctx) + wait)
+        return wait
+
+    def _waited(self, ctx: RequestContext) -> float:
+        return ctx.stash.setdefault(_WAITED, float)
+
+    def _note(self, ctx: RequestContext, waited: float) -> None:
+        ctx.stash[_WAITED] = waited
+
+
+@define(eq=False)
+class PatienceOfItsOwn(Patience):
+    """Has a source of randomness that nobody can seed."""
+
+    def _random(self) -> float:
+        return self._rng.random()
+
+
+@define(eq=False)
+class RarelyLess(Patience):
+    """Has a patience that is nearly always enough for all of its attempts."""
+
+    patience: float = field(default=13.0, metadata={"doc": "seconds that one request may wait in all"})
+
+    def _may(self, error: ErrorInfo, ctx: RequestContext) -> bool:
+        return ctx.route_attempt < 6
+
+    def _random(self) -> float:
+        return self._rng.random()
+
+
+@define(eq=False)
+class PatienceForAll(Patience):
+    """Keeps what was waited on itself: when one request has used it up, nobody is helped any more."""
+
+    _spent: float = field(init=False, default=0.0)
+
+    def _may(self, error: ErrorInfo, ctx: RequestContext) -> bool:
+        return self._spent < self.patience
+
+    def _waited(self, ctx: RequestContext) -> float:
+        return self._spent
+
+    def _note(self, ctx: RequestContext, waited: float) -> None:
+        self._spent = waited
+
+
+@define(eq=False)
+class OneLessAfterwards(Policy):
+    """Takes an attempt away from everybody once a request was given up, and waits at random."""
+
+    _given_up: bool = field(init=False, default=False)
+
+    def _may(self, error: ErrorInfo, ctx: RequestContext) -> bool:
+        may = ctx.route_attempt < 5 - self._given_up
+        self._given_up |= not may
+        return may
+
+
+# --- text filters -----------------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Splits(TextFilter):
+    """Replaces a word, and holds back only what came behind the last one."""
+
+    word: str = field(default="aab", metadata={"doc": "what is replaced"})
+    instead: str = field(default="aa", metadata={"doc": "what stands in its place"})
+
+    def filter(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
+        *before, rest = text.split(self.word)
+        cut = len(rest) - (0 if final else could_become(rest, self.word))
+        return self.instead.join([*before, rest[:cut]]), rest[cut:]
+
+
+@define(eq=False)
+class ReadsItsOwn(Splits):
+    """Replaces the word first, and takes the end of what it put there for the beginning of another."""
+
+    def filter(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
+        text = text.replace(self.word, self.instead)
+        cut = len(text) - (0 if final else could_become(text, self.word))
+        return text[:cut], text[cut:]
+
+
+@define(eq=False)
+class ReadsItsOwnPattern(TextFilter):
+    """The same with a pattern, which no setting names."""
+
+    def filter(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
+        text = re.sub(r"h[u]nter\d", "h", text)
+        cut = len(text) - (0 if final else could_become(text, "hunter2"))
+        return text[:cut], text[cut:]
+
+
+@define(eq=False)
+class UntilNothingIsLeft(Splits):
+    """Replaces also what it makes itself, whole and streamed: it holds what could still become a word."""
+
+    word: str = field(default="secret", metadata={"doc": "what is replaced"})
+    instead: str = field(default="s", metadata={"doc": "what stands in its place"})
+
+    def filter(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
+        while self.word in text:
+            text = text.replace(self.word, self.instead)
+        cut = len(text) - (0 if final else could_become(text, self.word))
+        return text[:cut], text[cut:]
+
+
 PLANTED: dict[str, dict[str, Callable[..., object]]] = {
     "CacheContract": {
         "keeps the answers of a tenant's users": EqualScopes,
         "takes calls without a scope for everybody's": NobodyIsEverybody,
         "takes an empty name for none": EmptyIsUnsaid,
+    },
+    "RetryPolicyContract": {
+        "has one patience for all requests": PatienceForAll,
+        "tries less after a request that was given up": OneLessAfterwards,
+    },
+    "TextFilterContract": {
+        "reads again what it put in": ReadsItsOwn,
+        "reads again the letter it put in": partial(ReadsItsOwn, "secret", "s"),
+        "reads again what it put in for a pattern": ReadsItsOwnPattern,
     },
 }
 
@@ -121,4 +279,15 @@ SOUND: dict[str, Callable[..., object]] = {}
 
 ALSO_SOUND: dict[str, dict[str, Callable[..., object]]] = {
     "ObserverContract": {"counts tokens": Tokens, "counts events": Events, "has nowhere to report to": Reporter},
+    "RetryPolicyContract": {
+        "has a patience in seconds": Patience,
+        "has a patience in seconds, and its own dice": PatienceOfItsOwn,
+        "has a patience that rarely ends": RarelyLess,
+    },
+    "TextFilterContract": {
+        "splits at the word": Splits,
+        "splits at the word, and puts in its beginning": partial(Splits, "secret", "s"),
+        "splits at a word that overlaps itself": partial(Splits, "abab", "ab"),
+        "replaces until nothing is left": UntilNothingIsLeft,
+    },
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from clippy_hookspecs import PluginError
 from planted_shows import Make, a_caller, shows
 from planted_text import WORD
 
@@ -40,6 +41,12 @@ def a_word_in_its_letters(make):
 @shows(SUITE, "loses held text at the end", sound="to bob@", broken="to ")
 def what_only_looked_like_the_word(make):
     return streamed(make, "to ", "bob@")
+
+
+@shows(SUITE, "holds text back at the end", sound=None, broken=PluginError)
+def what_the_caller_is_told_of_held_text(make):
+    error = a_caller().start({"hide": make()}, Reply("to bob@")).stream().error
+    return error and type(error)
 
 
 @shows(SUITE, "gives held text twice", sound="to bob@", broken="to bob@bob@")

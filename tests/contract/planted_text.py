@@ -42,7 +42,16 @@ class PieceByPiece(Hide):
 
 @define(eq=False)
 class NeverFinal(Hide):
-    """Holds text back also when there is nothing to come: the last letters are lost."""
+    """Drops what it would hold also when there is nothing to come: the last letters are lost."""
+
+    def filter(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
+        out, held = Hide.filter(self, text, False, ctx)
+        return out, "" if final else held
+
+
+@define(eq=False)
+class HoldsAtTheEnd(Hide):
+    """Does not look whether it is the end, and holds back what nobody will ask for any more."""
 
     def filter(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
         return Hide.filter(self, text, False, ctx)

@@ -262,6 +262,26 @@ def test_a_filter_that_returns_one_text_is_told_to_return_two(sync_caller, strea
         sync_caller.chat()
 
 
+@define(eq=False)
+class HoldsForEver(TextFilter):
+    """Holds all text back, also when nothing follows."""
+
+    def filter(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
+        return "", text
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_text_that_a_filter_holds_back_at_the_end_is_an_error(sync_caller, streamed):
+    """It would be lost; the message names the class and says what to write."""
+    sync_caller.start([HoldsForEver()], Reply("Hi"))
+    with pytest.raises(
+        PluginError, match=r"HoldsForEver.filter held 2 characters back at the end.* when final is True"
+    ):
+        if streamed:
+            raise sync_caller.stream().error
+        sync_caller.chat()
+
+
 def test_a_hook_without_its_mark_is_noticed_when_the_host_is_made(caplog):
     """A guard that never runs must not go unseen."""
 

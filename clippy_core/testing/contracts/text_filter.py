@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -15,8 +14,9 @@ from ...wire.assemble import assemble_stream
 from ..faults import Fault
 from ..script import Reply, call
 from ..seen import SeenRequest
-from .base import Contract, NotApplicable, in_threads, require, settings_of, vital
+from .base import Contract, NotApplicable, in_threads, require, vital
 from .bench import PATHS, Bench, Got, body_for, colours, context
+from .matches import around, followed_by_their_tails, matches_in, named_words
 
 TEXTS = (
     "The secret password is hunter2, so keep the secret secret.",
@@ -66,7 +66,7 @@ class TextFilterContract(Contract):
 
         Raises :class:`NotApplicable` if there is none: then nothing could be shown.
         """
-        tried = dict.fromkeys((*self.texts, *TEXTS, *_around(_named_words(bench.host.plugins["tested"]))))
+        tried = dict.fromkeys((*self.texts, *TEXTS, *around(named_words(bench.host.plugins["tested"]))))
         found = {}
         for text in sorted(filter(None, tried), key=len):
             out = self.whole(bench, says, text)
@@ -136,6 +136,18 @@ class TextFilterContract(Contract):
                 if not start[-1].isspace() and self.whole(bench, says, followed) == followed:
                     self._same(self.whole(bench, says, start), start, f"an answer that ends in {start[-12:]!r}")
                     self._same(self.cut(bench, says, tuple(start)), start, f"a stream that ends in {start[-12:]!r}")
+
+    @vital
+    def test_what_it_put_in_is_not_read_again(self) -> None:
+        """A match, or what stands in its place, and then the match's own tail: cut anywhere it reads as if whole."""
+        bench, says = self.filtering()
+        changed = self.changed(bench, says)
+        matches = matches_in(changed, lambda text: self.whole(bench, says, text) != text)
+        for match in matches:
+            for head, tail in followed_by_their_tails(match, self.whole(bench, says, match)):
+                expected = self.whole(bench, says, head + tail)
+                for pieces in ((head, tail), tuple(head + tail)):
+                    self._same(self.cut(bench, says, pieces), expected, pieces)
 
     @vital
     def test_every_wire_api_gives_the_same(self) -> None:
@@ -363,33 +375,3 @@ def _places(length: int, count: int) -> Iterator[int]:
     """At most *count* places inside a text, the last one among them."""
     step = -(-length // count)
     return reversed(range(length - 1, 0, -step))
-
-
-def _around(words: Iterable[str]) -> Iterator[str]:
-    for word in words:
-        yield from (f"before {word} after", word, word + word, f"{word[:-1]}{word}", f"a {word[: len(word) // 2]}")
-
-
-def _named_words(plugin: object) -> list[str]:
-    """Words that stand in the filter's settings and in the code of its methods: likely what it looks for."""
-    cls, found = type(plugin), []
-    for name in ("filter", "on_chunk", "on_response"):
-        function: Any = getattr(cls, name, None)
-        if getattr(function, "__module__", "") == cls.__module__:  # its own, and not what it has of TextFilter
-            names = [function.__globals__.get(name) for name in function.__code__.co_names]
-            found += [*function.__code__.co_consts, *names]
-    words = [word for one in (*settings_of(plugin).values(), *found) for word in _words_in(one)]
-    return [word for word in dict.fromkeys(words) if 0 < len(word) <= 40 and "\n" not in word][:12]
-
-
-def _words_in(value: object) -> Iterator[str]:
-    if isinstance(value, re.Pattern):
-        value = value.pattern
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for pair in value.items():
-            yield from (word for one in pair for word in _words_in(one))
-    elif isinstance(value, (tuple, list, set, frozenset)):
-        for one in value:
-            yield from _words_in(one)

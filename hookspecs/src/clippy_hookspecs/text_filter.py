@@ -29,7 +29,10 @@ class TextFilter:
     """Which pieces of the answer are filtered: any of text, reasoning, refusal and tool_call (its arguments)."""
 
     def filter(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
-        """``(out, held)``: *out* goes on, *held* comes back in front of the next piece; '' when *final*."""
+        """``(out, held)``: *out* goes on, *held* comes back in front of the next piece.
+
+        When *final* nothing may be held, since nothing follows: text that is held then is a PluginError.
+        """
         raise TypeError(f"{type(self).__name__} is a TextFilter and needs a filter(text, final, ctx) method")
 
     @hookimpl
@@ -52,14 +55,15 @@ class TextFilter:
         same = message is response.message and all(new is old for new, old in zip(more, response.more, strict=True))
         return None if same else evolve(response, message=message, more=more)
 
-    def _filtered(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
-        result = self.filter(text, final, ctx)
-        if isinstance(result, tuple) and len(result) == 2 and all(isinstance(part, str) for part in result):
-            return result
-        what = (
-            f"{type(self).__name__}.filter returned {type(result).__name__}; return (text to send, text to hold back)"
-        )
-        raise PluginError(what, hook="on_chunk")
+    def _filtered(self, text: str, final: bool, ctx: RequestContext, hook: str = "on_chunk") -> tuple[str, str]:
+        result, name = self.filter(text, final, ctx), f"{type(self).__name__}.filter"
+        if not (isinstance(result, tuple) and len(result) == 2 and all(isinstance(part, str) for part in result)):
+            what = f"{name} returned {type(result).__name__}; return (text to send, text to hold back)"
+            raise PluginError(what, hook=hook)
+        if final and result[1]:
+            what = f"{name} held {len(result[1])} characters back at the end, where nothing follows that could release"
+            raise PluginError(f"{what} them; return (all of the text, '') when final is True", hook=hook)
+        return result
 
     def _piece(self, chunk: Chunk, ctx: RequestContext) -> Chunk | list[Chunk] | None:
         held = ctx.stash.setdefault(_HELD, dict)
@@ -102,6 +106,6 @@ class TextFilter:
         text = getattr(block, name)
         if kind not in self.kinds or not text:
             return block
-        out, _ = self._filtered(text, True, ctx)
+        out, _ = self._filtered(text, True, ctx, "on_response")
         changed: Block = block if out == text else evolve(cast("Any", block), **{name: out})
         return changed
