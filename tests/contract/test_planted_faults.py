@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import faults_of_ours
 import planted
+import planted_authors
 import pytest
 
 from clippy_core import testing
@@ -22,7 +23,7 @@ pytestmark = [
 ]
 
 
-MODULES = [faults_of_ours, planted]
+MODULES = [faults_of_ours, planted, planted_authors]
 PLANTED = [
     pytest.param(suite, factory, id=f"{suite}: {what}")
     for module in MODULES

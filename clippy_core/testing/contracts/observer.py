@@ -145,8 +145,9 @@ class ObserverContract(Contract):
                     self._audit(bench, record)
                     bench.close()
                     places = remains.count(record.id)
-                    twice = [place for place, count in places.items() if count > 1]
-                    require(not twice, f"a record of {outcome} is in {', '.join(twice)} {max(places.values())} times")
+                    twice = {place: count for place, count in places.items() if count > 1}
+                    most = max(twice.values(), default=0)
+                    require(not twice, f"a record of {outcome} is in {', '.join(twice)} {most} times")
                     kept[f"{outcome}{' (streamed)' if stream else ''}"] = bool(places) or remains.state() != before
         self._all_or_none(kept, "audit keeps nothing of what was")
 
