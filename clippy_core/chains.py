@@ -11,6 +11,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from time import perf_counter_ns
+from traceback import walk_tb
 from typing import Any, NoReturn, Protocol
 
 from attrs import define, field, frozen
@@ -36,6 +37,7 @@ from clippy_hookspecs import (
 )
 from clippy_hookspecs.records import EventKind
 
+from .imports import package_of
 from .records import new_call, new_event
 
 log = logging.getLogger("clippy")
@@ -99,8 +101,10 @@ class Faults:
             then = (
                 "and is switched off" if step.on_failure == "disable" else "and was skipped; further ones are counted"
             )
-            what = str(error) if isinstance(error, PluginError) else step.blame(f"raised {type(error).__name__}")
-            log.warning("%s %s (%s)", what, then, _place(error))
+            what = (
+                _named(step, error) if isinstance(error, PluginError) else step.blame(f"raised {type(error).__name__}")
+            )
+            log.warning("%s %s (%s)", what, then, _place(step, error))
 
 
 def compile_step(hook: str, plugin: str, version: str, method: Callable[..., Any], override: str | None) -> Step:
@@ -351,9 +355,10 @@ def _behind(steps: Steps, step: Step) -> Steps:
 def raise_failed(step: Step, error: Exception | SystemExit) -> NoReturn:
     """Raise the error for a plugin whose failure may not be skipped, with the plugin's own as its cause."""
     if isinstance(error, PluginError):
-        raise error
+        what = _named(step, error)
+        raise error if what == error.message else PluginError(what, step.plugin, step.hook) from error
     advice = f"fix or disable it (disable = [{step.plugin!r}], or on_failure.{step.plugin} = 'skip')"
-    message = step.blame(f"raised {type(error).__name__} at {_place(error)}; {advice}")
+    message = step.blame(f"raised {type(error).__name__} at {_place(step, error)}; {advice}")
     raise PluginError(message, step.plugin, step.hook) from error
 
 
@@ -375,12 +380,18 @@ def _check_chunks(step: Step, result: Any) -> None:
         raise PluginError(what, step.plugin, step.hook)
 
 
-def _place(error: BaseException) -> str:
-    """file:line of the innermost frame: enough to find a fault, and never any of a caller's data."""
-    frame = error.__traceback__
-    if frame is None:
+def _named(step: Step, error: PluginError) -> str:
+    """What *error* says, after the names of plugin and hook if it does not give them, as the contract's own."""
+    said = error.message
+    return said if error.plugin or said.startswith("plugin ") else step.blame(f"failed: {said}")
+
+
+def _place(step: Step, error: BaseException) -> str:
+    """file:line of the innermost frame, in the plugin's own package if one is: never any of a caller's data."""
+    home = package_of(type(step.owner).__module__ if step.owner is not None else step.function.__module__)
+    frames = [*walk_tb(error.__traceback__)]
+    if not frames:
         return "an unknown place"
-    while frame.tb_next is not None:
-        frame = frame.tb_next
-    code = frame.tb_frame.f_code
-    return f"{code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno}"
+    own = [one for one in frames if f"{one[0].f_globals.get('__name__')}.".startswith(f"{home}.")]
+    frame, line = (own or frames)[-1]
+    return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{line}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Set
 from enum import Enum
-from pathlib import PurePath
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, get_args
 
 import attrs
 import orjson
@@ -15,7 +15,7 @@ from attrs import frozen
 from .config import Config, Order
 from .config_names import is_secret, type_text
 from .config_structure import setting_fields
-from .config_values import ReferredText, Secret, plain
+from .config_values import Faults, ReferredText, Secret, as_bool, as_path, plain
 
 HIDDEN = "'***'"
 
@@ -70,7 +70,12 @@ def rows(config: Config, classes: Mapping[str, type[Any]] | None = None) -> tupl
     such; what it stands for is not looked up.
     """
     given = {".".join(path): value for path, value in _leaves(config.tree)}
-    found = {path: _row(path, value, config.origin(path)) for path, value in given.items()}
+    settings = {attribute.alias: attribute for attribute in setting_fields(type(config.host))}
+    for name, cls in (classes or {}).items():
+        settings |= {f"plugins.{name}.{attribute.alias}": attribute for attribute in setting_fields(cls)}
+    found = {
+        path: _row(path, _in_force(settings.get(path), value), config.origin(path)) for path, value in given.items()
+    }
     defaults = list(_defaults(type(config.host), ""))
     for name, cls in (classes or {}).items():
         defaults += _defaults(cls, f"plugins.{name}.")
@@ -89,7 +94,22 @@ def _defaults(cls: type[Any], prefix: str) -> Iterator[Row]:
             yield from _defaults(type(default), f"{path}.")
         elif default is not attrs.NOTHING:
             in_force = attribute.metadata.get("unset")
-            yield _row(path, in_force() if default is None and in_force else default, "default")
+            yield _row(path, in_force() if default is None and in_force else _in_force(attribute, default), "default")
+
+
+def _in_force(attribute: attrs.Attribute[Any] | None, value: Any) -> Any:
+    """A yes or no as such, however the environment writes it, and a file where its plugin looks for it."""
+    if attribute is None or value is None or isinstance(value, Mapping):
+        return value
+    try:
+        if attribute.type is bool:
+            return as_bool(value, bool)
+        if Path in (attribute.type, *get_args(attribute.type)):
+            place, convert = as_path(value, Path), attribute.converter
+            return convert(place) if callable(convert) and not isinstance(convert, attrs.Converter) else place
+    except Faults:  # told elsewhere, with all others
+        pass
+    return value
 
 
 def _row(path: str, value: Any, origin: str) -> Row:

@@ -198,7 +198,7 @@ def discover(
             plugins.append(plugin)
             said_by = _named_by(plugin.name, config)
             if plugin.status == "quarantined" and said_by and not shut:
-                told.append((plugin.name, wrong_settings or [f"{said_by}: {plugin.reason}"]))
+                told.append((plugin.name, wrong_settings or [f"{plugin.reason} (named by {said_by})"]))
         # Of two distributions under one name the lock may have let in one, and then the name is served.
         loaded = {plugin.name for plugin in plugins if plugin.status == "loaded"}
         faults += [what for name, some in told if name not in loaded for what in some]

@@ -47,8 +47,9 @@ def wrap(host: Host, client: C) -> C:
             f"host.wrap({client.__name__}(...))"
         )
     raise TypeError(
-        f"cannot wrap a {type(client).__module__}.{type(client).__qualname__}; give the client of an SDK built "
-        "on httpx or httpx2, such a client itself, or pass clippy_core.transport(host) as its transport"
+        f"cannot wrap an object of type {type(client).__module__}.{type(client).__qualname__}; "
+        "give the client of an SDK built on httpx or httpx2, such a client itself, or pass "
+        "clippy_core.transport(host) as its transport"
     )
 
 
@@ -75,8 +76,8 @@ def _with_options(client: Any, changes: dict[str, Any]) -> Any:
     except TypeError as error:
         kind = type(client)
         raise TypeError(
-            f"cannot copy a {kind.__module__}.{kind.__qualname__} ({error}); its with_options must work, or give it "
-            "host.wrap(http_client) as its http_client instead"
+            f"cannot copy a client of type {kind.__module__}.{kind.__qualname__} ({error}); "
+            "its with_options must work, or give it host.wrap(http_client) as its http_client instead"
         ) from error
 
 

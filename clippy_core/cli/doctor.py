@@ -112,12 +112,17 @@ def _print(document: dict[str, Any]) -> None:
     print_grades(document["grades"])
     for what in (*document["warnings"], *document["deprecated"]):
         say(f"  {what}")
+    told = [*document["faults"]]
     for plugin in document["quarantined"]:
-        say(f"  {plugin['reason']}")
+        if not any(plugin["reason"] in what for what in told):
+            say(f"  {plugin['reason']}")
+            told.append(plugin["reason"])
         for line in plugin["traceback"].splitlines():
             say(f"    | {visible(line)}")
     _print_surroundings(document)
     for finding in document["findings"]:
+        if any(finding["what"] in what for what in told):  # the lock refuses what is in quarantine for that
+            continue
         say(f"{finding['level']}: {finding['about']}: {finding['what']}")
     notes = document["warnings"] or document["deprecated"] or document["findings"]
     well = "nothing is wrong" + (", but see what is said above" if notes else "")
@@ -136,4 +141,4 @@ def _print_surroundings(document: dict[str, Any]) -> None:
     for one in document["clients"]:
         wrapped = "wrapped" if one.get("wrapped") else "not wrapped"
         if one.get("http"):
-            say(f"client {one['target']}: a {one['client']} on {one['http']}, {wrapped}, {one['max_retries']} retries")
+            say(f"client {one['target']}: {one['client']} on {one['http']}, {wrapped}, {one['max_retries']} retries")

@@ -11,6 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ..config_names import did_you_mean
 from .doctor_orders import Finding, Level
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def examine_client(target: str, discovered: Discovered) -> tuple[dict[str, Any],
     kind = f"{type(client).__module__}.{type(client).__qualname__}"
     document: dict[str, Any] = {"target": target, "client": kind, "http": module.__name__ if module else None}
     if module is None:
-        what = f"is a {kind}; name the client of an SDK built on httpx or httpx2, or such a client"
+        what = f"is of type {kind}; name the client of an SDK built on httpx or httpx2, or such a client"
         return document, [Finding("wrong", about, what)]
     transports = [http._transport, *(one for one in http._mounts.values() if one is not None)]  # type: ignore[union-attr]  # noqa: SLF001
     hosts = [host_of(one) for one in transports]
@@ -54,6 +55,7 @@ def examine_client(target: str, discovered: Discovered) -> tuple[dict[str, Any],
 def _judge(said: dict[str, Any]) -> list[tuple[Level, str]]:
     found: list[tuple[Level, str]] = []
     owners, retries = " and ".join(said["retries_decided_by"]), said["max_retries"]
+    decide = "decide" if len(said["retries_decided_by"]) > 1 else "decides"
     if not said["wrapped"]:
         still = f", and it retries {retries} times by itself" if retries else ""
         found.append(
@@ -64,7 +66,7 @@ def _judge(said: dict[str, Any]) -> list[tuple[Level, str]]:
         )
     elif owners and retries:
         what = (
-            f"asks for {retries} retries of its own, and {owners} decides about them; leave out max_retries, also in "
+            f"asks for {retries} retries of its own, and {owners} {decide} about them; leave out max_retries, also in "
         )
         found.append(("wrong", f"{what}with_options after host.wrap"))
     if said["connects_again"]:
@@ -85,6 +87,9 @@ def _load(target: str) -> Any:
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     found = importlib.import_module(module)
     for name in path.split("."):
+        if not hasattr(found, name):
+            there = f"{target.removesuffix(path)}{path.partition(name)[0]}".rstrip(".:")
+            raise AttributeError(f"{there} has no {name}{did_you_mean(name, dir(found))}")
         found = getattr(found, name)
     return found
 

@@ -227,7 +227,7 @@ def test_a_broken_plugin_that_the_configuration_names_stops_the_start(
     site.add("good")
     discovered = site.discover(environ, **settings)
     broken = discovered.plugins[0]
-    assert (f"{source}: {broken.reason}",) == discovered.faults
+    assert (f"{broken.reason} (named by {source})",) == discovered.faults
 
 
 def test_the_traceback_of_a_broken_plugin_is_kept(site: Site) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -327,3 +329,65 @@ def test_stored_answers_can_be_dropped_outside_of_a_request() -> None:
             host.invalidate(key="bad")
         assert [selector.key for selector in cache.told] == [None, "bad"]
         assert host.faults.counts == {("cache", "cache_invalidate"): 1}
+
+
+# --- where a message points to ---------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Strict:
+    """Fails in code that is not its own: in another package, which its own called."""
+
+    hook: str
+
+    def _waits(self) -> None:
+        json.loads("no JSON")
+
+    @hookimpl
+    def pre_request(self) -> None:
+        if self.hook == "pre_request":
+            self._waits()
+
+    @hookimpl
+    def audit(self) -> None:
+        if self.hook == "audit":
+            self._waits()
+
+
+def test_the_place_of_a_failure_is_in_the_plugin_and_not_in_what_it_called(sync_caller, caplog):
+    """Whether the failure is raised or skipped; a library's line tells an author nothing."""
+    line = Path(__file__).read_text().partition("        json.loads(")[0].count("\n") + 1
+    place = f"test_failure_policy.py:{line}"
+    sync_caller.start([Strict("pre_request")], Reply("Hi"))
+    with pytest.raises(PluginError, match=f"raised JSONDecodeError at {place};"):
+        sync_caller.chat()
+    sync_caller.start([Strict("audit")], Reply("Hi"))
+    sync_caller.chat()
+    assert f"audit raised JSONDecodeError and was skipped; further ones are counted ({place})" in caplog.text
+
+
+@define(eq=False)
+class NoTuple(TextFilter):
+    """Returns what a filter may not."""
+
+    def filter(self, text: str, final: bool, ctx: RequestContext) -> Any:
+        return text
+
+
+@pytest.mark.parametrize(("on_failure", "stream"), [("raise", False), ("raise", True), ("skip", False)])
+def test_a_failure_that_the_contract_words_has_the_name_of_plugin_and_hook(sync_caller, caplog, on_failure, stream):
+    """A text filter's base cannot know under which name its plugin runs."""
+    sync_caller.start({"no-tuple": NoTuple()}, Reply("Hi"), on_failure={"no-tuple": on_failure})
+    hook = "on_chunk" if stream else "on_response"
+    what = f"plugin no-tuple: {hook} failed: NoTuple.filter returned str; return"
+    if on_failure == "skip":
+        assert "Hi" == sync_caller.chat().text
+        assert what in caplog.text
+        return
+    if stream:
+        error = sync_caller.stream().error
+    else:
+        with pytest.raises(PluginError) as caught:
+            sync_caller.chat()
+        error = caught.value
+    assert (True, "no-tuple", hook) == (str(error).startswith(what), error.plugin, error.hook)

@@ -229,7 +229,7 @@ def test_a_class_of_an_sdk_is_no_client_of_it() -> None:
 
 def test_what_cannot_be_wrapped_says_what_can(host: clippy_core.Host) -> None:
     """Neither an SDK's client nor an HTTP client."""
-    with pytest.raises(TypeError, match=r"cannot wrap a builtins.str; .*clippy_core.transport\(host\)"):
+    with pytest.raises(TypeError, match=r"cannot wrap an object of type builtins.str; .*clippy_core.transport\(host\)"):
         host.wrap("https://api.openai.com")
 
 

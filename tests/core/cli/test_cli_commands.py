@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pytest
 from clippy_hookspecs import POLICIES
 
@@ -183,6 +184,19 @@ def test_every_setting_is_shown_with_who_set_it(run: Run, install: Install) -> N
     assert rows["salt_path"][0].endswith("salt")
     text = run("config", "show", "--origin", only="limits", CLIPPY_LIMITS__LIMIT="5").stdout
     assert "environment CLIPPY_LIMITS__LIMIT" in text
+
+
+def test_a_value_is_shown_as_it_is_in_force(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A yes of the environment as true, and a file where the plugin looks for it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert run("plugins", "lock").exit_code == 0
+    assert "\nlocked = true\n" in run("config", "show", CLIPPY_LOCKED="1").stdout
+    folder = platformdirs.user_state_path("clippy", appauthor=False)
+    shown = run("config", "show", only="audit").stdout
+    assert f"plugins.audit.path = {json.dumps(str(folder / 'audit.jsonl'))}\n" in shown
+    shown = run("config", "show", only="audit", CLIPPY_AUDIT__PATH="other.jsonl", CLIPPY_AUDIT__REQUIRED="yes").stdout
+    assert f"plugins.audit.path = {json.dumps(str(folder / 'other.jsonl'))}\n" in shown
+    assert "plugins.audit.required = true\n" in shown
 
 
 @pytest.mark.parametrize("command", [("plugins", "list"), ("hooks",), ("config", "show")])

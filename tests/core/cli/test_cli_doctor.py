@@ -255,6 +255,7 @@ wrapped = host.wrap(bare)
 again = wrapped.with_options(max_retries=5)
 left = quiet.wrap(anthropic.AsyncAnthropic(api_key="sk-x"))
 client = host.wrap(httpx.Client(transport=httpx.HTTPTransport(retries=3)))
+both = clippy_core.Host({"decides": Decides(), "also": Decides()}).wrap(bare).with_options(max_retries=1)
 lonely = httpx2.AsyncClient()
 number = 3
 class group: inner = wrapped
@@ -271,8 +272,15 @@ class group: inner = wrapped
         ("program:lonely", "wrong", "is not wrapped: no plugin sees its calls; use what host.wrap(client) returns"),
         ("program:again", "wrong", "asks for 5 retries of its own, and decides decides about them"),
         ("program:client", "note", "its transport connects 3 times more beneath the plugins"),
-        ("program:number", "wrong", "is a builtins.int; name the client of an SDK"),
-        ("program:nobody", "wrong", "cannot be loaded: AttributeError"),
+        ("program:number", "wrong", "is of type builtins.int; name the client of an SDK"),
+        ("program:both", "wrong", "asks for 1 retries of its own, and decides and also decide about them"),
+        ("program:nobody", "wrong", "cannot be loaded: AttributeError: program has no nobody"),
+        ("program:wraped", "wrong", "cannot be loaded: AttributeError: program has no wraped; did you mean wrapped?"),
+        (
+            "program:group.iner",
+            "wrong",
+            "cannot be loaded: AttributeError: program:group has no iner; did you mean inner",
+        ),
         ("program", "wrong", "cannot be loaded: ValueError: write package.module:name"),
         ("program_gone:x", "wrong", "cannot be loaded: ModuleNotFoundError"),
         ("program_exits:x", "wrong", "cannot be loaded: SystemExit: 3"),
@@ -294,8 +302,8 @@ def test_several_clients_are_printed_in_lines(run: Run) -> None:
     Path("program.py").write_text(PROGRAM)
     result = run("doctor", "program:wrapped", "program:bare")
     assert result.exit_code == 1
-    assert "client program:wrapped: a openai.OpenAI on httpx2, wrapped, 0 retries" in result.stdout
-    assert "client program:bare: a openai.OpenAI on httpx2, not wrapped, 2 retries" in result.stdout
+    assert "client program:wrapped: openai.OpenAI on httpx2, wrapped, 0 retries" in result.stdout
+    assert "client program:bare: openai.OpenAI on httpx2, not wrapped, 2 retries" in result.stdout
     assert result.stdout.endswith("something is wrong: see above\n")
 
 
@@ -413,6 +421,20 @@ def test_the_state_of_the_lock_is_said(run: Run, install: Install) -> None:
     code, document = examine(run, only="limits", CLIPPY_LOCKED="1")
     assert (code, document["lock"]["locked"]) == (1, True)
     assert said(document, "clippy.lock")[0].startswith("wrong: ")
+
+
+def test_what_the_lock_refuses_is_said_once(run: Run, install: Install) -> None:
+    """As a fault of the start; programs find it under each heading."""
+    assert run("plugins", "lock").exit_code == 0
+    install("limits", GUARD)
+    Path("clippy.toml").write_text("[plugins.limits]\n")
+    result = run("doctor", only="limits", CLIPPY_LOCKED="1")
+    assert result.exit_code == 1
+    assert result.stdout.count("plugin limits 1.2: is not in clippy.lock") == 1
+    _, document = examine(run, only="limits", CLIPPY_LOCKED="1")
+    [fault] = [fault for fault in document["faults"] if "limits" in fault]
+    assert fault.endswith("(named by clippy.toml)")
+    assert any("plugin limits 1.2: is not in clippy.lock" in what for what in document["lock"]["differences"])
 
 
 # --- folders ---------------------------------------------------------------------------------------------------------
