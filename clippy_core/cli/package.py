@@ -52,6 +52,21 @@ select = ["B", "E", "F", "I", "N", "PT", "RET", "RUF", "SIM", "UP", "W"]
 strict = true
 mypy_path = ["src"]
 """
+_SUITES = {
+    "cache": ("CacheContract", "cache", ""),
+    "on_error": ("RetryPolicyContract", "retry policy", ""),
+    "on_chunk": ("TextFilterContract", "text filter", 'word="secret"'),
+    "audit": ("ObserverContract", "observer", ""),
+    "observe": ("ObserverContract", "observer", ""),
+}
+"""By part the contract suite that fits it, what that is of, and the settings with which the plugin does something."""
+_SUITE = '''\
+class TestContract({suite}):
+    """What every {kind} must do; clippy's docs/testing.md says what is proved."""
+
+    def make(self) -> Plugin:
+        """A new one for each check."""
+        return Plugin({settings})'''
 _README = """\
 # {distribution}
 
@@ -66,7 +81,12 @@ python -m pip install -e .
 python -m pytest
 ```
 
-Installed beside clippy-core it is active; `clippy plugins list` shows it.
+Installed beside clippy-core it is active; `clippy plugins list` shows it. `docs/testing.md` of the clone says what the
+contract suites prove by which this grades it:
+
+```
+python -m pytest --clippy-plugin {name}
+```
 
 {settings}
 
@@ -139,9 +159,10 @@ class Package:
         for plugin in plugins:
             fields |= plugin.fields()
             methods |= plugin.methods()
+        marks = [*plugins[0].marks(), ""] if len(plugins) == 1 and any(plugins[0].marks()) else []
         settings = [text for name, text in fields.items() if not name.startswith("_")]
         kept = [text for name, text in fields.items() if name.startswith("_")]
-        body = ["\n".join([*settings, *kept])] if fields else []
+        body = ["\n".join([*marks, *settings, *kept])] if marks or fields else []
         return "\n".join(
             [
                 f'"""{purpose}"""\n',
@@ -162,6 +183,8 @@ class Package:
     def _tests(self) -> str:
         trial = Module.read("trial")
         bodies = list(dict.fromkeys(text for _, tests in self._parts.values() for text in tests.rest()))
+        if (suite := self._suite()) is not None:
+            bodies.append(_SUITE.format(suite=suite[0], kind=suite[1], settings=suite[2]))
         wanted = self._imports(1) | {(self.package, "Plugin")}
         if any("trial(" in text for text in bodies):
             wanted |= set(trial.imports())
@@ -174,7 +197,13 @@ class Package:
         return "\n".join(parts) + "\n" + "\n\n\n".join(others) + "\n"
 
     def _imports(self, which: int) -> set[tuple[str, str | None]]:
-        return {one for modules in self._parts.values() for one in modules[which].imports()}
+        found = {one for modules in self._parts.values() for one in modules[which].imports()}
+        suite = self._suite()
+        return found | {("clippy_core.testing", suite[0])} if which and suite is not None else found
+
+    def _suite(self) -> tuple[str, str, str] | None:
+        """Suites judge a plugin that does one thing; of several in one not even the kind would be known."""
+        return _SUITES.get(next(iter(self._parts))) if len(self._parts) == 1 else None
 
     def _purposes(self) -> list[str]:
         return [plugin.purpose for plugin, _ in self._parts.values()]

@@ -89,6 +89,10 @@ class Module:
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
         }
 
+    def marks(self) -> Iterator[str]:
+        """What it says of itself to the host, as ``observes_only``: true of it alone, and not of several in one."""
+        return (self._source(node) for node in self.plugin.body if isinstance(node, ast.Assign))
+
     def methods(self) -> dict[str, str]:
         """The plugin's methods by name, as they are written."""
         return {node.name: self._source(node) for node in self.plugin.body if isinstance(node, _FUNCTIONS)}

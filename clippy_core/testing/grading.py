@@ -170,7 +170,8 @@ def _file(name: str) -> Path:
 def store(grade: Grade) -> None:
     """Keep a grade in the user's cache folder."""
     file = _file(grade.name)
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (file.parent.parent, file.parent):  # parents that mkdir makes beside have the mode of the umask
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file.touch(mode=0o600)
     file.write_text(json.dumps(grade.document(), indent=2) + "\n", encoding="utf-8")
 

@@ -155,3 +155,34 @@ def test_the_guide_shows_every_file_of_its_package_but_empty_ones() -> None:
     tree = text.partition("```\nclippy-mask-words/\n")[2].partition("```")[0]
     named = [line.split()[0] for line in tree.splitlines() if "(empty" not in line]
     assert named == list(files(GUIDE))
+
+
+def test_the_way_from_scaffold_to_grade_is_as_the_guide_shows_it(tmp_path: Path) -> None:
+    """Every line works and the plugin gets an A; the install is its signposts, for no test asks an index."""
+    section = GUIDE.read_text(encoding="utf-8").partition("## From scaffold to grade")[2]
+    lines = section.partition("```sh\n")[2].partition("```")[0].splitlines()
+    site = tmp_path / "site"
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT", "VIRTUAL_ENV") if name in os.environ}
+    env = {
+        **kept,
+        "HOME": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(site), str(tmp_path / "clippy-shout/src")]),
+    }
+    printed = {}
+    for line in lines:
+        if line == "python -m pip install -e clippy-shout":
+            info = site / "clippy_shout-0.1.0.dist-info"
+            info.mkdir(parents=True)
+            (info / "METADATA").write_text("Metadata-Version: 2.1\nName: clippy-shout\nVersion: 0.1.0\n")
+            (info / "entry_points.txt").write_text("[clippy]\nshout = clippy_shout:Shout\n")
+            continue
+        words = line.removeprefix("python -m ").replace("clippy ", "clippy_core.cli ", 1).split()
+        run = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        printed[line] = run.stdout
+        assert run.returncode == 0, run.stdout + run.stderr
+    assert "shout" in printed["clippy plugins list"]
+    assert "shout" in printed["clippy hooks"]
+    assert "shout: A (graded on" in printed["clippy doctor"]

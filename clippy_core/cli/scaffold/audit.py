@@ -13,6 +13,8 @@ from clippy_hookspecs import AuditRecord, hookimpl
 class Plugin:
     """Counts the tokens that each model used."""
 
+    observes_only = True  # it changes no request and no answer, so installing it changes no cache key
+
     _tokens: Counter[str] = field(init=False, repr=False, factory=Counter)
     _lock: threading.Lock = field(init=False, repr=False, factory=threading.Lock)
 

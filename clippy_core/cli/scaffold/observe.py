@@ -13,6 +13,8 @@ from clippy_hookspecs import Event, hookimpl
 class Plugin:
     """Counts what happens inside: attempts, heads, pieces of bytes, chunks."""
 
+    observes_only = True  # it changes no request and no answer, so installing it changes no cache key
+
     _events: Counter[str] = field(init=False, repr=False, factory=Counter)
     _lock: threading.Lock = field(init=False, repr=False, factory=threading.Lock)
 

@@ -13,6 +13,7 @@ class Plugin:
 
     attempts: int = field(default=3, validator=ge(1), metadata={"doc": "attempts on a route, the first one included"})
     wait: float = field(default=1.0, validator=ge(0), metadata={"doc": "seconds between two of them, at least"})
+    max_wait: float = field(default=60.0, validator=ge(0), metadata={"doc": "seconds; for longer nobody waits"})
 
     @hookimpl
     def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Retry | None:
@@ -20,6 +21,8 @@ class Plugin:
 
         ``error.retryable`` is the word of the plugin that classifies errors; without one nothing is retried.
         """
-        if error.committed or not error.retryable or ctx.route_attempt >= self.attempts:
+        if not error.retryable or error.should_retry is False or error.committed or ctx.committed:
             return None
-        return Retry(after=max(self.wait, error.retry_after or 0.0))
+        wait, left = max(self.wait, error.retry_after or 0.0), ctx.time_left()
+        late = wait > self.max_wait or (left is not None and wait >= left)
+        return None if late or ctx.route_attempt >= self.attempts else Retry(after=wait)

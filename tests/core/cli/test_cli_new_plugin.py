@@ -180,6 +180,31 @@ def test_its_readme_lists_its_settings(made: dict[str, Made], name: str) -> None
     assert [hook for hook in check_class(made[name].cls).implementations if f"`{hook}`" not in policy] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "suite"),
+    [
+        ("only-cache-store", "CacheContract"),
+        ("only-on-error", "RetryPolicyContract"),
+        ("only-on-chunk", "TextFilterContract"),
+        ("only-audit", "ObserverContract"),
+        ("only-observe", "ObserverContract"),
+        ("only-pre-request", None),
+        ("every-hook", None),
+    ],
+)
+def test_its_tests_bring_the_contract_suite_that_fits_it(made: dict[str, Made], name: str, suite: str | None) -> None:
+    """Where it does one thing; its README says how all suites are run on it once it is installed."""
+    tests = (made[name].path / "tests" / f"test_{made[name].package}.py").read_text()
+    assert re.findall(r"^class TestContract\((\w+)\):", tests, re.MULTILINE) == ([suite] if suite else [])
+    assert f"\npython -m pytest --clippy-plugin {name}\n" in (made[name].path / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_says_that_it_only_looks_where_it_does(made: dict[str, Made], name: str) -> None:
+    """A recorder is no part of a cache key; one that does something else beside may be."""
+    assert getattr(made[name].cls, "observes_only", False) is (name in {"only-audit", "only-observe"})
+
+
 def test_it_reads_as_ruff_writes(made: dict[str, Made]) -> None:
     """Formatted, and without a complaint, by the configuration that the package brings and by ours."""
     folder = next(iter(made.values())).path.parent
