@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def grades(discovered: Discovered) -> dict[str, dict[str, Any]]:
     """The grade of each loaded plugin, with ``note`` where there is none or it is of other code."""
     from ..installed import scan
-    from ..testing.grading import code_of, stored
+    from ..testing.grading import code_of, stored, unfit_of
 
     installed = {one.name: one for one in scan()}
     found: dict[str, dict[str, Any]] = {}
@@ -25,7 +25,9 @@ def grades(discovered: Discovered) -> dict[str, dict[str, Any]]:
             was = f"{document.get('version')} was graded {document['grade']}, and its code has changed"
             found[name] = {"grade": None, "note": f"{was}: pytest --clippy-plugin {name}"}
         else:
-            found[name] = {"grade": document["grade"], "note": f"graded on {document['time'][:10]}"}
+            unfit = unfit_of(document.get("not applicable", 0), document.get("checks", 0))
+            note = f"{unfit}{unfit and '; '}graded on {document['time'][:10]}"
+            found[name] = {"grade": document["grade"], "note": note}
     return found
 
 

@@ -17,10 +17,11 @@ from ..config_names import did_you_mean
 from ..installed import Found, scan
 
 RULE = (
-    "A: every check that applies passed.  B: every vital check, and nine of ten of all.  C: every vital check.  "
+    "A: every check that applies passed, and in each suite at least half of the vital ones apply.  "
+    "B: every vital check that applies, and nine of ten of all.  C: every vital check that applies.  "
     "D: one vital check failed.  F: several did, or the plugin cannot be made."
 )
-SCHEMA = 1
+SCHEMA = 2
 
 
 @frozen
@@ -40,13 +41,17 @@ class Subject:
 
 @frozen
 class SuiteResult:
-    """What became of one suite: counts, and the reasons for what failed and what did not apply, by check."""
+    """What became of one suite: counts, and the reasons for what failed and what did not apply, by check.
+
+    ``shown`` says that at least half of its vital checks applied, so that it tells something.
+    """
 
     name: str
     about: str
     passed: int
     failed: Mapping[str, str]
     not_applicable: Mapping[str, str]
+    shown: bool = True
 
 
 @frozen
@@ -63,6 +68,16 @@ class Grade:
     suites: tuple[SuiteResult, ...] = ()
     misfits: Mapping[str, str] = field(factory=dict)
 
+    @property
+    def unfit(self) -> int:
+        """How many checks did not apply."""
+        return sum(len(suite.not_applicable) for suite in self.suites)
+
+    @property
+    def checks(self) -> int:
+        """How many checks there were."""
+        return self.unfit + sum(suite.passed + len(suite.failed) for suite in self.suites)
+
     def document(self) -> dict[str, Any]:
         """All of it as JSON."""
         return {
@@ -70,6 +85,8 @@ class Grade:
             **{name: getattr(self, name) for name in ("name", "distribution", "version", "code", "time", "complete")},
             "grade": self.letter,
             "rule": RULE,
+            "checks": self.checks,
+            "not applicable": self.unfit,
             "suites": {
                 suite.name: {
                     "passed": suite.passed,
@@ -93,10 +110,18 @@ class Grade:
             lines += [f"failed: {suite.name}.{check}: {why}" for check, why in suite.failed.items()]
             lines += [f"not applicable: {suite.name}.{check}: {why}" for check, why in suite.not_applicable.items()]
         if not self.complete:
-            lines.append("not all of its checks were run: no grade")
-        else:
-            lines.append(f"grade {self.letter}")
-        return lines
+            return [*lines, "not all of its checks were run: no grade"]
+        for suite in self.suites:
+            if not suite.shown:
+                why = "more than half of its vital checks did not apply, so this is no A"
+                lines.append(f"{suite.name}: {why}: try it with settings with which it does something")
+        unfit = unfit_of(self.unfit, self.checks)
+        return [*lines, f"grade {self.letter}{unfit and ', '}{unfit}"]
+
+
+def unfit_of(unfit: int, checks: int) -> str:
+    """How much did not apply, in words; "" for nothing."""
+    return f"{unfit} of {checks} checks not applicable" if unfit else ""
 
 
 def subject(name: str) -> Subject:
@@ -133,7 +158,9 @@ def grade_of(one: Subject, results: Sequence[Any], *, complete: bool) -> Grade:
             for status in ("failed", "not applicable")
         }
         passed = sum(result.status == "passed" for result in mine)
-        suites.append(SuiteResult(suite.__name__, suite.about, passed, by["failed"], by["not applicable"]))
+        suites.append(
+            SuiteResult(suite.__name__, suite.about, passed, by["failed"], by["not applicable"], _shown(mine))
+        )
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Grade(
         one.name,
@@ -153,11 +180,19 @@ def letter_of(results: Sequence[Any]) -> str:
     failed = [result for result in results if result.status == "failed"]
     passed = sum(result.status == "passed" for result in results)
     vital = sum(result.check.vital for result in failed)
-    if not failed and passed:
+    suites = {result.check.suite for result in results}
+    shown = all(_shown([result for result in results if result.check.suite is suite]) for suite in suites)
+    if not failed and passed and shown:
         return "A"
     if not vital:
         return "B" if passed >= 9 * len(failed) and passed else "C"
     return "D" if vital == 1 else "F"
+
+
+def _shown(results: Sequence[Any]) -> bool:
+    """Whether at least half of the vital checks of a suite applied, by its *results*."""
+    applied: list[bool] = [result.status != "not applicable" for result in results if result.check.vital]
+    return 2 * sum(applied) >= len(applied)
 
 
 # --- where grades are kept --------------------------------------------------------------------------------------------

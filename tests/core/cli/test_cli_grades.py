@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from clippy_core.testing.contracts.base import Result
 from clippy_core.testing.grading import Subject, code_of, grade_of, store
 from clippy_core.testing.grading import subject as installed
 
@@ -49,6 +50,16 @@ def test_a_grade_is_shown_with_its_day(run: Any, graded: Subject) -> None:
     found = _grade(run)
     assert found["grade"] == "C"
     assert f"limits: C ({found['note']})" in run("doctor", only="limits").stdout
+
+
+def test_a_grade_is_shown_with_how_much_did_not_apply(run: Any, graded: Subject) -> None:
+    """A letter alone looks like more than was tried."""
+    checks = [check for checks in graded.checks.values() for check in checks]
+    results = [Result(check, "not applicable", "why") for check in checks[:2]]
+    store(grade_of(graded, [*results, *(Result(check, "passed") for check in checks[2:])], complete=True))
+    said = f"2 of {len(checks)} checks not applicable; graded on "
+    assert _grade(run)["note"].startswith(said)
+    assert f"limits: A ({said}" in run("doctor", only="limits").stdout
 
 
 def test_a_grade_of_other_code_is_none(run: Any, graded: Subject, folder: Path) -> None:

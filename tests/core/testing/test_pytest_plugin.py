@@ -253,7 +253,7 @@ def test_an_installed_plugin_is_graded_from_an_empty_folder(tmp_path):
     assert "grading retry: " in done.stdout
     assert "grade A\n" in done.stdout
     assert "CacheContract        does not fit: it does not implement cache_lookup and cache_store" in done.stdout
-    assert "A: every check that applies passed." in done.stdout
+    assert "A: every check that applies passed, and in each suite at least half of the vital ones apply." in done.stdout
     ((document,), (file,)) = json.loads(report.read_text()), tuple(kept.iterdir())
     assert [path.stat().st_mode & 0o777 for path in (kept, file)] == [0o700, 0o600]
     assert document == json.loads(file.read_text())
@@ -276,6 +276,17 @@ def test_a_plugin_that_is_not_installed_is_a_sentence(tmp_path):
     assert "no plugin called cache-memry is installed; did you mean cache-memory?" in done.stdout + done.stderr
 
 
+def _site(folder: Path, name: str, where: str, source: str) -> Path:
+    """A folder in which a plugin is installed."""
+    site, module = folder / "site", where.partition(":")[0]
+    meta = site / f"{module}-2.0.dist-info"
+    meta.mkdir(parents=True)
+    (site / f"{module}.py").write_text(source)
+    (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 2.0\n")
+    (meta / "entry_points.txt").write_text(f"[clippy]\n{name} = {where}\n")
+    return site
+
+
 BROKEN = """
 from attrs import define
 from clippy_hookspecs import hookimpl
@@ -290,12 +301,7 @@ class Broken:
 
 def test_a_broken_plugin_gets_the_grade_it_deserves(tmp_path):
     """Each finding is a sentence, pytest says no, and the grade is F."""
-    site = tmp_path / "site"
-    meta = site / "broken_one-2.0.dist-info"
-    meta.mkdir(parents=True)
-    (site / "broken_one.py").write_text(BROKEN)
-    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-one\nVersion: 2.0\n")
-    (meta / "entry_points.txt").write_text("[clippy]\nbroken = broken_one:Broken\n")
+    site = _site(tmp_path, "broken", "broken_one:Broken", BROKEN)
     done, kept = _grade(tmp_path, "--clippy-plugin", "broken", path=site)
     assert done.returncode == 1
     assert "Broken has no docstring" in done.stdout
@@ -336,6 +342,48 @@ def test_the_grade_follows_its_rule(passed, failed, letter):
     results += [Result(Check(_Suite, name), "failed", "why") for name in failed]
     results += [Result(Check(_Suite, "test_nice"), "not applicable", "why")] * 3
     assert letter == letter_of(results)
+
+
+@pytest.mark.parametrize(("shown", "unshown", "letter"), [(2, 0, "A"), (2, 2, "A"), (2, 3, "B"), (0, 1, "B")])
+def test_a_suite_whose_vital_checks_mostly_did_not_apply_makes_no_a(shown, unshown, letter):
+    """However much passed in another suite."""
+
+    class Other(_Suite):
+        pass
+
+    vital = Check(_Suite, "test_vital")
+    results = [Result(Check(Other, "test_vital"), "passed")] * 20
+    results += [Result(vital, "passed")] * shown + [Result(vital, "not applicable", "why")] * unshown
+    assert letter == letter_of(results)
+
+
+SWAPS = """
+from attrs import define, field
+from clippy_hookspecs import TextFilter
+
+@define(eq=False)
+class Swaps(TextFilter):
+    \"""Puts one word in place of another.\"""
+
+    word: str = field(default="", metadata={"doc": "the word; empty: none"})
+
+    def filter(self, text, final, ctx):
+        return text, ""
+"""
+
+
+def test_a_grade_says_how_much_of_it_applied(tmp_path):
+    """A filter that by default changes nothing shows nothing of a filter: it gets no A, and the report says why."""
+    site = _site(tmp_path, "swap-word", "swap_word:Swaps", SWAPS)
+    done, kept = _grade(tmp_path, "--clippy-plugin", "swap-word", path=site)
+    assert done.returncode == 0, done.stdout
+    document = json.loads((kept / "swap-word.json").read_text())
+    checks, unfit = document["checks"], document["not applicable"]
+    assert checks == sum(one["passed"] + len(one["not applicable"]) for one in document["suites"].values())
+    assert 10 < unfit < checks
+    assert document["grade"] == "B"
+    assert f"grade B, {unfit} of {checks} checks not applicable\n" in done.stdout
+    assert "TextFilterContract: more than half of its vital checks did not apply, so this is no A" in done.stdout
 
 
 def test_a_grade_is_of_a_plugins_code(tmp_path, monkeypatch):
