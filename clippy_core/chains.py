@@ -197,22 +197,19 @@ class Chains:
 
     async def all(self, steps: Steps, arguments: tuple[Any, ...], run: Run) -> None:
         """Call everyone, also when one of them raises; the first exception is raised when all were called."""
-        first: Exception | None = None
-        by: Step | None
-        while True:
-            try:
-                _, by = await self._until(steps, arguments, run)
-            except Exception as error:
-                first, by = first or error, run.at
-            if by is None:
-                break
-            steps = _behind(steps, by)
-        if first is not None:
-            raise first
+        raised: list[Exception] = []
+        while steps:
+            _, by = await self._until(steps, arguments, run, raised)
+            steps = () if by is None else _behind(steps, by)
+        if raised:
+            raise raised[0]
 
-    async def _until(self, steps: Steps, arguments: tuple[Any, ...], run: Run) -> tuple[Any, Step | None]:
+    async def _until(
+        self, steps: Steps, arguments: tuple[Any, ...], run: Run, raised: list[Exception] | None = None
+    ) -> tuple[Any, Step | None]:
         """Call *steps* until one has a result; that and the step, or None twice when all were called.
 
+        What a step raises that may not be skipped ends it, or is kept in *raised*.
         The one loop that runs hooks: what it does for a step is what a hook costs that does nothing.
         """
         disabled, timed = self.faults.disabled, self.timed
@@ -231,7 +228,12 @@ class Chains:
                     continue
                 _check(step, result)
             except Exception as error:
-                self._failed(step, error, start, run)
+                try:
+                    self._failed(step, error, start, run)
+                except Exception as failure:
+                    if raised is None:
+                        raise
+                    raised.append(failure)
                 continue
             self.record(step, _ACTIONS.get(type(result), "changed"), start, run)
             return result, step

@@ -93,11 +93,10 @@ def cache_keys(
         return None, _none
     around = _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
     said = {name: item for name, item in body.items() if name not in NOT_IN_KEY}
-    try:
-        key = _digest(around, said)
-    except ValueError:
+    key = _digest_if_any(around, said)
+    if key is None:
         return None, _none
-    return key, lambda: _digest(around, {name: item for name, item in said.items() if name not in _CONVERSATION})
+    return key, lambda: _digest_if_any(around, {name: item for name, item in said.items() if name not in _CONVERSATION})
 
 
 def _none() -> None:
@@ -107,6 +106,14 @@ def _none() -> None:
 def _digest(around: bytes, body: Mapping[str, Json]) -> str:
     """SHA-256 of one JSON array: what is around the body, and the body."""
     return hashlib.sha256(b"".join((b"[", around, b",", canonical(body), b"]"))).hexdigest()
+
+
+def _digest_if_any(around: bytes, body: Mapping[str, Json]) -> str | None:
+    """The same; None for a body nested deeper than what is left of Python's stack, which differs from call to call."""
+    try:
+        return _digest(around, body)
+    except ValueError:
+        return None
 
 
 def _around(

@@ -7,6 +7,7 @@ import json
 import math
 import random
 import string
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +293,25 @@ def test_the_partition_is_the_key_of_everything_but_what_is_said() -> None:
         (request, (Scope("u"), *asked[1:])),
     ):
         assert {key, partition}.isdisjoint(keys_of(changed, *who))
+
+
+def test_a_partition_is_asked_for_deeper_in_the_stack_than_the_key_was_made() -> None:
+    """A body that is nested as deeply as just gives a key may have no partition there; it is no failure."""
+
+    def made(levels: int) -> tuple[str | None, Any]:
+        nested: Any = [1.0]
+        for _ in range(levels):
+            nested = [nested]
+        request = Request(api="openai.chat", url="https://x.example/v1", model="m", params={"x": nested})
+        return cache_keys(request, Scope("t"), "a", RouteInfo("r"), "f")
+
+    def deeper(frames: int, partition: Any) -> str | None:
+        return deeper(frames - 1, partition) if frames else partition()
+
+    levels = next(levels for levels in range(sys.getrecursionlimit(), 0, -1) if made(levels)[0] is not None)
+    partition = made(levels)[1]
+    assert partition() is not None
+    assert deeper(50, partition) is None
 
 
 def test_a_header_on_two_lines_is_not_its_first_line() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anyio
+import httpx
 import pytest
 from attrs import define, field
 from clippy_hookspecs import (
@@ -145,6 +148,80 @@ def test_the_configuration_may_raise_a_failure_that_would_be_skipped(sync_caller
     sync_caller.start([Raises("audit")], Reply("Hi"), on_failure={"raises": "raise"})
     with pytest.raises(PluginError):
         sync_caller.chat()
+
+
+@define(eq=False)
+class FailsLate:
+    """Fails once it is let go on."""
+
+    go: anyio.Event
+
+    @hookimpl
+    async def post_attempt(self) -> None:
+        await self.go.wait()
+        raise KeyError("a secret of the caller")
+
+
+@define(eq=False)
+class LetsGo:
+    """Lets another plugin go on and is then itself still at work."""
+
+    go: anyio.Event
+
+    @hookimpl
+    async def audit(self) -> None:
+        self.go.set()
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+
+
+@define(eq=False)
+class Counts:
+    calls: int = 0
+
+    @hookimpl
+    def post_attempt(self) -> None:
+        self.calls += 1
+
+
+class Breaks(httpx.AsyncByteStream):
+    """The body of a stream whose connection breaks."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": "a part"}}]}).encode() + b"\n\n"
+        raise httpx.ReadError("gone")
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_every_plugin_is_told_while_another_hook_of_the_same_request_runs(backend):
+    """A stream that is closed while its failure is being told writes its record meanwhile."""
+
+    async def program() -> None:
+        go, counts = anyio.Event(), Counts()
+        plugins = {"goes": LetsGo(go), "told": counts, "waits": FailsLate(go)}
+        host = clippy_core.Host(plugins, config={"on_failure": {"waits": "raise"}})
+        assert ["waits", "told"] == [step.plugin for step in host.chains.post_attempt]
+        head = {"content-type": "text/event-stream"}
+        provider = httpx.MockTransport(lambda request: httpx.Response(200, headers=head, stream=Breaks()))
+        asked = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+        async with httpx.AsyncClient(transport=clippy_core.async_transport(host, httpx, provider)) as client:
+            request = client.build_request("POST", "https://provider.test/v1/chat/completions", json=asked)
+            response = await client.send(request, stream=True)
+
+            async def read() -> None:
+                with pytest.raises(PluginError, match="plugin waits: post_attempt raised KeyError"):
+                    async for _ in response.aiter_raw():
+                        pass
+
+            with anyio.fail_after(5):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(read)
+                    await anyio.wait_all_tasks_blocked()
+                    await response.stream.aclose()
+        await host.aclose()
+        assert 1 == counts.calls
+
+    anyio.run(program, backend=backend)
 
 
 def test_the_configuration_may_switch_a_failing_plugin_off(sync_caller):
