@@ -101,9 +101,8 @@ class Faults:
             then = (
                 "and is switched off" if step.on_failure == "disable" else "and was skipped; further ones are counted"
             )
-            what = (
-                _named(step, error) if isinstance(error, PluginError) else step.blame(f"raised {type(error).__name__}")
-            )
+            said = isinstance(error, PluginError)
+            what = _named(step, error) if said else step.blame(f"raised {type(error).__name__}")  # type: ignore[arg-type]
             log.warning("%s %s (%s)", what, then, _place(step, error))
 
 
@@ -358,7 +357,9 @@ def raise_failed(step: Step, error: Exception | SystemExit) -> NoReturn:
     """Raise the error for a plugin whose failure may not be skipped, with the plugin's own as its cause."""
     if isinstance(error, PluginError):
         what = _named(step, error)
-        raise error if what == error.message else PluginError(what, step.plugin, step.hook) from error
+        if what == error.message:
+            raise error
+        raise PluginError(what, step.plugin, step.hook) from error
     advice = f"fix or disable it (disable = [{step.plugin!r}], or on_failure.{step.plugin} = 'skip')"
     message = step.blame(f"raised {type(error).__name__} at {_place(step, error)}; {advice}")
     raise PluginError(message, step.plugin, step.hook) from error

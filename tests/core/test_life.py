@@ -382,6 +382,7 @@ def test_plugins_that_ask_through_each_other_end_at_the_third_level(sync_caller)
     error: BaseException | None = caught.value
     while error is not None:
         causes.append(type(error))
+        assert len(causes) < 50, "an error is among its own causes"
         error = error.__cause__
     assert RecursionError in causes
 
