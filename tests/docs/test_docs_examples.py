@@ -158,7 +158,7 @@ def test_the_guide_shows_every_file_of_its_package_but_empty_ones() -> None:
 
 
 def test_the_way_from_scaffold_to_grade_is_as_the_guide_shows_it(tmp_path: Path) -> None:
-    """Every line works and the plugin gets the grade that stands there; the install is its signposts, for no test asks an index."""
+    """Every line works, and the grade is the one that stands there; the install is its signposts: no index is asked."""
     section = GUIDE.read_text(encoding="utf-8").partition("## From scaffold to grade")[2]
     lines = section.partition("```sh\n")[2].partition("```")[0].splitlines()
     site = tmp_path / "site"
