@@ -12,7 +12,7 @@ from .redaction import SHORT, redact, redact_headers, redact_url, redact_value
 
 SLACK = 8192
 """Characters behind ``max_text`` that are still looked at, so that a secret across the cut is seen whole."""
-MANY = 1024
+MANY = 256
 """Short texts that are remembered; then it begins anew."""
 
 
