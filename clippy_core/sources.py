@@ -141,7 +141,8 @@ class EventSource:
     async def drain(self) -> None:
         """Read to the body's end, most often here already, so that the connection can be used again.
 
-        SDKs close a stream once they have its terminal event, and with the rest unread the connection is closed too.
+        Sync SDKs close a stream once they have its terminal event, and with the rest unread the connection is closed
+        too; async ones read on.  Only where a read that blocks could be cut, which is a thread's on a socket we reach.
         """
         if not self.complete or self._ended or self.abort is None:
             return

@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from attrs import define, evolve, field
 from calling import Caller, Keep
-from clippy_hookspecs import Chunk, ErrorInfo, PluginError, RequestContext, Selector, Switch, hookimpl
+from clippy_hookspecs import Chunk, ErrorInfo, PluginError, RequestContext, Switch, hookimpl
 
 import clippy_core
 from clippy_core.testing import FakeProvider, Fault, Raw, Reply, call
@@ -270,37 +270,3 @@ def test_a_legacy_completion_is_stored_when_it_is_whole(sync_caller, finish):
     sync_caller.start([keep], Raw(body.encode()))
     sync_caller.send(path="/completions", json={"model": "e", "prompt": "x"})
     assert (1 if finish == "stop" else 0) == len(keep.entries)
-
-
-@define(eq=False)
-class Drops:
-    """A cache that notes what it is told to drop, and may fail to."""
-
-    fails: bool = False
-    told: list[Selector] = field(factory=list)
-
-    @hookimpl
-    def cache_invalidate(self, selector: Selector) -> None:
-        self.told.append(selector)
-        if self.fails:
-            raise OSError
-
-
-@pytest.mark.parametrize("awaits", [False, True])
-def test_every_cache_is_told_to_drop_what_is_named_beside_plugins_that_want_times(sync_caller, awaits):
-    """One that fails is counted and the next is told all the same: it is nobody's request that fails."""
-
-    @define(eq=False)
-    class Later(Drops):
-        @hookimpl
-        async def cache_invalidate(self, selector: Selector) -> None:
-            self.told.append(selector)
-
-    fails, other = Drops(fails=True), Later() if awaits else Drops()
-    sync_caller.start({"fails": fails, "other": other}, Reply("Hi"))
-    with pytest.raises(ExceptionGroup, match="did not drop") as raised:
-        sync_caller.host.invalidate(tag="x")
-    assert ["fails"] == [error.plugin for error in raised.value.exceptions]
-    assert [Selector(tag="x")] == fails.told == other.told
-    assert {("fails", "cache_invalidate"): 1} == sync_caller.host.faults.counts
-    sync_caller.host.close()

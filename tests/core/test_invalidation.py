@@ -27,6 +27,15 @@ class Told:
 
 
 @define(eq=False)
+class ToldLater(Told):
+    """The same for a cache that awaits."""
+
+    @hookimpl
+    async def cache_invalidate(self, selector: Selector) -> None:
+        self.told.append(selector)
+
+
+@define(eq=False)
 class Watch:
     """Sees every event."""
 
@@ -45,10 +54,13 @@ def failures(host: clippy_core.Host, **selected: Any) -> list[tuple[str, str]]:
     return [(error.plugin, str(error)) for error in caught.value.exceptions if isinstance(error, PluginError)]
 
 
+@pytest.mark.parametrize("cache", [Told, ToldLater])
 @pytest.mark.parametrize("beside", [None, Records, Watch])
-def test_an_invalidation_reaches_every_cache_beside_plugins_that_record(beside: type[Any] | None) -> None:
+def test_an_invalidation_reaches_every_cache_beside_plugins_that_record(
+    beside: type[Any] | None, cache: type[Told]
+) -> None:
     """It belongs to no request, so it is in no trace and no event; a cache that fails stops no other."""
-    failing, working = Told(fails=True), Told()
+    failing, working = Told(fails=True), cache()
     others = {} if beside is None else {"beside": beside()}
     with clippy_core.Host({"a": failing, "b": working, **others}) as host:
         failures(host, tag="t", scope=Scope(user="ada"))
