@@ -19,10 +19,18 @@ from clippy_hookspecs import (
 )
 
 from .chains import Chains, ChunkTimes, Run, Step
+from .flow import FlowHandle
 from .records import new_attempt, new_outcome, new_record
 from .runtime import Runtime
 
 State = Literal["ok", "error", "cancelled"]
+
+_ENDS = {
+    "answered": "completed", "cached": "completed",
+    "refused": "failed", "failed": "failed",
+    "cancelled": "cancelled", "abandoned": "cancelled",
+}  # fmt: skip
+"""The state of its flow in which a request ends, by its outcome."""
 
 
 @define(eq=False)
@@ -35,6 +43,7 @@ class Ledger:
     runtime: Runtime
     content: bool
     request: Request
+    flow: FlowHandle
     began: float = field(init=False)
     began_at: float = field(init=False)
     looked_at: Request | None = None
@@ -102,6 +111,7 @@ class Ledger:
             if self.chains.audit:
                 await self._tell(outcome, error)
         finally:
+            self.flow.enter(_ENDS[outcome])
             if self.ended is not None:
                 self.ended()
 
