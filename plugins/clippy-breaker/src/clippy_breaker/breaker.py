@@ -17,7 +17,7 @@ from .attempt import Attempt, StoreFailed
 from .known import Place, Store, shown
 from .local import LocalStore
 from .record import ROUTE
-from .rule import Machine, Mark, Rule, State
+from .rule import CLOSED, Machine, Mark, Rule, State
 
 log = logging.getLogger("clippy.breaker")
 
@@ -220,7 +220,10 @@ class CircuitBreaker:
         waited = outcome.duration if outcome.first_token is None else outcome.first_token
         slow = self.slow_after is not None and waited > self.slow_after
         why = f"first token after {waited:.1f} s" if slow else ""
-        machines = attempt.known.record.machines
+        known, machines = attempt.known, attempt.known.record.machines
+        if not (slow or machines or attempt.seen.machines):
+            known.keep_success(ROUTE, CLOSED.epoch, attempt.place.now())  # as nearly always
+            return
         if machines.keys() - {ROUTE} and (model := attempt.request.model) in machines:
             await self._note(attempt, model, "s" if slow else ".", why, None)
         await self._note(attempt, ROUTE, "s" if slow else ".", why, None)
@@ -230,11 +233,16 @@ class CircuitBreaker:
         known, now = attempt.known, attempt.place.now()
         epoch, probe = attempt.seen.machine(name).epoch, name in attempt.probes
         well: list[float] = []
+        fresh = False
         for _ in range(TRIES):
             text, record = known.seen
             machine = record.machine(name)
             if machine.epoch != epoch or probe != (machine.until is not None):
-                return  # it began before the breaker changed its state, or while it was open: neither counts
+                if fresh:
+                    return  # it began before the breaker changed its state, or while it was open: neither counts
+                await attempt.look()  # what is known may be older than the attempt, if another thread read it
+                fresh = True
+                continue
             if mark == "." and not probe and machine.run == 0:
                 for at in (*well, now):
                     known.keep_success(name, epoch, at)
@@ -246,6 +254,7 @@ class CircuitBreaker:
                 self._report(attempt, name, machine, changed)
                 return
             await attempt.look()
+            fresh = True
 
     def _changed(
         self, machine: Machine, probe: bool, mark: Mark, well: list[float], now: float, why: str, asked: float | None

@@ -82,7 +82,7 @@ class Rule:
         asked: float | None = None,
         jitter: float = 1.0,
     ) -> Machine:
-        """A closed breaker after attempts that ended so, oldest first.
+        """A closed breaker after attempts that ended so, oldest first; one that ended well opens nothing.
 
         *asked*: seconds for which the server wants to be left alone; *jitter* is a factor for the open time.
         """
@@ -90,7 +90,7 @@ class Rule:
         for _, mark in ends:
             run = run + 1 if mark == "f" else 0
         marks = tuple(end for end in (*machine.marks, *ends) if abs(now - end[0]) <= self.max_age)[-self.window :]
-        found = self._reason(run, marks)
+        found = self._reason(run, marks) if ends and ends[-1][1] != "." else ""
         if found:
             return self.opened(machine, now, why=f"{found}, the last: {why}", asked=asked, jitter=jitter)
         return evolve(machine, run=run, marks=marks)
