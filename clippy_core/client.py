@@ -22,12 +22,13 @@ from clippy_hookspecs import (
     Tool,
 )
 
+from .attempt import AttemptsFailed
 from .calls import AsyncSender, Call, SyncSender, phase
 from .chat_request import Conversation, build_request
 from .forks import follow_forks
 from .http_modules import module_of
 from .opaque import Piece, abandon_when_collected
-from .pipeline import AttemptsFailed, Pipeline
+from .pipeline import Pipeline
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime, drive
 from .streaming import LiveStream
 from .transports import httpx_module

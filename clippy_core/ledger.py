@@ -10,7 +10,6 @@ from attrs import define, field
 from clippy_hookspecs import (
     AttemptRecord,
     ErrorInfo,
-    Provenance,
     Request,
     RequestContext,
     Response,
@@ -46,7 +45,6 @@ class Ledger:
     usage: Usage | None = None
     finish_reason: str | None = None
     status: int | None = None
-    provenance: Provenance | None = None
     response: Response | None = None
     output: list[str] = field(factory=list)
     closed: bool = False
@@ -156,7 +154,7 @@ class Ledger:
             "usage": self.usage or self._estimated(outcome),
             "finish_reason": self.finish_reason,
             "first_token": self.first_token,
-            "provenance": self.provenance,
+            "provenance": ctx.provenance,
             "error": error,
             "trace": tuple(ctx.trace),
         }

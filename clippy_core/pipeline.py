@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 from clippy_hookspecs import (
     Answer,
     AttemptRefused,
@@ -36,11 +37,13 @@ from clippy_hookspecs import (
     Response,
     Retry,
     RouteInfo,
+    Stale,
     Switch,
 )
 from clippy_hookspecs.records import EventKind
 
 from . import keys, routes
+from .attempt import AttemptsFailed, Failed, Sender, failure_of
 from .chains import Chains, Run
 from .deadlines import exceeded, for_attempt
 from .encoding import decoded_headers, decoding_for, only_readable
@@ -83,41 +86,7 @@ from .wire.assemble import Assembler, later_usage, replay
 from .wire.openai_chat import wants_usage
 from .wire.translate import TranslatedSource, translate_response
 
-FAILURE_BODY = 64 * 1024
-"""Bytes of an error body that a classifier gets to see."""
-
 Result = Response | LiveStream | OpaqueStream
-
-
-class Sender(Protocol):
-    """What lies under the pipeline: sends one attempt, in the runtime's colour."""
-
-    async def send(self, request: Request, timeouts: Mapping[str, float]) -> RawReply:
-        """Send; *timeouts* (seconds, by connect and read) only ever shorten the caller's own."""
-        ...
-
-    def phase(self, error: BaseException) -> Phase:
-        """When *error* happened: ``connect`` means that no byte of the request was sent."""
-        ...
-
-
-class AttemptsFailed(Exception):
-    """Every attempt failed without an answer that could be handed on; ``cause`` is the last attempt's own exception."""
-
-    def __init__(self, info: ErrorInfo, cause: BaseException | None) -> None:
-        super().__init__(info)
-        self.info, self.cause = info, cause
-
-
-@frozen
-class Failed:
-    """One failed attempt: what kind of failure it was, and what to give the caller if nobody helps."""
-
-    info: ErrorInfo
-    phase: Phase
-    response: Response | None = None
-    stream: LiveStream | None = None
-    cause: BaseException | None = None
 
 
 @define(eq=False)
@@ -220,15 +189,22 @@ class Pipeline:
         earlier = {asked.plugin for asked in caches[: caches.index(step)]}
         behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
         await self.chains.all(behind, (self.key, found, request, self.ctx), self.run)
-        now = self.runtime.clock.time()
-        self.ledger.provenance = new_provenance(
-            "cache",
-            step.plugin,
-            self.ctx.route.name,
-            max(0.0, now - found.stored_at),
-            stale=found.expires_at is not None and found.expires_at < now,
-        )
-        entry: CacheEntry = found
+        return self._found(found, step.plugin)
+
+    async def _stale(self, decision: Stale) -> CacheEntry | None:
+        """What a cache still keeps of an answer whose time is over, since there is no other."""
+        if self.key is None:
+            return None
+        self.ctx.stale_within = decision.within
+        asked = (self.key, self.request, self.ctx)
+        found, step = await self.chains.first(self.chains.cache_lookup, asked, self.run)
+        return self._found(found, step.plugin, decision.reason) if isinstance(found, CacheEntry) else None
+
+    def _found(self, entry: CacheEntry, cache: str, reason: str | None = None) -> CacheEntry:
+        now, late = self.runtime.clock.time(), self.ctx.stale_within > 0
+        late = late or (entry.expires_at is not None and entry.expires_at < now)
+        age = max(0.0, now - entry.stored_at)
+        self.ctx.provenance = new_provenance("cache", cache, self.ctx.route.name, age, stale=late, reason=reason)
         self._entry = entry
         return entry
 
@@ -280,6 +256,9 @@ class Pipeline:
             elif isinstance(decision, Switch):
                 await self._drop(result)
                 request = await self._fit(self._switch(self.request, decision))
+            elif isinstance(decision, CacheEntry):
+                await self._drop(result)
+                return await self._deliver_stored(decision)
             elif isinstance(decision, Answer):
                 await self._drop(result)
                 by = self.run.at.plugin if self.run.at else None
@@ -404,6 +383,11 @@ class Pipeline:
     async def _decide(self, failed: Failed, request: Request) -> Any:
         """on_error's decision, None if there is none that can be carried out."""
         decision, step = await self.chains.first(self.chains.on_error, (failed.info, self.ctx), self.run)
+        if isinstance(decision, Stale):
+            entry = await self._stale(decision)
+            if entry is not None:
+                return entry
+            decision = decision.otherwise
         if isinstance(decision, Retry):
             left = self.ctx.time_left()
             if not self._repeatable(request, failed.phase) or (left is not None and decision.after >= left):
@@ -431,9 +415,10 @@ class Pipeline:
         moved = routes.redirect(request, route)
         self.ctx.route = RouteInfo(decision.route, moved.api, moved.url)
         self.ctx.route_attempt = 0
-        self.ledger.provenance = new_provenance("provider", None, decision.route, reason=decision.reason)
+        self.ctx.provenance = new_provenance("provider", None, decision.route, reason=decision.reason)
+        self.ctx.account = partial(self.settings.identity, moved.headers, moved.query)
         if self.key is not None:
-            identity = self.settings.identity(moved.headers, moved.query)
+            identity = self.ctx.account
             self.stored_as, self.ctx.partition = keys.cache_keys(
                 moved, self.ctx.scope, identity, self.ctx.route, self.settings.fingerprint
             )
@@ -456,8 +441,8 @@ class Pipeline:
 
     async def _deliver_live(self, result: Result) -> Result:
         """What the provider answered."""
-        if self.ledger.provenance is None:
-            self.ledger.provenance = new_provenance("provider", None, self.ctx.route.name)
+        if self.ctx.provenance is None:
+            self.ctx.provenance = new_provenance("provider", None, self.ctx.route.name)
         if isinstance(result, Response):
             if self.ctx.stream and self.wants_values and result.status < 300:
                 return self.whole_as_stream(result)
@@ -471,7 +456,7 @@ class Pipeline:
 
     async def _deliver_stored(self, entry: CacheEntry) -> Result:
         """A stored answer goes the way of a live one, through the same plugins, in the provider's own chunks."""
-        response = retouch(entry.response, provenance=self.ledger.provenance, extensions=self._own())
+        response = retouch(entry.response, provenance=self.ctx.provenance, extensions=self._own())
         if self.ctx.stream:
             return self._replayed(response, deque(replay(entry, self.request)))
         if self.request.endpoint.chat and entry.events and response.usage is None:
@@ -486,7 +471,7 @@ class Pipeline:
 
     async def _deliver_made(self, response: Response) -> Result:
         """A plugin's answer, in the caller's own wire API."""
-        self.ledger.provenance = response.provenance
+        self.ctx.provenance = response.provenance
         self.key = self.stored_as = None
         if response.api != self.request.api and self.request.api in APIS:
             response = translate_response(response, self.request.api)
@@ -646,18 +631,7 @@ class Pipeline:
         body: bytes = b"",
         exception: BaseException | None = None,
     ) -> Failure:
-        return Failure(
-            status,
-            headers or Headers(),
-            body[:FAILURE_BODY],
-            exception,
-            phase,
-            self.ctx.committed,
-            self.request.api,
-            self.request.url,
-            self.request.model or None,
-            self.runtime.clock.time(),
-        )
+        return failure_of(self.request, self.ctx, phase, status, headers, body, exception)
 
     def _extensions(self, reply: RawReply) -> Mapping[str, Any]:
         return {**reply.extensions, **self._own()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Union
 
 from attrs import field, frozen
-from attrs.validators import ge
+from attrs.validators import ge, gt
 
 from .types import Response
 
@@ -58,4 +58,17 @@ class Continue:
     method: str = "prefill"
 
 
-ErrorDecision = Union[Retry, Switch, Answer, Restart, Continue]
+@frozen
+class Stale:
+    """on_error: answer with what a cache still keeps, at most ``within`` seconds past its time, and marked as stale.
+
+    The caches are asked once more with ``ctx.stale_within``; those that keep nothing beyond its time have nothing.
+    ``otherwise`` is carried out if none has an answer; None raises.  As ``stale-if-error`` of RFC 5861.
+    """
+
+    within: float = field(validator=gt(0))
+    reason: str | None = None
+    otherwise: Retry | Switch | Answer | None = None
+
+
+ErrorDecision = Union[Retry, Switch, Answer, Stale, Restart, Continue]
