@@ -99,11 +99,12 @@ class Lab:
         """As a host's services."""
         return self.store
 
-    def begin(self, model: str = "m", route: RouteInfo = ROUTE) -> Begun | ErrorInfo:
+    def begin(self, model: str = "m", route: RouteInfo = ROUTE, account: str = "one") -> Begun | ErrorInfo:
         """Begin an attempt: it is under way, or why it was refused."""
         ctx = RequestContext(
             str(next(_ids)), Scope(), self.clock, services=cast(Any, self), route=route, flow=cast(Any, None)
         )
+        ctx.account = account
         ctx.attempt = 1
         begun = Begun(self.breaker, ctx)
         try:
@@ -114,9 +115,9 @@ class Lab:
             return refused.info
         return begun
 
-    def under_way(self, model: str = "m", route: RouteInfo = ROUTE) -> Begun:
+    def under_way(self, model: str = "m", route: RouteInfo = ROUTE, account: str = "one") -> Begun:
         """Begin an attempt that must not be refused."""
-        begun = self.begin(model, route)
+        begun = self.begin(model, route, account)
         assert isinstance(begun, Begun), begun
         return begun
 

@@ -347,3 +347,79 @@ def test_old_failures_leave_the_share_also_after_a_jump_of_the_clock() -> None:
         it.clock.skew = jump
         it.do(FAILED)
         assert it.state() == "closed"
+
+
+# --- cooldowns --------------------------------------------------------------------------------------------------------
+
+
+def limited(retry_after: float | None, **more: Any) -> Outcome:
+    info = ErrorInfo("rate_limit", "requests", True, retry_after, "key", status=429)
+    return Outcome("error", evolve(info, **more), 429)
+
+
+def test_after_a_rate_limit_the_account_waits_as_long_as_the_server_said() -> None:
+    """Its other attempts are refused, repeatable after the rest of that time; the breaker stays closed."""
+    it = lab(cooldown=True)
+    attempts = [it.under_way() for _ in range(3)]
+    attempts[0].end(limited(20.0))
+    attempts[1].end(limited(3.0))
+    it.clock.at += 5
+    info = it.refused()
+    assert (info.category, info.kind, info.retryable, info.scope, info.status, info.outage) == (
+        "rate_limit", "cooldown", True, "key", 429, False,
+    )  # fmt: skip
+    assert info.retry_after == pytest.approx(15)
+    attempts[2].end(limited(40.0))
+    assert it.refused().retry_after == pytest.approx(40)
+    it.clock.at += 40
+    it.do(OK)
+    assert it.state() == "closed"
+
+
+def test_a_cooldown_is_of_one_account_and_one_route() -> None:
+    """Another key may have another limit."""
+    it = lab(cooldown=True)
+    it.do(limited(20.0))
+    it.under_way(account="another").end()
+    it.under_way(route=RouteInfo("", "openai.chat", "https://eu.example.test/v1")).end()
+    it.refused()
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, 5), (-1.0, 5), (7200.0, 120)])
+def test_a_cooldown_is_five_seconds_unless_said_and_two_minutes_at_the_most(said: float | None, expected: int) -> None:
+    """Nobody waits for a day because a number was wrong; the next attempt is told again."""
+    it = lab(cooldown=True)
+    it.do(limited(said))
+    assert it.refused().retry_after == pytest.approx(expected)
+
+
+def test_only_an_accounts_own_limit_begins_a_cooldown_and_only_if_that_is_wanted() -> None:
+    """Not the capacity of a model, not a quota, and not by default."""
+    it = lab(cooldown=True)
+    it.do(limited(20.0, kind="capacity", scope="model"))
+    it.do(Outcome("error", ErrorInfo("permanent", "quota", scope="key", status=429, retry_after=20.0), 429))
+    it.do(OK)
+    it = lab()
+    it.do(limited(20.0), 20)
+
+
+def test_a_cooldown_takes_no_probes_place_and_an_open_breaker_goes_before_it() -> None:
+    """Whoever is refused anyway is no probe."""
+    it = lab(cooldown=True)
+    early = it.under_way()
+    it.do(FAILED, 10)
+    early.end(limited(60.0))
+    assert it.refused().kind == "breaker_open"
+    it.clock.at += 10
+    assert it.refused().kind == "cooldown"
+    it.under_way(account="another").end()
+
+
+def test_whatever_else_lies_under_a_cooldowns_key_is_none() -> None:
+    """Nor is an end that was written by a clock an hour ahead."""
+    for text in ("", "soon", "1 2 3", "nan nan", f"{1_763_800_000.0 + 4600!r} 20.0", "1e999 1e999"):
+        it = lab(cooldown=True)
+        it.do(limited(20.0))
+        (key,) = it.store.store._values
+        it.store.store._values[key] = text, 1e12
+        it.do(OK)

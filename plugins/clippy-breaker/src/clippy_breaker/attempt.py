@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import TypeVar
+
 from attrs import define, field
 from clippy_hookspecs import Request, RequestContext
 
 from .known import Known, Place, Store
 from .record import HEALTHY, ROUTE, Record, dump
 
+T = TypeVar("T")
+
 
 class StoreFailed(Exception):
-    """The store raised its ``__cause__``.  Never leaves this module."""
+    """The store raised its ``__cause__``.  Never leaves the plugin."""
+
+
+async def told(answer: Awaitable[T]) -> T:
+    """What a store answers.  Raises StoreFailed, so that no fault of our own is taken for one of the store."""
+    try:
+        return await answer
+    except Exception as error:
+        raise StoreFailed from error
 
 
 @define(eq=False)
 class Attempt:
-    """One attempt under way: what was known when it began, and the breakers for which it is a probe."""
+    """One attempt under way: what was known when it began, and the breakers for which it is a probe.
+
+    What asks the store raises StoreFailed.
+    """
 
     request: Request
     store: Store
@@ -26,20 +42,13 @@ class Attempt:
     holder: str = ""
 
     async def look(self) -> Record:
-        """What is kept about the route now.  Raises StoreFailed, as all that asks the store."""
-        try:
-            text = await self.store.get(self.known.key)
-        except Exception as error:
-            raise StoreFailed from error
-        return self.known.see(text)
+        """What is kept about the route now."""
+        return self.known.see(await told(self.store.get(self.known.key)))
 
     async def write(self, before: str | None, record: Record, ttl: float) -> bool:
-        """Keep *record* in place of the text *before*; whether that was still there."""
+        """Keep *record* for *ttl* seconds in place of the text *before*; whether that was still there."""
         text = dump(record)
-        try:
-            written = await self.store.swap(self.known.key, before, text, ttl)
-        except Exception as error:
-            raise StoreFailed from error
+        written = await told(self.store.swap(self.known.key, before, text, ttl))
         if written:
             self.known.see(text)
         return written
@@ -49,20 +58,14 @@ class Attempt:
         if name not in self.probes:
             self.probes.append(name)  # before it is asked for: a cancellation may come while it is given
             ctx.leases += 1
-        try:
-            return await self.store.lease(f"{self.known.key}:probe:{name}", self.holder, ttl)
-        except Exception as error:
-            raise StoreFailed from error
+        return await told(self.store.lease(f"{self.known.key}:probe:{name}", self.holder, ttl))
 
     async def give_back(self, ctx: RequestContext) -> None:
         """Give the places of all probes back, also those that were asked for and not given."""
         names, self.probes = self.probes, []
         ctx.leases -= len(names)
         for name in names:
-            try:
-                await self.store.release(f"{self.known.key}:probe:{name}", self.holder)
-            except Exception as error:
-                raise StoreFailed from error
+            await told(self.store.release(f"{self.known.key}:probe:{name}", self.holder))
 
     def named(self, name: str) -> str:
         """A breaker in words."""

@@ -14,6 +14,7 @@ from clippy_hookspecs import AttemptRefused, ErrorInfo, Outcome, Request, Reques
 from clippy_hookspecs import StateStore as SharedStore
 
 from .attempt import Attempt, StoreFailed
+from .cooldown import begin_cooldown, cooldown_left, cooling_down
 from .known import Place, Store, shown
 from .local import LocalStore
 from .record import ROUTE
@@ -79,6 +80,10 @@ class CircuitBreaker:
         default=30.0,
         validator=gt(0),
         metadata=_doc("seconds after which another probe may be sent although the last one has not ended"),
+    )
+    cooldown: bool = field(
+        default=False,
+        metadata=_doc("after a rate limit, leave the route alone for that account: as long as the server says, or 5 s"),
     )
     on_store_failure: Literal["local", "allow", "raise"] = field(
         default="local",
@@ -148,6 +153,8 @@ class CircuitBreaker:
         for _ in range(LOOKS):
             before = attempt.seen
             due = self._due(attempt) if before.machines else []
+            if self.cooldown and (seconds := await cooldown_left(attempt, ctx.account)) and self.state == "auto":
+                raise AttemptRefused(cooling_down(attempt, seconds))
             if not due or not await self._take(attempt, due, ctx):
                 return
             attempt.seen = await attempt.look()
@@ -200,15 +207,17 @@ class CircuitBreaker:
         del ctx.stash[_ATTEMPT]
         try:
             try:
-                await self._count(attempt, outcome)
+                await self._count(attempt, outcome, ctx)
             finally:
                 if attempt.probes:
                     await attempt.give_back(ctx)
         except StoreFailed as failed:
             self._store_failed(failed, ctx)
 
-    async def _count(self, attempt: Attempt, outcome: Outcome) -> None:
+    async def _count(self, attempt: Attempt, outcome: Outcome, ctx: RequestContext) -> None:
         error = outcome.error
+        if self.cooldown and error is not None and _limits_the_account(error):
+            await begin_cooldown(attempt, ctx.account, error, self.max_open)
         if error is not None and error.outage:
             name = attempt.request.model if error.scope == "model" else ROUTE
             await self._note(attempt, name, "f", _described(error), _asked(error))
@@ -324,6 +333,10 @@ def _refused(message: str, scope: Literal["route", "model"], left: float | None)
 
 def _scope(name: str) -> Literal["route", "model"]:
     return "route" if name == ROUTE else "model"
+
+
+def _limits_the_account(error: ErrorInfo) -> bool:
+    return error.category == "rate_limit" and error.kind != "cooldown" and error.scope != "model"
 
 
 def _described(error: ErrorInfo) -> str:
