@@ -583,7 +583,7 @@ class Pipeline:
         left = self.ctx.time_left()
         if left is not None and decision.after >= left:
             return None
-        return resuming.asked_again(decision, self._sent, stream.passage.said(), self.wants_values, step.plugin)
+        return resuming.asked_again(decision, self._sent, stream.passage, self.wants_values, step.plugin)
 
     def _resumed(self, stream: LiveStream, decision: Restart | Continue, source: Source) -> Source:
         """The rest of a stream; what the attempts before it used is used."""
@@ -592,7 +592,7 @@ class Pipeline:
         return resuming.resumed(decision, source, stream.passage, spent, self.request)
 
     def _partial(self, stream: LiveStream) -> Response | None:
-        return self._assembled(stream, stream.passage.seen) if stream.passage.keep_seen else None
+        return self._assembled(stream, stream.passage.seen) if stream.passage.all_seen else None
 
     async def stream_failed(self, stream: LiveStream) -> ErrorInfo:
         """A stream that broke does not go on."""
@@ -645,7 +645,7 @@ class Pipeline:
     def _count(self, stream: LiveStream) -> None:
         """What a stream said of its usage and its end."""
         ledger, passage = self.ledger, stream.passage
-        ledger.count(passage.whole() if passage.keep_seen else passage.sent)
+        ledger.count(passage.whole() if passage.keep_seen else passage.sent, passage.left_out)
         if isinstance(stream.source, resuming.Resumed):
             rest = stream.source
             ledger.usage = resuming.both(rest.spent, rest.usage or ledger.estimate(self._sent, rest.texts))
