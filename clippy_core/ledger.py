@@ -19,6 +19,7 @@ from clippy_hookspecs import (
 )
 
 from .chains import Chains, ChunkTimes, Run, Step
+from .flow import FlowHandle
 from .records import new_attempt, new_outcome, new_record
 from .runtime import Runtime
 from .wire.assemble import later_usage
@@ -27,6 +28,13 @@ CHARACTERS = 4
 """Of a token, where so much was put out that it is not counted word by word."""
 
 State = Literal["ok", "error", "cancelled"]
+
+_ENDS = {
+    "answered": "completed", "cached": "completed",
+    "refused": "failed", "failed": "failed",
+    "cancelled": "cancelled", "abandoned": "cancelled",
+}  # fmt: skip
+"""The state of its flow in which a request ends, by its outcome."""
 
 
 @define(eq=False)
@@ -39,6 +47,7 @@ class Ledger:
     runtime: Runtime
     content: bool
     request: Request
+    flow: FlowHandle
     began: float = field(init=False)
     began_at: float = field(init=False)
     looked_at: Request | None = None
@@ -117,6 +126,7 @@ class Ledger:
             if self.chains.audit:
                 await self._tell(outcome, error)
         finally:
+            self.flow.enter(_ENDS[outcome])
             if self.ended is not None:
                 self.ended()
 

@@ -125,7 +125,8 @@ class Pipeline:
     def __attrs_post_init__(self) -> None:
         self.run = Run(self.ctx, self.runtime)
         self.came_as = self.request
-        self.ledger = Ledger(self.run, self.ctx, self.chains, self.runtime, self.settings.audit_content, self.request)
+        content = self.settings.audit_content
+        self.ledger = Ledger(self.run, self.ctx, self.chains, self.runtime, content, self.request, self.flow)
 
     async def answer(self) -> Result:
         """The answer to the request, whatever becomes of it.
