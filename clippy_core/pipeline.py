@@ -385,7 +385,6 @@ class Pipeline:
         failure = failure_of(self.request, self.ctx, phase, **seen)
         found, _ = await self.chains.first(self.chains.classify_error, (failure, self.ctx), self.run)
         info = unjudged(failure, found)
-        info = evolve(info, status=info.status or failure.status, committed=failure.committed)
         await self.ledger.end_attempt("error", info, failure.status)
         return info
 
