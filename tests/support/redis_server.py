@@ -49,7 +49,7 @@ class RedisServer:
     """A running server; *options* are lines of its configuration, in pieces (``"--requirepass", "secret"``)."""
 
     def __init__(self, folder: Path, *options: str, ready: bool = True) -> None:
-        self._program, self._folder, self._options = redis_program(), folder, options
+        self._program, self._folder, self.options = redis_program(), folder, options
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.start(ready=ready)
@@ -63,7 +63,7 @@ class RedisServer:
         where = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder))
         memory = ("--save", "", "--appendonly", "no", "--maxmemory", "256mb", "--daemonize", "no")
         with (self._folder / "redis.log").open("ab") as log:
-            command = [self._program, *where, *memory, *self._options]
+            command = [self._program, *where, *memory, *self.options]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         until = time.monotonic() + _PATIENCE
         while not self._answers(ready):
@@ -94,6 +94,12 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def listen_with_tls(self) -> int:
+        """Let it listen with TLS as well, which its options have the certificate for; the port."""
+        port = _free_port()
+        self.ask("CONFIG", "SET", "tls-port", port)
+        return port
+
     def client(self, **options: Any) -> redis.Redis:
         """A client of the test's own, to look at the keys."""
         return redis.Redis(port=self.port, decode_responses=True, **options)
@@ -120,7 +126,10 @@ class RedisServer:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Below 55,536: the nodes of a cluster talk to each other 10,000 ports higher."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port < 55_536:
+            return port

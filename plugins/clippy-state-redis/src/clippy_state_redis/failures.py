@@ -18,8 +18,11 @@ class StateUnavailable(ConnectionError):
 FAILURES = (redis.RedisError, OSError)
 """What redis-py raises; TimeoutError and the errors of sockets and TLS are OSErrors."""
 
-_BY_CODE = {
-    "DENIED": "it is in protected mode; give it a password, or bind it to the address that you use",
+_CLOSED = "it closed the connection, as a server does that ends, is in protected mode or has too many clients"
+_BY_WORDS = {
+    "Connection closed": _CLOSED,
+    "Connection not ready": _CLOSED,
+    "Connection reset": _CLOSED,
     "MISCONF": "it refuses writes while it cannot save to its disk; see its log",
     "WRONGTYPE": "another program uses these keys; set another prefix",
 }
@@ -40,16 +43,13 @@ _BY_TYPE: tuple[tuple[type[Exception], str], ...] = (
 
 def lost(error: Exception) -> bool:
     """Whether the server is gone, hangs, or is the wrong one by now: then it is left alone for a while."""
-    if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError, OSError)):
-        return True
-    return str(error).startswith("DENIED")
+    return isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError, OSError))
 
 
 def unavailable(address: Address, error: Exception) -> StateUnavailable:
     """The error that callers see for one of FAILURES."""
     said = address.hide(" ".join(str(error).split()))
-    advice = _BY_CODE.get(said.partition(" ")[0]) or next(
-        (what for kind, what in _BY_TYPE if isinstance(error, kind)), ""
-    )
+    advice = next((what for words, what in _BY_WORDS.items() if words in said), "")
+    advice = advice or next((what for kind, what in _BY_TYPE if isinstance(error, kind)), "")
     why = f"{advice} ({said[:200]})" if advice and said else advice or said[:200] or type(error).__name__
     return StateUnavailable(f"Redis at {address}: {why}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import define, field
 from clippy_hookspecs import Reservation
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ReadOnlyError
 
 from .address import Address
 from .failures import FAILURES, StateUnavailable, lost, unavailable
@@ -81,6 +81,8 @@ class Server:
             failure = unavailable(self.address, error)
             if lost(error):
                 rest.begin(str(failure))
+            if isinstance(error, ReadOnlyError):  # the primary has another address by now
+                self.close()
             raise failure from error
         rest.over()
         return operation.read(answer)
