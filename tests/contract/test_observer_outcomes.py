@@ -12,6 +12,8 @@ from faults_of_ours import Notes
 from clippy_core.testing import ObserverContract
 from clippy_core.testing.contracts.base import checks_of, run_check, suite_for
 
+ABOUT_OUTCOMES = {"test_it_sees_every_outcome", "test_each_record_is_kept_once", "test_eight_threads_lose_no_record"}
+
 
 @define(eq=False)
 class Alarms(Notes):
