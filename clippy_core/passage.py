@@ -20,14 +20,15 @@ class Passage:
     """One stream's chunks on their way.
 
     ``sent`` are the provider's chunks and ``seen`` what the plugins made of them, kept only where somebody will want
-    the whole answer; ``raw`` are the provider's own bytes.  ``foreign``: the events came in another wire API than the
-    caller's, and are written anew.
+    the whole answer; ``raw`` are the provider's own bytes, kept for caches.  ``foreign``: the events came in another
+    wire API than the caller's, and are written anew.
     """
 
     chains: Chains
     ctx: RequestContext
     writer: StreamWriter
     began: Callable[[], None]
+    keep_raw: bool = False
     keep_sent: bool = False
     keep_seen: bool = False
     foreign: bool = False
@@ -51,7 +52,7 @@ class Passage:
 
     def keep(self, event: StreamEvent) -> None:
         """Remember an event's bytes, where somebody will want them."""
-        if self.keep_sent:
+        if self.keep_raw:
             self.raw.append(event.raw)
 
     def note(self, chunk: Chunk) -> None:
@@ -95,6 +96,21 @@ class Passage:
         out = self.through(Chunk("end", reason=reason))
         self._changed = self._changed or len(out) > 1
         return b"".join([self.writer.write(chunk) for chunk in out]), out
+
+    def said(self) -> list[Chunk]:
+        """What the provider has sent: the same as what was seen, where no plugin looks at chunks."""
+        return self.sent if self.chains.on_chunk else self.seen
+
+    def begin_anew(self) -> None:
+        """What was said is void: what follows is a whole answer."""
+        self.seen, self.sent, self.raw = [], [], []
+
+    def go_on(self) -> None:
+        """What follows was asked for anew: the host writes it, and the whole is no answer of the provider's own."""
+        if not (self.chains.on_chunk or self.foreign):
+            for chunk in self.seen:  # its bytes passed by, and now it must know what they said
+                self.writer.write(chunk)
+        self.foreign, self.keep_raw, self.raw = True, False, []
 
     def whole(self) -> list[Chunk]:
         """What the plugins made of it all, and the terminal event: some APIs tell usage and finish only there."""

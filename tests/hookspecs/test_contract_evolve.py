@@ -44,6 +44,7 @@ from clippy_hookspecs import (
     RouteInfo,
     Scope,
     Selector,
+    Stale,
     Switch,
     Text,
     Tool,
@@ -65,7 +66,7 @@ SAMPLES: dict[type[Any], Any] = {
         Failure(), HookCall("p", "audit", "passed"), HookPolicy("all", "skip"), Image("http://x"), Join("k"),
         Message("user", (Text("a"),)), Opaque("audio"), Outcome("ok"), Provenance(), RawReply(200, Headers(), b"", {}),
         RawRequest("GET", "u", Headers()), Reasoning("r"), RefusalText("no"), Request(), Response(), Restart(),
-        Reservation("i", "k", 1.0, 2.0), Retry(), RouteInfo("main"), Scope(), Selector(), Switch("other"), Text("a"),
+        Reservation("i", "k", 1.0, 2.0), Retry(), RouteInfo("main"), Scope(), Selector(), Stale(1.0), Switch("other"), Text("a"),
         Tool("t"), ToolCall("i", "n"), ToolResult("i"), Usage(),
     )
 }  # fmt: skip
