@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from clippy_hookspecs import UNKNOWN_ENDPOINT, UNKNOWN_ERROR, ProviderError, Request, Response
 
-from .pipeline import AttemptsFailed, Pipeline
+from .attempt import AttemptsFailed
+from .pipeline import Pipeline
 from .runtime import SyncRuntime, drive
 from .untouched import retouch
 from .wire import APIS, find

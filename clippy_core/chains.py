@@ -32,6 +32,7 @@ from clippy_hookspecs import (
     Response,
     Restart,
     Retry,
+    Stale,
     Switch,
     specs,
 )
@@ -48,7 +49,7 @@ _MAY_RETURN: dict[str, tuple[type[Any], ...]] = {
     "compress_context": (Request,),
     "pre_attempt": (Request,),
     "classify_error": (ErrorInfo,),
-    "on_error": (Retry, Switch, Answer, Restart, Continue),
+    "on_error": (Retry, Switch, Answer, Stale, Restart, Continue),
     "on_response": (Response,),
 }
 _ARGUMENTS = {name: tuple(inspect.signature(getattr(specs, name)).parameters) for name in POLICIES}
@@ -344,6 +345,7 @@ _ACTIONS: dict[type[Any], str] = {
     Retry: "retry",
     Switch: "switch",
     Restart: "restart",
+    Stale: "stale",
     Continue: "continue",
 }
 
@@ -372,9 +374,8 @@ def _check(step: Step, result: Any) -> None:
         hint = "; it is a coroutine: write async def" if inspect.iscoroutine(result) else ""
         if hint:
             result.close()
-        raise PluginError(
-            step.blame(f"returned {type(result).__name__}; return {names} or None{hint}"), step.plugin, step.hook
-        )
+        what = step.blame(f"returned {type(result).__name__}; return {names} or None{hint}")
+        raise PluginError(what, step.plugin, step.hook)
 
 
 def _check_chunks(step: Step, result: Any) -> None:
@@ -392,8 +393,7 @@ def _named(step: Step, error: PluginError) -> str:
 def _place(step: Step, error: BaseException) -> str:
     """file:line of the innermost frame, in the plugin's own package if one is: never any of a caller's data."""
     home = package_of(type(step.owner).__module__ if step.owner is not None else step.function.__module__)
-    frames = [*walk_tb(error.__traceback__)]
-    if not frames:
+    if not (frames := [*walk_tb(error.__traceback__)]):
         return "an unknown place"
     own = [one for one in frames if f"{one[0].f_globals.get('__name__')}.".startswith(f"{home}.")]
     frame, line = (own or frames)[-1]

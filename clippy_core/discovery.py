@@ -43,7 +43,8 @@ class Plugin:
 
     ``object`` is the instance when ``status`` is *loaded*, else None; ``reason`` says in a sentence why it is not, and
     ``traceback`` how.  ``cls`` is its class, also where no instance could be made of it, None where it was not
-    imported.  ``warnings`` do not keep it from working; ``deprecated`` is what will.
+    imported.  ``warnings`` do not keep it from working; ``deprecated`` is what will.  ``idle`` is the plugin's own word
+    on why it has nothing to do: it then takes no part in requests.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Plugin:
     traceback: str = field(default="", repr=False)
     warnings: tuple[str, ...] = ()
     deprecated: tuple[str, ...] = ()
+    idle: str = ""
 
     @property
     def hooks(self) -> tuple[str, ...]:
@@ -328,7 +330,14 @@ def _checked_object(plugin: Plugin, instance: object, checked: Checked | None = 
     warnings = tuple(plugin.sentence("", warning) for warning in checked.warnings)
     deprecated = (*plugin.deprecated, *(plugin.sentence("", what) for what in checked.deprecated))
     plugin = evolve(plugin, warnings=warnings, deprecated=deprecated)
-    return evolve(plugin, object=instance, implementations=checked.implementations, status="loaded")
+    try:
+        idle = instance.idle if hasattr(type(instance), "idle") else ""  # type: ignore[attr-defined]
+    except Exception as error:
+        return _quarantine(plugin, "", f"its property idle raised: {_said(error)}", error)
+    found, idle = checked.implementations, idle if isinstance(idle, str) else ""
+    if idle:  # its commands may be what it is configured with
+        found = {hook: one for hook, one in found.items() if hook == "register_commands"}
+    return evolve(plugin, object=instance, implementations=found, status="loaded", idle=idle)
 
 
 def _broken(plugin: Plugin, checked: Checked) -> Plugin:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import astuple, evolve
 from clippy_hookspecs import AttemptRefused, PluginError, Refusal, Request, Response, Scope
 
+from .attempt import AttemptsFailed
 from .forks import follow_forks
 from .jsonio import canonical
 from .judging import NO_RETRY, answer, harmless
 from .keys import is_credential
-from .pipeline import AttemptsFailed
 from .runtime import FlowCancelled
 from .untouched import retouch
 

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     )
 
     from .asking import asker
+    from .attempt import Sender
     from .config import Config
-    from .pipeline import Pipeline, Sender
+    from .pipeline import Pipeline
     from .request_context import Context
     from .settings import Settings
     from .tables import Tables
@@ -328,6 +329,7 @@ class Host(Made):
         scope, request, caller = whose(
             request, self._scope.get(), settings, trust_headers=trust, by_credential=not wants_values
         )
+        pays: Any = functools.partial(settings.identity, request.headers, request.query) if caller is None else caller
         limit = settings.deadlines(route).total
         deadline = None if limit is None else self.clock.now() + limit
         chains = tables.chains
@@ -344,6 +346,7 @@ class Host(Made):
             parent=parent.ctx.id if parent is not None else None,
             stream=request.endpoint.streams and request.stream,
             deadline=deadline,
+            account=pays,
         )
         if tables.upstream is not None:
             sender = UpstreamSender(ctx.services.get(Upstream), sender)

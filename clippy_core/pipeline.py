@@ -16,17 +16,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 from clippy_hookspecs import (
+    UNKNOWN_ERROR,
     Answer,
     AttemptRefused,
     ByteStream,
     CacheEntry,
     Chunk,
+    Continue,
     ErrorInfo,
-    Failure,
     Headers,
     Join,
     PluginError,
@@ -34,13 +36,16 @@ from clippy_hookspecs import (
     Refusal,
     Request,
     Response,
+    Restart,
     Retry,
     RouteInfo,
+    Stale,
     Switch,
 )
 from clippy_hookspecs.records import EventKind
 
-from . import keys, routes
+from . import keys, resuming, routes
+from .attempt import AttemptsFailed, Failed, Sender, failure_of
 from .chains import Chains, Run
 from .deadlines import exceeded, for_attempt
 from .encoding import decoded_headers, decoding_for, only_readable
@@ -79,45 +84,11 @@ from .sources import (
 from .streaming import LiveStream
 from .untouched import keep_answer, keep_body, retouch
 from .wire import APIS, StreamDecoder, carries_error, decode_response, encode_response
-from .wire.assemble import Assembler, later_usage, replay
+from .wire.assemble import Assembler, replay
 from .wire.openai_chat import wants_usage
 from .wire.translate import TranslatedSource, translate_response
 
-FAILURE_BODY = 64 * 1024
-"""Bytes of an error body that a classifier gets to see."""
-
 Result = Response | LiveStream | OpaqueStream
-
-
-class Sender(Protocol):
-    """What lies under the pipeline: sends one attempt, in the runtime's colour."""
-
-    async def send(self, request: Request, timeouts: Mapping[str, float]) -> RawReply:
-        """Send; *timeouts* (seconds, by connect and read) only ever shorten the caller's own."""
-        ...
-
-    def phase(self, error: BaseException) -> Phase:
-        """When *error* happened: ``connect`` means that no byte of the request was sent."""
-        ...
-
-
-class AttemptsFailed(Exception):
-    """Every attempt failed without an answer that could be handed on; ``cause`` is the last attempt's own exception."""
-
-    def __init__(self, info: ErrorInfo, cause: BaseException | None) -> None:
-        super().__init__(info)
-        self.info, self.cause = info, cause
-
-
-@frozen
-class Failed:
-    """One failed attempt: what kind of failure it was, and what to give the caller if nobody helps."""
-
-    info: ErrorInfo
-    phase: Phase
-    response: Response | None = None
-    stream: LiveStream | None = None
-    cause: BaseException | None = None
 
 
 @define(eq=False)
@@ -146,6 +117,8 @@ class Pipeline:
     as_sent: Response | None = None
     """The provider's answer in one piece, if its head is right for the body we hand out unless a plugin changes it."""
     failure: ErrorInfo | None = None
+    _sent: Request = field(init=False)
+    """The request of the last attempt, before pre_attempt."""
     _reply: RawReply | None = None
     _entry: CacheEntry | None = None
 
@@ -221,15 +194,22 @@ class Pipeline:
         earlier = {asked.plugin for asked in caches[: caches.index(step)]}
         behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
         await self.chains.all(behind, (self.key, found, request, self.ctx), self.run)
-        now = self.runtime.clock.time()
-        self.ledger.provenance = new_provenance(
-            "cache",
-            step.plugin,
-            self.ctx.route.name,
-            max(0.0, now - found.stored_at),
-            stale=found.expires_at is not None and found.expires_at < now,
-        )
-        entry: CacheEntry = found
+        return self._found(found, step.plugin)
+
+    async def _stale(self, decision: Stale) -> CacheEntry | None:
+        """What a cache still keeps of an answer whose time is over, since there is no other."""
+        if self.key is None:
+            return None
+        self.ctx.stale_within = decision.within
+        asked = (self.key, self.request, self.ctx)
+        found, step = await self.chains.first(self.chains.cache_lookup, asked, self.run)
+        return self._found(found, step.plugin, decision.reason) if isinstance(found, CacheEntry) else None
+
+    def _found(self, entry: CacheEntry, cache: str, reason: str | None = None) -> CacheEntry:
+        now, late = self.runtime.clock.time(), self.ctx.stale_within > 0
+        late = late or (entry.expires_at is not None and entry.expires_at < now)
+        age = max(0.0, now - entry.stored_at)
+        self.ctx.provenance = new_provenance("cache", cache, self.ctx.route.name, age, stale=late, reason=reason)
         self._entry = entry
         return entry
 
@@ -270,6 +250,7 @@ class Pipeline:
             if self.ctx.time_left() == 0.0:
                 over = exceeded("total")
                 raise AttemptsFailed(over.info, over)
+            self._sent = request
             result = await self._attempt(request)
             if not isinstance(result, Failed):
                 return await self._deliver_live(result)
@@ -281,6 +262,9 @@ class Pipeline:
             elif isinstance(decision, Switch):
                 await self._drop(result)
                 request = await self._fit(self._switch(self.request, decision))
+            elif isinstance(decision, CacheEntry):
+                await self._drop(result)
+                return await self._deliver_stored(decision)
             elif isinstance(decision, Answer):
                 await self._drop(result)
                 by = self.run.at.plugin if self.run.at else None
@@ -306,7 +290,7 @@ class Pipeline:
             return Failed(refused.info, "connect", cause=refused)
         except Broken as broken:
             await self._close_reply()
-            info = await self._judge(self._failure(broken.phase, exception=broken.cause))
+            info = await self._judge(broken.phase, exception=broken.cause)
             return Failed(info, broken.phase, cause=broken.cause)
 
     async def _send(self, request: Request) -> Result | Failed:
@@ -370,7 +354,7 @@ class Pipeline:
             if "content-encoding" not in reply.headers and "transfer-encoding" not in reply.headers:
                 self.as_sent = response
             return response
-        info = await self._judge(self._failure("response", reply.status, reply.headers, body))
+        info = await self._judge("response", status=reply.status, headers=reply.headers, body=body)
         if foreign:
             response = error_for(self.request, reply.status, info)
         return Failed(info, "response", response=response)
@@ -391,20 +375,27 @@ class Pipeline:
         if error is None and broken is None:
             return stream
         body, cause = (event_json(error), None) if error is not None else (b"", broken)
-        stream.given_up = info = await self._judge(self._failure("stream", reply.status, reply.headers, body, cause))
+        stream.given_up = info = await self._judge(
+            "stream", status=reply.status, headers=reply.headers, body=body, exception=cause
+        )
         return Failed(info, "stream", stream=stream, cause=cause)
 
-    async def _judge(self, failure: Failure) -> ErrorInfo:
+    async def _judge(self, phase: Phase, **seen: Any) -> ErrorInfo:
         """classify_error, then post_attempt: exactly once for this attempt."""
+        failure = failure_of(self.request, self.ctx, phase, **seen)
         found, _ = await self.chains.first(self.chains.classify_error, (failure, self.ctx), self.run)
         info = unjudged(failure, found)
-        info = evolve(info, status=info.status or failure.status, committed=failure.committed)
         await self.ledger.end_attempt("error", info, failure.status)
         return info
 
     async def _decide(self, failed: Failed, request: Request) -> Any:
         """on_error's decision, None if there is none that can be carried out."""
         decision, step = await self.chains.first(self.chains.on_error, (failed.info, self.ctx), self.run)
+        if isinstance(decision, Stale):
+            entry = await self._stale(decision)
+            if entry is not None:
+                return entry
+            decision = decision.otherwise
         if isinstance(decision, Retry):
             left = self.ctx.time_left()
             if not self._repeatable(request, failed.phase) or (left is not None and decision.after >= left):
@@ -432,9 +423,10 @@ class Pipeline:
         moved = routes.redirect(request, route)
         self.ctx.route = RouteInfo(decision.route, moved.api, moved.url)
         self.ctx.route_attempt = 0
-        self.ledger.provenance = new_provenance("provider", None, decision.route, reason=decision.reason)
+        self.ctx.provenance = new_provenance("provider", None, decision.route, reason=decision.reason)
+        self.ctx.account = partial(self.settings.identity, moved.headers, moved.query)
         if self.key is not None:
-            identity = self.settings.identity(moved.headers, moved.query)
+            identity = self.ctx.account
             self.stored_as, self.ctx.partition = keys.cache_keys(
                 moved, self.ctx.scope, identity, self.ctx.route, self.settings.fingerprint
             )
@@ -457,8 +449,8 @@ class Pipeline:
 
     async def _deliver_live(self, result: Result) -> Result:
         """What the provider answered."""
-        if self.ledger.provenance is None:
-            self.ledger.provenance = new_provenance("provider", None, self.ctx.route.name)
+        if self.ctx.provenance is None:
+            self.ctx.provenance = new_provenance("provider", None, self.ctx.route.name)
         if isinstance(result, Response):
             if self.ctx.stream and self.wants_values and result.status < 300:
                 return self.whole_as_stream(result)
@@ -472,7 +464,7 @@ class Pipeline:
 
     async def _deliver_stored(self, entry: CacheEntry) -> Result:
         """A stored answer goes the way of a live one, through the same plugins, in the provider's own chunks."""
-        response = retouch(entry.response, provenance=self.ledger.provenance, extensions=self._own())
+        response = retouch(entry.response, provenance=self.ctx.provenance, extensions=self._own())
         if self.ctx.stream:
             return self._replayed(response, deque(replay(entry, self.request)))
         if self.request.endpoint.chat and entry.events and response.usage is None:
@@ -487,7 +479,7 @@ class Pipeline:
 
     async def _deliver_made(self, response: Response) -> Result:
         """A plugin's answer, in the caller's own wire API."""
-        self.ledger.provenance = response.provenance
+        self.ctx.provenance = response.provenance
         self.key = self.stored_as = None
         if response.api != self.request.api and self.request.api in APIS:
             response = translate_response(response, self.request.api)
@@ -547,7 +539,7 @@ class Pipeline:
                 self.chains.faults.note(step, PluginError(why))
         await self.ledger.end_attempt("ok", None, stream.status, self.ledger.usage)
         passage = stream.passage
-        if passage.keep_sent and self.stored_as is not None and stream.given_up is None:
+        if passage.keep_raw and self.stored_as is not None and stream.given_up is None:
             whole = self._assembled(stream, passage.sent)
             if keys.storable(whole, self.request):
                 body = encode_response(whole)
@@ -556,18 +548,56 @@ class Pipeline:
                 await self._store(new_entry(stored, tuple(passage.raw)), self.request)
         await self.ledger.close("cached" if self._entry is not None else "answered")
 
-    async def stream_failed(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> ErrorInfo:
-        """A stream broke after it was handed out."""
+    async def stream_broke(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> Source | None:
+        """A stream broke after it was handed out; where it goes on, if a plugin wants that and it can be done."""
+        cause, body = (broken.cause, b"") if broken else (None, event_json(event) if event else b"")
+        info = await self._judge("stream", status=stream.status, headers=stream.headers, body=body, exception=cause)
+        self.failure = info
+        while True:
+            info = evolve(info, partial=self._partial(stream))
+            decision, step = await self.chains.first(self.chains.on_error, (info, self.ctx), self.run)
+            request = self._resumption(stream, decision, step)
+            if request is None:
+                return None
+            await stream.source.aclose()
+            await self._close_reply()
+            self.ledger.waited = decision.after
+            await self.runtime.sleep(decision.after, self.flow)
+            result = await self._attempt(request)
+            if isinstance(result, LiveStream):
+                return self._resumed(stream, decision, result.source)
+            if isinstance(result, Response):
+                return self._resumed(stream, decision, self.whole_as_stream(result).source)
+            if not isinstance(result, Failed):
+                return None
+            await self._drop(result)
+            info = result.info
+
+    def _resumption(self, stream: LiveStream, decision: Any, step: Any) -> Request | None:
+        """What to send so that a stream goes on, None if it must not."""
+        if not isinstance(decision, (Restart, Continue)):
+            why = f"answered {type(decision).__name__} to a stream that had begun; Restart and Continue are for these"
+            if decision is not None:
+                self.chains.faults.note(step, PluginError(step.blame(why)))
+            return None
+        left = self.ctx.time_left()
+        if left is not None and decision.after >= left:
+            return None
+        return resuming.asked_again(decision, self._sent, stream.passage, self.wants_values, step.plugin)
+
+    def _resumed(self, stream: LiveStream, decision: Restart | Continue, source: Source) -> Source:
+        """The rest of a stream; what the attempts before it used is used."""
         self._count(stream)
-        partial = self._assembled(stream, stream.passage.seen) if stream.passage.keep_seen else None
-        cause = broken.cause if broken else None
-        body = event_json(event) if event else b""
-        info = await self._judge(self._failure("stream", stream.status, stream.headers, body, cause))
-        info = evolve(info, partial=partial)
-        decision, step = await self.chains.first(self.chains.on_error, (info, self.ctx), self.run)
-        if decision is not None:
-            why = f"answered {type(decision).__name__} to a stream that had begun; it can only be handed on as it is"
-            self.chains.faults.note(step, PluginError(step.blame(why)))
+        spent, self.ledger.usage = self.ledger.so_far(self._sent), None
+        return resuming.resumed(decision, source, stream.passage, spent, self.request)
+
+    def _partial(self, stream: LiveStream) -> Response | None:
+        return self._assembled(stream, stream.passage.seen) if stream.passage.all_seen else None
+
+    async def stream_failed(self, stream: LiveStream) -> ErrorInfo:
+        """A stream that broke does not go on."""
+        self._count(stream)
+        self.failure = info = evolve(self.failure or UNKNOWN_ERROR, partial=self._partial(stream))
         await self.ledger.close("failed", info)
         return info
 
@@ -587,12 +617,14 @@ class Pipeline:
 
     def _live(self, source: Source, status: int, headers: Headers, extensions: Mapping[str, Any]) -> LiveStream:
         chains, ledger = self.chains, self.ledger
+        stores = bool(chains.cache_store) and self.stored_as is not None and self._entry is None
         passage = Passage(
             chains,
             self.ctx,
             APIS[self.request.api].writer(),
             ledger.saw_token,
-            keep_sent=bool(chains.cache_store) and self.stored_as is not None and self._entry is None,
+            keep_raw=stores,
+            keep_sent=stores or bool(chains.on_chunk and chains.on_error),
             keep_seen=self.wants_values or chains.want_answers,
             times=ledger.chunk_times,
         )
@@ -612,14 +644,11 @@ class Pipeline:
 
     def _count(self, stream: LiveStream) -> None:
         """What a stream said of its usage and its end."""
-        ledger = self.ledger
-        for chunk in stream.passage.whole() if stream.passage.keep_seen else stream.passage.sent:
-            if chunk.usage is not None:
-                ledger.usage = later_usage(ledger.usage, chunk.usage)
-            if chunk.finish_reason is not None and chunk.choice == 0:
-                ledger.finish_reason = chunk.finish_reason
-            if chunk.content:
-                ledger.output.append(chunk.delta)
+        ledger, passage = self.ledger, stream.passage
+        ledger.count(passage.whole() if passage.keep_seen else passage.sent, passage.left_out)
+        if isinstance(stream.source, resuming.Resumed):
+            rest = stream.source
+            ledger.usage = resuming.both(rest.spent, rest.usage or ledger.estimate(self._sent, rest.texts))
 
     def _tells_usage(self) -> bool:
         return self.request.endpoint.chat and bool(self.chains.audit or self.chains.post_attempt)
@@ -629,35 +658,11 @@ class Pipeline:
         chains = self.chains
         return request.endpoint.body == "json" and bool(
             self.wants_values
+            or chains.want_answers
             or chains.on_chunk
-            or chains.on_response
-            or chains.on_error
             or chains.classify_error
-            or chains.post_attempt
-            or chains.audit
             or chains.observe
             or (chains.cache_store and self.stored_as is not None)
-        )
-
-    def _failure(
-        self,
-        phase: Phase,
-        status: int | None = None,
-        headers: Headers | None = None,
-        body: bytes = b"",
-        exception: BaseException | None = None,
-    ) -> Failure:
-        return Failure(
-            status,
-            headers or Headers(),
-            body[:FAILURE_BODY],
-            exception,
-            phase,
-            self.ctx.committed,
-            self.request.api,
-            self.request.url,
-            self.request.model or None,
-            self.runtime.clock.time(),
         )
 
     def _extensions(self, reply: RawReply) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The context of a request, whose partition is computed when somebody asks for it."""
+"""The context of a request, of which some fields are computed when somebody asks for them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,25 @@ class Context(RequestContext):
     """A RequestContext as the host makes it.
 
     A partition is a key of its own, and only a cache by meaning asks for it: for all others it would be half of what
-    their key costs.
+    their key costs.  An account is a digest that few plugins need.
     """
 
-    __slots__ = ("_partition",)
+    __slots__ = ("_account", "_partition")
 
+    _account: str | Callable[[], str]
     _partition: str | Callable[[], str | None] | None
+
+    @property
+    def account(self) -> str:
+        """A digest of the credentials that go to the present route."""
+        found = self._account
+        if callable(found):
+            found = self._account = found()
+        return found
+
+    @account.setter
+    def account(self, value: str | Callable[[], str]) -> None:
+        self._account = value
 
     @property
     def partition(self) -> str | None:

@@ -32,8 +32,12 @@ class StreamOwner(Protocol):
         """The terminal event has come: on_response, post_attempt, cache_store, audit; raises to withhold it."""
         ...
 
-    async def stream_failed(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> ErrorInfo:
-        """The stream broke, or brought an error event: judge, post_attempt, audit."""
+    async def stream_broke(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> Source | None:
+        """The stream broke, or brought an error event: judge, post_attempt, and where it goes on if it does."""
+        ...
+
+    async def stream_failed(self, stream: LiveStream) -> ErrorInfo:
+        """A stream that broke does not go on: audit."""
         ...
 
     async def stream_dropped(
@@ -284,8 +288,10 @@ class LiveStream:
 
     async def _broke(self, broken: Broken) -> None:
         """The upstream failed.  What was delivered stays; the failure comes after what the plugins still held."""
+        if await self._goes_on(broken, None):
+            return
         self._end("interrupted")
-        self.failure = self.given_up or await self.owner.stream_failed(self, broken, None)
+        self.failure = self.given_up or await self.owner.stream_failed(self)
         self._settled = True
         self._stop_looking()
         self.flow.enter("failed")
@@ -293,10 +299,20 @@ class LiveStream:
         self._over = True
         await self._shut()
 
+    async def _goes_on(self, broken: Broken | None, chunk: Chunk | None) -> bool:
+        """Whether a plugin had the answer asked for again: then the rest comes from there."""
+        source = None if self.given_up is not None else await self.owner.stream_broke(self, broken, chunk)
+        if source is None:
+            return False
+        self.source = source
+        return True
+
     async def _error_event(self, event: StreamEvent, chunk: Chunk) -> None:
         """The provider sent an error inside the stream: the caller gets it as it came."""
+        if await self._goes_on(None, chunk):
+            return
         self._end("interrupted")
-        self.failure = self.given_up or await self.owner.stream_failed(self, None, chunk)
+        self.failure = self.given_up or await self.owner.stream_failed(self)
         self._settled = True
         self._stop_looking()
         self.flow.enter("failed")

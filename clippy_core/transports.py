@@ -18,12 +18,13 @@ from clippy_hookspecs import (
     StreamInterrupted,
 )
 
+from .attempt import AttemptsFailed, Sender
 from .calls import AsyncSender, Call, SyncSender
 from .entrance import GaveUp, error_answer
 from .forks import follow_forks
 from .in_front import InFront, fronts, named
 from .opaque import OpaqueStream, abandon_when_collected
-from .pipeline import AttemptsFailed, Pipeline, Result, Sender
+from .pipeline import Pipeline, Result
 from .runtime import FlowCancelled, Runtime, drive
 from .streaming import LiveStream
 

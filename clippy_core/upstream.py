@@ -16,12 +16,13 @@ from clippy_hookspecs import (
 )
 
 from .asking import whole_answer
+from .attempt import AttemptsFailed, Sender
 from .calls import phase
 from .entrance import error_answer
 from .judging import answer as error_reply
 from .loops import running_library
 from .opaque import OpaqueStream
-from .pipeline import AttemptsFailed, Pipeline, Sender
+from .pipeline import Pipeline
 from .runtime import AsyncRuntime, SyncRuntime
 from .sources import Phase
 from .streaming import LiveStream

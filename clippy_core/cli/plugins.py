@@ -60,6 +60,7 @@ def as_document(plugin: Plugin) -> dict[str, Any]:
         "status": plugin.status,
         "hooks": list(plugin.hooks),
         "reason": plugin.reason,
+        "idle": plugin.idle,
         "warnings": list(plugin.warnings),
     }
 
@@ -67,12 +68,15 @@ def as_document(plugin: Plugin) -> dict[str, Any]:
 def _lines(chosen: list[Plugin]) -> list[str]:
     if not chosen:
         return []
-    rows = [(one.name, one.version or "-", one.status, ", ".join(one.hooks) or "-") for one in chosen]
+    rows = [
+        (one.name, one.version or "-", "idle" if one.idle else one.status, ", ".join(one.hooks) or "-")
+        for one in chosen
+    ]
     head, *lines = table(("plugin", "version", "status", "hooks"), rows)
     out = [head]
     for plugin, line in zip(chosen, lines, strict=True):
         out.append(line)
-        out += [f"    {what}" for what in (plugin.reason, *plugin.warnings) if what]
+        out += [f"    {what}" for what in (plugin.reason, plugin.idle, *plugin.warnings) if what]
     return out
 
 

@@ -29,7 +29,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "Message", "Block", "Text", "RefusalText", "Image", "ToolCall", "ToolResult", "Reasoning", "Opaque", "Tool",
         "Usage", "Json", "tool_link",
     ),
-    "Decisions": ("Answer", "Join", "Retry", "Switch", "Restart", "Continue", "ErrorDecision"),
+    "Decisions": ("Answer", "Join", "Retry", "Switch", "Stale", "Restart", "Continue", "ErrorDecision"),
     "Context": ("RequestContext", "Scope", "RouteInfo", "Flow", "Stash", "StashKey"),
     "What plugins are told": (
         "Failure", "ErrorInfo", "Category", "UNKNOWN_ERROR", "Outcome", "CacheEntry", "Selector", "AuditRecord",

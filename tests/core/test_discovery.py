@@ -193,6 +193,40 @@ BROKEN = {
 }
 
 
+IDLE = """
+    @define(eq=False)
+    class Plugin:
+        url: str = ""
+
+        @property
+        def idle(self):
+            return None if self.url else "no url is set"
+
+        @hookimpl
+        def pre_request(self, request, ctx):
+            return None
+
+        @hookimpl
+        def register_commands(self, cli):
+            return None
+"""
+
+
+def test_a_plugin_that_says_it_is_idle_takes_no_part_but_keeps_its_commands(site: Site) -> None:
+    site.add("waiting", IDLE)
+    plugin = only(site.discover())
+    assert (plugin.status, plugin.idle, plugin.hooks) == ("loaded", "no url is set", ("register_commands",))
+    plugin = only(site.discover(plugins={"waiting": {"url": "http://x.test"}}))
+    assert (plugin.idle, plugin.hooks) == ("", ("register_commands", "pre_request"))
+
+
+def test_a_plugin_that_cannot_say_whether_it_is_idle_is_set_aside(site: Site) -> None:
+    site.add("broken", IDLE.replace("if self.url", "if self.nothing"))
+    broken = only(site.discover())
+    assert broken.status == "quarantined"
+    assert "its property idle raised: AttributeError" in broken.reason
+
+
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_broken_plugin_is_set_aside_with_a_reason_and_takes_nobody_down(site: Site, kind: str) -> None:
     """The sentence names plugin and version, says what is wrong and what to do; the others work."""

@@ -33,7 +33,7 @@ from .blocks import (
     tool_link,
 )
 from .context import Flow, RequestContext, RouteInfo, Stash, StashKey
-from .decisions import Answer, Continue, ErrorDecision, Join, Restart, Retry, Switch
+from .decisions import Answer, Continue, ErrorDecision, Join, Restart, Retry, Stale, Switch
 from .deprecation import Deprecation, former_names
 from .errors import (
     UNKNOWN_ERROR,
@@ -91,8 +91,8 @@ __all__ = [
     "Headers", "HookCall", "HookPolicy", "Host", "Image", "Join", "Json", "Message", "Opaque", "Outcome", "PluginError",
     "Prices", "Provenance", "ProviderError", "RawReply", "RawRequest", "Reasoning", "Refusal", "RefusalText", "Request",
     "RequestContext", "Reservation", "Response", "Restart", "Retry", "RouteInfo", "Scope", "Selector",
-    "ServiceRegistry", "Services", "Stash", "StashKey", "StateStore", "StreamInterrupted", "Summarizer", "Switch",
-    "Text", "TextFilter", "TokenCounter", "Tool", "ToolCall", "ToolResult", "Upstream", "Usage",
+    "ServiceRegistry", "Services", "Stale", "Stash", "StashKey", "StateStore", "StreamInterrupted", "Summarizer",
+    "Switch", "Text", "TextFilter", "TokenCounter", "Tool", "ToolCall", "ToolResult", "Upstream", "Usage",
     "dump_entry", "evolve", "former_names", "hookimpl", "load_entry", "specs", "tool_link",
 ]  # fmt: skip
 

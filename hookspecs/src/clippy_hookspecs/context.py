@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 from .records import HookCall, Scope
 from .services import Clock, Services
-from .types import Request, Response
+from .types import Provenance, Request, Response
 
 T = TypeVar("T")
 
@@ -110,7 +110,10 @@ class RequestContext:
     both from 1.  ``partition`` is the cache key without the messages (for semantic caches), None when the request may
     not be cached.  ``committed`` is True once a part of the answer has passed the commit point.  ``leases``: a plugin
     that holds a place for this request (a slot, a probe) adds 1 while it does; a stream that nobody then reads for a
-    minute is closed as abandoned.  Contexts do not pickle; they live with their request.
+    minute is closed as abandoned.  ``account`` tells apart who pays: a keyed digest of the credentials that go to
+    the present route, "" without any.  ``provenance`` is who gave the answer and why, once there is one.
+    ``stale_within``: a cache that is asked with it above 0 may answer with what is at most so many seconds past its
+    time, because the provider failed.  Contexts do not pickle; they live with their request.
     """
 
     id: str
@@ -131,6 +134,9 @@ class RequestContext:
     stash: Stash = field(factory=Stash)
     trace: list[HookCall] = field(factory=list)
     asker: Callable[[Request], Awaitable[Response]] | None = field(default=None, repr=False)
+    account: str = field(default="", repr=False)
+    provenance: Provenance | None = None
+    stale_within: float = 0.0
 
     async def ask(self, request: Request) -> Response:
         """Call a model from inside a plugin: the only way to do it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Union
 
 from attrs import field, frozen
-from attrs.validators import ge
+from attrs.validators import ge, gt
 
 from .types import Response
 
@@ -45,17 +45,38 @@ class Switch:
 
 @frozen
 class Restart:
-    """on_error after the commit point: begin the stream anew; the consumer is told to discard what it got."""
+    """on_error after the commit point: begin the stream anew; the consumer is told to discard what it got.
+
+    Only a reader of our own client can be told, by a chunk of kind *restart*; under an SDK the failure is raised.
+    """
 
     after: float = field(default=0.0, validator=ge(0))
 
 
 @frozen
 class Continue:
-    """on_error after the commit point: ask the model to go on from what was delivered."""
+    """on_error after the commit point: ask the model to go on from what was delivered.
+
+    ``method``: *prefill* gives the model its answer so far as the beginning of its own (Anthropic's API, for models
+    that take it), *prompt* asks it to go on and leaves out what it repeats.  Refused, so that the failure is raised,
+    within a tool call, for JSON, for several answers beside each other and after signed reasoning.
+    """
 
     after: float = field(default=0.0, validator=ge(0))
     method: str = "prefill"
 
 
-ErrorDecision = Union[Retry, Switch, Answer, Restart, Continue]
+@frozen
+class Stale:
+    """on_error: answer with what a cache still keeps, at most ``within`` seconds past its time, and marked as stale.
+
+    The caches are asked once more with ``ctx.stale_within``; those that keep nothing beyond its time have nothing.
+    ``otherwise`` is carried out if none has an answer; None raises.  As ``stale-if-error`` of RFC 5861.
+    """
+
+    within: float = field(validator=gt(0))
+    reason: str | None = None
+    otherwise: Retry | Switch | Answer | None = None
+
+
+ErrorDecision = Union[Retry, Switch, Answer, Stale, Restart, Continue]

@@ -90,6 +90,7 @@ def cache_lookup(key: str, request: Request, ctx: RequestContext) -> CacheEntry 
     Called after pre_request for requests that may be cached, outermost plugin first; what returns Join is asked last.
     ``key`` stands for everything that can change the answer, the caller's scope included.
     A CacheEntry is delivered like a live answer, Join shares the flight that is under way, None is a miss.
+    Asked with ``ctx.stale_within`` above 0, after a failure, an entry may be that many seconds past its time.
     May await.
     A failure is a miss.
     """
@@ -149,8 +150,9 @@ def on_error(error: ErrorInfo, ctx: RequestContext) -> ErrorDecision | None:
     """Decide what to do about a failed attempt.
 
     Called after post_attempt, innermost plugin first, so that a retry is asked before the fallback around it.
-    Retry(after) sends again, Switch(route) goes elsewhere, Answer(response) answers instead; None asks the next, and if
-    nobody decides the caller gets the failure.  When ``error.committed`` only Restart and Continue are possible.
+    Retry(after) sends again, Switch(route) goes elsewhere, Answer(response) answers instead, Stale(within) answers with
+    what a cache keeps beyond its time; None asks the next, and if nobody decides the caller gets the failure.
+    When ``error.committed`` only Restart and Continue are possible.
     May await.
     A failure asks the next plugin.
     """
