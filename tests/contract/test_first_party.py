@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 from clippy_audit import AuditLog
+from clippy_breaker import CircuitBreaker
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
@@ -118,6 +119,11 @@ class TestAuditLogAsPlugin(PluginContract):
         return AuditLog()
 
 
+class TestCircuitBreakerAsPlugin(PluginContract):
+    def make(self) -> CircuitBreaker:
+        return CircuitBreaker()
+
+
 class TestMemoryCacheAsPlugin(PluginContract):
     def make(self) -> MemoryCache:
         return MemoryCache()
@@ -150,6 +156,7 @@ class TestHideAsPlugin(PluginContract):
 
 FITTING = {
     "audit": {PluginContract, ObserverContract},
+    "breaker": {PluginContract},
     "cache-memory": {PluginContract, CacheContract},
     "cache-sqlite": {PluginContract, CacheContract},
     "context-window": {PluginContract},

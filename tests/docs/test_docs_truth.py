@@ -153,7 +153,7 @@ def test_the_readme_names_the_two_commands() -> None:
     """The commands that a stranger runs first, and one line for Pythons that refuse a global pip."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "python3 -m pip install uv && python3 -m uv run clippy demo\n" in text
-    assert "\npython3 -m uv run pytest\n" in text
+    assert "\npython3 -m uv run pytest -n auto --dist worksteal\n" in text
     assert "python3 -m venv .venv" in text
 
 
