@@ -7,9 +7,9 @@
 
 In each of sync threads, asyncio and trio, N requests are made, plain and streamed, of OpenAI's and Anthropic's SDK;
 every attempt draws its fault from the mix of ``fault_provider``.  On the virtual clock nothing waits and there are no
-sockets; ``--loopback`` sends all over sockets, with short timeouts.  ``--burst`` lets the faults come in bursts and gives
-the host a second route.  ``--bare`` makes the same calls by the SDKs alone as well.  ``--outage`` calls a provider that
-is down.
+sockets; ``--loopback`` sends all over sockets, with short timeouts.  ``--burst`` lets the faults come in bursts and
+gives the host a second route.  ``--outage`` calls a provider that is down a thousand times, with the budget alone and
+with the breaker.  ``--bare`` makes the same calls by the SDKs alone as well.
 
 Exit status 1 if a goal is missed: what share must succeed and be recovered, and that failures which no repetition helps
 are sent once.
@@ -22,7 +22,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,15 @@ import anyio
 import httpx2
 import openai
 from attrs import define, field
+from clippy_breaker import CircuitBreaker
 from clippy_errors import ErrorClassifier
 from clippy_hookspecs import ErrorInfo, RequestContext, Switch, hookimpl
 from clippy_retry import RetryPolicy
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from fault_calls import CALLS, OF_ONE_ROUTE, Call, Sdks
 from fault_provider import Fates
-from sdk_colours import Each, value
 
 import clippy_core
 from clippy_core.runtime import drive
@@ -49,48 +50,10 @@ COLOURS = ("threads", "asyncio", "trio")
 WORKERS = 8
 READ_TIMEOUT = 1.0
 """Seconds over loopback, where a read timeout really takes them; far more than an answer does."""
+EXPECTED = (openai.OpenAIError, anthropic.AnthropicError, httpx2.HTTPError, ValueError)
+"""What the SDKs raise for failed calls; ValueError for JSON that breaks off."""
 GOALS = {0.2: 0.9995, 0.3: 0.995}
 BURST_GOAL, RECOVERED_GOAL = 0.999, 0.99
-
-
-# --- the calls --------------------------------------------------------------------------------------------------------
-
-MODEL = "test-model"
-
-
-def _asked(prompt: str) -> dict[str, Any]:
-    return {"model": MODEL, "messages": [{"role": "user", "content": prompt}]}
-
-
-async def chat(sdks: Sdks, prompt: str) -> str:
-    answer = await value(sdks.openai.chat.completions.create(**_asked(prompt)))
-    return str(answer.choices[0].message.content)
-
-
-async def chat_stream(sdks: Sdks, prompt: str) -> str:
-    stream = await value(sdks.openai.chat.completions.create(**_asked(prompt), stream=True))
-    return "".join([chunk.choices[0].delta.content or "" async for chunk in Each(stream) if chunk.choices])
-
-
-async def responses_stream(sdks: Sdks, prompt: str) -> str:
-    stream = await value(sdks.openai.responses.create(model=MODEL, input=prompt, stream=True))
-    return "".join([event.delta async for event in Each(stream) if event.type == "response.output_text.delta"])
-
-
-async def message(sdks: Sdks, prompt: str) -> str:
-    answer = await value(sdks.anthropic.messages.create(**_asked(prompt), max_tokens=64))
-    return str(answer.content[0].text)
-
-
-async def message_stream(sdks: Sdks, prompt: str) -> str:
-    stream = await value(sdks.anthropic.messages.create(**_asked(prompt), max_tokens=64, stream=True))
-    return "".join([event.delta.text async for event in Each(stream) if event.type == "content_block_delta"])
-
-
-Call = Callable[["Sdks", str], Awaitable[str]]
-CALLS: tuple[Call, ...] = (chat, chat_stream, message, message_stream, responses_stream)
-OF_ONE_ROUTE = (chat, chat_stream)
-"""Calls of one address: a budget belongs to a route."""
 
 
 # --- the host ---------------------------------------------------------------------------------------------------------
@@ -107,27 +70,6 @@ class SecondRoute:
 
 
 @define(eq=False)
-class Sdks:
-    """The two SDKs' clients in one colour, bare or under a host."""
-
-    openai: Any
-    anthropic: Any
-
-    def bare(self) -> Sdks:
-        """The same without the SDKs' waits between attempts: as many attempts, in less time."""
-        for client in (self.openai, self.anthropic):
-            client._calculate_retry_timeout = lambda *_, **__: 0.0
-        return self
-
-    def under(self, host: clippy_core.Host) -> Sdks:
-        return Sdks(host.wrap(self.openai), host.wrap(self.anthropic))
-
-    async def close(self) -> None:
-        for client in (self.openai, self.anthropic):
-            await value(client.close())
-
-
-@define(eq=False)
 class Campaign:
     """Requests of one colour to providers with faults, under a host or bare."""
 
@@ -135,11 +77,12 @@ class Campaign:
     n: int
     fates: Fates
     loopback: bool = False
-    bare: bool = False
-    more: dict[str, Any] = field(factory=dict)
-    """Plugins beside the classifier and the policy."""
+    more: dict[str, Any] | None = field(factory=dict)
+    """Plugins beside the classifier and the policy; None makes the calls by the SDKs alone."""
     calls: Sequence[Call] = CALLS
     answered: set[str] = field(init=False, factory=set)
+    odd: list[str] = field(init=False, factory=list)
+    """What a call raised that no SDK raises for a failed call."""
     took: float = field(init=False, default=0.0)
     _clock: VirtualClock | None = field(init=False, default=None)
     _prompts: Iterator[str] = field(init=False)
@@ -183,13 +126,13 @@ class Campaign:
             of_openai(api_key="sk-1", base_url=f"{origin}/v1", http_client=http[0]),  # type: ignore[arg-type]
             of_anthropic(api_key="sk-2", base_url=origin, http_client=http[1]),  # type: ignore[arg-type]
         )
-        return sdks.bare() if self.bare else sdks
+        return sdks.bare() if self.more is None else sdks
 
     def _host(self, second: str) -> clippy_core.Host:
         # Over loopback the waits are real, so they are made short.
         policy = RetryPolicy(base=0.01, cap=0.1) if self.loopback else RetryPolicy()
         policy._rng = random.Random(self.fates.seed)
-        plugins = {"errors": ErrorClassifier(), "retry": policy, **self.more}
+        plugins = {"errors": ErrorClassifier(), "retry": policy, **(self.more or {})}
         routes = {"second": {"base_url": second, "key": "sk-3"}}
         return clippy_core.Host(plugins, config={"routes": routes}, clock=self._clock)
 
@@ -197,7 +140,7 @@ class Campaign:
         clients = self._clients(*origins[:2])
         with ExitStack() as closing:
             sdks = clients
-            if not self.bare:
+            if self.more is not None:
                 host = self._host(origins[2])
                 closing.callback(host.close)
                 sdks = clients.under(host)
@@ -210,7 +153,7 @@ class Campaign:
 
     async def _on_loop(self, origins: tuple[Any, str, str]) -> None:
         clients = self._clients(*origins[:2])
-        host = None if self.bare else self._host(origins[2])
+        host = None if self.more is None else self._host(origins[2])
         sdks = clients if host is None else clients.under(host)
         async with anyio.create_task_group() as group:
             for _ in range(WORKERS):
@@ -228,8 +171,11 @@ class Campaign:
             call = self.calls[int(prompt.split()[1]) % len(self.calls)]
             try:
                 answer = await call(sdks, prompt)
-            except (openai.OpenAIError, anthropic.AnthropicError, httpx2.HTTPError, ValueError):
-                continue  # ValueError: what the bare SDKs raise for JSON that ends too early
+            except EXPECTED:
+                continue
+            except Exception as error:
+                self.odd.append(f"{prompt}: {call.__name__} raised {error!r}")
+                continue
             if answer == prompt:
                 self.answered.add(prompt)
 
@@ -243,8 +189,7 @@ class Campaign:
     @property
     def success(self) -> float:
         """The share of requests that were answered, of those that could be."""
-        can = [prompt for prompt, met in self.fates.met.items() if met.final is None]
-        return sum(prompt in self.answered for prompt in can) / max(1, len(can))
+        return len(self.answered) / (self.n - len(self.finals))
 
     @property
     def recovered(self) -> float:
@@ -257,19 +202,16 @@ class Campaign:
         """The attempts of each request that met a failure which no repetition helps."""
         return [met.attempts for met in self.fates.met.values() if met.final is not None]
 
-    def line(self) -> str:
+    def line(self, name: str) -> str:
+        """What came of it, in a line."""
         faulted = sum(met.faults > 0 for met in self.fates.met.values())
         repeated = sum(count > 1 for count in self.finals)
         return (
-            f"{self.colour:<8} {'bare SDKs' if self.bare else 'clippy':<10} {self.n:>6} requests  "
+            f"{self.colour:<8} {name:<12} {self.n:>6} requests  "
             f"success {self.success:8.3%}  recovered {self.recovered:7.2%} of {faulted:>5}  "
-            f"attempts x{self.attempts:.3f}  final failures {len(self.finals)}, repeated {repeated}  {self.took:.0f} s"
+            f"attempts {self.fates.attempts:>6} x{self.attempts:.3f}  "
+            f"final failures {len(self.finals)}, repeated {repeated}  {self.took:.0f} s"
         )
-
-
-def second_route() -> dict[str, Any]:
-    """What gives a host a second way."""
-    return {"fallback": SecondRoute()}
 
 
 def main() -> int:
@@ -283,32 +225,44 @@ def main() -> int:
     parser.add_argument("--bare", action="store_true", help="the same calls by the SDKs alone as well")
     parser.add_argument("--only", choices=COLOURS, help="one colour")
     options = parser.parse_args()
-    missed = []
+    missed: list[str] = []
     for colour in COLOURS if options.only is None else (options.only,):
-        for bare in (False, True) if options.bare else (False,):
+        for name, more in _roofs(options):
             n = 1000 if options.outage else options.n
             fates = Fates(options.seed, options.faults, options.burst, options.outage, 0.02 if options.loopback else 2)
-            more = second_route() if options.burst else {}
             calls = OF_ONE_ROUTE if options.outage else CALLS
-            campaign = Campaign(colour, n, fates, options.loopback, bare, more, calls).run()
-            print(campaign.line(), flush=True)
-            missed += [] if bare else _missed(campaign, options)
+            campaign = Campaign(colour, n, fates, options.loopback, more, calls).run()
+            print(campaign.line(name), flush=True)
+            missed += [f"{colour}, {name}: {what}" for what in _missed(campaign, options, "breaker" in (more or ()))]
     for goal in missed:
         print(f"MISSED {goal}")
     return 1 if missed else 0
 
 
-def _missed(campaign: Campaign, options: argparse.Namespace) -> list[str]:
-    where = f"{campaign.colour}: "
+def _roofs(options: argparse.Namespace) -> list[tuple[str, dict[str, Any] | None]]:
+    """What the calls are made under: names, and the plugins beside classifier and policy, None for the SDKs alone."""
     if options.outage:
-        return [] if campaign.attempts <= 1.05 else [f"{where}attempts x{campaign.attempts:.3f} in an outage"]
+        under = [("budget alone", {}), ("breaker", {"breaker": CircuitBreaker()})]
+    else:
+        second = {"fallback": SecondRoute()} if options.burst else {}
+        under = [("clippy", {"breaker": CircuitBreaker(), **second})]
+    return [*under, ("bare SDKs", None)] if options.bare else under
+
+
+def _missed(campaign: Campaign, options: argparse.Namespace, has_breaker: bool) -> list[str]:
+    if campaign.more is None:
+        return []
+    if options.outage:
+        most = 60 if has_breaker else campaign.n * 1.05
+        sent = campaign.fates.attempts
+        return [] if sent <= most else [f"{sent} attempts in an outage, at most {most:.0f} are allowed"]
     goal = BURST_GOAL if options.burst else GOALS.get(options.faults, 0.0)
-    found = [] if campaign.success >= goal else [f"{where}success {campaign.success:.3%} < {goal:.2%}"]
+    found = [] if campaign.success >= goal else [f"success {campaign.success:.3%}, the goal is {goal:.2%}"]
     if campaign.recovered < RECOVERED_GOAL:
-        found.append(f"{where}recovered {campaign.recovered:.2%}")
+        found.append(f"recovered {campaign.recovered:.2%}, the goal is {RECOVERED_GOAL:.0%}")
     if any(count > 1 for count in campaign.finals):
-        found.append(f"{where}a failure that no repetition helps was repeated")
-    return found
+        found.append("a failure that no repetition helps was repeated")
+    return [*found, *campaign.odd[:3]]
 
 
 if __name__ == "__main__":

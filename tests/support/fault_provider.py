@@ -78,6 +78,7 @@ class Fates:
     burst: bool = False
     outage: bool = False
     rests: float = 2.0
+    final_share: float = FINAL_SHARE
     met: dict[str, Met] = field(factory=dict)
     kinds: Counter[str] = field(factory=Counter)
     _in_burst: dict[str, bool] = field(factory=dict)
@@ -97,7 +98,7 @@ class Fates:
                 met.faults += 1
                 return Fault.status(503)
             chance = random.Random(f"{self.seed}:{prompt}")
-            if chance.random() < FINAL_SHARE:
+            if chance.random() < self.final_share:
                 met.final = chance.choice(FINAL)
                 return final(met.final, seen.api)
             chance = random.Random(f"{self.seed}:{prompt}:{met.attempts}")
