@@ -22,6 +22,9 @@ LONGEST = 20_000
 """Objects that are looked at before a plugin counts as seen."""
 SIMPLE = (str, bytes, bytearray, int, float, bool, type(None))
 SEQUENCES = (list, tuple, set, frozenset)
+_OTHERS = frozenset({"asyncio", "httpcore", "httpcore2", "httpx", "httpx2", "trio"})
+_SALT = ("clippy", "salt")
+"""The file that the host makes with its first cache key."""
 
 
 def _is_container(value: object) -> bool:
@@ -101,6 +104,8 @@ class Heard:
     """What was logged and printed while :func:`listening`."""
 
     handler: logging.Handler = field(init=False)
+    others: int = 0
+    """Records of the HTTP module and of the event loop, which say nothing about the plugin."""
     records: list[str] = field(factory=list)
     printed: io.StringIO = field(factory=io.StringIO)
 
@@ -120,6 +125,7 @@ def listening() -> Iterator[Heard]:
             if record.exc_info and record.exc_info[1] is not None:
                 text = f"{text} {record.exc_info[1]}"
             heard.records.append(text)
+            heard.others += record.name.partition(".")[0] in _OTHERS
 
     heard.handler, level = Keep(), root.level
     root.addHandler(heard.handler)
@@ -170,5 +176,6 @@ class Remains:
 
     def state(self) -> str:
         """A text that changes when anything that is kept changes."""
-        sizes = [f"{file.name}: {file.stat().st_size}" for file in sorted(self.folder.rglob("*")) if file.is_file()]
-        return "\n".join([state(self.plugin), *sizes, str(len(self.heard.lines))])
+        files = [file for file in sorted(self.folder.rglob("*")) if file.is_file() and file.parts[-2:] != _SALT]
+        sizes = [f"{file.name}: {file.stat().st_size}" for file in files]
+        return "\n".join([state(self.plugin), *sizes, str(len(self.heard.lines) - self.heard.others)])
