@@ -145,9 +145,8 @@ def _anthropic(messages: Sequence[Message]) -> tuple[Message, ...]:
             continue
         role = "user" if message.tool_results else message.role
         before = turns[-1] if turns else None
-        if role == "user" and before is not None and before.role == "user" and before.tool_results:
-            both = (*before.blocks, *blocks)
-            turns[-1] = evolve(before, blocks=_results_first(both))
+        if before is not None and role == before.role == "user" and (before.tool_results or message.tool_results):
+            turns[-1] = evolve(before, blocks=_results_first((*before.blocks, *blocks)))
         else:
             _join(turns, Message(role, _results_first(blocks)))
     return (*system, *turns)
