@@ -530,22 +530,12 @@ def test_a_forked_child_tells_of_its_own_requests_only(handler: Hold) -> None:
     assert len(handler.records) == 2
 
 
-# --- what every plugin must be ----------------------------------------------------------------------------------------
-
-
-class TestLogTelemetryAsPlugin(PluginContract):
-    def make(self) -> LogTelemetry:
-        return LogTelemetry()
+# --- what every plugin must be, with a thread of its own --------------------------------------------------------------
 
 
 class TestQueuedLogTelemetryAsPlugin(PluginContract):
     def make(self) -> LogTelemetry:
         return LogTelemetry(queue=True, scope="hashed")
-
-
-class TestLogTelemetry(ObserverContract):
-    def make(self) -> LogTelemetry:
-        return LogTelemetry()
 
 
 class TestQueuedLogTelemetry(ObserverContract):
