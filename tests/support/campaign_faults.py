@@ -34,7 +34,7 @@ import openai
 from attrs import define, field
 from clippy_breaker import CircuitBreaker
 from clippy_errors import ErrorClassifier
-from clippy_hookspecs import ErrorInfo, RequestContext, Switch, hookimpl
+from clippy_fallback import Fallback
 from clippy_retry import RetryPolicy
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -54,19 +54,6 @@ EXPECTED = (openai.OpenAIError, anthropic.AnthropicError, httpx2.HTTPError, Valu
 """What the SDKs raise for failed calls; ValueError for JSON that breaks off."""
 GOALS = {0.2: 0.9995, 0.3: 0.995}
 BURST_GOAL, RECOVERED_GOAL = 0.999, 0.99
-
-
-# --- the host ---------------------------------------------------------------------------------------------------------
-
-
-@define(eq=False)
-class SecondRoute:
-    """Goes to the other route when nobody repeats any more, whatever passes by itself."""
-
-    @hookimpl
-    def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Switch | None:
-        passes = error.category in ("transient", "rate_limit")
-        return Switch("second") if passes and ctx.route.name != "second" else None
 
 
 @define(eq=False)
@@ -199,8 +186,8 @@ class Campaign:
 
     @property
     def finals(self) -> list[int]:
-        """The attempts of each request that met a failure which no repetition helps."""
-        return [met.attempts for met in self.fates.met.values() if met.final is not None]
+        """How often each request was sent to one address that met a failure which no repetition helps there."""
+        return [max(met.attempts.values()) for met in self.fates.met.values() if met.final is not None]
 
     def line(self, name: str) -> str:
         """What came of it, in a line."""
@@ -244,7 +231,7 @@ def _roofs(options: argparse.Namespace) -> list[tuple[str, dict[str, Any] | None
     if options.outage:
         under = [("budget alone", {}), ("breaker", {"breaker": CircuitBreaker()})]
     else:
-        second = {"fallback": SecondRoute()} if options.burst else {}
+        second = {"fallback": Fallback(routes=("second",))} if options.burst else {}
         under = [("clippy", {"breaker": CircuitBreaker(), **second})]
     return [*under, ("bare SDKs", None)] if options.bare else under
 

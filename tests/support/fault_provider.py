@@ -60,7 +60,8 @@ def final(kind: str, api: str) -> Fault:
 class Met:
     """What one request of the campaign met at the provider."""
 
-    attempts: int = 0
+    attempts: Counter[str] = field(factory=Counter)
+    """By origin."""
     faults: int = 0
     final: str | None = None
 
@@ -87,13 +88,14 @@ class Fates:
     @property
     def attempts(self) -> int:
         """Upstream attempts in all."""
-        return sum(one.attempts for one in self.met.values())
+        return sum(one.attempts.total() for one in self.met.values())
 
     def __call__(self, seen: SeenRequest) -> Reply | Fault | list[Fault | Reply]:
         prompt = seen.last_user_text
         with self._lock:
             met = self.met.setdefault(prompt, Met())
-            met.attempts += 1
+            origin = urlsplit(seen.url).netloc
+            met.attempts[origin] += 1
             if self.outage:
                 met.faults += 1
                 return Fault.status(503)
@@ -101,8 +103,8 @@ class Fates:
             if chance.random() < self.final_share:
                 met.final = chance.choice(FINAL)
                 return final(met.final, seen.api)
-            chance = random.Random(f"{self.seed}:{prompt}:{met.attempts}")
-            if chance.random() >= self._share(urlsplit(seen.url).netloc, chance):
+            chance = random.Random(f"{self.seed}:{prompt}:{met.attempts.total()}")
+            if chance.random() >= self._share(origin, chance):
                 return REPLY
             (kind,) = chance.choices(list(MIX), list(MIX.values()))
             met.faults += 1

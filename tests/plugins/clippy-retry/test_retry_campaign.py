@@ -6,8 +6,9 @@ The margins are wide: how many of some hundred requests meet six faults in a row
 from __future__ import annotations
 
 import pytest
-from campaign_faults import COLOURS, Campaign, SecondRoute
+from campaign_faults import COLOURS, Campaign
 from clippy_breaker import CircuitBreaker
+from clippy_fallback import Fallback
 from fault_calls import OF_ONE_ROUTE
 from fault_provider import MIX, Fates
 from sdk_lab import SDK_GENERATORS
@@ -36,7 +37,7 @@ def test_the_bare_sdks_repair_less_and_repeat_spent_quotas() -> None:
 
 def test_bursts_are_left_by_another_route() -> None:
     """The first route's retries end soon, and the second has its own budget."""
-    more = {"breaker": CircuitBreaker(), "fallback": SecondRoute()}
+    more = {"breaker": CircuitBreaker(), "fallback": Fallback(routes=("second",))}
     ran = Campaign("threads", 500, Fates("small", 0.2, burst=True), more=more).run()
     assert ran.success > 0.98
     assert set(ran.finals) == {1}
