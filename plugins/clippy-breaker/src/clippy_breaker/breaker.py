@@ -162,7 +162,9 @@ class CircuitBreaker:
                 log.info("breaker: %s is half open, a probe is sent", attempt.named(due[0]))
                 return
             await attempt.give_back(ctx)
-        raise AttemptRefused(_refused(f"the breaker of {attempt.known.shown} changes its state", "route", PROBE_WAIT))
+        if self.state != "metrics_only":
+            what = f"the breaker of {attempt.known.shown} changes its state again and again"
+            raise AttemptRefused(_refused(what, "route", PROBE_WAIT))
 
     def _due(self, attempt: Attempt) -> list[str]:
         """The breakers that are half open.  Raises AttemptRefused if one is open."""
