@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from clippy_breaker import CircuitBreaker
 from clippy_errors import ErrorClassifier
+from clippy_hookspecs import ProviderError
 from clippy_state_redis import RedisState
 from redis_server import RedisServer
 
+import clippy_core
 from clippy_core.testing import Bench, Fault, Reply
 from clippy_core.testing.contracts.processes import in_processes
 
@@ -142,3 +145,27 @@ def test_a_process_that_is_killed_with_the_probe_holds_the_others_up_for_its_tim
     store.let_pass(2.0)
     with Worker(store, Reply("fine"), later=OPEN_TIME * 1.3 + 2.0) as worker:
         assert [worker.call() for _ in range(4)] == ["fine"] * 4
+
+
+@pytest.mark.parametrize("colour", ["asyncio", "trio"])
+def test_an_async_program_shares_it_with_a_sync_one(store: Shared, colour: str) -> None:
+    """Whether the store's methods are plain and run in threads, or wait on the event loop."""
+    assert anyio.run(async_calls, store, DOWN, 0.0, 11, backend=colour) == ["overloaded"] * 10 + ["breaker_open"]
+    with Worker(store, DOWN) as worker:
+        assert worker.call() == "breaker_open"
+    fine = Reply("fine")
+    assert anyio.run(async_calls, store, fine, OPEN_TIME * 1.3, 3, backend=colour) == ["fine"] * 3
+    with Worker(store, DOWN, later=OPEN_TIME * 1.3) as worker:
+        assert [worker.call() for _ in range(9)] == ["overloaded"] * 9
+
+
+async def async_calls(store: Shared, act: Fault | Reply, later: float, number: int) -> list[str]:
+    """What became of so many calls of one async program."""
+    bench, ends = Worker(store, act, later).bench, []
+    async with bench.host, clippy_core.AsyncClient(bench.host, bench.provider.async_client()) as client:
+        for _ in range(number):
+            try:
+                ends.append((await client.chat("Hello")).text)
+            except ProviderError as error:
+                ends.append(error.info.kind)
+    return ends

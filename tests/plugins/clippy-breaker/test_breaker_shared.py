@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define
+from attrs import define, evolve
 from breaker_lab import FAILED, OK, ROUTE, Begun, Counting, HandClock, Lab, lab
+from clippy_breaker.breaker import LOOKS
 from clippy_breaker.local import LocalStore
+from clippy_breaker.record import Record, dump, load
 from file_store import FileStore
 
 from clippy_core.runtime import drive
@@ -176,6 +178,28 @@ def test_who_was_slow_to_ask_for_the_probes_place_goes_on_when_it_is_closed() ->
     probe = one.under_way()
     other.store = Interrupted(other.store, "lease", lambda: probe.end(OK))
     assert other.under_way().ctx.leases == 0
+
+
+@pytest.mark.parametrize(("state", "refused"), [("auto", True), ("metrics_only", False)])
+def test_who_always_finds_another_epoch_is_no_probe(state: str, refused: bool) -> None:
+    """Others probe it and fail, each time between a look and a lease: it gives up, without a place."""
+    it = lab(state=state)
+    it.do(FAILED, 10)
+    it.clock.at += 10
+
+    class Restless(Counting):
+        def __getattr__(self, name: str) -> Any:
+            if name == "lease":
+                ((key, (text, ends)),) = it.store.store._values.items()
+                machine = load(text).machine("")
+                it.store.store._values[key] = dump(Record({"": evolve(machine, epoch=machine.epoch + 1)})), ends
+            return super().__getattr__(name)
+
+    restless = Lab(it.breaker, it.clock, Restless(it.store.store))
+    begun = restless.begin()
+    assert isinstance(begun, Begun) is not refused
+    assert restless.store.calls.count("lease") == LOOKS
+    assert not any(it.store.store._leases.values())
 
 
 def test_successes_that_another_made_needless_to_write_are_not_lost() -> None:
