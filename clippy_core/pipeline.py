@@ -395,7 +395,7 @@ class Pipeline:
             entry = await self._stale(decision)
             if entry is not None:
                 return entry
-            decision = decision.otherwise
+            decision, self.run.at = decision.otherwise, step  # the caches were asked in between
         if isinstance(decision, Retry):
             left = self.ctx.time_left()
             if not self._repeatable(request, failed.phase) or (left is not None and decision.after >= left):
