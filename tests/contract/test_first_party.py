@@ -155,6 +155,7 @@ FITTING = {
     "context-window": {PluginContract},
     "errors": {PluginContract},
     "retry": {PluginContract, RetryPolicyContract},
+    "state-sqlite": {PluginContract, StateStoreContract},
 }
 
 
