@@ -198,6 +198,7 @@ FITTING = {
     "retry": {PluginContract, RetryPolicyContract},
     "telemetry-log": {PluginContract, ObserverContract},
     "telemetry-sentry": {PluginContract, ObserverContract},
+    "state-sqlite": {PluginContract, StateStoreContract},
 }
 
 
