@@ -19,11 +19,22 @@ from clippy_hookspecs import (
 )
 
 from .chains import Chains, ChunkTimes, Run, Step
+from .flow import FlowHandle
 from .records import new_attempt, new_outcome, new_record
 from .runtime import Runtime
 from .wire.assemble import later_usage
 
+CHARACTERS = 4
+"""Of a token, where so much was put out that it is not counted word by word."""
+
 State = Literal["ok", "error", "cancelled"]
+
+_ENDS = {
+    "answered": "completed", "cached": "completed",
+    "refused": "failed", "failed": "failed",
+    "cancelled": "cancelled", "abandoned": "cancelled",
+}  # fmt: skip
+"""The state of its flow in which a request ends, by its outcome."""
 
 
 @define(eq=False)
@@ -36,6 +47,7 @@ class Ledger:
     runtime: Runtime
     content: bool
     request: Request
+    flow: FlowHandle
     began: float = field(init=False)
     began_at: float = field(init=False)
     looked_at: Request | None = None
@@ -49,6 +61,7 @@ class Ledger:
     status: int | None = None
     response: Response | None = None
     output: list[str] = field(factory=list)
+    left_out: int = 0
     closed: bool = False
     ended: Callable[[], None] | None = None
     """What is told that no plugin will be called for this request any more."""
@@ -71,8 +84,9 @@ class Ledger:
         if self.attempt_began is not None and self.first_token is None:
             self.first_token = self.runtime.clock.now() - self.attempt_began
 
-    def count(self, chunks: Sequence[Chunk]) -> None:
-        """What the chunks of a stream say of its usage and its end."""
+    def count(self, chunks: Sequence[Chunk], left_out: int = 0) -> None:
+        """What the chunks of a stream say of its usage and its end; *left_out* characters are not among them."""
+        self.left_out = left_out
         for chunk in chunks:
             if chunk.usage is not None:
                 self.usage = later_usage(self.usage, chunk.usage)
@@ -112,6 +126,7 @@ class Ledger:
             if self.chains.audit:
                 await self._tell(outcome, error)
         finally:
+            self.flow.enter(_ENDS[outcome])
             if self.ended is not None:
                 self.ended()
 
@@ -195,4 +210,4 @@ class Ledger:
         """What *request* and an answer of these texts use, counted by us."""
         counter, model = self.ctx.services.get(TokenCounter), request.model
         sent = sum(counter.count_message(message, model) for message in request.messages)
-        return Usage(sent, counter.count("".join(output), model), estimated=True)
+        return Usage(sent, counter.count("".join(output), model) + self.left_out // CHARACTERS, estimated=True)

@@ -125,7 +125,8 @@ class Pipeline:
     def __attrs_post_init__(self) -> None:
         self.run = Run(self.ctx, self.runtime)
         self.came_as = self.request
-        self.ledger = Ledger(self.run, self.ctx, self.chains, self.runtime, self.settings.audit_content, self.request)
+        content = self.settings.audit_content
+        self.ledger = Ledger(self.run, self.ctx, self.chains, self.runtime, content, self.request, self.flow)
 
     async def answer(self) -> Result:
         """The answer to the request, whatever becomes of it.
@@ -384,12 +385,11 @@ class Pipeline:
         failure = failure_of(self.request, self.ctx, phase, **seen)
         found, _ = await self.chains.first(self.chains.classify_error, (failure, self.ctx), self.run)
         info = unjudged(failure, found)
-        info = evolve(info, status=info.status or failure.status, committed=failure.committed)
         await self.ledger.end_attempt("error", info, failure.status)
         return info
 
-    async def _decide(self, failed: Failed, request: Request) -> Any:
-        """on_error's decision, None if there is none that can be carried out."""
+    async def _decide(self, failed: Failed, request: Request, unfit: tuple[str, ...] = ()) -> Any:
+        """on_error's decision, None if there is none that can be carried out; *unfit* are routes that could not."""
         decision, step = await self.chains.first(self.chains.on_error, (failed.info, self.ctx), self.run)
         if isinstance(decision, Stale):
             entry = await self._stale(decision)
@@ -410,6 +410,12 @@ class Pipeline:
                 step.plugin,
                 step.hook,
             )
+        if isinstance(decision, Switch):
+            why = routes.obstacle(self.request, self.settings.routes[decision.route])
+            if why is not None:
+                again = evolve(failed, info=routes.unfit(decision.route, why))
+                seen = decision.route in unfit
+                return None if seen else await self._decide(again, request, (*unfit, decision.route))
         return decision
 
     def _repeatable(self, request: Request, phase: Phase) -> bool:
@@ -583,7 +589,7 @@ class Pipeline:
         left = self.ctx.time_left()
         if left is not None and decision.after >= left:
             return None
-        return resuming.asked_again(decision, self._sent, stream.passage.said(), self.wants_values, step.plugin)
+        return resuming.asked_again(decision, self._sent, stream.passage, self.wants_values, step.plugin)
 
     def _resumed(self, stream: LiveStream, decision: Restart | Continue, source: Source) -> Source:
         """The rest of a stream; what the attempts before it used is used."""
@@ -592,7 +598,7 @@ class Pipeline:
         return resuming.resumed(decision, source, stream.passage, spent, self.request)
 
     def _partial(self, stream: LiveStream) -> Response | None:
-        return self._assembled(stream, stream.passage.seen) if stream.passage.keep_seen else None
+        return self._assembled(stream, stream.passage.seen) if stream.passage.all_seen else None
 
     async def stream_failed(self, stream: LiveStream) -> ErrorInfo:
         """A stream that broke does not go on."""
@@ -645,7 +651,7 @@ class Pipeline:
     def _count(self, stream: LiveStream) -> None:
         """What a stream said of its usage and its end."""
         ledger, passage = self.ledger, stream.passage
-        ledger.count(passage.whole() if passage.keep_seen else passage.sent)
+        ledger.count(passage.whole() if passage.keep_seen else passage.sent, passage.left_out)
         if isinstance(stream.source, resuming.Resumed):
             rest = stream.source
             ledger.usage = resuming.both(rest.spent, rest.usage or ledger.estimate(self._sent, rest.texts))

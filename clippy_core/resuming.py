@@ -35,13 +35,16 @@ _JSON = frozenset({"json_object", "json_schema", "json"})
 
 
 def asked_again(
-    decision: Restart | Continue, sent: Request, said: Sequence[Chunk], wants_values: bool, plugin: str
+    decision: Restart | Continue, sent: Request, passage: Passage, wants_values: bool, plugin: str
 ) -> Request | None:
-    """What to send so that a stream goes on of which *said* has come in answer to *sent*; None if that cannot be.
+    """What to send so that a stream goes on that came in answer to *sent*; None if that cannot be.
 
     ``wants_values``: its reader reads our values and not an HTTP body.
     """
+    said = passage.said()
     reason = why_not(decision, sent, said, wants_values)
+    if isinstance(decision, Continue) and not passage.exact:
+        reason = "it is longer than what is kept of a stream"
     if reason is not None:
         log.debug("%s: a broken stream is not gone on with: %s", plugin, reason)
         return None

@@ -71,6 +71,8 @@ class LiveStream:
     _over: bool = field(default=False, init=False)
     _reading: bool = field(default=False, init=False)
     _pulled_at: float = field(default=0.0, init=False)
+    _paused: float = field(default=0.0, init=False)
+    """Seconds of pauses by which the deadlines were moved already."""
     _unread_limit: float = field(default=0.0, init=False)
     _call_off: Callable[[], None] | None = field(default=None, init=False)
     _ignore_flow: Callable[[], None] | None = field(default=None, init=False)
@@ -100,8 +102,7 @@ class LiveStream:
                 if self._over:
                     return None
                 await self._pull()
-            self._pulled_at = self.runtime.clock.now()
-            return self._ready.popleft()
+            return self._handed_on(self._ready.popleft())
         except BaseException as error:
             await self._stopped(error)
             raise
@@ -110,12 +111,23 @@ class LiveStream:
 
     async def turn(self) -> None:
         """Wait until the flow lets the next chunk of a piece that was taken already be handed on."""
+        if self._reading:
+            raise RuntimeError("this stream is being read already; one reader at a time")
+        self._reading = True
         try:
             await self._wait_for_flow()
-            self._pulled_at = self.runtime.clock.now()
+            self._handed_on(None)
         except BaseException as error:
             await self._stopped(error)
             raise
+        finally:
+            self._reading = False
+
+    def _handed_on(self, piece: Piece | None) -> Piece | None:
+        self._pulled_at = self.runtime.clock.now()
+        if self.flow.chunks_per_second is not None:
+            self.flow.passed()
+        return piece
 
     async def aclose(self) -> None:
         """Close the upstream connection and settle; any number of times, from any task."""
@@ -202,19 +214,14 @@ class LiveStream:
             raise FlowCancelled(flow.cancel_reason)
         if flow.state == "idle":
             flow.enter("streaming")
-        if flow.paused:
-            paused_at = self.runtime.clock.now()
+        if flow.held:
             await self.runtime.gate(flow)
-            deadlines = getattr(self.source, "deadlines", None)
+            paused, deadlines = flow.paused_seconds, getattr(self.source, "deadlines", None)
             if deadlines is not None:
-                deadlines.shift(self.runtime.clock.now() - paused_at)
+                deadlines.shift(paused - self._paused)
+            self._paused = paused
             if flow.cancelled:
                 raise FlowCancelled(flow.cancel_reason)
-        if flow.chunks_per_second is not None and self._pulled_at:
-            due = self._pulled_at + 1.0 / flow.chunks_per_second
-            wait = due - self.runtime.clock.now()
-            if wait > 0:
-                await self.runtime.sleep(wait, flow)
 
     async def _pass(self, event: StreamEvent) -> None:
         """One event through the chain, and what it means for the request."""

@@ -25,6 +25,7 @@ from clippy_hookspecs import (
     hookimpl,
 )
 
+from clippy_core import passage
 from clippy_core.testing import Fault, Reply, call
 from clippy_core.wire import APIS
 from clippy_core.wire.assemble import assemble_stream
@@ -315,3 +316,30 @@ def test_no_time_left_means_no_second_attempt() -> None:
     read: Read = caller.stream()
     assert isinstance(read.error, StreamInterrupted)
     assert len(caller.provider.requests) == 1
+
+
+@pytest.mark.parametrize("api", PATHS)
+def test_of_an_answer_beyond_all_measure_only_its_books_are_kept(api, monkeypatch) -> None:
+    monkeypatch.setattr(passage, "MOST_KEPT", 4000)
+    keep, seen = Keep(), []
+
+    @define(eq=False)
+    class Watches:
+        @hookimpl
+        def on_error(self, error: ErrorInfo) -> Continue:
+            seen.append(error.partial)
+            return Continue(0.0, "prompt")
+
+    words = "word " * 400
+    caller = Caller("sync", httpx)
+    script = [Reply(words), [Fault.reset(at_delta=300), Reply(words)]]
+    caller.start({"keep": keep, "watches": Watches()}, script)
+    assert post(caller, api).text == words
+    assert keep.entries == {}
+    assert caller.records.last.usage.output >= 400
+    path, body = PATHS[api]
+    sent = caller.send(path=path, json={**body, "stream": True})
+    assert isinstance(sent.error, httpx.ReadError)
+    assert seen == [None]
+    assert 300 <= caller.records.last.usage.output <= 500
+    assert len(caller.provider.requests) == 2
