@@ -204,6 +204,12 @@ def test_nothing_is_added_to_a_signed_request(otel: Any, signature: dict[str, st
     assert len(otel.spans) == 2
 
 
+def test_nothing_is_added_to_a_request_that_is_signed_in_its_address(otel: Any) -> None:
+    bench = otel.bench(Reply("Hello"), propagate=True)
+    bench.post("/chat/completions?X-Amz-Signature=00", {"model": "m", "messages": []})
+    assert "traceparent" not in bench.provider.requests[0].headers
+
+
 def test_what_is_not_sampled_is_not_recorded_and_still_counted(otel: Any) -> None:
     """The trace goes on upstream with its decision, as the tracer of the caller would send it."""
     otel.sampled_by(ALWAYS_OFF)
