@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from breaker_lab import FAILED, OK, Begun, Counting, HandClock, Lab, lab
+from attrs import define, evolve
+from breaker_lab import FAILED, OK, ROUTE, Begun, Counting, HandClock, Lab, lab
+from clippy_breaker.breaker import LOOKS
 from clippy_breaker.local import LocalStore
+from clippy_breaker.record import Record, dump, load
 from file_store import FileStore
 
 from clippy_core.runtime import drive
@@ -132,6 +135,108 @@ def test_workers_that_write_only_with_failures_do_not_open_it_falsely(overlappin
     assert {worker.state() for worker in workers} == {"closed"}
 
 
+@define(eq=False)
+class Interrupted:
+    """A store in which *first* happens just before the first call of *method*."""
+
+    store: Any
+    method: str
+    first: Any
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self.method and self.first is not None:
+            first, self.first = self.first, None
+            first()
+        return getattr(self.store, name)
+
+
+def two() -> tuple[Lab, Lab, HandClock]:
+    """Two processes that share a store, with a share that is easily reached."""
+    clock = HandClock()
+    store = Counting(MemoryStateStore(clock))
+    settings = {"consecutive": 100, "least": 10}
+    return lab(store, clock, **settings), lab(store, clock, **settings), clock
+
+
+def test_who_was_slow_to_ask_for_the_probes_place_sends_none_after_it_has_failed() -> None:
+    """It saw a half-open breaker; when it gets the place, that is open again."""
+    one, other, clock = two()
+    one.do(FAILED, 10)
+    clock.at += 10
+    probe = one.under_way()
+    other.store = Interrupted(other.store, "lease", lambda: probe.end(FAILED))
+    assert other.refused().retry_after == pytest.approx(20)
+    assert not any(one.store.store._leases.values())
+
+
+def test_who_was_slow_to_ask_for_the_probes_place_goes_on_when_it_is_closed() -> None:
+    """As any attempt, without the place."""
+    one, other, clock = two()
+    one.do(FAILED, 10)
+    clock.at += 10
+    one.do(OK, 2)
+    probe = one.under_way()
+    other.store = Interrupted(other.store, "lease", lambda: probe.end(OK))
+    assert other.under_way().ctx.leases == 0
+
+
+@pytest.mark.parametrize(("state", "refused"), [("auto", True), ("metrics_only", False)])
+def test_who_always_finds_another_epoch_is_no_probe(state: str, refused: bool) -> None:
+    """Others probe it and fail, each time between a look and a lease: it gives up, without a place."""
+    it = lab(state=state)
+    it.do(FAILED, 10)
+    it.clock.at += 10
+
+    class Restless(Counting):
+        def __getattr__(self, name: str) -> Any:
+            if name == "lease":
+                ((key, (text, ends)),) = it.store.store._values.items()
+                machine = load(text).machine("")
+                it.store.store._values[key] = dump(Record({"": evolve(machine, epoch=machine.epoch + 1)})), ends
+            return super().__getattr__(name)
+
+    restless = Lab(it.breaker, it.clock, Restless(it.store.store))
+    begun = restless.begin()
+    assert isinstance(begun, Begun) is not refused
+    assert restless.store.calls.count("lease") == LOOKS
+    assert not any(it.store.store._leases.values())
+
+
+def test_successes_that_another_made_needless_to_write_are_not_lost() -> None:
+    """Both ended a run of failures; one of them wrote it, the other keeps what it had for its next failure."""
+    one, other, _ = two()
+    other.do(OK, 20)
+    one.do(FAILED)
+    attempt = other.under_way()
+    one.do(OK)
+    attempt.end(OK)
+    other.do(FAILED, 12)
+    assert other.state() == "closed", "21 of 35 were good"
+
+
+def test_successes_of_before_an_outage_have_no_part_in_the_share_after_it() -> None:
+    """A process that kept some and slept through the outage of the others."""
+    one, other, clock = two()
+    other.do(OK, 8)
+    one.do(FAILED, 10)
+    clock.at += 10
+    one.do(OK, 3)
+    other.do(FAILED, 10)
+    assert other.state() == "open"
+
+
+def test_an_older_reading_of_another_thread_does_not_make_an_end_count_for_nothing() -> None:
+    """What is known is looked at again before an end is taken for a late one."""
+    it = lab()
+    it.do(FAILED, 10)
+    it.clock.at += 10
+    for _ in range(3):
+        probe = it.under_way()
+        it.breaker._shared.known(ROUTE.api, ROUTE.base_url).see(None)
+        probe.end(OK)
+    assert it.under_way().ctx.leases == 0
+
+
 # --- a store that fails -----------------------------------------------------------------------------------------------
 
 
@@ -220,6 +325,7 @@ def test_a_missing_store_may_stop_nothing_instead() -> None:
     it.store.broken = True
     it.do(FAILED, 40)
     assert it.state() == "closed"
+    assert it.store.taken() == ["get"]
 
 
 def test_a_missing_store_may_be_an_error_instead() -> None:

@@ -17,7 +17,7 @@ from .attempt import Attempt, StoreFailed
 from .cooldown import begin_cooldown, cooldown_left, cooling_down
 from .known import Place, Store, shown
 from .local import LocalStore
-from .record import ROUTE
+from .record import ROUTE, model_name
 from .rule import CLOSED, Machine, Mark, Rule, State
 
 log = logging.getLogger("clippy.breaker")
@@ -62,7 +62,7 @@ class CircuitBreaker:
     slow_after: float | None = field(
         default=None,
         validator=optional(gt(0)),
-        metadata=_doc("seconds to the first token after which an attempt was slow; none: slowness opens nothing"),
+        metadata=_doc("seconds to the first token or to a plain answer that are slow; none: slowness opens nothing"),
     )
     slow_share: float = field(
         default=0.8,
@@ -162,13 +162,15 @@ class CircuitBreaker:
                 log.info("breaker: %s is half open, a probe is sent", attempt.named(due[0]))
                 return
             await attempt.give_back(ctx)
-        raise AttemptRefused(_refused(f"the breaker of {attempt.known.shown} changes its state", "route", PROBE_WAIT))
+        if self.state != "metrics_only":
+            what = f"the breaker of {attempt.known.shown} changes its state again and again"
+            raise AttemptRefused(_refused(what, "route", PROBE_WAIT))
 
     def _due(self, attempt: Attempt) -> list[str]:
         """The breakers that are half open.  Raises AttemptRefused if one is open."""
         names, due, now = [ROUTE], [], attempt.place.now()
         if attempt.seen.machines.keys() - {ROUTE}:
-            names.append(attempt.request.model)  # decodes the request, so only where it must be known
+            names.append(attempt.model)  # decodes the request, so only where it must be known
         for name in names:
             machine = attempt.seen.machine(name)
             state = machine.state(now)
@@ -219,7 +221,7 @@ class CircuitBreaker:
         if self.cooldown and error is not None and _limits_the_account(error):
             await begin_cooldown(attempt, ctx.account, error, self.max_open)
         if error is not None and error.outage:
-            name = attempt.request.model if error.scope == "model" else ROUTE
+            name = attempt.model if error.scope == "model" else ROUTE
             await self._note(attempt, name, "f", _described(error), _asked(error))
             return
         # Who stops reading an answer that has begun has seen a route at work; other ends say nothing about it.
@@ -233,7 +235,7 @@ class CircuitBreaker:
         if not (slow or machines or attempt.seen.machines):
             known.keep_success(ROUTE, CLOSED.epoch, attempt.place.now())  # as nearly always
             return
-        if machines.keys() - {ROUTE} and (model := attempt.request.model) in machines:
+        if machines.keys() - {ROUTE} and (model := attempt.model) in machines:
             await self._note(attempt, model, "s" if slow else ".", why, None)
         await self._note(attempt, ROUTE, "s" if slow else ".", why, None)
 
@@ -323,7 +325,7 @@ class CircuitBreaker:
         place = self._shared if self._down_until == -math.inf or self._local is None else self._local[1]
         if place is None:
             return "closed"
-        return place.known(route.api, route.base_url).record.machine(model).state(place.now())
+        return place.known(route.api, route.base_url).record.machine(model_name(model)).state(place.now())
 
 
 def _refused(message: str, scope: Literal["route", "model"], left: float | None) -> ErrorInfo:

@@ -31,6 +31,7 @@ def event_of(record: AuditRecord, suppressed: int = 0, forgotten: int = 0) -> di
     info = record.error or ErrorInfo()
     _, outcome, category, kind, route, model = fingerprint = kind_of(record)
     attempts = len(record.attempts)
+    failed = list(dict.fromkeys(call.plugin for call in record.trace if call.action == "failed"))
     told = (f"{model} by {route}", record.status and f"status {record.status}", attempts > 1 and f"{attempts} attempts")
     tags = {
         "clippy.outcome": outcome,
@@ -53,7 +54,7 @@ def event_of(record: AuditRecord, suppressed: int = 0, forgotten: int = 0) -> di
         "usage": _usage(record.usage),
         "error": _error(info),
         "answer_by": record.provenance and name(record.provenance.by),
-        "failed_plugins": sorted({call.plugin for call in record.trace if call.action == "failed"})[:ATTEMPTS],
+        "failed_plugins": [name(plugin) for plugin in failed[:ATTEMPTS]],
         "suppressed": suppressed,
         "suppressed_of_other_kinds": forgotten or None,
     }
