@@ -232,7 +232,7 @@ def test_an_older_reading_of_another_thread_does_not_make_an_end_count_for_nothi
     it.clock.at += 10
     for _ in range(3):
         probe = it.under_way()
-        it.breaker._shared.known(ROUTE.api, ROUTE.base_url).see(None)
+        it.breaker._places.last.known(ROUTE.api, ROUTE.base_url).see(None)
         probe.end(OK)
     assert it.under_way().ctx.leases == 0
 
