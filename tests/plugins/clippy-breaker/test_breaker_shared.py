@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from attrs import define, evolve
 from breaker_lab import FAILED, OK, ROUTE, Begun, Counting, HandClock, Lab, lab
-from clippy_breaker.breaker import LOOKS
+from clippy_breaker.breaker import LOOKS, TRIES
 from clippy_breaker.local import LocalStore
 from clippy_breaker.record import Record, dump, load
 from file_store import FileStore
@@ -200,6 +200,20 @@ def test_who_always_finds_another_epoch_is_no_probe(state: str, refused: bool) -
     assert isinstance(begun, Begun) is not refused
     assert restless.store.calls.count("lease") == LOOKS
     assert not any(it.store.store._leases.values())
+
+
+def test_who_never_gets_to_write_gives_up_soon() -> None:
+    """One result is lost; a call that hangs would be worse."""
+
+    class Contended(Counting):
+        async def swap(self, *arguments: Any) -> bool:
+            self.calls.append("swap")
+            return False
+
+    it = lab()
+    it.store = Contended(it.store.store)
+    it.do(FAILED)
+    assert it.store.taken().count("swap") == TRIES
 
 
 def test_successes_that_another_made_needless_to_write_are_not_lost() -> None:

@@ -23,12 +23,11 @@ log = logging.getLogger("clippy.breaker")
 TRIES = 20
 """Writes of one result at the most.  Each that fails is another's success, and after ten of those it is open anyway."""
 LOOKS = 3
-"""Looks at the store before one attempt at the most."""
+"""Times that one attempt asks for the place of a probe at the most."""
 PROBE_WAIT = 1.0
 """Seconds after which to ask again while another's probe is under way."""
 JITTER = 0.2
 """The part by which an open time is lengthened or shortened, so that processes do not all come back at once."""
-
 
 _ATTEMPT = StashKey[Attempt]("breaker.attempt")
 
