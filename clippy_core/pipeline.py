@@ -388,14 +388,14 @@ class Pipeline:
         await self.ledger.end_attempt("error", info, failure.status)
         return info
 
-    async def _decide(self, failed: Failed, request: Request) -> Any:
-        """on_error's decision, None if there is none that can be carried out."""
+    async def _decide(self, failed: Failed, request: Request, unfit: tuple[str, ...] = ()) -> Any:
+        """on_error's decision, None if there is none that can be carried out; *unfit* are routes that could not."""
         decision, step = await self.chains.first(self.chains.on_error, (failed.info, self.ctx), self.run)
         if isinstance(decision, Stale):
             entry = await self._stale(decision)
             if entry is not None:
                 return entry
-            decision = decision.otherwise
+            decision, self.run.at = decision.otherwise, step  # the caches were asked in between
         if isinstance(decision, Retry):
             left = self.ctx.time_left()
             if not self._repeatable(request, failed.phase) or (left is not None and decision.after >= left):
@@ -410,6 +410,12 @@ class Pipeline:
                 step.plugin,
                 step.hook,
             )
+        if isinstance(decision, Switch):
+            why = routes.obstacle(self.request, self.settings.routes[decision.route])
+            if why is not None:
+                again = evolve(failed, info=routes.unfit(decision.route, why))
+                seen = decision.route in unfit
+                return None if seen else await self._decide(again, request, (*unfit, decision.route))
         return decision
 
     def _repeatable(self, request: Request, phase: Phase) -> bool:

@@ -213,7 +213,7 @@ def _worth_repeating(error: ErrorInfo) -> bool:
 
 def _bucket(ctx: RequestContext) -> Hashable:
     """Whose budget it is: the route's, for the account that pays."""
-    return _address(ctx.route), ctx.route.api, getattr(ctx, "account", "")
+    return _address(ctx.route), ctx.route.api, ctx.account
 
 
 def _address(route: RouteInfo) -> str:

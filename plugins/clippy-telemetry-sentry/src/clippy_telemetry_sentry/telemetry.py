@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -116,7 +117,9 @@ class SentryTelemetry:
             if self.dsn and self._own is None:
                 from sentry_sdk import Client  # a fifth of a second, for those who report
 
-                self._own = Client(self.dsn, environment=self.environment, release=self.release, **_options())
+                settings = {"environment": self.environment, "release": self.release, **_options()}
+                # Sentry leaves context variables behind; in a copy of the context they are not the program's.
+                self._own = copy_context().run(Client, self.dsn, **settings)
         try:
             yield
         finally:
@@ -150,15 +153,19 @@ class SentryTelemetry:
         category = record.error.category if record.error is not None else "unknown"
         if record.outcome == "failed" and category not in self.categories:
             return
-        client = self._own or _program()
-        if client is None:
+        own = self._own
+        if own is None and (program := _program()) is None:
             return
         allowed = self._limiter.take(kind_of(record), ctx.clock.now())
         if allowed is None:
             self._count(suppressed=1)
             return
+        event = event_of(record, *allowed)
         try:
-            client.capture_event(event_of(record, *allowed))
+            if own is not None:
+                copy_context().run(own.capture_event, event)
+            else:
+                program.capture_event(event)
         except Exception:  # of a callback that the program gave to its client: nothing that the request has to do with
             self._count(raised=1)
         else:
@@ -176,7 +183,7 @@ class SentryTelemetry:
                 return
             own, self._own = self._own, None
         if own is not None:
-            own.close(timeout=CLOSING)
+            copy_context().run(own.close, timeout=CLOSING)
         elif self.sent and (program := _program()) is not None:
             program.flush(timeout=CLOSING)
 
