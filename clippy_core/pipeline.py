@@ -431,12 +431,10 @@ class Pipeline:
     async def _give_up(self, failed: Failed) -> Result:
         """Nobody helps: the caller gets the provider's own failure."""
         self.failure = failed.info
-        if failed.response is not None:
+        told = failed.response or failed.stream
+        if told is not None:
             await self.ledger.close("failed", failed.info)
-            return failed.response
-        if failed.stream is not None:
-            await self.ledger.close("failed", failed.info)
-            return failed.stream
+            return told
         raise AttemptsFailed(failed.info, failed.cause)
 
     # --- 6 to 8: the way out ----------------------------------------------------------------------------------
@@ -446,6 +444,8 @@ class Pipeline:
         if self.ctx.provenance is None:
             self.ctx.provenance = new_provenance("provider", None, self.ctx.route.name)
         if isinstance(result, Response):
+            if self.wants_values:
+                result = retouch(result, provenance=self.ctx.provenance)
             if self.ctx.stream and self.wants_values and result.status < 300:
                 return self.whole_as_stream(result)
             self.ctx.stream = False  # the provider answers in one piece, whatever was asked
