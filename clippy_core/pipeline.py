@@ -562,8 +562,12 @@ class Pipeline:
             await stream.source.aclose()
             await self._close_reply()
             self.ledger.waited = decision.after
-            await self.runtime.sleep(decision.after, self.flow)
-            result = await self._attempt(request)
+            try:
+                await self.runtime.sleep(decision.after, self.flow)
+                result = await self._attempt(request)
+            except BaseException:
+                await self.runtime.settle(self._close_reply, cancelled=True)
+                raise
             if isinstance(result, LiveStream):
                 return self._resumed(stream, decision, result.source)
             if isinstance(result, Response):
