@@ -248,14 +248,14 @@ def test_in_an_outage_the_breaker_keeps_off_the_route_and_the_fallback_answers(c
 
     caller = start(provider, colour, plugins=plugins, routes=("second",))
     ask = caller.stream if stream else caller.chat
-    assert {ask(f"Hello {number}", route="main").text for number in range(40)} == {"hello"}  # type: ignore[attr-defined]
+    assert {ask(f"Hello {number}", route="main").text for number in range(40)} == {"hello"}
     assert asked(caller).count("fake") <= 12
     assert caller.records.last.provenance == Provenance("provider", None, "second", reason="breaker_open at main")
 
     down = False
     caller.clock.advance(300)
     for number in range(4):
-        assert ask(f"Hello again {number}", route="main").text == "hello"  # type: ignore[attr-defined]
+        assert ask(f"Hello again {number}", route="main").text == "hello"
     assert asked(caller)[-1] == "fake", "it is back"
 
 
