@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from clippy_hookspecs import ConfigError, ErrorInfo, Headers, PluginError, Request, evolve
+from clippy_hookspecs import ConfigError, ErrorInfo, Headers, Request, evolve
 
-from .chains import Step
 from .config import RouteConfig
 from .keys import is_credential
 from .untouched import retouch
@@ -89,20 +87,8 @@ def obstacle(request: Request, route: RouteConfig) -> str | None:
     return kept_elsewhere(request) or (untranslatable(request, api) if api != request.api else None)
 
 
-def chosen(name: str, routes: Mapping[str, RouteConfig], by: Step) -> tuple[str, RouteConfig]:
-    """The route that a plugin switches to, with its name.  Raises PluginError if the configuration does not have it."""
-    if name not in routes:
-        why = by.blame(f"switched to route {name!r}; the configuration has {sorted(routes)}")
-        raise PluginError(why, by.plugin, by.hook)
-    return name, routes[name]
-
-
-def unfit(request: Request, named: tuple[str, RouteConfig]) -> ErrorInfo | None:
-    """What on_error is told of a route that cannot take *request*, to which nothing is sent; None if it can."""
-    name, route = named
-    why = obstacle(request, route)
-    if why is None:
-        return None
+def unfit(name: str, why: str) -> ErrorInfo:
+    """What on_error is told of a route that was chosen and cannot take the request; nothing was sent to it."""
     return ErrorInfo("permanent", "route_unfit", scope="route", message=f"route {name} is passed over: {why}")
 
 
