@@ -222,6 +222,35 @@ class HappyNotes(Notes):
 
 
 @define(eq=False)
+class FailureNotes(Notes):
+    """Notes the requests that failed, which is all it is there for."""
+
+    outcomes: tuple[str, ...] = field(default=("failed",))
+
+    @hookimpl(trylast=True)
+    def audit(self, record: AuditRecord) -> None:
+        if record.outcome in self.outcomes:
+            Notes.audit(self, record)
+
+
+@define(eq=False)
+class PlainFailureNotes(FailureNotes):
+    """Leaves out the streams that broke."""
+
+    @hookimpl(trylast=True)
+    def audit(self, record: AuditRecord) -> None:
+        if not record.stream:
+            FailureNotes.audit(self, record)
+
+
+@define(eq=False)
+class KeptOutcomes(HappyNotes):
+    """Has a list by the name of the setting, which is empty at first, and leaves out what did not end well."""
+
+    outcomes: list[str] = field(init=False, factory=list)
+
+
+@define(eq=False)
 class HoardingNotes(Notes):
     """Keeps every request."""
 
@@ -317,6 +346,8 @@ PLANTED: dict[str, dict[str, Callable[[], object]]] = {
     "ObserverContract": {
         "it sleeps": SlowNotes,
         "it leaves failures out": HappyNotes,
+        "it leaves failures out, and has a list of outcomes": KeptOutcomes,
+        "it records failures, and leaves streams out": PlainFailureNotes,
         "it keeps requests": HoardingNotes,
     },
     "PluginContract": {
@@ -334,4 +365,11 @@ SOUND: dict[str, Callable[[], object]] = {
     "StateStoreContract": lambda: MemoryStateStore(VirtualClock()),
     "ObserverContract": Notes,
     "PluginContract": Counts,
+}
+
+ALSO_SOUND: dict[str, dict[str, Callable[[], object]]] = {
+    "ObserverContract": {
+        "it records failures only": FailureNotes,
+        "it records what was refused": lambda: FailureNotes(outcomes=("refused",)),
+    },
 }

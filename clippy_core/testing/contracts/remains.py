@@ -22,10 +22,21 @@ LONGEST = 20_000
 """Objects that are looked at before a plugin counts as seen."""
 SIMPLE = (str, bytes, bytearray, int, float, bool, type(None))
 SEQUENCES = (list, tuple, set, frozenset)
+_OTHERS = frozenset({"asyncio", "httpcore", "httpcore2", "httpx", "httpx2", "trio"})
+_SALT = ("clippy", "salt")
+"""The file that the host makes with its first cache key."""
 
 
 def _is_container(value: object) -> bool:
     return isinstance(value, (*SEQUENCES, Mapping)) or type(value).__name__ in ("deque", "WeakSet", "OrderedDict")
+
+
+def _items(value: Any) -> list[Any]:
+    """What a container holds, pairs of a mapping; nothing where it cannot be walked through, as a pool of urllib3."""
+    try:
+        return list(value.items()) if isinstance(value, Mapping) else list(value)
+    except Exception:
+        return []
 
 
 def _fields(value: object) -> Iterator[tuple[str, Any]]:
@@ -65,7 +76,7 @@ def _state(value: object, path: str, seen: dict[int, None], depth: int) -> Itera
         return
     elif _is_container(value):
         seen[id(value)] = None
-        items = list(value.items()) if isinstance(value, Mapping) else list(value)  # type: ignore[call-overload]
+        items = _items(value)
         yield f"{path}: {len(items)} in {type(value).__name__}"
         for number, item in enumerate(items):
             yield from _state(item, f"{path}[{number}]", seen, depth + 1)
@@ -87,9 +98,9 @@ def texts(value: object, depth: int = 0, seen: set[int] | None = None) -> Iterat
     else:
         seen.add(id(value))
         if isinstance(value, Mapping):
-            parts: list[Any] = [part for pair in list(value.items()) for part in pair]
+            parts: list[Any] = [part for pair in _items(value) for part in pair]
         elif _is_container(value):
-            parts = list(value)  # type: ignore[call-overload]
+            parts = _items(value)
         else:
             parts = [one for _, one in _fields(value)]
         for part in parts:
@@ -101,6 +112,8 @@ class Heard:
     """What was logged and printed while :func:`listening`."""
 
     handler: logging.Handler = field(init=False)
+    others: int = 0
+    """Records of the HTTP module and of the event loop, which say nothing about the plugin."""
     records: list[str] = field(factory=list)
     printed: io.StringIO = field(factory=io.StringIO)
 
@@ -120,6 +133,7 @@ def listening() -> Iterator[Heard]:
             if record.exc_info and record.exc_info[1] is not None:
                 text = f"{text} {record.exc_info[1]}"
             heard.records.append(text)
+            heard.others += record.name.partition(".")[0] in _OTHERS
 
     heard.handler, level = Keep(), root.level
     root.addHandler(heard.handler)
@@ -157,9 +171,9 @@ class Remains:
                 continue
             seen.add(id(one))
             if isinstance(one, Mapping):
-                yield f"{path}.{name}", ["\n".join(texts(pair)) for pair in list(one.items())]
+                yield f"{path}.{name}", ["\n".join(texts(pair)) for pair in _items(one)]
             elif _is_container(one):
-                yield f"{path}.{name}", ["\n".join(texts(item)) for item in list(one)]
+                yield f"{path}.{name}", ["\n".join(texts(item)) for item in _items(one)]
             elif depth < 3:
                 yield from self._containers(one, f"{path}.{name}", seen, depth + 1)
 
@@ -170,5 +184,6 @@ class Remains:
 
     def state(self) -> str:
         """A text that changes when anything that is kept changes."""
-        sizes = [f"{file.name}: {file.stat().st_size}" for file in sorted(self.folder.rglob("*")) if file.is_file()]
-        return "\n".join([state(self.plugin), *sizes, str(len(self.heard.lines))])
+        files = [file for file in sorted(self.folder.rglob("*")) if file.is_file() and file.parts[-2:] != _SALT]
+        sizes = [f"{file.name}: {file.stat().st_size}" for file in files]
+        return "\n".join([state(self.plugin), *sizes, str(len(self.heard.lines) - self.heard.others)])

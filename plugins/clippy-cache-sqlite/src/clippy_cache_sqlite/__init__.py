@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
-from attrs import define, field
+from attrs import define, evolve, field
 from attrs.validators import ge, gt
 from clippy_hookspecs import (
     CacheEntry,
@@ -62,6 +62,11 @@ class SqliteCache:
     busy_timeout: float = field(
         default=2.0, validator=gt(0), metadata={"doc": "Seconds a write waits for another process's lock on the file."}
     )
+    stale_if_error: float = field(
+        default=0.0,
+        validator=ge(0),
+        metadata={"doc": "Seconds an answer is kept beyond its time, for those who ask for one when a provider fails."},
+    )
     _store: EntryStore = field(init=False, repr=False)
     _inherited: list[EntryStore] = field(init=False, repr=False, factory=list)
 
@@ -98,7 +103,7 @@ class SqliteCache:
 
     @hookimpl
     def cache_lookup(self, key: str, request: Request, ctx: RequestContext) -> CacheEntry | None:
-        """The stored answer, if it is younger than ``ttl`` and its own ``expires_at`` has not come."""
+        """The stored answer, if it is younger than ``ttl`` and before its own ``expires_at``, or if asked for late."""
         store = self._store
         now = ctx.clock.time()
         value = store.get(key, now)
@@ -109,8 +114,9 @@ class SqliteCache:
         except CorruptEntry:
             store.drop(key)
             return None
-        # The file knows the ttl of the process that stored it; of two the shorter counts.
-        return entry if now < entry.stored_at + self.ttl else None
+        # The entry knows the ttl of the process that stored it; of two the shorter counts.
+        late = now - min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
+        return entry if late < 0 or late < min(ctx.stale_within, self.stale_if_error) else None
 
     @hookimpl
     def cache_store(self, key: str, entry: CacheEntry, request: Request, ctx: RequestContext) -> None:
@@ -121,12 +127,16 @@ class SqliteCache:
         expires = min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
         if not now < expires:
             return
+        if self.stale_if_error and expires < math.inf:
+            # Its row stays longer than it is fresh, and others that read it must know when that ends.
+            entry = evolve(entry, expires_at=expires)
         value = dump_entry(entry)
         if len(value) > min(self.max_entry_bytes, self.max_bytes):
             return
         scope = ctx.scope
         tenant, user, session = _columns(scope.tenant, scope.user, scope.session)
-        row = Row(key, now, expires, checksum_of(key, value), tenant, user, session, _tag_lines(entry.tags), value)
+        tags, kept_until = _tag_lines(entry.tags), expires + self.stale_if_error
+        row = Row(key, now, kept_until, checksum_of(key, value), tenant, user, session, tags, value)
         self._store.put(row, now)
 
     @hookimpl

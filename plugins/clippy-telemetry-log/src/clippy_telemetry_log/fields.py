@@ -1,0 +1,125 @@
+"""What is told of a request: a fixed set of fields, none of which holds a message, a header, a URL or content."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from clippy_hookspecs import AuditRecord, ErrorInfo, Outcome, RequestContext
+
+from .names import name
+
+PREFIX = "clippy_"
+"""Of every field, so that none has the name of a program's own."""
+
+
+def of_request(record: AuditRecord) -> dict[str, Any]:
+    """The fields of a request that has ended, without those that have nothing to say."""
+    usage, error, origin = record.usage, record.error, record.provenance
+    fields = {
+        "id": name(record.id),
+        "outcome": record.outcome,
+        "model": name(record.model),
+        "route": name(record.route),
+        "api": name(record.api),
+        "status": record.status,
+        "duration": _seconds(record.duration),
+        "attempts": len(record.attempts),
+        "first_token": _seconds(record.first_token),
+        "stream": record.stream,
+        "method": name(record.method),
+        "parent": name(record.parent),
+        "finish_reason": name(record.finish_reason),
+    }
+    if usage is not None:
+        fields |= {
+            "input_tokens": usage.input,
+            "output_tokens": usage.output,
+            "usage_estimated": usage.estimated,
+        }
+    if origin is not None:
+        fields |= {"source": origin.source, "by": name(origin.by), "stale": origin.stale or None}
+    if error is not None:
+        fields |= _error(error)
+    return _said(fields)
+
+
+def of_attempt(outcome: Outcome, ctx: RequestContext) -> dict[str, Any]:
+    """The fields of an attempt that failed."""
+    fields = {
+        "id": name(ctx.id),
+        "attempt": ctx.attempt,
+        "route_attempt": ctx.route_attempt,
+        "route": name(ctx.route.name),
+        "api": name(ctx.route.api),
+        "status": outcome.status,
+        "duration": _seconds(outcome.duration),
+        "parent": name(ctx.parent),
+    }
+    return _said(fields | _error(outcome.error or ErrorInfo()))
+
+
+def request_sentence(fields: dict[str, Any]) -> str:
+    """The fields of a request, for people."""
+    get = fields.get
+    tokens = f"{get('input_tokens')}+{get('output_tokens')} tokens" if "input_tokens" in fields else ""
+    attempts = get("attempts", 0)
+    return _joined(
+        get("model") or get("api"),
+        get("route") and f"by {get('route')}",
+        _failure(fields),
+        "status" in fields and f"status {get('status')}",
+        _took(fields),
+        f"{attempts} attempts" if attempts > 1 else "",
+        get("source") not in (None, "provider") and f"from {get('by') or get('source')}",
+        tokens,
+        f"id {get('id')}",
+    )
+
+
+def attempt_sentence(fields: dict[str, Any]) -> str:
+    """The fields of a failed attempt, for people."""
+    get = fields.get
+    return _joined(
+        get("route") and f"on {get('route')}",
+        _failure(fields),
+        "status" in fields and f"status {get('status')}",
+        _took(fields),
+        "retry_after" in fields and f"the server asks for {get('retry_after'):g} s",
+        f"id {get('id')}",
+    )
+
+
+def _error(error: ErrorInfo) -> dict[str, Any]:
+    """How it failed.  Not the message: providers quote prompts and keys in it."""
+    return {
+        "category": name(error.category),
+        "kind": name(error.kind),
+        "code": name(error.code),
+        "error_status": error.status,
+        "retryable": error.retryable,
+        "retry_after": _seconds(error.retry_after),
+        "provider_request_id": name(error.request_id),
+        "committed": error.committed or None,
+    }
+
+
+def _failure(fields: dict[str, Any]) -> str:
+    return f"{fields['category']}/{fields.get('kind')}" if "category" in fields else ""
+
+
+def _took(fields: dict[str, Any]) -> str:
+    return f"{fields['duration']:.3f} s" if "duration" in fields else ""
+
+
+def _seconds(value: float | None) -> float | None:
+    """A number that JSON has; microseconds are enough."""
+    return None if value is None or not math.isfinite(value) else round(value, 6)
+
+
+def _said(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _joined(*parts: Any) -> str:
+    return ", ".join(part for part in parts if part)
