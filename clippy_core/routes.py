@@ -19,6 +19,9 @@ CROSSES_ORIGINS = frozenset(
 )
 """The caller's headers that may go to another origin than they were meant for; every other one stays behind."""
 
+_OF_THE_API = frozenset({"anthropic-beta", "openai-beta"})
+"""Those that say how a body of their wire API is to be read; without them another account would refuse it."""
+
 _SUB = frozenset({"openai-organization", "openai-project"})
 """Headers that name an account behind one credential."""
 
@@ -59,7 +62,10 @@ def redirect(request: Request, route: RouteConfig) -> Request:
     """*request* as it goes to *route*."""
     api = route.api or request.api
     model = route.models.get(request.model) or route.model or request.model
-    carried = [pair for pair in request.headers.pairs if pair[0].lower() in CROSSES_ORIGINS]
+    crosses = (
+        CROSSES_ORIGINS if api != request.api else CROSSES_ORIGINS | (_OF_THE_API - {*map(str.lower, route.headers)})
+    )
+    carried = [pair for pair in request.headers.pairs if pair[0].lower() in crosses]
     headers = Headers([*carried, *route_headers(route, api)])
     moved = request
     if api != request.api:

@@ -14,6 +14,7 @@ from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
 from clippy_errors import ErrorClassifier
+from clippy_fallback import Fallback
 from clippy_hookspecs import RequestContext, TextFilter
 from clippy_retry import RetryPolicy
 from clippy_telemetry_log import LogTelemetry
@@ -178,6 +179,18 @@ class TestErrorClassifierAsPlugin(PluginContract):
         return ErrorClassifier()
 
 
+class TestFallbackAsPlugin(PluginContract):
+    def make(self) -> Fallback:
+        return Fallback()
+
+
+class TestConfiguredFallbackAsPlugin(PluginContract):
+    """With something to do it is as good a citizen."""
+
+    def make(self) -> Fallback:
+        return Fallback(routes=("main",), stale=60.0, static="sorry")
+
+
 class TestRetryPolicyAsPlugin(PluginContract):
     def make(self) -> RetryPolicy:
         return RetryPolicy()
@@ -195,6 +208,7 @@ FITTING = {
     "cache-sqlite": {PluginContract, CacheContract},
     "context-window": {PluginContract},
     "errors": {PluginContract},
+    "fallback": {PluginContract},
     "retry": {PluginContract, RetryPolicyContract},
     "telemetry-log": {PluginContract, ObserverContract},
     "telemetry-sentry": {PluginContract, ObserverContract},

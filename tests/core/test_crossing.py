@@ -257,6 +257,19 @@ def test_what_nothing_is_bound_in_goes_as_it_came() -> None:
     assert redirect(request, route(MESSAGES)).raw == request.raw
 
 
+def test_what_says_how_a_body_is_to_be_read_goes_along_within_its_api() -> None:
+    request = sent(MESSAGES, headers=[("anthropic-beta", "context-1m"), ("x-secret", "s")])
+    there = redirect(request, route(MESSAGES)).headers
+    assert (there.get("anthropic-beta"), there.get("x-api-key"), "x-secret" in there) == (
+        "context-1m",
+        "sk-other",
+        False,
+    )
+    assert "anthropic-beta" not in redirect(request, route(CHAT)).headers
+    own = redirect(request, route(MESSAGES, headers={"Anthropic-Beta": Secret("other")})).headers
+    assert [value for name, value in own.pairs if name.lower() == "anthropic-beta"] == ["other"]
+
+
 def test_a_result_that_comes_after_other_words_stands_first_at_anthropic() -> None:
     items = [REASONS[0], REASONS[3], {"role": "user", "content": "meanwhile"}, REASONS[4]]
     body = moved(sent(RESPONSES, input=items), route(MESSAGES))

@@ -72,6 +72,7 @@ def _settings(folder: Path, server: FakeServer) -> dict[str, str]:
         **kept,
         "HOME": str(home),
         "OPENAI_API_KEY": "sk-none",
+        "OPENAI_BACKUP_KEY": "sk-none",
         "OPENAI_BASE_URL": server.base_url,
         "ANTHROPIC_API_KEY": "sk-ant-none",
         "SENTRY_DSN": NOBODY,

@@ -15,6 +15,7 @@ from clippy_breaker import CircuitBreaker
 from clippy_errors import ErrorClassifier
 from clippy_hookspecs import ProviderError
 from clippy_state_redis import RedisState
+from clippy_state_sqlite import SqliteState
 from redis_server import RedisServer
 
 import clippy_core
@@ -38,12 +39,10 @@ class Shared:
     def __init__(self, name: str, folder: Path) -> None:
         self.path = folder / "state.db"
         self.server = RedisServer(folder) if name == "redis" else None
-        self.sqlite: Any = None if self.server else pytest.importorskip("clippy_state_sqlite").SqliteState
 
     def plugin(self) -> object:
         """A process's own plugin of it."""
-        made: object = RedisState(url=self.server.url) if self.server else self.sqlite(path=self.path)
-        return made
+        return RedisState(url=self.server.url) if self.server else SqliteState(path=self.path)
 
     def let_pass(self, seconds: float) -> None:
         """What a server keeps ends by its own clock, and not by that of its clients."""

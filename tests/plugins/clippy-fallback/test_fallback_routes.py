@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from attrs import define
+from attrs import define, evolve
 from calling import Caller
 from clippy_errors import ErrorClassifier
 from clippy_fallback import Fallback
@@ -204,24 +204,33 @@ def test_a_wait_that_is_too_long_for_a_retry_leads_to_another_route_at_once() ->
 
 
 @define(eq=False)
-class Open:
-    """A breaker that is open on some routes."""
+class Closes:
+    """Lets no attempt go out on some routes, as an open breaker or a local limit does."""
 
-    routes: tuple[str, ...] = ("",)
+    routes: tuple[str, ...]
+    info: ErrorInfo
 
     @hookimpl
     def pre_attempt(self, ctx: RequestContext) -> None:
         if ctx.route.name in self.routes:
-            raise AttemptRefused(ErrorInfo("transient", "breaker_open", scope="route", retry_after=9.0))
+            raise AttemptRefused(self.info)
 
 
+BREAKER = ErrorInfo("transient", "breaker_open", scope="route", retry_after=9.0)
+REFUSED = [BREAKER, evolve(BREAKER, category="permanent"), ErrorInfo("rate_limit", "requests", scope="route")]
+
+
+@pytest.mark.parametrize("info", REFUSED, ids=lambda info: f"{info.category}-{info.kind}")
 @pytest.mark.parametrize("colour", COLOURS)
-def test_with_an_open_breaker_the_next_route_answers_and_nothing_is_sent_to_the_first(colour: str) -> None:
-    plugins = {"breaker": Open(("", "second")), "retry": RetryPolicy()}
+def test_where_no_attempt_may_go_out_the_next_route_answers_at_once(colour: str, info: ErrorInfo) -> None:
+    """Nothing is sent to the closed routes, and nobody waits for them."""
+    plugins = {"breaker": Closes(("", "second"), info)}
     caller = start([Reply("hello")], colour, plugins=plugins, routes=("second", "third"))
+    before = caller.clock.now()
     assert answered(caller) == (200, "hello")
     assert asked(caller) == ["third"]
-    assert caller.records.last.provenance == Provenance("provider", None, "third", reason="breaker_open at second")
+    assert caller.clock.now() == before
+    assert caller.records.last.provenance == Provenance("provider", None, "third", reason=f"{info.kind} at second")
 
 
 # --- deadlines and what is not chat -----------------------------------------------------------------------------------

@@ -47,6 +47,21 @@ def test_a_success_earns_half_a_retry() -> None:
     assert retries(policy, ctx) == 2
 
 
+def test_a_retry_that_succeeds_gives_its_token_back() -> None:
+    """Of several retries of one call it is the last one that does; a larger deposit stays what it is."""
+    policy, ctx = RetryPolicy(budget=4), call()
+    for ctx.route_attempt in (1, 2, 3):
+        assert policy.on_error(OVERLOADED, ctx) is not None
+    ctx.route_attempt = 4
+    policy.post_attempt(OK, ctx)
+    assert retries(policy, call()) == 2
+    generous, ctx = RetryPolicy(budget=4, deposit=3), call()
+    retries(generous, ctx)
+    ctx.route_attempt = 2
+    generous.post_attempt(OK, ctx)
+    assert retries(generous, call()) == 3
+
+
 def test_a_budget_never_holds_more_than_its_size() -> None:
     """A thousand successes are worth no more than a full bucket."""
     policy, ctx = RetryPolicy(), call()
@@ -101,9 +116,9 @@ def test_addresses_of_no_api_share_the_budget_of_their_origin() -> None:
 
 def test_the_number_of_budgets_is_bounded() -> None:
     """Who has not failed for longest is forgotten first, and begins anew; who never failed takes no place."""
-    budget = RetryBudget(2, 0.5)
+    budget = RetryBudget(2)
     for number in range(MAX_BUCKETS + 10):
-        budget.add(f"healthy {number}")
+        budget.add(f"healthy {number}", 0.5)
         budget.take(number)
     assert len(budget._tokens) == MAX_BUCKETS
     assert budget.tokens(0) == 2
@@ -111,19 +126,18 @@ def test_the_number_of_budgets_is_bounded() -> None:
 
 
 @given(
-    st.floats(0, 50), st.floats(0, 50),
-    st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=200),
+    st.floats(0, 50),
+    st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.floats(0, 50)), max_size=200),
 )  # fmt: skip
-def test_tokens_stay_within_the_bucket(size: float, deposit: float, steps: list[tuple[str, bool]]) -> None:
+def test_tokens_stay_within_the_bucket(size: float, steps: list[tuple[str, float | None]]) -> None:
     """In any order of retries and successes of any routes: never below nothing, never above the size."""
-    budget = RetryBudget(size, deposit)
-    for bucket, takes in steps:
+    budget = RetryBudget(size)
+    for bucket, earned in steps:
         before = budget.tokens(bucket)
-        if takes:
-            taken = budget.take(bucket)
-            assert taken == (before >= 1 or size == 0)
+        if earned is None:
+            assert budget.take(bucket) == (before >= 1 or size == 0)
         else:
-            budget.add(bucket)
+            budget.add(bucket, earned)
         assert 0 <= budget.tokens(bucket) <= size
 
 
@@ -169,17 +183,19 @@ def test_an_outage_is_not_made_worse() -> None:
 
 def test_streams_earn_as_well() -> None:
     """A stream that is read to its end is a success, one that breaks is none."""
-    faults = [Fault.status(503)] * 2
-    healed = bench(Script(*faults, Reply("one"), Reply("two"), then=Fault.status(503)), budget=2)
-    for _ in range(2):
-        assert healed.stream("Hello").error is None
+    spent = [Fault.status(503)] * 3
+    broken = [Fault.reset(at_delta=1), Reply("one two")]
+    healed = bench(Script(*spent, Reply("one"), broken, Reply("two"), then=Fault.status(503)), budget=2)
+    assert healed.stream("Hello").error is not None, "after two retries the budget is empty"
+    for _ in range(3):
+        healed.stream("Hello")
     assert healed.stream("Hello").error is not None
-    assert healed.provider.calls == 2 + 2 + 2, "two successes paid for one retry"
+    assert healed.provider.calls == 3 + 3 + 2, "two streams paid for one retry"
     healed.close()
 
 
 def test_single_faults_of_a_fifth_of_all_attempts_never_empty_it() -> None:
-    """What successes earn pays for a third of all attempts; a run of bad luck is paid from what is in hand."""
+    """What successes earn pays for more; a run of bad luck is paid from what is in hand."""
     shaky = bench(Mix(5, 0.2, {Fault.status(503): 1}))
     failed = sum(shaky.chat(f"prompt {number}").error is not None for number in range(500))
     assert failed == 0

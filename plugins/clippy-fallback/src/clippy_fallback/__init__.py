@@ -132,10 +132,11 @@ class Fallback:
         return self.routes if _worth_hiding(error) or (away and _routes_own(error)) else ()
 
     def _last_answer(self, reason: str, asked: Request | None) -> Answer | None:
-        if self.static is None:
+        if self.static is None or asked is None:
             return None
-        if asked is not None and (form := bound_to_a_form(asked)) is not None:
-            logger.info("the static answer is no answer to a call that asks for %s", form)
+        form = bound_to_a_form(asked)
+        if form is not None:
+            logger.info("the static text is no answer to a call that asks for %s", form)
             return None
         message = Message("assistant", (Text(self.static),))
         return Answer(Response(message=message, finish_reason="stop", model="clippy-fallback"), reason)

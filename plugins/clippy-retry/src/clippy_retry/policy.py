@@ -81,7 +81,9 @@ class RetryPolicy:
         },
     )
     deposit: float = field(
-        default=0.5, validator=ge(0), metadata={"doc": "what each success adds to its route's budget"}
+        default=0.5,
+        validator=ge(0),
+        metadata={"doc": "what a success adds to its route's budget; one by a retry gives back its token"},
     )
     deadline: float = field(
         default=math.inf,
@@ -113,7 +115,7 @@ class RetryPolicy:
     _budget: RetryBudget = field(
         init=False,
         repr=False,
-        default=Factory(lambda self: RetryBudget(self.budget or 0.0, self.deposit), takes_self=True),
+        default=Factory(lambda self: RetryBudget(self.budget or 0.0), takes_self=True),
     )
 
     def delay(self, error: ErrorInfo, attempt: int, previous: float) -> float | None:
@@ -138,9 +140,9 @@ class RetryPolicy:
 
     @hookimpl
     def post_attempt(self, outcome: Outcome, ctx: RequestContext) -> None:
-        """A success earns its route a part of a retry."""
+        """A success earns its route a part of a retry; one that a retry brought, the whole that was paid for it."""
         if outcome.state == "ok" and (outcome.status or 200) < 400:
-            self._budget.add(_bucket(ctx))
+            self._budget.add(_bucket(ctx), self.deposit if ctx.route_attempt <= 1 else max(self.deposit, 1.0))
 
     @hookimpl
     def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Decision | None:

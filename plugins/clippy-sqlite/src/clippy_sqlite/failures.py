@@ -9,6 +9,8 @@ from .schema import DamagedFile
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite's functions raise: the second when the message quotes damaged text that is not UTF-8."""
 
+_OF_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT)
+
 
 def error_code(error: BaseException) -> int:
     """SQLite's primary result code, 0 if the error is not SQLite's own."""
@@ -18,10 +20,10 @@ def error_code(error: BaseException) -> int:
 def is_damage(error: BaseException) -> bool:
     """Whether *error* says that the file's content is broken, and not that it cannot be reached.
 
-    SQLITE_ERROR is among them: our statements are right, so a file that they do not fit is not what we wrote.
+    SQLITE_ERROR and SQLITE_CONSTRAINT are among them: our statements are right, so a file that they do not fit is not
+    what we wrote.
     """
-    found_by_sqlite = error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-    return found_by_sqlite or isinstance(error, (DamagedFile, UnicodeDecodeError))
+    return error_code(error) in _OF_DAMAGE or isinstance(error, (DamagedFile, UnicodeDecodeError))
 
 
 def reason_of(error: BaseException) -> str:

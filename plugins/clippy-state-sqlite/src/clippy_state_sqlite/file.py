@@ -80,7 +80,7 @@ class StateFile:
 
         Raises sqlite3.Error, OSError or :class:`~clippy_sqlite.StrangeFile`.
         """
-        disk = SqliteFile(path, SCHEMA, "state file", logger, LONGEST + 1024, BUSY_SECONDS)
+        disk = SqliteFile(path, SCHEMA, "state file", logger, 3 * LONGEST, BUSY_SECONDS)
         connection = disk.open()
         try:
             (page,) = connection.execute("PRAGMA page_size").fetchone()
@@ -147,9 +147,7 @@ class StateFile:
             finally:
                 if writer.connection.in_transaction:
                     writer.execute("ROLLBACK")
-        if type(total) is not float:
-            raise DamagedFile("a counter is not what was written")
-        return total
+        return float(total)
 
     # --- reservations -------------------------------------------------------------------------------------------------
 

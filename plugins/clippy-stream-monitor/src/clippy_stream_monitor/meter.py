@@ -13,9 +13,12 @@ from .gaps import Gaps
 
 ENDED = frozenset({"completed", "cancelled", "failed"})
 _PIECES = 256
-"""Pieces of text that are kept before they are joined."""
+"""Pieces of text that are kept before they are joined, unless one is large."""
+_LARGE = 1024
 _CHARACTERS = 16 * 1024
 """Characters of text that are kept before they are counted: what a stream holds of memory, however long it is."""
+_SAMPLED = 16
+"""Of a long answer every so manieth part is counted, after as many first ones: a token is a token of the same text."""
 _PAUSE = 0.001
 """Seconds.  Only in a gap that is longer is it asked for how long the stream was paused."""
 
@@ -83,6 +86,9 @@ class Meter:
     _texts: list[str] = field(factory=list, repr=False)
     _text: str = field(default="", repr=False)
     _counted: int = 0
+    _counted_of: int = 0
+    _parts: int = 0
+    _kept_from: int = 0
     _characters: int = 0
     _second: int = 0
     _second_ends: float = 0.0
@@ -132,7 +138,7 @@ class Meter:
                 self._next_second(now)
             self._in_second += len(delta)
             self._texts.append(delta)
-            if len(self._texts) >= _PIECES:
+            if len(self._texts) >= _PIECES or len(delta) >= _LARGE:
                 self._join()
         if chunk.usage is not None:
             self._usage, self._usage_at = _later(self._usage, chunk.usage), self.pieces
@@ -157,7 +163,12 @@ class Meter:
             self._text += "".join(self._texts)
             self._texts.clear()
             if len(self._text) >= _CHARACTERS and self.counter is not None:
-                self._counted += self.counter.count(self._text, self.model)
+                if self._parts < _SAMPLED or self._parts % _SAMPLED == 0:
+                    part = self._text[:_CHARACTERS]
+                    self._counted += self.counter.count(part, self.model)
+                    self._counted_of += len(part)
+                self._parts += 1
+                self._kept_from += len(self._text)
                 self._text = ""
 
     def _end(self, reason: str) -> None:
@@ -214,10 +225,12 @@ class Meter:
         if said is not None and self._usage_at == self.pieces and (said.output or not self.pieces):
             return said
         with self._lock:
-            text, counted = self._text + "".join(self._texts), self._counted
+            text = self._text + "".join(self._texts)
+            counted, of, before = self._counted, self._counted_of, self._kept_from
+        tokens = counted * before / of if of else 0.0
         if text and self.counter is not None:
-            counted += self.counter.count(text, self.model)
-        return Usage(said.input if said else 0, counted, estimated=True)
+            tokens += self.counter.count(text, self.model)
+        return Usage(said.input if said else 0, round(tokens), estimated=True)
 
 
 METER = StashKey[Meter]("stream-monitor.meter")

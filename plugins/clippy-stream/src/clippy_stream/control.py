@@ -21,6 +21,7 @@ from uuid import uuid4
 from weakref import WeakSet
 
 from attrs import define, field
+from clippy_hookspecs import PluginError
 
 PATIENCE = 2.0
 """Seconds for either side of a conversation to say its line."""
@@ -32,7 +33,7 @@ Answer = Callable[[str, str], dict[str, Any]]
 """What to do (list, show, pause, resume, cancel) and the stream's id; raises LookupError with a sentence."""
 
 
-class ControlError(RuntimeError):
+class ControlError(PluginError):
     """The socket cannot be opened, or may not be trusted."""
 
 
