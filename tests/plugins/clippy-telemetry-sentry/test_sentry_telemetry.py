@@ -398,6 +398,8 @@ def test_a_dsn_of_its_own_goes_before_and_leaves_the_program_s_client_alone(prog
         assert client.transport is not None
         (event,) = own.events
     assert "page" not in event["tags"]
+    calling.host.plugins["telemetry-sentry"].audit(record(), context())  # type: ignore[attr-defined]
+    sentry_sdk.flush()
     assert program.events == []
 
 
@@ -494,9 +496,15 @@ def test_idle_it_does_not_even_import_sentry() -> None:
     assert run.stdout == "False\n"
 
 
-@pytest.mark.parametrize("dsn", ["sentry.example", "https://sentry.example/1", "https://key@sentry.example/", "ftp://"])
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "sentry.example", "https://sentry.example/1", "https://key@sentry.example/", "https://key@sentry.example/one",
+        "ftp://key@sentry.example/1", "https://key@[sentry.example/1", "https://key@sentry.example℀/1",
+    ],
+)  # fmt: skip
 def test_a_dsn_that_is_none_is_a_mistake_that_does_not_show_it(dsn: str) -> None:
-    with pytest.raises(ValueError, match="expected https://KEY@HOST/PROJECT") as raised:
+    with pytest.raises(ValueError, match="expected https://KEY@HOST/NUMBER") as raised:
         SentryTelemetry(dsn=dsn)
     assert "sentry.example" not in str(raised.value)
 
