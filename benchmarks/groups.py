@@ -9,7 +9,9 @@ import httpx2
 from benchmarks.bench import Bench
 from benchmarks.calls import big_body, cached_call, plain_call, sdk_call
 from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, sqlite_cache, sqlite_store
+from benchmarks.state import state_store
 from benchmarks.streams import sdk_stream, stream
+from benchmarks.telemetry import otel_call, otel_stream
 from benchmarks.wire import wire_canonical, wire_canonical_big, wire_chunks, wire_request, wire_response
 from clippy_core.testing.timing import Group
 
@@ -26,6 +28,8 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "stream-async": lambda bench: stream(bench, waits=True),
     "sdk-stream-sync": sdk_stream,
     "sdk-stream-async": lambda bench: sdk_stream(bench, waits=True),
+    "otel-call": otel_call,
+    "otel-stream": otel_stream,
     "memory": memory_cache,
     "sqlite": sqlite_cache,
     "wire-request": wire_request,
@@ -34,6 +38,7 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "wire-canonical": wire_canonical,
     "wire-canonical-big": wire_canonical_big,
     "sqlite-store": sqlite_store,
+    "state": state_store,
     "dispatch-chunk": dispatch_chunk,
     "dispatch-plain": dispatch_fold,
     "dispatch-async": lambda bench: dispatch_fold(bench, waits=True),

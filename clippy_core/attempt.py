@@ -52,10 +52,10 @@ def failure_of(
     request: Request,
     ctx: RequestContext,
     phase: Phase,
-    status: int | None,
-    headers: Headers | None,
-    body: bytes,
-    exception: BaseException | None,
+    status: int | None = None,
+    headers: Headers | None = None,
+    body: bytes = b"",
+    exception: BaseException | None = None,
 ) -> Failure:
     """A failed attempt as it was seen, for those who judge it."""
     return Failure(

@@ -100,6 +100,14 @@ class _Reading:
             if chunk.kind != "stop" and chunk.kind != "end":
                 self._pending.append(chunk)
 
+    @staticmethod
+    def _says(chunk: Chunk) -> bool:
+        """Whether a reader of the text alone is to get something of *chunk*."""
+        if chunk.kind == "restart":
+            what = "the answer begins anew, and what was read of it is void; iterate over the chunks to go on"
+            raise StreamInterrupted(ErrorInfo("transient", "restarted", message=what, committed=True))
+        return chunk.kind == "text" and bool(chunk.delta)
+
     def _interrupted(self, cause: BaseException | None) -> ProviderError:
         info = self._stream.failure
         if info is None:
@@ -122,8 +130,8 @@ class ChatStream(_Reading):
         return chunk
 
     def text(self) -> Iterator[str]:
-        """The pieces of the answer's text."""
-        return (chunk.delta for chunk in self if chunk.kind == "text" and chunk.delta)
+        """The pieces of the answer's text.  Raises StreamInterrupted if it begins anew, which words cannot say."""
+        return (chunk.delta for chunk in self if self._says(chunk))
 
     def close(self) -> None:
         """Stop reading: the upstream connection is closed and the request settled."""
@@ -177,7 +185,7 @@ class AsyncTexts:
     async def __anext__(self) -> str:
         while True:
             chunk = await self._stream.__anext__()
-            if chunk.kind == "text" and chunk.delta:
+            if self._stream._says(chunk):  # noqa: SLF001 (of this module's own class)
                 return chunk.delta
 
 

@@ -1,31 +1,49 @@
-"""The handle of a live stream: pause, resume, limit, cancel, from any thread."""
+"""The handle of a live stream: pause, resume, limit, pace, cancel, from any thread."""
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
 
 TERMINAL = frozenset({"cancelled", "completed", "failed"})
 
+CATCH_UP = 0.05
+"""Seconds by which a wait may be late without losing them: a loop that wakes late must not slow a stream down."""
+LEAST = 1e-6
+"""Seconds; a shorter debt is what rounding leaves and is not waited for."""
+
 
 class FlowHandle:
-    """State of one stream, idle until its first pull.  The stream asks :meth:`gate` before each pull.
+    """State of one stream, idle until its first pull.  The stream asks before each pull whether it is :attr:`held`.
 
     Waiting is the runtime's affair: it registers a callback that is called, from whatever thread, when something has
-    changed, and looks again.
+    changed, and looks again.  *now* is the host's clock.
     """
 
-    __slots__ = ("_lock", "_paused", "_state", "_waiting", "cancel_reason", "chunks_per_second", "held", "interrupt")
+    __slots__ = (
+        "_due", "_lock", "_look_again", "_now", "_paused", "_paused_at", "_paused_before", "_state", "_waiting",
+        "cancel_reason", "chunks_per_second", "held", "interrupt",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.RLock()  # a signal handler that cancels may find its own thread in here
+        self._now = now
         self._state = "idle"
         self._paused = False
+        self._paused_at = 0.0
+        self._paused_before = 0.0
+        self._due = -math.inf  # on the clock of _active, which stands still while the stream is paused
+        self._look_again = False
         self._waiting: dict[int, Callable[[], object]] = {}
         self.cancel_reason: str | None = None
         self.chunks_per_second: float | None = None
         self.held = True
-        """Whether the next chunk may not come at once: idle, paused, limited or cancelled.  Asked for each chunk."""
+        """Whether the next chunk may not come at once: idle, paused, limited, paced or cancelled; asked for each chunk.
+
+        What was paced or paused stays held until :meth:`owes` has said that the time is over.
+        """
         self.interrupt: Callable[[], object] | None = None
         """What ends the work that the runtime waits for, called from whatever thread; it must not touch this handle."""
 
@@ -42,30 +60,74 @@ class FlowHandle:
     def cancelled(self) -> bool:
         return self.cancel_reason is not None
 
+    @property
+    def paused_seconds(self) -> float:
+        """Seconds that the stream was paused so far, a pause that goes on included."""
+        if not self._paused:  # asked for each chunk; resume() adds to the sum before it says that it is over
+            return self._paused_before
+        with self._lock:
+            return self._paused_before + (self._now() - self._paused_at if self._paused else 0.0)
+
     def pause(self) -> None:
         """Stop reading after the current chunk."""
         with self._lock:
-            self._paused = self._state not in TERMINAL and self.cancel_reason is None
+            if not self._paused and self._state not in TERMINAL and self.cancel_reason is None:
+                self._paused_at = self._now()
+                self._paused = self._look_again = True
             self._look()
         self._changed()
 
     def resume(self) -> None:
         """Go on reading."""
         with self._lock:
-            self._paused = False
+            self._unpause()
             self._look()
         self._changed()
 
     def limit(self, chunks_per_second: float | None) -> None:
         """Read at most so many chunks a second; None reads as fast as they come.
 
-        Raises ValueError for a rate that is not above zero.
+        What is still owed from before is forgotten.  Raises ValueError for a rate that is not above zero.
         """
         if chunks_per_second is not None and not chunks_per_second > 0:
             raise ValueError(f"chunks_per_second is {chunks_per_second}; give a rate above 0, or pause()")
         with self._lock:
             self.chunks_per_second = chunks_per_second
+            self._due = -math.inf
             self._look()
+        self._changed()
+
+    def pace(self, seconds: float) -> None:
+        """What was just passed takes up so many seconds: the next pull waits until they are over.
+
+        They add up on a schedule that begins anew only where the stream was behind it, so that waits that end a little
+        late do not add up.  Raises ValueError for a time that is negative or endless.
+        """
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"cannot take up {seconds!r} seconds; give a finite number from 0 on, or pause()")
+        with self._lock:
+            if self._state in TERMINAL or self.cancel_reason is not None:
+                return
+            now = self._active()
+            self._due = (self._due if now - self._due <= CATCH_UP else now) + seconds
+            self._look_again = True
+            self._look()
+
+    def passed(self) -> None:
+        """A chunk was handed on."""
+        rate = self.chunks_per_second
+        if rate is not None:
+            self.pace(1.0 / rate)
+
+    def owes(self) -> float:
+        """Seconds until the next pull, leaving out a pause; 0 when it may be now."""
+        with self._lock:
+            wait = self._due - self._active()
+            if wait > LEAST:
+                return wait
+            self._look_again = self._paused
+            self._look()
+            return 0.0
 
     def cancel(self, reason: str = "cancelled") -> None:
         """End the stream and close its upstream connection."""
@@ -73,7 +135,7 @@ class FlowHandle:
             if self._state in TERMINAL:
                 return
             self.cancel_reason = reason
-            self._paused = False
+            self._unpause()
             self._look()
             # Whoever sets it looks at cancel_reason afterwards, so that one of the two sees the other.
             if self.interrupt is not None:
@@ -96,6 +158,9 @@ class FlowHandle:
         with self._lock:
             if self._state not in TERMINAL:
                 self._state = state
+                if state in TERMINAL:
+                    self._unpause()
+                    self.chunks_per_second, self._due, self._look_again = None, -math.inf, False
             self._look()
 
     def watch(self, changed: Callable[[], object]) -> Callable[[], None]:
@@ -109,9 +174,18 @@ class FlowHandle:
 
         return forget
 
+    def _unpause(self) -> None:
+        if self._paused:
+            self._paused_before += self._now() - self._paused_at
+            self._paused = False
+
+    def _active(self) -> float:
+        """Seconds of the clock without the pauses."""
+        return (self._paused_at if self._paused else self._now()) - self._paused_before
+
     def _look(self) -> None:
         stopped = self._paused or self.cancel_reason is not None
-        self.held = stopped or self.chunks_per_second is not None or self._state == "idle"
+        self.held = stopped or self._look_again or self.chunks_per_second is not None or self._state == "idle"
 
     def _changed(self) -> None:
         with self._lock:

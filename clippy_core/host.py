@@ -324,7 +324,7 @@ class Host(Made):
         """
         given, asked = tables, request
         tables = tables or self._serving.of(runtime)
-        settings, flow = tables.settings or _settle(tables), FlowHandle()
+        settings, flow = tables.settings or _settle(tables), FlowHandle(self.clock.now)
         trust = settings.trust_headers
         scope, request, caller = whose(
             request, self._scope.get(), settings, trust_headers=trust, by_credential=not wants_values

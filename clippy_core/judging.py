@@ -17,6 +17,7 @@ from clippy_hookspecs import (
     Refusal,
     Request,
     Response,
+    evolve,
 )
 
 from .jsonio import dumps
@@ -28,11 +29,10 @@ NO_RETRY = "x-should-retry"
 
 def unjudged(failure: Failure, judged: ErrorInfo | None) -> ErrorInfo:
     """The classifier's word; where there is none, what our own deadlines say of themselves; else unknown."""
-    if judged is not None and judged.category != "unknown":
-        return judged
-    if isinstance(failure.exception, ProviderError):
-        return failure.exception.info
-    return judged or UNKNOWN_ERROR
+    info = judged or UNKNOWN_ERROR
+    if info.category == "unknown" and isinstance(failure.exception, ProviderError):
+        info = failure.exception.info
+    return evolve(info, status=info.status or failure.status, committed=failure.committed)
 
 
 def refusal_info(refusal: Refusal) -> ErrorInfo:

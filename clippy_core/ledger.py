@@ -6,9 +6,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from itertools import groupby
 from typing import Any, Literal
 
-from attrs import define, field
+from attrs import define, evolve, field
 from clippy_hookspecs import (
     AttemptRecord,
+    Chunk,
     ErrorInfo,
     Request,
     RequestContext,
@@ -18,10 +19,22 @@ from clippy_hookspecs import (
 )
 
 from .chains import Chains, ChunkTimes, Run, Step
+from .flow import FlowHandle
 from .records import new_attempt, new_outcome, new_record
 from .runtime import Runtime
+from .wire.assemble import later_usage
+
+CHARACTERS = 4
+"""Of a token, where so much was put out that it is not counted word by word."""
 
 State = Literal["ok", "error", "cancelled"]
+
+_ENDS = {
+    "answered": "completed", "cached": "completed",
+    "refused": "failed", "failed": "failed",
+    "cancelled": "cancelled", "abandoned": "cancelled",
+}  # fmt: skip
+"""The state of its flow in which a request ends, by its outcome."""
 
 
 @define(eq=False)
@@ -34,6 +47,7 @@ class Ledger:
     runtime: Runtime
     content: bool
     request: Request
+    flow: FlowHandle
     began: float = field(init=False)
     began_at: float = field(init=False)
     looked_at: Request | None = None
@@ -47,6 +61,7 @@ class Ledger:
     status: int | None = None
     response: Response | None = None
     output: list[str] = field(factory=list)
+    left_out: int = 0
     closed: bool = False
     ended: Callable[[], None] | None = None
     """What is told that no plugin will be called for this request any more."""
@@ -68,6 +83,17 @@ class Ledger:
         """The first piece of the answer has come."""
         if self.attempt_began is not None and self.first_token is None:
             self.first_token = self.runtime.clock.now() - self.attempt_began
+
+    def count(self, chunks: Sequence[Chunk], left_out: int = 0) -> None:
+        """What the chunks of a stream say of its usage and its end; *left_out* characters are not among them."""
+        self.left_out = left_out
+        for chunk in chunks:
+            if chunk.usage is not None:
+                self.usage = later_usage(self.usage, chunk.usage)
+            if chunk.finish_reason is not None and chunk.choice == 0:
+                self.finish_reason = chunk.finish_reason
+            if chunk.content:
+                self.output.append(chunk.delta)
 
     async def end_attempt(
         self, state: State, error: ErrorInfo | None, status: int | None, usage: Usage | None = None
@@ -100,6 +126,7 @@ class Ledger:
             if self.chains.audit:
                 await self._tell(outcome, error)
         finally:
+            self.flow.enter(_ENDS[outcome])
             if self.ended is not None:
                 self.ended()
 
@@ -151,13 +178,25 @@ class Ledger:
             "parent": ctx.parent,
             "status": self.status,
             "attempts": tuple(self.attempts),
-            "usage": self.usage or self._estimated(outcome),
+            "usage": self._used(outcome),
             "finish_reason": self.finish_reason,
             "first_token": self.first_token,
             "provenance": ctx.provenance,
             "error": error,
             "trace": tuple(ctx.trace),
         }
+
+    def _used(self, outcome: str) -> Usage | None:
+        if self.usage is None or outcome in ("answered", "cached") or not self.output:
+            return self.usage or self._estimated(outcome)
+        return self.so_far(self.request)
+
+    def so_far(self, request: Request) -> Usage:
+        """What a stream that did not end has used: some APIs tell at its start what it will have put out by then."""
+        told, counted = self.usage, self.estimate(request, self.output)
+        if told is None or told.output >= counted.output:
+            return told or counted
+        return evolve(told, output=counted.output, estimated=True)
 
     def _estimated(self, outcome: str) -> Usage | None:
         """What a chat call used, counted by us, when something was sent and the provider did not say."""
@@ -171,4 +210,4 @@ class Ledger:
         """What *request* and an answer of these texts use, counted by us."""
         counter, model = self.ctx.services.get(TokenCounter), request.model
         sent = sum(counter.count_message(message, model) for message in request.messages)
-        return Usage(sent, counter.count("".join(output), model), estimated=True)
+        return Usage(sent, counter.count("".join(output), model) + self.left_out // CHARACTERS, estimated=True)

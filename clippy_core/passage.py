@@ -14,20 +14,28 @@ from clippy_hookspecs import Chunk, RequestContext
 from .chains import Chains, ChunkTimes
 from .wire.base import StreamEvent, StreamWriter
 
+MOST_KEPT = 16 * 1024 * 1024
+"""Bytes of a stream that are kept for caches, and for whoever wants to know what was said when it breaks."""
+
 
 @define(eq=False)
 class Passage:
     """One stream's chunks on their way.
 
     ``sent`` are the provider's chunks and ``seen`` what the plugins made of them, kept only where somebody will want
-    the whole answer; ``raw`` are the provider's own bytes.  ``foreign``: the events came in another wire API than the
-    caller's, and are written anew.
+    the whole answer; ``raw`` are the provider's own bytes, kept for caches.  ``foreign``: the events came in another
+    wire API than the caller's, and are written anew.
+
+    Of an answer beyond all measure (``MOST_KEPT``) only ``seen`` stays whole, and that only for an on_response; else it
+    is let go of, so that a stream without an end takes no memory.  Then ``exact`` is False, and ``left_out`` counts the
+    characters.
     """
 
     chains: Chains
     ctx: RequestContext
     writer: StreamWriter
     began: Callable[[], None]
+    keep_raw: bool = False
     keep_sent: bool = False
     keep_seen: bool = False
     foreign: bool = False
@@ -36,7 +44,15 @@ class Passage:
     seen: list[Chunk] = field(factory=list, init=False)
     raw: list[bytes] = field(factory=list, init=False)
     terminal: Chunk | None = field(default=None, init=False)
+    exact: bool = field(default=True, init=False)
+    left_out: int = field(default=0, init=False)
     _changed: bool = field(default=False, init=False)
+    _size: int = field(default=0, init=False)
+
+    @property
+    def all_seen(self) -> bool:
+        """Whether ``seen`` is everything that the caller has."""
+        return self.keep_seen and self.exact
 
     def take(self, event: StreamEvent) -> tuple[bytes, tuple[Chunk, ...]]:
         """What becomes of a whole event, as bytes and as chunks.  Raises Refusal and PluginError."""
@@ -51,8 +67,11 @@ class Passage:
 
     def keep(self, event: StreamEvent) -> None:
         """Remember an event's bytes, where somebody will want them."""
-        if self.keep_sent:
+        if self.keep_raw:
             self.raw.append(event.raw)
+        self._size += len(event.raw) or len(event.chunks[0].delta if event.chunks else "")
+        if self._size > MOST_KEPT:
+            self._let_go()
 
     def note(self, chunk: Chunk) -> None:
         """Remember a chunk as the provider sent it, and show it to the observers; the first content commits."""
@@ -95,6 +114,29 @@ class Passage:
         out = self.through(Chunk("end", reason=reason))
         self._changed = self._changed or len(out) > 1
         return b"".join([self.writer.write(chunk) for chunk in out]), out
+
+    def _let_go(self) -> None:
+        """Keep of what came so far only what the books need, which is little."""
+        self._size, self.exact = 0, False
+        self.keep_raw, self.raw, self.keep_sent, self.sent = False, [], False, []
+        if not self.chains.on_response:
+            self.left_out += sum(len(chunk.delta) for chunk in self.seen if chunk.content)
+            self.seen = [chunk for chunk in self.seen if chunk.usage is not None or chunk.finish_reason is not None]
+
+    def said(self) -> list[Chunk]:
+        """What the provider has sent: the same as what was seen, where no plugin looks at chunks."""
+        return self.sent if self.chains.on_chunk else self.seen
+
+    def begin_anew(self) -> None:
+        """What was said is void: what follows is a whole answer."""
+        self.seen, self.sent, self.raw = [], [], []
+
+    def go_on(self) -> None:
+        """What follows was asked for anew: the host writes it, and the whole is no answer of the provider's own."""
+        if not (self.chains.on_chunk or self.foreign):
+            for chunk in self.seen:  # its bytes passed by, and now it must know what they said
+                self.writer.write(chunk)
+        self.foreign, self.keep_raw, self.raw = True, False, []
 
     def whole(self) -> list[Chunk]:
         """What the plugins made of it all, and the terminal event: some APIs tell usage and finish only there."""

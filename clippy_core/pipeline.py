@@ -21,13 +21,14 @@ from typing import Any
 
 from attrs import define, evolve, field
 from clippy_hookspecs import (
+    UNKNOWN_ERROR,
     Answer,
     AttemptRefused,
     ByteStream,
     CacheEntry,
     Chunk,
+    Continue,
     ErrorInfo,
-    Failure,
     Headers,
     Join,
     PluginError,
@@ -35,6 +36,7 @@ from clippy_hookspecs import (
     Refusal,
     Request,
     Response,
+    Restart,
     Retry,
     RouteInfo,
     Stale,
@@ -42,7 +44,7 @@ from clippy_hookspecs import (
 )
 from clippy_hookspecs.records import EventKind
 
-from . import keys, routes
+from . import keys, resuming, routes
 from .attempt import AttemptsFailed, Failed, Sender, failure_of
 from .chains import Chains, Run
 from .deadlines import exceeded, for_attempt
@@ -82,7 +84,7 @@ from .sources import (
 from .streaming import LiveStream
 from .untouched import keep_answer, keep_body, retouch
 from .wire import APIS, StreamDecoder, carries_error, decode_response, encode_response
-from .wire.assemble import Assembler, later_usage, replay
+from .wire.assemble import Assembler, replay
 from .wire.openai_chat import wants_usage
 from .wire.translate import TranslatedSource, translate_response
 
@@ -115,13 +117,16 @@ class Pipeline:
     as_sent: Response | None = None
     """The provider's answer in one piece, if its head is right for the body we hand out unless a plugin changes it."""
     failure: ErrorInfo | None = None
+    _sent: Request = field(init=False)
+    """The request of the last attempt, before pre_attempt."""
     _reply: RawReply | None = None
     _entry: CacheEntry | None = None
 
     def __attrs_post_init__(self) -> None:
         self.run = Run(self.ctx, self.runtime)
         self.came_as = self.request
-        self.ledger = Ledger(self.run, self.ctx, self.chains, self.runtime, self.settings.audit_content, self.request)
+        content = self.settings.audit_content
+        self.ledger = Ledger(self.run, self.ctx, self.chains, self.runtime, content, self.request, self.flow)
 
     async def answer(self) -> Result:
         """The answer to the request, whatever becomes of it.
@@ -166,9 +171,7 @@ class Pipeline:
             return self.request
         result = await self.chains.fold(self.chains.pre_request, self.request, (self.ctx,), self.run)
         if isinstance(result, Answer):
-            by = self.run.at.plugin if self.run.at else None
-            made_by = new_provenance("plugin", by, reason=result.reason)
-            return retouch(result.response, provenance=made_by, extensions=self._own())
+            return self._made(result, None)
         self.request = self.ledger.looked_at = self.ledger.request = keep_body(self.request, result)
         return self.request
 
@@ -245,27 +248,23 @@ class Pipeline:
             if self.ctx.time_left() == 0.0:
                 over = exceeded("total")
                 raise AttemptsFailed(over.info, over)
+            self._sent = request
             result = await self._attempt(request)
             if not isinstance(result, Failed):
                 return await self._deliver_live(result)
             decision = await self._decide(result, request)
+            if not isinstance(decision, (Retry, Switch, CacheEntry, Answer)):
+                return await self._give_up(result)
+            await self._drop(result)
             if isinstance(decision, Retry):
-                await self._drop(result)
                 self.ledger.waited = decision.after
                 await self.runtime.sleep(decision.after, self.flow)
             elif isinstance(decision, Switch):
-                await self._drop(result)
                 request = await self._fit(self._switch(self.request, decision))
             elif isinstance(decision, CacheEntry):
-                await self._drop(result)
                 return await self._deliver_stored(decision)
-            elif isinstance(decision, Answer):
-                await self._drop(result)
-                by = self.run.at.plugin if self.run.at else None
-                made_by = new_provenance("plugin", by, self.ctx.route.name, reason=decision.reason)
-                return await self._deliver_made(retouch(decision.response, provenance=made_by, extensions=self._own()))
             else:
-                return await self._give_up(result)
+                return await self._deliver_made(self._made(decision, self.ctx.route.name))
 
     async def _attempt(self, request: Request) -> Result | Failed:
         """One attempt: pre_attempt, send, and as much of the answer as is needed to know whether it failed."""
@@ -284,7 +283,7 @@ class Pipeline:
             return Failed(refused.info, "connect", cause=refused)
         except Broken as broken:
             await self._close_reply()
-            info = await self._judge(self._failure(broken.phase, exception=broken.cause))
+            info = await self._judge(broken.phase, exception=broken.cause)
             return Failed(info, broken.phase, cause=broken.cause)
 
     async def _send(self, request: Request) -> Result | Failed:
@@ -348,7 +347,7 @@ class Pipeline:
             if "content-encoding" not in reply.headers and "transfer-encoding" not in reply.headers:
                 self.as_sent = response
             return response
-        info = await self._judge(self._failure("response", reply.status, reply.headers, body))
+        info = await self._judge("response", status=reply.status, headers=reply.headers, body=body)
         if foreign:
             response = error_for(self.request, reply.status, info)
         return Failed(info, "response", response=response)
@@ -369,39 +368,42 @@ class Pipeline:
         if error is None and broken is None:
             return stream
         body, cause = (event_json(error), None) if error is not None else (b"", broken)
-        stream.given_up = info = await self._judge(self._failure("stream", reply.status, reply.headers, body, cause))
+        stream.given_up = info = await self._judge(
+            "stream", status=reply.status, headers=reply.headers, body=body, exception=cause
+        )
         return Failed(info, "stream", stream=stream, cause=cause)
 
-    async def _judge(self, failure: Failure) -> ErrorInfo:
+    async def _judge(self, phase: Phase, **seen: Any) -> ErrorInfo:
         """classify_error, then post_attempt: exactly once for this attempt."""
+        failure = failure_of(self.request, self.ctx, phase, **seen)
         found, _ = await self.chains.first(self.chains.classify_error, (failure, self.ctx), self.run)
         info = unjudged(failure, found)
-        info = evolve(info, status=info.status or failure.status, committed=failure.committed)
         await self.ledger.end_attempt("error", info, failure.status)
         return info
 
-    async def _decide(self, failed: Failed, request: Request) -> Any:
-        """on_error's decision, None if there is none that can be carried out."""
+    async def _decide(self, failed: Failed, request: Request, unfit: tuple[str, ...] = ()) -> Any:
+        """on_error's decision, None if there is none that can be carried out; *unfit* are routes that could not."""
         decision, step = await self.chains.first(self.chains.on_error, (failed.info, self.ctx), self.run)
         if isinstance(decision, Stale):
             entry = await self._stale(decision)
             if entry is not None:
                 return entry
-            decision = decision.otherwise
+            decision, self.run.at = decision.otherwise, step  # the caches were asked in between
         if isinstance(decision, Retry):
             left = self.ctx.time_left()
             if not self._repeatable(request, failed.phase) or (left is not None and decision.after >= left):
                 return None
-        if isinstance(decision, Switch) and not request.endpoint.chat:
-            return None  # a route's address is one for chat; an upload or an embedding has no place there
-        if isinstance(decision, Switch) and decision.route not in self.settings.routes:
-            raise PluginError(
-                step.blame(
-                    f"switched to route {decision.route!r}; the configuration has {sorted(self.settings.routes)}"
-                ),
-                step.plugin,
-                step.hook,
-            )
+        if isinstance(decision, Switch):
+            name, known = decision.route, self.settings.routes
+            if not request.endpoint.chat:
+                return None  # a route's address is one for chat; an upload or an embedding has no place there
+            if name not in known:
+                why = step.blame(f"switched to route {name!r}; the configuration has {sorted(known)}")
+                raise PluginError(why, step.plugin, step.hook)
+            unable = routes.obstacle(self.request, known[name])
+            if unable is not None:
+                again = evolve(failed, info=routes.unfit(name, unable))
+                return None if name in unfit else await self._decide(again, request, (*unfit, name))
         return decision
 
     def _repeatable(self, request: Request, phase: Phase) -> bool:
@@ -429,12 +431,10 @@ class Pipeline:
     async def _give_up(self, failed: Failed) -> Result:
         """Nobody helps: the caller gets the provider's own failure."""
         self.failure = failed.info
-        if failed.response is not None:
+        told = failed.response or failed.stream
+        if told is not None:
             await self.ledger.close("failed", failed.info)
-            return failed.response
-        if failed.stream is not None:
-            await self.ledger.close("failed", failed.info)
-            return failed.stream
+            return told
         raise AttemptsFailed(failed.info, failed.cause)
 
     # --- 6 to 8: the way out ----------------------------------------------------------------------------------
@@ -444,6 +444,8 @@ class Pipeline:
         if self.ctx.provenance is None:
             self.ctx.provenance = new_provenance("provider", None, self.ctx.route.name)
         if isinstance(result, Response):
+            if self.wants_values:
+                result = retouch(result, provenance=self.ctx.provenance)
             if self.ctx.stream and self.wants_values and result.status < 300:
                 return self.whole_as_stream(result)
             self.ctx.stream = False  # the provider answers in one piece, whatever was asked
@@ -468,6 +470,12 @@ class Pipeline:
     def whole_as_stream(self, response: Response) -> LiveStream:
         """An answer in one piece, for a caller of ours who reads a stream."""
         return self._replayed(response, deque(APIS[self.request.api].split(response, self.request)))
+
+    def _made(self, answer: Answer, route: str | None) -> Response:
+        """A plugin's answer, with its name."""
+        by = self.run.at.plugin if self.run.at else None
+        made_by = new_provenance("plugin", by, route, reason=answer.reason)
+        return retouch(answer.response, provenance=made_by, extensions=self._own())
 
     async def _deliver_made(self, response: Response) -> Result:
         """A plugin's answer, in the caller's own wire API."""
@@ -531,7 +539,7 @@ class Pipeline:
                 self.chains.faults.note(step, PluginError(why))
         await self.ledger.end_attempt("ok", None, stream.status, self.ledger.usage)
         passage = stream.passage
-        if passage.keep_sent and self.stored_as is not None and stream.given_up is None:
+        if passage.keep_raw and self.stored_as is not None and stream.given_up is None:
             whole = self._assembled(stream, passage.sent)
             if keys.storable(whole, self.request):
                 body = encode_response(whole)
@@ -540,18 +548,56 @@ class Pipeline:
                 await self._store(new_entry(stored, tuple(passage.raw)), self.request)
         await self.ledger.close("cached" if self._entry is not None else "answered")
 
-    async def stream_failed(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> ErrorInfo:
-        """A stream broke after it was handed out."""
+    async def stream_broke(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> Source | None:
+        """A stream broke after it was handed out; where it goes on, if a plugin wants that and it can be done."""
+        cause, body = (broken.cause, b"") if broken else (None, event_json(event) if event else b"")
+        info = await self._judge("stream", status=stream.status, headers=stream.headers, body=body, exception=cause)
+        self.failure = info
+        while True:
+            info = evolve(info, partial=self._partial(stream))
+            decision, step = await self.chains.first(self.chains.on_error, (info, self.ctx), self.run)
+            request = self._resumption(stream, decision, step)
+            if request is None:
+                return None
+            await stream.source.aclose()
+            await self._close_reply()
+            self.ledger.waited = decision.after
+            await self.runtime.sleep(decision.after, self.flow)
+            result = await self._attempt(request)
+            if isinstance(result, LiveStream):
+                return self._resumed(stream, decision, result.source)
+            if isinstance(result, Response):
+                return self._resumed(stream, decision, self.whole_as_stream(result).source)
+            if not isinstance(result, Failed):
+                return None
+            await self._drop(result)
+            info = result.info
+
+    def _resumption(self, stream: LiveStream, decision: Any, step: Any) -> Request | None:
+        """What to send so that a stream goes on, None if it must not."""
+        if not isinstance(decision, (Restart, Continue)):
+            why = f"answered {type(decision).__name__} to a stream that had begun; Restart and Continue are for these"
+            if decision is not None:
+                self.chains.faults.note(step, PluginError(step.blame(why)))
+            return None
+        left = self.ctx.time_left()
+        if left is not None and decision.after >= left:
+            return None
+        return resuming.asked_again(decision, self._sent, stream.passage, self.wants_values, step.plugin)
+
+    def _resumed(self, stream: LiveStream, decision: Restart | Continue, source: Source) -> Source:
+        """The rest of a stream; what the attempts before it used is used."""
         self._count(stream)
-        partial = self._assembled(stream, stream.passage.seen) if stream.passage.keep_seen else None
-        cause = broken.cause if broken else None
-        body = event_json(event) if event else b""
-        info = await self._judge(self._failure("stream", stream.status, stream.headers, body, cause))
-        info = evolve(info, partial=partial)
-        decision, step = await self.chains.first(self.chains.on_error, (info, self.ctx), self.run)
-        if decision is not None:
-            why = f"answered {type(decision).__name__} to a stream that had begun; it can only be handed on as it is"
-            self.chains.faults.note(step, PluginError(step.blame(why)))
+        spent, self.ledger.usage = self.ledger.so_far(self._sent), None
+        return resuming.resumed(decision, source, stream.passage, spent, self.request)
+
+    def _partial(self, stream: LiveStream) -> Response | None:
+        return self._assembled(stream, stream.passage.seen) if stream.passage.all_seen else None
+
+    async def stream_failed(self, stream: LiveStream) -> ErrorInfo:
+        """A stream that broke does not go on."""
+        self._count(stream)
+        self.failure = info = evolve(self.failure or UNKNOWN_ERROR, partial=self._partial(stream))
         await self.ledger.close("failed", info)
         return info
 
@@ -571,12 +617,14 @@ class Pipeline:
 
     def _live(self, source: Source, status: int, headers: Headers, extensions: Mapping[str, Any]) -> LiveStream:
         chains, ledger = self.chains, self.ledger
+        stores = bool(chains.cache_store) and self.stored_as is not None and self._entry is None
         passage = Passage(
             chains,
             self.ctx,
             APIS[self.request.api].writer(),
             ledger.saw_token,
-            keep_sent=bool(chains.cache_store) and self.stored_as is not None and self._entry is None,
+            keep_raw=stores,
+            keep_sent=stores or bool(chains.on_chunk and chains.on_error),
             keep_seen=self.wants_values or chains.want_answers,
             times=ledger.chunk_times,
         )
@@ -596,14 +644,11 @@ class Pipeline:
 
     def _count(self, stream: LiveStream) -> None:
         """What a stream said of its usage and its end."""
-        ledger = self.ledger
-        for chunk in stream.passage.whole() if stream.passage.keep_seen else stream.passage.sent:
-            if chunk.usage is not None:
-                ledger.usage = later_usage(ledger.usage, chunk.usage)
-            if chunk.finish_reason is not None and chunk.choice == 0:
-                ledger.finish_reason = chunk.finish_reason
-            if chunk.content:
-                ledger.output.append(chunk.delta)
+        ledger, passage = self.ledger, stream.passage
+        ledger.count(passage.whole() if passage.keep_seen else passage.sent, passage.left_out)
+        if isinstance(stream.source, resuming.Resumed):
+            rest = stream.source
+            ledger.usage = resuming.both(rest.spent, rest.usage or ledger.estimate(self._sent, rest.texts))
 
     def _tells_usage(self) -> bool:
         return self.request.endpoint.chat and bool(self.chains.audit or self.chains.post_attempt)
@@ -613,25 +658,12 @@ class Pipeline:
         chains = self.chains
         return request.endpoint.body == "json" and bool(
             self.wants_values
+            or chains.want_answers
             or chains.on_chunk
-            or chains.on_response
-            or chains.on_error
             or chains.classify_error
-            or chains.post_attempt
-            or chains.audit
             or chains.observe
             or (chains.cache_store and self.stored_as is not None)
         )
-
-    def _failure(
-        self,
-        phase: Phase,
-        status: int | None = None,
-        headers: Headers | None = None,
-        body: bytes = b"",
-        exception: BaseException | None = None,
-    ) -> Failure:
-        return failure_of(self.request, self.ctx, phase, status, headers, body, exception)
 
     def _extensions(self, reply: RawReply) -> Mapping[str, Any]:
         return {**reply.extensions, **self._own()}

@@ -36,7 +36,12 @@ class Registry:
 
 
 class ServicesView:
-    """The services as one colour sees them: async methods can be awaited, whatever they are written in."""
+    """The services as one colour sees them: async methods can be awaited, whatever they are written in.
+
+    A provider that really waits may bring ``blocking``, the same for threads without an event loop: its methods are
+    ``async def`` too and block instead of suspending.  A sync host then needs no portal for it, which is several times
+    faster, and works where the thread happens to run an event loop of somebody else's.
+    """
 
     def __init__(self, registry: Registry, portal: Portal, sync: bool) -> None:
         self._registry, self._portal, self._sync = registry, portal, sync
@@ -57,7 +62,18 @@ class ServicesView:
     def _adapt(self, protocol: type[Any], provider: Any) -> Any:
         waiting = [name for name in _methods(protocol) if inspect.iscoroutinefunction(getattr(protocol, name))]
         foreign = {name: self._method(getattr(provider, name)) for name in waiting if self._is_foreign(provider, name)}
+        blocking = getattr(provider, "blocking", None)
+        if self._sync and blocking is not None:
+            foreign = {name: self._unless_here(getattr(blocking, name), getattr(provider, name)) for name in foreign}
         return _Adapted(provider, foreign) if foreign else provider
+
+    def _unless_here(self, blocking: Any, method: Any) -> Any:
+        """What never suspends for the threads of a sync host, and what waits for the async hooks on its portal."""
+
+        async def either(*arguments: Any, **named: Any) -> Any:
+            return await (method if self._portal.here() else blocking)(*arguments, **named)
+
+        return either
 
     def _is_foreign(self, provider: Any, name: str) -> bool:
         """Whether a method cannot just be awaited here: blocking code in an async host, real awaiting in a sync one."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -72,7 +73,7 @@ class Runtime(Protocol):
         ...
 
     async def gate(self, flow: FlowHandle) -> None:
-        """Wait while the flow is paused."""
+        """Wait while the flow is paused or owes time; a change of it, a cancel too, is seen at once."""
         ...
 
     def later(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -170,9 +171,13 @@ class SyncRuntime:
         changed = threading.Event()
         forget = flow.watch(changed.set)
         try:
-            while flow.paused and not flow.cancelled:
-                changed.wait()
-                changed.clear()
+            while not flow.cancelled and (flow.paused or flow.owes()):
+                wait = None if flow.paused else flow.owes()
+                if wait is not None and self._sleep is not None:
+                    await self._sleep(wait)
+                else:
+                    changed.wait(wait if wait is None else min(wait, threading.TIMEOUT_MAX))
+                    changed.clear()
         finally:
             forget()
 
@@ -243,7 +248,12 @@ class AsyncRuntime:
 
         if cancelled:
             limit.deadline = anyio.current_time() + SETTLE_SECONDS
-        self._spawn(keep_error, done, limit, contextvars.copy_context())
+        try:
+            self._spawn(keep_error, done, limit, contextvars.copy_context())
+        except RuntimeError:  # trio closes what generators were left open when it takes no more tasks
+            with anyio.move_on_after(SETTLE_SECONDS, shield=True):
+                await work()
+            return
         try:
             with anyio.CancelScope(shield=cancelled):
                 await done.wait()
@@ -256,12 +266,16 @@ class AsyncRuntime:
             raise raised[0]
 
     async def gate(self, flow: FlowHandle) -> None:
-        while flow.paused and not flow.cancelled:
+        while not flow.cancelled and (flow.paused or flow.owes()):
             changed = anyio.Event()
             forget = flow.watch(lambda event=changed: self._call_soon(event.set))  # type: ignore[misc]
             try:
-                if flow.paused:
-                    await changed.wait()
+                wait = math.inf if flow.paused else flow.owes()
+                if wait < math.inf and self._sleep is not None:
+                    await self._sleep(wait)
+                elif wait and not flow.cancelled:
+                    with anyio.move_on_after(wait):
+                        await changed.wait()
             finally:
                 forget()
 

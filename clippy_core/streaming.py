@@ -32,8 +32,12 @@ class StreamOwner(Protocol):
         """The terminal event has come: on_response, post_attempt, cache_store, audit; raises to withhold it."""
         ...
 
-    async def stream_failed(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> ErrorInfo:
-        """The stream broke, or brought an error event: judge, post_attempt, audit."""
+    async def stream_broke(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> Source | None:
+        """The stream broke, or brought an error event: judge, post_attempt, and where it goes on if it does."""
+        ...
+
+    async def stream_failed(self, stream: LiveStream) -> ErrorInfo:
+        """A stream that broke does not go on: audit."""
         ...
 
     async def stream_dropped(
@@ -67,6 +71,8 @@ class LiveStream:
     _over: bool = field(default=False, init=False)
     _reading: bool = field(default=False, init=False)
     _pulled_at: float = field(default=0.0, init=False)
+    _paused: float = field(default=0.0, init=False)
+    """Seconds of pauses by which the deadlines were moved already."""
     _unread_limit: float = field(default=0.0, init=False)
     _call_off: Callable[[], None] | None = field(default=None, init=False)
     _ignore_flow: Callable[[], None] | None = field(default=None, init=False)
@@ -96,8 +102,7 @@ class LiveStream:
                 if self._over:
                     return None
                 await self._pull()
-            self._pulled_at = self.runtime.clock.now()
-            return self._ready.popleft()
+            return self._handed_on(self._ready.popleft())
         except BaseException as error:
             await self._stopped(error)
             raise
@@ -106,12 +111,23 @@ class LiveStream:
 
     async def turn(self) -> None:
         """Wait until the flow lets the next chunk of a piece that was taken already be handed on."""
+        if self._reading:
+            raise RuntimeError("this stream is being read already; one reader at a time")
+        self._reading = True
         try:
             await self._wait_for_flow()
-            self._pulled_at = self.runtime.clock.now()
+            self._handed_on(None)
         except BaseException as error:
             await self._stopped(error)
             raise
+        finally:
+            self._reading = False
+
+    def _handed_on(self, piece: Piece | None) -> Piece | None:
+        self._pulled_at = self.runtime.clock.now()
+        if self.flow.chunks_per_second is not None:
+            self.flow.passed()
+        return piece
 
     async def aclose(self) -> None:
         """Close the upstream connection and settle; any number of times, from any task."""
@@ -198,19 +214,14 @@ class LiveStream:
             raise FlowCancelled(flow.cancel_reason)
         if flow.state == "idle":
             flow.enter("streaming")
-        if flow.paused:
-            paused_at = self.runtime.clock.now()
+        if flow.held:
             await self.runtime.gate(flow)
-            deadlines = getattr(self.source, "deadlines", None)
+            paused, deadlines = flow.paused_seconds, getattr(self.source, "deadlines", None)
             if deadlines is not None:
-                deadlines.shift(self.runtime.clock.now() - paused_at)
+                deadlines.shift(paused - self._paused)
+            self._paused = paused
             if flow.cancelled:
                 raise FlowCancelled(flow.cancel_reason)
-        if flow.chunks_per_second is not None and self._pulled_at:
-            due = self._pulled_at + 1.0 / flow.chunks_per_second
-            wait = due - self.runtime.clock.now()
-            if wait > 0:
-                await self.runtime.sleep(wait, flow)
 
     async def _pass(self, event: StreamEvent) -> None:
         """One event through the chain, and what it means for the request."""
@@ -277,8 +288,10 @@ class LiveStream:
 
     async def _broke(self, broken: Broken) -> None:
         """The upstream failed.  What was delivered stays; the failure comes after what the plugins still held."""
+        if await self._goes_on(broken, None):
+            return
         self._end("interrupted")
-        self.failure = self.given_up or await self.owner.stream_failed(self, broken, None)
+        self.failure = self.given_up or await self.owner.stream_failed(self)
         self._settled = True
         self._stop_looking()
         self.flow.enter("failed")
@@ -286,10 +299,20 @@ class LiveStream:
         self._over = True
         await self._shut()
 
+    async def _goes_on(self, broken: Broken | None, chunk: Chunk | None) -> bool:
+        """Whether a plugin had the answer asked for again: then the rest comes from there."""
+        source = None if self.given_up is not None else await self.owner.stream_broke(self, broken, chunk)
+        if source is None:
+            return False
+        self.source = source
+        return True
+
     async def _error_event(self, event: StreamEvent, chunk: Chunk) -> None:
         """The provider sent an error inside the stream: the caller gets it as it came."""
+        if await self._goes_on(None, chunk):
+            return
         self._end("interrupted")
-        self.failure = self.given_up or await self.owner.stream_failed(self, None, chunk)
+        self.failure = self.given_up or await self.owner.stream_failed(self)
         self._settled = True
         self._stop_looking()
         self.flow.enter("failed")

@@ -46,6 +46,10 @@ class Said:
         """What was written at *place*."""
         return "".join(self._words.get(place, ()))
 
+    def texts(self, number: int) -> list[str]:
+        """What was written of the parts of a message."""
+        return [self.words(place) for place in sorted(self._words) if place[:2] == (number, "content")]
+
     # --- what is said again ---------------------------------------------------------------------------------------
 
     def corrected(self, event: Mapping[str, Json]) -> Mapping[str, Json] | None:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from clippy_hookspecs import CONTENT_KINDS, Chunk, Json, Usage
 
 from .named_events import event_bytes
-from .responses_items import CALL_FIELDS
+from .responses_items import CALL_FIELDS, item_type
 from .responses_parts import encode_usage
 from .responses_places import DELTAS, INDEX, Place, fingerprint, finish_reason, place_of
 from .responses_said import Said
@@ -38,6 +38,9 @@ class ResponsesWriter:
         self._dropped: set[int] = set()
         self._indices: dict[int, int] = {}
         self._opened: dict[str, Json] = {}
+        self._items: dict[int, Mapping[str, Json]] = {}
+        """The provider's items by their index, as they were told last."""
+        self._unclosed: set[int] = set()
         self._number = -1
         self._reason: str | None = None
         self._usage: Usage | None = None
@@ -112,9 +115,20 @@ class ResponsesWriter:
         if chunk.raw is not None and not made:
             return chunk.raw if event is None else self._repeated(chunk, event)
         if event is None:
-            return before + self._event(self._ending(chunk, {**self._opened, "output": []}, made))
+            items = {number: item for number in sorted(self._items) if (item := self._finished(number)) is not None}
+            open_yet = [(number, item) for number, item in items.items() if number in self._unclosed]
+            before = b"".join(self._told("close", number, item) for number, item in open_yet) + before
+            return before + self._event(self._ending(chunk, {**self._opened, "output": [*items.values()]}, made))
         response = self._said.response(event["response"])
         return before + self._event({**event, **self._ending(chunk, response, made)})
+
+    def _finished(self, number: int) -> Mapping[str, Json] | None:
+        """An item of the provider's by now, where the provider does not tell any more; None for a dropped call."""
+        item = self._items[number]
+        if number not in self._unclosed or item_type(item) != "message":
+            return self._said.item(item, number)
+        told = [{"type": "output_text", "text": text, "annotations": []} for text in self._said.texts(number)]
+        return {**item, "status": "completed", "content": told}
 
     def _ending(self, chunk: Chunk, response: Mapping[str, Json], made: Mapping[int, Json]) -> dict[str, Json]:
         """A terminal event.  Another API may have told usage and finish reason before."""
@@ -191,6 +205,10 @@ class ResponsesWriter:
         place = place_of(event)
         if place is not None:
             self._said.learn(place, event)
+            if isinstance(event.get("item"), dict):
+                self._items[place[0]] = event["item"]
+                ended = event.get("type") == "response.output_item.done"
+                (self._unclosed.discard if ended else self._unclosed.add)(place[0])
             self._indices.setdefault(place[0], place[0] + len(self._made) - len(self._dropped))
             for family in ("text", "reasoning", "tool_call"):
                 self._places.setdefault((chunk.block, family), place)

@@ -39,6 +39,7 @@ class FileCache:
     path: str | None = field(default=None, metadata={"doc": "The file; a new temporary one if none is said."})
     ttl: float = field(default=3600.0, metadata={"doc": "Seconds an answer is given again."})
     max_bytes: int = field(default=64 * 1024 * 1024, metadata={"doc": "Bytes of answers kept in all."})
+    stale_if_error: float = field(default=0.0, metadata={"doc": "Seconds an answer is kept beyond its time."})
     _file: Path = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -83,6 +84,10 @@ class FileCache:
         end = entry.stored_at + self.ttl
         return end if entry.expires_at is None else min(end, entry.expires_at)
 
+    def _may_be_late(self, ctx: RequestContext) -> float:
+        """Seconds that an answer may be past its time."""
+        return min(self.stale_if_error, ctx.stale_within)
+
     def _to_keep(self, entry: CacheEntry) -> CacheEntry:
         return entry
 
@@ -118,7 +123,10 @@ class FileCache:
         try:
             with self._open() as db:
                 row = self._find(db, key, self._now(ctx))
-            return None if row is None else self._to_give(read(*row), ctx)
+            entry = None if row is None else read(*row)
+            if entry is None or self._now(ctx) - self._expires(entry, ctx) >= self._may_be_late(ctx):
+                return None
+            return self._to_give(entry, ctx)
         except sqlite3.Error as error:
             self._failed(error)
         except CorruptEntry:
@@ -132,7 +140,7 @@ class FileCache:
             return
         blob = dump_entry(self._to_keep(entry))
         scope = [ctx.scope.tenant, ctx.scope.user, ctx.scope.session]
-        row = (expires, json.dumps(entry.tags), json.dumps(scope), stamp(key, blob), blob)
+        row = (expires + self.stale_if_error, json.dumps(entry.tags), json.dumps(scope), stamp(key, blob), blob)
         try:
             with self._writing() as db:
                 self._put(db, key, row)
@@ -179,6 +187,7 @@ class InMemory:
 
     ttl: float = field(default=3600.0, metadata={"doc": "Seconds an answer is given again."})
     max_bytes: int = field(default=64 * 1024 * 1024, metadata={"doc": "Bytes of answers kept in all."})
+    stale_if_error: float = field(default=0.0, metadata={"doc": "Seconds an answer is kept beyond its time."})
     _kept: dict[str, tuple[bytes, float, tuple[str, ...], Scope]] = field(init=False, factory=dict, repr=False)
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
@@ -186,7 +195,9 @@ class InMemory:
     async def cache_lookup(self, key: str, request: Request, ctx: RequestContext) -> CacheEntry | None:
         with self._lock:
             kept = self._kept.get(key)
-        return load_entry(kept[0]) if kept is not None and kept[1] > ctx.clock.time() else None
+        late = ctx.clock.time() - kept[1] if kept is not None else 0.0
+        in_time = late < 0 or late < min(self.stale_if_error, ctx.stale_within)
+        return load_entry(kept[0]) if kept is not None and in_time else None
 
     @hookimpl
     async def cache_store(self, key: str, entry: CacheEntry, request: Request, ctx: RequestContext) -> None:

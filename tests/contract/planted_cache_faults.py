@@ -47,6 +47,9 @@ class OwnTimeOnly(FileCache):
 class Renews(FileCache):
     """Lets every hit prolong an entry's life, so that what is asked often is never asked anew."""
 
+    def _may_be_late(self, ctx: RequestContext) -> float:
+        return float("inf")
+
     def _find(self, db: sqlite3.Connection, key: str, now: float) -> Any:
         row = FileCache._find(self, db, key, now)
         db.execute("update answers set expires = ? where key = ? and expires > ?", (now + self.ttl, key, now))
@@ -59,6 +62,43 @@ class AlwaysNew(FileCache):
 
     def _to_give(self, entry: CacheEntry, ctx: RequestContext) -> CacheEntry:
         return evolve(entry, stored_at=ctx.clock.time())
+
+
+@define(eq=False)
+class AlwaysLate(FileCache):
+    """Gives what it keeps beyond its time to everybody, and not only when a provider has failed."""
+
+    def _may_be_late(self, ctx: RequestContext) -> float:
+        return self.stale_if_error
+
+
+@define(eq=False)
+class AsLateAsKept(FileCache):
+    """Takes the wish for a late answer for yes or no, and not for a number of seconds."""
+
+    def _may_be_late(self, ctx: RequestContext) -> float:
+        return self.stale_if_error if ctx.stale_within else 0.0
+
+
+@define(eq=False)
+class AsLateAsWished(FileCache):
+    """Keeps what is past its time for ever, and gives it as late as anybody wishes."""
+
+    def _may_be_late(self, ctx: RequestContext) -> float:
+        return ctx.stale_within
+
+    def _put(self, db: sqlite3.Connection, key: str, row: tuple[Any, ...]) -> None:
+        FileCache._put(self, db, key, (float("inf"), *row[1:]))
+
+
+@define(eq=False)
+class TidiesTooWell(FileCache):
+    """Drops with every store what is past its time, although it is to be kept."""
+
+    def _put(self, db: sqlite3.Connection, key: str, row: tuple[Any, ...]) -> None:
+        born = row[0] - self.stale_if_error - self.ttl
+        db.execute("delete from answers where expires - ? <= ?", (self.stale_if_error, born))
+        FileCache._put(self, db, key, row)
 
 
 # --- what is kept, and for whom ---------------------------------------------------------------------------------------

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from attrs import evolve
+from attrs import define, evolve
 from calling import Caller, Keep
-from clippy_hookspecs import Scope
-from planted_shows import Make, a_caller, at_once, shows
+from clippy_hookspecs import Scope, Stale, hookimpl
+from planted_shows import Make, a_caller, answered, at_once, shows
 
-from clippy_core.testing import Reply
+from clippy_core.testing import Fault, Reply
 
 SUITE = "CacheContract"
 QUESTIONS = [f"question {number}" for number in range(24)]
@@ -45,6 +45,53 @@ def age_of_an_answer_half_a_minute_old(make):
     caller.chat()
     caller.clock.advance(30)
     return caller.chat().provenance.age
+
+
+@define(eq=False)
+class Late:
+    """Answers a failure with what is late by at most so many seconds."""
+
+    within: float
+
+    @hookimpl
+    def on_error(self) -> Stale:
+        return Stale(self.within)
+
+
+def is_answered_late(make: Make, *, late: float, within: float, kept: float, beside: str = "") -> bool:
+    """Whether a call that fails gets an answer *late* seconds past its time; *beside* was asked in between."""
+    plugins = {"cache": make(ttl=60.0, stale_if_error=kept), "late": Late(within)}
+    script = [Reply("old"), *([Reply("other")] if beside else []), Fault.status(503)]
+    caller = a_caller().start(plugins, script, record=False)
+    caller.chat()
+    caller.clock.advance(60 + late)
+    if beside:
+        caller.chat(beside)
+    return answered(caller)
+
+
+@shows(SUITE, "gives late answers unasked", sound=2, broken=1)
+def calls_for_an_answer_that_is_kept_beyond_its_time(make):
+    caller = cached(make, ttl=60.0, stale_if_error=100.0)
+    caller.chat()
+    caller.clock.advance(90)
+    caller.chat()
+    return caller.provider.calls
+
+
+@shows(SUITE, "gives answers later than was asked for", sound=[True, False], broken=[True, True])
+def answers_within_and_beyond_the_wish(make):
+    return [is_answered_late(make, late=late, within=20, kept=100) for late in (10, 30)]
+
+
+@shows(SUITE, "gives answers later than they may be kept", sound=[True, False], broken=[True, True])
+def answers_within_and_beyond_the_setting(make):
+    return [is_answered_late(make, late=late, within=100, kept=20) for late in (10, 30)]
+
+
+@shows(SUITE, "drops late answers when it tidies up", sound=True, broken=False)
+def a_late_answer_outlives_what_is_stored_after_it(make):
+    return is_answered_late(make, late=30, within=60, kept=100, beside="another question")
 
 
 def filled_from_behind(make: Make, *tenants: str, **changes: Any) -> Caller:

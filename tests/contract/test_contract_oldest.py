@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 OLDEST = HERE / "oldest"
 MEANT = {
+    "ChunkKind = 'start' | 'text' | 'reasoning' | 'refusal' | 'tool_call' | 'usage' | 'finish' | 'ping' | 'error' | "
+    "'done' | 'other' | 'stop' | 'end'": "restart came, and only after a plugin decided Restart",
     "ErrorDecision = Retry | Switch | Answer | Restart | Continue": "Stale came; who returns the others is as right",
     "class Headers(Mapping) > attribute pairs": "a property now, read as before; nobody could set it",
     "class Request  (frozen, by value) > classmethod undecoded(cls, decoder: Callable[[Request], Mapping[str, Any]], "

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from attrs import define, field
 from clippy_audit import AuditLog
+from clippy_breaker import CircuitBreaker
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
 from clippy_errors import ErrorClassifier
+from clippy_fallback import Fallback
 from clippy_hookspecs import RequestContext, TextFilter
 from clippy_retry import RetryPolicy
 from clippy_telemetry_log import LogTelemetry
@@ -152,6 +154,11 @@ class TestAuditLogAsPlugin(PluginContract):
         return AuditLog()
 
 
+class TestCircuitBreakerAsPlugin(PluginContract):
+    def make(self) -> CircuitBreaker:
+        return CircuitBreaker()
+
+
 class TestMemoryCacheAsPlugin(PluginContract):
     def make(self) -> MemoryCache:
         return MemoryCache()
@@ -172,6 +179,18 @@ class TestErrorClassifierAsPlugin(PluginContract):
         return ErrorClassifier()
 
 
+class TestFallbackAsPlugin(PluginContract):
+    def make(self) -> Fallback:
+        return Fallback()
+
+
+class TestConfiguredFallbackAsPlugin(PluginContract):
+    """With something to do it is as good a citizen."""
+
+    def make(self) -> Fallback:
+        return Fallback(routes=("main",), stale=60.0, static="sorry")
+
+
 class TestRetryPolicyAsPlugin(PluginContract):
     def make(self) -> RetryPolicy:
         return RetryPolicy()
@@ -184,13 +203,16 @@ class TestHideAsPlugin(PluginContract):
 
 FITTING = {
     "audit": {PluginContract, ObserverContract},
+    "breaker": {PluginContract},
     "cache-memory": {PluginContract, CacheContract},
     "cache-sqlite": {PluginContract, CacheContract},
     "context-window": {PluginContract},
     "errors": {PluginContract},
+    "fallback": {PluginContract},
     "retry": {PluginContract, RetryPolicyContract},
     "telemetry-log": {PluginContract, ObserverContract},
     "telemetry-sentry": {PluginContract, ObserverContract},
+    "state-sqlite": {PluginContract, StateStoreContract},
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import faults_of_ours
+import faults_of_sharing
 import planted
 import planted_authors
 import pytest
@@ -23,7 +24,7 @@ pytestmark = [
 ]
 
 
-MODULES = [faults_of_ours, planted, planted_authors]
+MODULES = [faults_of_ours, faults_of_sharing, planted, planted_authors]
 PLANTED = [
     pytest.param(suite, factory, id=f"{suite}: {what}")
     for module in MODULES

@@ -6,10 +6,11 @@ import gc
 import os
 import pickle
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import anyio
+import anyio.lowlevel
 import httpx
 import httpx2
 import pytest
@@ -18,6 +19,7 @@ from calling import COLOURS, Caller
 from clippy_hookspecs import (
     CacheEntry,
     Clock,
+    Embedder,
     PluginError,
     ProviderError,
     Request,
@@ -308,10 +310,53 @@ def test_services_are_awaited_the_same_way_in_every_colour(caller):
     assert ['"value"', 7, caller.clock.now()] == asks.found
 
 
+@define(eq=False)
+class Waits:
+    """An embedder that suspends in async programs and has another for sync ones; says which was asked."""
+
+    blocking: object = None
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        await anyio.lowlevel.checkpoint()
+        return [[float(threading.current_thread() is threading.main_thread())]]
+
+    @hookimpl
+    def register_services(self, services: object) -> None:
+        services.offer(Embedder, self)  # type: ignore[attr-defined]
+
+
+class Blocks:
+    """What a sync host drives in place."""
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        return [[2.0]]
+
+
+@define(eq=False)
+class Embeds:
+    """Asks for vectors, in place or on the portal."""
+
+    found: list[float] = field(factory=list)
+
+    @hookimpl(inline=True)
+    async def pre_request(self, ctx: RequestContext) -> None:
+        self.found += (await ctx.services.get(Embedder).embed(["x"]))[0]
+
+    @hookimpl
+    async def pre_attempt(self, ctx: RequestContext) -> None:
+        self.found += (await ctx.services.get(Embedder).embed(["x"]))[0]
+
+
+def test_a_provider_may_bring_another_for_sync_hosts(caller):
+    """It is driven in the caller's thread there; an async hook on the portal gets the one that waits."""
+    embeds = Embeds()
+    caller.start({"waits": Waits(Blocks()), "embeds": embeds}, Reply("Hi"))
+    caller.chat()
+    assert ([2.0, 0.0] if caller.colour == "sync" else [1.0, 1.0]) == embeds.found
+
+
 def test_a_service_nobody_offers_is_a_clear_error(sync_caller):
     """It names the Protocol; with a default there is no error."""
-    from clippy_hookspecs import Embedder
-
     sync_caller.start([], Reply("Hi"))
     with pytest.raises(LookupError, match="Embedder"):
         sync_caller.host.services.get(Embedder)

@@ -72,6 +72,7 @@ def _settings(folder: Path, server: FakeServer) -> dict[str, str]:
         **kept,
         "HOME": str(home),
         "OPENAI_API_KEY": "sk-none",
+        "OPENAI_BACKUP_KEY": "sk-none",
         "OPENAI_BASE_URL": server.base_url,
         "ANTHROPIC_API_KEY": "sk-ant-none",
         "SENTRY_DSN": NOBODY,
@@ -112,7 +113,8 @@ def test_the_cache_of_the_guide_stores_only_what_it_can_read_again(tmp_path: Pat
 @pytest.mark.parametrize("page", WITH_TOML, ids=_name)
 def test_the_configuration_of_a_page_is_accepted(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of TOML are a pyproject.toml or a configuration without a fault, with the plugins that are installed."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    for name in ("OPENAI_API_KEY", "OPENAI_BACKUP_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.setenv(name, "sk-none")
     monkeypatch.setenv("SENTRY_DSN", NOBODY)
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path))

@@ -44,6 +44,7 @@ from clippy_hookspecs import (
     RouteInfo,
     Scope,
     Selector,
+    Stale,
     Switch,
     Text,
     Tool,
@@ -65,8 +66,8 @@ SAMPLES: dict[type[Any], Any] = {
         Failure(), HookCall("p", "audit", "passed"), HookPolicy("all", "skip"), Image("http://x"), Join("k"),
         Message("user", (Text("a"),)), Opaque("audio"), Outcome("ok"), Provenance(), RawReply(200, Headers(), b"", {}),
         RawRequest("GET", "u", Headers()), Reasoning("r"), RefusalText("no"), Request(), Response(), Restart(),
-        Reservation("i", "k", 1.0, 2.0), Retry(), RouteInfo("main"), Scope(), Selector(), Switch("other"), Text("a"),
-        Tool("t"), ToolCall("i", "n"), ToolResult("i"), Usage(),
+        Reservation("i", "k", 1.0, 2.0), Retry(), RouteInfo("main"), Scope(), Selector(), Stale(1.0), Switch("other"),
+        Text("a"), Tool("t"), ToolCall("i", "n"), ToolResult("i"), Usage(),
     )
 }  # fmt: skip
 FROZEN = [
@@ -74,7 +75,7 @@ FROZEN = [
     for name in contract.__all__
     if inspect.isclass(value := getattr(contract, name)) and attrs.has(value) and value is not contract.RequestContext
 ]
-OTHER: dict[str, Any] = {"message": Message("tool"), "response": Response(status=201), "after": 2.5}
+OTHER: dict[str, Any] = {"message": Message("tool"), "response": Response(status=201), "after": 2.5, "within": 2.5}
 """Fields whose values are checked, or have methods: a value of their own type."""
 
 

@@ -14,6 +14,7 @@ import httpx
 from attrs import define, field
 from campaign_witness import PLACES, LastAudit, Witness
 from clippy_audit import AuditLog
+from clippy_breaker import CircuitBreaker
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
@@ -107,6 +108,7 @@ class World:
         return {
             "audit": AuditLog(path=folder / "audit.jsonl"),
             **(caches if self.with_caches else {}),
+            "breaker": CircuitBreaker(),
             "context-window": ContextWindow(),
             "errors": ErrorClassifier(),
             "retry": RetryPolicy(base=0.001, cap=0.002),

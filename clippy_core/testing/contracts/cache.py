@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any, ClassVar
+from typing import Any
 
 from clippy_hookspecs import Headers, Scope
 
 from ..faults import Fault
 from ..script import Reply, Script, call
-from .base import NotApplicable, require, vital
+from .base import require, vital
 from .bench import PATHS, Bench, body_for, colours, entry_of, noise
-from .cache_sharing import CacheSharing
-from .caching import Caching
+from .cache_late import CacheLate
+from .caching import Caching, named
 
 
-class CacheContract(CacheSharing):
+class CacheContract(CacheLate):
     """Replay, times, bytes, scopes, invalidation, threads, processes and damaged files of a cache.
 
-    ``ttl``, ``max_bytes`` and ``path`` name the cache's settings for these (None: it has none).  ``shared`` says
+    ``ttl``, ``max_bytes``, ``path`` and ``stale`` (seconds that late answers are kept, ``stale_if_error``) name the
+    cache's settings for these (None: it has none).  ``shared`` says
     whether several processes use one store; None means: if it has a ``path``.
     """
 
     about = "answers come back whole, in time, within bytes, to the right caller"
-    ttl: ClassVar[str | None] = "ttl"
-    max_bytes: ClassVar[str | None] = "max_bytes"
-
     # --- replay -------------------------------------------------------------------------------------------------------
 
     @vital
@@ -372,16 +370,10 @@ class CacheContract(CacheSharing):
         self._unblamed(cache.bench)
 
     def _with_ttl(self, seconds: float) -> Any:
-        return self.made(**{_named(self.ttl, "time to live"): seconds})
+        return self.made(**{named(self.ttl, "time to live"): seconds})
 
     def _with_cap(self, size: int) -> Any:
-        return self.made(**{_named(self.max_bytes, "byte cap"): size})
+        return self.made(**{named(self.max_bytes, "byte cap"): size})
 
     def _unblamed(self, bench: Bench) -> None:
         require(not bench.blamed, f"the plugin raised in {', '.join(bench.blamed)}")
-
-
-def _named(setting: str | None, what: str) -> str:
-    if setting is None:
-        raise NotApplicable(f"it has no {what}")
-    return setting

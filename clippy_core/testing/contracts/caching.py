@@ -7,7 +7,7 @@ from clippy_hookspecs import CacheEntry, Request, Scope
 
 from ...chains import Run
 from ...runtime import drive
-from .base import require
+from .base import NotApplicable, require
 from .bench import Bench, context, entry_of
 
 REQUEST = Request(api="openai.chat")
@@ -28,11 +28,11 @@ class Caching:
         ctx = context(host, scope)
         drive(host.chains.all(host.chains.cache_store, (key, entry, REQUEST, ctx), Run(ctx, host.sync_runtime())))
 
-    def lookup(self, key: str, scope: Scope | None = None) -> CacheEntry | None:
-        """What the cache has for *key*."""
+    def lookup(self, key: str, scope: Scope | None = None, within: float = 0.0) -> CacheEntry | None:
+        """What the cache has for *key*, late by at most *within* seconds."""
         host = self.bench.host
         host.open()
-        ctx = context(host, scope)
+        ctx = context(host, scope, stale_within=within)
         run = Run(ctx, host.sync_runtime())
         found, _ = drive(host.chains.first(host.chains.cache_lookup, (key, REQUEST, ctx), run))
         require(
@@ -41,9 +41,9 @@ class Caching:
         entry: CacheEntry | None = found
         return entry
 
-    def text(self, key: str, scope: Scope | None = None) -> str | None:
+    def text(self, key: str, scope: Scope | None = None, within: float = 0.0) -> str | None:
         """The text of the answer that the cache has for *key*."""
-        entry = self.lookup(key, scope)
+        entry = self.lookup(key, scope, within)
         return None if entry is None else entry.response.text
 
     def invalidate(self, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
@@ -54,3 +54,10 @@ class Caching:
     def settle(self) -> None:
         """Let the cache finish what it does behind the calls: its host is closed, and opens again when it is used."""
         self.bench.close()
+
+
+def named(setting: str | None, what: str) -> str:
+    """The name of a setting that a suite needs.  Raises NotApplicable for a cache that has no *what*."""
+    if setting is None:
+        raise NotApplicable(f"it has no {what}")
+    return setting

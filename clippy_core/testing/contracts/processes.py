@@ -1,9 +1,11 @@
-"""Work in forked processes, whose results come back as JSON."""
+"""Work in forked processes, whose results come back as JSON, and processes that are killed amid their work."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +14,20 @@ from .base import NotApplicable, require
 
 
 def in_processes(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What *work* gives in each of *count* forked processes, as JSON.
+    """What *work* gives in each of *count* forked processes that begin together, as JSON.
 
     Raises AssertionError for a process that failed, :class:`NotApplicable` where processes cannot be forked.
     """
-    if not hasattr(os, "fork"):
-        raise NotApplicable("processes cannot be forked here")
-    children = [_fork(number, work) for number in range(count)]
+    gate, opened = _pipe()
+
+    def wait_and_work(number: int, writer: int) -> None:
+        os.close(opened)
+        os.read(gate, 1)  # ends when nobody can write into it any more
+        os.write(writer, json.dumps(_answer(lambda: work(number))).encode()[:60_000])
+
+    children = [_fork(number, wait_and_work) for number in range(count)]
+    os.close(opened)
+    os.close(gate)
     results = []
     for number, (pid, pipe) in enumerate(children):
         with os.fdopen(pipe, "rb") as reader:
@@ -30,7 +39,64 @@ def in_processes(count: int, work: Callable[[int], Any]) -> list[Any]:
     return results
 
 
-def _fork(number: int, work: Callable[[int], Any]) -> tuple[int, int]:
+def killed(work: Callable[[Callable[[], None]], None], after: int = 1, later: float = 0.0) -> int:
+    """How often a forked process called what *work* is given, until it was killed without a warning (SIGKILL).
+
+    It is killed when it has called *after* times and then *later* times as long as it took from call to call, wherever
+    it is by then; if *work* is done, it waits for that.
+    Raises AssertionError if it fails before, :class:`NotApplicable` where processes cannot be forked.
+    """
+    life, kept = _pipe()
+
+    def work_and_wait(_: int, writer: int) -> None:
+        os.close(kept)
+        answer = _answer(lambda: work(lambda: _tell(writer)))
+        if "error" in answer:
+            os.write(writer, answer["error"].encode()[:60_000])
+        os.read(life, 1)  # ends with the process that would have killed this one
+
+    pid, pipe = _fork(0, work_and_wait)
+    os.close(life)
+    said, began = b"", 0.0
+    try:
+        while said.count(_CALLED) < after and not said.strip(_CALLED) and (more := os.read(pipe, 4096)):
+            began = began or time.monotonic()
+            said += more
+        # Waking whoever waits for a call may stop the caller: without this it would always die between two steps.
+        time.sleep(later * (time.monotonic() - began) / len(said) if said else 0.0)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(kept)
+    with os.fdopen(pipe, "rb") as reader:
+        said += reader.read()
+    error = said.strip(_CALLED).decode(errors="replace")
+    require(not error and said.count(_CALLED) >= after, f"a process failed before it was killed: {error or 'it ended'}")
+    return said.count(_CALLED)
+
+
+_CALLED = b"\0"
+
+
+def _tell(writer: int) -> None:
+    os.write(writer, _CALLED)
+
+
+def _pipe() -> tuple[int, int]:
+    if not hasattr(os, "fork"):
+        raise NotApplicable("processes cannot be forked here")
+    return os.pipe()
+
+
+def _answer(work: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        return {"result": work()}
+    except BaseException as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _fork(number: int, work: Callable[[int, int], None]) -> tuple[int, int]:
+    """A process that does *work* with its number and the pipe into which it writes; the pipe's other end."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the child starts no thread of the parent's
@@ -40,10 +106,6 @@ def _fork(number: int, work: Callable[[int], Any]) -> tuple[int, int]:
         return pid, reader
     try:
         os.close(reader)
-        try:
-            answer = {"result": work(number)}
-        except BaseException as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        os.write(writer, json.dumps(answer).encode()[:60_000])
+        work(number, writer)
     finally:
         os._exit(0)

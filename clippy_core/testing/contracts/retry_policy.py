@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import define, evolve, field, frozen
-from clippy_hookspecs import ErrorInfo, Failure, Refusal, Request, RequestContext, Retry, hookimpl
+from attrs import evolve
+from clippy_hookspecs import ErrorInfo, Request, Retry, RouteInfo
 
 from ...chains import Run
 from ...runtime import drive
@@ -17,11 +16,10 @@ from ..faults import Fault
 from ..script import Reply, Script
 from .base import Contract, in_threads, require, vital
 from .bench import Bench, Got, colours, context
+from .retrying import SAMPLES, TOO_MANY, Judge, Tried, Trouble, Usual, seeded
 
 OVERLOADED = ErrorInfo("transient", "overloaded", retryable=True, outage=True, status=503)
 LIMITED = ErrorInfo("rate_limit", "requests", retryable=True, status=429)
-TOO_MANY = 200
-"""Attempts of one request after which a policy counts as one that never stops."""
 NEVER = (
     ErrorInfo(),
     ErrorInfo("unknown", "unknown", status=500),
@@ -43,70 +41,6 @@ NEVER = (
 """Failures that the same request meets again, or that the server does not want to see again."""
 
 
-SAMPLES = 40
-"""Requests of new policies that say what is usual for a policy."""
-Tried = tuple[int, tuple[float, ...]]
-"""How often a request was tried, and the waits before each repetition in seconds."""
-
-
-@frozen
-class Usual:
-    """How often a policy tries a request that always fails: a number, or several if its waits are random."""
-
-    tried: tuple[Tried, ...]
-
-    @property
-    def counts(self) -> list[int]:
-        """The attempts of each request."""
-        return [count for count, _ in self.tried]
-
-    def like(self, counts: Sequence[int]) -> bool:
-        """Whether *counts* are usual.
-
-        Without randomness they are equal.  A policy whose waits are random may count on them (so many seconds in all,
-        say): then some may lie beyond what was seen, below by half of its width and above by all of it, but not at one
-        attempt if none did.
-        """
-        low, high = min(self.counts), max(self.counts)
-        beyond = [count for count in counts if not low <= count <= high]
-        if not beyond or len({waits for _, waits in self.tried}) == 1:
-            return not beyond
-        width = max(1, high - low)
-        near = range(max(low - -(-width // 2), min(low, 2)), high + width + 1)
-        return len(beyond) <= len(counts) // 2 and all(count in near for count in beyond)
-
-    def __str__(self) -> str:
-        return " or ".join(map(str, sorted(set(self.counts))))
-
-
-def _seeded(seed: int, work: Callable[[], Tried]) -> Tried:
-    """What *work* gives with the module ``random`` seeded, which is put back as it was."""
-    before = random.getstate()
-    random.seed(seed)
-    try:
-        return work()
-    finally:
-        random.setstate(before)
-
-
-@define(eq=False)
-class Judge:
-    """Says of every failure what the check wants it to be, and ends a request that is tried without end."""
-
-    judge: Callable[[int], ErrorInfo]
-    attempts: dict[str, int] = field(factory=dict)
-
-    @hookimpl(trylast=True)
-    def pre_attempt(self, ctx: RequestContext) -> None:
-        self.attempts[ctx.id] = ctx.attempt
-        if ctx.attempt > TOO_MANY:
-            raise Refusal(f"more than {TOO_MANY} attempts", code="too_many")
-
-    @hookimpl(trylast=True)
-    def classify_error(self, failure: Failure, ctx: RequestContext) -> ErrorInfo:
-        return evolve(self.judge(ctx.attempt), committed=failure.committed)
-
-
 class RetryPolicyContract(Contract):
     """Waits, stops, deadlines and what is never repeated, on the virtual clock.
 
@@ -117,16 +51,24 @@ class RetryPolicyContract(Contract):
     about = "tries again what can succeed, never too early, and stops"
 
     def failing(
-        self, info: ErrorInfo | Sequence[ErrorInfo], *, then: Any = None, colour: str = "sync", **config: Any
+        self,
+        info: ErrorInfo | Sequence[ErrorInfo],
+        *,
+        then: Any = None,
+        script: Any = None,
+        colour: str = "sync",
+        **config: Any,
     ) -> Bench:
         """A host with a new policy whose provider fails as *info* says (one for each attempt, the last for the rest).
 
-        ``then`` is what the provider answers after as many failures as *info* has; without it it fails for ever.
+        ``then`` is what the provider answers after as many failures as *info* has; without it it fails for ever, unless
+        a *script* says when.
         """
         infos = (info,) if isinstance(info, ErrorInfo) else tuple(info)
         judge = Judge(lambda attempt: infos[min(attempt, len(infos)) - 1])
         faults = [Fault.status(one.status or 503) for one in infos]
-        script = Script(then=faults[-1]) if then is None else Script(*faults, then=then)
+        if script is None:
+            script = Script(then=faults[-1]) if then is None else Script(*faults, then=then)
         bench = Bench({"tested": self.make(), "zz-judge": judge}, script, clock=self.clock, colour=colour, **config)
         self._benches.append(bench)
         return bench
@@ -296,25 +238,31 @@ class RetryPolicyContract(Contract):
 
     @vital
     def test_requests_do_not_use_up_each_others_attempts(self) -> None:
-        """After requests that were given up the next one is tried as often as the first, at once and a day later."""
+        """After requests that were given up the next one is tried as often as the first, at once and a day later.
+
+        Between them the provider answers well, because a policy may have a budget for its route that successes fill.
+        """
         usual = self._usual(lambda: self._tried(self.failing(OVERLOADED)))
         require(max(usual.counts) > 1, "it never tries again")
-        bench, counts = self.failing(OVERLOADED), []
+        trouble, counts = Trouble(), []
+        bench = self.failing(OVERLOADED, script=trouble)
         for number in range(8):
             if number == 6:
                 self.clock.advance(86400.0)
-            counts.append(_seeded(number, partial(self._tried, bench))[0])
+            counts.append(seeded(number, partial(self._tried, bench))[0])
+            self._recover(bench, trouble, counts[-1] - 1)
         said = f"equal requests, one after the other, were tried {counts} times, and by a new policy {usual}"
         require(usual.like(counts), said)
 
     @vital
     def test_waits_begin_anew_with_each_request(self) -> None:
         """A request that failed often does not make the next one wait longer."""
-        bench = self.failing(OVERLOADED)
-        first = max(self._first_waits(bench, 30))
+        trouble = Trouble()
+        bench = self.failing(OVERLOADED, script=trouble)
+        first = max(self._first_waits(bench, trouble))
         for _ in range(5):
-            bench.chat()
-        later = max(self._first_waits(bench, 30))
+            self._recover(bench, trouble, self._tried(bench)[0] - 1)
+        later = max(self._first_waits(bench, trouble))
         require(later <= 3 * first + 1.0, f"first waits grew from at most {first:g} to {later:g} seconds")
 
     @vital
@@ -334,7 +282,7 @@ class RetryPolicyContract(Contract):
         usual = self._usual(lambda: self._tried(self.failing(OVERLOADED)))
         for colour in colours():
             benches = [self.failing(OVERLOADED, colour=colour) for _ in range(5)]
-            counts = [_seeded(number, partial(self._tried, bench))[0] for number, bench in enumerate(benches)]
+            counts = [seeded(number, partial(self._tried, bench))[0] for number, bench in enumerate(benches)]
             require(usual.like(counts), f"{colour}: requests are tried {counts} times, in sync {usual}")
 
     # --- how the checks are made --------------------------------------------------------------------------------------
@@ -345,7 +293,7 @@ class RetryPolicyContract(Contract):
 
     def _usual(self, tried: Callable[[], Tried]) -> Usual:
         """How often new policies try a request, each with dice of another fall."""
-        return Usual(tuple(_seeded(number, tried) for number in range(SAMPLES)))
+        return Usual(tuple(seeded(number, tried) for number in range(SAMPLES)))
 
     def _tried(self, bench: Bench) -> Tried:
         before = bench.provider.calls
@@ -353,9 +301,13 @@ class RetryPolicyContract(Contract):
         return bench.provider.calls - before, tuple(self._waits(bench))
 
     def _tries(self, bench: Bench, names: Sequence[str]) -> dict[str, Tried]:
-        """What becomes of each of some requests that fail in turn; no time passes, and nothing is sent."""
+        """What becomes of each of some requests that fail in turn; no time passes, and nothing is sent.
+
+        Each is on a route of its own, since those of one route may share a budget.
+        """
         host, runtime = bench.host, bench.host.sync_runtime()
-        waiting = {name: context(host, id=name) for name in names}
+        routes = {name: RouteInfo(name, "openai.chat", f"http://fake.test/{name}") for name in names}
+        waiting = {name: context(host, id=name, route=routes[name]) for name in names}
         counts: dict[str, int] = {}
         waits: dict[str, tuple[float, ...]] = dict.fromkeys(names, ())
         request = Request("openai.chat")
@@ -371,13 +323,23 @@ class RetryPolicyContract(Contract):
                     waits[name] += (decision.after,)
         return {name: (counts[name], waits[name]) for name in names}
 
-    def _first_waits(self, bench: Bench, count: int) -> list[float]:
+    def _first_waits(self, bench: Bench, trouble: Trouble) -> list[float]:
+        """What is waited after the first failure, in 30 requests that a single repetition helps."""
         waits = []
-        for _ in range(count):
+        for _ in range(30):
+            trouble.begin(1)
             bench.chat()
             waits += self._waits(bench)[:1]
+            self._recover(bench, trouble, 1)
         require(waits, "it never tries again")
         return waits
+
+    def _recover(self, bench: Bench, trouble: Trouble, repeated: int) -> None:
+        """Let the provider answer ten requests for each that was *repeated*: what the meanest of budgets asks for."""
+        trouble.begin(0)
+        for _ in range(10 * min(repeated, 6)):
+            bench.chat()
+        trouble.begin()
 
     def _unblamed(self, bench: Bench) -> None:
         require(not bench.blamed, f"the plugin raised in {', '.join(bench.blamed)}")

@@ -3,58 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import anyio
-from attrs import define
-from clippy_hookspecs import Reservation, StateStore, hookimpl
+from clippy_hookspecs import Reservation, StateStore
 
 from ...runtime import drive
-from .base import Contract, in_threads, require, vital
+from .base import in_threads, require, vital
 from .bench import Bench, colours
+from .state_sharing import StateSharing
 
 THREADS = 8
 
 
-@define(eq=False)
-class Offers:
-    """A plugin that offers a StateStore."""
-
-    store: Any
-
-    @hookimpl
-    def register_services(self, services: Any) -> None:
-        services.offer(StateStore, self.store)
-
-
-class StateStoreContract(Contract):
+class StateStoreContract(StateSharing):
     """Values, counters, reservations and leases of a StateStore, their ends, and eight threads at once.
 
-    ``make`` gives a new and empty store on ``self.clock``, or a plugin that offers one.  A store with a time of its own
-    overrides :meth:`advance`.  The store is asked as plugins ask it, through the services of a host.
+    ``make`` gives a store on ``self.clock``, or a plugin that offers one, empty when the check begins.  If processes
+    share it, ``make`` opens the same state each time, as another process would; then there are also eight processes at
+    once, and some are killed.  ``shared`` says whether they do; None (the default): if a second store sees what was put
+    in the first.  A store with a time of its own overrides :meth:`advance`.  The store is asked as plugins ask it,
+    through the services of a host.
     """
 
     about = "limits, counters and leases stay exact when many use them at once"
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass for the store."""
-        self.clock.advance(seconds)
-
-    def store(self) -> Any:
-        """A new store as a sync program sees it; its methods are awaited with :func:`drive`."""
-        bench = self.opened()
-        return _Driven(bench.host.services.get(StateStore))
-
-    def opened(self, colour: str = "sync") -> Bench:
-        """A host whose services have a new store."""
-        made = self.make()
-        plugin = made if hasattr(made, "register_services") else Offers(made)
-        bench = self.bench(plugin, colour=colour)
-        if colour == "sync":
-            bench.host.open()
-        return bench
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -292,8 +266,8 @@ class StateStoreContract(Contract):
         require(store.get("k") is None, "a value that was refused for its ttl is there")
 
     def test_two_stores_are_two(self) -> None:
-        """Nothing of one is seen in another that was made as empty."""
-        one, two = self.store(), self.store()
+        """Nothing of one is seen in another that is to be apart from it."""
+        one, two = self.store(), self.store(self.apart())
         one.put("k", "v", 60.0)
         one.add("n", 5, 60.0)
         one.reserve("b", 10.0, 10.0, 60.0)
@@ -308,9 +282,9 @@ class StateStoreContract(Contract):
         for colour in colours():
             bench = self.opened(colour)
             if colour == "sync":
-                said = drive(_story(bench.host.services.get(StateStore)))
+                said = drive(_story(bench.host.services.get(StateStore), colour))
             else:
-                said = bench.run(_in_host, bench)
+                said = bench.run(_in_host, bench, colour)
             require(said == [None, "v", True, 1, 3, True, None, True, False], f"{colour}: it said {said}")
 
     def test_a_thousand_keys_do_not_mix(self) -> None:
@@ -334,31 +308,21 @@ def _swap(store: Any, before: str | None, turn: int, thread: int) -> Any:
     return store.swap("k", before, f"{turn} {thread}", 60.0)
 
 
-async def _story(store: Any) -> list[Any]:
-    held = await store.reserve("b", 10.0, 10.0, 60.0)
-    said = [await store.get("k")]
-    await store.put("k", "v", 60.0)
-    said += [await store.get("k"), await store.swap("k", "v", "w", 60.0)]
-    said += [await store.add("n", 1, 60.0), await store.add("n", 2, 60.0)]
-    said += [held is not None, await store.reserve("b", 1.0, 10.0, 60.0)]
+async def _story(store: Any, colour: str) -> list[Any]:
+    key, counter, limit, place = (f"{what} of {colour}" for what in "knbl")
+    held = await store.reserve(limit, 10.0, 10.0, 60.0)
+    said = [await store.get(key)]
+    await store.put(key, "v", 60.0)
+    said += [await store.get(key), await store.swap(key, "v", "w", 60.0)]
+    said += [await store.add(counter, 1, 60.0), await store.add(counter, 2, 60.0)]
+    said += [held is not None, await store.reserve(limit, 1.0, 10.0, 60.0)]
     await store.refund(held)
-    said += [await store.lease("l", "ada", 60.0), await store.lease("l", "bob", 60.0)]
+    said += [await store.lease(place, "ada", 60.0), await store.lease(place, "bob", 60.0)]
     return said
 
 
-async def _in_host(bench: Bench) -> list[Any]:
+async def _in_host(bench: Bench, colour: str) -> list[Any]:
     async with bench.host:
         services = bench.host._serving.current.views[False]  # noqa: SLF001 (what ctx.services is in an async program)
         with anyio.fail_after(10):
-            return await _story(services.get(StateStore))
-
-
-class _Driven:
-    """A store whose methods are called and not awaited, as a sync program's thread does it."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method: Callable[..., Coroutine[Any, Any, Any]] = getattr(self._store, name)
-        return lambda *arguments: drive(method(*arguments))
+            return await _story(services.get(StateStore), colour)

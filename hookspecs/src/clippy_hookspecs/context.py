@@ -64,6 +64,11 @@ class Flow(Protocol):
         """idle, streaming, paused, cancelled, completed or failed."""
         ...
 
+    @property
+    def paused_seconds(self) -> float:
+        """Seconds of the host's clock that it was paused so far, a pause that goes on included."""
+        ...
+
     def pause(self) -> None:
         """Stop reading after the current chunk; the socket is not read until ``resume``: real back-pressure."""
         ...
@@ -71,7 +76,15 @@ class Flow(Protocol):
     def resume(self) -> None: ...
 
     def limit(self, chunks_per_second: float | None) -> None:
-        """Read at most so fast; None reads as fast as it comes."""
+        """Read at most so fast; None reads as fast as it comes.  What :meth:`pace` asked for before is forgotten."""
+        ...
+
+    def pace(self, seconds: float) -> None:
+        """What was just passed takes up so many seconds: the next chunk is not read before they are over.
+
+        For ``on_chunk``.  They add up, so that chunks of any size keep one rate; paused time does not count, and a
+        cancel does not wait for them.  Raises ValueError for a time that is negative or endless.
+        """
         ...
 
     def cancel(self, reason: str = "cancelled") -> None:

@@ -37,7 +37,11 @@ class Retry:
 
 @frozen
 class Switch:
-    """on_error: go on with another route, by its name in the configuration."""
+    """on_error: go on with another route, by its name in the configuration.
+
+    One that could only answer another question (it has no JSON mode, or not the files of this account) is not asked:
+    on_error is called again, with an ErrorInfo of kind ``route_unfit`` whose message says why.
+    """
 
     route: str
     reason: str | None = None
@@ -45,14 +49,22 @@ class Switch:
 
 @frozen
 class Restart:
-    """on_error after the commit point: begin the stream anew; the consumer is told to discard what it got."""
+    """on_error after the commit point: begin the stream anew; the consumer is told to discard what it got.
+
+    Only a reader of our own client can be told, by a chunk of kind *restart*; under an SDK the failure is raised.
+    """
 
     after: float = field(default=0.0, validator=ge(0))
 
 
 @frozen
 class Continue:
-    """on_error after the commit point: ask the model to go on from what was delivered."""
+    """on_error after the commit point: ask the model to go on from what was delivered.
+
+    ``method``: *prefill* gives the model its answer so far as the beginning of its own (Anthropic's API, for models
+    that take it), *prompt* asks it to go on and leaves out what it repeats.  Refused, so that the failure is raised,
+    within a tool call, for JSON, for several answers beside each other and after signed reasoning.
+    """
 
     after: float = field(default=0.0, validator=ge(0))
     method: str = "prefill"

@@ -40,6 +40,11 @@ class TextFilter:
         """Filter the pieces as they come, and give up what is held when their block ends."""
         if chunk.kind in self.kinds:
             return self._piece(chunk, ctx)
+        if chunk.kind == "restart":
+            held = ctx.stash.setdefault(_HELD, dict)
+            for place in [place for place in held if place[0] == id(self)]:
+                del held[place]
+            return None
         if chunk.kind == "stop" or chunk.kind == "end":
             released = list(self._release(chunk, ctx))
             return [*released, chunk] if released else None

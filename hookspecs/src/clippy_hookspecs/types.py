@@ -256,6 +256,7 @@ ChunkKind = Literal[
     "error",
     "done",
     "other",
+    "restart",
     "stop",
     "end",
 ]
@@ -271,6 +272,8 @@ class Chunk:
     (for a tool call: a piece of its arguments' JSON text, with ``id`` and ``name`` on its first chunk); *usage* and
     *finish* bring ``usage`` and ``finish_reason``; *ping* keeps the line alive; *error* is an error event inside the
     stream; *done* is the protocol's terminal event; *other* is what we do not know and pass on.
+    *restart* comes after a plugin decided ``Restart``, to readers of our own client only: what came before it is void,
+    and the answer begins anew.  A text of a plugin's ``Continue`` says ``reason="resumed"`` where it joins.
     The host itself adds two kinds without bytes: *stop* when a content block ends, before whatever follows it, and
     exactly one *end* for each stream, with ``reason`` complete, interrupted or cancelled.  A plugin that holds text
     back gives it up on these two.

@@ -378,7 +378,14 @@ def test_eight_threads_see_only_whole_entries(path: Path, ctx: RequestContext, c
 def test_every_setting_is_explained() -> None:
     """Settings have a default and one line of documentation."""
     settings_of = [f for f in fields(SqliteCache) if f.init]
-    assert {f.name for f in settings_of} == {"path", "ttl", "max_bytes", "max_entry_bytes", "busy_timeout"}
+    assert {f.name for f in settings_of} == {
+        "path",
+        "ttl",
+        "max_bytes",
+        "max_entry_bytes",
+        "busy_timeout",
+        "stale_if_error",
+    }
     assert all(f.metadata["doc"].endswith(".") for f in settings_of)
     assert next(f for f in settings_of if f.name == "path").metadata["unset"]().name == "cache-sqlite.db"
     with pytest.raises(ValueError):

@@ -4,44 +4,32 @@ from __future__ import annotations
 
 import math
 import random
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from attrs import define, evolve
-from clippy_hookspecs import UNKNOWN_ERROR, ErrorInfo, Headers, Request, RequestContext, Retry, RouteInfo, Scope
+from attrs import define, evolve, frozen
+from clippy_hookspecs import UNKNOWN_ERROR, ErrorInfo, Headers, Request, RequestContext, Retry
 from clippy_retry import RetryPolicy
 from hypothesis import given
 from hypothesis import strategies as st
-
-OVERLOADED = ErrorInfo("transient", "overloaded", retryable=True, outage=True)
-LIMITED = ErrorInfo("rate_limit", "requests", retryable=True)
-
-
-@define
-class HandClock:
-    """A clock that only a test moves."""
-
-    at: float = 1000.0
-
-    def now(self) -> float:
-        return self.at
-
-    def time(self) -> float:
-        return self.at
-
-
-def context(clock: HandClock | None = None, route_attempt: int = 1, **more: Any) -> RequestContext:
-    unused = cast(Any, None)
-    clock = clock or HandClock()
-    ctx = RequestContext("1", Scope(), clock, services=unused, route=RouteInfo("r"), flow=unused, **more)
-    ctx.attempt = ctx.route_attempt = route_attempt
-    return ctx
+from retry_context import LIMITED, OVERLOADED, HandClock, context
 
 
 def seeded(seed: int = 0, **settings: Any) -> RetryPolicy:
     policy = RetryPolicy(**settings)
     policy._rng = random.Random(seed)
     return policy
+
+
+@frozen
+class Within:
+    """Equal seconds lie within two bounds."""
+
+    least: float
+    most: float
+
+    def __contains__(self, seconds: object) -> bool:
+        return isinstance(seconds, float) and self.least <= seconds <= self.most
 
 
 def decided(policy: RetryPolicy, error: ErrorInfo, ctx: RequestContext | None = None) -> float | None:
@@ -51,27 +39,10 @@ def decided(policy: RetryPolicy, error: ErrorInfo, ctx: RequestContext | None = 
     return None if decision is None else decision.after
 
 
-@given(st.integers(1, 10**6), st.integers(), st.floats(0, 1e6), st.floats(0, 1e6))
-def test_backoff_stays_within_its_bounds(attempt: int, seed: int, base: float, cap: float) -> None:
-    """Full jitter: anything from 0 to base doubled for each attempt, never above the cap, never NaN."""
-    wait = seeded(seed, base=base, cap=cap).wait(None, attempt)
-    assert wait is not None
-    assert 0 <= wait <= min(cap, base * 2.0 ** min(attempt - 1, 900))
-
-
-def test_backoff_uses_the_whole_range() -> None:
-    """The waits after one attempt spread over the whole interval, and the interval doubles."""
-    policy = seeded()
-    for attempt, top in enumerate([0.5, 1, 2, 4, 8, 8], start=1):
-        waits = [policy.wait(None, attempt) or 0.0 for _ in range(300)]
-        assert min(waits) < 0.05 * top
-        assert 0.95 * top < max(waits) <= top
-
-
 @given(st.floats(allow_nan=True, allow_infinity=True), st.integers())
 def test_the_servers_wait_is_never_shortened(asked: float, seed: int) -> None:
     """A server's wait is kept, up to a tenth longer, never beyond max_wait; nonsense falls back to backoff."""
-    wait = seeded(seed).wait(asked, 1)
+    wait = decided(seeded(seed), evolve(LIMITED, retry_after=asked))
     if math.isnan(asked) or asked <= 0:
         assert wait is not None
         assert 0 <= wait <= 0.5
@@ -80,6 +51,17 @@ def test_the_servers_wait_is_never_shortened(asked: float, seed: int) -> None:
     else:
         assert wait is not None
         assert asked <= wait <= min(asked * 1.1, 60)
+
+
+@given(st.floats(0, exclude_min=True), st.integers())
+def test_a_policy_that_waits_for_any_time_does_not_wait_for_ever(asked: float, seed: int) -> None:
+    """Without a largest wait a server's is kept as long as it is a time at all."""
+    wait = decided(seeded(seed, max_wait=math.inf), evolve(LIMITED, retry_after=asked))
+    if math.isinf(asked):
+        assert wait is None
+    else:
+        assert wait is not None
+        assert asked <= wait < math.inf
 
 
 def test_a_server_that_asks_for_too_long_is_not_waited_for() -> None:
@@ -193,7 +175,24 @@ def test_a_key_is_added_only_where_it_is_missing_and_useful(request_: Request) -
     assert RetryPolicy(idempotency_header="Idempotency-Key").pre_attempt(request_, context()) is None
 
 
-@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"base": -1.0}, {"deadline": 0.0}, {"max_wait": -1.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attempts": 0},
+        {"base": -1.0},
+        {"base": math.inf},
+        {"cap": math.nan},
+        {"deadline": 0.0},
+        {"max_wait": -1.0},
+        {"budget": -1.0},
+        {"deposit": math.nan},
+        {"resumes": -1},
+        {"backoff": "linear"},
+        {"on_mid_stream": "retry"},
+        {"continue_method": "hope"},
+    ],
+    ids=lambda wrong: f"{wrong}",
+)
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     """A setting that makes no sense is an error at the start, not a surprise at the first failure."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -203,4 +202,61 @@ def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
 def test_processes_do_not_share_their_dice() -> None:
     """Two policies with default settings do not wait alike, as forked workers with one seed would."""
     first, second = RetryPolicy(), RetryPolicy()
-    assert [first.wait(None, 5) for _ in range(4)] != [second.wait(None, 5) for _ in range(4)]
+    waits = [[decided(policy, OVERLOADED) for _ in range(4)] for policy in (first, second)]
+    assert waits[0] != waits[1]
+
+
+# --- a policy of one's own --------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Patient(RetryPolicy):
+    """Gives an overloaded server a minute, and wants nothing of a gateway that is in trouble."""
+
+    pause: float = 60.0
+
+    def delay(self, error: ErrorInfo, attempt: int, previous: float) -> float | None:
+        if error.kind == "gateway":
+            return None
+        return self.pause if error.kind == "overloaded" else RetryPolicy.delay(self, error, attempt, previous)
+
+
+def test_a_policy_of_ones_own_is_one_method() -> None:
+    """Its waits take the place of the shipped ones; all other rules stay."""
+    policy = Patient(attempts=3)
+    assert decided(policy, OVERLOADED) == 60
+    assert decided(policy, LIMITED) in Within(0, 0.5)
+    assert decided(policy, ErrorInfo("transient", "gateway", retryable=True)) is None
+    assert decided(policy, OVERLOADED, context(route_attempt=3)) is None
+    assert decided(policy, OVERLOADED, context(deadline=1030.0)) is None
+
+
+def test_the_server_directs_the_waits_of_every_policy() -> None:
+    """Also one of one's own does not come back earlier, but it may not want to come back at all."""
+    assert decided(Patient(), evolve(OVERLOADED, retry_after=5.0)) in Within(5, 5.5)
+    gateway = ErrorInfo("transient", "gateway", retryable=True, retry_after=5.0)
+    assert decided(Patient(), gateway) is None
+
+
+@pytest.mark.parametrize("nonsense", [math.nan, math.inf, -0.5])
+def test_a_wait_that_is_none_is_said_to_be_the_policys_fault(nonsense: float) -> None:
+    """The message names the class, what it gave, and what it should give."""
+    with pytest.raises(ValueError, match=r"Patient.delay gave .*finite seconds"):
+        Patient(pause=nonsense).on_error(OVERLOADED, context())
+
+
+def test_a_policy_learns_what_was_waited_before() -> None:
+    """Nothing before the first retry, then the wait that was decided on, and nothing again on another route."""
+    seen = []
+
+    @define(eq=False)
+    class Curious(RetryPolicy):
+        def delay(self, error: ErrorInfo, attempt: int, previous: float) -> float:
+            seen.append((attempt, previous))
+            return 2.0 * attempt
+
+    policy, ctx = Curious(), context()
+    for route_attempt in (1, 2, 3, 1):
+        ctx.route_attempt = route_attempt
+        decided(policy, OVERLOADED, ctx)
+    assert seen == [(1, 0.0), (2, 2.0), (3, 4.0), (1, 0.0)]

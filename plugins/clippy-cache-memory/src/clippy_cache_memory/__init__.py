@@ -49,6 +49,11 @@ class MemoryCache:
     max_entry_bytes: int = field(
         default=1024 * 1024, validator=ge(0), metadata={"doc": "Bytes of one answer; a larger one is not kept."}
     )
+    stale_if_error: float = field(
+        default=0.0,
+        validator=ge(0),
+        metadata={"doc": "Seconds an answer is kept beyond its time, for those who ask for one when a provider fails."},
+    )
     _kept: LRUCache[str, _Kept] = field(init=False, repr=False)
     _lock: threading.Lock = field(init=False, repr=False)
 
@@ -62,13 +67,16 @@ class MemoryCache:
 
     @hookimpl
     def cache_lookup(self, key: str, request: Request, ctx: RequestContext) -> CacheEntry | None:
-        """The kept answer, if it is younger than ``ttl`` and its own ``expires_at`` has not come."""
+        """The kept answer, if it is younger than ``ttl`` and before its own ``expires_at``, or if asked for late."""
         with self._lock:
             kept = self._kept.get(key)
         if kept is None:
             return None
-        if ctx.clock.time() < kept.expires:
+        late = ctx.clock.time() - kept.expires
+        if late < 0:
             return kept.make()
+        if late < self.stale_if_error:
+            return kept.make() if late < ctx.stale_within else None
         with self._lock:
             # Another thread may have stored a newer answer in the meantime.
             if self._kept.get(key) is kept:

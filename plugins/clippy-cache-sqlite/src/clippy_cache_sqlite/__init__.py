@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from weakref import WeakSet
 
 import platformdirs
-from attrs import define, field
+from attrs import define, evolve, field
 from attrs.validators import ge, gt
 from clippy_hookspecs import (
     CacheEntry,
@@ -32,6 +29,7 @@ from clippy_hookspecs import (
     load_entry,
 )
 from clippy_hookspecs.stored import MAX_BYTES, MAX_LINE_BYTES
+from clippy_sqlite import follow_forks
 
 from .file import Row
 from .store import EntryStore, checksum_of
@@ -64,12 +62,17 @@ class SqliteCache:
     busy_timeout: float = field(
         default=2.0, validator=gt(0), metadata={"doc": "Seconds a write waits for another process's lock on the file."}
     )
+    stale_if_error: float = field(
+        default=0.0,
+        validator=ge(0),
+        metadata={"doc": "Seconds an answer is kept beyond its time, for those who ask for one when a provider fails."},
+    )
     _store: EntryStore = field(init=False, repr=False)
     _inherited: list[EntryStore] = field(init=False, repr=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
         self._begin()
-        _caches.add(self)
+        follow_forks(self, SqliteCache._rest, SqliteCache._resume, SqliteCache._begin_after_fork)
 
     def _begin(self) -> None:
         path = self.path or _default_path()
@@ -77,8 +80,13 @@ class SqliteCache:
         longest = max(self.max_entry_bytes, MAX_BYTES) + MAX_LINE_BYTES
         self._store = EntryStore(path.expanduser(), self.max_bytes, longest, self.busy_timeout)
 
+    def _rest(self) -> None:
+        self._store.rest()
+
+    def _resume(self) -> None:
+        self._store.resume()
+
     def _begin_after_fork(self) -> None:
-        # Whoever forks outside of Python closed nothing before: such a connection may be neither used nor closed here.
         self._inherited.append(self._store)
         self._begin()
 
@@ -95,7 +103,7 @@ class SqliteCache:
 
     @hookimpl
     def cache_lookup(self, key: str, request: Request, ctx: RequestContext) -> CacheEntry | None:
-        """The stored answer, if it is younger than ``ttl`` and its own ``expires_at`` has not come."""
+        """The stored answer, if it is younger than ``ttl`` and before its own ``expires_at``, or if asked for late."""
         store = self._store
         now = ctx.clock.time()
         value = store.get(key, now)
@@ -106,8 +114,9 @@ class SqliteCache:
         except CorruptEntry:
             store.drop(key)
             return None
-        # The file knows the ttl of the process that stored it; of two the shorter counts.
-        return entry if now < entry.stored_at + self.ttl else None
+        # The entry knows the ttl of the process that stored it; of two the shorter counts.
+        late = now - min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
+        return entry if late < 0 or late < min(ctx.stale_within, self.stale_if_error) else None
 
     @hookimpl
     def cache_store(self, key: str, entry: CacheEntry, request: Request, ctx: RequestContext) -> None:
@@ -118,12 +127,16 @@ class SqliteCache:
         expires = min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
         if not now < expires:
             return
+        if self.stale_if_error and expires < math.inf:
+            # Its row stays longer than it is fresh, and others that read it must know when that ends.
+            entry = evolve(entry, expires_at=expires)
         value = dump_entry(entry)
         if len(value) > min(self.max_entry_bytes, self.max_bytes):
             return
         scope = ctx.scope
         tenant, user, session = _columns(scope.tenant, scope.user, scope.session)
-        row = Row(key, now, expires, checksum_of(key, value), tenant, user, session, _tag_lines(entry.tags), value)
+        tags, kept_until = _tag_lines(entry.tags), expires + self.stale_if_error
+        row = Row(key, now, kept_until, checksum_of(key, value), tenant, user, session, tags, value)
         self._store.put(row, now)
 
     @hookimpl
@@ -157,32 +170,3 @@ def _columns(tenant: str | None, user: str | None, session: str | None) -> tuple
 def _tag_lines(tags: tuple[str, ...]) -> str:
     """One JSON string a line, between line feeds, so that a tag is found whole and nothing in a tag looks like two."""
     return "\n" + "".join(json.dumps(tag) + "\n" for tag in tags) if tags else ""
-
-
-_caches: WeakSet[SqliteCache] = WeakSet()
-_resting: dict[int, list[EntryStore]] = {}
-"""By the thread that forks."""
-
-
-def _before_fork() -> None:
-    resting = _resting[threading.get_ident()] = []
-    for cache in sorted(_caches, key=id):  # in one order, if two threads fork at once
-        store = cache._store  # noqa: SLF001 (of this module's own class)
-        store.rest()
-        resting.append(store)
-
-
-def _after_fork_in_parent() -> None:
-    for store in _resting.pop(threading.get_ident(), ()):
-        store.resume()
-
-
-def _after_fork_in_child() -> None:
-    _resting.clear()
-    for cache in _caches:
-        cache._begin_after_fork()  # noqa: SLF001 (of this module's own class)
-
-
-if hasattr(os, "register_at_fork"):
-    # Asking for the process id in every lookup would cost more than looking at the entry's age.
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -1,0 +1,77 @@
+"""One attempt and what it asks of the store in which the breakers of its route are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from attrs import define, field
+from clippy_hookspecs import Request, RequestContext
+
+from .known import Known, Place, Store
+from .record import HEALTHY, ROUTE, Record, dump, model_name
+
+T = TypeVar("T")
+
+
+class StoreFailed(Exception):
+    """The store raised its ``__cause__``.  Never leaves the plugin."""
+
+
+async def told(answer: Awaitable[T]) -> T:
+    """What a store answers.  Raises StoreFailed, so that no fault of our own is taken for one of the store."""
+    try:
+        return await answer
+    except Exception as error:
+        raise StoreFailed from error
+
+
+@define(eq=False)
+class Attempt:
+    """One attempt under way: what was known when it began, and the breakers for which it is a probe.
+
+    What asks the store raises StoreFailed.
+    """
+
+    request: Request
+    store: Store
+    place: Place
+    known: Known
+    seen: Record = HEALTHY
+    probes: list[str] = field(factory=list)
+    holder: str = ""
+
+    @property
+    def model(self) -> str:
+        """The name of the breaker of the model that is asked.  Decodes the request if nobody has."""
+        return model_name(self.request.model)
+
+    async def look(self) -> Record:
+        """What is kept about the route now."""
+        return self.known.see(await told(self.store.get(self.known.key)))
+
+    async def write(self, before: str | None, record: Record, ttl: float) -> bool:
+        """Keep *record* for *ttl* seconds in place of the text *before*; whether that was still there."""
+        text = dump(record)
+        written = await told(self.store.swap(self.known.key, before, text, ttl))
+        if written:
+            self.known.see(text)
+        return written
+
+    async def take(self, name: str, ttl: float, ctx: RequestContext) -> bool:
+        """Take the place of a breaker's probe; False while another has it."""
+        if name not in self.probes:
+            self.probes.append(name)  # before it is asked for: a cancellation may come while it is given
+            ctx.leases += 1
+        return await told(self.store.lease(self.known.place_of_probe(name), self.holder, ttl))
+
+    async def give_back(self, ctx: RequestContext) -> None:
+        """Give the places of all probes back, also those that were asked for and not given."""
+        names, self.probes = self.probes, []
+        ctx.leases -= len(names)
+        for name in names:
+            await told(self.store.release(self.known.place_of_probe(name), self.holder))
+
+    def named(self, name: str) -> str:
+        """A breaker in words."""
+        return self.known.shown if name == ROUTE else f"model {name!r} of {self.known.shown}"

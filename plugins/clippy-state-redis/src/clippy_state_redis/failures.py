@@ -1,0 +1,57 @@
+"""What can be wrong with the server: one error for all of it, in words that say what to do."""
+
+from __future__ import annotations
+
+import redis
+from redis import exceptions
+
+from .address import Address
+
+
+class StateUnavailable(ConnectionError):
+    """The server did not do what it was asked, or nobody knows whether it did.  Says where, why and what to do.
+
+    It holds nothing secret.  After a timeout or a lost connection the operation may have taken effect.
+    """
+
+
+FAILURES = (redis.RedisError, OSError)
+"""What redis-py raises; TimeoutError and the errors of sockets and TLS are OSErrors."""
+
+_CLOSED = "it closed the connection, as a server does that ends, is in protected mode or has too many clients"
+_BY_WORDS = {
+    "Connection closed": _CLOSED,
+    "Connection not ready": _CLOSED,
+    "Connection reset": _CLOSED,
+    "Connection lost": _CLOSED,
+    "Broken pipe": _CLOSED,
+    "MISCONF": "it refuses writes while it cannot save to its disk; see its log",
+    "WRONGTYPE": "another program uses these keys; set another prefix",
+}
+_BY_TYPE: tuple[tuple[type[Exception], str], ...] = (
+    (exceptions.AuthenticationError, "it refuses the credentials; correct the user name and password of url"),
+    (exceptions.BusyLoadingError, "it is still loading its data; it answers once it has"),
+    (exceptions.ReadOnlyError, "it is a read-only replica; let url name the primary"),
+    (exceptions.OutOfMemoryError, "its memory is full; raise its maxmemory, or see to what fills it"),
+    (exceptions.NoPermissionError, "its access list does not allow this user what the README lists"),
+    (
+        exceptions.MovedError,
+        "it is one node of a cluster, which is not followed; let url name a single server or a proxy",
+    ),
+    (exceptions.TimeoutError, "no answer in time"),
+    (TimeoutError, "no answer in time"),
+)
+
+
+def lost(error: Exception) -> bool:
+    """Whether the server is gone, hangs, or is the wrong one by now: then it is left alone for a while."""
+    return isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError, OSError))
+
+
+def unavailable(address: Address, error: Exception) -> StateUnavailable:
+    """The error that callers see for one of FAILURES."""
+    said = address.hide(" ".join(str(error).split()))
+    advice = next((what for words, what in _BY_WORDS.items() if words in said), "")
+    advice = advice or next((what for kind, what in _BY_TYPE if isinstance(error, kind)), "")
+    why = f"{advice} ({said[:200]})" if advice and said else advice or said[:200] or type(error).__name__
+    return StateUnavailable(f"Redis at {address}: {why}")

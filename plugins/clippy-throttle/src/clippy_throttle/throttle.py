@@ -1,0 +1,147 @@
+"""The plugin: says how long each piece of an answer takes up, and gathers pieces that are too small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+from attrs import define, evolve, field
+from attrs.validators import gt, in_, optional
+from clippy_hookspecs import Chunk, Request, RequestContext, StashKey, TokenCounter, hookimpl
+
+from .cutting import last_boundary, last_line, last_word
+
+Coalesce = Literal["none", "word", "line", "time"]
+Place = tuple[int, int, str]
+
+_CUTS: Mapping[str, Callable[[str], int]] = {"word": last_word, "line": last_line, "time": last_boundary}
+_LONGEST: Mapping[str, int] = {"word": 256, "line": 4096, "time": 256}
+"""Characters that wait for the end of a word or line at the most.  A single character as a reader sees it has seldom
+more than five, and Unicode's stream-safe format (UAX #15) allows it thirty marks."""
+_WINDOW = 512
+"""Characters over which tokens are counted, so that a token that is cut in two is not counted twice."""
+
+
+@define(eq=False)
+class _Stream:
+    """What is known of one stream: the text that waits, by its place, and the text that was counted last."""
+
+    model: str
+    counter: TokenCounter
+    held: dict[Place, str] = field(factory=dict)
+    given_at: float = float("-inf")
+    counted: str = ""
+    tokens: int = 0
+    owed: int = 0
+
+    def count(self, text: str) -> int:
+        """How many tokens more there are with *text*."""
+        self.counted += text
+        now = self.counter.count(self.counted, self.model)
+        self.owed += now - self.tokens
+        self.tokens = now
+        if len(self.counted) > _WINDOW:
+            self.counted = self.counted[last_word(self.counted) or len(self.counted) :]
+            self.tokens = self.counter.count(self.counted, self.model)
+        new, self.owed = max(0, self.owed), min(0, self.owed)
+        return new
+
+
+_STREAM = StashKey[_Stream]("throttle.stream")
+
+
+@define(eq=False)
+class Throttle:
+    """Slows streams down to a rate, in whole words, lines or moments.
+
+    What is slowed down is the reading: while a piece takes up its time nothing is read, and the provider waits.
+    """
+
+    tokens_per_second: float | None = field(
+        default=None, validator=optional(gt(0)), metadata={"doc": "tokens of the answer, as the host counts them"}
+    )
+    chunks_per_second: float | None = field(
+        default=None, validator=optional(gt(0)), metadata={"doc": "pieces of the answer, after they were gathered"}
+    )
+    coalesce: Coalesce = field(
+        default="none",
+        validator=in_(("none", "word", "line", "time")),
+        metadata={"doc": "gather pieces to whole words or lines, or (time) to one for each interval"},
+    )
+    interval: float = field(
+        default=0.1, validator=gt(0), metadata={"doc": "seconds between two pieces where coalesce is time"}
+    )
+
+    observes_only = True  # it delays and gathers, and changes no request: cached answers do not depend on it
+
+    @property
+    def idle(self) -> str | None:
+        """Why it has nothing to do, None if it has."""
+        if self.tokens_per_second is None and self.chunks_per_second is None and self.coalesce == "none":
+            return "no rate is set, and nothing to coalesce"
+        return None
+
+    @hookimpl
+    def pre_request(self, request: Request, ctx: RequestContext) -> None:
+        """A stream is asked for."""
+        if ctx.stream and self.idle is None:
+            ctx.stash[_STREAM] = _Stream(request.model, ctx.services.get(TokenCounter))
+
+    @hookimpl(tryfirst=True)
+    def on_chunk(self, chunk: Chunk, ctx: RequestContext) -> Chunk | list[Chunk] | None:
+        """Let out what is whole, and say how long it takes up; after all other plugins."""
+        stream = ctx.stash.get(_STREAM)
+        if stream is None:
+            return None
+        if chunk.kind == "stop" or chunk.kind == "end":
+            given_up = list(self._given_up(chunk, stream, ctx))
+            return [*given_up, chunk] if given_up else None
+        if not chunk.delta:
+            return None
+        if self.coalesce == "none" or chunk.kind == "tool_call":  # pieces of a call's JSON are the provider's own
+            self._pace(chunk.delta, stream, ctx)
+            return None
+        place = (chunk.choice, chunk.block, chunk.kind)
+        text = stream.held.get(place, "") + chunk.delta
+        out = self._whole(text, stream, ctx)
+        stream.held[place] = text[len(out) :]
+        if out:
+            self._pace(out, stream, ctx)
+        if out == chunk.delta:
+            return None
+        if out or chunk.id or chunk.name or chunk.usage or chunk.finish_reason:
+            return evolve(chunk, delta=out)
+        return []
+
+    def _whole(self, text: str, stream: _Stream, ctx: RequestContext) -> str:
+        """As much of *text* as may go out now."""
+        if self.coalesce == "time":
+            now = ctx.clock.now()
+            if now - stream.given_at < self.interval and len(text) < _LONGEST["line"]:
+                return ""
+            stream.given_at = now
+        at = _CUTS[self.coalesce](text)
+        if at == 0 and len(text) > _LONGEST[self.coalesce]:
+            at = last_boundary(text) or len(text)
+        return text[:at]
+
+    def _given_up(self, chunk: Chunk, stream: _Stream, ctx: RequestContext) -> Iterator[Chunk]:
+        """What waited, now that its block ends."""
+        for place in list(stream.held):
+            choice, block, kind = place
+            if chunk.kind == "stop" and (choice, block) != (chunk.choice, chunk.block):
+                continue
+            text = stream.held.pop(place)
+            if text:
+                self._pace(text, stream, ctx)
+                yield Chunk(kind, text, block, choice)  # type: ignore[arg-type]
+
+    def _pace(self, text: str, stream: _Stream, ctx: RequestContext) -> None:
+        """Each rate has its own time for a piece, and the slower one counts."""
+        seconds = 0.0
+        if self.tokens_per_second is not None:
+            seconds = stream.count(text) / self.tokens_per_second
+        if self.chunks_per_second is not None:
+            seconds = max(seconds, 1.0 / self.chunks_per_second)
+        if seconds:
+            ctx.flow.pace(seconds)

@@ -1,0 +1,345 @@
+"""A stream that breaks after a part of it was delivered: raised, begun anew, or gone on with."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from attrs import define, field
+from calling import COLOURS, Caller, Keep, Read
+from clippy_hookspecs import (
+    Chunk,
+    Continue,
+    ErrorInfo,
+    Outcome,
+    ProviderError,
+    RequestContext,
+    Response,
+    Restart,
+    Retry,
+    StreamInterrupted,
+    TextFilter,
+    Usage,
+    hookimpl,
+)
+
+from clippy_core import passage
+from clippy_core.testing import Fault, Reply, call
+from clippy_core.wire import APIS
+from clippy_core.wire.assemble import assemble_stream
+
+TEXT = "one two three four five six"
+REST = "three four five six"
+CALL = call("get_weather", {"city": "Paris"})
+BREAKS = {
+    "reset": lambda at: Fault.reset(at_delta=at),
+    "error event": lambda at: Fault.error_event(at_delta=at),
+    "corrupt": lambda at: Fault.truncated_json(at_delta=at),
+}
+PATHS = {
+    "openai.chat": ("/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}),
+    "openai.responses": ("/responses", {"model": "m", "input": "Hello"}),
+    "anthropic.messages": (
+        "/messages",
+        {"model": "m", "max_tokens": 99, "messages": [{"role": "user", "content": "Hello"}]},
+    ),
+}
+
+
+@define(eq=False)
+class Decides:
+    """Answers each failure of a begun stream with the next of some decisions, then None."""
+
+    decisions: list[Any]
+    infos: list[ErrorInfo] = field(factory=list)
+    outcomes: list[str] = field(factory=list)
+    ends: list[str] = field(factory=list)
+    answers: list[str] = field(factory=list)
+
+    @hookimpl
+    def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Any:
+        self.infos.append(error)
+        return self.decisions.pop(0) if self.decisions else None
+
+    @hookimpl
+    def post_attempt(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome.state)
+
+    @hookimpl
+    def on_response(self, response: Response) -> None:
+        self.answers.append(response.text)
+
+
+@define(eq=False)
+class Chunks:
+    """Looks at chunks, so that the writer sees each."""
+
+    kinds: list[str] = field(factory=list)
+    text: str = ""
+
+    @hookimpl
+    def on_chunk(self, chunk: Chunk) -> None:
+        self.kinds.append(chunk.kind)
+        self.text += chunk.delta if chunk.kind == "text" else ""
+
+
+def begin(colour: str, decisions: list[Any], script: Any, **plugins: Any) -> tuple[Caller, Decides]:
+    decides = Decides(decisions)
+    caller = Caller(colour, httpx)
+    return caller.start({"decides": decides, **plugins}, script), decides
+
+
+def post(caller: Caller, api: str, **more: Any) -> Any:
+    path, body = PATHS[api]
+    sent = caller.send(path=path, json={**body, "stream": True, **more})
+    assert sent.error is None, sent.error
+    return assemble_stream(APIS[api], sent.pieces)
+
+
+def texts_of(body: Any) -> list[tuple[str, str]]:
+    """The roles and texts of a request's turns, in any API."""
+    turns = body.get("messages", body.get("input"))
+    return [(turn["role"], _text(turn["content"])) for turn in turns if isinstance(turn, dict)]
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+@pytest.mark.parametrize("how", BREAKS)
+@pytest.mark.parametrize("api", PATHS)
+@pytest.mark.parametrize("watched", [False, True], ids=["unwatched", "watched"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_under_an_http_client_the_two_parts_are_one_stream_of_its_api(colour, watched, api, how) -> None:
+    script = [[BREAKS[how](3), Reply(TEXT)], Reply(REST)]
+    more = {"chunks": Chunks()} if watched else {}
+    caller, decides = begin(colour, [Continue(1.5, "prompt")], script, **more)
+    asks = {"stream_options": {"include_usage": True}} if api == "openai.chat" else {}
+
+    result = post(caller, api, **asks)
+
+    assert result.complete, result.error
+    assert result.text == TEXT
+    assert decides.answers == [TEXT]
+    assert decides.outcomes == ["error", "ok"]
+    assert decides.infos[0].partial.text == "one two three "
+    record = caller.records.last
+    assert (record.outcome, [attempt.waited for attempt in record.attempts]) == ("answered", [0.0, 1.5])
+    assert caller.clock.now() >= 1.5
+    assert result.usage is not None
+    assert (result.usage.input, result.usage.output) == (record.usage.input, record.usage.output)
+    assert record.usage.output >= len(TEXT.split())
+    first, second = [json.loads(request.body) for request in caller.provider.requests]
+    turns = texts_of(second)
+    assert turns[-2] == ("assistant", "one two three")
+    assert turns[-1][0] == "user"
+    assert {name: first[name] for name in first if name not in ("messages", "input")} == {
+        name: second[name] for name in second if name not in ("messages", "input")
+    }
+    if watched:
+        assert more["chunks"].text == TEXT
+        assert more["chunks"].kinds.count("end") == 1
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_our_own_client_reads_one_answer_with_a_mark_where_it_joins(colour) -> None:
+    caller, _ = begin(colour, [Continue(0.0, "prompt")], [[Fault.reset(at_delta=3), Reply(TEXT)], Reply(REST)])
+    read = caller.stream()
+    assert read.error is None
+    assert read.text == TEXT
+    marked = [chunk.delta for chunk in read.chunks if chunk.reason == "resumed"]
+    assert len(marked) == 1
+    assert caller.records.last.usage.estimated  # nobody knows what the broken one used
+
+
+def test_with_prefill_the_model_gets_its_own_beginning_without_the_space_at_its_end() -> None:
+    script = [[Fault.reset(at_delta=3), Reply(TEXT)], Reply(" four five six")]
+    caller, _ = begin("sync", [Continue(0.0, "prefill")], script)
+    assert post(caller, "anthropic.messages").text == TEXT
+    assert texts_of(json.loads(caller.provider.requests[1].body))[-1] == ("assistant", "one two three")
+
+
+def test_it_goes_on_as_often_as_it_is_told_to_and_then_raises_exactly_what_was_delivered() -> None:
+    broken = [[Fault.reset(at_delta=2), Reply(TEXT)], [Fault.reset(at_delta=1), Reply("three four five six")]]
+    caller, decides = begin(
+        "sync", [Continue(0.0, "prompt")] * 2, [*broken, [Fault.reset(at_delta=2), Reply("four five x")]]
+    )
+    read = caller.stream()
+    assert isinstance(read.error, StreamInterrupted)
+    assert read.text == read.error.partial.text == "one two three four five "
+    assert decides.outcomes == ["error", "error", "error"]
+    assert caller.records.last.outcome == "failed"
+
+
+def test_a_second_attempt_that_fails_before_its_first_word_is_decided_about_again() -> None:
+    script = [
+        [Fault.reset(at_delta=3), Reply(TEXT)],
+        Fault.status(503),
+        [Fault.reset(at_delta=0), Reply("x")],
+        Reply(REST),
+    ]
+    caller, decides = begin("sync", [Continue(0.0, "prompt")] * 3, script)
+    assert caller.stream().text == TEXT
+    assert [info.committed for info in decides.infos] == [True] * 3
+    assert [info.partial.text for info in decides.infos] == ["one two three "] * 3
+    assert decides.outcomes == ["error", "error", "error", "ok"]
+
+
+def test_when_nobody_goes_on_the_first_failure_is_raised_with_what_was_delivered() -> None:
+    script = [[Fault.reset(at_delta=3), Reply(TEXT)], Fault.status(400)]
+    caller, _ = begin("sync", [Continue(0.0, "prompt")], script)
+    read = caller.stream()
+    assert isinstance(read.error, StreamInterrupted)
+    assert isinstance(read.error.__cause__, httpx.ReadError)
+    assert read.error.partial.text == read.text == "one two three "
+
+
+REFUSED = {
+    "a tool call": (Reply(tool_calls=[CALL]), {}),
+    "text and a tool call": (Reply(TEXT, tool_calls=[CALL], chunks=[TEXT]), {}),
+    "JSON": (Reply(TEXT), {"response_format": {"type": "json_object"}}),
+    "JSON by schema": (Reply(TEXT), {"response_format": {"type": "json_schema", "json_schema": {}}}),
+    "several answers": (Reply(TEXT), {"n": 2}),
+    "a refusal": (Reply(refusal="no no no no"), {}),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_joined_is_raised_and_nothing_is_sent_again(case) -> None:
+    reply, params = REFUSED[case]
+    caller, decides = begin("sync", [Continue(0.0, "prompt")], [[Fault.reset(at_delta=2), reply], Reply(REST)])
+    read = caller.stream(**params)
+    assert isinstance(read.error, StreamInterrupted)
+    assert len(caller.provider.requests) == 1
+    assert len(decides.infos) == 1
+
+
+def test_a_filter_that_holds_text_across_the_break_sees_one_text() -> None:
+    class Hide(TextFilter):
+        def filter(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
+            out = text.replace("three four", "[hidden]")
+            return (out, "") if final else (out[:-10], out[-10:])
+
+    hide = define(eq=False)(Hide)()
+    caller, _ = begin(
+        "sync", [Continue(0.0, "prompt")], [[Fault.reset(at_delta=3), Reply(TEXT)], Reply(" four five six")], hide=hide
+    )
+    assert post(caller, "openai.chat").text == "one two [hidden] five six"
+    assert texts_of(json.loads(caller.provider.requests[1].body))[-2] == ("assistant", "one two three")
+
+
+def test_a_joined_answer_is_not_stored() -> None:
+    keep = Keep()
+    caller, _ = begin(
+        "sync", [Continue(0.0, "prompt")], [[Fault.reset(at_delta=3), Reply(TEXT)], Reply(REST)], keep=keep
+    )
+    assert post(caller, "openai.chat").text == TEXT
+    assert keep.entries == {}
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_our_own_client_is_told_to_discard_what_it_has_when_a_stream_begins_anew(colour) -> None:
+    keep, chunks = Keep(), Chunks()
+    script = [[Fault.reset(at_delta=3), Reply(TEXT)], Reply("un deux trois")]
+    caller, decides = begin(colour, [Restart(2.0)], script, keep=keep, chunks=chunks)
+    read = caller.stream()
+    kinds = [chunk.kind for chunk in read.chunks]
+    at = kinds.index("restart")
+    assert "".join(chunk.delta for chunk in read.chunks[:at]) == "one two three "
+    assert "".join(chunk.delta for chunk in read.chunks[at:]) == "un deux trois"
+    assert decides.answers == ["un deux trois"]
+    assert chunks.kinds.count("restart") == chunks.kinds.count("end") == 1
+    assert len(keep.entries) == 1
+    assert caller.stream().text == "un deux trois"
+    assert caller.records.last.outcome == "cached"
+    assert json.loads(caller.provider.requests[0].body) == json.loads(caller.provider.requests[1].body)
+
+
+def test_an_http_client_cannot_be_told_so_that_the_failure_is_raised() -> None:
+    caller, _ = begin("sync", [Restart()], [[Fault.reset(at_delta=3), Reply(TEXT)], Reply("un deux trois")])
+    sent = caller.send(json={**PATHS["openai.chat"][1], "stream": True})
+    assert isinstance(sent.error, httpx.ReadError)
+    assert len(caller.provider.requests) == 1
+
+
+def test_the_words_alone_cannot_tell_that_a_stream_began_anew() -> None:
+    import clippy_core
+
+    caller, _ = begin("sync", [Restart()], [[Fault.reset(at_delta=3), Reply(TEXT)], Reply("un deux trois")])
+    words: list[str] = []
+    with clippy_core.Client(caller.host, httpx.Client(transport=caller.provider.transport())) as client:
+        with pytest.raises(StreamInterrupted, match="iterate over the chunks"), client.stream("hi") as stream:
+            words.extend(stream.text())
+    assert "".join(words) == "one two three "
+
+
+def test_other_decisions_for_a_begun_stream_are_a_fault_of_the_plugin() -> None:
+    caller, _ = begin("sync", [Retry()], [[Fault.reset(at_delta=3), Reply(TEXT)], Reply(REST)])
+    read = caller.stream()
+    assert isinstance(read.error, ProviderError)
+    assert caller.host.faults.counts == {("decides", "on_error"): 1}
+
+
+def test_usage_of_both_parts_is_counted_where_the_provider_tells_it() -> None:
+    first, second = Reply(TEXT, usage=Usage(100, 6)), Reply(REST, usage=Usage(110, 4))
+    caller, _ = begin("sync", [Continue(0.0, "prompt")], [[Fault.reset(at_delta=3), first], second])
+    result = post(caller, "anthropic.messages")
+    # Anthropic tells the input at the start, so that of the broken one it is known.
+    assert result.usage.input == caller.records.last.usage.input == 210
+
+
+def test_a_flow_that_is_cancelled_while_it_waits_to_go_on_ends_as_cancelled() -> None:
+    @define(eq=False)
+    class Cancels(Decides):
+        @hookimpl
+        def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Any:
+            ctx.flow.cancel("enough")
+            return Continue(1.0, "prompt")
+
+    caller = Caller("sync", httpx)
+    caller.start({"cancels": Cancels([])}, [[Fault.reset(at_delta=3), Reply(TEXT)], Reply(REST)])
+    read = caller.stream()
+    assert read.text == "one two three "
+    assert caller.records.last.outcome == "cancelled"
+    assert len(caller.provider.requests) == 1
+
+
+def test_no_time_left_means_no_second_attempt() -> None:
+    caller = Caller("sync", httpx)
+    caller.start(
+        {"decides": Decides([Continue(5.0, "prompt")])},
+        [[Fault.reset(at_delta=3), Reply(TEXT)]],
+        deadlines={"total": 4.0},
+    )
+    read: Read = caller.stream()
+    assert isinstance(read.error, StreamInterrupted)
+    assert len(caller.provider.requests) == 1
+
+
+@pytest.mark.parametrize("api", PATHS)
+def test_of_an_answer_beyond_all_measure_only_its_books_are_kept(api, monkeypatch) -> None:
+    monkeypatch.setattr(passage, "MOST_KEPT", 4000)
+    keep, seen = Keep(), []
+
+    @define(eq=False)
+    class Watches:
+        @hookimpl
+        def on_error(self, error: ErrorInfo) -> Continue:
+            seen.append(error.partial)
+            return Continue(0.0, "prompt")
+
+    words = "word " * 400
+    caller = Caller("sync", httpx)
+    script = [Reply(words), [Fault.reset(at_delta=300), Reply(words)]]
+    caller.start({"keep": keep, "watches": Watches()}, script)
+    assert post(caller, api).text == words
+    assert keep.entries == {}
+    assert caller.records.last.usage.output >= 400
+    path, body = PATHS[api]
+    sent = caller.send(path=path, json={**body, "stream": True})
+    assert isinstance(sent.error, httpx.ReadError)
+    assert seen == [None]
+    assert 300 <= caller.records.last.usage.output <= 500
+    assert len(caller.provider.requests) == 2

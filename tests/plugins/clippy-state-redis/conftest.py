@@ -1,0 +1,91 @@
+"""Servers for the tests of this plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from clippy_hookspecs import StateStore
+from clippy_state_redis import RedisState
+from redis_server import RedisServer
+
+from clippy_core import Host
+from clippy_core.runtime import drive
+from clippy_core.testing import VirtualClock
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One server for all tests that only use it."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(shared_server: RedisServer) -> RedisServer:
+    """An empty server, not to be stopped or changed."""
+    shared_server.ask("FLUSHALL")
+    return shared_server
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Starts servers that a test may stop, each with options of its own."""
+    started: list[RedisServer] = []
+
+    def start(*options: str, ready: bool = True) -> RedisServer:
+        folder = tmp_path / f"redis-{len(started)}"
+        folder.mkdir()
+        started.append(RedisServer(folder, *options, ready=ready))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def open_store() -> Iterator[Callable[..., Opened]]:
+    """Opens the store of a server in a host of its own, with a virtual clock."""
+    opened: list[Opened] = []
+
+    def open_(url: str, **settings: Any) -> Opened:
+        opened.append(Opened(url, **settings))
+        return opened[-1]
+
+    yield open_
+    for one in opened:
+        one.host.close()
+
+
+class Opened:
+    """A store as programs see it: ``sync`` calls it, ``run`` gives it to a coroutine of an async program."""
+
+    def __init__(self, url: str, **settings: Any) -> None:
+        self.clock = VirtualClock()
+        self.plugin = RedisState(url=url, **settings)
+        self.host = Host({"state-redis": self.plugin}, clock=self.clock)
+
+    def sync(self, method: str, *arguments: Any) -> Any:
+        """The result of one method in a sync program's thread."""
+        self.host.open()
+        return drive(getattr(self.host.services.get(StateStore), method)(*arguments))
+
+    def run(self, work: Callable[[Any], Awaitable[Any]], backend: str = "asyncio") -> Any:
+        """What *work* makes of the store in an async program, whose host it is."""
+
+        async def program() -> Any:
+            async with self.host:
+                return await work(self.host._serving.current.views[False].get(StateStore))
+
+        return anyio.run(program, backend=backend)
+
+    def ask(self, colour: str, method: str, *arguments: Any) -> Any:
+        """The result of one method in a program of any colour."""
+        if colour == "sync":
+            return self.sync(method, *arguments)
+        return self.run(lambda store: getattr(store, method)(*arguments), colour)
