@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import define
 from clippy_audit import AuditLog
+from clippy_breaker import CircuitBreaker
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
@@ -103,6 +104,7 @@ def default_stack(folder: Path) -> dict[str, object]:
     """Every first-party plugin of the default install at its defaults, but for where its files lie."""
     return {
         "audit": AuditLog(path=folder / "audit.jsonl"),
+        "breaker": CircuitBreaker(),
         "cache-memory": MemoryCache(),
         "cache-sqlite": SqliteCache(path=folder / "cache.db"),
         "context-window": ContextWindow(),

@@ -21,7 +21,9 @@ from benchmarks import hosts
 from benchmarks.bench import BARE, NONE, Bench
 from clippy_core.testing.timing import Group
 
-RECORD, SILENT, UNSAMPLED, RECORDED = "a plugin with audit", "no provider", "not sampled", "recorded, with metrics"
+RECORD, ALONE = "a plugin with audit", "alone, no provider"
+SILENT, UNSAMPLED, RECORDED = "+ no provider", "+ not sampled", "+ recorded, with metrics"
+"""Alone it makes the host read what nobody else would; beside another plugin that gets the record it costs itself."""
 
 
 class Nowhere(SpanExporter):
@@ -36,13 +38,18 @@ def _hosts(bench: Bench) -> dict[str, clippy_core.Host | None]:
     on = TracerProvider(shutdown_on_exit=False)
     on.add_span_processor(SimpleSpanProcessor(Nowhere()))
     meters = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
-    made: dict[str, object] = {
-        RECORD: hosts.WithAudit(),
+    beside = {
         SILENT: OtelTelemetry(),
         UNSAMPLED: OtelTelemetry(tracer_provider=off),
         RECORDED: OtelTelemetry(tracer_provider=on, meter_provider=meters),
     }
-    return {BARE: None, NONE: bench.host({}), **{case: bench.host({"one": plugin}) for case, plugin in made.items()}}
+    sets: dict[str, dict[str, object]] = {
+        NONE: {},
+        ALONE: {"otel": OtelTelemetry()},
+        RECORD: {"other": hosts.WithAudit()},
+        **{case: {"other": hosts.WithAudit(), "otel": plugin} for case, plugin in beside.items()},
+    }
+    return {BARE: None, **{case: bench.host(plugins) for case, plugins in sets.items()}}
 
 
 def otel_call(bench: Bench) -> Group:

@@ -98,9 +98,14 @@ def _defaults(cls: type[Any], prefix: str) -> Iterator[Row]:
 
 
 def _in_force(attribute: attrs.Attribute[Any] | None, value: Any) -> Any:
-    """A yes or no as such, however the environment writes it, and a file where its plugin looks for it."""
+    """A text that its class keeps out of its repr as a secret; a yes or no as such, however the environment writes it.
+
+    And a file where its plugin looks for it.
+    """
     if attribute is None or value is None or isinstance(value, Mapping):
         return value
+    if attribute.repr is False and isinstance(value, str) and value:  # a url may hold a password
+        return Secret(value)
     try:
         if attribute.type is bool:
             return as_bool(value, bool)

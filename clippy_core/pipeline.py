@@ -171,9 +171,7 @@ class Pipeline:
             return self.request
         result = await self.chains.fold(self.chains.pre_request, self.request, (self.ctx,), self.run)
         if isinstance(result, Answer):
-            by = self.run.at.plugin if self.run.at else None
-            made_by = new_provenance("plugin", by, reason=result.reason)
-            return retouch(result.response, provenance=made_by, extensions=self._own())
+            return self._made(result, None)
         self.request = self.ledger.looked_at = self.ledger.request = keep_body(self.request, result)
         return self.request
 
@@ -255,23 +253,18 @@ class Pipeline:
             if not isinstance(result, Failed):
                 return await self._deliver_live(result)
             decision = await self._decide(result, request)
+            if not isinstance(decision, (Retry, Switch, CacheEntry, Answer)):
+                return await self._give_up(result)
+            await self._drop(result)
             if isinstance(decision, Retry):
-                await self._drop(result)
                 self.ledger.waited = decision.after
                 await self.runtime.sleep(decision.after, self.flow)
             elif isinstance(decision, Switch):
-                await self._drop(result)
                 request = await self._fit(self._switch(self.request, decision))
             elif isinstance(decision, CacheEntry):
-                await self._drop(result)
                 return await self._deliver_stored(decision)
-            elif isinstance(decision, Answer):
-                await self._drop(result)
-                by = self.run.at.plugin if self.run.at else None
-                made_by = new_provenance("plugin", by, self.ctx.route.name, reason=decision.reason)
-                return await self._deliver_made(retouch(decision.response, provenance=made_by, extensions=self._own()))
             else:
-                return await self._give_up(result)
+                return await self._deliver_made(self._made(decision, self.ctx.route.name))
 
     async def _attempt(self, request: Request) -> Result | Failed:
         """One attempt: pre_attempt, send, and as much of the answer as is needed to know whether it failed."""
@@ -388,28 +381,29 @@ class Pipeline:
         await self.ledger.end_attempt("error", info, failure.status)
         return info
 
-    async def _decide(self, failed: Failed, request: Request) -> Any:
-        """on_error's decision, None if there is none that can be carried out."""
+    async def _decide(self, failed: Failed, request: Request, unfit: tuple[str, ...] = ()) -> Any:
+        """on_error's decision, None if there is none that can be carried out; *unfit* are routes that could not."""
         decision, step = await self.chains.first(self.chains.on_error, (failed.info, self.ctx), self.run)
         if isinstance(decision, Stale):
             entry = await self._stale(decision)
             if entry is not None:
                 return entry
-            decision = decision.otherwise
+            decision, self.run.at = decision.otherwise, step  # the caches were asked in between
         if isinstance(decision, Retry):
             left = self.ctx.time_left()
             if not self._repeatable(request, failed.phase) or (left is not None and decision.after >= left):
                 return None
-        if isinstance(decision, Switch) and not request.endpoint.chat:
-            return None  # a route's address is one for chat; an upload or an embedding has no place there
-        if isinstance(decision, Switch) and decision.route not in self.settings.routes:
-            raise PluginError(
-                step.blame(
-                    f"switched to route {decision.route!r}; the configuration has {sorted(self.settings.routes)}"
-                ),
-                step.plugin,
-                step.hook,
-            )
+        if isinstance(decision, Switch):
+            name, known = decision.route, self.settings.routes
+            if not request.endpoint.chat:
+                return None  # a route's address is one for chat; an upload or an embedding has no place there
+            if name not in known:
+                why = step.blame(f"switched to route {name!r}; the configuration has {sorted(known)}")
+                raise PluginError(why, step.plugin, step.hook)
+            unable = routes.obstacle(self.request, known[name])
+            if unable is not None:
+                again = evolve(failed, info=routes.unfit(name, unable))
+                return None if name in unfit else await self._decide(again, request, (*unfit, name))
         return decision
 
     def _repeatable(self, request: Request, phase: Phase) -> bool:
@@ -437,12 +431,10 @@ class Pipeline:
     async def _give_up(self, failed: Failed) -> Result:
         """Nobody helps: the caller gets the provider's own failure."""
         self.failure = failed.info
-        if failed.response is not None:
+        told = failed.response or failed.stream
+        if told is not None:
             await self.ledger.close("failed", failed.info)
-            return failed.response
-        if failed.stream is not None:
-            await self.ledger.close("failed", failed.info)
-            return failed.stream
+            return told
         raise AttemptsFailed(failed.info, failed.cause)
 
     # --- 6 to 8: the way out ----------------------------------------------------------------------------------
@@ -452,6 +444,8 @@ class Pipeline:
         if self.ctx.provenance is None:
             self.ctx.provenance = new_provenance("provider", None, self.ctx.route.name)
         if isinstance(result, Response):
+            if self.wants_values:
+                result = retouch(result, provenance=self.ctx.provenance)
             if self.ctx.stream and self.wants_values and result.status < 300:
                 return self.whole_as_stream(result)
             self.ctx.stream = False  # the provider answers in one piece, whatever was asked
@@ -476,6 +470,12 @@ class Pipeline:
     def whole_as_stream(self, response: Response) -> LiveStream:
         """An answer in one piece, for a caller of ours who reads a stream."""
         return self._replayed(response, deque(APIS[self.request.api].split(response, self.request)))
+
+    def _made(self, answer: Answer, route: str | None) -> Response:
+        """A plugin's answer, with its name."""
+        by = self.run.at.plugin if self.run.at else None
+        made_by = new_provenance("plugin", by, route, reason=answer.reason)
+        return retouch(answer.response, provenance=made_by, extensions=self._own())
 
     async def _deliver_made(self, response: Response) -> Result:
         """A plugin's answer, in the caller's own wire API."""
@@ -562,8 +562,12 @@ class Pipeline:
             await stream.source.aclose()
             await self._close_reply()
             self.ledger.waited = decision.after
-            await self.runtime.sleep(decision.after, self.flow)
-            result = await self._attempt(request)
+            try:
+                await self.runtime.sleep(decision.after, self.flow)
+                result = await self._attempt(request)
+            except BaseException:
+                await self.runtime.settle(self._close_reply, cancelled=True)
+                raise
             if isinstance(result, LiveStream):
                 return self._resumed(stream, decision, result.source)
             if isinstance(result, Response):

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from clippy_hookspecs import ConfigError, Headers, Request, evolve
+from urllib.parse import urlsplit
+
+from clippy_hookspecs import ConfigError, ErrorInfo, Headers, Request, evolve
 
 from .config import RouteConfig
+from .keys import is_credential
 from .untouched import retouch
 from .wire import APIS
+from .wire.bound import kept_elsewhere, unbound
 from .wire.translate import translate_request
+from .wire.translate_params import untranslatable
 
 CROSSES_ORIGINS = frozenset(
     {"accept", "accept-encoding", "accept-language", "content-type", "user-agent", "idempotency-key", "traceparent"}
 )
 """The caller's headers that may go to another origin than they were meant for; every other one stays behind."""
+
+_OF_THE_API = frozenset({"anthropic-beta", "openai-beta"})
+"""Those that say how a body of their wire API is to be read; without them another account would refuse it."""
+
+_SUB = frozenset({"openai-organization", "openai-project"})
+"""Headers that name an account behind one credential."""
 
 _PATHS = {"openai.chat": "/chat/completions", "openai.responses": "/responses", "anthropic.messages": "/v1/messages"}
 _BASES = {
@@ -50,13 +61,52 @@ def route_headers(route: RouteConfig, api: str) -> list[tuple[str, str]]:
 def redirect(request: Request, route: RouteConfig) -> Request:
     """*request* as it goes to *route*."""
     api = route.api or request.api
+    url = address(api, route.base_url)
     model = route.models.get(request.model) or route.model or request.model
-    carried = [pair for pair in request.headers.pairs if pair[0].lower() in CROSSES_ORIGINS]
+    crosses = CROSSES_ORIGINS
+    if api == request.api:
+        crosses = crosses | (_OF_THE_API - {name.lower() for name in route.headers})
+    carried = [pair for pair in request.headers.pairs if pair[0].lower() in crosses]
     headers = Headers([*carried, *route_headers(route, api)])
     moved = request
     if api != request.api:
-        moved = translate_request(request, api)
+        moved = translate_request(request, api, _origin(url)[1])
+    elif not _same_account(request, route) or (api == "anthropic.messages" and model != request.model):
+        moved = unbound(request, same_origin=_origin(request.url) == _origin(url))
     if model != moved.model:
         moved = evolve(moved, model=model)
     endpoint = APIS[api].endpoint("POST", _PATHS[api]) or moved.endpoint
-    return retouch(moved, url=address(api, route.base_url), query="", headers=headers, endpoint=endpoint)
+    return retouch(moved, url=url, query="", headers=headers, endpoint=endpoint)
+
+
+def obstacle(request: Request, route: RouteConfig) -> str | None:
+    """Why *route* could only answer another question than *request* asks, in words; None if it can answer it."""
+    api = route.api or request.api
+    if api == request.api and _same_account(request, route):
+        return None
+    return kept_elsewhere(request) or (untranslatable(request, api) if api != request.api else None)
+
+
+def unfit(name: str, why: str) -> ErrorInfo:
+    """What on_error is told of a route that was chosen and cannot take the request; nothing was sent to it."""
+    return ErrorInfo("permanent", "route_unfit", scope="route", message=f"route {name} is passed over: {why}")
+
+
+def _same_account(request: Request, route: RouteConfig) -> bool:
+    """Whether *route* sends the same credentials to the same place; two keys of one account look like two accounts."""
+    own = Headers(route_headers(route, route.api))
+    here, there = _origin(request.url), _origin(address(route.api, route.base_url))
+    return here == there and _who(request.headers) == _who(own)
+
+
+def _who(headers: Headers) -> list[tuple[str, str]]:
+    return sorted((name.lower(), value) for name, value in headers.pairs if is_credential(name) or name.lower() in _SUB)
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port; of what is no address the whole of it, and whoever sends to it will say so."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port
+    except ValueError:
+        return "", url, None

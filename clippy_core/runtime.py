@@ -248,7 +248,12 @@ class AsyncRuntime:
 
         if cancelled:
             limit.deadline = anyio.current_time() + SETTLE_SECONDS
-        self._spawn(keep_error, done, limit, contextvars.copy_context())
+        try:
+            self._spawn(keep_error, done, limit, contextvars.copy_context())
+        except RuntimeError:  # trio closes what generators were left open when it takes no more tasks
+            with anyio.move_on_after(SETTLE_SECONDS, shield=True):
+                await work()
+            return
         try:
             with anyio.CancelScope(shield=cancelled):
                 await done.wait()

@@ -17,7 +17,7 @@ from .output import json_option, say_json
 from .screen import Line, Screen, Silence, Span, line, marks, screen_for
 
 if TYPE_CHECKING:
-    from .demo_scenes import Proof, Scene
+    from .demo_scene import Proof, Scene
     from .demo_stage import Stage
 
 _STYLES = {"ok": "good", "failed": "bad", "skipped": "dim"}
@@ -71,7 +71,7 @@ class Performance:
             for number, scene in enumerate(SCENES, 1):
                 self._play(number, scene, stage)
             self.requests, self.advice = stage.sent, tuple(_advice(stage))
-        self.notes = tuple(stage.hide(note) for note in stage.notes)
+        self.notes = tuple(stage.hide(note) for note in stage.notes.said)
         self.seconds = time.monotonic() - began
         self._ending()
 
@@ -130,9 +130,10 @@ class Performance:
 
 def perform(scene: Scene, stage: Stage) -> tuple[str, Proof]:
     """Play one scene; how it ended, and its proof or its reason."""
-    from .demo_scenes import Proof, Skipped, Wrong
+    from .demo_scene import Proof, Skipped, Wrong
 
     stage.acts.planned.clear()  # what a scene that failed has left
+    stage.notes.staged = scene.staged
     try:
         if scene.staged and stage.server is None:
             raise Skipped("needs a provider that fails on command: run it without --live")

@@ -2,66 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import field, frozen
 from clippy_hookspecs import AuditRecord, Outcome, RequestContext
 
 from ..testing import Fault, Reply
+from .demo_flow import steered_stream
+from .demo_outage import outage
+from .demo_scene import Proof, Scene, Skipped, check, need
 from .demo_sdks import Driver
 from .demo_stage import Stage
 from .demo_traces import audit_log, time_line
-from .demo_words import answerer, attempt_facts, attempt_line, count, facts_of, ms, quoted, requests, source_of
+from .demo_words import COUNTED, answerer, attempt_facts, attempt_line, count, facts_of, ms, quoted, requests, source_of
 from .screen import Line, Span, line
 
 QUESTION = "What is a plugin? One short sentence."
 ANSWER = "A plugin is code that a program calls without knowing it."
 STORY = "Count from one to twelve in words."
-COUNTED = "One, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve."
 PACE = 0.03
 """Seconds between two chunks, so that a stream can be seen streaming."""
 RETRY_AFTER = 1.0
-
-
-class Skipped(Exception):
-    """A scene cannot be played here, for this reason."""
-
-
-class Wrong(Exception):
-    """A scene went otherwise than it should, in this way."""
-
-
-@frozen
-class Proof:
-    """What a scene has to show: one line, more lines below it, and the same as data."""
-
-    said: str
-    below: tuple[Line, ...] = ()
-    facts: Mapping[str, Any] = field(factory=dict)
-
-
-@frozen
-class Scene:
-    """One scene.  ``staged``: it needs a provider that fails on command."""
-
-    name: str
-    title: str
-    play: Callable[[Stage], Proof]
-    staged: bool = False
-
-
-def check(true: bool, otherwise: str) -> None:
-    """Raises Wrong with *otherwise* unless *true*."""
-    if not true:
-        raise Wrong(otherwise)
-
-
-def need(stage: Stage, what: str, *hooks: str) -> None:
-    """Raises Skipped if nobody implements one of *hooks*."""
-    missing = [hook for hook in hooks if not stage.implementing(hook)]
-    if missing:
-        raise Skipped(f"no {what} here: no active plugin implements {' and '.join(missing)}")
 
 
 # --- calls -----------------------------------------------------------------------------------------------------------
@@ -159,7 +119,8 @@ def one_request(stage: Stage) -> Proof:
     records = stage.recorder.records
     if not records:
         raise Skipped("nothing to see: no request was made")
-    record = max(records, key=lambda one: (len(one.attempts), one.stream is False))
+    short = [one for one in records if len(one.attempts) < 4]
+    record = max(short, key=lambda one: (len(one.attempts), one.stream is False))
     shown = time_line(record, stage.recorder.contexts[records.index(record)])
     if not any(step.ns for step in shown if not step.provider):
         raise Skipped("nothing to see: no plugin took part in any request")
@@ -191,6 +152,8 @@ SCENES = (
     Scene("mended", "A stream cut before its 1st token", mended_stream, staged=True),
     Scene("other", "Another SDK, the same host", other_sdk),
     Scene("replayed", "A stream replayed from the disk", replayed_stream),
+    Scene("outage", "A provider that is down", outage, staged=True),
+    Scene("flow", "A stream paused, slowed and resumed", steered_stream, staged=True),
     Scene("timeline", "The time line of one request", one_request),
     Scene("audit", "The audit records", audit_records),
 )

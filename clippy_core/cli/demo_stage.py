@@ -35,11 +35,21 @@ _OURS = frozenset({"CLIPPY_PLUGINS", "CLIPPY_ALLOW", "CLIPPY_DISABLE"})
 
 @define(eq=False)
 class Recorder:
-    """The demo's own plugin: it keeps the record of each request and tells of attempts as they end."""
+    """The demo's own plugin: it keeps the record of each request and tells of attempts as they end.
 
+    ``live`` is the context of the request that began last.
+    """
+
+    observes_only = True
+    live: RequestContext | None = field(init=False, default=None, repr=False)
     records: list[AuditRecord] = field(init=False, factory=list, repr=False)
     contexts: list[RequestContext] = field(init=False, factory=list, repr=False)
     watch: Callable[[Outcome, RequestContext], None] | None = field(init=False, default=None, repr=False)
+
+    @hookimpl
+    def pre_request(self, ctx: RequestContext) -> None:
+        """Keep the context: a stream is steered through its flow."""
+        self.live = ctx
 
     @hookimpl
     def post_attempt(self, outcome: Outcome, ctx: RequestContext) -> None:
@@ -56,12 +66,13 @@ class Recorder:
 
 @define(eq=False)
 class Acts:
-    """What the fake provider does next; when nothing is planned it answers."""
+    """What the fake provider does next; when nothing is planned it answers, or does what it does all the time."""
 
     planned: deque[Step] = field(factory=deque)
+    always: Step | None = None
 
     def __call__(self, seen: SeenRequest) -> Step:
-        return self.planned.popleft() if self.planned else Reply(echo=True)
+        return self.always or (self.planned.popleft() if self.planned else Reply(echo=True))
 
 
 @define(eq=False)
@@ -77,7 +88,7 @@ class Stage:
     other: Driver | None
     secrets: tuple[str, ...] = field(repr=False)
     recorder: Recorder = field(factory=Recorder)
-    notes: list[str] = field(factory=list)
+    notes: Notes = field(factory=lambda: Notes())
     heading: Line = ()
     host: Host = field(init=False)
     found: tuple[Plugin, ...] = field(init=False, default=())
@@ -85,11 +96,15 @@ class Stage:
     def __attrs_post_init__(self) -> None:
         self.host = self.new_host()
 
-    def new_host(self) -> Host:
-        """A host of everything that is installed, with new instances: nothing in memory from before."""
+    def new_host(self, routes: Mapping[str, Any] | None = None, settings: str = "") -> Host:
+        """A host of everything that is installed, with new instances: nothing in memory from before.
+
+        *routes* are more than the stage's own, *settings* is what stands in its file, as TOML.
+        """
         file = self.folder / "clippy.toml"
-        file.touch()
-        host = Host.from_config(file, salt_path=self.folder / "salt", routes=self.routes)
+        file.write_text(settings, encoding="utf-8")
+        routes = {**self.routes, **(routes or {})}
+        host = Host.from_config(file, salt_path=self.folder / "salt", routes=routes)
         self.found = host.discovered.plugins
         return host.with_plugins({**host.plugins, RECORDER: self.recorder})
 
@@ -100,8 +115,9 @@ class Stage:
 
     @property
     def active(self) -> tuple[str, ...]:
-        """The plugins that are active, but for the demo's own."""
-        return tuple(name for name in self.host.plugins if name != RECORDER)
+        """The plugins that have something to do, but for the demo's own."""
+        idle = {plugin.name for plugin in self.found if plugin.idle}
+        return tuple(name for name in self.host.plugins if name != RECORDER and name not in idle)
 
     @property
     def sent(self) -> int:
@@ -146,7 +162,7 @@ def open_stage(screen: Screen, *, live: bool = False, model: str | None = None) 
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clippy-demo-", ignore_cleanup_errors=True))
         stack.enter_context(_environment(Path(folder), live=live))
-        notes: list[str] = []
+        notes = Notes()
         stack.enter_context(_log_into(notes))
         acts = Acts()
         server = None if live else stack.enter_context(FakeServer(acts, lifetime=300.0))
@@ -238,19 +254,24 @@ def _environment(folder: Path, *, live: bool) -> Iterator[None]:
         os.environ.update(before)
 
 
-class _Notes(logging.Handler):
-    def __init__(self, notes: list[str]) -> None:
+class Notes(logging.Handler):
+    """What was logged.  While ``staged`` a provider fails on purpose: what plugins say of that is no news."""
+
+    def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.notes = notes
+        self.said: list[str] = []
+        self.staged = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.notes.append(visible(record.getMessage()))
+        """Keep it."""
+        if record.name == "clippy" or not self.staged:
+            self.said.append(visible(record.getMessage()))
 
 
 @contextmanager
-def _log_into(notes: list[str]) -> Iterator[None]:
+def _log_into(handler: Notes) -> Iterator[None]:
     """The host's warnings, kept for the end: a line amid the screen would spoil it."""
-    logger, handler = logging.getLogger("clippy"), _Notes(notes)
+    logger = logging.getLogger("clippy")
     handlers, propagate = list(logger.handlers), logger.propagate
     logger.handlers, logger.propagate = [handler], False
     try:

@@ -8,6 +8,9 @@ from clippy_hookspecs import AttemptRecord, AuditRecord
 
 from .screen import Line, Span, line
 
+COUNTED = "One, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve."
+"""The answer of the streams."""
+
 
 def attempt_line(attempt: AttemptRecord) -> Line:
     """One attempt: when it began, what came of it, what the server asked for."""

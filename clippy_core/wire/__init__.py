@@ -15,7 +15,7 @@ from clippy_hookspecs.stored import body_decoders
 from ..jsonio import dumps, loads
 from . import anthropic_messages, openai_chat, openai_responses
 from .base import CorruptEvent, StreamEvent, StreamReader, StreamWriter, WireApi
-from .errors import error_in
+from .errors import ends_amid, error_in
 from .sse import SseDecoder, SseEvent, SseLimitError
 from .stream import StreamDecoder
 
@@ -199,13 +199,15 @@ def in_wire_form(response: Response) -> Response:
 
 
 def carries_error(api: WireApi | None, body: bytes | Json) -> bool:
-    """Whether the body of an answer with a good status is an error object all the same.
+    """Whether the body of an answer with a good status is an error object all the same, or JSON that ends amid it.
 
     *api* is None for an answer of no API of ours, which is not judged.
     """
     if api is None:
         return False
     if isinstance(body, bytes):
+        if ends_amid(body):
+            return True
         if b"error" not in body:
             return False
         try:

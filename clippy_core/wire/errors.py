@@ -1,10 +1,12 @@
-"""Which JSON objects say that a call failed although the status says it did not."""
+"""Which bodies say that a call failed although the status says it did not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from clippy_hookspecs import Json
+
+from ..jsonio import loads
 
 
 def error_in(body: Mapping[str, Json]) -> bool:
@@ -20,3 +22,19 @@ def error_in(body: Mapping[str, Json]) -> bool:
         return True
     choices = body.get("choices")
     return isinstance(choices, list) and any(isinstance(choice, dict) and choice.get("error") for choice in choices)
+
+
+def ends_amid(body: bytes) -> bool:
+    """Whether *body* is a JSON object that breaks off: what is left when a server or a proxy loses the rest.
+
+    Whole objects are told by their braces, at the cost of a count; only where these do not pair is the body read.  (So
+    one that breaks off behind a brace is missed if its texts have as many closing ones too many.)
+    """
+    paired = body.rstrip()[-1:] == b"}" and body.count(b"{") == body.count(b"}")
+    if paired or body.lstrip()[:1] != b"{":
+        return False
+    try:
+        loads(body)
+    except ValueError:
+        return True
+    return False

@@ -53,7 +53,7 @@ def first_party() -> tuple[FirstParty, ...]:
     found = []
     for project in sorted(ROOT.glob("plugins/*/pyproject.toml")):
         table = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
-        for name, value in table["entry-points"]["clippy"].items():
+        for name, value in table.get("entry-points", {}).get("clippy", {}).items():  # a library has none
             module, _, cls = value.partition(":")
             loaded = getattr(importlib.import_module(module), cls)
             found.append(FirstParty(name, table["name"], table["description"], loaded))

@@ -14,8 +14,11 @@ from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
 from clippy_errors import ErrorClassifier
+from clippy_fallback import Fallback
 from clippy_hookspecs import RequestContext, TextFilter
 from clippy_retry import RetryPolicy
+from clippy_telemetry_log import LogTelemetry
+from clippy_telemetry_sentry import SentryTelemetry
 from planted_cache import FileCache
 
 from clippy_core.state_memory import MemoryStateStore
@@ -31,6 +34,10 @@ from clippy_core.testing.contracts.fitting import SUITES
 from clippy_core.testing.grading import subject
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
+
+NOBODY = "http://key@127.0.0.1:9/1"
+"""A DSN of a port where nobody listens."""
 
 
 @define(eq=False)
@@ -114,6 +121,34 @@ class TestDetailedAuditLog(ObserverContract):
         return AuditLog(path=self.folder / "audit.jsonl", level="detailed")
 
 
+class TestLogTelemetry(ObserverContract):
+    def make(self) -> LogTelemetry:
+        return LogTelemetry()
+
+
+class TestLogTelemetryAsPlugin(PluginContract):
+    def make(self) -> LogTelemetry:
+        return LogTelemetry()
+
+
+class TestSentryTelemetry(ObserverContract):
+    """Where nobody takes what it sends; how much it may send is not what is looked at."""
+
+    def make(self) -> SentryTelemetry:
+        return SentryTelemetry(dsn=NOBODY, burst=1000, most_per_minute=1000)
+
+
+class TestSentryTelemetryOfEveryEnd(ObserverContract):
+    def make(self) -> SentryTelemetry:
+        ends = ("failed", "refused", "cancelled", "abandoned")
+        return SentryTelemetry(dsn=NOBODY, burst=1000, most_per_minute=1000, outcomes=ends)
+
+
+class TestSentryTelemetryAsPlugin(PluginContract):
+    def make(self) -> SentryTelemetry:
+        return SentryTelemetry(dsn=NOBODY)
+
+
 class TestAuditLogAsPlugin(PluginContract):
     def make(self) -> AuditLog:
         return AuditLog()
@@ -144,6 +179,18 @@ class TestErrorClassifierAsPlugin(PluginContract):
         return ErrorClassifier()
 
 
+class TestFallbackAsPlugin(PluginContract):
+    def make(self) -> Fallback:
+        return Fallback()
+
+
+class TestConfiguredFallbackAsPlugin(PluginContract):
+    """With something to do it is as good a citizen."""
+
+    def make(self) -> Fallback:
+        return Fallback(routes=("main",), stale=60.0, static="sorry")
+
+
 class TestRetryPolicyAsPlugin(PluginContract):
     def make(self) -> RetryPolicy:
         return RetryPolicy()
@@ -161,7 +208,11 @@ FITTING = {
     "cache-sqlite": {PluginContract, CacheContract},
     "context-window": {PluginContract},
     "errors": {PluginContract},
+    "fallback": {PluginContract},
     "retry": {PluginContract, RetryPolicyContract},
+    "telemetry-log": {PluginContract, ObserverContract},
+    "telemetry-sentry": {PluginContract, ObserverContract},
+    "state-sqlite": {PluginContract, StateStoreContract},
 }
 
 

@@ -818,6 +818,27 @@ def test_show_has_every_setting_with_its_origin_and_no_secret(tmp_path: Path) ->
     assert "order" not in shown
 
 
+@define
+class Remote:
+    """Its url may hold a password."""
+
+    url: str = field(default="", repr=False)
+
+
+@pytest.mark.parametrize("environ", [{}, {"CLIPPY_RETRY__URL": "x://ada:hunter2@host"}])
+def test_what_a_class_keeps_out_of_its_repr_is_not_shown(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Whatever its name is; that it is empty is no secret, and where it comes from neither."""
+    text = "" if environ else '[plugins.retry]\nurl = "x://ada:hunter2@host"'
+    shown = {row.path: row for row in rows(load(tmp_path, text, environ), {"retry": Remote})}
+    assert (shown["plugins.retry.url"].value, shown["plugins.retry.url"].data) == ("'***'", "***")
+    assert "hunter2" not in str(shown)
+    assert {row.path: row.value for row in rows(load(tmp_path, "# nothing"), {"retry": Remote})}[
+        "plugins.retry.url"
+    ] == '""'
+    reference = {row.path: row for row in rows(load(tmp_path, '[plugins.retry]\nurl = {env = "K"}'), {"retry": Remote})}
+    assert reference["plugins.retry.url"].value == '{env = "K"}'
+
+
 def test_one_underscore_too_few_is_a_fault_that_says_so(tmp_path: Path) -> None:
     """CLIPPY_RETRY_ATTEMPTS would silently set nothing."""
     with pytest.raises(ConfigError, match="sets nothing; a setting of retry is written CLIPPY_RETRY__ATTEMPTS"):

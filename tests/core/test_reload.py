@@ -28,7 +28,7 @@ from clippy_core.installed import rescan
 from clippy_core.runtime import drive
 from clippy_core.testing import FakeProvider, Fault, Reply
 
-FIRST_PARTY = ["audit", "cache-memory", "cache-sqlite", "context-window", "errors", "retry"]
+FIRST_PARTY = ["audit", "cache-memory", "cache-sqlite", "context-window", "errors", "retry", "state-sqlite"]
 SHOUTS = """
     @define(eq=False)
     class Plugin:

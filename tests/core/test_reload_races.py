@@ -22,7 +22,7 @@ import clippy_core.lifespans
 from clippy_core.installed import rescan
 from clippy_core.testing import FakeProvider, Reply
 
-FIRST_PARTY = ["audit", "cache-memory", "cache-sqlite", "context-window", "errors", "retry"]
+FIRST_PARTY = ["audit", "cache-memory", "cache-sqlite", "context-window", "errors", "retry", "state-sqlite"]
 SLOW = """
     import sys
 

@@ -25,4 +25,5 @@ def test_a_host_works_on_when_all_its_packages_are_deleted(tmp_path: Path) -> No
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert run.stdout == f"{len(PACKAGES) - 2} plugins worked on, 0 failures\n"
+    plugins = sum("entry-points" in path.read_text("utf-8") for path in (ROOT / "plugins").glob("*/pyproject.toml"))
+    assert run.stdout == f"{plugins} plugins worked on, 0 failures\n"

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+import trio
 from attrs import define, field
 from calling import COLOURS, Caller
 from clippy_hookspecs import (
@@ -439,3 +440,29 @@ def test_a_stream_dropped_at_the_end_of_asyncio_run_is_recorded():
     gc.collect()
     caller.host.close()
     assert 1 == len(caller.records.outcomes)
+
+
+def test_a_stream_left_open_at_the_end_of_a_trio_program_is_closed_where_trio_takes_no_more_tasks(caplog):
+    """trio closes the generators that are left when its nursery for system tasks is closed already."""
+    caller = Caller("trio", httpx).start([], Reply("one two three"))
+    kept: list[Any] = []
+
+    async def run() -> None:
+        client = caller.host.wrap(caller._http())
+        response = await client.send(client.build_request("POST", URL, json=STREAM), stream=True)
+
+        async def pieces() -> Any:
+            try:
+                async for piece in response.aiter_raw():
+                    yield piece
+            finally:
+                await response.aclose()
+
+        kept.append(pieces())
+        await anext(kept[0])
+
+    trio.run(run)
+    assert caller.records.outcomes == ["cancelled"]
+    assert [record for record in caplog.records if record.name.startswith("trio")] == []
+    caller.host.close()
+    assert len(caller.records.outcomes) == 1

@@ -179,7 +179,8 @@ def test_an_unknown_call_is_never_sent_to_a_chat_address():
 def test_a_second_switch_starts_from_what_the_caller_asked():
     """chat -> messages -> chat: the third provider is asked what the first was."""
     caller = start([Fallback(("claude", "second"))], [Fault.status(503), Fault.status(503), Reply("Hi")])
-    post(caller, "openai.chat", False, response_format={"type": "json_object"}, seed=7)
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    post(caller, "openai.chat", False, response_format=form, seed=7)
     first, _, third = (request.json for request in caller.provider.requests)
     assert {**first, "model": "m2"} == third
 

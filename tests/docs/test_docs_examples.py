@@ -26,6 +26,10 @@ PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "hookspecs" / "
 PAGES += sorted([*(ROOT / "docs").rglob("*.md"), *(ROOT / "plugins").glob("*/README.md")])
 
 
+NOBODY = "http://key@127.0.0.1:9/1"
+"""A Sentry project on a port where nobody listens."""
+
+
 def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -68,8 +72,10 @@ def _settings(folder: Path, server: FakeServer) -> dict[str, str]:
         **kept,
         "HOME": str(home),
         "OPENAI_API_KEY": "sk-none",
+        "OPENAI_BACKUP_KEY": "sk-none",
         "OPENAI_BASE_URL": server.base_url,
         "ANTHROPIC_API_KEY": "sk-ant-none",
+        "SENTRY_DSN": NOBODY,
         "ANTHROPIC_BASE_URL": server.origin,
         "CLIPPY_ROUTES__MAIN__BASE_URL": server.base_url,
     }
@@ -109,6 +115,7 @@ def test_the_configuration_of_a_page_is_accepted(page: Path, tmp_path: Path, mon
     """Blocks of TOML are a pyproject.toml or a configuration without a fault, with the plugins that are installed."""
     for name in ("OPENAI_API_KEY", "OPENAI_BACKUP_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.setenv(name, "sk-none")
+    monkeypatch.setenv("SENTRY_DSN", NOBODY)
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     for folder in write_package(page, tmp_path):

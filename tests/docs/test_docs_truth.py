@@ -41,8 +41,8 @@ def entries() -> dict[str, tuple[Path, type[Any]]]:
     """The plugins by name: where their distribution is, and their class."""
     found = {}
     for project in PLUGINS:
-        points = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["entry-points"]["clippy"]
-        for name, value in points.items():
+        table = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+        for name, value in table.get("entry-points", {}).get("clippy", {}).items():  # a library has none
             module, _, cls = value.partition(":")
             found[name] = (project.parent, getattr(importlib.import_module(module), cls))
     return found

@@ -131,26 +131,29 @@ def judge(question: str, plan: Plan, got: Outcome) -> str | None:
 ASKED: Any = [{"role": "user", "content": "Say it."}]
 
 
+class SaidFailed(Exception):
+    """The SDK for the Responses API hands an error event to the program, which has to look for it."""
+
+
 async def _read(events: Any, words: Callable[[Any], str], said: list[str]) -> None:
+    failed = False
     if hasattr(events, "__aiter__"):
         async for event in events:
             said.append(words(event))
+            failed = failed or getattr(event, "type", "") in ("error", "response.failed")
     else:
         for event in events:
             said.append(words(event))
+            failed = failed or getattr(event, "type", "") in ("error", "response.failed")
+    if failed:
+        raise SaidFailed
 
 
 def _chat_words(chunk: Any) -> str:
     return chunk.choices[0].delta.content or "" if chunk.choices else ""
 
 
-class SaidFailed(Exception):
-    """The SDK hands an error event of this API to the program, which has to look for it."""
-
-
 def _responses_words(event: Any) -> str:
-    if event.type in ("error", "response.failed"):
-        raise SaidFailed(event)
     return event.delta if event.type == "response.output_text.delta" else ""
 
 

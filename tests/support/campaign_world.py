@@ -14,12 +14,20 @@ import httpx
 from attrs import define, field
 from campaign_witness import PLACES, LastAudit, Witness
 from clippy_audit import AuditLog
+from clippy_breaker import CircuitBreaker
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
 from clippy_errors import ErrorClassifier
+from clippy_fallback import Fallback
 from clippy_hookspecs import ClippyError, StateStore
 from clippy_retry import RetryPolicy
+from clippy_stream import StreamController
+from clippy_stream_debug import StreamDebugger
+from clippy_stream_monitor import StreamMonitor
+from clippy_telemetry_log import LogTelemetry
+from clippy_telemetry_otel import OtelTelemetry
+from clippy_throttle import Throttle
 
 import clippy_core
 from clippy_core.testing import FakeProvider, FakeServer, Fault, Raw, Reply, SeenRequest
@@ -91,7 +99,8 @@ class World:
             self.server.start()
             self.base = self.server.base_url
         route = {"base_url": self.base, "key": "sk-test", "model": "test-model"}
-        self.host = clippy_core.Host(self._plugins(Path(self._folder.name)), config={"routes": {"main": route}})
+        routes = {"main": route, "backup": {**route, "key": "sk-backup"}}
+        self.host = clippy_core.Host(self._plugins(Path(self._folder.name)), config={"routes": routes})
         return self
 
     def __exit__(
@@ -107,9 +116,17 @@ class World:
         return {
             "audit": AuditLog(path=folder / "audit.jsonl"),
             **(caches if self.with_caches else {}),
+            "breaker": CircuitBreaker(),
             "context-window": ContextWindow(),
             "errors": ErrorClassifier(),
-            "retry": RetryPolicy(base=0.001, cap=0.002),
+            "fallback": Fallback(routes=("backup",), stale=60.0),
+            "retry": RetryPolicy(base=0.001, cap=0.002, on_mid_stream="continue", budget=0.0),
+            "stream": StreamController(),
+            "stream-debug": StreamDebugger(enabled=True),
+            "stream-monitor": StreamMonitor(),
+            "telemetry-log": LogTelemetry(queue=True),
+            "telemetry-otel": OtelTelemetry(),
+            "throttle": Throttle(tokens_per_second=100_000.0, coalesce="word"),
             "witness": self.witness,
             "zz-last": self.last,
         }

@@ -22,7 +22,7 @@ import httpx2  # noqa: E402
 import clippy_core  # noqa: E402
 from clippy_core.testing import FakeProvider, Fault, Reply, VirtualClock  # noqa: E402
 
-OURS = ("clippy_core", "clippy_hookspecs", "clippy_a", "clippy_c", "clippy_e", "clippy_r")
+OURS = ("clippy_core", "clippy_hookspecs", "clippy_a", "clippy_c", "clippy_e", "clippy_r", "clippy_s")
 CALLS = {
     "chat/completions": {"model": "m", "messages": [{"role": "user", "content": "Hello"}]},
     "responses": {"model": "m", "input": "Hello"},

@@ -31,6 +31,14 @@ def _is_container(value: object) -> bool:
     return isinstance(value, (*SEQUENCES, Mapping)) or type(value).__name__ in ("deque", "WeakSet", "OrderedDict")
 
 
+def _items(value: Any) -> list[Any]:
+    """What a container holds, pairs of a mapping; nothing where it cannot be walked through, as a pool of urllib3."""
+    try:
+        return list(value.items()) if isinstance(value, Mapping) else list(value)
+    except Exception:
+        return []
+
+
 def _fields(value: object) -> Iterator[tuple[str, Any]]:
     """What an object holds, by name: its attrs fields, its slots and its dict."""
     names: dict[str, None] = {}
@@ -68,7 +76,7 @@ def _state(value: object, path: str, seen: dict[int, None], depth: int) -> Itera
         return
     elif _is_container(value):
         seen[id(value)] = None
-        items = list(value.items()) if isinstance(value, Mapping) else list(value)  # type: ignore[call-overload]
+        items = _items(value)
         yield f"{path}: {len(items)} in {type(value).__name__}"
         for number, item in enumerate(items):
             yield from _state(item, f"{path}[{number}]", seen, depth + 1)
@@ -90,9 +98,9 @@ def texts(value: object, depth: int = 0, seen: set[int] | None = None) -> Iterat
     else:
         seen.add(id(value))
         if isinstance(value, Mapping):
-            parts: list[Any] = [part for pair in list(value.items()) for part in pair]
+            parts: list[Any] = [part for pair in _items(value) for part in pair]
         elif _is_container(value):
-            parts = list(value)  # type: ignore[call-overload]
+            parts = _items(value)
         else:
             parts = [one for _, one in _fields(value)]
         for part in parts:
@@ -163,9 +171,9 @@ class Remains:
                 continue
             seen.add(id(one))
             if isinstance(one, Mapping):
-                yield f"{path}.{name}", ["\n".join(texts(pair)) for pair in list(one.items())]
+                yield f"{path}.{name}", ["\n".join(texts(pair)) for pair in _items(one)]
             elif _is_container(one):
-                yield f"{path}.{name}", ["\n".join(texts(item)) for item in list(one)]
+                yield f"{path}.{name}", ["\n".join(texts(item)) for item in _items(one)]
             elif depth < 3:
                 yield from self._containers(one, f"{path}.{name}", seen, depth + 1)
 

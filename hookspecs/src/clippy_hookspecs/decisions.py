@@ -37,7 +37,11 @@ class Retry:
 
 @frozen
 class Switch:
-    """on_error: go on with another route, by its name in the configuration."""
+    """on_error: go on with another route, by its name in the configuration.
+
+    One that could only answer another question (it has no JSON mode, or not the files of this account) is not asked:
+    on_error is called again, with an ErrorInfo of kind ``route_unfit`` whose message says why.
+    """
 
     route: str
     reason: str | None = None

@@ -74,6 +74,10 @@ def test_with_everything_installed_every_scene_works_and_nothing_is_left(tmp_pat
     assert played["replayed"]["source"] == "cache"
     assert {"plugin", "hook", "decision", "microseconds"} <= played["timeline"]["steps"][0].keys()
     assert len(played["audit"]["records"]) >= 6
+    assert played["outage"]["reached"] == [6, 4, 0, 0, 0, 0]
+    assert played["outage"]["answered_elsewhere"] == 6
+    assert played["flow"]["longest_gap"] >= 0.3
+    assert document["notes"] == []
     assert "sk-demo" not in done.stdout
     assert left_behind(tmp_path) == []
 
@@ -88,7 +92,7 @@ def test_with_plugins_off_the_scenes_say_what_is_missing(tmp_path: Path) -> None
     assert "no cache here: no active plugin implements cache_lookup and cache_store" in done.stdout
     assert "no retry here: no active plugin implements on_error and classify_error" in done.stdout
     assert "no audit here" in done.stdout
-    assert "1 ok, 7 skipped" in done.stdout
+    assert "2 ok, 8 skipped" in done.stdout
     assert left_behind(tmp_path) == []
 
 
@@ -189,8 +193,11 @@ def test_the_host_keeps_its_warnings_for_the_end(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("CLIPPY_PLUGINS", "off")
     with open_stage(Silence()) as stage:
         logging.getLogger("clippy.anything").warning("lost \x1b[2J")
-        notes = stage.notes
-    assert notes == [r"lost \x1b[2J"]
+        stage.notes.staged = True
+        logging.getLogger("clippy.anything").warning("failed on purpose")
+        logging.getLogger("clippy").warning("a plugin failed")
+        notes = stage.notes.said
+    assert notes == [r"lost \x1b[2J", "a plugin failed"]
     assert logging.getLogger("clippy").propagate
 
 

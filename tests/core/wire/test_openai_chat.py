@@ -424,6 +424,22 @@ def test_a_good_answer_is_no_error(body: bytes) -> None:
     assert not carries_error(API, body)
 
 
+@given(st.integers(0, 400), st.text(st.characters(exclude_characters="}")))
+def test_an_answer_that_breaks_off_is_a_failure(cut: int, text: str) -> None:
+    """Wherever it is cut; a whole one is none."""
+    body = json.dumps({"id": "1", "choices": [{"message": {"content": text}}], "usage": {"total_tokens": 3}})
+    whole = body.encode()
+    assert not carries_error(API, whole + b"\n")
+    part = whole[: cut % len(whole)]
+    assert carries_error(API, part) == (part != b"")
+
+
+@pytest.mark.parametrize("text", ["{", "}", "{{{", "}{", '{"error": ', "\\"])
+def test_braces_in_an_answers_text_do_no_harm(text: str) -> None:
+    """Where they do not pair the body is read."""
+    assert not carries_error(API, json.dumps({"choices": [{"message": {"content": text}}]}).encode())
+
+
 def test_an_error_body_is_one_the_sdk_reads() -> None:
     """Message, type and code are where an SDK looks."""
     error = API.error_body(429, "quota", "not today")["error"]

@@ -423,3 +423,17 @@ def test_whatever_else_lies_under_a_cooldowns_key_is_none() -> None:
         (key,) = it.store.store._values
         it.store.store._values[key] = text, 1e12
         it.do(OK)
+
+
+@pytest.mark.parametrize("model", ["", "a:probe:b", "x" * 10_000, "\udcff", "\x1b[2J"])
+def test_a_model_may_be_called_anything(model: str) -> None:
+    """What a caller writes there reaches no store's key, and no terminal, as it is."""
+    it = lab()
+    it.do(Outcome("error", MODEL_DOWN, 529), 10, model=model)
+    assert "\x1b" not in it.refused(model).message
+    it.clock.at += 10
+    it.do(OK, 3, model=model)
+    assert it.state(model) == "closed"
+    keys = [*it.store.store._values, *it.store.store._leases]
+    assert all(key.isascii() and len(key) < 100 for key in keys)
+    assert all(len(text) < 1000 for text, _ in it.store.store._values.values())

@@ -320,3 +320,19 @@ async def _cancel_everywhere(how: str, call: Any) -> None:
             assert store.held() == 0, f"cancelled at await {point} of {whole.points}"
             assert books.faults() == []
             assert (await client.chat("next")).text == "fine"
+
+
+def test_a_disabled_breaker_takes_no_part_in_requests(sync_caller: Caller) -> None:
+    """It is shown as idle, with the reason, and costs nothing."""
+    sync_caller.start(alone(state="disabled"), Switchable(DOWN))
+    assert calls(sync_caller, 12) == ["overloaded"] * 12
+    assert not any(call.plugin == "breaker" for call in sync_caller.records.last.trace)
+    (shown,) = [plugin for plugin in sync_caller.host.discovered.loaded if plugin.name == "breaker"]
+    assert shown.idle == 'state is "disabled"'
+
+
+def test_a_forced_open_breaker_sends_nothing(caller: Caller) -> None:
+    """For maintenance: every call fails at once, and is not repeated."""
+    caller.start(stack(state="forced_open"), Reply("fine"))
+    assert calls(caller, 3) == ["breaker_open"] * 3
+    assert (caller.provider.calls, caller.clock.sleeps) == (0, [])

@@ -1,21 +1,20 @@
-"""Many processes and threads with one breaker, and a store that fails."""
+"""Many workers with one breaker in one process, and a store that fails; test_breaker_processes has many processes."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import os
 import random
-import signal
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
-from breaker_lab import FAILED, OK, Begun, Counting, HandClock, Lab, lab
+from attrs import define, evolve
+from breaker_lab import FAILED, OK, ROUTE, Begun, Counting, HandClock, Lab, lab
+from clippy_breaker.breaker import LOOKS, TRIES
 from clippy_breaker.local import LocalStore
-from file_store import FileStore
+from clippy_breaker.record import Record, dump, load
 
 from clippy_core.runtime import drive
 from clippy_core.state_memory import MemoryStateStore
@@ -24,76 +23,6 @@ from clippy_core.testing.contracts.processes import in_processes
 
 WORKERS = 8
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
-PLACES = multiprocessing.get_context("fork") if hasattr(os, "fork") else multiprocessing
-
-
-@pytest.fixture
-def shared(tmp_path: Path) -> Any:
-    """What makes a process's own view of one store, by its clock."""
-
-    def connect(clock: HandClock) -> Lab:
-        return lab(FileStore(tmp_path / "state.json", clock.time), clock)
-
-    return connect
-
-
-# --- processes --------------------------------------------------------------------------------------------------------
-
-
-@forks
-def test_eight_processes_send_one_probe_and_not_eight(shared: Any) -> None:
-    """All ask at the same moment; after three rounds it is closed for all of them."""
-    shared(HandClock()).do(FAILED, 10)
-    clock, barrier = HandClock(1010.0), PLACES.Barrier(WORKERS)
-
-    def work(number: int) -> list[bool]:
-        mine, sent = shared(clock), []
-        for _ in range(3):
-            barrier.wait(60)
-            begun = mine.begin()
-            sent.append(isinstance(begun, Begun))
-            barrier.wait(60)
-            if isinstance(begun, Begun):
-                begun.end(OK)
-        barrier.wait(60)
-        mine.under_way().end(OK)
-        return [*sent, mine.state() == "closed"]
-
-    rounds = zip(*in_processes(WORKERS, work), strict=True)
-    assert [sum(sent) for sent in rounds] == [1, 1, 1, WORKERS]
-
-
-@forks
-def test_eight_processes_open_it_together(shared: Any) -> None:
-    """Ten failures of theirs together, and at most one more of each that was under way."""
-
-    def work(number: int) -> int:
-        mine, sent = shared(HandClock()), 0
-        while isinstance(begun := mine.begin(), Begun):
-            begun.end(FAILED)
-            sent += 1
-        return sent
-
-    assert 10 <= sum(in_processes(WORKERS, work)) <= 10 + WORKERS - 1
-
-
-@forks
-def test_a_process_that_is_killed_with_the_probe_holds_the_others_up_for_its_time_only(shared: Any) -> None:
-    """Its lease ends by itself."""
-    shared(HandClock()).do(FAILED, 10)
-    clock = HandClock(1010.0)
-    pid = os.fork()
-    if not pid:
-        try:
-            shared(clock).under_way()
-        finally:
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(pid, 0)
-    mine = shared(clock)
-    mine.refused()
-    clock.at += 30
-    mine.do(OK, 3)
-    assert mine.state() == "closed"
 
 
 # --- one process ------------------------------------------------------------------------------------------------------
@@ -130,6 +59,122 @@ def test_workers_that_write_only_with_failures_do_not_open_it_falsely(overlappin
         if len(under_way) >= overlapping:
             under_way.pop(dice.randrange(len(under_way))).end(FAILED if dice.random() < 0.2 else OK)
     assert {worker.state() for worker in workers} == {"closed"}
+
+
+@define(eq=False)
+class Interrupted:
+    """A store in which *first* happens just before the first call of *method*."""
+
+    store: Any
+    method: str
+    first: Any
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self.method and self.first is not None:
+            first, self.first = self.first, None
+            first()
+        return getattr(self.store, name)
+
+
+def two() -> tuple[Lab, Lab, HandClock]:
+    """Two processes that share a store, with a share that is easily reached."""
+    clock = HandClock()
+    store = Counting(MemoryStateStore(clock))
+    settings = {"consecutive": 100, "least": 10}
+    return lab(store, clock, **settings), lab(store, clock, **settings), clock
+
+
+def test_who_was_slow_to_ask_for_the_probes_place_sends_none_after_it_has_failed() -> None:
+    """It saw a half-open breaker; when it gets the place, that is open again."""
+    one, other, clock = two()
+    one.do(FAILED, 10)
+    clock.at += 10
+    probe = one.under_way()
+    other.store = Interrupted(other.store, "lease", lambda: probe.end(FAILED))
+    assert other.refused().retry_after == pytest.approx(20)
+    assert not any(one.store.store._leases.values())
+
+
+def test_who_was_slow_to_ask_for_the_probes_place_goes_on_when_it_is_closed() -> None:
+    """As any attempt, without the place."""
+    one, other, clock = two()
+    one.do(FAILED, 10)
+    clock.at += 10
+    one.do(OK, 2)
+    probe = one.under_way()
+    other.store = Interrupted(other.store, "lease", lambda: probe.end(OK))
+    assert other.under_way().ctx.leases == 0
+
+
+@pytest.mark.parametrize(("state", "refused"), [("auto", True), ("metrics_only", False)])
+def test_who_always_finds_another_epoch_is_no_probe(state: str, refused: bool) -> None:
+    """Others probe it and fail, each time between a look and a lease: it gives up, without a place."""
+    it = lab(state=state)
+    it.do(FAILED, 10)
+    it.clock.at += 10
+
+    class Restless(Counting):
+        def __getattr__(self, name: str) -> Any:
+            if name == "lease":
+                ((key, (text, ends)),) = it.store.store._values.items()
+                machine = load(text).machine("")
+                it.store.store._values[key] = dump(Record({"": evolve(machine, epoch=machine.epoch + 1)})), ends
+            return super().__getattr__(name)
+
+    restless = Lab(it.breaker, it.clock, Restless(it.store.store))
+    begun = restless.begin()
+    assert isinstance(begun, Begun) is not refused
+    assert restless.store.calls.count("lease") == LOOKS
+    assert not any(it.store.store._leases.values())
+
+
+def test_who_never_gets_to_write_gives_up_soon() -> None:
+    """One result is lost; a call that hangs would be worse."""
+
+    class Contended(Counting):
+        async def swap(self, *arguments: Any) -> bool:
+            self.calls.append("swap")
+            return False
+
+    it = lab()
+    it.store = Contended(it.store.store)
+    it.do(FAILED)
+    assert it.store.taken().count("swap") == TRIES
+
+
+def test_successes_that_another_made_needless_to_write_are_not_lost() -> None:
+    """Both ended a run of failures; one of them wrote it, the other keeps what it had for its next failure."""
+    one, other, _ = two()
+    other.do(OK, 20)
+    one.do(FAILED)
+    attempt = other.under_way()
+    one.do(OK)
+    attempt.end(OK)
+    other.do(FAILED, 12)
+    assert other.state() == "closed", "21 of 35 were good"
+
+
+def test_successes_of_before_an_outage_have_no_part_in_the_share_after_it() -> None:
+    """A process that kept some and slept through the outage of the others."""
+    one, other, clock = two()
+    other.do(OK, 8)
+    one.do(FAILED, 10)
+    clock.at += 10
+    one.do(OK, 3)
+    other.do(FAILED, 10)
+    assert other.state() == "open"
+
+
+def test_an_older_reading_of_another_thread_does_not_make_an_end_count_for_nothing() -> None:
+    """What is known is looked at again before an end is taken for a late one."""
+    it = lab()
+    it.do(FAILED, 10)
+    it.clock.at += 10
+    for _ in range(3):
+        probe = it.under_way()
+        it.breaker._places.last.known(ROUTE.api, ROUTE.base_url).see(None)
+        probe.end(OK)
+    assert it.under_way().ctx.leases == 0
 
 
 # --- a store that fails -----------------------------------------------------------------------------------------------
@@ -220,6 +265,7 @@ def test_a_missing_store_may_stop_nothing_instead() -> None:
     it.store.broken = True
     it.do(FAILED, 40)
     assert it.state() == "closed"
+    assert it.store.taken() == ["get"]
 
 
 def test_a_missing_store_may_be_an_error_instead() -> None:

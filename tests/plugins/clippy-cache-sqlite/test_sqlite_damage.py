@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clippy_cache_sqlite import SqliteCache, schema
+from attrs import evolve
+from clippy_cache_sqlite import SqliteCache
 from clippy_cache_sqlite import file as file_module
+from clippy_cache_sqlite.schema import SCHEMA
 from clippy_hookspecs import CacheEntry, Headers, Request, RequestContext, Scope, Selector
 from clippy_hookspecs.stored import undecoded_entry
 from hypothesis import given, settings
@@ -242,7 +244,7 @@ def test_a_newer_versions_file_is_left_alone(path: Path, cache: SqliteCache, lin
     cache.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as newer:
         newer.execute("CREATE TABLE invented_later (a)")
-        newer.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+        newer.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
     assert lookup(cache, "a") is None
     store(cache, "b")
     with closing(sqlite3.connect(path)) as newer:
@@ -254,17 +256,16 @@ def test_a_newer_versions_file_is_left_alone(path: Path, cache: SqliteCache, lin
 def test_an_older_file_is_brought_up_and_keeps_its_entries(
     path: Path, cache: SqliteCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new schema version is a step more in MIGRATIONS."""
+    """A new schema version is a step more in its migrations."""
     store(cache, "a")
     cache.close()
     step = ("CREATE TABLE invented_later (a)",)
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
-    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
-    monkeypatch.setattr(file_module, "VERSION", schema.VERSION)
+    newer = evolve(SCHEMA, migrations=(*SCHEMA.migrations, step))
+    monkeypatch.setattr(file_module, "SCHEMA", newer)
     assert lookup(cache, "a") is not None
     cache.close()
     with closing(sqlite3.connect(path)) as other:
-        assert other.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+        assert other.execute("PRAGMA user_version").fetchone() == (newer.version,)
         assert other.execute("SELECT count(*) FROM invented_later").fetchone() == (0,)
     assert lookup(cache, "a") is not None
 
@@ -362,7 +363,7 @@ def test_two_caches_on_one_damaged_file_meet_again_in_the_new_one(path: Path, li
         for cache, key in ((one, "mine"), (other, "yours")):
             file, cache._store._file = cache._store._file, None
             assert file is not None
-            file.set_aside(1.0, sqlite3.DatabaseError("malformed"))
+            file.set_aside(sqlite3.DatabaseError("malformed"))
             store(cache, key)
         assert lookup(one, "yours") is not None
         assert lookup(other, "mine") is not None

@@ -39,6 +39,9 @@ def test_lengths(text: str, seconds: float | None) -> None:
         ("wait 5 seconds, or try again in 10 seconds", 10), ("resets in about 2 hours", 7200),
         ("Please try again in at least 3 seconds", 3), ("quota resets at 2025-11-22T08:27:10Z", 30),
         ("retry after: 9s", 9), ("await 5 seconds", None),
+        ("Limit resets at: 2025-11-22 08:27:10 UTC", 30), ("available at 2025-11-22 08:27:10.5Z.", 30),
+        ("resets on 2025-11-22 08:27 GMT", 20), ("Limit resets at 2025-11-22 08:27:10", None),
+        ("resets at 2025-99-99 08:27:10 UTC", None), ("resets at 2025-11-21 08:27:10 UTC", None),
     ],
 )  # fmt: skip
 def test_sentences(text: str, seconds: float | None) -> None:
@@ -56,6 +59,8 @@ def test_sentences(text: str, seconds: float | None) -> None:
         ({"retry-after": "1763800030000"}, 30), ({"retry-after": "1m30s"}, 90), ({"retry-after": "9" * 400}, None),
         ({"retry-after": "٣"}, None), ({"retry-after": "1_0"}, None),
         ({"retry-after": "Thu, 99 Foo"}, None), ({}, None),
+        ({"retry-after": "30, 120"}, 120), ({"retry-after": "1m, 5"}, 60), ({"retry-after": "5, soon"}, 5),
+        ({"retry-after": "-5, 0"}, None), ({"retry-after": ","}, None),
     ],
 )  # fmt: skip
 def test_retry_after_headers(headers: dict[str, str], seconds: float | None) -> None:

@@ -6,9 +6,9 @@ import threading
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import define, evolve
 from clippy_errors import ErrorClassifier
-from clippy_hookspecs import ErrorInfo, Outcome, RequestContext, Retry, RouteInfo
+from clippy_hookspecs import AttemptRefused, ErrorInfo, Outcome, Request, RequestContext, RouteInfo, hookimpl
 from clippy_retry import RetryBudget, RetryPolicy
 from clippy_retry.budget import MAX_BUCKETS
 from hypothesis import given
@@ -27,9 +27,15 @@ def call(url: str = "https://api.test/v1/chat/completions", api: str = "openai.c
     return ctx
 
 
+def fails(policy: RetryPolicy, ctx: RequestContext, error: ErrorInfo = OVERLOADED) -> bool:
+    """Whether the policy wants to repeat an attempt that was sent and failed."""
+    policy.pre_attempt(Request(), ctx)
+    return policy.on_error(error, ctx) is not None
+
+
 def retries(policy: RetryPolicy, ctx: RequestContext, asked: int = 50) -> int:
     """How many of *asked* failures the policy still wants to repeat."""
-    return sum(policy.on_error(OVERLOADED, ctx) is not None for _ in range(asked))
+    return sum(fails(policy, ctx) for _ in range(asked))
 
 
 def test_twenty_retries_in_hand_and_none_more() -> None:
@@ -45,6 +51,21 @@ def test_a_success_earns_half_a_retry() -> None:
     for outcome in (OK, FAILED, Outcome("cancelled"), Outcome("ok", status=503), OK, OK, OK):
         policy.post_attempt(outcome, ctx)
     assert retries(policy, ctx) == 2
+
+
+def test_a_retry_that_succeeds_gives_its_token_back() -> None:
+    """Of several retries of one call it is the last one that does; a larger deposit stays what it is."""
+    policy, ctx = RetryPolicy(budget=4), call()
+    for ctx.route_attempt in (1, 2, 3):
+        assert fails(policy, ctx)
+    ctx.route_attempt = 4
+    policy.post_attempt(OK, ctx)
+    assert retries(policy, call()) == 2
+    generous, ctx = RetryPolicy(budget=4, deposit=3), call()
+    retries(generous, ctx)
+    ctx.route_attempt = 2
+    generous.post_attempt(OK, ctx)
+    assert retries(generous, call()) == 3
 
 
 def test_a_budget_never_holds_more_than_its_size() -> None:
@@ -66,8 +87,8 @@ def test_the_servers_word_does_not_open_an_empty_budget() -> None:
     """x-should-retry is obeyed while there is something to pay with."""
     policy, ctx = RetryPolicy(budget=1), call()
     told = evolve(OVERLOADED, should_retry=True)
-    assert policy.on_error(told, ctx) is not None
-    assert policy.on_error(told, ctx) is None
+    assert fails(policy, ctx, told)
+    assert not fails(policy, ctx, told)
 
 
 def test_a_retry_that_is_not_made_is_not_paid_for() -> None:
@@ -75,11 +96,11 @@ def test_a_retry_that_is_not_made_is_not_paid_for() -> None:
     policy, ctx = RetryPolicy(budget=1), call()
     near = context(deadline=1000.1)
     near.route = ctx.route
-    assert policy.on_error(ErrorInfo("auth", "invalid_key"), ctx) is None
-    assert policy.on_error(evolve(OVERLOADED, retry_after=600.0), ctx) is None
-    assert policy.on_error(OVERLOADED, near) is None
-    assert policy.on_error(evolve(OVERLOADED, committed=True), ctx) is None
-    assert policy.on_error(OVERLOADED, ctx) is not None
+    assert not fails(policy, ctx, ErrorInfo("auth", "invalid_key"))
+    assert not fails(policy, ctx, evolve(OVERLOADED, retry_after=600.0))
+    assert not fails(policy, near)
+    assert not fails(policy, ctx, evolve(OVERLOADED, committed=True))
+    assert fails(policy, ctx)
 
 
 def test_every_route_and_account_has_a_budget_of_its_own() -> None:
@@ -101,9 +122,9 @@ def test_addresses_of_no_api_share_the_budget_of_their_origin() -> None:
 
 def test_the_number_of_budgets_is_bounded() -> None:
     """Who has not failed for longest is forgotten first, and begins anew; who never failed takes no place."""
-    budget = RetryBudget(2, 0.5)
+    budget = RetryBudget(2)
     for number in range(MAX_BUCKETS + 10):
-        budget.add(f"healthy {number}")
+        budget.add(f"healthy {number}", 0.5)
         budget.take(number)
     assert len(budget._tokens) == MAX_BUCKETS
     assert budget.tokens(0) == 2
@@ -111,19 +132,18 @@ def test_the_number_of_budgets_is_bounded() -> None:
 
 
 @given(
-    st.floats(0, 50), st.floats(0, 50),
-    st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=200),
+    st.floats(0, 50),
+    st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.floats(0, 50)), max_size=200),
 )  # fmt: skip
-def test_tokens_stay_within_the_bucket(size: float, deposit: float, steps: list[tuple[str, bool]]) -> None:
+def test_tokens_stay_within_the_bucket(size: float, steps: list[tuple[str, float | None]]) -> None:
     """In any order of retries and successes of any routes: never below nothing, never above the size."""
-    budget = RetryBudget(size, deposit)
-    for bucket, takes in steps:
+    budget = RetryBudget(size)
+    for bucket, earned in steps:
         before = budget.tokens(bucket)
-        if takes:
-            taken = budget.take(bucket)
-            assert taken == (before >= 1 or size == 0)
+        if earned is None:
+            assert budget.take(bucket) == (before >= 1 or size == 0)
         else:
-            budget.add(bucket)
+            budget.add(bucket, earned)
         assert 0 <= budget.tokens(bucket) <= size
 
 
@@ -137,7 +157,7 @@ def test_threads_do_not_spend_a_token_twice() -> None:
         gate.wait()
         mine = 0
         for number in range(300):
-            mine += policy.on_error(OVERLOADED, ctx) is not None
+            mine += fails(policy, ctx)
             if number % 3 == 0:
                 policy.post_attempt(OK, ctx)
         taken.append(mine)
@@ -169,26 +189,39 @@ def test_an_outage_is_not_made_worse() -> None:
 
 def test_streams_earn_as_well() -> None:
     """A stream that is read to its end is a success, one that breaks is none."""
-    faults = [Fault.status(503)] * 2
-    healed = bench(Script(*faults, Reply("one"), Reply("two"), then=Fault.status(503)), budget=2)
-    for _ in range(2):
-        assert healed.stream("Hello").error is None
+    spent = [Fault.status(503)] * 3
+    broken = [Fault.reset(at_delta=1), Reply("one two")]
+    healed = bench(Script(*spent, Reply("one"), broken, Reply("two"), then=Fault.status(503)), budget=2)
+    assert healed.stream("Hello").error is not None, "after two retries the budget is empty"
+    for _ in range(3):
+        healed.stream("Hello")
     assert healed.stream("Hello").error is not None
-    assert healed.provider.calls == 2 + 2 + 2, "two successes paid for one retry"
+    assert healed.provider.calls == 3 + 3 + 2, "two streams paid for one retry"
     healed.close()
 
 
 def test_single_faults_of_a_fifth_of_all_attempts_never_empty_it() -> None:
-    """What successes earn pays for a third of all attempts; a run of bad luck is paid from what is in hand."""
+    """What successes earn pays for more; a run of bad luck is paid from what is in hand."""
     shaky = bench(Mix(5, 0.2, {Fault.status(503): 1}))
     failed = sum(shaky.chat(f"prompt {number}").error is not None for number in range(500))
     assert failed == 0
     shaky.close()
 
 
-def test_the_budget_is_no_owner_of_retries() -> None:
-    """It only ever turns a retry into none."""
-    policy = RetryPolicy(budget=1)
-    first, second = (policy.on_error(OVERLOADED, call()) for _ in range(2))
-    assert isinstance(first, Retry)
-    assert second is None
+@define(eq=False)
+class Cooldown:
+    """Refuses some attempts of every call, and says when it will not."""
+
+    @hookimpl(tryfirst=True)
+    def pre_attempt(self, ctx: RequestContext) -> None:
+        if ctx.attempt in (1, 3, 4):
+            raise AttemptRefused(ErrorInfo("rate_limit", "cooldown", retryable=True, retry_after=2.0))
+
+
+def test_waiting_for_a_place_costs_nothing() -> None:
+    """Attempts that another plugin refused were not sent: only the repetition of the one that was is paid for."""
+    plugins = {"cooldown": Cooldown(), "errors": ErrorClassifier(), "retry": RetryPolicy(budget=1)}
+    cooled = Bench(plugins, Script(Fault.status(429), Reply("there you are")))
+    assert cooled.chat().text == "there you are"
+    assert cooled.provider.calls == 2
+    cooled.close()

@@ -11,10 +11,12 @@ from redis_server import RedisServer
 
 from clippy_core.testing import PluginContract, StateStoreContract, VirtualClock
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
 
 class TestRedisStore(StateStoreContract):
+    shared = True
     server: ClassVar[RedisServer]
-    made_so_far = 0
 
     @pytest.fixture(autouse=True)
     def on_the_server(self, server: RedisServer) -> None:
@@ -22,8 +24,10 @@ class TestRedisStore(StateStoreContract):
         self.clock = VirtualClock(epoch=time.time())  # the server's time is the machine's
 
     def make(self) -> RedisState:
-        self.made_so_far += 1
-        return RedisState(url=self.server.url, prefix=f"store-{self.made_so_far}")
+        return RedisState(url=self.server.url)
+
+    def apart(self) -> RedisState:
+        return RedisState(url=self.server.url, prefix="apart")
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)

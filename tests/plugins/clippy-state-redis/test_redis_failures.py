@@ -321,7 +321,7 @@ def test_a_user_without_rights_is_told_so(start_server: START, open_store: OPEN)
     readme = (Path(__file__).parents[3] / "plugins" / "clippy-state-redis" / "README.md").read_text(encoding="utf-8")
     listed = readme.partition("The user needs `")[2].partition("`")[0].split()
     server.ask("ACL", "SETUSER", "weak", "on", ">hunter2", "~*", "-@all", "+get", "+select")
-    server.ask("ACL", "SETUSER", "able", "on", ">hunter2", "~mine:*", "-@all", *listed)
+    server.ask("ACL", "SETUSER", "able", "on", ">hunter2", "~mine|*", "-@all", *listed)
     weak = open_store(f"redis://weak:hunter2@127.0.0.1:{server.port}")
     assert "access list" in failure(weak, "sync", "add", "n", 1, 60.0)
     able = open_store(f"redis://able:hunter2@127.0.0.1:{server.port}/1", prefix="mine")
@@ -336,15 +336,15 @@ def test_a_user_without_rights_is_told_so(start_server: START, open_store: OPEN)
         able.ask(colour, "release", "l", "ada")
         server.ask("SELECT", 1)
         with server.client(db=1) as client:
-            client.delete("mine:u:b")
+            client.delete("mine|u:b")
 
 
 def test_keys_of_another_program_are_not_touched(start_server: START, open_store: OPEN) -> None:
     """It says which setting helps."""
     server = start_server()
-    server.ask("LPUSH", "clippy:l:x", "theirs")
+    server.ask("LPUSH", "clippy|l:x", "theirs")
     assert "set another prefix" in failure(open_store(server.url), "sync", "lease", "x", "ada", 60.0)
-    assert server.ask("LRANGE", "clippy:l:x", 0, -1) == ["theirs"]
+    assert server.ask("LRANGE", "clippy|l:x", 0, -1) == ["theirs"]
 
 
 def test_every_operation_stays_in_one_slot_of_a_cluster(start_server: START, open_store: OPEN) -> None:
@@ -409,6 +409,7 @@ def test_special_characters_in_a_password_are_percent_encoded(start_server: STAR
 
 
 def test_a_prefix_has_no_braces() -> None:
-    """They would say to a cluster that all keys belong to one server."""
-    with pytest.raises(ConfigError, match="prefix"):
-        Host({"state-redis": RedisState}, config={"plugins": {"state-redis": {"prefix": "a{b}"}}})
+    """They would say to a cluster that all keys belong to one server, and a stroke ends the prefix."""
+    for prefix in ("a{b}", "a|b", ""):
+        with pytest.raises(ConfigError, match="prefix"):
+            Host({"state-redis": RedisState}, config={"plugins": {"state-redis": {"prefix": prefix}}})

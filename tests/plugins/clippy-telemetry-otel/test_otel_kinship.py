@@ -92,7 +92,7 @@ def _ask_in_threads(bench: Bench, otel: Any) -> None:
 @pytest.mark.parametrize("colour", COLOURS)
 def test_fifty_calls_at_once_do_not_mix(otel: Any, colour: str) -> None:
     """Each has its caller's trace, its own model, and its own two attempts."""
-    repaired = {"errors": ErrorClassifier(), "retry": RetryPolicy(base=0.0)}
+    repaired = {"errors": ErrorClassifier(), "retry": RetryPolicy(base=0.0, budget=0)}
     seen_once: set[str] = set()
 
     def once_broken(seen: Any) -> Any:
@@ -125,7 +125,7 @@ def test_fifty_calls_at_once_do_not_mix(otel: Any, colour: str) -> None:
 @pytest.mark.parametrize("colour", COLOURS)
 def test_calls_of_the_official_sdk_are_told(otel: Any, colour: str) -> None:
     """Plain and streamed, with a failure that the SDK would have repeated: one request each, whatever it took."""
-    plugins = {"errors": ErrorClassifier(), "retry": RetryPolicy(base=0.0)}
+    plugins = {"errors": ErrorClassifier(), "retry": RetryPolicy(base=0.0, budget=0)}
     bench = otel.bench([Fault.status(503), Reply("Hello"), Reply("one two three")], plugins, colour=colour)
     said = {"model": "test-model", "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -164,7 +164,7 @@ def test_the_provider_is_told_nothing_by_default(otel: Any) -> None:
 @pytest.mark.parametrize("colour", COLOURS)
 def test_with_propagate_each_attempt_sends_its_own_place(otel: Any, colour: str) -> None:
     """Instead of the caller's, which is the trace's and not the attempt's; the body stays as it came."""
-    plugins = {"errors": ErrorClassifier(), "retry": RetryPolicy(base=0.0)}
+    plugins = {"errors": ErrorClassifier(), "retry": RetryPolicy(base=0.0, budget=0)}
     bench = otel.bench([Fault.status(503), Reply("Hello")], plugins, colour=colour, propagate=True)
     body = b'{"model":  "m", "messages": [{"role": "user", "content": "Hello"}], "temperature": 1e0}'
     bench.post("/chat/completions", body, traceparent=f"00-{'1' * 32}-{'2' * 16}-01", tracestate="other=1")
@@ -202,6 +202,12 @@ def test_nothing_is_added_to_a_signed_request(otel: Any, signature: dict[str, st
     bench.post("/chat/completions", {"model": "m", "messages": []}, **signature)
     assert "traceparent" not in bench.provider.requests[0].headers
     assert len(otel.spans) == 2
+
+
+def test_nothing_is_added_to_a_request_that_is_signed_in_its_address(otel: Any) -> None:
+    bench = otel.bench(Reply("Hello"), propagate=True)
+    bench.post("/chat/completions?X-Amz-Signature=00", {"model": "m", "messages": []})
+    assert "traceparent" not in bench.provider.requests[0].headers
 
 
 def test_what_is_not_sampled_is_not_recorded_and_still_counted(otel: Any) -> None:

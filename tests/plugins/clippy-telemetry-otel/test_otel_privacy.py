@@ -81,9 +81,11 @@ def _header(secret: str) -> str:
     return "".join(letter if 32 < ord(letter) < 127 else "_" for letter in secret)
 
 
-def test_prompts_and_answers_are_in_no_span_by_default(otel: Any) -> None:
-    """Plain and streamed, answered and refused."""
-    bench = otel.bench(Reply("the answer is a canary", tool_calls=[call("canary_tool", {"q": "canary"})]))
+@pytest.mark.parametrize("given", [False, True], ids=["content for those who ask", "content for all"])
+def test_prompts_and_answers_are_in_no_span_by_default(otel: Any, given: bool) -> None:
+    """Plain and streamed; also where the host gives content to every plugin."""
+    fate = Reply("the answer is a canary", tool_calls=[call("canary_tool", {"q": "canary"})])
+    bench = otel.bench(fate, config={"audit": {"content": given}})
     tools = [{"type": "function", "function": {"name": "canary_tool", "parameters": {}}}]
     said = [{"role": "system", "content": "be a canary"}, {"role": "user", "content": "canary?"}]
     for way in (bench.chat, bench.stream):

@@ -7,18 +7,20 @@ import threading
 from typing import Any
 
 import pytest
-from attrs import define
+from attrs import define, evolve, field
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
 from clippy_hookspecs import (
     Answer,
     AttemptRefused,
+    CacheEntry,
     ErrorInfo,
     Message,
     Refusal,
     Request,
     RequestContext,
     Response,
+    Stale,
     Switch,
     Text,
     hookimpl,
@@ -304,3 +306,57 @@ def test_other_calls_have_their_own_operations(otel: Any) -> None:
     names = ["chat m", "chat m", "chat m", "embeddings m", "text_completion m", "moderations m", "unknown"]
     assert [span.name for span in otel.requests] == names
     assert {span.name for span in otel.attempts} == {"POST"}
+
+
+@define(eq=False)
+class Forgives:
+    """A cache that is past its time after a minute, and what asks for it all the same."""
+
+    kept: dict[str, CacheEntry] = field(factory=dict)
+
+    @hookimpl
+    def cache_lookup(self, key: str, ctx: RequestContext) -> CacheEntry | None:
+        entry = self.kept.get(key)
+        return entry if entry is not None and (ctx.stale_within or ctx.clock.time() < entry.stored_at + 60) else None
+
+    @hookimpl
+    def cache_store(self, key: str, entry: CacheEntry) -> None:
+        self.kept[key] = evolve(entry, expires_at=entry.stored_at + 60)
+
+    @hookimpl
+    def on_error(self) -> Stale:
+        return Stale(within=3600.0)
+
+
+def test_a_stale_answer_in_place_of_a_failure_shows_both(otel: Any) -> None:
+    """The failed attempt, and the cache that answered with what was past its time."""
+    bench = otel.bench([Reply("Hello"), Fault.status(503)], {"forgives": Forgives()})
+    bench.chat()
+    otel.exporter.clear()
+    bench.clock.advance(100.0)
+    assert bench.chat().text == "Hello"
+    ((attempt,), (request,)) = otel.attempts, otel.requests
+    assert attempt.attributes["http.response.status_code"] == 503
+    assert [request.attributes[key] for key in ("clippy.source", "clippy.by", "clippy.stale")] == [
+        "cache",
+        "forgives",
+        True,
+    ]
+    assert "gen_ai.usage.input_tokens" not in request.attributes
+    assert otel.points("clippy.cache.lookups")[-1] == (
+        {"clippy.cache.result": "stale", "clippy.by": "forgives"},
+        1,
+    )
+
+
+def test_a_stream_that_goes_on_after_a_break_is_one_request_with_two_attempts(otel: Any) -> None:
+    plugins = {"errors": ErrorClassifier(), "retry": RetryPolicy(base=0.0, on_mid_stream="continue")}
+    script = [[Fault.reset(at_delta=2), Reply("one two three four")], Reply("three four")]
+    bench = otel.bench(script, plugins)
+    bench.stream()
+    (request,) = otel.requests
+    told = [(span.attributes["clippy.attempt"], span.attributes["clippy.attempt.outcome"]) for span in otel.attempts]
+    assert told == [(1, "error"), (2, "ok")]
+    assert request.attributes["clippy.outcome"] == "answered"
+    assert request.status.status_code is StatusCode.UNSET
+    assert otel.attempts[0].end_time <= otel.attempts[1].start_time <= otel.attempts[1].end_time <= request.end_time

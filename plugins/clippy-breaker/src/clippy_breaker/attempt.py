@@ -9,7 +9,7 @@ from attrs import define, field
 from clippy_hookspecs import Request, RequestContext
 
 from .known import Known, Place, Store
-from .record import HEALTHY, ROUTE, Record, dump
+from .record import HEALTHY, ROUTE, Record, dump, model_name
 
 T = TypeVar("T")
 
@@ -41,6 +41,11 @@ class Attempt:
     probes: list[str] = field(factory=list)
     holder: str = ""
 
+    @property
+    def model(self) -> str:
+        """The name of the breaker of the model that is asked.  Decodes the request if nobody has."""
+        return model_name(self.request.model)
+
     async def look(self) -> Record:
         """What is kept about the route now."""
         return self.known.see(await told(self.store.get(self.known.key)))
@@ -58,14 +63,14 @@ class Attempt:
         if name not in self.probes:
             self.probes.append(name)  # before it is asked for: a cancellation may come while it is given
             ctx.leases += 1
-        return await told(self.store.lease(f"{self.known.key}:probe:{name}", self.holder, ttl))
+        return await told(self.store.lease(self.known.place_of_probe(name), self.holder, ttl))
 
     async def give_back(self, ctx: RequestContext) -> None:
         """Give the places of all probes back, also those that were asked for and not given."""
         names, self.probes = self.probes, []
         ctx.leases -= len(names)
         for name in names:
-            await told(self.store.release(f"{self.known.key}:probe:{name}", self.holder))
+            await told(self.store.release(self.known.place_of_probe(name), self.holder))
 
     def named(self, name: str) -> str:
         """A breaker in words."""

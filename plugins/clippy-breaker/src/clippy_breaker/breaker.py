@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import random
 from typing import Literal
 from uuid import uuid4
@@ -11,13 +10,12 @@ from uuid import uuid4
 from attrs import define, field
 from attrs.validators import and_, ge, gt, in_, le, optional
 from clippy_hookspecs import AttemptRefused, ErrorInfo, Outcome, Request, RequestContext, RouteInfo, StashKey, hookimpl
-from clippy_hookspecs import StateStore as SharedStore
 
 from .attempt import Attempt, StoreFailed
 from .cooldown import begin_cooldown, cooldown_left, cooling_down
 from .known import Place, Store, shown
-from .local import LocalStore
-from .record import ROUTE
+from .places import OnFailure, Places
+from .record import ROUTE, model_name
 from .rule import CLOSED, Machine, Mark, Rule, State
 
 log = logging.getLogger("clippy.breaker")
@@ -25,14 +23,11 @@ log = logging.getLogger("clippy.breaker")
 TRIES = 20
 """Writes of one result at the most.  Each that fails is another's success, and after ten of those it is open anyway."""
 LOOKS = 3
-"""Looks at the store before one attempt at the most."""
+"""Times that one attempt asks for the place of a probe at the most."""
 PROBE_WAIT = 1.0
 """Seconds after which to ask again while another's probe is under way."""
-ASK_AGAIN = 30.0
-"""Seconds for which a store that failed is not asked."""
 JITTER = 0.2
 """The part by which an open time is lengthened or shortened, so that processes do not all come back at once."""
-
 
 _ATTEMPT = StashKey[Attempt]("breaker.attempt")
 
@@ -62,7 +57,7 @@ class CircuitBreaker:
     slow_after: float | None = field(
         default=None,
         validator=optional(gt(0)),
-        metadata=_doc("seconds to the first token after which an attempt was slow; none: slowness opens nothing"),
+        metadata=_doc("seconds to the first token or to a plain answer that are slow; none: slowness opens nothing"),
     )
     slow_share: float = field(
         default=0.8,
@@ -85,16 +80,14 @@ class CircuitBreaker:
         default=False,
         metadata=_doc("after a rate limit, leave the route alone for that account: as long as the server says, or 5 s"),
     )
-    on_store_failure: Literal["local", "allow", "raise"] = field(
+    on_store_failure: OnFailure = field(
         default="local",
         validator=in_(("local", "allow", "raise")),
         metadata=_doc("without its store: local (each process by itself), allow (stop nothing) or raise"),
     )
 
     _rule: Rule = field(init=False, repr=False)
-    _shared: Place | None = field(init=False, default=None, repr=False)
-    _local: tuple[LocalStore, Place] | None = field(init=False, default=None, repr=False)
-    _down_until: float = field(init=False, default=-math.inf, repr=False)
+    _places: Places = field(init=False, repr=False)
     # The system's source: processes forked from one parent must not all come back at the same moment.
     _rng: random.Random = field(init=False, repr=False, factory=random.SystemRandom)
 
@@ -109,6 +102,10 @@ class CircuitBreaker:
             self.consecutive, self.share, self.window, self.least, self.max_age, self.slow_share, self.open_time,
             self.max_open, self.probes,
         )  # fmt: skip
+
+    @_places.default
+    def _not_used_yet(self) -> Places:
+        return Places(self.window, self.on_store_failure)
 
     @property
     def idle(self) -> str:
@@ -125,20 +122,21 @@ class CircuitBreaker:
         if self.state == "forced_open":
             where = shown(ctx.route.api, ctx.route.base_url)
             raise AttemptRefused(_refused(f'the breaker of {where} is open: state is "forced_open"', "route", None))
-        if ctx.clock.now() >= self._down_until:
-            attempt = self._begin(ctx.services.get(SharedStore), self._shared_place(ctx), request, ctx)
+        place = self._places.shared(ctx)
+        if place is not None:
+            attempt = self._begin(*place, request, ctx)
             try:
                 attempt.seen = await attempt.look()
-                self._store_works()
+                self._places.works()
                 await self._admit(attempt, ctx)
+                return
             except StoreFailed as failed:
                 ctx.leases -= len(attempt.probes)
                 del ctx.stash[_ATTEMPT]
-                self._store_failed(failed, ctx)
-            else:
-                return
-        if self.on_store_failure == "local":
-            attempt = self._begin(*self._local_place(ctx), request, ctx)
+                self._places.failed(failed, ctx)
+        place = self._places.local(ctx)
+        if place is not None:
+            attempt = self._begin(*place, request, ctx)
             attempt.seen = await attempt.look()
             await self._admit(attempt, ctx)
 
@@ -162,13 +160,15 @@ class CircuitBreaker:
                 log.info("breaker: %s is half open, a probe is sent", attempt.named(due[0]))
                 return
             await attempt.give_back(ctx)
-        raise AttemptRefused(_refused(f"the breaker of {attempt.known.shown} changes its state", "route", PROBE_WAIT))
+        if self.state != "metrics_only":
+            what = f"the breaker of {attempt.known.shown} changes its state again and again"
+            raise AttemptRefused(_refused(what, "route", PROBE_WAIT))
 
     def _due(self, attempt: Attempt) -> list[str]:
         """The breakers that are half open.  Raises AttemptRefused if one is open."""
         names, due, now = [ROUTE], [], attempt.place.now()
         if attempt.seen.machines.keys() - {ROUTE}:
-            names.append(attempt.request.model)  # decodes the request, so only where it must be known
+            names.append(attempt.model)  # decodes the request, so only where it must be known
         for name in names:
             machine = attempt.seen.machine(name)
             state = machine.state(now)
@@ -212,14 +212,14 @@ class CircuitBreaker:
                 if attempt.probes:
                     await attempt.give_back(ctx)
         except StoreFailed as failed:
-            self._store_failed(failed, ctx)
+            self._places.failed(failed, ctx)
 
     async def _count(self, attempt: Attempt, outcome: Outcome, ctx: RequestContext) -> None:
         error = outcome.error
         if self.cooldown and error is not None and _limits_the_account(error):
             await begin_cooldown(attempt, ctx.account, error, self.max_open)
         if error is not None and error.outage:
-            name = attempt.request.model if error.scope == "model" else ROUTE
+            name = attempt.model if error.scope == "model" else ROUTE
             await self._note(attempt, name, "f", _described(error), _asked(error))
             return
         # Who stops reading an answer that has begun has seen a route at work; other ends say nothing about it.
@@ -233,7 +233,7 @@ class CircuitBreaker:
         if not (slow or machines or attempt.seen.machines):
             known.keep_success(ROUTE, CLOSED.epoch, attempt.place.now())  # as nearly always
             return
-        if machines.keys() - {ROUTE} and (model := attempt.request.model) in machines:
+        if machines.keys() - {ROUTE} and (model := attempt.model) in machines:
             await self._note(attempt, model, "s" if slow else ".", why, None)
         await self._note(attempt, ROUTE, "s" if slow else ".", why, None)
 
@@ -286,33 +286,6 @@ class CircuitBreaker:
             named, how = attempt.named(name), "open again" if before.until is not None else "open"
             log.warning("breaker: %s is %s for %.1f s: %s%s", named, how, after.length, after.why, would)
 
-    # --- where the breakers are kept ----------------------------------------------------------------------------------
-
-    def _shared_place(self, ctx: RequestContext) -> Place:
-        if self._shared is None:
-            self._shared = Place(ctx.clock.time, self.window)
-        return self._shared
-
-    def _local_place(self, ctx: RequestContext) -> tuple[LocalStore, Place]:
-        if self._local is None:
-            self._local = LocalStore(ctx.clock.now), Place(ctx.clock.now, self.window)
-        return self._local
-
-    def _store_failed(self, failed: StoreFailed, ctx: RequestContext) -> None:
-        """Go on without the store for a while; raises the store's exception where that is not wanted."""
-        cause = failed.__cause__
-        if self.on_store_failure == "raise" and cause is not None:
-            raise cause
-        if self._down_until == -math.inf:
-            then = "each process goes by itself" if self.on_store_failure == "local" else "nothing is stopped"
-            log.warning("breaker: the StateStore failed (%s); until it works again %s", type(cause).__name__, then)
-        self._down_until = ctx.clock.now() + ASK_AGAIN
-
-    def _store_works(self) -> None:
-        if self._down_until != -math.inf:
-            self._down_until = -math.inf
-            log.warning("breaker: the StateStore works again")
-
     # --- for programs -------------------------------------------------------------------------------------------------
 
     def state_of(self, where: RequestContext | RouteInfo, model: str = "") -> State:
@@ -320,10 +293,10 @@ class CircuitBreaker:
         if self.state == "forced_open":
             return "open"
         route = where if isinstance(where, RouteInfo) else where.route
-        place = self._shared if self._down_until == -math.inf or self._local is None else self._local[1]
+        place = self._places.last
         if place is None:
             return "closed"
-        return place.known(route.api, route.base_url).record.machine(model).state(place.now())
+        return place.known(route.api, route.base_url).record.machine(model_name(model)).state(place.now())
 
 
 def _refused(message: str, scope: Literal["route", "model"], left: float | None) -> ErrorInfo:

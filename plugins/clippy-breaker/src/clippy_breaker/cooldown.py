@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from hashlib import sha256
 
 from clippy_hookspecs import ErrorInfo
 
 from .attempt import Attempt, told
+from .known import digest
 from .rule import CLOCK_SKEW
 
 UNSAID = 5.0
@@ -43,7 +43,7 @@ def cooling_down(attempt: Attempt, seconds: float) -> ErrorInfo:
 
 
 def _key(attempt: Attempt, account: str) -> str:
-    return f"{attempt.known.key}:cooldown:{sha256(account.encode()).hexdigest()[:32]}"
+    return f"{attempt.known.key}:cooldown:{digest(account)}"
 
 
 def _left(text: str, now: float) -> float:

@@ -43,7 +43,11 @@ class Known:
 
     @key.default
     def _of_the_route(self) -> str:
-        return f"breaker:{sha256(self.shown.encode()).hexdigest()[:32]}"
+        return f"breaker:{digest(self.shown)}"
+
+    def place_of_probe(self, name: str) -> str:
+        """The key of the place that a probe of the breaker of that name takes."""
+        return f"{self.key}:probe:{digest(name)}"
 
     @property
     def record(self) -> Record:
@@ -101,6 +105,11 @@ class Place:
                 self._routes.clear()
             found = self._routes.setdefault(name, Known(name, self.window))
         return found
+
+
+def digest(text: str) -> str:
+    """What stands for *text* in a key: of one length, and of letters that every store takes."""
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 @lru_cache(maxsize=MOST_ROUTES)

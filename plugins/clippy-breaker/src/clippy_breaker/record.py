@@ -17,8 +17,16 @@ FORGET = 600.0
 MOST_MODELS = 16
 """Breakers for single models that are kept beside that of their route; the ones that changed last."""
 
+MOST_LETTERS = 100
+"""Letters of a model's name by which it is told from others: what a caller writes there may be of any length."""
+
 ROUTE = ""
 """The name of the breaker that is about the route itself; the others have the names of models."""
+
+
+def model_name(model: str) -> str:
+    """The name of the breaker of a model."""
+    return model[:MOST_LETTERS]
 
 
 @frozen

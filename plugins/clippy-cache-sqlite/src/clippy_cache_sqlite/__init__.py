@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from weakref import WeakSet
 
 import platformdirs
 from attrs import define, evolve, field
@@ -32,6 +29,7 @@ from clippy_hookspecs import (
     load_entry,
 )
 from clippy_hookspecs.stored import MAX_BYTES, MAX_LINE_BYTES
+from clippy_sqlite import follow_forks
 
 from .file import Row
 from .store import EntryStore, checksum_of
@@ -74,7 +72,7 @@ class SqliteCache:
 
     def __attrs_post_init__(self) -> None:
         self._begin()
-        _caches.add(self)
+        follow_forks(self, SqliteCache._rest, SqliteCache._resume, SqliteCache._begin_after_fork)
 
     def _begin(self) -> None:
         path = self.path or _default_path()
@@ -82,8 +80,13 @@ class SqliteCache:
         longest = max(self.max_entry_bytes, MAX_BYTES) + MAX_LINE_BYTES
         self._store = EntryStore(path.expanduser(), self.max_bytes, longest, self.busy_timeout)
 
+    def _rest(self) -> None:
+        self._store.rest()
+
+    def _resume(self) -> None:
+        self._store.resume()
+
     def _begin_after_fork(self) -> None:
-        # Whoever forks outside of Python closed nothing before: such a connection may be neither used nor closed here.
         self._inherited.append(self._store)
         self._begin()
 
@@ -167,32 +170,3 @@ def _columns(tenant: str | None, user: str | None, session: str | None) -> tuple
 def _tag_lines(tags: tuple[str, ...]) -> str:
     """One JSON string a line, between line feeds, so that a tag is found whole and nothing in a tag looks like two."""
     return "\n" + "".join(json.dumps(tag) + "\n" for tag in tags) if tags else ""
-
-
-_caches: WeakSet[SqliteCache] = WeakSet()
-_resting: dict[int, list[EntryStore]] = {}
-"""By the thread that forks."""
-
-
-def _before_fork() -> None:
-    resting = _resting[threading.get_ident()] = []
-    for cache in sorted(_caches, key=id):  # in one order, if two threads fork at once
-        store = cache._store  # noqa: SLF001 (of this module's own class)
-        store.rest()
-        resting.append(store)
-
-
-def _after_fork_in_parent() -> None:
-    for store in _resting.pop(threading.get_ident(), ()):
-        store.resume()
-
-
-def _after_fork_in_child() -> None:
-    _resting.clear()
-    for cache in _caches:
-        cache._begin_after_fork()  # noqa: SLF001 (of this module's own class)
-
-
-if hasattr(os, "register_at_fork"):
-    # Asking for the process id in every lookup would cost more than looking at the entry's age.
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -9,9 +9,9 @@ from pathlib import Path
 from zlib import crc32
 
 from attrs import define, field
+from clippy_sqlite import FAILURES, StrangeFile, error_code, is_damage, reason_of
 
-from .file import FAILURES, CacheFile, Row, error_code, is_damage, logger, reason_of
-from .schema import StrangeFile
+from .file import CacheFile, Row, logger
 from .write_behind import WriteBehind
 
 REOPEN_AFTER = 10.0
@@ -128,11 +128,7 @@ class EntryStore:
                 self._forget(self._file)
 
     def rest(self) -> None:
-        """Close the file and keep every thread out of it until :meth:`resume`: the process is about to be forked.
-
-        What SQLite notes of its locks belongs to the process.  Copied to a child while the file is open it would never
-        be true there: others could take the file from under it, and a lock that was held would be held for ever.
-        """
+        """Close the file and keep every thread out of it until :meth:`resume`: the process is about to be forked."""
         self._lock.acquire()
         if (file := self._file) is not None:
             # Waits for a running read or write; a thread that comes later finds the file closed and opens it again.
@@ -185,7 +181,7 @@ class EntryStore:
                 return False
             self._file = None
             try:
-                file.set_aside(self.timeout, error)
+                file.set_aside(error)
             except (*FAILURES, OSError) as failure:
                 self._tell("aside", "the cache file %s is damaged and cannot be moved away: %s", self.path, failure)
                 return False

@@ -22,6 +22,7 @@ _UNITS = {
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{0,15})?\Z|\.[0-9]{1,15}\Z")
 _PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)[ ]?([a-zµμ]{1,12})")
 _CLOCK = re.compile(r"([0-9]{1,4}):([0-5]?[0-9]):([0-5]?[0-9](?:\.[0-9]{1,9})?)")
+_MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)[0-9.]{0,7} ?(?:utc|gmt|z)\b")
 _ANNOUNCED = re.compile(r"\b(?:try(?:ing)? again|retry(?:ing)?|retry-after|wait|resets?|available|replenished)\b")
 _FILLER = frozenset({"in", "after", "for", "about", "approximately", "around", "another", "again", "least", "up", "to"})
 _POINTERS = frozenset({"at", "on", "until", "by"})
@@ -38,7 +39,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
             wait = _delay(float(value) / 1000)
             if wait is not None:
                 return wait
-    return moment_or_length(headers.get("retry-after", ""), now)
+    value = headers.get("retry-after", "")
+    wait = moment_or_length(value, now)
+    if wait is None and "," in value[:64]:  # a proxy that has its own word adds it to the first: "30, 120"
+        wait = max((found for part in value[:64].split(",") if (found := duration_or_seconds(part))), default=None)
+    return wait
 
 
 def moment_or_length(value: object, now: float) -> float | None:
@@ -60,6 +65,12 @@ def moment_or_length(value: object, now: float) -> float | None:
         return _number(float(text), now)
     length = duration(text)
     return length if length is not None else _date(text, now)
+
+
+def duration_or_seconds(text: str) -> float | None:
+    """A wait that is no moment: ``30`` or ``6m0s``."""
+    text = text.strip()
+    return _delay(float(text)) if _NUMBER.match(text) else duration(text)
 
 
 def duration(text: str) -> float | None:
@@ -137,6 +148,9 @@ def _announced(tail: str, now: float) -> float | None:
     found = None if pointed else _leading(rest)
     if found is not None:
         return found[0]
+    dated = _MOMENT.match(rest)
+    if dated is not None:
+        return _date(f"{dated.group(1)}T{dated.group(2)}Z", now)
     word = rest.partition(" ")[0].rstrip(".,;)\"'")
     follows = rest[len(word) : len(word) + 1]
     if _NUMBER.match(word):  # "retry after 20." is seconds; "retry after 3 attempts" is no time at all

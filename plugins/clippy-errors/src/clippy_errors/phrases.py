@@ -40,7 +40,7 @@ _MONEY = _any(
     "available credits | more credits | out of credit | run out of credit | no credit | credits & exhausted",
     "credits & depleted | exceeded & budget | exceeded your monthly | exceeded the quota | service quota",
     "quota & used up | quota & exhausted | out of call volume quota | free allocation | free tier & exhausted",
-    "balance & too low | negative & balance | account & overdue | arrears | trial & ended",
+    "balance & too low | negative & balance | account & overdue | arrears | trial & ended | key limit exceeded",
 )
 _BILLING = _any("billing | payment | purchase & credits | add & credits | top up | recharge")
 _BILLING_SET_UP = _any(

@@ -73,6 +73,8 @@ class Fallback:
         default=1.0, validator=ge(0), metadata={"doc": "seconds that must be left before a deadline for another route"}
     )
 
+    _told: set[tuple[str, str]] = field(init=False, repr=False, factory=set)
+
     @property
     def idle(self) -> str | None:
         """Why it has nothing to do, None if it has."""
@@ -116,9 +118,11 @@ class Fallback:
             logger.info("%s (request %s)", error.message, ctx.id)
             return
         way.latest = error
-        if away and _routes_own(error):
+        fault = (ctx.route.name, error.kind)
+        if away and _routes_own(error) and fault not in self._told:
             # Nobody else will say it while other routes answer: its key is wrong, or its model is gone.
-            logger.warning("fallback route %s failed: %s/%s", ctx.route.name, error.category, error.kind)
+            self._told.add(fault)
+            logger.warning("fallback route %s failed: %s/%s (said once)", ctx.route.name, error.category, error.kind)
 
     def _routes(self, error: ErrorInfo, away: bool) -> tuple[str, ...]:
         """The list for a failure: its kind's own, its category's, the general one; () if there is none.
@@ -132,10 +136,11 @@ class Fallback:
         return self.routes if _worth_hiding(error) or (away and _routes_own(error)) else ()
 
     def _last_answer(self, reason: str, asked: Request | None) -> Answer | None:
-        if self.static is None:
+        if self.static is None or asked is None:
             return None
-        if asked is not None and (form := bound_to_a_form(asked)) is not None:
-            logger.info("the static answer is no answer to a call that asks for %s", form)
+        form = bound_to_a_form(asked)
+        if form is not None:
+            logger.info("the static text is no answer to a call that asks for %s", form)
             return None
         message = Message("assistant", (Text(self.static),))
         return Answer(Response(message=message, finish_reason="stop", model="clippy-fallback"), reason)

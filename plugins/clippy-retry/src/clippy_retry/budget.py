@@ -1,9 +1,9 @@
 """How many retries a route may cost: a token bucket that only successes fill.
 
 Retries help against single faults and harm in an outage, where every call would be sent several times to a provider
-that answers none.  So a retry costs one token and a success earns half of one: that carries faults of up to a third of
-all attempts for any time, and in an outage the retries end when the bucket is empty.  The form is gRPC's (proposal A6,
-retry throttling) and botocore's (``retries/quota.py``), with a deposit for each success as the latter has it.
+that answers none.  So a retry costs one token, which it gives back when it succeeds, and any other success earns half
+of one: that carries faults of four in ten attempts for any time, and in an outage the retries end when the bucket is
+empty.  The form is gRPC's (proposal A6, retry throttling) and botocore's (``retries/quota.py``, which gives back too).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ MAX_BUCKETS = 1024
 
 
 class RetryBudget:
-    """The buckets of one process, each with *size* tokens at first; 0 never runs out.  Any thread may ask.
+    """The buckets of one process, each with *size* tokens at first and at most; 0 never runs out.  Any thread may ask.
 
     A bucket that is full is not kept, so that a route without failures costs one look at an empty table.
     """
 
-    def __init__(self, size: float, deposit: float) -> None:
-        self._size, self._deposit = size, deposit
+    def __init__(self, size: float) -> None:
+        self._size = size
         self._tokens: OrderedDict[Hashable, float] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -38,12 +38,12 @@ class RetryBudget:
             self._keep(bucket, left - 1)
             return True
 
-    def add(self, bucket: Hashable) -> None:
-        """Earn for one success."""
+    def add(self, bucket: Hashable, tokens: float) -> None:
+        """Earn *tokens* for one success."""
         if bucket not in self._tokens:
             return
         with self._lock:
-            self._keep(bucket, self.tokens(bucket) + self._deposit)
+            self._keep(bucket, self.tokens(bucket) + tokens)
 
     def tokens(self, bucket: Hashable) -> float:
         """What is left in a bucket."""

@@ -33,6 +33,7 @@ from .budget import RetryBudget
 from .midstream import can_continue, method_for, passes_by_itself
 
 _STARTED = StashKey[float]("retry.started")
+_BEGUN = StashKey[int]("retry.begun")
 _WAITED = StashKey[float]("retry.waited")
 _RESUMED = StashKey[int]("retry.resumed")
 _REQUEST = StashKey[Request]("retry.request")
@@ -81,7 +82,9 @@ class RetryPolicy:
         },
     )
     deposit: float = field(
-        default=0.5, validator=ge(0), metadata={"doc": "what each success adds to its route's budget"}
+        default=0.5,
+        validator=ge(0),
+        metadata={"doc": "what a success adds to its route's budget; one by a retry gives back its token"},
     )
     deadline: float = field(
         default=math.inf,
@@ -113,7 +116,7 @@ class RetryPolicy:
     _budget: RetryBudget = field(
         init=False,
         repr=False,
-        default=Factory(lambda self: RetryBudget(self.budget or 0.0, self.deposit), takes_self=True),
+        default=Factory(lambda self: RetryBudget(self.budget or 0.0), takes_self=True),
     )
 
     def delay(self, error: ErrorInfo, attempt: int, previous: float) -> float | None:
@@ -128,6 +131,7 @@ class RetryPolicy:
     def pre_attempt(self, request: Request, ctx: RequestContext) -> Request | None:
         """Notes when the first attempt began; with ``idempotency_header``, gives every attempt the call's one key."""
         ctx.stash.setdefault(_STARTED, ctx.clock.now)
+        ctx.stash[_BEGUN] = ctx.attempt
         if self.on_mid_stream == "continue":
             ctx.stash[_REQUEST] = request
         name = self.idempotency_header
@@ -138,9 +142,9 @@ class RetryPolicy:
 
     @hookimpl
     def post_attempt(self, outcome: Outcome, ctx: RequestContext) -> None:
-        """A success earns its route a part of a retry."""
+        """A success earns its route a part of a retry; one that a retry brought, the whole that was paid for it."""
         if outcome.state == "ok" and (outcome.status or 200) < 400:
-            self._budget.add(_bucket(ctx))
+            self._budget.add(_bucket(ctx), self.deposit if ctx.route_attempt <= 1 else max(self.deposit, 1.0))
 
     @hookimpl
     def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Decision | None:
@@ -151,8 +155,11 @@ class RetryPolicy:
         if not wanted or ctx.route_attempt >= self.attempts:
             return None
         wait = self._wait(error, ctx)
-        # Last of all: what is not made must not be paid for.
-        if wait is None or not self._in_time(wait, ctx) or not self._budget.take(_bucket(ctx)):
+        if wait is None or not self._in_time(wait, ctx):
+            return None
+        # An attempt that a plugin outside us refused, to cool down say, was not sent, so sending it now is no retry.
+        refused = ctx.stash.get(_BEGUN) != ctx.attempt
+        if not (refused or self._budget.take(_bucket(ctx))):  # last of all: what is not made is not paid for
             return None
         ctx.stash[_WAITED] = wait
         if method is None:
@@ -213,7 +220,7 @@ def _worth_repeating(error: ErrorInfo) -> bool:
 
 def _bucket(ctx: RequestContext) -> Hashable:
     """Whose budget it is: the route's, for the account that pays."""
-    return _address(ctx.route), ctx.route.api, getattr(ctx, "account", "")
+    return _address(ctx.route), ctx.route.api, ctx.account
 
 
 def _address(route: RouteInfo) -> str:

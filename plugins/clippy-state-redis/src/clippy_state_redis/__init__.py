@@ -23,9 +23,10 @@ def _is_address(plugin: RedisState, attribute: object, value: str) -> None:
 
 
 def _is_prefix(plugin: RedisState, attribute: object, value: str) -> None:
-    if not value or "{" in value or "}" in value:
-        # Between braces stands what a cluster reads of a key: every key would be on one of its servers.
-        raise ValueError("expected a text without braces, such as clippy or my-program:production")
+    # Between braces stands what a cluster reads of a key: every key would be on one of its servers.  A stroke ends the
+    # prefix, so that no prefix and key together are another prefix and key.
+    if not value or {*value} & {"{", "}", "|"}:
+        raise ValueError("expected a text without { } |, such as clippy or my-program:production")
 
 
 @define(eq=False)

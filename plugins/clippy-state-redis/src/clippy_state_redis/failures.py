@@ -23,6 +23,8 @@ _BY_WORDS = {
     "Connection closed": _CLOSED,
     "Connection not ready": _CLOSED,
     "Connection reset": _CLOSED,
+    "Connection lost": _CLOSED,
+    "Broken pipe": _CLOSED,
     "MISCONF": "it refuses writes while it cannot save to its disk; see its log",
     "WRONGTYPE": "another program uses these keys; set another prefix",
 }

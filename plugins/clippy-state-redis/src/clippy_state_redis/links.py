@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import redis
@@ -62,8 +63,8 @@ class Threads:
             self._pool.release(connection)
 
     def close(self) -> None:
-        """Close all connections; the pool opens new ones when it is asked again."""
-        self._pool.disconnect()
+        """Close the connections that nobody uses; the pool opens new ones when it is asked again."""
+        self._pool.disconnect(inuse_connections=False)
 
 
 class Loop:
@@ -72,7 +73,9 @@ class Loop:
     def __init__(self, address: Address, limits: Limits) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
+        self._watch: AsyncGenerator[None, None] | None = None
         self._opened: weakref.WeakSet[redis.asyncio.Connection] = weakref.WeakSet()
+        self._exchanges = 0
         # Not redis-py's BlockingConnectionPool: giving back a connection may wait there, and a second cancellation in
         # that moment loses it.
         self._places = asyncio.Semaphore(limits.connections)
@@ -89,6 +92,16 @@ class Loop:
 
     async def exchange(self, words: Words) -> Any:
         """The answer to one command.  Raises what redis-py raises, and TimeoutError."""
+        if self._watch is None:
+            self._watch = self._until_the_loop_ends()
+            await anext(self._watch)
+        self._exchanges += 1
+        try:
+            return await self._exchange(words)
+        finally:
+            self._exchanges -= 1
+
+    async def _exchange(self, words: Words) -> Any:
         limits = self._limits
         async with asyncio.timeout(limits.connect + limits.answer) as limit, self._places:
             connection = await self._pool.get_connection()
@@ -105,19 +118,31 @@ class Loop:
                 await self._pool.release(connection)
 
     def close(self) -> None:
-        """Close all connections, from whatever thread; the pool opens new ones when it is asked again."""
+        """Close the connections, from whatever thread, unless somebody uses them; they open again when needed."""
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
             here = False
         if here:
-            self._cut()
+            self._cut_idle()
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._cut)
+            self._loop.call_soon_threadsafe(self._cut_idle)
 
     def gone(self) -> bool:
         """Whether the loop has ended."""
         return self._loop.is_closed()
+
+    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
+        # Whoever ends a loop closes its async generators first, as asyncio.run does: the last chance to close sockets
+        # of a program that does not close its host.
+        try:
+            yield
+        finally:
+            self._cut()
+
+    def _cut_idle(self) -> None:
+        if not self._exchanges:  # else a host closes and another goes on; the end of the loop closes the rest
+            self._cut()
 
     def _cut(self) -> None:
         for connection in tuple(self._opened):

@@ -3,11 +3,11 @@
 Every operation touches one key, so it is atomic, works on a cluster, and loses all or nothing to an eviction.  Time is
 the server's: hosts with different clocks agree on what has ended.
 
-    PREFIX:v:KEY   a string: the value
-    PREFIX:c:KEY   a string: the counter
-    PREFIX:u:KEY   a sorted set: uses of a limit by their end in unix milliseconds, ``h<id> <amount>`` for what is held
+    PREFIX|v:KEY   a string: the value
+    PREFIX|c:KEY   a string: the counter
+    PREFIX|u:KEY   a sorted set: uses of a limit by their end in unix milliseconds, ``h<id> <amount>`` for what is held
                    and ``s<id> <amount>`` for what is settled; the score of ``total`` is the sum of all amounts
-    PREFIX:l:KEY   a sorted set: holders of a lease by their end in unix milliseconds
+    PREFIX|l:KEY   a sorted set: holders of a lease by their end in unix milliseconds
 
 Every key also expires on the server, at the latest when the last thing in it has ended.
 """
@@ -147,8 +147,11 @@ _LEASE = Script(
     _NOW
     + _LIVE
     + """
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-if not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+local mine = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not mine or tonumber(mine) <= now then
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+  if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+end
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 live(tonumber(ARGV[2]))
 return 1
@@ -191,19 +194,19 @@ class Operations:
     prefix: str
 
     def get(self, key: str) -> Operation:
-        return Operation(("GET", f"{self.prefix}:v:{key}"), _text)
+        return Operation(("GET", f"{self.prefix}|v:{key}"), _text)
 
     def put(self, key: str, value: str, ttl: float) -> Operation:
-        return Operation(("SET", f"{self.prefix}:v:{key}", value, "PX", milliseconds(ttl)), _nothing)
+        return Operation(("SET", f"{self.prefix}|v:{key}", value, "PX", milliseconds(ttl)), _nothing)
 
     def swap(self, key: str, expected: str | None, value: str, ttl: float) -> Operation:
-        name, ends = f"{self.prefix}:v:{key}", milliseconds(ttl)
+        name, ends = f"{self.prefix}|v:{key}", milliseconds(ttl)
         if expected is None:
             return Operation(("SET", name, value, "PX", ends, "NX"), _yes)
         return Operation((name, expected, value, ends), _yes, _SWAP)
 
     def add(self, key: str, amount: float, ttl: float) -> Operation:
-        return Operation((f"{self.prefix}:c:{key}", number(amount, "amount"), milliseconds(ttl)), float, _ADD)
+        return Operation((f"{self.prefix}|c:{key}", number(amount, "amount"), milliseconds(ttl)), float, _ADD)
 
     def reserve(self, key: str, amount: float, limit: float, ttl: float) -> Operation:
         name, text = secrets.token_hex(12), number(amount, "amount")
@@ -211,21 +214,21 @@ class Operations:
         def read(answer: Answer) -> Reservation | None:
             return None if answer is None else Reservation(name, key, float(amount), answer / 1000)
 
-        words = (f"{self.prefix}:u:{key}", f"h{name} {text}", text, repr(float(limit)), milliseconds(ttl))
+        words = (f"{self.prefix}|u:{key}", f"h{name} {text}", text, repr(float(limit)), milliseconds(ttl))
         return Operation(words, read, _RESERVE)
 
     def settle(self, reservation: Reservation, actual: float, ttl: float) -> Operation:
         held, used = number(reservation.amount, "the reservation's amount"), number(actual, "actual")
         members = (f"h{reservation.id} {held}", held, f"s{reservation.id} {used}", used)
-        return Operation((f"{self.prefix}:u:{reservation.key}", *members, milliseconds(ttl)), _nothing, _SETTLE)
+        return Operation((f"{self.prefix}|u:{reservation.key}", *members, milliseconds(ttl)), _nothing, _SETTLE)
 
     def refund(self, reservation: Reservation) -> Operation:
         held = number(reservation.amount, "the reservation's amount")
-        words = (f"{self.prefix}:u:{reservation.key}", f"h{reservation.id} {held}", held)
+        words = (f"{self.prefix}|u:{reservation.key}", f"h{reservation.id} {held}", held)
         return Operation(words, _nothing, _REFUND)
 
     def lease(self, key: str, holder: str, ttl: float, places: int) -> Operation:
-        return Operation((f"{self.prefix}:l:{key}", holder, milliseconds(ttl), places), _yes, _LEASE)
+        return Operation((f"{self.prefix}|l:{key}", holder, milliseconds(ttl), places), _yes, _LEASE)
 
     def release(self, key: str, holder: str) -> Operation:
-        return Operation(("ZREM", f"{self.prefix}:l:{key}", holder), _nothing)
+        return Operation(("ZREM", f"{self.prefix}|l:{key}", holder), _nothing)

@@ -51,7 +51,7 @@ class Server:
         return await self._ask(operation, self._exchange_in_place)
 
     def close(self) -> None:
-        """Close all connections; the next use opens them again."""
+        """Close the connections that nobody uses; the next use opens them again."""
         with self._lock:
             threads, loops = self._threads, [*self._loops.values()]
         for link in (threads, *loops):

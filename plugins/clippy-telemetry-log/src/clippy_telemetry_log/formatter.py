@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-_DEEPEST = 20
+_DEEPEST = 50
+_BITS = 14000
+"""Of an integer that Python writes in decimal digits; see sys.set_int_max_str_digits."""
 _ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
@@ -43,17 +45,29 @@ class JsonFormatter(logging.Formatter):
         try:
             return _ENCODER.encode(fields)
         except (TypeError, ValueError, RecursionError):  # an object, a NaN, a value that holds itself
-            return _ENCODER.encode(_json(fields, _DEEPEST))
+            return _ENCODER.encode(_json(fields, ()))
 
 
-def _json(value: object, depth: int) -> Any:
-    """*value* as what JSON has."""
-    if value is None or isinstance(value, (str, bool, int)):
+def _json(value: object, around: tuple[int, ...]) -> Any:
+    """*value* as what JSON has; *around* are the ids of what it stands in."""
+    if value is None or isinstance(value, (str, bool)):
         return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= _BITS else hex(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if depth and isinstance(value, Mapping):
-        return {str(key): _json(item, depth - 1) for key, item in value.items()}
-    if depth and isinstance(value, (list, tuple, set, frozenset)):
-        return [_json(item, depth - 1) for item in value]
-    return str(value) if depth else f"<{type(value).__name__}>"
+    if not isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        return _text(value)
+    if id(value) in around or len(around) >= _DEEPEST:
+        return f"<{type(value).__name__}>"
+    within = (*around, id(value))
+    if isinstance(value, Mapping):
+        return {_text(key): _json(item, within) for key, item in value.items()}
+    return [_json(item, within) for item in value]
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # of a class that is not ours
+        return f"<{type(value).__name__}, whose str raises {type(error).__name__}>"

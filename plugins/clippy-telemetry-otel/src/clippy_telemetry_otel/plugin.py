@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
@@ -20,7 +21,8 @@ from .conventions import SCHEMA_URL, Attributes, error_type, server, signed, tex
 from .measures import Measures, billed
 from .spans import Moments, RequestSpans, refused_by
 
-_SPANS = StashKey[RequestSpans]("telemetry-otel.spans")
+_SPANS = StashKey["RequestSpans | None"]("telemetry-otel.spans")
+"""None: pre_request found nobody who would get anything."""
 _SCOPE = "clippy_telemetry_otel"
 _DISTRIBUTION = "clippy-telemetry-otel"
 
@@ -63,6 +65,15 @@ class OtelTelemetry:
     """By the id of a request, for those that plugins ask within it; each lives in its own request's stash."""
 
     @property
+    def idle(self) -> str:
+        """Why there is nothing to do: no provider is set up, and none of an SDK can be."""
+        if find_spec("opentelemetry.sdk") is not None or self.tracer_provider or self.meter_provider:
+            return ""  # a program may set its providers up after the host is made
+        if not (_silent(trace.get_tracer_provider()) and _silent(metrics.get_meter_provider())):
+            return ""
+        return "nobody would get what it tells: install opentelemetry-sdk, and set up a provider in the program"
+
+    @property
     def reads_content(self) -> bool:
         """Whether the host hands us what was said."""
         return self.content
@@ -72,6 +83,7 @@ class OtelTelemetry:
         """Begin the request's span, under the caller's or under that of the request it was asked from."""
         tracer = self._current_tracer()
         if tracer is None and self._current_measures() is None:
+            ctx.stash[_SPANS] = None
             return
         asked_by = self._under_way.get(ctx.parent) if ctx.parent is not None else None
         parent = active.get_current() if asked_by is None else asked_by.context
@@ -108,7 +120,7 @@ class OtelTelemetry:
     @hookimpl(trylast=True)
     def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
         """End the request's span and count the request: the one place where either is done."""
-        spans = ctx.stash.get(_SPANS) or self._belated(record, ctx)
+        spans = ctx.stash[_SPANS] if _SPANS in ctx.stash else self._belated(record, ctx)
         if spans is None:
             return
         try:
@@ -116,7 +128,7 @@ class OtelTelemetry:
             if measures is not None:
                 measures.tell(record, spans.about())
         finally:
-            spans.end(record, ctx, self._outcome(record, spans) if spans.span.is_recording() else {})
+            spans.end(record, ctx, lambda: self._outcome(record, spans))
 
     def _belated(self, record: AuditRecord, ctx: RequestContext) -> RequestSpans | None:
         """For a request that was over before our pre_request: refused by a plugin that stands outside of us."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from attrs import define
 from clippy_hookspecs import AuditRecord, Clock, ErrorInfo, Headers, HookCall, Outcome, Request, RequestContext
@@ -42,8 +43,7 @@ def nanoseconds(seconds: float) -> int:
 class RequestSpans:
     """What is open of one request, from pre_request to audit; without a *tracer* only notes for the metrics.
 
-    Each hook is told the time by the host's clock.  A span that was begun is ended: an attempt's by ``end_attempt``,
-    which the host calls once for each, and whatever is then still open by ``end``.
+    A span that was begun is ended, since the host tells of each attempt's end once and then of the request's.
     """
 
     operation: str
@@ -149,33 +149,36 @@ class RequestSpans:
         span, self.attempt = self.attempt, None
         if span is None:
             return
-        if span.is_recording():
-            attributes: Attributes = {"clippy.attempt.outcome": outcome.state}
-            if outcome.status is not None:
-                attributes["http.response.status_code"] = outcome.status
-            if outcome.first_token is not None and ctx.stream:
-                attributes["gen_ai.response.time_to_first_chunk"] = outcome.first_token
-            if refuser is not None:
-                attributes["clippy.attempt.outcome"], attributes["clippy.by"] = "refused", text(refuser)
-            if outcome.state == "error":
-                attributes["error.type"] = error_type(outcome.error)
-                span.set_status(StatusCode.ERROR)
-            span.set_attributes(attributes)
-        span.end(self.moments.ns(now))
+        try:
+            if span.is_recording():
+                self._tell_outcome(span, outcome, ctx, refuser)
+        finally:
+            span.end(self.moments.ns(now))
+
+    def _tell_outcome(self, span: Span, outcome: Outcome, ctx: RequestContext, refuser: str | None) -> None:
+        attributes: Attributes = {"clippy.attempt.outcome": outcome.state}
+        if outcome.status is not None:
+            attributes["http.response.status_code"] = outcome.status
+        if outcome.first_token is not None and ctx.stream:
+            attributes["gen_ai.response.time_to_first_chunk"] = outcome.first_token
+        if refuser is not None:
+            attributes["clippy.attempt.outcome"], attributes["clippy.by"] = "refused", text(refuser)
+        if outcome.state == "error":
+            attributes["error.type"] = error_type(outcome.error)
+            span.set_status(StatusCode.ERROR)
+        span.set_attributes(attributes)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def end(self, record: AuditRecord, ctx: RequestContext, attributes: Attributes) -> None:
-        """The request is over: say what became of it."""
-        end = self.moments.ns(ctx.clock.now())
-        if self.attempt is not None:  # its post_attempt failed on the way to us
-            self.attempt.end(end)
-            self.attempt = None
-        if self.span.is_recording():
-            self.span.set_attributes(attributes)
-            if record.outcome in ("failed", "refused"):
-                self.span.set_status(StatusCode.ERROR)
-        self.span.end(end)
+    def end(self, record: AuditRecord, ctx: RequestContext, attributes: Callable[[], Attributes]) -> None:
+        """The request is over: say what became of it, with *attributes* if anybody wants to know."""
+        try:
+            if self.span.is_recording():
+                self.span.set_attributes(attributes())
+                if record.outcome in ("failed", "refused"):
+                    self.span.set_status(StatusCode.ERROR)
+        finally:
+            self.span.end(self.moments.ns(ctx.clock.now()))
 
 
 def refused_by(trace: list[HookCall]) -> str | None:

@@ -31,7 +31,9 @@ def event_of(record: AuditRecord, suppressed: int = 0, forgotten: int = 0) -> di
     info = record.error or ErrorInfo()
     _, outcome, category, kind, route, model = fingerprint = kind_of(record)
     attempts = len(record.attempts)
-    told = (f"{model} by {route}", record.status and f"status {record.status}", attempts > 1 and f"{attempts} attempts")
+    failed = list(dict.fromkeys(call.plugin for call in record.trace if call.action == "failed"))
+    where = model if route == "-" else f"{model} by {route}"
+    told = (where, record.status and f"status {record.status}", attempts > 1 and f"{attempts} attempts")
     tags = {
         "clippy.outcome": outcome,
         "clippy.category": category,
@@ -53,7 +55,7 @@ def event_of(record: AuditRecord, suppressed: int = 0, forgotten: int = 0) -> di
         "usage": _usage(record.usage),
         "error": _error(info),
         "answer_by": record.provenance and name(record.provenance.by),
-        "failed_plugins": sorted({call.plugin for call in record.trace if call.action == "failed"})[:ATTEMPTS],
+        "failed_plugins": [name(plugin) for plugin in failed[:ATTEMPTS]],
         "suppressed": suppressed,
         "suppressed_of_other_kinds": forgotten or None,
     }
@@ -78,7 +80,8 @@ def event_of(record: AuditRecord, suppressed: int = 0, forgotten: int = 0) -> di
 def failed_crumb(outcome: Outcome, ctx: RequestContext) -> dict[str, Any]:
     """The breadcrumb of an attempt that failed."""
     info = outcome.error or ErrorInfo()
-    what = f"attempt {ctx.attempt} on {name(ctx.route.name)}: {name(info.category)}/{name(info.kind)}"
+    where = f" on {route}" if (route := name(ctx.route.name)) else ""
+    what = f"attempt {ctx.attempt}{where}: {name(info.category)}/{name(info.kind)}"
     data = {"request_id": name(ctx.id), "status": outcome.status, "duration": _seconds(outcome.duration)}
     return {"category": "clippy.attempt", "level": "warning", "message": what, "data": present(data)}
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -90,12 +91,9 @@ class SentryTelemetry:
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
     @dsn.validator
-    def _is_dsn(self, _: object, value: str) -> None:
-        if not value:
-            return
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.username or not parts.hostname or len(parts.path) < 2:
-            raise ValueError("dsn: expected https://KEY@HOST/PROJECT, as Sentry shows it under Client Keys")
+    def _well_formed(self, _: object, value: str) -> None:
+        if value and not _is_dsn(value):
+            raise ValueError("dsn: expected https://KEY@HOST/NUMBER, as Sentry shows it under Client Keys")
 
     def __attrs_post_init__(self) -> None:
         self._limiter = Limiter(self.burst, self.per_minute, self.most_per_minute)
@@ -116,7 +114,9 @@ class SentryTelemetry:
             if self.dsn and self._own is None:
                 from sentry_sdk import Client  # a fifth of a second, for those who report
 
-                self._own = Client(self.dsn, environment=self.environment, release=self.release, **_options())
+                settings = {"environment": self.environment, "release": self.release, **_options()}
+                # Sentry leaves context variables behind; in a copy of the context they are not the program's.
+                self._own = copy_context().run(Client, self.dsn, **settings)
         try:
             yield
         finally:
@@ -150,15 +150,20 @@ class SentryTelemetry:
         category = record.error.category if record.error is not None else "unknown"
         if record.outcome == "failed" and category not in self.categories:
             return
-        client = self._own or _program()
-        if client is None:
+        own = self._own
+        # What has a dsn of its own does not turn to the program's client while its host is closed.
+        if own is None and (self.dsn or (program := _program()) is None):
             return
         allowed = self._limiter.take(kind_of(record), ctx.clock.now())
         if allowed is None:
             self._count(suppressed=1)
             return
+        event = event_of(record, *allowed)
         try:
-            client.capture_event(event_of(record, *allowed))
+            if own is not None:
+                copy_context().run(own.capture_event, event)
+            else:
+                program.capture_event(event)
         except Exception:  # of a callback that the program gave to its client: nothing that the request has to do with
             self._count(raised=1)
         else:
@@ -176,7 +181,7 @@ class SentryTelemetry:
                 return
             own, self._own = self._own, None
         if own is not None:
-            own.close(timeout=CLOSING)
+            copy_context().run(own.close, timeout=CLOSING)
         elif self.sent and (program := _program()) is not None:
             program.flush(timeout=CLOSING)
 
@@ -185,6 +190,15 @@ class SentryTelemetry:
         self._lock = threading.Lock()
         self._limiter = Limiter(self.burst, self.per_minute, self.most_per_minute)
         self._open, self._own, self.sent, self.suppressed, self.raised = 0, None, 0, 0, 0
+
+
+def _is_dsn(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    whole = parts.scheme in ("http", "https") and parts.username and parts.hostname
+    return bool(whole) and parts.path.rpartition("/")[2].isdigit()
 
 
 def _program() -> Any:

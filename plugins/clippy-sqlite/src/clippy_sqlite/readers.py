@@ -1,20 +1,19 @@
-"""Connections to the cache file, and the lookup that each of them makes."""
+"""Connections that read one row by one select, from any thread and without a lock."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from collections import deque
-from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 
+from .file import SqliteFile
+
 READ_TIMEOUT = 0.25
 """Seconds a lookup waits for a lock, which in WAL mode happens only while somebody repairs after a crash."""
 _MOST_IDLE = 8
-_PRAGMAS = ("synchronous = NORMAL", "trusted_schema = OFF", "cell_size_check = ON", "journal_size_limit = 4000000")
-_SELECT = "SELECT value, checksum FROM entries WHERE key = ? AND expires > ?"
 
 
 @define(eq=False)
@@ -26,28 +25,27 @@ class Readers:
     with one item for each thread that is reading.
     """
 
-    path: Path
-    longest: int
-    timeout: float
+    file: SqliteFile
+    select: str
     _idle: deque[sqlite3.Cursor] = field(init=False, repr=False, factory=deque)
     _busy: deque[None] = field(init=False, repr=False, factory=deque)
     _kept: int = field(init=False, default=_MOST_IDLE)
 
-    def read(self, key: str, now: float) -> tuple[Any, Any] | None:
-        """Value and checksum of *key* as they stand in the file, None if there is no entry that is live at *now*.
+    def read(self, *values: Any) -> Any:
+        """The row that the select finds for *values*, as it stands in the file; None if there is none.
 
         Raises sqlite3.Error, also once this was closed, and UnicodeDecodeError when SQLite quotes damaged text.
         """
         self._busy.append(None)  # before the look at _kept, as close() does it the other way round
         try:
             if not self._kept:
-                raise sqlite3.ProgrammingError("the cache file was closed")
+                raise sqlite3.ProgrammingError(f"the {self.file.what} was closed")
             try:
                 cursor = self._idle.pop()
             except IndexError:
                 cursor = self._open()
             try:
-                found: tuple[Any, Any] | None = cursor.execute(_SELECT, (key, now)).fetchone()
+                found = cursor.execute(self.select, values).fetchone()
             finally:
                 self._idle.append(cursor)
                 if len(self._idle) > self._kept:
@@ -68,7 +66,7 @@ class Readers:
             time.sleep(0.0005)
 
     def _open(self) -> sqlite3.Cursor:
-        connection = connect(self.path, self.longest, min(self.timeout, READ_TIMEOUT))
+        connection = self.file.connect(min(self.file.timeout, READ_TIMEOUT))
         connection.execute("PRAGMA query_only = ON")
         # One cursor for all lookups of a connection: a new one each time costs a tenth of the select.
         return connection.cursor()
@@ -80,23 +78,3 @@ class Readers:
             except IndexError:  # another thread was here
                 return
             cursor.connection.close()
-
-
-def connect(path: Path, longest: int, timeout: float) -> sqlite3.Connection:
-    """A connection to the file at *path*, which must exist.
-
-    ``longest``: bytes of the largest value that is read.  ``timeout``: seconds to wait for a lock.
-    """
-    # mode=rw: never make a file here, it would have the wrong permissions.
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
-    try:
-        # Damaged text must come back as bytes that fail the checksum, damaged lengths must not be allocated.
-        connection.text_factory = bytes
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection

@@ -1,0 +1,155 @@
+"""A SQLite file of many processes: made, checked, opened, and moved out of the way when it is broken.
+
+Everything here raises; who uses it decides what a failure means.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from attrs import define, field
+
+from .failures import FAILURES, is_damage, reason_of
+from .schema import DamagedFile, Schema
+
+_SUFFIXES = ("-wal", "-shm", "")
+_PRAGMAS = ("synchronous = NORMAL", "trusted_schema = OFF", "cell_size_check = ON", "journal_size_limit = 4000000")
+
+
+def _absolute(path: Path) -> Path:
+    return path.absolute()
+
+
+@define(eq=False)
+class SqliteFile:
+    """The file at ``path``, in WAL mode, for its owner's eyes only (0600).
+
+    ``what`` is its name in messages ("cache file"), ``log`` is told when a damaged one is replaced.  ``longest``: bytes
+    of the largest value that is read.  ``timeout``: seconds to wait for other processes.
+    """
+
+    path: Path = field(converter=_absolute)  # for the connections that are opened later
+    schema: Schema = field(repr=False)
+    what: str
+    log: logging.Logger = field(repr=False)
+    longest: int
+    timeout: float
+    _identity: tuple[int, int] | None = field(init=False, default=None)
+
+    def open(self) -> sqlite3.Connection:
+        """A connection to the file, made first if there is none; a damaged one is set aside and a new one begun.
+
+        Raises sqlite3.Error, OSError or :class:`~clippy_sqlite.StrangeFile`.
+        """
+        with self._alone():
+            try:
+                connection = self._ready()
+            except (*FAILURES, DamagedFile) as error:
+                if not is_damage(error):
+                    raise
+                self._set_aside(error)
+                connection = self._ready()
+            try:
+                self._identity = self._found()
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def connect(self, timeout: float | None = None) -> sqlite3.Connection:
+        """A connection for any thread to the file, which must exist; *timeout* in place of the file's own."""
+        # mode=rw: never make a file here, it would have the wrong permissions.
+        uri = f"{self.path.as_uri()}?mode=rw"
+        patience = self.timeout if timeout is None else timeout
+        connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
+        try:
+            # Damaged text must come back as bytes that fail the checksum, damaged lengths must not be allocated.
+            connection.text_factory = bytes
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self.longest)
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def moved(self) -> bool:
+        """Whether the file at the path is not the one that was opened: somebody deleted it or set it aside."""
+        try:
+            return self._found() != self._identity
+        except OSError:
+            return True
+
+    def set_aside(self, error: BaseException) -> None:
+        """Move the file that was opened out of the way, if nobody else has done that; its connections are closed."""
+        with self._alone():
+            if not self.moved():
+                self._set_aside(error)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process at a time create, check or set aside; a lock of SQLite's, freed even by ``kill -9``."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = self._beside(".lock")
+        _create(lock)
+        opened = sqlite3.connect(lock, timeout=self.timeout, isolation_level=None, check_same_thread=False)
+        with closing(opened) as guard:
+            guard.execute("BEGIN EXCLUSIVE")
+            yield
+
+    def _ready(self) -> sqlite3.Connection:
+        """A connection to a file that is checked, in WAL mode and of the present version."""
+        if not self.path.exists():
+            for suffix in ("-wal", "-shm"):
+                # A log without its file would be replayed into the new one.
+                self._beside(suffix).unlink(missing_ok=True)
+        if not _create(self.path) and os.name == "posix":
+            found = self.path.stat()
+            if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o077:
+                self.path.chmod(0o600)
+        connection = self.connect()
+        try:
+            version = self.schema.version_of(connection)
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if version < self.schema.version:
+                self.schema.migrate(connection, version)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_aside(self, error: BaseException) -> None:
+        """Rename the file and its log to ``.damaged``, over an earlier one: at most one is kept."""
+        aside = self._beside(".damaged")
+        for suffix in _SUFFIXES:
+            source, target = self._beside(suffix), aside.with_name(aside.name + suffix)
+            target.unlink(missing_ok=True)
+            if source.exists():
+                source.replace(target)
+        message = "the %s %s is damaged (%s); it is now %s, and a new one is begun"
+        self.log.warning(message, self.what, self.path, reason_of(error), aside.name)
+
+    def _found(self) -> tuple[int, int]:
+        found = self.path.stat()
+        return found.st_dev, found.st_ino
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
+
+
+def _create(path: Path) -> bool:
+    """Make an empty file that only we can read; False if there is one.
+
+    O_EXCL matters: opening and closing a file that exists would free the locks that this process holds on it.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return False
+    return True

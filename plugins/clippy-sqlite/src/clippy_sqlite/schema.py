@@ -1,0 +1,69 @@
+"""What a file looks like inside, how an older one becomes a new one, and how a strange one is told apart."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from attrs import frozen
+
+_NEWEST_PLAUSIBLE = 1000
+
+
+class DamagedFile(Exception):
+    """The file is ours and its inside is not what we wrote."""
+
+
+class StrangeFile(Exception):
+    """The file belongs to another program or to a newer version of this one: it is left alone."""
+
+
+@frozen
+class Schema:
+    """What is in the files of one plugin.
+
+    ``application`` is a number in the file's header that says whose it is, so that nobody else's database is touched.
+    ``migrations[n]`` are the statements that make a file of version n one of version n + 1.
+    """
+
+    application: int
+    migrations: tuple[tuple[str, ...], ...]
+
+    @property
+    def version(self) -> int:
+        """The version that is written."""
+        return len(self.migrations)
+
+    def version_of(self, connection: sqlite3.Connection) -> int:
+        """The version of the file behind *connection*, 0 for an empty one.
+
+        Raises :class:`DamagedFile` or :class:`StrangeFile` (or sqlite3.DatabaseError) for anything else.
+        """
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        query = "SELECT CAST(sql AS BLOB) FROM sqlite_master WHERE sql IS NOT NULL"
+        found = {sql for (sql,) in connection.execute(query)}
+        ours = application == self.application
+        if not found and not application and not version:
+            return 0
+        if ours and 0 < version <= self.version and found == self._objects(version):
+            return int(version)
+        if ours and self.version < version < _NEWEST_PLAUSIBLE and found != self._objects(self.version):
+            what = f"was written by a newer version of this plugin (schema {version}, {self.version} is known here)"
+            raise StrangeFile(what)
+        if not ours and not found & self._objects(self.version):
+            raise StrangeFile("is a database of another program")
+        raise DamagedFile("its schema is not the one that was written")
+
+    def migrate(self, connection: sqlite3.Connection, version: int) -> None:
+        """Bring a file of *version* to the present one, whole or not at all."""
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statements in self.migrations[version:]:
+                for statement in statements:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {self.application}")
+            connection.execute(f"PRAGMA user_version = {self.version}")
+
+    def _objects(self, version: int) -> set[bytes]:
+        statements = {statement for step in self.migrations[:version] for statement in step}
+        return {statement.encode() for statement in statements if statement.startswith("CREATE ")}
