@@ -20,7 +20,7 @@ from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
 from clippy_errors import ErrorClassifier
 from clippy_fallback import Fallback
-from clippy_hookspecs import ClippyError, StateStore
+from clippy_hookspecs import ProviderError, StateStore
 from clippy_retry import RetryPolicy
 from clippy_stream import StreamController
 from clippy_stream_debug import StreamDebugger
@@ -34,7 +34,7 @@ from clippy_core.testing import FakeProvider, FakeServer, Fault, Raw, Reply, See
 
 ANSWER = "one two three four five six"
 SPEECH = Raw([b"RIFF", b"one ", b"two ", b"three"], headers={"content-type": "audio/wav"})
-EXPECTED = (ClippyError, httpx.HTTPError, httpx.StreamError)
+EXPECTED = (ProviderError, httpx.HTTPError, httpx.StreamError)
 """What a call may raise when it was not cancelled: the script has faults that nobody can repair."""
 
 
@@ -99,7 +99,7 @@ class World:
             self.server.start()
             self.base = self.server.base_url
         route = {"base_url": self.base, "key": "sk-test", "model": "test-model"}
-        routes = {"main": route, "backup": {**route, "key": "sk-backup"}}
+        routes = {"main": {**route, "default": True}, "backup": {**route, "key": "sk-backup"}}
         self.host = clippy_core.Host(self._plugins(Path(self._folder.name)), config={"routes": routes})
         return self
 
