@@ -109,6 +109,14 @@ class RedisServer:
         with self.client(**options) as client:
             return client.execute_command(*words)
 
+    def connections(self) -> int:
+        """How many others are connected."""
+        return int(self.ask("CLIENT", "LIST", "TYPE", "normal").count("id=")) - 1
+
+    def has_connections(self, number: int) -> bool:
+        """Whether so many others are connected within seconds: it learns of a closed connection a little later."""
+        return any(self.connections() == number or time.sleep(0.02) for _ in range(500))
+
     def advance(self, seconds: float) -> None:
         """Let everything in it be *seconds* older: its clock is the machine's, and no test waits for that."""
         self.ask("EVAL", _OLDER, 0, round(seconds * 1000))

@@ -94,7 +94,7 @@ class Flow(Protocol):
 
 @frozen
 class RouteInfo:
-    """Where a request goes: the route's name, its wire API and the origin of its base URL.  Never its credentials."""
+    """Where a request goes: the route's name, its wire API and its address without a query.  Never its credentials."""
 
     name: str
     api: str = ""

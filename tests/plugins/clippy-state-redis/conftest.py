@@ -29,6 +29,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
 def server(shared_server: RedisServer) -> RedisServer:
     """An empty server, not to be stopped or changed."""
     shared_server.ask("FLUSHALL")
+    assert shared_server.has_connections(0)  # the test before has closed its own
     return shared_server
 
 

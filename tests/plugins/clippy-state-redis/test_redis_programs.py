@@ -7,7 +7,6 @@ import gc
 import math
 import os
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,16 +22,6 @@ from clippy_core.testing import Reply
 from clippy_core.testing.contracts.processes import in_processes
 
 OPEN = Callable[..., Any]
-
-
-def connections(server: RedisServer) -> int:
-    """How many there are, without the test's own."""
-    return int(server.ask("CLIENT", "LIST", "TYPE", "normal").count("id=")) - 1
-
-
-def ends(true: Callable[[], bool]) -> bool:
-    """Whether that comes true, which the server decides, within some seconds."""
-    return any(true() or time.sleep(0.02) for _ in range(500))
 
 
 @define(eq=False)
@@ -58,7 +47,7 @@ def test_hooks_use_it_in_every_colour(caller: Caller, server: RedisServer) -> No
     caller.chat()
     assert counts.found == [1.0, 2.0, 3.0, 4.0]
     caller.host.close()
-    assert ends(lambda: connections(server) == 0)
+    assert server.has_connections(0)
 
 
 def test_sync_code_inside_a_running_event_loop_works(server: RedisServer, open_store: OPEN) -> None:
@@ -95,13 +84,13 @@ def test_a_host_that_closes_leaves_no_connection(colour: str, server: RedisServe
     for turn in (1, 2):
         assert store.ask(colour, "add", "n", 1, 60.0) == turn
         store.host.close()
-        assert ends(lambda: connections(server) == 0)
+        assert server.has_connections(0)
 
 
 def test_nothing_is_opened_before_it_is_used(server: RedisServer, open_store: OPEN) -> None:
     store = open_store(server.url)
     store.host.open()
-    assert connections(server) == 0
+    assert server.connections() == 0
 
 
 def test_an_event_loop_that_ended_without_closing_the_host_is_forgotten(server: RedisServer, open_store: OPEN) -> None:
@@ -110,7 +99,7 @@ def test_an_event_loop_that_ended_without_closing_the_host_is_forgotten(server: 
     opened = store.host._serving.current.views[False].get(StateStore)
     for number in range(3):
         assert asyncio.run(opened.add("n", 1, 60.0)) == number + 1
-        assert ends(lambda: connections(server) == 0)
+        assert server.has_connections(0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
@@ -136,7 +125,7 @@ def test_a_process_forked_in_an_event_loop_disturbs_its_parent_in_nothing(
 
     async def fork(opened: Any) -> None:
         assert await opened.add("n", 1, 60.0) == 1
-        before = server.ask("CLIENT", "LIST", "TYPE", "normal").count("id=")
+        before = server.connections()
 
         def work(_: int) -> Any:
             found = store.sync("add", "n", 1, 60.0)
@@ -146,7 +135,7 @@ def test_a_process_forked_in_an_event_loop_disturbs_its_parent_in_nothing(
         assert in_processes(1, work) == [2.0]
         for number in range(3, 20):
             assert await opened.add("n", 1, 60.0) == number
-        assert server.ask("CLIENT", "LIST", "TYPE", "normal").count("id=") == before
+        assert server.has_connections(before)
 
     store.run(fork)
 
@@ -161,7 +150,7 @@ def test_threads_share_a_bounded_pool(server: RedisServer, open_store: OPEN) -> 
     with ThreadPoolExecutor(32) as threads:
         given = sorted(value for values in threads.map(work, range(32)) for value in values)
     assert given == [float(number) for number in range(1, 641)]
-    assert connections(server) == 3
+    assert server.connections() == 3
 
 
 def test_another_prefix_is_another_store(server: RedisServer, open_store: OPEN) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import redis
@@ -73,7 +74,7 @@ class Loop:
     def __init__(self, address: Address, limits: Limits) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
-        self._watch: AsyncGenerator[None, None] | None = None
+        self._watch: AbstractAsyncContextManager[None] | None = None
         self._opened: weakref.WeakSet[redis.asyncio.Connection] = weakref.WeakSet()
         self._exchanges = 0
         # Not redis-py's BlockingConnectionPool: giving back a connection may wait there, and a second cancellation in
@@ -94,7 +95,7 @@ class Loop:
         """The answer to one command.  Raises what redis-py raises, and TimeoutError."""
         if self._watch is None:
             self._watch = self._until_the_loop_ends()
-            await anext(self._watch)
+            await self._watch.__aenter__()
         self._exchanges += 1
         try:
             return await self._exchange(words)
@@ -132,9 +133,10 @@ class Loop:
         """Whether the loop has ended."""
         return self._loop.is_closed()
 
-    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
-        # Whoever ends a loop closes its async generators first, as asyncio.run does: the last chance to close sockets
-        # of a program that does not close its host.
+    @asynccontextmanager
+    async def _until_the_loop_ends(self) -> AsyncIterator[None]:
+        # Nobody leaves it, but whoever ends a loop closes its generators first, as asyncio.run does: the last chance to
+        # close sockets of a program that does not close its host.
         try:
             yield
         finally:
