@@ -10,6 +10,7 @@ from benchmarks.bench import Bench
 from benchmarks.calls import big_body, cached_call, plain_call, sdk_call
 from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, sqlite_cache, sqlite_store
 from benchmarks.state import state_store
+from benchmarks.stream_plugins import stream_chunk, stream_plugins
 from benchmarks.streams import sdk_stream, stream
 from benchmarks.telemetry import otel_call, otel_stream
 from benchmarks.wire import wire_canonical, wire_canonical_big, wire_chunks, wire_request, wire_response
@@ -28,6 +29,8 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "stream-async": lambda bench: stream(bench, waits=True),
     "sdk-stream-sync": sdk_stream,
     "sdk-stream-async": lambda bench: sdk_stream(bench, waits=True),
+    "stream-plugins": stream_plugins,
+    "stream-chunk": stream_chunk,
     "otel-call": otel_call,
     "otel-stream": otel_stream,
     "memory": memory_cache,

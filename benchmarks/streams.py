@@ -21,7 +21,7 @@ def stream(bench: Bench, *, waits: bool = False) -> Group:
     cases["bare openai SDK"] = bench.block(_read_sdk(bench, None, waits), waits)
     for count in (0, 1, 5):
         host = bench.host(hosts.several(hosts.OnChunk, count))
-        cases[f"our client, {count} on_chunk"] = bench.block(_read_ours(bench, host, waits), waits)
+        cases[f"our client, {count} on_chunk"] = bench.block(read_ours(bench, host, waits), waits)
     title = f"stream of {PIECES} chunks, {'async' if waits else 'sync'}"
     return Group(title, cases, {"our client, 5 on_chunk": 1.0}, per_block=6)
 
@@ -82,7 +82,8 @@ def _read_sdk(bench: Bench, host: clippy_core.Host | None, waits: bool) -> Calla
     return call
 
 
-def _read_ours(bench: Bench, host: clippy_core.Host, waits: bool) -> Callable[[], Any]:
+def read_ours(bench: Bench, host: clippy_core.Host, waits: bool) -> Callable[[], Any]:
+    """Reads one stream of 100 pieces by our client."""
     if waits:
         client = clippy_core.AsyncClient(host, bench.async_client(httpx, None))
 

@@ -408,8 +408,7 @@ class Pipeline:
 
     def _repeatable(self, request: Request, phase: Phase) -> bool:
         """Whether a second sending can do no harm, or is what the caller's SDK would have done."""
-        safe = harmless(request) or phase == "connect"
-        return safe or (self.again is not None and self.again(self.ctx.attempt))
+        return harmless(request) or phase == "connect" or (self.again is not None and self.again(self.ctx.attempt))
 
     def _switch(self, request: Request, decision: Switch) -> Request:
         """Another route: its own address, API, model and credentials, and its own cache key."""
@@ -607,6 +606,7 @@ class Pipeline:
         """A stream ended without its terminal event and without a failure of the provider."""
         if stream is not None:
             self._count(stream)
+        await self._close_reply()  # it may be a second answer, of which the stream does not know yet
         state: State = "cancelled" if outcome in ("cancelled", "abandoned") else "error" if error else "ok"
         try:
             await self.ledger.end_attempt(state, error, self.ledger.status)

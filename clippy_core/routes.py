@@ -61,21 +61,22 @@ def route_headers(route: RouteConfig, api: str) -> list[tuple[str, str]]:
 def redirect(request: Request, route: RouteConfig) -> Request:
     """*request* as it goes to *route*."""
     api = route.api or request.api
+    url = address(api, route.base_url)
     model = route.models.get(request.model) or route.model or request.model
-    crosses = (
-        CROSSES_ORIGINS if api != request.api else CROSSES_ORIGINS | (_OF_THE_API - {*map(str.lower, route.headers)})
-    )
+    crosses = CROSSES_ORIGINS
+    if api == request.api:
+        crosses = crosses | (_OF_THE_API - {name.lower() for name in route.headers})
     carried = [pair for pair in request.headers.pairs if pair[0].lower() in crosses]
     headers = Headers([*carried, *route_headers(route, api)])
     moved = request
     if api != request.api:
-        moved = translate_request(request, api)
+        moved = translate_request(request, api, _origin(url)[1])
     elif not _same_account(request, route) or (api == "anthropic.messages" and model != request.model):
-        moved = unbound(request, same_origin=_origin(request.url) == _origin(address(api, route.base_url)))
+        moved = unbound(request, same_origin=_origin(request.url) == _origin(url))
     if model != moved.model:
         moved = evolve(moved, model=model)
     endpoint = APIS[api].endpoint("POST", _PATHS[api]) or moved.endpoint
-    return retouch(moved, url=address(api, route.base_url), query="", headers=headers, endpoint=endpoint)
+    return retouch(moved, url=url, query="", headers=headers, endpoint=endpoint)
 
 
 def obstacle(request: Request, route: RouteConfig) -> str | None:
@@ -102,6 +103,10 @@ def _who(headers: Headers) -> list[tuple[str, str]]:
     return sorted((name.lower(), value) for name, value in headers.pairs if is_credential(name) or name.lower() in _SUB)
 
 
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme.lower(), parts.netloc.rpartition("@")[2].lower()
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port; of what is no address the whole of it, and whoever sends to it will say so."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port
+    except ValueError:
+        return "", url, None

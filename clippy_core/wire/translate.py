@@ -51,15 +51,15 @@ _FINISH = {
 _CALLS = {"openai.chat": "tool_calls", "anthropic.messages": "tool_use", "openai.responses": "completed"}
 
 
-def translate_request(request: Request, api: str) -> Request:
-    """*request* in the words of *api*; its address and headers are the route's affair."""
+def translate_request(request: Request, api: str, host: str = "") -> Request:
+    """*request* in the words of *api* as *host* speaks it; its address and headers are the route's affair."""
     tools = tuple([_tool(tool) for tool in request.tools if is_function(tool, request.api)])
     return evolve(
         request,
         api=api,
         messages=translate_turns(request.messages, api),
         tools=tools,
-        params=translate_params(request, api, tools),
+        params=translate_params(request, api, host, tools),
     )
 
 

@@ -18,6 +18,12 @@ _LIMIT = {
     "anthropic.messages": "max_tokens",
 }
 _LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_NEW_LIMIT = ("openai.com", "openai.azure.com", "services.ai.azure.com", "openrouter.ai")
+"""Who speaks OpenAI's chat and knows ``max_completion_tokens``, which OpenAI's reasoning models demand.
+
+Others refuse it or do not obey it (editor-code-assistant/eca 231, yazinsai/OpenOats 319) and know ``max_tokens``.
+"""
+
 ANTHROPIC_MAX_TOKENS = 4096
 """What a request gets that names no limit, where the API requires one."""
 
@@ -25,15 +31,16 @@ _HOTTEST = 1.0
 """Anthropic's temperatures go from 0 to 1, OpenAI's to 2."""
 
 
-def translate_params(request: Request, api: str, tools: tuple[Tool, ...]) -> dict[str, Json]:
-    """The parameters of *request*, whose tools there will be *tools*, in the words of *api*."""
+def translate_params(request: Request, api: str, host: str, tools: tuple[Tool, ...]) -> dict[str, Json]:
+    """The parameters of *request* in the words of *api* as *host* speaks it; its tools there will be *tools*."""
     params = request.params
     out = _sampling(params, api)
     limit = next((params[name] for name in _LIMITS if params.get(name) is not None), None)
     if limit is None and api == "anthropic.messages":
         limit = ANTHROPIC_MAX_TOKENS
     if limit is not None:
-        out[_LIMIT[api]] = limit
+        new = any(f".{host}".endswith(f".{known}") for known in _NEW_LIMIT)
+        out["max_tokens" if api == "openai.chat" and not new else _LIMIT[api]] = limit
     if tools:
         out |= _choosing(params, api)
     if request.stream and api == "openai.chat":
@@ -52,7 +59,7 @@ def translate_params(request: Request, api: str, tools: tuple[Tool, ...]) -> dic
 def _sampling(params: Mapping[str, Json], api: str) -> dict[str, Json]:
     out = {name: params[name] for name in ("temperature", "top_p") if params.get(name) is not None}
     if api == "anthropic.messages" and "temperature" in out:
-        out.pop("top_p", None)  # newer models take one of the two
+        out.pop("top_p", None)  # newer models take one of the two (BerriAI/litellm 15097)
         if isinstance(out["temperature"], (int, float)):
             out["temperature"] = min(out["temperature"], _HOTTEST)
     return out

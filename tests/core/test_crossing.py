@@ -31,7 +31,7 @@ def sent(api: str, url: str = "https://a.test/v1", headers: Any = (), **body: An
 
 
 def route(api: str, url: str = "https://b.test/v1", key: str = "sk-other", **more: Any) -> RouteConfig:
-    return RouteConfig(api=api, base_url=url, key=Secret(key), **more)  # type: ignore[arg-type]
+    return RouteConfig(api=api, base_url=url, key=Secret(key), **more)
 
 
 def user(*parts: Any) -> dict[str, Any]:
@@ -54,10 +54,20 @@ def test_temperatures_stay_within_what_anthropic_takes_and_it_gets_one_of_two() 
 
 
 @pytest.mark.parametrize(
-    ("api", "name"), [(CHAT, "max_completion_tokens"), (RESPONSES, "max_output_tokens"), (MESSAGES, "max_tokens")]
+    ("to", "name"),
+    [
+        (route(CHAT, ""), "max_completion_tokens"),
+        (route(CHAT, "https://x.openai.azure.com/openai/v1"), "max_completion_tokens"),
+        (route(CHAT, "https://api.mistral.ai/v1"), "max_tokens"),
+        (route(CHAT, "https://notopenai.com/v1"), "max_tokens"),
+        (route(RESPONSES), "max_output_tokens"),
+        (route(MESSAGES), "max_tokens"),
+    ],
+    ids=["openai", "azure", "mistral", "another", "responses", "anthropic"],
 )
-def test_the_limit_has_each_apis_name(api: str, name: str) -> None:
-    assert moved(sent(CHAT if api != CHAT else MESSAGES, max_tokens=77), route(api))[name] == 77
+def test_the_limit_has_the_name_that_each_provider_knows(to: RouteConfig, name: str) -> None:
+    body = moved(sent(CHAT if to.api != CHAT else MESSAGES, max_tokens=77), to)
+    assert {key: value for key, value in body.items() if key.startswith("max_")} == {name: 77}
 
 
 TOOL = {
@@ -248,6 +258,11 @@ def test_signatures_in_calls_stay_behind() -> None:
     done = {"role": "tool", "tool_call_id": "a", "content": "seen"}
     request = sent(CHAT, messages=[*HI, {"role": "assistant", "tool_calls": [signed]}, done])
     assert moved(request, route(CHAT))["messages"][1]["tool_calls"] == [call]
+
+
+def test_an_address_that_is_none_is_left_to_whoever_sends_to_it() -> None:
+    assert moved(sent(CHAT), route(MESSAGES, "http://[::1/v1"))["messages"]
+    assert moved(sent(CHAT), route(CHAT, "http://host:port/v1"))["messages"]
 
 
 def test_what_nothing_is_bound_in_goes_as_it_came() -> None:

@@ -27,7 +27,7 @@ def sent(api: str, body: dict[str, Any]) -> Request:
 
 
 def elsewhere(api: str) -> RouteConfig:
-    return RouteConfig(api=api, base_url="https://b.test/v1", key=Secret("sk-other"), model="other")  # type: ignore[arg-type]
+    return RouteConfig(api=api, base_url="https://b.test/v1", key=Secret("sk-other"), model="other")
 
 
 @pytest.mark.parametrize(("api", "other"), PAIRS)

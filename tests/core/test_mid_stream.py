@@ -343,3 +343,23 @@ def test_of_an_answer_beyond_all_measure_only_its_books_are_kept(api, monkeypatc
     assert seen == [None]
     assert 300 <= caller.records.last.usage.output <= 500
     assert len(caller.provider.requests) == 2
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_second_answer_is_closed_when_the_flow_is_cancelled_before_its_first_word(colour) -> None:
+    @define(eq=False)
+    class CancelsTheSecond(Decides):
+        @hookimpl
+        def observe(self, event: Any, ctx: RequestContext) -> None:
+            if event.kind == "head" and ctx.attempt == 2:
+                ctx.flow.cancel("enough")
+
+    caller = Caller(colour, httpx)
+    script = [[Fault.reset(at_delta=3), Reply(TEXT)], Reply(REST)]
+    caller.start({"cancels": CancelsTheSecond([Continue(0.0, "prompt")])}, script)
+    read = caller.stream()
+    assert read.text == "one two three "
+    assert caller.records.last.outcome == "cancelled"
+    assert [attempt.status for attempt in caller.records.last.attempts] == [200, 200]
+    counts = caller.provider.counters
+    assert counts["requests"] == counts["completed"] + counts["broken"] + counts["closed_early"] == 2

@@ -19,15 +19,22 @@ from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
 from clippy_errors import ErrorClassifier
-from clippy_hookspecs import ClippyError, StateStore
+from clippy_fallback import Fallback
+from clippy_hookspecs import ProviderError, StateStore
 from clippy_retry import RetryPolicy
+from clippy_stream import StreamController
+from clippy_stream_debug import StreamDebugger
+from clippy_stream_monitor import StreamMonitor
+from clippy_telemetry_log import LogTelemetry
+from clippy_telemetry_otel import OtelTelemetry
+from clippy_throttle import Throttle
 
 import clippy_core
 from clippy_core.testing import FakeProvider, FakeServer, Fault, Raw, Reply, SeenRequest
 
 ANSWER = "one two three four five six"
 SPEECH = Raw([b"RIFF", b"one ", b"two ", b"three"], headers={"content-type": "audio/wav"})
-EXPECTED = (ClippyError, httpx.HTTPError, httpx.StreamError)
+EXPECTED = (ProviderError, httpx.HTTPError, httpx.StreamError)
 """What a call may raise when it was not cancelled: the script has faults that nobody can repair."""
 
 
@@ -92,7 +99,8 @@ class World:
             self.server.start()
             self.base = self.server.base_url
         route = {"base_url": self.base, "key": "sk-test", "model": "test-model"}
-        self.host = clippy_core.Host(self._plugins(Path(self._folder.name)), config={"routes": {"main": route}})
+        routes = {"main": {**route, "default": True}, "backup": {**route, "key": "sk-backup"}}
+        self.host = clippy_core.Host(self._plugins(Path(self._folder.name)), config={"routes": routes})
         return self
 
     def __exit__(
@@ -111,7 +119,14 @@ class World:
             "breaker": CircuitBreaker(),
             "context-window": ContextWindow(),
             "errors": ErrorClassifier(),
-            "retry": RetryPolicy(base=0.001, cap=0.002),
+            "fallback": Fallback(routes=("backup",), stale=60.0),
+            "retry": RetryPolicy(base=0.001, cap=0.002, on_mid_stream="continue", budget=0.0),
+            "stream": StreamController(),
+            "stream-debug": StreamDebugger(enabled=True),
+            "stream-monitor": StreamMonitor(),
+            "telemetry-log": LogTelemetry(queue=True),
+            "telemetry-otel": OtelTelemetry(),
+            "throttle": Throttle(tokens_per_second=100_000.0, coalesce="word"),
             "witness": self.witness,
             "zz-last": self.last,
         }

@@ -22,12 +22,16 @@ def in_processes(count: int, work: Callable[[int], Any]) -> list[Any]:
 
     def wait_and_work(number: int, writer: int) -> None:
         os.close(opened)
-        os.read(gate, 1)  # ends when nobody can write into it any more
+        os.read(gate, 1)
         os.write(writer, json.dumps(_answer(lambda: work(number))).encode()[:60_000])
 
-    children = [_fork(number, wait_and_work) for number in range(count)]
-    os.close(opened)
-    os.close(gate)
+    try:
+        children = [_fork(number, wait_and_work) for number in range(count)]
+        # One each: the end of the pipe would not do, as what another thread forks meanwhile has it open too.
+        os.write(opened, bytes(count))
+    finally:
+        os.close(opened)
+        os.close(gate)
     results = []
     for number, (pid, pipe) in enumerate(children):
         with os.fdopen(pipe, "rb") as reader:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from attrs import define, evolve
 from calling import Caller
+from clippy_breaker import CircuitBreaker
 from clippy_errors import ErrorClassifier
 from clippy_fallback import Fallback
 from clippy_hookspecs import (
@@ -154,10 +155,12 @@ def test_each_failure_is_looked_up_by_itself() -> None:
 
 @pytest.mark.parametrize("fault", [AUTH, denied(404, "model_not_found")], ids=["key", "model"])
 def test_a_fallback_route_with_a_fault_of_its_own_is_passed_over_and_named(fault: Fault, caplog: Any) -> None:
-    caller = start([Fault.status(503), fault, Reply("hello")], routes=("second", "third"))
+    script = [Fault.status(503), fault, Reply("hello")]
+    caller = start(script * 2, routes=("second", "third"))
     assert answered(caller) == (200, "hello")
     assert asked(caller) == ["fake", "second", "third"]
-    assert "fallback route second failed: " in caplog.text
+    assert answered(caller) == (200, "hello")
+    assert caplog.text.count("fallback route second failed: ") == 1
 
 
 @pytest.mark.parametrize("fault", [INVALID, FILTERED], ids=["validation", "filter"])
@@ -231,6 +234,29 @@ def test_where_no_attempt_may_go_out_the_next_route_answers_at_once(colour: str,
     assert asked(caller) == ["third"]
     assert caller.clock.now() == before
     assert caller.records.last.provenance == Provenance("provider", None, "third", reason=f"{info.kind} at second")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_in_an_outage_the_breaker_keeps_off_the_route_and_the_fallback_answers(colour: str, stream: bool) -> None:
+    """Everybody is answered; the route that is down is asked until the breaker opens, and later by single probes."""
+    plugins = {"breaker": CircuitBreaker(), "retry": RetryPolicy()}
+    down = True
+
+    def provider(seen: Any) -> Any:
+        return Fault.status(503) if down and "fake" in seen.url else Reply("hello")
+
+    caller = start(provider, colour, plugins=plugins, routes=("second",))
+    ask = caller.stream if stream else caller.chat
+    assert {ask(f"Hello {number}", route="main").text for number in range(40)} == {"hello"}
+    assert asked(caller).count("fake") <= 12
+    assert caller.records.last.provenance == Provenance("provider", None, "second", reason="breaker_open at main")
+
+    down = False
+    caller.clock.advance(300)
+    for number in range(4):
+        assert ask(f"Hello again {number}", route="main").text == "hello"
+    assert asked(caller)[-1] == "fake", "it is back"
 
 
 # --- deadlines and what is not chat -----------------------------------------------------------------------------------

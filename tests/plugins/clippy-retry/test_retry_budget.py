@@ -6,9 +6,9 @@ import threading
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import define, evolve
 from clippy_errors import ErrorClassifier
-from clippy_hookspecs import ErrorInfo, Outcome, RequestContext, Retry, RouteInfo
+from clippy_hookspecs import AttemptRefused, ErrorInfo, Outcome, Request, RequestContext, RouteInfo, hookimpl
 from clippy_retry import RetryBudget, RetryPolicy
 from clippy_retry.budget import MAX_BUCKETS
 from hypothesis import given
@@ -27,9 +27,15 @@ def call(url: str = "https://api.test/v1/chat/completions", api: str = "openai.c
     return ctx
 
 
+def fails(policy: RetryPolicy, ctx: RequestContext, error: ErrorInfo = OVERLOADED) -> bool:
+    """Whether the policy wants to repeat an attempt that was sent and failed."""
+    policy.pre_attempt(Request(), ctx)
+    return policy.on_error(error, ctx) is not None
+
+
 def retries(policy: RetryPolicy, ctx: RequestContext, asked: int = 50) -> int:
     """How many of *asked* failures the policy still wants to repeat."""
-    return sum(policy.on_error(OVERLOADED, ctx) is not None for _ in range(asked))
+    return sum(fails(policy, ctx) for _ in range(asked))
 
 
 def test_twenty_retries_in_hand_and_none_more() -> None:
@@ -51,7 +57,7 @@ def test_a_retry_that_succeeds_gives_its_token_back() -> None:
     """Of several retries of one call it is the last one that does; a larger deposit stays what it is."""
     policy, ctx = RetryPolicy(budget=4), call()
     for ctx.route_attempt in (1, 2, 3):
-        assert policy.on_error(OVERLOADED, ctx) is not None
+        assert fails(policy, ctx)
     ctx.route_attempt = 4
     policy.post_attempt(OK, ctx)
     assert retries(policy, call()) == 2
@@ -81,8 +87,8 @@ def test_the_servers_word_does_not_open_an_empty_budget() -> None:
     """x-should-retry is obeyed while there is something to pay with."""
     policy, ctx = RetryPolicy(budget=1), call()
     told = evolve(OVERLOADED, should_retry=True)
-    assert policy.on_error(told, ctx) is not None
-    assert policy.on_error(told, ctx) is None
+    assert fails(policy, ctx, told)
+    assert not fails(policy, ctx, told)
 
 
 def test_a_retry_that_is_not_made_is_not_paid_for() -> None:
@@ -90,11 +96,11 @@ def test_a_retry_that_is_not_made_is_not_paid_for() -> None:
     policy, ctx = RetryPolicy(budget=1), call()
     near = context(deadline=1000.1)
     near.route = ctx.route
-    assert policy.on_error(ErrorInfo("auth", "invalid_key"), ctx) is None
-    assert policy.on_error(evolve(OVERLOADED, retry_after=600.0), ctx) is None
-    assert policy.on_error(OVERLOADED, near) is None
-    assert policy.on_error(evolve(OVERLOADED, committed=True), ctx) is None
-    assert policy.on_error(OVERLOADED, ctx) is not None
+    assert not fails(policy, ctx, ErrorInfo("auth", "invalid_key"))
+    assert not fails(policy, ctx, evolve(OVERLOADED, retry_after=600.0))
+    assert not fails(policy, near)
+    assert not fails(policy, ctx, evolve(OVERLOADED, committed=True))
+    assert fails(policy, ctx)
 
 
 def test_every_route_and_account_has_a_budget_of_its_own() -> None:
@@ -151,7 +157,7 @@ def test_threads_do_not_spend_a_token_twice() -> None:
         gate.wait()
         mine = 0
         for number in range(300):
-            mine += policy.on_error(OVERLOADED, ctx) is not None
+            mine += fails(policy, ctx)
             if number % 3 == 0:
                 policy.post_attempt(OK, ctx)
         taken.append(mine)
@@ -202,9 +208,20 @@ def test_single_faults_of_a_fifth_of_all_attempts_never_empty_it() -> None:
     shaky.close()
 
 
-def test_the_budget_is_no_owner_of_retries() -> None:
-    """It only ever turns a retry into none."""
-    policy = RetryPolicy(budget=1)
-    first, second = (policy.on_error(OVERLOADED, call()) for _ in range(2))
-    assert isinstance(first, Retry)
-    assert second is None
+@define(eq=False)
+class Cooldown:
+    """Refuses some attempts of every call, and says when it will not."""
+
+    @hookimpl(tryfirst=True)
+    def pre_attempt(self, ctx: RequestContext) -> None:
+        if ctx.attempt in (1, 3, 4):
+            raise AttemptRefused(ErrorInfo("rate_limit", "cooldown", retryable=True, retry_after=2.0))
+
+
+def test_waiting_for_a_place_costs_nothing() -> None:
+    """Attempts that another plugin refused were not sent: only the repetition of the one that was is paid for."""
+    plugins = {"cooldown": Cooldown(), "errors": ErrorClassifier(), "retry": RetryPolicy(budget=1)}
+    cooled = Bench(plugins, Script(Fault.status(429), Reply("there you are")))
+    assert cooled.chat().text == "there you are"
+    assert cooled.provider.calls == 2
+    cooled.close()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from clippy_errors import ErrorClassifier
 from clippy_hookspecs import (
     Choice,
     Continue,
@@ -25,6 +26,8 @@ from clippy_hookspecs import (
 )
 from clippy_retry import RetryPolicy
 from retry_context import HandClock, context
+
+from clippy_core.testing import Bench, Fault, Reply, Script
 
 HALF = Response(message=Message("assistant", (Text("Once upon a"),)))
 BROKEN = ErrorInfo("transient", "network", outage=True, committed=True, partial=HALF)
@@ -290,3 +293,37 @@ def test_a_stream_that_delivered_nothing_is_retried_as_ever() -> None:
             RetryPolicy(on_mid_stream=how), evolve(BROKEN, committed=False, retryable=True), ctx=context()
         )
         assert type(decision).__name__ == "Retry"
+
+
+# --- under a host -----------------------------------------------------------------------------------------------------
+
+
+def read(how: Any, *more: Any, **params: Any) -> tuple[str, Any, int]:
+    """What a reader got of a stream that breaks after two words, why it ended, and the attempts that it took."""
+    first = [Fault.reset(at_delta=2), Reply("one two three four")]
+    plugins = {"errors": ErrorClassifier(), "retry": RetryPolicy(on_mid_stream=how)}
+    bench = Bench(plugins, Script(first, *more, then=Fault.status(503)))
+    got = bench.stream("Hello", **params)
+    bench.close()
+    assert not bench.blamed
+    return got.text, got.error, bench.provider.calls
+
+
+def test_a_broken_stream_goes_on_or_begins_anew() -> None:
+    """As the setting says: the exact part and no more, the parts joined, or the whole once more."""
+    text, error, calls = read("raise", Reply("one two three four"))
+    assert (text, error.partial.text, calls) == ("one two ", "one two ", 1)
+    assert read("continue", Reply("one two three four")) == ("one two three four", None, 2)
+    assert read("restart", Reply("one two three four")) == ("one two one two three four", None, 2)
+
+
+def test_what_does_not_go_on_ends_as_without_the_setting() -> None:
+    """A second break, a provider that stays down, and JSON."""
+    for text, error, calls in (
+        read("continue", [Fault.reset(at_delta=1), Reply("two three four")]),
+        read("continue"),
+        read("continue", Reply("three"), response_format={"type": "json_object"}),
+    ):
+        assert text.startswith("one two ")
+        assert error.partial.text == text
+        assert calls <= 2

@@ -169,6 +169,7 @@ def test_the_openai_sdk_under_a_host_is_told_of_as_well(colour: str, sentry: Sen
         anyio.run(main, backend=colour)
     (event,) = sentry.events
     assert (event["tags"]["clippy.model"], event["contexts"]["clippy"]["status"]) == ("gpt-6-luna", 500)
+    assert event["exception"]["values"][0]["value"] == "gpt-6-luna, status 500", "there is no route to name"
 
 
 def test_a_stream_that_broke_is_told_with_what_it_used(sentry: SentryEndpoint) -> None:
@@ -397,6 +398,8 @@ def test_a_dsn_of_its_own_goes_before_and_leaves_the_program_s_client_alone(prog
         assert client.transport is not None
         (event,) = own.events
     assert "page" not in event["tags"]
+    calling.host.plugins["telemetry-sentry"].audit(record(), context())  # type: ignore[attr-defined]
+    sentry_sdk.flush()
     assert program.events == []
 
 
@@ -438,6 +441,15 @@ def test_what_the_program_reports_next_says_what_was_tried(colour: str, program:
         ("clippy.switch", "info", "attempt 3 went from main to other"),
     ]
     assert crumbs[0]["data"] == {"request_id": calling.records.last.id, "status": 503, "duration": 0.0}
+
+
+def test_a_breadcrumb_names_no_route_where_there_is_none(program: SentryEndpoint) -> None:
+    ctx = context()
+    ctx.route, ctx.attempt = RouteInfo(""), 1
+    SentryTelemetry().post_attempt(Outcome("error", ErrorInfo("transient", "reset")), ctx)
+    sentry_sdk.capture_message("the program's own")
+    sentry_sdk.flush()
+    assert [one["message"] for one in program.events[0]["breadcrumbs"]["values"]] == ["attempt 1: transient/reset"]
 
 
 def test_breadcrumbs_can_be_left_out(program: SentryEndpoint) -> None:
@@ -484,9 +496,15 @@ def test_idle_it_does_not_even_import_sentry() -> None:
     assert run.stdout == "False\n"
 
 
-@pytest.mark.parametrize("dsn", ["sentry.example", "https://sentry.example/1", "https://key@sentry.example/", "ftp://"])
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "sentry.example", "https://sentry.example/1", "https://key@sentry.example/", "https://key@sentry.example/one",
+        "ftp://key@sentry.example/1", "https://key@[sentry.example/1", "https://key@sentry.example℀/1",
+    ],
+)  # fmt: skip
 def test_a_dsn_that_is_none_is_a_mistake_that_does_not_show_it(dsn: str) -> None:
-    with pytest.raises(ValueError, match="expected https://KEY@HOST/PROJECT") as raised:
+    with pytest.raises(ValueError, match="expected https://KEY@HOST/NUMBER") as raised:
         SentryTelemetry(dsn=dsn)
     assert "sentry.example" not in str(raised.value)
 

@@ -73,6 +73,8 @@ class Fallback:
         default=1.0, validator=ge(0), metadata={"doc": "seconds that must be left before a deadline for another route"}
     )
 
+    _told: set[tuple[str, str]] = field(init=False, repr=False, factory=set)
+
     @property
     def idle(self) -> str | None:
         """Why it has nothing to do, None if it has."""
@@ -116,9 +118,11 @@ class Fallback:
             logger.info("%s (request %s)", error.message, ctx.id)
             return
         way.latest = error
-        if away and _routes_own(error):
+        fault = (ctx.route.name, error.kind)
+        if away and _routes_own(error) and fault not in self._told:
             # Nobody else will say it while other routes answer: its key is wrong, or its model is gone.
-            logger.warning("fallback route %s failed: %s/%s", ctx.route.name, error.category, error.kind)
+            self._told.add(fault)
+            logger.warning("fallback route %s failed: %s/%s (said once)", ctx.route.name, error.category, error.kind)
 
     def _routes(self, error: ErrorInfo, away: bool) -> tuple[str, ...]:
         """The list for a failure: its kind's own, its category's, the general one; () if there is none.

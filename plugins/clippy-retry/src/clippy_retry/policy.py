@@ -33,6 +33,7 @@ from .budget import RetryBudget
 from .midstream import can_continue, method_for, passes_by_itself
 
 _STARTED = StashKey[float]("retry.started")
+_BEGUN = StashKey[int]("retry.begun")
 _WAITED = StashKey[float]("retry.waited")
 _RESUMED = StashKey[int]("retry.resumed")
 _REQUEST = StashKey[Request]("retry.request")
@@ -130,6 +131,7 @@ class RetryPolicy:
     def pre_attempt(self, request: Request, ctx: RequestContext) -> Request | None:
         """Notes when the first attempt began; with ``idempotency_header``, gives every attempt the call's one key."""
         ctx.stash.setdefault(_STARTED, ctx.clock.now)
+        ctx.stash[_BEGUN] = ctx.attempt
         if self.on_mid_stream == "continue":
             ctx.stash[_REQUEST] = request
         name = self.idempotency_header
@@ -153,8 +155,11 @@ class RetryPolicy:
         if not wanted or ctx.route_attempt >= self.attempts:
             return None
         wait = self._wait(error, ctx)
-        # Last of all: what is not made must not be paid for.
-        if wait is None or not self._in_time(wait, ctx) or not self._budget.take(_bucket(ctx)):
+        if wait is None or not self._in_time(wait, ctx):
+            return None
+        # An attempt that a plugin outside us refused, to cool down say, was not sent, so sending it now is no retry.
+        refused = ctx.stash.get(_BEGUN) != ctx.attempt
+        if not (refused or self._budget.take(_bucket(ctx))):  # last of all: what is not made is not paid for
             return None
         ctx.stash[_WAITED] = wait
         if method is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 from clippy_hookspecs import Chunk, Flow, RequestContext, StashKey, TokenCounter, Usage
 
-from .gaps import Gaps
+from .gaps import SHORTEST, Gaps
 
 ENDED = frozenset({"completed", "cancelled", "failed"})
 _PIECES = 256
@@ -18,7 +19,7 @@ _LARGE = 1024
 _CHARACTERS = 16 * 1024
 """Characters of text that are kept before they are counted: what a stream holds of memory, however long it is."""
 _SAMPLED = 16
-"""Of a long answer every so manieth part is counted, after as many first ones: a token is a token of the same text."""
+"""Of the parts of a long answer the first four are counted, and then one in sixteen for the others as well."""
 _PAUSE = 0.001
 """Seconds.  Only in a gap that is longer is it asked for how long the stream was paused."""
 
@@ -27,7 +28,8 @@ _PAUSE = 0.001
 class Metrics:
     """What can be said of one stream now, or at its end.
 
-    Seconds of the host's clock, without the pauses; ``first_token`` from the beginning of the attempt that answered.
+    Seconds of the host's clock, without the pauses: ``seconds`` since it was asked for, ``first_token`` since the
+    beginning of the attempt that answered.
     Rates are tokens a second after the first piece: ``average`` of all, ``current`` of the last second, ``peak`` the
     highest of any second.  None is what is not known: a rate or a gap before the second piece.  ``bytes`` are those of
     the events that brought one piece each, ``pieces`` those of the answer.  ``usage.estimated``: counted by the host's
@@ -74,11 +76,12 @@ class Meter:
     expected: int | None = None
     pieces: int = 0
     bytes: int = 0
+    _asked: float = 0.0
     _began: float = 0.0
     _paused: float = 0.0
     _first: float | None = None
     _waited: float | None = None
-    _last: float = 0.0
+    _last: float = -math.inf
     _begun_with: int = 0
     _gaps: Gaps = field(factory=Gaps, repr=False)
     _usage: Usage | None = None
@@ -106,6 +109,7 @@ class Meter:
             counter = ctx.services.get(TokenCounter, None)
             meter = cls(ctx.id, ctx.flow, model, ctx.clock.time(), counter, ctx.clock.now)
             meter.start()
+            meter._asked = meter._began
             ctx.stash[METER] = meter
         return meter
 
@@ -118,36 +122,47 @@ class Meter:
 
     def saw(self, chunk: Chunk) -> None:
         """A chunk passes, as the provider sent it."""
-        raw, delta = chunk.raw, chunk.delta
+        delta, raw = chunk.delta, chunk.raw
         if raw is not None:
             self.bytes += len(raw)
-        if delta or chunk.name:
-            now = self._now() - self._paused
-            gap = now - self._last
-            if gap > _PAUSE:
-                paused = self.flow.paused_seconds
-                now, self._paused = now + self._paused - paused, paused
-                gap = now - self._last
-            if self._first is None:
-                self._begin(now, len(delta))
+        if delta:
+            now, size = self._now() - self._paused, len(delta)
+            if now - self._last < SHORTEST:
+                self._gaps.at_once += 1
             else:
-                self._gaps.add(gap)
-            self._last = now
-            self.pieces += 1
+                now = self._after_a_gap(now, size)
             if now >= self._second_ends:
                 self._next_second(now)
-            self._in_second += len(delta)
+            self._last = now
+            self.pieces += 1
+            self._in_second += size
             self._texts.append(delta)
-            if len(self._texts) >= _PIECES or len(delta) >= _LARGE:
+            if size >= _LARGE or len(self._texts) >= _PIECES:
                 self._join()
+        elif chunk.name or chunk.kind == "end":
+            self._saw_no_words(chunk)
         if chunk.usage is not None:
             self._usage, self._usage_at = _later(self._usage, chunk.usage), self.pieces
+
+    def _saw_no_words(self, chunk: Chunk) -> None:
+        """The name of a tool is a piece of the answer; the end is where everything is known."""
+        if chunk.name:
+            self._last = self._after_a_gap(self._now() - self._paused, 0)
+            self.pieces += 1
         if chunk.kind == "end":
             self._end(chunk.reason or "")
 
-    def _begin(self, now: float, characters: int) -> None:
-        self._first, self._waited, self._begun_with = now, max(0.0, now - self._began), characters
-        self._second_ends = now + 1.0
+    def _after_a_gap(self, now: float, size: int) -> float:
+        """The first piece, or one that did not come with the piece before it; the time without the pauses."""
+        if now - self._last > _PAUSE:
+            paused = self.flow.paused_seconds
+            now, self._paused = now + self._paused - paused, paused
+        if self._first is None:
+            self._first, self._waited = now, max(0.0, now - self._began)
+            self._second_ends, self._begun_with = now + 1.0, size
+        else:
+            self._gaps.add(now - self._last)
+        return now
 
     def _next_second(self, now: float) -> None:
         """Seconds are counted from the first piece on."""
@@ -163,7 +178,7 @@ class Meter:
             self._text += "".join(self._texts)
             self._texts.clear()
             if len(self._text) >= _CHARACTERS and self.counter is not None:
-                if self._parts < _SAMPLED or self._parts % _SAMPLED == 0:
+                if self._parts < 4 or self._parts % _SAMPLED == 0:
                     part = self._text[:_CHARACTERS]
                     self._counted += self.counter.count(part, self.model)
                     self._counted_of += len(part)
@@ -189,7 +204,7 @@ class Meter:
         paused = self.flow.paused_seconds
         now = self._now() - paused
         usage, characters = self._used(), self._characters + self._in_second
-        seconds = max(0.0, now - self._began)
+        seconds = max(0.0, now - self._asked)
         some = Metrics(self.id, said, self.model, self.pieces, self.bytes, usage, seconds, paused)
         first = self._first
         if first is None:

@@ -21,6 +21,8 @@ class Delivery:
 
     deliver: Callable[[logging.LogRecord], None]
     size: int
+    _closed: bool = field(init=False, default=False)
+    _given_up: bool = field(init=False, default=False)
     _queue: SimpleQueue[logging.LogRecord | None] = field(init=False, factory=SimpleQueue, repr=False)
     _thread: threading.Thread = field(init=False, repr=False)
 
@@ -30,18 +32,25 @@ class Delivery:
         self._thread.start()
 
     def put(self, record: logging.LogRecord) -> bool:
-        """Queue *record*; False if the queue is full.  Never waits."""
-        if self._queue.qsize() >= self.size:
+        """Queue *record*; False if the queue is full or closed.  Never waits."""
+        if self._closed or self._queue.qsize() >= self.size:
             return False
         self._queue.put(record)
         return True
 
     def close(self, patience: float) -> int:
-        """Deliver what is queued, for *patience* seconds at most; how many records then still wait."""
+        """Deliver what is queued, for *patience* seconds at most; how many records were then still waiting.
+
+        Those are given up: delivered later, they would turn up among the lines of another life of the host.
+        """
+        self._closed = True
         self._queue.put(None)
         self._thread.join(patience)
-        return max(0, self._queue.qsize() - 1) if self._thread.is_alive() else 0
+        if not self._thread.is_alive():
+            return 0
+        self._given_up = True
+        return max(0, self._queue.qsize() - 1)
 
     def _run(self) -> None:
-        while (record := self._queue.get()) is not None:
+        while (record := self._queue.get()) is not None and not self._given_up:
             self.deliver(record)

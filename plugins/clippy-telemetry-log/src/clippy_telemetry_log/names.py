@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from clippy_audit import redact
 
+# Ids of requests as hosts make them: nothing would be taken out, and each is another one, which no memory is for.
+_ID = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{16}\Z", re.ASCII)
 LONGEST = 200
 """Characters of a name.  What is longer is none, and may be a prompt that went to the wrong place."""
 
@@ -19,6 +22,8 @@ def name(text: str | None, *, personal: bool = True) -> str | None:
     """
     if not text:
         return None
+    if _ID.match(text):
+        return text
     if len(text) > LONGEST:
         return f"[{len(text)} characters]"
     return _name(text, personal)

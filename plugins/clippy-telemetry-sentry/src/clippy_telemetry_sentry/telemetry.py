@@ -91,12 +91,9 @@ class SentryTelemetry:
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
     @dsn.validator
-    def _is_dsn(self, _: object, value: str) -> None:
-        if not value:
-            return
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.username or not parts.hostname or len(parts.path) < 2:
-            raise ValueError("dsn: expected https://KEY@HOST/PROJECT, as Sentry shows it under Client Keys")
+    def _well_formed(self, _: object, value: str) -> None:
+        if value and not _is_dsn(value):
+            raise ValueError("dsn: expected https://KEY@HOST/NUMBER, as Sentry shows it under Client Keys")
 
     def __attrs_post_init__(self) -> None:
         self._limiter = Limiter(self.burst, self.per_minute, self.most_per_minute)
@@ -154,7 +151,8 @@ class SentryTelemetry:
         if record.outcome == "failed" and category not in self.categories:
             return
         own = self._own
-        if own is None and (program := _program()) is None:
+        # What has a dsn of its own does not turn to the program's client while its host is closed.
+        if own is None and (self.dsn or (program := _program()) is None):
             return
         allowed = self._limiter.take(kind_of(record), ctx.clock.now())
         if allowed is None:
@@ -192,6 +190,15 @@ class SentryTelemetry:
         self._lock = threading.Lock()
         self._limiter = Limiter(self.burst, self.per_minute, self.most_per_minute)
         self._open, self._own, self.sent, self.suppressed, self.raised = 0, None, 0, 0, 0
+
+
+def _is_dsn(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    whole = parts.scheme in ("http", "https") and parts.username and parts.hostname
+    return bool(whole) and parts.path.rpartition("/")[2].isdigit()
 
 
 def _program() -> Any:

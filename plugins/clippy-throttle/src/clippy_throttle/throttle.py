@@ -18,8 +18,9 @@ _CUTS: Mapping[str, Callable[[str], int]] = {"word": last_word, "line": last_lin
 _LONGEST: Mapping[str, int] = {"word": 256, "line": 4096, "time": 256}
 """Characters that wait for the end of a word or line at the most.  A single character as a reader sees it has seldom
 more than five, and Unicode's stream-safe format (UAX #15) allows it thirty marks."""
-_WINDOW = 512
-"""Characters over which tokens are counted, so that a token that is cut in two is not counted twice."""
+_WINDOW = 128
+"""Characters over which tokens are counted, so that a token that is cut in two is not counted twice.  Each piece is
+counted with what is in the window before it: a longer one costs more, a shorter one rounds up more often."""
 
 
 @define(eq=False)

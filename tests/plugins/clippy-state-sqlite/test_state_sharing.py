@@ -1,0 +1,277 @@
+"""Threads, event loops, hosts and forked processes use one file at once, and nobody stops an event loop for long."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import trio
+from clippy_hookspecs import StateStore
+from clippy_state_sqlite import SqliteState
+from clippy_state_sqlite import waiting as waiting_module
+from clippy_state_sqlite.waiting import pause
+
+from clippy_core import Host
+from clippy_core.runtime import drive
+from clippy_core.testing import VirtualClock
+from clippy_core.testing.contracts.base import in_threads
+from clippy_core.testing.contracts.processes import in_processes
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+
+
+def host_on(path: Path, clock: VirtualClock | None = None) -> Host:
+    return Host({"state-sqlite": SqliteState(path=path)}, clock=clock or VirtualClock())
+
+
+def store_of(host: Host) -> Any:
+    return host.services.get(StateStore)
+
+
+# --- at once ----------------------------------------------------------------------------------------------------------
+
+
+def test_two_hosts_of_one_process_share_a_file_and_close_it_each_for_itself(path):
+    """A gateway and a client in one program; and each goes by its own clock."""
+    with host_on(path) as one:
+        with host_on(path) as other:
+            drive(store_of(one).put("k", "v", 60.0))
+            assert drive(store_of(other).get("k")) == "v"
+            assert drive(store_of(other).lease("l", "ada", 60.0)) is True
+        assert drive(store_of(one).lease("l", "bob", 60.0)) is False
+        with host_on(path) as late:
+            late.clock.advance(60.0)
+            assert drive(store_of(late).get("k")) is None
+        assert drive(store_of(one).get("k")) == "v"
+
+
+def test_two_files_are_two_states(tmp_path):
+    """Programs that should not count together have a path each."""
+    with host_on(tmp_path / "one.db") as one, host_on(tmp_path / "other.db") as other:
+        assert drive(store_of(one).add("n", 1, 60.0)) == 1
+        assert drive(store_of(other).add("n", 1, 60.0)) == 1
+
+
+def test_threads_asyncio_and_trio_count_together(path):
+    """One plugin, three threads, an asyncio loop and a trio loop, a hundred additions each."""
+    store = SqliteState(path=path)._store
+
+    async def several() -> None:
+        async def one() -> None:
+            for _ in range(25):
+                await store.add("n", 1, 60.0)
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(one)
+
+    def work(number: int) -> None:
+        if number < 3:
+            for _ in range(100):
+                drive(store.add("n", 1, 60.0))
+        else:
+            anyio.run(several, backend=("asyncio", "trio")[number - 3])
+
+    in_threads(5, work)
+    assert drive(store.add("n", 0, 60.0)) == 500
+    store.close()
+
+
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_task_that_waits_for_the_file_lets_others_run(path, backend):
+    """Another process has the lock; another task of the loop is what lets it go."""
+    plugin = SqliteState(path=path, busy_timeout=30.0)
+    store = plugin._store
+    drive(store.put("k", "v", 60.0))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        order: list[str] = []
+
+        async def writes() -> None:
+            await store.put("k", "w", 60.0)
+            order.append("written")
+
+        async def lets_go() -> None:
+            order.append("let go")
+            other.execute("ROLLBACK")
+
+        async def both() -> None:
+            async with anyio.create_task_group() as group:
+                group.start_soon(writes)
+                await anyio.lowlevel.checkpoint()
+                group.start_soon(lets_go)
+
+        anyio.run(both, backend=backend)
+    assert order == ["let go", "written"]
+    store.close()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_sync_program_inside_a_task_waits_in_place(backend, monkeypatch):
+    """A sync client that is called in a notebook drives its coroutines itself: a suspension there would be an error."""
+    waits: list[float] = []
+    monkeypatch.setattr(waiting_module, "_wait", waits.append)
+
+    async def notebook() -> None:
+        async def method() -> None:
+            await pause(0.001)
+
+        drive(method())
+        drive(pause(0.001))
+
+    anyio.run(notebook, backend=backend)
+    assert waits == [0.001, 0.001]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, lambda work: trio.run(lambda: work)], ids=["asyncio", "trio"])
+def test_a_task_waits_as_a_task_however_deep_it_awaits(run, monkeypatch):
+    """Through coroutines, and through what a library wraps them in."""
+    monkeypatch.setattr(waiting_module, "_wait", None)
+
+    class Wrapped:
+        def __init__(self, work: Any) -> None:
+            self.work = work
+
+        def __await__(self) -> Any:
+            return (yield from self.work.__await__())
+
+    async def deep(depth: int) -> None:
+        await (Wrapped(deep(depth - 1)) if depth else pause(0.0))
+
+    run(deep(3))
+
+
+def test_a_thread_without_a_loop_waits_in_place(monkeypatch):
+    """Whatever loops other threads have."""
+    waits: list[float] = []
+    monkeypatch.setattr(waiting_module, "_wait", waits.append)
+    drive(pause(0.25))
+    assert waits == [0.25]
+
+
+# --- forks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_forked_while_a_thread_writes_can_write_too(path):
+    """SQLite's notes of who holds which lock are the process's: copied amid a transaction they would never be true."""
+    store = SqliteState(path=path)._store
+    drive(store.put("k", "v", 60.0))
+    file, begun, over = store._file, threading.Event(), threading.Event()
+
+    def write() -> None:
+        with file._writing:
+            file._writer.execute("BEGIN IMMEDIATE")
+            begun.set()
+            threading.Event().wait(0.1)
+            file._writer.execute("COMMIT")
+        over.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert begun.wait(60)
+
+    def work(number: int) -> Any:
+        total = drive(store.add("n", 1, 60.0))
+        store.close()
+        return total
+
+    assert sorted(in_processes(2, work)) == [1, 2]
+    assert over.is_set()
+    thread.join()
+    assert drive(store.add("n", 1, 60.0)) == 3
+    store.close()
+
+
+def test_a_process_forked_while_a_thread_reads_has_nothing_of_the_file_open(path):
+    """The fork waits for the lookup: SQLite's own locks, held at that moment, would be held in the child for ever."""
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.exists():
+        pytest.skip("this system does not say which files are open")
+    store = SqliteState(path=path)._store
+    drive(store.put("k", "v", 60.0))
+    assert drive(store.get("k")) == "v"
+    (cursor,) = store._file._readers._idle
+    begun = threading.Event()
+
+    def slowly() -> int:
+        if not begun.is_set():
+            begun.set()
+            threading.Event().wait(0.1)
+        return 0
+
+    cursor.connection.set_progress_handler(slowly, 1)
+    found: list[str | None] = []
+    thread = threading.Thread(target=lambda: found.append(drive(store.get("k"))))
+    thread.start()
+    assert begun.wait(60)
+
+    def work(_: int) -> Any:
+        names = [one.readlink().name for one in descriptors.iterdir() if one.is_symlink()]
+        return [name for name in names if name.startswith("state.db")]
+
+    assert in_processes(1, work) == [[]]
+    thread.join()
+    assert found == ["v"]
+    store.close()
+
+
+def test_threads_that_write_while_others_fork_lose_nothing(path):
+    """The file is closed under them and opened again, as often as somebody forks; each child counts one."""
+    store = SqliteState(path=path)._store
+    drive(store.add("n", 0, 600.0))
+
+    def work(number: int) -> int:
+        if number < 3:
+            for _ in range(200):
+                drive(store.add("n", 1, 600.0))
+                assert drive(store.get("nothing")) is None
+            return 200
+        return sum(len(in_processes(2, lambda _: drive(store.add("n", 1, 600.0)))) for _ in range(8))
+
+    added = sum(in_threads(5, work))
+    assert added == 632
+    assert drive(store.add("n", 0, 600.0)) == added
+    store.close()
+
+
+def test_a_child_that_outlives_its_parents_host_keeps_its_own(path):
+    """What the parent closes it closes for itself; and what the child closes, for itself."""
+    host = host_on(path)
+    host.open()
+    drive(store_of(host).put("k", "v", 60.0))
+    asked, answer = os.pipe(), os.pipe()
+
+    def work(_: int) -> Any:
+        host.open()
+        mine = store_of(host)
+        said = [drive(mine.get("k"))]
+        os.write(asked[1], b"x")
+        os.read(answer[0], 1)
+        said += [drive(mine.add("n", 1, 60.0)), drive(mine.get("k"))]
+        host.close()
+        return said
+
+    def close_amid() -> None:
+        os.read(asked[0], 1)
+        host.close()
+        os.write(answer[1], b"x")
+
+    closing_thread = threading.Thread(target=close_amid)
+    closing_thread.start()
+    assert in_processes(1, work) == [["v", 1.0, "v"]]
+    closing_thread.join()
+    with host:
+        assert drive(store_of(host).add("n", 1, 60.0)) == 2
+    for end in (*asked, *answer):
+        os.close(end)
