@@ -83,7 +83,7 @@ class Server:
         except FAILURES as error:
             failure = unavailable(self.address, error)
             if lost(error) and rest.begin(str(failure)):
-                logger.warning("%s; whoever shares state through it is on its own until it answers", failure)
+                logger.warning("%s; tried again about every %g s", failure, self.pause)
             if isinstance(error, ReadOnlyError):  # the primary has another address by now
                 self.close()
             raise failure from error
