@@ -26,7 +26,8 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
   if redis.call('TYPE', key).ok == 'zset' then
     local found = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     for at = 1, #found, 2 do
-      if found[at] ~= 'total' then redis.call('ZADD', key, found[at + 1] - ARGV[1], found[at]) end
+      local sum = found[at] == 'total' and string.find(key, '|u:', 1, true)
+      if not sum then redis.call('ZADD', key, found[at + 1] - ARGV[1], found[at]) end
     end
   end
   minus(key)
