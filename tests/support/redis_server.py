@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 
-NEEDED = "CLIPPY_TESTS_NEED_REDIS"
+NEEDED = "TESTS_NEED_REDIS"
 """An environment variable: set where a missing server is a failure and not a reason to skip."""
 _PATIENCE = 20.0
 _OLDER = """
