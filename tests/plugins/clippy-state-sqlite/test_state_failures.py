@@ -20,7 +20,7 @@ from attrs import evolve
 from clippy_hookspecs import StateStore
 from clippy_state_sqlite import SqliteState
 from clippy_state_sqlite import file as file_module
-from clippy_state_sqlite.access import HOPELESS_SECONDS
+from clippy_state_sqlite.access import HOPELESS_SECONDS, LOOK_SECONDS
 from clippy_state_sqlite.schema import SCHEMA
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -137,6 +137,7 @@ def test_damage_to_an_open_file_is_noticed_and_repaired(path, opens, lines):
         file.write(b"\xff" * (path.stat().st_size - 4096))
     works(one)
     one.put("mine", "one", 60.0)
+    one.clock.advance(LOOK_SECONDS)
     assert other.get("mine") == "one"
     assert path.with_name("state.db.damaged").exists()
     assert len(lines()) == 1
@@ -340,14 +341,15 @@ def test_a_path_that_cannot_be_one_is_an_error_and_tried_again_after_a_second(tm
 
 def test_a_file_that_somebody_deleted_is_begun_again_by_all(path, opens):
     """``rm -r ~/.local/state`` under running programs costs the state; they meet again in the new file."""
-    one, other = opens(), opens()
+    one, other, reader = opens(), opens(), opens()
     one.put("k", "v", 60.0)
-    assert other.get("k") == "v"
+    assert other.get("k") == reader.get("k") == "v"
     for found in list(path.parent.iterdir()):
         found.unlink()
-    assert other.get("k") is None
-    one.put("k", "new", 60.0)
-    assert other.get("k") == "new"
+    assert other.swap("k", None, "new", 60.0) is True
+    assert one.swap("k", "new", "newer", 60.0) is True
+    reader.clock.advance(LOOK_SECONDS)
+    assert reader.get("k") == "newer"
 
 
 # --- what is there ----------------------------------------------------------------------------------------------------
