@@ -192,3 +192,22 @@ def test_the_text_is_forgotten_at_the_end(caller: Caller) -> None:
     measured(caller, Reply("a secret word"), Takes())
     meter = found[0].stash[METER]
     assert "secret" not in repr([getattr(meter, name) for name in ("_text", "_texts", "_final")])
+
+
+@pytest.mark.parametrize("start", [0.0, 1000.1, 123456.7])
+def test_every_character_counts_in_one_second(sync_caller: Caller, start: float) -> None:
+    """Pieces that come exactly as a second begins are in that one, whatever the clock's fractions round to."""
+    from clippy_stream_monitor import Meter
+
+    from clippy_core.flow import FlowHandle
+    from clippy_core.testing import VirtualClock
+
+    clock = VirtualClock(start=start)
+    meter = Meter("1", FlowHandle(clock.now), "m", 0.0, Words(), clock.now)  # type: ignore[arg-type]
+    for _ in range(100):
+        meter.saw(Chunk("text", "word "))
+        clock.advance(0.1)
+    metrics = meter.metrics()
+    assert metrics.average == pytest.approx(99 / 10)
+    assert metrics.peak == pytest.approx(10.0, abs=1.0)
+    assert metrics.current == pytest.approx(10.0, abs=1.0)

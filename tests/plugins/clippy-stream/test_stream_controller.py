@@ -272,3 +272,21 @@ def test_what_has_ended_lets_everything_be_done_to_it(caller: Caller) -> None:
     controller.cancel(request_id)
     controller.resume(request_id)
     assert controller.progress(request_id).state == "completed"
+
+
+def test_under_an_sdk_the_id_is_with_the_response(sync_caller: Caller) -> None:
+    """A program that has the SDK's stream has the id."""
+    import httpx2
+    import openai
+
+    controller = controlled(sync_caller)
+    http = sync_caller.provider.client(httpx2)
+    sdk = sync_caller.host.wrap(openai.OpenAI(api_key="none", base_url="http://fake.test/v1", http_client=http))
+    with sdk.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}], stream=True) as stream:
+        request_id = stream.response.extensions["clippy"].id
+        next(stream)
+        assert [request_id] == [one.id for one in controller.live()]
+        controller.cancel(request_id, "enough")
+        with pytest.raises(openai.APIError):
+            list(stream)
+    assert controller.progress(request_id).state == "cancelled"

@@ -226,3 +226,26 @@ def test_reasoning_and_answer_keep_their_places(caller: Caller) -> None:
         ("reasoning", "let me think"),
         ("text", "the answer"),
     ]
+
+
+def test_an_sdk_gets_whole_words_at_their_rate() -> None:
+    """The openai SDK through a host: what it decodes is what was let out, when it was let out."""
+    import httpx2
+    import openai
+
+    import clippy_core
+    from clippy_core.testing import FakeProvider
+
+    clock = VirtualClock()
+    text = " ".join(f"w{number}" for number in range(60))
+    http = FakeProvider(Reply(text=text, chunks=list(text)), clock=clock).client(httpx2)
+    plugins = {"throttle": Throttle(tokens_per_second=4, coalesce="word"), "words": Words()}
+    host = clippy_core.Host(plugins, clock=clock)
+    sdk = host.wrap(openai.OpenAI(api_key="none", base_url="http://fake.test/v1", http_client=http))
+    began, read = clock.now(), []
+    for chunk in sdk.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}], stream=True):
+        if chunk.choices and chunk.choices[0].delta.content:
+            read.append((clock.now() - began, chunk.choices[0].delta.content))
+    assert [word for _, word in read] == [f" w{number}".removeprefix(" w0") or "w0" for number in range(60)]
+    assert [at for at, _ in read] == pytest.approx([number / 4 for number in range(60)], abs=0.26)
+    assert clock.now() - began == pytest.approx(15.0, abs=0.001)

@@ -167,7 +167,7 @@ class Meter:
     def _next_second(self, now: float) -> None:
         """Seconds are counted from the first piece on."""
         assert self._first is not None
-        second = int(now - self._first)
+        second = max(int(now - self._first), self._second + 1)  # which rounding may put a hair before its beginning
         self._peak = max(self._peak, self._in_second)
         self._characters += self._in_second
         self._in_last = self._in_second if second == self._second + 1 else 0
@@ -211,9 +211,8 @@ class Meter:
             return some
         until = self._last if said in ENDED else now
         rate = usage.output / characters if characters else 0.0
-        average = (
-            rate * (characters - self._begun_with) / (until - first) if self.pieces > 1 and until > first else None
-        )
+        known = self.pieces > 1 and until > first
+        average = rate * (characters - self._begun_with) / (until - first) if known else None
         peak = rate * max(self._peak, self._in_second) if until - first >= 1.0 else average
         return evolve(
             some,
