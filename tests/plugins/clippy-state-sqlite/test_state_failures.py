@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import stat
@@ -121,6 +122,30 @@ def test_damage_at_any_place_costs_the_state_at_most(damage):
             assert said is None or isinstance(said, str)
             store.add(f"n{number}", 1, 60.0)
         store.reserve("b", 1.0, 1000.0, 60.0)
+        works(store)
+        store.close()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(["-wal", "-shm"]), st.data())
+def test_damage_to_its_log_costs_the_state_at_most(suffix, data):
+    """The files beside it as a crash or another program may leave them."""
+    with TemporaryDirectory() as folder:
+        before = Called(Path(folder) / "state.db", CLOCK)
+        fill(before)
+        path = Path(folder) / "copy" / "state.db"
+        shutil.copytree(folder, path.parent, ignore=shutil.ignore_patterns("copy"))
+        before.close()
+        beside = path.with_name(path.name + suffix)
+        blob = bytearray(beside.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            place = data.draw(st.integers(0, len(blob) - 1))
+            blob[place : place + 30] = data.draw(st.binary(min_size=1, max_size=30))
+        beside.write_bytes(blob[: data.draw(st.integers(0, len(blob)))])
+        store = Called(path, CLOCK)
+        for number in range(60):
+            said = store.get(f"k{number}")
+            assert said is None or said == f"value {number} " * 20
         works(store)
         store.close()
 
