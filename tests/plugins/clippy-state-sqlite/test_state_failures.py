@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import stat
@@ -20,7 +21,7 @@ from attrs import evolve
 from clippy_hookspecs import StateStore
 from clippy_state_sqlite import SqliteState
 from clippy_state_sqlite import file as file_module
-from clippy_state_sqlite.access import HOPELESS_SECONDS
+from clippy_state_sqlite.access import HOPELESS_SECONDS, LOOK_SECONDS
 from clippy_state_sqlite.schema import SCHEMA
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,6 +126,30 @@ def test_damage_at_any_place_costs_the_state_at_most(damage):
         store.close()
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(["-wal", "-shm"]), st.data())
+def test_damage_to_its_log_costs_the_state_at_most(suffix, data):
+    """The files beside it as a crash or another program may leave them."""
+    with TemporaryDirectory() as folder:
+        before = Called(Path(folder) / "state.db", CLOCK)
+        fill(before)
+        path = Path(folder) / "copy" / "state.db"
+        shutil.copytree(folder, path.parent, ignore=shutil.ignore_patterns("copy"))
+        before.close()
+        beside = path.with_name(path.name + suffix)
+        blob = bytearray(beside.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            place = data.draw(st.integers(0, len(blob) - 1))
+            blob[place : place + 30] = data.draw(st.binary(min_size=1, max_size=30))
+        beside.write_bytes(blob[: data.draw(st.integers(0, len(blob)))])
+        store = Called(path, CLOCK)
+        for number in range(60):
+            said = store.get(f"k{number}")
+            assert said is None or said == f"value {number} " * 20
+        works(store)
+        store.close()
+
+
 def test_damage_to_an_open_file_is_noticed_and_repaired(path, opens, lines):
     """The pages change under an open connection; two stores on the file meet again in the new one."""
     one, other = opens(), opens()
@@ -137,6 +162,7 @@ def test_damage_to_an_open_file_is_noticed_and_repaired(path, opens, lines):
         file.write(b"\xff" * (path.stat().st_size - 4096))
     works(one)
     one.put("mine", "one", 60.0)
+    one.clock.advance(LOOK_SECONDS)
     assert other.get("mine") == "one"
     assert path.with_name("state.db.damaged").exists()
     assert len(lines()) == 1
@@ -340,14 +366,15 @@ def test_a_path_that_cannot_be_one_is_an_error_and_tried_again_after_a_second(tm
 
 def test_a_file_that_somebody_deleted_is_begun_again_by_all(path, opens):
     """``rm -r ~/.local/state`` under running programs costs the state; they meet again in the new file."""
-    one, other = opens(), opens()
+    one, other, reader = opens(), opens(), opens()
     one.put("k", "v", 60.0)
-    assert other.get("k") == "v"
+    assert other.get("k") == reader.get("k") == "v"
     for found in list(path.parent.iterdir()):
         found.unlink()
-    assert other.get("k") is None
-    one.put("k", "new", 60.0)
-    assert other.get("k") == "new"
+    assert other.swap("k", None, "new", 60.0) is True
+    assert one.swap("k", "new", "newer", 60.0) is True
+    reader.clock.advance(LOOK_SECONDS)
+    assert reader.get("k") == "newer"
 
 
 # --- what is there ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import anyio
 import pytest
 from clippy_hookspecs import StateStore
 from clippy_state_sqlite import SqliteState
+from clippy_state_sqlite.access import Access
+from clippy_state_sqlite.store import SqliteStateStore
+from state_called import MEGABYTE
 
 from clippy_core import Host
 from clippy_core.runtime import drive
@@ -236,3 +240,16 @@ def test_a_child_that_outlives_its_parents_host_keeps_its_own(path):
         assert drive(store_of(host).add("n", 1, 60.0)) == 2
     for end in (*asked, *answer):
         os.close(end)
+
+
+def test_without_a_host_the_machines_time_counts(path):
+    """For programs that use the store by itself."""
+    access = Access(path, MEGABYTE)
+    store: Any = SqliteStateStore.on(access, 1.0).blocking
+    held = drive(store.reserve("b", 1.0, 10.0, 60.0))
+    assert abs(held.expires_at - time.time() - 60.0) < 30.0
+    drive(store.put("k", "v", 3600.0))
+    drive(store.put("gone", "v", 1e-9))
+    assert drive(store.get("k")) == "v"
+    assert drive(store.get("gone")) is None
+    access.close()

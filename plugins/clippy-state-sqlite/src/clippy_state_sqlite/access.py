@@ -21,6 +21,8 @@ T = TypeVar("T")
 HOPELESS_SECONDS = 1.0
 """After a file could not be opened or waited for in vain: how long nobody tries or waits again."""
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+LOOK_SECONDS = 1.0
+"""How long lookups go on without looking whether somebody has taken the file away, which takes as long as they do."""
 _READ_SECONDS = 1.0
 """How long a fork waits for lookups that are under way: far longer than one takes."""
 _TRIES = 3
@@ -47,6 +49,7 @@ class Access:
     clock: Clock = field(factory=_System)
     _hopeless_until: float = field(init=False, default=-math.inf)
     _file: StateFile | None = field(init=False, default=None)
+    _looked_at: float = field(init=False, default=-math.inf)
     _lives: int = field(init=False, default=0)
     _failed: tuple[float, str] | None = field(init=False, default=None)
     _inherited: list[StateFile] = field(init=False, repr=False, factory=list)
@@ -89,11 +92,14 @@ class Access:
         Raises :class:`Locked` at once if somebody else has the file, OSError with its name for all else.
         """
         for _ in range(_TRIES):
-            file = self._opened(reads)
+            now, file = self.clock.time(), self._file
+            if file is None or not (reads and 0 <= now - self._looked_at < LOOK_SECONDS):
+                self._looked_at = now
+                file = self._opened(reads)
             if file is None:
                 return None  # type: ignore[return-value]  # only a get may find no file
             try:
-                return work(file, self.clock.time())
+                return work(file, now)
             except (*FAILURES, DamagedFile) as error:
                 if error_code(error) in _LOCKED:
                     raise Locked from error
