@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import warnings
 from typing import Any
 
 import pytest
@@ -225,3 +228,15 @@ def test_waiting_for_a_place_costs_nothing() -> None:
     assert cooled.chat().text == "there you are"
     assert cooled.provider.calls == 2
     cooled.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
+def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
+    budget = RetryBudget(20.0, 0.5)
+    with budget._lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+        if not pid:
+            signal.alarm(10)  # a child that waits is ended by it
+            os._exit(0 if budget.take("route") else 1)
+    assert os.waitpid(pid, 0)[1] == 0

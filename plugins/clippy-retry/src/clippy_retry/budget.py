@@ -8,9 +8,11 @@ empty.  The form is gRPC's (proposal A6, retry throttling) and botocore's (``ret
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
+from weakref import WeakSet
 
 MAX_BUCKETS = 1024
 """Routes and accounts that are remembered at once; who is forgotten begins with a full bucket."""
@@ -26,6 +28,7 @@ class RetryBudget:
         self._size = size
         self._tokens: OrderedDict[Hashable, float] = OrderedDict()
         self._lock = threading.Lock()
+        _budgets.add(self)
 
     def take(self, bucket: Hashable) -> bool:
         """Pay for one retry; False when the bucket has less than one token.  Never waits for tokens."""
@@ -57,3 +60,16 @@ class RetryBudget:
         self._tokens.move_to_end(bucket)
         if len(self._tokens) > MAX_BUCKETS:
             self._tokens.popitem(last=False)
+
+
+_budgets: WeakSet[RetryBudget] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    # A thread that is not here may have held a lock when the process was forked.
+    for budget in _budgets:
+        budget._lock = threading.Lock()  # noqa: SLF001 (of this module's own class)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +61,6 @@ class StreamDebugger:
         default=4 * 1024 * 1024, validator=ge(1024), metadata={"doc": "bytes kept of each stream, the newest"}
     )
     _recordings: deque[_Recording] = field(init=False, repr=False)
-    _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
     observes_only = True  # it changes no request and no answer
 
@@ -100,8 +98,7 @@ class StreamDebugger:
             at = int(ctx.clock.now() * 1e9)
             recording = _Recording(ctx.id, request.model, ctx.clock.time(), at, self.max_bytes)
             ctx.stash[_RECORDING] = recording
-            with self._lock:
-                self._recordings.append(recording)
+            self._recordings.append(recording)
 
     @hookimpl
     def observe(self, event: Event, ctx: RequestContext) -> None:
