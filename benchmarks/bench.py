@@ -18,7 +18,8 @@ from clippy_core.testing.canned import CannedServer
 from clippy_core.testing.timing import Block, awaited, repeated
 
 BARE, NONE, NOOP, TIMED, EVERY = "bare", "0 plugins", "5 no-op plugins", "5 with audit", "5 in every hook"
-STACK, MEMORY, SQLITE, OWN = (
+FAMILY, STACK, MEMORY, SQLITE, OWN = (
+    "streams and recovery",
     "full default stack",
     "memory-cache hit",
     "sqlite-cache hit",
@@ -50,6 +51,7 @@ class Bench:
             NOOP: hosts.several(hosts.OnTheWay, 5),
             TIMED: hosts.several(hosts.WithAudit, 5),
             EVERY: hosts.several(hosts.EveryHook, 5),
+            FAMILY: hosts.family(),
             STACK: hosts.default_stack(place),
             MEMORY: {"cache-memory": MemoryCache()},
             SQLITE: hosts.sqlite_cache(place),

@@ -18,8 +18,14 @@ from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
 from clippy_errors import ErrorClassifier
+from clippy_fallback import Fallback
 from clippy_hookspecs import Chunk, Event, RequestContext, hookimpl
 from clippy_retry import RetryPolicy
+from clippy_stream import StreamController
+from clippy_stream_debug import StreamDebugger
+from clippy_stream_monitor import StreamMonitor
+from clippy_telemetry_log import LogTelemetry
+from clippy_throttle import Throttle
 
 import clippy_core
 
@@ -104,12 +110,25 @@ def default_stack(folder: Path) -> dict[str, object]:
     """Every first-party plugin of the default install at its defaults, but for where its files lie."""
     return {
         "audit": AuditLog(path=folder / "audit.jsonl"),
-        "breaker": CircuitBreaker(),
         "cache-memory": MemoryCache(),
         "cache-sqlite": SqliteCache(path=folder / "cache.db"),
         "context-window": ContextWindow(),
+        **family(),
+    }
+
+
+def family() -> dict[str, object]:
+    """What watches over streams and failures, at its defaults: the fallback, the throttle and the recorder are idle."""
+    return {
+        "breaker": CircuitBreaker(),
         "errors": ErrorClassifier(),
+        "fallback": Fallback(),
         "retry": RetryPolicy(),
+        "stream": StreamController(),
+        "stream-debug": StreamDebugger(),
+        "stream-monitor": StreamMonitor(),
+        "telemetry-log": LogTelemetry(),
+        "throttle": Throttle(),
     }
 
 

@@ -9,7 +9,7 @@ import httpx
 
 import clippy_core
 from benchmarks import hosts
-from benchmarks.bench import BARE, STACK, Bench
+from benchmarks.bench import BARE, FAMILY, STACK, Bench
 from benchmarks.calls import openai_client
 from clippy_core.testing.canned import PIECES
 from clippy_core.testing.timing import Block, Group
@@ -34,6 +34,7 @@ def sdk_stream(bench: Bench, *, waits: bool = False) -> Group:
         cases[f"{count} on_chunk"] = bench.block(_read_sdk(bench, host, waits), waits)
     place = bench.folder / f"sdk-stream-{waits}"
     place.mkdir(exist_ok=True)
+    cases[FAMILY] = bench.block(_read_sdk(bench, bench.host(hosts.family()), waits), waits)
     cases[STACK] = bench.block(_read_sdk(bench, bench.host(hosts.default_stack(place)), waits), waits)
     title = f"stream of {PIECES} chunks, {'async' if waits else 'sync'}, openai SDK"
     return Group(title, cases, {"5 on_chunk": 1.08}, per_block=4)

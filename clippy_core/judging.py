@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from clippy_hookspecs import (
     UNKNOWN_ERROR,
@@ -20,6 +20,7 @@ from clippy_hookspecs import (
     evolve,
 )
 
+from .chains import Step
 from .jsonio import dumps
 from .wire import APIS, decode_response
 
@@ -53,6 +54,11 @@ def is_event_stream(headers: Headers) -> bool:
 def harmless(request: Request) -> bool:
     """Whether a second sending can do no harm, whatever became of the first."""
     return request.endpoint.retryable or request.method in ("GET", "HEAD")
+
+
+def guards(steps: Iterable[Step]) -> bool:
+    """Whether one of these looks at answers to change or withhold them; one that only observes is no guard."""
+    return any(not getattr(step.owner, "observes_only", False) for step in steps)
 
 
 def signed(headers: Headers) -> bool:

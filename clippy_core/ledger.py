@@ -85,15 +85,13 @@ class Ledger:
             self.first_token = self.runtime.clock.now() - self.attempt_began
 
     def count(self, chunks: Sequence[Chunk], left_out: int = 0) -> None:
-        """What the chunks of a stream say of its usage and its end; *left_out* characters are not among them."""
-        self.left_out = left_out
+        """What all chunks of a stream so far say of its usage and its end; *left_out* characters are not among them."""
+        self.left_out, self.output = left_out, [chunk.delta for chunk in chunks if chunk.content]
         for chunk in chunks:
             if chunk.usage is not None:
                 self.usage = later_usage(self.usage, chunk.usage)
             if chunk.finish_reason is not None and chunk.choice == 0:
                 self.finish_reason = chunk.finish_reason
-            if chunk.content:
-                self.output.append(chunk.delta)
 
     async def end_attempt(
         self, state: State, error: ErrorInfo | None, status: int | None, usage: Usage | None = None

@@ -24,7 +24,7 @@ class Passage:
 
     ``sent`` are the provider's chunks and ``seen`` what the plugins made of them, kept only where somebody will want
     the whole answer; ``raw`` are the provider's own bytes, kept for caches.  ``foreign``: the events came in another
-    wire API than the caller's, and are written anew.
+    wire API than the caller's, and are written anew.  ``began`` is called at the first content of each attempt.
 
     Of an answer beyond all measure (``MOST_KEPT``) only ``seen`` stays whole, and that only for an on_response; else it
     is let go of, so that a stream without an end takes no memory.  Then ``exact`` is False, and ``left_out`` counts the
@@ -130,6 +130,7 @@ class Passage:
     def begin_anew(self) -> None:
         """What was said is void: what follows is a whole answer."""
         self.seen, self.sent, self.raw = [], [], []
+        self.began()
 
     def go_on(self) -> None:
         """What follows was asked for anew: the host writes it, and the whole is no answer of the provider's own."""
@@ -137,6 +138,7 @@ class Passage:
             for chunk in self.seen:  # its bytes passed by, and now it must know what they said
                 self.writer.write(chunk)
         self.foreign, self.keep_raw, self.raw = True, False, []
+        self.began()
 
     def whole(self) -> list[Chunk]:
         """What the plugins made of it all, and the terminal event: some APIs tell usage and finish only there."""

@@ -54,6 +54,7 @@ from .judging import (
     check_signature,
     error_for,
     event_json,
+    guards,
     harmless,
     is_event_stream,
     refusal_info,
@@ -306,7 +307,7 @@ class Pipeline:
         judges = reply.status >= 400 and (self.chains.want_answers or bool(self.chains.classify_error))
         encoding = decoding_for(reply.headers) if reads or judges else None
         if encoding is None:
-            if reads and (self.wants_values or self.chains.on_response or self.chains.on_chunk):
+            if reads and (self.wants_values or guards(self.chains.on_response + self.chains.on_chunk)):
                 raise Broken(UnknownEncoding(reply.headers["content-encoding"]), "response")
             return self._opaque(reply, reply.body, deadlines.total)
         if reply.status < 300 and request.endpoint.streams and is_event_stream(reply.headers):
@@ -631,10 +632,8 @@ class Pipeline:
         return LiveStream(self, source, passage, self.runtime, self.ctx, self.flow, status, headers, extensions)
 
     def _opaque(self, reply: RawReply, body: ByteStream, deadline: float | None) -> OpaqueStream:
-        extensions, abort = self._extensions(reply), socket_shutdown(reply)
-        return OpaqueStream(
-            self, body, self.runtime, self.flow, reply.status, reply.headers, extensions, deadline, abort
-        )
+        given, abort = self._extensions(reply), socket_shutdown(reply)
+        return OpaqueStream(self, body, self.runtime, self.flow, reply.status, reply.headers, given, deadline, abort)
 
     def _assembled(self, stream: LiveStream, chunks: list[Chunk]) -> Response:
         assembler = Assembler(APIS[self.request.api])

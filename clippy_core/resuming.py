@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
-from clippy_hookspecs import Chunk, Continue, Json, Message, Request, Restart, Text, Usage
+from clippy_hookspecs import CONTENT_KINDS, Chunk, Continue, Json, Message, Request, Restart, Text, Usage
 
 from .joint import Joint
 from .passage import Passage
@@ -161,8 +161,12 @@ class Resumed:
             return self._text(joint.feed(chunk.delta), chunk)
         rest = self._text(joint.finish(), chunk)
         told = chunk if chunk.usage is None else evolve(chunk, usage=both(self.spent, chunk.usage))
-        placed = chunk.content or chunk.kind == "stop"
-        return [*rest, evolve(told, block=self._number(chunk)) if placed else told]
+        placed = chunk.kind in CONTENT_KINDS
+        if placed and self._first is None:
+            # Nothing more is said where the first stopped, so that its text ends here and this comes behind it.
+            self._first = chunk.block - 1
+            rest.append(Chunk("stop", block=self.block))
+        return [*rest, evolve(told, block=self._number(chunk)) if placed or chunk.kind == "stop" else told]
 
     def _text(self, words: str, chunk: Chunk) -> list[Chunk]:
         if not words:
@@ -173,8 +177,7 @@ class Resumed:
 
     def _number(self, chunk: Chunk) -> int:
         """The block of the whole stream that a block of the second is."""
-        first = chunk.block - 1 if self._first is None else self._first
-        return self.block + chunk.block - first
+        return self.block if self._first is None else self.block + chunk.block - self._first
 
     def cut(self) -> None:
         self.source.cut()

@@ -152,8 +152,9 @@ SCENES = (
     Scene("mended", "A stream cut before its 1st token", mended_stream, staged=True),
     Scene("other", "Another SDK, the same host", other_sdk),
     Scene("replayed", "A stream replayed from the disk", replayed_stream),
-    Scene("outage", "A provider that is down", outage, staged=True),
     Scene("flow", "A stream paused, slowed and resumed", steered_stream, staged=True),
+    # the last that asks: its breaker may be in a file, and still open for the next host
+    Scene("outage", "A provider that is down", outage, staged=True),
     Scene("timeline", "The time line of one request", one_request),
     Scene("audit", "The audit records", audit_records),
 )

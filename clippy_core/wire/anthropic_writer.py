@@ -5,7 +5,7 @@ Nothing in this API repeats a text that a delta brought, so a changed piece has 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from clippy_hookspecs import Chunk, Json
 
@@ -42,11 +42,16 @@ class MessagesWriter:
         self._latest: dict[int, _Key] = {}
         self._pending: dict[_Key, Mapping[str, Json]] = {}
         self._open: dict[_Key, None] = {}
+        self._ended: list[_Key] = []
+        """Blocks that get no more words; their provider's own event says so next, if the stream is of this API."""
 
     def write(self, chunk: Chunk) -> bytes:
         """The bytes of *chunk*, after what has to come before them."""
         match chunk.kind:
-            case "stop" | "end":
+            case "stop":
+                self._ended += [key for key in self._open if key[0] == chunk.block]
+                return b""
+            case "end":
                 return b""
             case "text" | "reasoning" | "refusal" | "tool_call":
                 return self._content(chunk)
@@ -110,18 +115,23 @@ class MessagesWriter:
         return before + event_bytes({**event, "index": self._numbers[key]})
 
     def _opened(self, key: _Key, opening: Mapping[str, Json], raw: bytes | None) -> bytes:
+        before = self._closed([one for one in self._ended if one in self._open])
+        self._ended.clear()
         number = self._numbers.setdefault(key, len(self._numbers))
         self._open[key] = None
         if raw is not None and number == key[0]:
-            return raw
-        return event_bytes({"type": "content_block_start", "index": number, "content_block": opening})
+            return before + raw
+        return before + event_bytes({"type": "content_block_start", "index": number, "content_block": opening})
+
+    def _closed(self, keys: Sequence[_Key]) -> bytes:
+        for key in keys:
+            del self._open[key]
+        return b"".join([event_bytes({"type": "content_block_stop", "index": self._numbers[key]}) for key in keys])
 
     def _close_all(self) -> bytes:
         before = [self._opened(key, opening, None) for key, opening in self._pending.items()]
-        ends = [event_bytes({"type": "content_block_stop", "index": self._numbers[key]}) for key in self._open]
         self._pending.clear()
-        self._open.clear()
-        return b"".join(before + ends)
+        return b"".join(before) + self._closed(list(self._open))
 
 
 def _opening(chunk: Chunk) -> Mapping[str, Json]:

@@ -27,6 +27,7 @@ Others refuse it or do not obey it (editor-code-assistant/eca 231, yazinsai/Open
 ANTHROPIC_MAX_TOKENS = 4096
 """What a request gets that names no limit, where the API requires one."""
 
+_MOST_STOPS = 4
 _HOTTEST = 1.0
 """Anthropic's temperatures go from 0 to 1, OpenAI's to 2."""
 
@@ -184,14 +185,33 @@ def untranslatable(request: Request, api: str) -> str | None:
         return f"{api} has no way to ask for an answer of the form {form.kind}"
     if isinstance(params.get("n"), int) and params["n"] > 1:
         return f"{api} gives one answer, not {params['n']}"
-    if params.get("audio") or "audio" in (params.get("modalities") or ()):
+    speaks = params.get("modalities")
+    if params.get("audio") or (isinstance(speaks, list) and "audio" in speaks):
         return f"{api} does not speak"
-    if _stop(params) and api == "openai.responses":
-        return f"{api} has no stop sequences"
+    if (why := _unstoppable(_stop(params), api)) is not None:
+        return why
+    if params.get("functions"):
+        return f"{api} has no functions of the former kind"
+    if request.messages and request.messages[-1].role == "assistant" and request.messages[-1].text:
+        return f"{api} does not go on from the beginning of an answer as {request.api} does"
     freeform = next((tool.name for tool in request.tools if _is_freeform(tool, request.api)), None)
     if freeform is not None:
         return f"{api} has no tools that are called with any text, as {freeform} is"
     return next((f"{api} has no {kind}" for message in request.messages for kind in _unsayable(message)), None)
+
+
+def _unstoppable(stop: Json, api: str) -> str | None:
+    """Why *api* cannot stop where it is to, in words."""
+    words = [stop] if isinstance(stop, str) else stop
+    if not words or not isinstance(words, list):
+        return None
+    if api == "openai.responses":
+        return f"{api} has no stop sequences"
+    if api == "openai.chat" and len(words) > _MOST_STOPS:
+        return f"{api} stops at {_MOST_STOPS} sequences at most"
+    if api == "anthropic.messages" and not all(isinstance(word, str) and word.strip() for word in words):
+        return f"{api} does not stop at blanks"
+    return None
 
 
 def _unsayable(message: Message) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 from attrs import define, field
 from calling import Again, Caller, Keep
 from clippy_hookspecs import (
+    Chunk,
     ClippyError,
     Headers,
     Message,
@@ -95,6 +96,22 @@ def test_an_answer_in_an_encoding_nobody_asked_for_does_not_pass_a_guard_unseen(
     sync_caller.start([guard], Raw(b"\x8b\x03\x80secret", headers=BROTLI))
     sent = sync_caller.send(json=PLAIN)
     assert guard.seen or sent.error is not None or sent.status >= 400
+
+
+def test_an_answer_in_an_encoding_nobody_asked_for_passes_who_only_observes(sync_caller):
+    """A monitor is no guard: with it a caller gets what he would get without."""
+
+    @define(eq=False)
+    class Monitor:
+        observes_only = True
+
+        @hookimpl
+        def on_chunk(self, chunk: Chunk) -> None:
+            raise AssertionError("this is no stream")
+
+    sync_caller.start([Monitor()], Raw(b"\x8b\x03", headers=BROTLI))
+    sent = sync_caller.send(json=PLAIN)
+    assert (sent.status, sent.body) == (200, b"\x8b\x03")
 
 
 def test_an_answer_in_an_unknown_encoding_leaves_a_record_and_no_connection(sync_caller):

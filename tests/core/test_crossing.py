@@ -115,6 +115,13 @@ ASKS = {
 }  # fmt: skip
 
 
+def test_stop_sequences_cross_where_they_can() -> None:
+    assert moved(sent(CHAT, stop="END"), route(MESSAGES))["stop_sequences"] == ["END"]
+    there = sent(MESSAGES, stop_sequences=["a", "b"])
+    assert obstacle(there, route(CHAT)) is None
+    assert moved(there, route(CHAT))["stop"] == ["a", "b"]
+
+
 @pytest.mark.parametrize("other", PATHS)
 @pytest.mark.parametrize("api", PATHS)
 def test_a_schema_is_asked_for_everywhere(api: str, other: str) -> None:
@@ -142,6 +149,10 @@ def test_json_without_a_schema_is_not_asked_of_who_has_no_way_to_promise_it() ->
         (CHAT, MESSAGES, {"modalities": ["text", "audio"], "audio": {"voice": "x", "format": "wav"}}),
         (CHAT, MESSAGES, {"response_format": {"type": "grammar"}}),
         (CHAT, RESPONSES, {"stop": ["END"]}),
+        (CHAT, MESSAGES, {"stop": "\n"}),
+        (MESSAGES, CHAT, {"stop_sequences": ["1", "2", "3", "4", "5"]}),
+        (MESSAGES, CHAT, {"messages": [*HI, {"role": "assistant", "content": "{"}]}),
+        (CHAT, MESSAGES, {"functions": [{"name": "look", "parameters": {}}]}),
         (RESPONSES, CHAT, {"tools": [{"type": "custom", "name": "code"}]}),
         (CHAT, MESSAGES, {"tools": [{"type": "custom", "custom": {"name": "code"}}]}),
         (CHAT, MESSAGES, user({"type": "input_audio", "input_audio": {}})),

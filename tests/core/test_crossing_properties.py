@@ -86,14 +86,14 @@ json_values = st.recursive(
 
 
 @pytest.mark.parametrize(("api", "other"), PAIRS)
-@settings(max_examples=40)
 @given(
     st.lists(json_values, max_size=4),
     st.lists(json_values, max_size=2),
     st.dictionaries(
         st.sampled_from(
             ["n", "stop", "tool_choice", "response_format", "text", "output_config", "temperature", "thinking", "audio",
-             "container", "parallel_tool_calls", "modalities", "stop_sequences", "max_tokens", "prompt", "top_p"]
+             "container", "functions", "parallel_tool_calls", "modalities", "stop_sequences", "max_tokens", "prompt",
+             "top_p"]
         ),
         json_values,
     ),

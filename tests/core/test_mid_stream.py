@@ -363,3 +363,57 @@ def test_a_second_answer_is_closed_when_the_flow_is_cancelled_before_its_first_w
     assert [attempt.status for attempt in caller.records.last.attempts] == [200, 200]
     counts = caller.provider.counters
     assert counts["requests"] == counts["completed"] + counts["broken"] + counts["closed_early"] == 2
+
+
+@pytest.mark.parametrize("text", ["", REST], ids=["only calls", "text and calls"])
+@pytest.mark.parametrize("api", PATHS)
+def test_tools_that_the_second_answer_calls_stay_apart_each_in_a_block_of_its_own(api, text) -> None:
+    calls = [CALL, call("get_weather", {"city": "Rome"})]
+    caller, decides = begin(
+        "sync", [Continue(0.0, "prompt")], [[Fault.reset(at_delta=3), Reply(TEXT)], Reply(text, tool_calls=calls)]
+    )
+    result = post(caller, api)
+    assert [one.arguments for one in result.response.message.tool_calls] == [one.arguments for one in calls]
+    assert decides.answers == [result.text] == [TEXT if text else "one two three "]
+
+
+def test_in_anthropics_api_a_block_of_a_joined_answer_ends_before_the_next_begins() -> None:
+    second = Reply(REST, tool_calls=[CALL, CALL])
+    caller, _ = begin("sync", [Continue(0.0, "prompt")], [[Fault.reset(at_delta=3), Reply(TEXT)], second])
+    path, body = PATHS["anthropic.messages"]
+    sent = caller.send(path=path, json={**body, "stream": True})
+    data = [line[5:] for line in sent.body.decode().split("\n") if line.startswith("data:")]
+    events = [(event["type"], event["index"]) for event in map(json.loads, data) if "index" in event]
+    bounds = [(kind, index) for kind, index in events if kind != "content_block_delta"]
+    assert bounds == [(f"content_block_{what}", index) for index in range(3) for what in ("start", "stop")]
+
+
+def test_what_a_stream_said_before_two_breaks_is_counted_once() -> None:
+    script = [
+        [Fault.reset(at_delta=5), Reply(TEXT)],
+        [Fault.reset(at_delta=1), Reply("six seven eight nine")],
+        Reply("seven eight nine"),
+    ]
+    caller, _ = begin("sync", [Continue(0.0, "prompt")] * 2, [*script, Reply("one two three four five six")])
+    assert caller.stream().text == "one two three four five six seven eight nine"
+    twice = caller.records.last.usage.output
+    caller.stream()
+    # At most one word was said twice, and the last part was told of by nobody.
+    assert twice <= caller.records.last.usage.output + 7
+
+
+def test_a_second_answer_has_a_time_to_its_own_first_word() -> None:
+    times = []
+
+    @define(eq=False)
+    class Times(Decides):
+        @hookimpl
+        def post_attempt(self, outcome: Outcome) -> None:
+            times.append(outcome.first_token)
+
+    caller = Caller("sync", httpx)
+    script = [[Fault.reset(at_delta=3), Reply(TEXT)], Reply(REST, delay=3.0)]
+    caller.start({"times": Times([Continue(1.0, "prompt")])}, script)
+    caller.stream()
+    assert times[0] is not None
+    assert times[1] == caller.records.last.first_token == pytest.approx(3.0)

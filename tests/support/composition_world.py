@@ -17,10 +17,12 @@ import httpx
 from attrs import define, field, frozen
 from calling import Keep
 from clippy_audit import AuditLog
+from clippy_breaker import CircuitBreaker
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
 from clippy_errors import ErrorClassifier
+from clippy_fallback import Fallback
 from clippy_hookspecs import (
     AuditRecord,
     ErrorInfo,
@@ -34,12 +36,19 @@ from clippy_hookspecs import (
     hookimpl,
 )
 from clippy_retry import RetryPolicy
+from clippy_stream import StreamController
+from clippy_stream_monitor import StreamMonitor
+from clippy_telemetry_log import LogTelemetry
+from clippy_throttle import Throttle
 
 import clippy_core
 from clippy_core.testing import FakeProvider, Fault, Reply, SeenRequest, VirtualClock
 
 ANSWER = "one two three four five six"
-PLUGINS = ("audit", "cache-memory", "cache-sqlite", "context-window", "errors", "retry")
+PLUGINS = (
+    "audit", "breaker", "cache-memory", "cache-sqlite", "context-window", "errors", "fallback", "retry", "stream",
+    "stream-monitor", "telemetry-log", "throttle",
+)  # fmt: skip
 SETS: dict[str, tuple[str, ...]] = {**{name: (name,) for name in PLUGINS}, "all": PLUGINS}
 CACHES = ("cache-memory", "cache-sqlite", "keep")
 MODEL = "test-model"
@@ -233,11 +242,17 @@ class World:
     def _make_plugins(self) -> dict[str, Any]:
         make: dict[str, Callable[[], Any]] = {
             "audit": lambda: AuditLog(path=self.folder / "audit.jsonl"),
+            "breaker": CircuitBreaker,
             "cache-memory": MemoryCache,
             "cache-sqlite": lambda: SqliteCache(path=self.folder / "cache.db"),
             "context-window": lambda: ContextWindow(max_tokens=WINDOW, reserve=50),
             "errors": ErrorClassifier,
+            "fallback": lambda: Fallback(stale=60.0),
             "retry": RetryPolicy,
+            "stream": StreamController,
+            "stream-monitor": StreamMonitor,
+            "telemetry-log": LogTelemetry,
+            "throttle": lambda: Throttle(tokens_per_second=20.0),
         }
         names = SETS[self.cell.plugins]
         plugins = {name: make[name]() for name in names}

@@ -68,7 +68,7 @@ class Opened:
 
     def __init__(self, url: str, **settings: Any) -> None:
         self.clock = VirtualClock()
-        self.plugin = RedisState(url=url, **settings)
+        self.plugin = RedisState(url=url, **{"timeout": 10.0, "connect_timeout": 10.0, **settings})
         self.host = Host({"state-redis": self.plugin}, clock=self.clock)
 
     def sync(self, method: str, *arguments: Any) -> Any:

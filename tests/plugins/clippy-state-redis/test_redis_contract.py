@@ -24,10 +24,10 @@ class TestRedisStore(StateStoreContract):
         self.clock = VirtualClock(epoch=time.time())  # the server's time is the machine's
 
     def make(self) -> RedisState:
-        return RedisState(url=self.server.url)
+        return RedisState(url=self.server.url, timeout=10.0)
 
     def apart(self) -> RedisState:
-        return RedisState(url=self.server.url, prefix="apart")
+        return RedisState(url=self.server.url, timeout=10.0, prefix="apart")
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)

@@ -1,4 +1,4 @@
-"""A store on a file of its own and on a clock that the test owns, called as a sync program's thread calls it."""
+"""Files of a test's own, opened once or several times."""
 
 from __future__ import annotations
 
@@ -7,24 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define
-from clippy_state_sqlite.store import SqliteStateStore
+from state_called import Called
 
-from clippy_core.runtime import drive
 from clippy_core.testing import VirtualClock
-
-MEGABYTE = 1024 * 1024
-
-
-@define(eq=False)
-class Called:
-    """A store whose methods are called and not awaited."""
-
-    store: SqliteStateStore
-    clock: VirtualClock
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        return lambda *arguments: drive(getattr(self.store, name)(*arguments))
 
 
 @pytest.fixture
@@ -34,18 +19,17 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opens(path: Path) -> Iterator[Callable[..., Called]]:
-    """Opens the file as another process would."""
+    """Opens the file as another process would; all by one clock."""
     opened: list[Called] = []
+    clock = VirtualClock()
 
-    def one(where: Path = path, max_bytes: int = MEGABYTE, patience: float = 0.05) -> Called:
-        called = Called(SqliteStateStore(where, max_bytes, patience), opened[0].clock if opened else VirtualClock())
-        called.store.start(called.clock)
-        opened.append(called)
-        return called
+    def one(where: Path = path, **more: Any) -> Called:
+        opened.append(Called(where, clock, **more))
+        return opened[-1]
 
     yield one
     for called in opened:
-        called.store.close()
+        called.close()
 
 
 @pytest.fixture

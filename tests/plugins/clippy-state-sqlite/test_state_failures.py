@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import stat
@@ -20,10 +21,11 @@ from attrs import evolve
 from clippy_hookspecs import StateStore
 from clippy_state_sqlite import SqliteState
 from clippy_state_sqlite import file as file_module
+from clippy_state_sqlite.access import HOPELESS_SECONDS, LOOK_SECONDS
 from clippy_state_sqlite.schema import SCHEMA
-from clippy_state_sqlite.store import HOPELESS_SECONDS, SqliteStateStore
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from state_called import MEGABYTE, Called
 
 from clippy_core import Host
 from clippy_core.runtime import drive
@@ -33,7 +35,6 @@ from clippy_core.testing.contracts.processes import in_processes
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 NOBODY = 65534
-MEGABYTE = 1024 * 1024
 CLOCK = VirtualClock()
 
 
@@ -49,40 +50,38 @@ def changed(path: Path, statement: str) -> None:
         other.execute(statement)
 
 
-def fill(store: Any) -> None:
+def fill(store: Called) -> None:
     """Some of everything, more than a page of each."""
     for number in range(60):
-        drive(store.put(f"k{number}", f"value {number} " * 20, 600.0))
-        drive(store.add(f"n{number}", number, 600.0))
-        drive(store.reserve("b", 1.0, 100.0, 600.0))
-        drive(store.lease("l", f"holder {number}", 600.0, 100))
+        store.put(f"k{number}", f"value {number} " * 20, 600.0)
+        store.add(f"n{number}", number, 600.0)
+        store.reserve("b", 1.0, 100.0, 600.0)
+        store.lease("l", f"holder {number}", 600.0, 100)
 
 
 @once
 def good_file() -> bytes:
     with TemporaryDirectory() as folder:
-        store = SqliteStateStore(Path(folder) / "state.db", MEGABYTE, 1.0)
-        store.start(CLOCK)
+        store = Called(Path(folder) / "state.db", CLOCK)
         fill(store)
         store.close()
         return (Path(folder) / "state.db").read_bytes()
 
 
-def works(store: Any) -> None:
+def works(store: Called) -> None:
     """Every method does what it should; of what was there before nothing is expected."""
-    call = lambda name, *arguments: drive(getattr(store, name)(*arguments))  # noqa: E731
-    call("put", "new", "value", 60.0)
-    assert call("get", "new") == "value"
-    assert call("swap", "new", "value", "other", 60.0) is True
-    assert call("add", "new", 2, 60.0) == 2
-    held = call("reserve", "new", 10.0, 10.0, 60.0)
-    assert call("reserve", "new", 1.0, 10.0, 60.0) is None
-    call("settle", held, 4.0, 60.0)
-    assert call("reserve", "new", 6.0, 10.0, 60.0) is not None
-    assert call("lease", "new", "ada", 60.0) is True
-    assert call("lease", "new", "bob", 60.0) is False
-    call("release", "new", "ada")
-    assert call("lease", "new", "bob", 60.0) is True
+    store.put("new", "value", 60.0)
+    assert store.get("new") == "value"
+    assert store.swap("new", "value", "other", 60.0) is True
+    assert store.add("new", 2, 60.0) == 2
+    held = store.reserve("new", 10.0, 10.0, 60.0)
+    assert store.reserve("new", 1.0, 10.0, 60.0) is None
+    store.settle(held, 4.0, 60.0)
+    assert store.reserve("new", 6.0, 10.0, 60.0) is not None
+    assert store.lease("new", "ada", 60.0) is True
+    assert store.lease("new", "bob", 60.0) is False
+    store.release("new", "ada")
+    assert store.lease("new", "bob", 60.0) is True
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------
@@ -96,7 +95,7 @@ def test_a_file_that_is_no_database_is_set_aside(content, path, opens, lines):
     """It is renamed and not deleted, a new one is begun at once, and the log says so; an empty one is just begun."""
     path.parent.mkdir()
     path.write_bytes(content)
-    works(opens().store)
+    works(opens())
     if content:
         assert path.with_name("state.db.damaged").read_bytes() == content
         assert len(lines()) == 1
@@ -117,13 +116,36 @@ def test_damage_at_any_place_costs_the_state_at_most(damage):
         blob[place : place + len(piece)] = piece
     with TemporaryDirectory() as folder:
         (Path(folder) / "state.db").write_bytes(blob)
-        store = SqliteStateStore(Path(folder) / "state.db", MEGABYTE, 1.0)
-        store.start(CLOCK)
+        store = Called(Path(folder) / "state.db", CLOCK)
         for number in range(60):
-            said = drive(store.get(f"k{number}"))
+            said = store.get(f"k{number}")
             assert said is None or isinstance(said, str)
-            drive(store.add(f"n{number}", 1, 60.0))
-        drive(store.reserve("b", 1.0, 1000.0, 60.0))
+            store.add(f"n{number}", 1, 60.0)
+        store.reserve("b", 1.0, 1000.0, 60.0)
+        works(store)
+        store.close()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(["-wal", "-shm"]), st.data())
+def test_damage_to_its_log_costs_the_state_at_most(suffix, data):
+    """The files beside it as a crash or another program may leave them."""
+    with TemporaryDirectory() as folder:
+        before = Called(Path(folder) / "state.db", CLOCK)
+        fill(before)
+        path = Path(folder) / "copy" / "state.db"
+        shutil.copytree(folder, path.parent, ignore=shutil.ignore_patterns("copy"))
+        before.close()
+        beside = path.with_name(path.name + suffix)
+        blob = bytearray(beside.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            place = data.draw(st.integers(0, len(blob) - 1))
+            blob[place : place + 30] = data.draw(st.binary(min_size=1, max_size=30))
+        beside.write_bytes(blob[: data.draw(st.integers(0, len(blob)))])
+        store = Called(path, CLOCK)
+        for number in range(60):
+            said = store.get(f"k{number}")
+            assert said is None or said == f"value {number} " * 20
         works(store)
         store.close()
 
@@ -131,15 +153,16 @@ def test_damage_at_any_place_costs_the_state_at_most(damage):
 def test_damage_to_an_open_file_is_noticed_and_repaired(path, opens, lines):
     """The pages change under an open connection; two stores on the file meet again in the new one."""
     one, other = opens(), opens()
-    fill(one.store)
-    one.store.close()
+    fill(one)
+    one.close()
     assert other.get("nothing") is None
     assert one.get("nothing") is None
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (path.stat().st_size - 4096))
-    works(one.store)
+    works(one)
     one.put("mine", "one", 60.0)
+    one.clock.advance(LOOK_SECONDS)
     assert other.get("mine") == "one"
     assert path.with_name("state.db.damaged").exists()
     assert len(lines()) == 1
@@ -179,7 +202,7 @@ def test_a_newer_versions_file_is_left_alone(path, opens):
     """A downgrade must not throw away what the newer version counts."""
     store = opens()
     store.put("k", "v", 60.0)
-    store.store.close()
+    store.close()
     changed(path, "CREATE TABLE invented_later (a)")
     changed(path, f"PRAGMA user_version = {SCHEMA.version + 1}")
     with pytest.raises(OSError, match="was written by a newer version of this plugin"):
@@ -192,11 +215,11 @@ def test_an_older_file_is_brought_up_with_what_is_in_it(path, opens, monkeypatch
     """A new schema version is a step more in its migrations."""
     store = opens()
     store.put("k", "v", 60.0)
-    store.store.close()
+    store.close()
     newer = evolve(SCHEMA, migrations=(*SCHEMA.migrations, ("CREATE TABLE invented_later (a)",)))
     monkeypatch.setattr(file_module, "SCHEMA", newer)
     assert store.get("k") == "v"
-    works(store.store)
+    works(store)
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("PRAGMA user_version").fetchone() == (newer.version,)
         assert other.execute("SELECT count(*) FROM invented_later").fetchone() == (0,)
@@ -205,21 +228,18 @@ def test_an_older_file_is_brought_up_with_what_is_in_it(path, opens, monkeypatch
 # --- locks ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_locked_file_is_waited_for_once_and_then_not_for_a_second(path, opens, monkeypatch):
+def test_a_locked_file_is_waited_for_once_and_then_not_for_a_second(path, opens):
     """A stopped process must not cost every request its patience; lookups go on; a free file is used at once."""
-    from clippy_state_sqlite import store as store_module
-
     waits: list[float] = []
 
-    async def pause(seconds: float) -> None:
+    async def wait(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr(store_module, "pause", pause)
-    store = opens(patience=0.05)
+    store = opens(wait=wait)
     store.put("k", "v", 60.0)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(TimeoutError, match=r"the state file .*state.db was locked by another process"):
+        with pytest.raises(TimeoutError, match=r"the state file .*state.db is locked by another process"):
             store.put("k", "w", 60.0)
         assert 3 <= len(waits) <= 9
         waits.clear()
@@ -236,22 +256,19 @@ def test_a_locked_file_is_waited_for_once_and_then_not_for_a_second(path, opens,
     assert store.add("n", 1, 60.0) == 1
 
 
-def test_a_file_that_is_soon_free_again_is_waited_for(path, opens, monkeypatch):
+def test_a_file_that_is_soon_free_again_is_waited_for(path, opens):
     """Longer than SQLite waits by itself, shorter than the patience."""
-    from clippy_state_sqlite import store as store_module
+    waits: list[float] = []
 
-    store = opens(patience=10.0)
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            other.execute("ROLLBACK")
+
+    store = opens(patience=10.0, wait=wait)
     store.put("k", "v", 60.0)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        waits: list[float] = []
-
-        async def pause(seconds: float) -> None:
-            waits.append(seconds)
-            if len(waits) == 3:
-                other.execute("ROLLBACK")
-
-        monkeypatch.setattr(store_module, "pause", pause)
         store.put("k", "w", 60.0)
     assert len(waits) == 3
     assert store.get("k") == "w"
@@ -280,8 +297,8 @@ def test_a_disk_that_takes_no_more_is_an_error_and_what_was_written_stays(path):
     """The system refuses to make the files longer; with room again the store works."""
 
     def work(_: int) -> Any:
-        store = SqliteStateStore(path, MEGABYTE, 0.05)
-        drive(store.add("n", 1, 600.0))
+        store = Called(path, CLOCK)
+        store.add("n", 1, 600.0)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
@@ -289,14 +306,14 @@ def test_a_disk_that_takes_no_more_is_an_error_and_what_was_written_stays(path):
         written = 0
         for number in range(400):
             try:
-                drive(store.put(f"k{number}", "x" * 1000, 600.0))
+                store.put(f"k{number}", "x" * 1000, 600.0)
                 written += 1
             except OSError as error:
                 errors.append(str(error))
-        still = [drive(store.get(f"k{number}")) for number in range(written)]
+        still = [store.get(f"k{number}") for number in range(written)]
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         works(store)
-        return errors[-1:], written, still.count("x" * 1000), drive(store.add("n", 1, 600.0))
+        return errors[-1:], written, still.count("x" * 1000), store.add("n", 1, 600.0)
 
     (((error,), written, still, count),) = in_processes(1, work)
     assert str(path) in error
@@ -318,10 +335,9 @@ def test_without_permission_it_is_an_error_that_names_the_file(what):
             if os.getuid() == 0:
                 os.setgid(NOBODY)
                 os.setuid(NOBODY)
-            store = SqliteStateStore(path, MEGABYTE, 0.05)
-            store.start(CLOCK)
+            store = Called(path, CLOCK)
             try:
-                drive(store.put("new", "v", 60.0))
+                store.put("new", "v", 60.0)
             except OSError as error:
                 return str(error)
             return "it was written"
@@ -345,19 +361,20 @@ def test_a_path_that_cannot_be_one_is_an_error_and_tried_again_after_a_second(tm
     with pytest.raises(OSError, match="cannot be used"):
         store.put("k", "v", 60.0)
     store.clock.advance(HOPELESS_SECONDS)
-    works(store.store)
+    works(store)
 
 
 def test_a_file_that_somebody_deleted_is_begun_again_by_all(path, opens):
     """``rm -r ~/.local/state`` under running programs costs the state; they meet again in the new file."""
-    one, other = opens(), opens()
+    one, other, reader = opens(), opens(), opens()
     one.put("k", "v", 60.0)
-    assert other.get("k") == "v"
+    assert other.get("k") == reader.get("k") == "v"
     for found in list(path.parent.iterdir()):
         found.unlink()
-    assert other.get("k") is None
-    one.put("k", "new", 60.0)
-    assert other.get("k") == "new"
+    assert other.swap("k", None, "new", 60.0) is True
+    assert one.swap("k", "new", "newer", 60.0) is True
+    reader.clock.advance(LOOK_SECONDS)
+    assert reader.get("k") == "newer"
 
 
 # --- what is there ----------------------------------------------------------------------------------------------------
@@ -375,7 +392,7 @@ def test_the_files_are_for_their_owner_only(path, opens):
     names = ["state.db", "state.db-shm", "state.db-wal", "state.db.lock"]
     assert modes == dict.fromkeys(names, 0o600)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    store.store.close()
+    store.close()
     path.chmod(0o644)
     assert store.get("k") == "v"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

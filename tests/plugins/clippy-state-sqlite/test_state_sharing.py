@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-import trio
 from clippy_hookspecs import StateStore
 from clippy_state_sqlite import SqliteState
-from clippy_state_sqlite import waiting as waiting_module
-from clippy_state_sqlite.waiting import pause
+from clippy_state_sqlite.access import Access
+from clippy_state_sqlite.store import SqliteStateStore
+from state_called import MEGABYTE
 
 from clippy_core import Host
 from clippy_core.runtime import drive
@@ -59,14 +59,13 @@ def test_two_files_are_two_states(tmp_path):
         assert drive(store_of(other).add("n", 1, 60.0)) == 1
 
 
-def test_threads_asyncio_and_trio_count_together(path):
+def test_threads_asyncio_and_trio_count_together(store):
     """One plugin, three threads, an asyncio loop and a trio loop, a hundred additions each."""
-    store = SqliteState(path=path)._store
 
     async def several() -> None:
         async def one() -> None:
             for _ in range(25):
-                await store.add("n", 1, 60.0)
+                await store.both.add("n", 1, 60.0)
                 await anyio.lowlevel.checkpoint()
 
         async with anyio.create_task_group() as group:
@@ -76,30 +75,28 @@ def test_threads_asyncio_and_trio_count_together(path):
     def work(number: int) -> None:
         if number < 3:
             for _ in range(100):
-                drive(store.add("n", 1, 60.0))
+                store.add("n", 1, 60.0)
         else:
             anyio.run(several, backend=("asyncio", "trio")[number - 3])
 
     in_threads(5, work)
-    assert drive(store.add("n", 0, 60.0)) == 500
-    store.close()
+    assert store.add("n", 0, 60.0) == 500
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_task_that_waits_for_the_file_lets_others_run(path, backend):
+def test_a_task_that_waits_for_the_file_lets_others_run(path, opens, backend):
     """Another process has the lock; another task of the loop is what lets it go."""
-    plugin = SqliteState(path=path, busy_timeout=30.0)
-    store = plugin._store
-    drive(store.put("k", "v", 60.0))
+    store = opens(patience=30.0)
+    store.put("k", "v", 60.0)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         order: list[str] = []
 
         async def writes() -> None:
-            await store.put("k", "w", 60.0)
+            await store.both.put("k", "w", 60.0)
             order.append("written")
 
         async def lets_go() -> None:
@@ -114,60 +111,33 @@ def test_a_task_that_waits_for_the_file_lets_others_run(path, backend):
 
         anyio.run(both, backend=backend)
     assert order == ["let go", "written"]
-    store.close()
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_sync_program_inside_a_task_waits_in_place(backend, monkeypatch):
+def test_a_sync_host_waits_in_place_even_inside_a_task(path, backend):
     """A sync client that is called in a notebook drives its coroutines itself: a suspension there would be an error."""
-    waits: list[float] = []
-    monkeypatch.setattr(waiting_module, "_wait", waits.append)
+    plugin = SqliteState(path=path, busy_timeout=0.02)
+    with Host({"state-sqlite": plugin}) as host:
+        drive(store_of(host).put("k", "v", 60.0))
+        other = sqlite3.connect(path, isolation_level=None)
 
-    async def notebook() -> None:
-        async def method() -> None:
-            await pause(0.001)
+        async def notebook() -> None:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(TimeoutError, match="is locked by another process"):
+                drive(store_of(host).put("k", "w", 60.0))
+            other.close()
 
-        drive(method())
-        drive(pause(0.001))
-
-    anyio.run(notebook, backend=backend)
-    assert waits == [0.001, 0.001]
-
-
-@pytest.mark.parametrize("run", [asyncio.run, lambda work: trio.run(lambda: work)], ids=["asyncio", "trio"])
-def test_a_task_waits_as_a_task_however_deep_it_awaits(run, monkeypatch):
-    """Through coroutines, and through what a library wraps them in."""
-    monkeypatch.setattr(waiting_module, "_wait", None)
-
-    class Wrapped:
-        def __init__(self, work: Any) -> None:
-            self.work = work
-
-        def __await__(self) -> Any:
-            return (yield from self.work.__await__())
-
-    async def deep(depth: int) -> None:
-        await (Wrapped(deep(depth - 1)) if depth else pause(0.0))
-
-    run(deep(3))
-
-
-def test_a_thread_without_a_loop_waits_in_place(monkeypatch):
-    """Whatever loops other threads have."""
-    waits: list[float] = []
-    monkeypatch.setattr(waiting_module, "_wait", waits.append)
-    drive(pause(0.25))
-    assert waits == [0.25]
+        anyio.run(notebook, backend=backend)
+        assert drive(store_of(host).get("k")) == "v"
 
 
 # --- forks ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_process_forked_while_a_thread_writes_can_write_too(path):
+def test_a_process_forked_while_a_thread_writes_can_write_too(store):
     """SQLite's notes of who holds which lock are the process's: copied amid a transaction they would never be true."""
-    store = SqliteState(path=path)._store
-    drive(store.put("k", "v", 60.0))
-    file, begun, over = store._file, threading.Event(), threading.Event()
+    store.put("k", "v", 60.0)
+    file, begun, over = store.access._file, threading.Event(), threading.Event()
 
     def write() -> None:
         with file._writing:
@@ -182,26 +152,24 @@ def test_a_process_forked_while_a_thread_writes_can_write_too(path):
     assert begun.wait(60)
 
     def work(number: int) -> Any:
-        total = drive(store.add("n", 1, 60.0))
+        total = store.add("n", 1, 60.0)
         store.close()
         return total
 
     assert sorted(in_processes(2, work)) == [1, 2]
     assert over.is_set()
     thread.join()
-    assert drive(store.add("n", 1, 60.0)) == 3
-    store.close()
+    assert store.add("n", 1, 60.0) == 3
 
 
-def test_a_process_forked_while_a_thread_reads_has_nothing_of_the_file_open(path):
+def test_a_process_forked_while_a_thread_reads_has_nothing_of_the_file_open(store):
     """The fork waits for the lookup: SQLite's own locks, held at that moment, would be held in the child for ever."""
     descriptors = Path("/proc/self/fd")
     if not descriptors.exists():
         pytest.skip("this system does not say which files are open")
-    store = SqliteState(path=path)._store
-    drive(store.put("k", "v", 60.0))
-    assert drive(store.get("k")) == "v"
-    (cursor,) = store._file._readers._idle
+    store.put("k", "v", 60.0)
+    assert store.get("k") == "v"
+    (cursor,) = store.access._file._readers._idle
     begun = threading.Event()
 
     def slowly() -> int:
@@ -212,7 +180,7 @@ def test_a_process_forked_while_a_thread_reads_has_nothing_of_the_file_open(path
 
     cursor.connection.set_progress_handler(slowly, 1)
     found: list[str | None] = []
-    thread = threading.Thread(target=lambda: found.append(drive(store.get("k"))))
+    thread = threading.Thread(target=lambda: found.append(store.get("k")))
     thread.start()
     assert begun.wait(60)
 
@@ -223,26 +191,23 @@ def test_a_process_forked_while_a_thread_reads_has_nothing_of_the_file_open(path
     assert in_processes(1, work) == [[]]
     thread.join()
     assert found == ["v"]
-    store.close()
 
 
-def test_threads_that_write_while_others_fork_lose_nothing(path):
+def test_threads_that_write_while_others_fork_lose_nothing(store):
     """The file is closed under them and opened again, as often as somebody forks; each child counts one."""
-    store = SqliteState(path=path)._store
-    drive(store.add("n", 0, 600.0))
+    store.add("n", 0, 600.0)
 
     def work(number: int) -> int:
         if number < 3:
             for _ in range(200):
-                drive(store.add("n", 1, 600.0))
-                assert drive(store.get("nothing")) is None
+                store.add("n", 1, 600.0)
+                assert store.get("nothing") is None
             return 200
-        return sum(len(in_processes(2, lambda _: drive(store.add("n", 1, 600.0)))) for _ in range(8))
+        return sum(len(in_processes(2, lambda _: store.add("n", 1, 600.0))) for _ in range(8))
 
     added = sum(in_threads(5, work))
     assert added == 632
-    assert drive(store.add("n", 0, 600.0)) == added
-    store.close()
+    assert store.add("n", 0, 600.0) == added
 
 
 def test_a_child_that_outlives_its_parents_host_keeps_its_own(path):
@@ -275,3 +240,16 @@ def test_a_child_that_outlives_its_parents_host_keeps_its_own(path):
         assert drive(store_of(host).add("n", 1, 60.0)) == 2
     for end in (*asked, *answer):
         os.close(end)
+
+
+def test_without_a_host_the_machines_time_counts(path):
+    """For programs that use the store by itself."""
+    access = Access(path, MEGABYTE)
+    store: Any = SqliteStateStore.on(access, 1.0).blocking
+    held = drive(store.reserve("b", 1.0, 10.0, 60.0))
+    assert abs(held.expires_at - time.time() - 60.0) < 30.0
+    drive(store.put("k", "v", 3600.0))
+    drive(store.put("gone", "v", 1e-9))
+    assert drive(store.get("k")) == "v"
+    assert drive(store.get("gone")) is None
+    access.close()

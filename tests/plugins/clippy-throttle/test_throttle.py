@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import define
 from calling import Caller, Read
-from clippy_hookspecs import TokenCounter, hookimpl
+from clippy_hookspecs import Restart, TokenCounter, hookimpl
 from clippy_throttle import Throttle, boundary
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -211,6 +211,20 @@ def test_what_waits_is_given_up_when_a_stream_is_interrupted(caller: Caller) -> 
     read = caller.stream()
     assert read.text == "one two "
     assert read.error is not None
+
+
+def test_what_waits_is_void_when_a_stream_begins_anew(caller: Caller) -> None:
+    @define(eq=False)
+    class Anew:
+        @hookimpl
+        def on_error(self) -> Restart:
+            return Restart()
+
+    script = [[Fault.reset(at_delta=3), Reply("one two three four")], Reply("un deux\ntrois")]
+    caller.start({"throttle": Throttle(coalesce="line"), "anew": Anew()}, script)
+    read = caller.stream()
+    kinds = [chunk.kind for chunk in read.chunks]
+    assert "".join(chunk.delta for chunk in read.chunks[kinds.index("restart") :]) == "un deux\ntrois"
 
 
 def test_reasoning_and_answer_keep_their_places(caller: Caller) -> None:

@@ -38,17 +38,20 @@ class Rest:
                 return None
             return f"{self._why}; not asked again for {left:.1f} s"
 
-    def begin(self, why: str) -> None:
-        """The server failed."""
+    def begin(self, why: str) -> bool:
+        """The server failed; whether that is news."""
         with self._lock:
-            self._why = why
+            news, self._why = self._until is None, why
             self._begin()
+            return news
 
-    def over(self) -> None:
-        """The server answered."""
-        if self._until is not None:
-            with self._lock:
-                self._until = None
+    def over(self) -> bool:
+        """The server answered; whether that is news."""
+        if self._until is None:
+            return False
+        with self._lock:
+            news, self._until = self._until is not None, None
+            return news
 
     def _begin(self) -> None:
         self._until = self.now() + self.pause * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, hides nothing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -20,6 +21,8 @@ from .failures import FAILURES, StateUnavailable, lost, unavailable
 from .links import Limits, Loop, Threads, Words
 from .operations import Operation, Operations
 from .rest import Rest
+
+logger = logging.getLogger("clippy.state-redis")
 
 Exchange = Callable[[Words], Awaitable[Any]]
 
@@ -79,12 +82,13 @@ class Server:
                 answer = await exchange(operation.words(whole=True))
         except FAILURES as error:
             failure = unavailable(self.address, error)
-            if lost(error):
-                rest.begin(str(failure))
+            if lost(error) and rest.begin(str(failure)):
+                logger.warning("%s; tried again about every %g s", failure, self.pause)
             if isinstance(error, ReadOnlyError):  # the primary has another address by now
                 self.close()
             raise failure from error
-        rest.over()
+        if rest.over():
+            logger.warning("Redis at %s answers again", self.address)
         return operation.read(answer)
 
     def _exchange_here(self) -> Exchange:

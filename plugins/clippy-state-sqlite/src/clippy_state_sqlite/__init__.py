@@ -14,6 +14,7 @@ from attrs import define, field
 from attrs.validators import ge
 from clippy_hookspecs import Clock, Host, ServiceRegistry, StateStore, hookimpl
 
+from .access import Access
 from .store import SqliteStateStore
 
 __all__ = ["SqliteState"]
@@ -42,24 +43,24 @@ class SqliteState:
         validator=ge(0),
         metadata={"doc": "Seconds a write waits for another process's lock on the file before it fails."},
     )
-    _store: SqliteStateStore = field(init=False, repr=False)
+    _access: Access = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         path = (self.path or _default_path()).expanduser()
-        self._store = SqliteStateStore(path, self.max_bytes, self.busy_timeout)
+        self._access = Access(path, self.max_bytes)
 
     @hookimpl
     def register_services(self, services: ServiceRegistry) -> None:
         """Offers the store."""
-        services.offer(StateStore, self._store)
+        services.offer(StateStore, SqliteStateStore.on(self._access, self.busy_timeout))
 
     @hookimpl
     @contextmanager
     def lifespan(self, host: Host) -> Iterator[None]:
         """Goes by the host's clock, and closes the file with the last host."""
-        self._store.start(host.services.get(Clock))
+        self._access.start(host.services.get(Clock))
         try:
             yield
         finally:
             # In a process forked meanwhile the count has begun anew.
-            self._store.stop()
+            self._access.stop()

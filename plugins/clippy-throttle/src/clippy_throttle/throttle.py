@@ -94,6 +94,9 @@ class Throttle:
         stream = ctx.stash.get(_STREAM)
         if stream is None:
             return None
+        if chunk.kind == "restart":
+            stream.held.clear()  # it is void with all that went out
+            return None
         if chunk.kind == "stop" or chunk.kind == "end":
             given_up = list(self._given_up(chunk, stream, ctx))
             return [*given_up, chunk] if given_up else None
