@@ -71,8 +71,9 @@ def test_what_the_sdk_reads_of_a_replay_is_what_it_read_first(tmp_path: Path) ->
 
 
 def texts(client: openai.OpenAI) -> list[str]:
-    chunks = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}], stream=True)
-    return [text for chunk in chunks if chunk.choices and (text := chunk.choices[0].delta.content)]
+    with client:
+        chunks = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi"}], stream=True)
+        return [text for chunk in chunks if chunk.choices and (text := chunk.choices[0].delta.content)]
 
 
 def test_the_bytes_are_as_the_connection_brought_them(caller: Caller, tmp_path: Path) -> None:
