@@ -51,7 +51,8 @@ class Joint:
     def _decided(self, final: bool) -> str:
         body = self._held.lstrip()
         if not body and not final:
-            return ""
+            self._done = len(self._held) > LOOK_BACK
+            return self._seam(self._held) if self._done else ""
         starts = self._starts if self._starts is not None else self._beginnings()
         self._starts = growing = [start for start in starts if self._fits(start, body)]
         self._compared = len(body)

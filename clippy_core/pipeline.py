@@ -307,7 +307,8 @@ class Pipeline:
         judges = reply.status >= 400 and (self.chains.want_answers or bool(self.chains.classify_error))
         encoding = decoding_for(reply.headers) if reads or judges else None
         if encoding is None:
-            if reads and (self.wants_values or guards(self.chains.on_response + self.chains.on_chunk)):
+            looks = self.wants_values or self.ctx.committed or guards(self.chains.on_response + self.chains.on_chunk)
+            if reads and looks:
                 raise Broken(UnknownEncoding(reply.headers["content-encoding"]), "response")
             return self._opaque(reply, reply.body, deadlines.total)
         if reply.status < 300 and request.endpoint.streams and is_event_stream(reply.headers):
@@ -342,16 +343,16 @@ class Pipeline:
         api = APIS.get(request.api)
         response = decode_response(api, reply.status, decoded_headers(reply.headers), body, self._extensions(reply))
         foreign = request.api != self.request.api
-        if reply.status < 400 and not (request.endpoint.body == "json" and carries_error(api, body)):
+        failed = reply.status >= 400 or (request.endpoint.body == "json" and carries_error(api, body))
+        if not failed and (not self.ctx.committed or resuming.says_something(response)):
             if foreign:
                 return translate_response(response, self.request.api)
             if "content-encoding" not in reply.headers and "transfer-encoding" not in reply.headers:
                 self.as_sent = response
             return response
         info = await self._judge("response", status=reply.status, headers=reply.headers, body=body)
-        if foreign:
-            response = error_for(self.request, reply.status, info)
-        return Failed(info, "response", response=response)
+        told = error_for(self.request, reply.status, info) if foreign else response
+        return Failed(info, "response", response=told)
 
     async def _stream(self, request: Request, reply: RawReply, live: EventSource) -> LiveStream | Failed:
         """A streamed answer, held until its commit point: until then a failure can be repaired unseen."""

@@ -13,11 +13,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
-from clippy_hookspecs import CONTENT_KINDS, Chunk, Continue, Json, Message, Request, Restart, Text, Usage
+from clippy_hookspecs import (
+    CONTENT_KINDS,
+    Chunk,
+    Continue,
+    Json,
+    Message,
+    Request,
+    Response,
+    Restart,
+    Text,
+    Usage,
+)
 
 from .joint import Joint
 from .passage import Passage
-from .sources import Source
+from .sources import Broken, EndedEarly, Source
 from .wire.base import StreamEvent
 from .wire.openai_chat import wants_usage
 from .wire.translate import TranslatedSource
@@ -67,7 +78,7 @@ def why_not(decision: Restart | Continue, request: Request, said: Sequence[Chunk
     """Why a stream of which *said* has come cannot be gone on with so; None if it can."""
     if isinstance(decision, Restart):
         return None if wants_values else "its caller reads an HTTP body, which cannot take back what was said"
-    if (request.params.get("n") or 1) != 1:
+    if (request.params.get("n") or 1) != 1 or any(chunk.choice for chunk in said):
         return "it is several answers beside each other"
     if not any(chunk.kind == "text" and chunk.content for chunk in said):
         return "it had said no text yet, and a second answer to something else cannot be joined to it"
@@ -93,6 +104,11 @@ def continuation(request: Request, text: str, method: str) -> Request:
     begun = Message("assistant", (Text(text.rstrip()),))
     asked = (begun,) if method == "prefill" else (begun, Message("user", (Text(GO_ON),)))
     return evolve(request, messages=(*request.messages, *asked))
+
+
+def says_something(response: Response) -> bool:
+    """Whether *response* is an answer: a gateway's page with status 200 must not pass for the rest of one."""
+    return bool(response.message.blocks or response.finish_reason)
 
 
 def both(one: Usage, other: Usage) -> Usage:
@@ -125,6 +141,7 @@ class Resumed:
     queue: deque[StreamEvent] = field(factory=deque, init=False)
     _first: int | None = field(default=None, init=False)
     _marked: bool = field(default=False, init=False)
+    _answered: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.joint is None:
@@ -148,13 +165,16 @@ class Resumed:
             self.usage = chunk.usage or self.usage
             if chunk.content:
                 self.texts.append(chunk.delta)
+            self._answered = self._answered or chunk.content or chunk.finish_reason is not None
+            if chunk.kind == "done" and not self._answered:
+                raise Broken(EndedEarly("the second answer ended before it said anything"), "stream")
         if self.joint is None:
             return event  # type: ignore[no-any-return]
         return StreamEvent(b"", tuple(out for chunk in event.chunks for out in self._joined(self.joint, chunk)))
 
     def _joined(self, joint: Joint, chunk: Chunk) -> list[Chunk]:
-        if chunk.kind in ("start", "reasoning") or (chunk.kind == "stop" and self._first is None):
-            return []  # the envelope is the first's, and what was thought came before what was said
+        if chunk.kind in ("start", "reasoning") or (chunk.kind == "stop" and self._first is None) or chunk.choice:
+            return []  # the envelope is the first's, what was thought came before it was said, and one answer is asked
         if chunk.kind == "text":
             if self._first is None:
                 self._first = chunk.block

@@ -364,8 +364,13 @@ class LiveStream:
 
     def _unpassed(self) -> bool:
         """Whether some of the answer has come that was not handed on: what was decoded is ahead of what was read."""
-        chunks = [chunk for event in self.source.queue for chunk in event.chunks]
-        return any(chunk.content or chunk.kind == "finish" for chunk in chunks)
+        source: Any = self.source
+        while source is not None:
+            chunks = [chunk for event in source.queue for chunk in event.chunks]
+            if any(chunk.content or chunk.kind == "finish" for chunk in chunks):
+                return True
+            source = getattr(source, "source", None)  # it was written anew from those of another
+        return False
 
     async def _settle_as(self, outcome: str, error: Exception | None = None) -> None:
         if self._settled:

@@ -26,7 +26,7 @@ from clippy_hookspecs import (
 )
 
 from clippy_core import passage
-from clippy_core.testing import Fault, Reply, call
+from clippy_core.testing import Fault, Raw, Reply, call
 from clippy_core.wire import APIS
 from clippy_core.wire.assemble import assemble_stream
 
@@ -417,3 +417,75 @@ def test_a_second_answer_has_a_time_to_its_own_first_word() -> None:
     caller.stream()
     assert times[0] is not None
     assert times[1] == caller.records.last.first_token == pytest.approx(3.0)
+
+
+NO_ANSWERS = {
+    "a page": Raw((b"<html>Who are you?</html>",), headers=(("content-type", "text/html"),)),
+    "an empty object": Raw((b"{}",)),
+    "nothing": Raw((b"",)),
+    "an encoding that nobody asked for": Raw((b"...",), headers=(("content-encoding", "rot13"),)),
+    "a failure in such an encoding": Raw((b"...",), status=500, headers=(("content-encoding", "rot13"),)),
+    "a stream without a word": Raw((b"data: [DONE]\n\n",), headers=(("content-type", "text/event-stream"),)),
+}
+
+
+@pytest.mark.parametrize("case", NO_ANSWERS)
+def test_what_is_no_answer_does_not_pass_for_the_rest_of_one(case) -> None:
+    outcomes = []
+
+    @define(eq=False)
+    class OnlyDecides:
+        @hookimpl
+        def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Any:
+            return Continue(0.0, "prompt") if ctx.attempt == 1 else None
+
+        @hookimpl
+        def post_attempt(self, outcome: Outcome) -> None:
+            outcomes.append(outcome.state)
+
+    caller = Caller("sync", httpx)
+    caller.start({"decides": OnlyDecides()}, [[Fault.reset(at_delta=3), Reply(TEXT)], NO_ANSWERS[case]])
+    path, body = PATHS["openai.chat"]
+    sent = caller.send(path=path, json={**body, "stream": True})
+    assert isinstance(sent.error, httpx.TransportError)
+    assert caller.records.outcomes == ["failed"]
+    assert len(caller.records.last.attempts) == len(outcomes) == 2
+    counts = caller.provider.counters
+    assert counts["requests"] == counts["completed"] + counts["broken"] + counts["closed_early"] == 2
+
+
+def chat_events(*deltas: tuple[int, str]) -> Raw:
+    """A chat stream that comes in one piece."""
+    told = [{"index": choice, "delta": {"content": words}, "finish_reason": None} for choice, words in deltas]
+    told.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    chunks = [
+        {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [one]} for one in told
+    ]
+    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+    return Raw(("".join([*lines, "data: [DONE]\n\n"]).encode(),), headers=(("content-type", "text/event-stream"),))
+
+
+def test_whoever_leaves_a_second_answer_that_came_at_once_has_left_early() -> None:
+    import clippy_core
+
+    second = chat_events((0, "three "), (0, "four "), (0, "five "), (0, "six"))
+    caller, decides = begin("sync", [Continue(0.0, "prompt")], [[Fault.reset(at_delta=3), Reply(TEXT)], second])
+    with clippy_core.Client(caller.host, httpx.Client(transport=caller.provider.transport())) as client:
+        with client.stream("hi") as stream:
+            assert any(chunk.reason == "resumed" for chunk in stream)
+    assert caller.records.last.outcome == "cancelled"
+    assert decides.answers == []
+
+
+def test_an_answer_beside_the_one_that_was_asked_for_has_no_place_in_it() -> None:
+    second = chat_events((0, "three "), (1, "drei "), (0, "four five six"))
+    caller, _ = begin("sync", [Continue(0.0, "prompt")], [[Fault.reset(at_delta=3), Reply(TEXT)], second])
+    assert post(caller, "openai.chat").text == TEXT
+
+
+def test_nothing_but_white_space_is_not_held_back_for_ever() -> None:
+    caller, _ = begin(
+        "sync", [Continue(0.0, "prompt")], [[Fault.reset(at_delta=3), Reply(TEXT)], chat_events(*[(0, " " * 1000)] * 6)]
+    )
+    deltas = [len(chunk.delta) for chunk in caller.stream().chunks if chunk.kind == "text"]
+    assert deltas[-2:] == [4999, 1000]  # without the space that the first part ended with

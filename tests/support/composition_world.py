@@ -252,7 +252,7 @@ class World:
             "stream": StreamController,
             "stream-monitor": StreamMonitor,
             "telemetry-log": LogTelemetry,
-            "throttle": lambda: Throttle(tokens_per_second=20.0),
+            "throttle": lambda: Throttle(tokens_per_second=1e9),
         }
         names = SETS[self.cell.plugins]
         plugins = {name: make[name]() for name in names}
