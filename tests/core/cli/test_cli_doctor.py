@@ -119,6 +119,12 @@ def test_an_order_that_looks_wrong_is_said_with_the_right_one(
     assert turned == [] or outer == inner or "ErrorDecision" in inner
 
 
+def test_the_retry_plugin_declares_that_it_repeats() -> None:
+    """Otherwise no rule about repeating would be one about it."""
+    (finding,) = orders("retry")
+    assert "retry may repeat, but no active plugin implements classify_error" in finding.what
+
+
 def test_an_order_that_is_wrong_ends_with_exit_1(run: Run, install: Install) -> None:
     """And one that may be meant does not; both are printed."""
     install("a", RETRY)

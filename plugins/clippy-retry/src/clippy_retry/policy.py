@@ -43,8 +43,6 @@ _SERVER_JITTER = 0.1
 _MID_STREAM = ("raise", "restart", "continue")
 _METHODS = ("auto", "prefill", "prompt")
 
-Decision = Retry | Restart | Continue
-
 
 @define(eq=False)
 class RetryPolicy:
@@ -147,7 +145,7 @@ class RetryPolicy:
             self._budget.add(_bucket(ctx), self.deposit if ctx.route_attempt <= 1 else max(self.deposit, 1.0))
 
     @hookimpl
-    def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Decision | None:
+    def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Retry | Restart | Continue | None:
         """What to do after a wait, or None when another attempt cannot help, is not wanted, or comes too late."""
         committed = error.committed or ctx.committed
         method = self._resumption(error, ctx) if committed else None

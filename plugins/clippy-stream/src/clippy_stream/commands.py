@@ -46,6 +46,9 @@ def _command(folder: Path, name: str, about: str) -> click.Command:
         found = _everywhere(folder, name, id)
         if not found:
             raise click.ClickException(f"no program has a stream {visible(id)}; {_HINT}")
+        if name == "cancel" and found[0].get("state") != "cancelled":  # whoever reads it has not come to it yet
+            click.echo(json.dumps(found[0]) if as_json else f"{_summary(found[0])}  cancelling")
+            return
         click.echo(json.dumps(found[0]) if as_json else _summary(found[0]))
 
     return command
