@@ -232,7 +232,7 @@ def test_waiting_for_a_place_costs_nothing() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
 def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
-    budget = RetryBudget(20.0, 0.5)
+    budget = RetryBudget(20.0)
     with budget._lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
