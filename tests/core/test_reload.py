@@ -9,6 +9,7 @@ import sys
 import threading
 import types
 from collections.abc import Awaitable, Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from clippy_core.installed import rescan
 from clippy_core.runtime import drive
 from clippy_core.testing import FakeProvider, Fault, Reply
 
-FIRST_PARTY = ["audit", "cache-memory", "cache-sqlite", "context-window", "errors", "retry", "state-sqlite"]
+FIRST_PARTY = sorted(point.name for point in entry_points(group="clippy"))
 SHOUTS = """
     @define(eq=False)
     class Plugin:

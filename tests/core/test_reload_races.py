@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import clippy_core.lifespans
 from clippy_core.installed import rescan
 from clippy_core.testing import FakeProvider, Reply
 
-FIRST_PARTY = ["audit", "cache-memory", "cache-sqlite", "context-window", "errors", "retry", "state-sqlite"]
+FIRST_PARTY = sorted(point.name for point in entry_points(group="clippy"))
 SLOW = """
     import sys
 
