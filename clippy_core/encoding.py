@@ -12,6 +12,18 @@ _GZIP = b"\x1f\x8b"
 KNOWN = ("gzip", "deflate", "identity")
 
 
+MOST_INFLATED = 16 * 1024 * 1024
+MOST_FOLD = 100
+"""One piece may become so many bytes, or so many times its size if that is more; text never does."""
+
+
+class Bomb(Exception):
+    """A compressed body that becomes larger than any answer: inflating it would only take memory."""
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} compressed bytes of the answer became more than {self.args[1]}"
+
+
 class Decoding(Protocol):
     """Undoes one content-encoding."""
 
@@ -42,19 +54,27 @@ class Inflate:
         self._inflater = zlib.decompressobj(self._bits)
 
     def feed(self, data: bytes) -> bytes:
+        """Raises zlib.error, and :class:`Bomb`."""
         first, self._raw_allowed = self._raw_allowed, False
+        most = max(MOST_INFLATED, MOST_FOLD * len(data))
         try:
-            out = self._inflater.decompress(data)
+            out = self._some(data, most)
         except zlib.error:
             if not first:
                 raise
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-            return self._inflater.decompress(data)
+            return self._some(data, most)
         # gzip allows several members one after the other; what comes after the last and is none is ignored, as by gzip.
         while self._inflater.eof and self._bits == 47 and self._inflater.unused_data.startswith(_GZIP):
             rest = self._inflater.unused_data
             self._inflater = zlib.decompressobj(self._bits)
-            out += self._inflater.decompress(rest)
+            out += self._some(rest, max(1, most - len(out)))
+        return out
+
+    def _some(self, data: bytes, most: int) -> bytes:
+        out = self._inflater.decompress(data, most)
+        if self._inflater.unconsumed_tail:
+            raise Bomb(len(data), most)
         return out
 
     def finish(self) -> bytes:
