@@ -219,6 +219,8 @@ class LiveStream:
             paused, deadlines = flow.paused_seconds, getattr(self.source, "deadlines", None)
             if deadlines is not None:
                 deadlines.shift(paused - self._paused)
+            if self.ctx.deadline is not None:  # that of another attempt, should this one break
+                self.ctx.deadline += paused - self._paused
             self._paused = paused
             if flow.cancelled:
                 raise FlowCancelled(flow.cancel_reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import httpx
@@ -26,7 +27,7 @@ from clippy_hookspecs import (
 )
 
 from clippy_core import passage
-from clippy_core.testing import Fault, Raw, Reply, call
+from clippy_core.testing import Fault, Raw, Reply, VirtualClock, call
 from clippy_core.wire import APIS
 from clippy_core.wire.assemble import assemble_stream
 
@@ -489,3 +490,25 @@ def test_nothing_but_white_space_is_not_held_back_for_ever() -> None:
     )
     deltas = [len(chunk.delta) for chunk in caller.stream().chunks if chunk.kind == "text"]
     assert deltas[-2:] == [4999, 1000]  # without the space that the first part ended with
+
+
+def test_time_that_a_stream_was_paused_is_not_missed_by_the_attempt_that_goes_on() -> None:
+    @define(eq=False)
+    class Pauses:
+        clock: VirtualClock
+
+        @hookimpl
+        def on_chunk(self, chunk: Chunk, ctx: RequestContext) -> None:
+            if chunk.delta == "two ":
+                ctx.flow.pause()
+                threading.Timer(0.02, self.go_on, (ctx.flow,)).start()
+
+        def go_on(self, flow: Any) -> None:
+            self.clock.advance(1000.0)
+            flow.resume()
+
+    caller = Caller("sync", httpx)
+    plugins = {"decides": Decides([Continue(2.0, "prompt")]), "pauses": Pauses(caller.clock)}
+    script = [[Fault.reset(at_delta=3), Reply(TEXT)], Reply(REST)]
+    caller.start(plugins, script, deadlines={"total": 4.0})
+    assert caller.stream().text == TEXT
