@@ -87,9 +87,10 @@ class FlowHandle:
     def limit(self, chunks_per_second: float | None) -> None:
         """Read at most so many chunks a second; None reads as fast as they come.
 
-        What is still owed from before is forgotten.  Raises ValueError for a rate that is not above zero.
+        What is still owed from before is forgotten.  Raises ValueError for a rate that is not above zero, or so near to
+        it that one chunk would take for ever.
         """
-        if chunks_per_second is not None and not chunks_per_second > 0:
+        if chunks_per_second is not None and not (chunks_per_second > 0 and 1.0 / chunks_per_second < math.inf):
             raise ValueError(f"chunks_per_second is {chunks_per_second}; give a rate above 0, or pause()")
         with self._lock:
             self.chunks_per_second = chunks_per_second

@@ -120,6 +120,12 @@ def test_a_time_that_is_none_is_refused(seconds: float) -> None:
         FlowHandle().pace(seconds)
 
 
+@pytest.mark.parametrize("rate", [0.0, -1.0, math.nan, 5e-324])
+def test_a_rate_that_is_none_is_refused_when_it_is_set_and_not_at_the_next_chunk(rate: float) -> None:
+    with pytest.raises(ValueError, match="pause"):
+        FlowHandle().limit(rate)
+
+
 def test_a_stream_is_held_until_its_debt_was_looked_at() -> None:
     """``held`` is asked for each chunk and knows no clock."""
     clock = VirtualClock()

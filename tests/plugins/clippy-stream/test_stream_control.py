@@ -232,7 +232,18 @@ def test_a_process_that_does_not_answer_is_named_and_the_others_are_shown(
 
 
 @pytest.mark.parametrize(
-    "line", [b"\n", b"nothing\n", b"[]\n", b'{"do": 1}\n', b'{"id": "1"}\n', b"x" * 10_000, b"", b"\xff\n", b"[" * 4000]
+    "line",
+    [
+        b"\n",
+        b"nothing\n",
+        b"[]\n",
+        b'{"do": 1}\n',
+        b'{"id": "1"}\n',
+        b"x" * 10_000,
+        b"",
+        b"\xff\n",
+        b"[" * 4000 + b"\n",
+    ],
 )
 def test_a_question_that_is_none_changes_nothing(live: Live, folder: Path, line: bytes) -> None:
     """Whatever is sent, the next one is answered."""
@@ -250,15 +261,26 @@ def test_a_question_that_is_none_changes_nothing(live: Live, folder: Path, line:
     assert live.id in streams(folder, "list").output
 
 
+def test_a_question_that_cannot_be_answered_is_not_the_last_one(folder: Path) -> None:
+    def fails(what: str, request_id: str) -> dict[str, Any]:
+        if what == "pause":
+            raise RuntimeError(request_id)
+        return {"streams": []}
+
+    with opened(folder, fails) as path:
+        assert ask(path, "pause", "secret") == {"error": "the process could not answer: RuntimeError"}
+        assert ask(path, "list") == {"streams": []}
+
+
 def test_one_who_says_nothing_does_not_keep_the_others_for_long(
     live: Live, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection has a moment for its line."""
-    monkeypatch.setattr(control, "PATIENCE", 0.05)
+    monkeypatch.setattr(control, "LISTENING", 0.05)
+    monkeypatch.setattr(control, "PATIENCE", 10.0)
     [path] = sockets(folder)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(path))
-        monkeypatch.setattr(control, "PATIENCE", 10.0)
         assert live.id in streams(folder, "list").output
 
 

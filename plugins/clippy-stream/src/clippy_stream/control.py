@@ -6,6 +6,7 @@ A line of JSON asks, ``{"do": "pause", "id": "..."}``; a line answers, ``{"strea
 from __future__ import annotations
 
 import json
+import logging
 import os
 import selectors
 import socket
@@ -23,8 +24,12 @@ from weakref import WeakSet
 from attrs import define, field
 from clippy_hookspecs import PluginError
 
+log = logging.getLogger("clippy.stream")
+
 PATIENCE = 2.0
-"""Seconds for either side of a conversation to say its line."""
+"""Seconds for which an answer is waited for."""
+LISTENING = 0.5
+"""Seconds for which a question is: less, so that whoever stands behind one who says nothing is still answered."""
 _LONGEST = 4 * 1024 * 1024
 """Bytes of an answer: some thousand streams."""
 _LONGEST_QUESTION = 4096
@@ -117,7 +122,7 @@ class Control:
                     continue  # the other side left: it is owed nothing
 
     def _converse(self, client: socket.socket) -> None:
-        client.settimeout(PATIENCE)
+        client.settimeout(LISTENING)
         if not _same_user(client):
             return
         try:
@@ -125,8 +130,13 @@ class Control:
             said = self.answer(str(asked["do"]), str(asked.get("id", "")))
         except LookupError as error:
             said = {"error": str(error.args[0]) if error.args else "unknown"}
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             said = {"error": "ask with one line of JSON"}
+        except OSError:
+            raise
+        except Exception as error:  # nobody would answer here any more, and the socket would say somebody does
+            log.warning("a question about the streams could not be answered: %s", type(error).__name__)
+            said = {"error": f"the process could not answer: {type(error).__name__}"}
         client.sendall(json.dumps(said).encode() + b"\n")
 
 
