@@ -22,7 +22,7 @@ The environment says the same as ``CLIPPY_CACHE_SQLITE__TTL=60`` and ``CLIPPY_OR
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
@@ -48,6 +48,7 @@ __all__ = [
     "RouteConfig",
     "Secret",
     "config_of",
+    "in_the_files_shape",
     "load_config",
     "read_config",
 ]
@@ -158,6 +159,12 @@ def read_config(
     sources.read_environment(reading, environ, names, over.settings)
     reading.settings += over.settings
     return _judge(reading, environ)
+
+
+def in_the_files_shape(plugins: Mapping[str, object] | Sequence[object] | None) -> bool:
+    """Whether *plugins* is what a file says of them, names or tables of settings, and not plugins themselves."""
+    told = plugins.values() if isinstance(plugins, Mapping) else plugins
+    return bool(told) and all(isinstance(one, (str, Mapping)) for one in told or ())
 
 
 def config_of(table: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Config:

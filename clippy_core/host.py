@@ -107,10 +107,12 @@ class Host(Made):
     ) -> Host:
         """The host that the configuration describes: argument over environment over file over default.
 
-        *overrides* has the shape of the file: ``Host.from_config(disable=["audit"])``.
+        *overrides* has the shape of the file, and so have *plugins* that are names or tables of settings.
         """
-        from .config import read_config
+        from .config import in_the_files_shape, read_config
 
+        if in_the_files_shape(plugins):
+            overrides["plugins"], plugins = plugins, None
         read = functools.partial(read_config, path, overrides=overrides)
         host = cls(plugins, config=read(), clock=clock)
         host._read = read

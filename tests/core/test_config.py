@@ -21,6 +21,7 @@ from clippy_core.config import Config, Order, Secret, config_of, load_config, re
 from clippy_core.config_show import rows, settings_of
 from clippy_core.config_sources import Setting, merge
 from clippy_core.config_structure import structure
+from clippy_core.host import Host
 
 KNOWN = ("cache-sqlite", "retry", "audit")
 
@@ -843,3 +844,23 @@ def test_one_underscore_too_few_is_a_fault_that_says_so(tmp_path: Path) -> None:
     """CLIPPY_RETRY_ATTEMPTS would silently set nothing."""
     with pytest.raises(ConfigError, match="sets nothing; a setting of retry is written CLIPPY_RETRY__ATTEMPTS"):
         load_config(environ={"CLIPPY_RETRY_ATTEMPTS": "3"}, cwd=tmp_path, known=["retry"])
+
+
+def test_an_argument_may_hold_tables_of_plugins_and_names_of_them() -> None:
+    """In the file's shape; what is neither is a plugin of the program's own."""
+    plugins = {"retry": {"attempts": 2}}
+    assert Host.from_config(plugins=plugins, allow=["retry"]).plugins["retry"].attempts == 2
+    assert list(Host.from_config(plugins=["retry", "errors"]).plugins) == ["errors", "retry"]
+    assert dict(Host.from_config(plugins={}).plugins) == {}
+    with pytest.raises(ConfigError, match=r"argument: plugins.retry.atempts: unknown setting; did you mean attempts"):
+        Host.from_config(plugins={"retry": {"atempts": 2}})
+
+
+@pytest.mark.parametrize("fallback", [{"routes": ["mian"]}, {"kinds": {"quota": ["main", "mian"]}}])
+def test_a_setting_that_names_a_route_that_is_not_there_stops_the_start(fallback: dict[str, Any]) -> None:
+    """Otherwise it would be found out in the outage for which it was written."""
+    told: dict[str, Any] = {"plugins": {"fallback": fallback}, "routes": {"main": {"model": "m"}}}
+    with pytest.raises(ConfigError, match="no route called mian is configured; did you mean main"):
+        Host.from_config(**told)
+    told["routes"]["mian"] = {}
+    assert "fallback" in Host.from_config(**told).plugins

@@ -55,11 +55,17 @@ class Fallback:
 
     routes: tuple[str, ...] = field(
         default=(),
-        metadata={"doc": "routes to go on with, in this order, after outages, rate limits and spent quotas"},
+        metadata={
+            "doc": "routes to go on with, in this order, after outages, rate limits and spent quotas",
+            "names": "routes",
+        },
     )
     kinds: dict[str, tuple[str, ...]] = field(
         factory=dict,
-        metadata={"doc": "routes by kind or category of failure, instead of the general list; an empty list: none"},
+        metadata={
+            "doc": "routes by kind or category of failure, instead of the general list; an empty list: none",
+            "names": "routes",
+        },
     )
     stale: float = field(
         default=0.0,
