@@ -24,11 +24,11 @@ from sdk_colours import Each, Inside, value
 import clippy_core
 import clippy_core.serving
 from clippy_core.imports import Reimport
-from clippy_core.installed import rescan
+from clippy_core.installed import rescan, scan
 from clippy_core.runtime import drive
 from clippy_core.testing import FakeProvider, Fault, Reply
 
-FIRST_PARTY = ["audit", "cache-memory", "cache-sqlite", "context-window", "errors", "retry", "state-sqlite"]
+FIRST_PARTY = [one.name for one in scan()]
 SHOUTS = """
     @define(eq=False)
     class Plugin:
