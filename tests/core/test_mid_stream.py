@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from attrs import define, field
 from calling import COLOURS, Caller, Keep, Read
 from clippy_hookspecs import (
+    AuditRecord,
     Chunk,
     Continue,
     ErrorInfo,
@@ -489,3 +491,32 @@ def test_nothing_but_white_space_is_not_held_back_for_ever() -> None:
     )
     deltas = [len(chunk.delta) for chunk in caller.stream().chunks if chunk.kind == "text"]
     assert deltas[-2:] == [4999, 1000]  # without the space that the first part ended with
+
+
+def test_a_stream_whose_second_attempt_takes_a_place_is_closed_when_nobody_reads_on() -> None:
+    """As a breaker's probe does."""
+    import clippy_core
+
+    ends: list[str] = []
+    settled = threading.Event()
+
+    @define(eq=False)
+    class TakesThePlaceLater(Decides):
+        @hookimpl
+        def pre_attempt(self, ctx: RequestContext) -> None:
+            ctx.leases += ctx.attempt == 2
+
+        @hookimpl
+        def audit(self, record: AuditRecord) -> None:
+            ends.append(record.outcome)
+            settled.set()
+
+    caller = Caller("sync", httpx)
+    script = [[Fault.reset(at_delta=3), Reply(TEXT)], Reply("three four five six seven eight")]
+    caller.start({"takes": TakesThePlaceLater([Continue(0.0, "prompt")])}, script, abandoned_after=0.05)
+    with clippy_core.Client(caller.host, httpx.Client(transport=caller.provider.transport())) as client:
+        stream = client.stream("hi")
+        assert any(chunk.reason == "resumed" for chunk in stream)
+        caller.clock.advance(1)
+        assert settled.wait(20)
+    assert ends == ["abandoned"]
