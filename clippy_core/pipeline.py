@@ -453,8 +453,7 @@ class Pipeline:
             return await self._finish(result, "answered")
         if isinstance(result, LiveStream):
             result.obey_flow()
-            if self.ctx.leases:
-                result.close_when_unread_for(self.settings.abandoned_after)
+            result.close_when_unread_for(self.settings.abandoned_after)
         return result
 
     async def _deliver_stored(self, entry: CacheEntry) -> Result:

@@ -162,10 +162,14 @@ class LiveStream:
         await self._shut()
 
     def close_when_unread_for(self, seconds: float) -> None:
-        """Abandon the stream once nobody has read it for so long: a plugin holds a place that others wait for."""
-        self._pulled_at = self.runtime.clock.now()
+        """Abandon the stream once nobody has read it for so long while a plugin holds a place that others wait for."""
         self._unread_limit = seconds
-        self._call_off = self.runtime.later(seconds, self._look)
+        self._look_out()
+
+    def _look_out(self) -> None:
+        if self.ctx.leases and self._unread_limit and self._call_off is None:
+            self._pulled_at = self.runtime.clock.now()
+            self._call_off = self.runtime.later(self._unread_limit, self._look)
 
     async def _look(self) -> None:
         unread = self.runtime.clock.now() - self._pulled_at
@@ -307,6 +311,7 @@ class LiveStream:
         if source is None:
             return False
         self.source = source
+        self._look_out()  # it may have been the first attempt that needed a place
         return True
 
     async def _error_event(self, event: StreamEvent, chunk: Chunk) -> None:

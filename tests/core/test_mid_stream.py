@@ -11,6 +11,7 @@ import pytest
 from attrs import define, field
 from calling import COLOURS, Caller, Keep, Read
 from clippy_hookspecs import (
+    AuditRecord,
     Chunk,
     Continue,
     ErrorInfo,
@@ -512,3 +513,32 @@ def test_time_that_a_stream_was_paused_is_not_missed_by_the_attempt_that_goes_on
     script = [[Fault.reset(at_delta=3), Reply(TEXT)], Reply(REST)]
     caller.start(plugins, script, deadlines={"total": 4.0})
     assert caller.stream().text == TEXT
+
+
+def test_a_stream_whose_second_attempt_takes_a_place_is_closed_when_nobody_reads_on() -> None:
+    """As a breaker's probe does."""
+    import clippy_core
+
+    ends: list[str] = []
+    settled = threading.Event()
+
+    @define(eq=False)
+    class TakesThePlaceLater(Decides):
+        @hookimpl
+        def pre_attempt(self, ctx: RequestContext) -> None:
+            ctx.leases += ctx.attempt == 2
+
+        @hookimpl
+        def audit(self, record: AuditRecord) -> None:
+            ends.append(record.outcome)
+            settled.set()
+
+    caller = Caller("sync", httpx)
+    script = [[Fault.reset(at_delta=3), Reply(TEXT)], Reply("three four five six seven eight")]
+    caller.start({"takes": TakesThePlaceLater([Continue(0.0, "prompt")])}, script, abandoned_after=0.05)
+    with clippy_core.Client(caller.host, httpx.Client(transport=caller.provider.transport())) as client:
+        stream = client.stream("hi")
+        assert any(chunk.reason == "resumed" for chunk in stream)
+        caller.clock.advance(1)
+        assert settled.wait(20)
+    assert ends == ["abandoned"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import gzip
 import json
 import stat
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +154,26 @@ def test_it_keeps_the_newest_streams_and_of_each_the_newest_bytes(sync_caller: C
         list(replay(tmp_path / "s"))
     with pytest.raises(LookupError, match=debugger.ids[0]):
         debugger.dump("nobody", tmp_path / "t")
+
+
+def test_what_a_compressed_answer_unfolds_to_is_not_kept(sync_caller: Caller) -> None:
+    """A few bytes on the wire may be many in memory, and the bound is for memory."""
+    choice = {"index": 0, "delta": {"content": "a"}, "finish_reason": None}
+    event = {"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [choice], "padding": "x" * 100_000}
+    body = gzip.compress((f"data: {json.dumps(event)}\n\n" * 200 + "data: [DONE]\n\n").encode())
+    pieces = [body[at : at + 64] for at in range(0, len(body), 64)]
+    debugger = StreamDebugger(enabled=True, max_bytes=1024 * 1024)
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    sync_caller.start({"stream-debug": debugger}, Raw(pieces, headers=headers))
+    tracemalloc.start()
+    try:
+        assert sync_caller.stream().text == "a" * 200
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(debugger.ids) == 1
+    assert kept < 4 * 1024 * 1024
 
 
 def test_it_records_nothing_unless_it_is_told_to(caller: Caller) -> None:

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clippy_core.testing import Fault, Raw, Reply, VirtualClock, call
+from clippy_core.wire import APIS
+from clippy_core.wire.assemble import assemble_stream
 
 
 @define(eq=False)
@@ -211,6 +213,26 @@ def test_what_waits_is_given_up_when_a_stream_is_interrupted(caller: Caller) -> 
     read = caller.stream()
     assert read.text == "one two "
     assert read.error is not None
+
+
+@pytest.mark.parametrize("coalesce", ["word", "line", "time"])
+def test_the_logprobs_that_were_asked_for_are_not_lost(sync_caller: Caller, coalesce: Any) -> None:
+    """They belong to the tokens of one piece, so that pieces of such a stream are not gathered."""
+    words = ["hel", "lo ", "wor", "ld"]
+    told = [[{"token": word, "logprob": -0.1, "bytes": None, "top_logprobs": []}] for word in words]
+    choices: list[Any] = [
+        {"index": 0, "delta": {"content": word}, "logprobs": {"content": token}, "finish_reason": None}
+        for word, token in zip(words, told, strict=True)
+    ]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    chunks = [{"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [one]} for one in choices]
+    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+    reply = Raw(("".join([*lines, "data: [DONE]\n\n"]).encode(),), headers={"content-type": "text/event-stream"})
+    sync_caller.start({"throttle": Throttle(coalesce=coalesce)}, reply)
+    body = {"model": "m", "stream": True, "logprobs": True, "messages": [{"role": "user", "content": "Hello"}]}
+    whole = assemble_stream(APIS["openai.chat"], sync_caller.send(json=body).pieces)
+    assert whole.text == "hello world"
+    assert whole.response.params["choices"][0]["logprobs"]["content"] == [one for some in told for one in some]
 
 
 def test_what_waits_is_void_when_a_stream_begins_anew(caller: Caller) -> None:

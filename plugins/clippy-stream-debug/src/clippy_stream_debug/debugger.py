@@ -45,7 +45,8 @@ class _Recording:
     def lines(self) -> Iterator[Line]:
         """What is there, as the lines of a file."""
         for at, kind, data, _ in tuple(self._entries):
-            yield Line((at - self.began) // 1000, kind, {"chunk": _told(data)} if isinstance(data, Chunk) else data)
+            chunk = kind == "chunk_in" or kind == "chunk_out"
+            yield Line((at - self.began) // 1000, kind, {"chunk": data} if chunk else data)
 
 
 _RECORDING = StashKey[_Recording]("stream-debug.recording")
@@ -110,7 +111,9 @@ class StreamDebugger:
         if recording is None:
             return
         if kind == "chunk_in" or kind == "chunk_out":
-            recording.add(event.at, kind, data, _ENTRY + len(data.delta))
+            told = _told(data)  # and not the chunk: it keeps its event's bytes, which a compressed body has for nothing
+            size = sum(len(value) for value in told.values() if isinstance(value, str))
+            recording.add(event.at, kind, told, _ENTRY + size)
         elif kind == "bytes":
             recording.add(event.at, kind, {"data": data}, _ENTRY + len(data))
         elif kind == "attempt":

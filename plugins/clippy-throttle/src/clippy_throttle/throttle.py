@@ -29,6 +29,7 @@ class _Stream:
 
     model: str
     counter: TokenCounter
+    as_it_comes: bool = False
     held: dict[Place, str] = field(factory=dict)
     given_at: float = float("-inf")
     counted: str = ""
@@ -86,7 +87,8 @@ class Throttle:
     def pre_request(self, request: Request, ctx: RequestContext) -> None:
         """A stream is asked for."""
         if ctx.stream and self.idle is None:
-            ctx.stash[_STREAM] = _Stream(request.model, ctx.services.get(TokenCounter))
+            asked = any(request.params.get(name) for name in ("logprobs", "top_logprobs"))
+            ctx.stash[_STREAM] = _Stream(request.model, ctx.services.get(TokenCounter), asked)
 
     @hookimpl(tryfirst=True)
     def on_chunk(self, chunk: Chunk, ctx: RequestContext) -> Chunk | list[Chunk] | None:
@@ -102,7 +104,8 @@ class Throttle:
             return [*given_up, chunk] if given_up else None
         if not chunk.delta:
             return None
-        if self.coalesce == "none" or chunk.kind == "tool_call":  # pieces of a call's JSON are the provider's own
+        # Pieces of a call's JSON are the provider's own, and logprobs are those of one piece's tokens.
+        if self.coalesce == "none" or chunk.kind == "tool_call" or stream.as_it_comes:
             self._pace(chunk.delta, stream, ctx)
             return None
         place = (chunk.choice, chunk.block, chunk.kind)
