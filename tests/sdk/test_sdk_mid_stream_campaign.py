@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 from campaign_midstream import APIS, COLOURS, FAULTS, QUESTIONS, Plan, campaign, judge, one
+from sdk_lab import SDK_GENERATORS
+
+pytestmark = [pytest.mark.filterwarnings(text) for text in SDK_GENERATORS]
 
 
 def test_every_stream_is_recovered_raised_exactly_or_joined() -> None:

@@ -189,7 +189,7 @@ def test_a_subclass_of_a_suite_is_a_test_class(pytester):
     pytester.makepyfile(CACHES)
     good = pytester.runpytest_inprocess("-p", "no:anyio", "-k", "TestGood", "-rs")
     outcomes = good.parseoutcomes()
-    assert (outcomes["passed"], outcomes["skipped"]) == (26, 5)
+    assert (outcomes["passed"], outcomes["skipped"]) == (34, 5)
     good.stdout.fnmatch_lines(["*it keeps no file*"])
     bad = pytester.runpytest_inprocess("-p", "no:anyio", "-k", "TestBad and (equal_request or ttl)")
     bad.assert_outcomes(failed=1, deselected=121, skipped=2)
@@ -204,7 +204,7 @@ def test_a_check_that_hangs_fails(pytester, monkeypatch):
     pytester.makeini(EMPTY_INI)
     pytester.makepyfile(CACHES)
     hangs = pytester.runpytest_inprocess("-p", "no:anyio", "-k", "TestHangs and equal_request")
-    hangs.assert_outcomes(failed=1, deselected=123)
+    hangs.assert_outcomes(failed=1, deselected=155)
     hangs.stdout.fnmatch_lines(["*did not come to an end within 0.2 seconds*"])
 
 
