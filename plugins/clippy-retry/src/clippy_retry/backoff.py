@@ -7,6 +7,7 @@ your own policy (:meth:`clippy_retry.RetryPolicy.delay`).
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from attrs import frozen
@@ -17,20 +18,20 @@ _MOST_DOUBLINGS = 30
 
 
 @frozen
-class Backoff:
+class Backoff(ABC):
     """One way to wait.  ``base`` and ``cap`` in seconds; ``dice`` is where the randomness comes from."""
 
     base: float
     cap: float
     dice: random.Random
 
+    @abstractmethod
     def delay(self, error: ErrorInfo, attempt: int, previous: float) -> float:
         """Seconds from 0 to ``cap`` before the next attempt.
 
         *attempt* counts the failed attempts on this route, from 1; *previous* is what was waited before the one that
         failed now, 0 before the first.
         """
-        raise NotImplementedError
 
 
 class Fixed(Backoff):
