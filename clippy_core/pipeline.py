@@ -607,12 +607,11 @@ class Pipeline:
         """A stream ended without its terminal event and without a failure of the provider."""
         if stream is not None:
             self._count(stream)
-        await self._close_reply()  # it may be a second answer, of which the stream does not know yet
         state: State = "cancelled" if outcome in ("cancelled", "abandoned") else "error" if error else "ok"
         try:
-            await self.ledger.end_attempt(state, error, self.ledger.status)
-        finally:
-            await self.ledger.close(outcome, error)
+            await self._end(outcome, state, error, self.ledger.status)
+        finally:  # after the books, since this may be cut off; it may be a second answer, unknown to the stream yet
+            await self._close_reply()
 
     # --- small things -------------------------------------------------------------------------------------------------
 
@@ -692,8 +691,10 @@ class Pipeline:
     async def _wind_up(self, outcome: str, error: ErrorInfo | None) -> None:
         """However it ended: the connection is closed, the attempt ended, the record written."""
         await self._close_reply()
-        state: State = "cancelled" if outcome == "cancelled" else "error"
+        await self._end(outcome, "cancelled" if outcome == "cancelled" else "error", error, error and error.status)
+
+    async def _end(self, outcome: str, state: State, error: ErrorInfo | None, status: int | None) -> None:
         try:
-            await self.ledger.end_attempt(state, error, error.status if error else None)
+            await self.ledger.end_attempt(state, error, status)
         finally:
             await self.ledger.close(outcome, error)

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 import trio
@@ -25,6 +26,7 @@ from clippy_hookspecs import (
 
 import clippy_core
 from clippy_core.testing import Fault, Reply
+from clippy_core.testing.cancelling import STOPS, quiet, stopped
 
 URL = "http://fake.test/v1/chat/completions"
 STREAM = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
@@ -466,3 +468,42 @@ def test_a_stream_left_open_at_the_end_of_a_trio_program_is_closed_where_trio_ta
     assert [record for record in caplog.records if record.name.startswith("trio")] == []
     caller.host.close()
     assert len(caller.records.outcomes) == 1
+
+
+class ClosesSlowly(httpx.AsyncByteStream):
+    """A body whose connection takes some turns of the event loop to close, as a socket's may."""
+
+    async def __aiter__(self) -> Any:
+        yield b"RIFF"
+
+    async def aclose(self) -> None:
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("how", STOPS)
+def test_a_cancel_while_the_connection_of_an_unread_answer_is_closed_loses_no_record(how):
+    """At each await point of a call that is none of ours; what the plugins are owed does not hang on the socket."""
+
+    @define(eq=False)
+    class Waits:
+        @hookimpl
+        async def post_attempt(self) -> None:
+            await anyio.lowlevel.checkpoint()
+
+    caller = Caller("asyncio", httpx).start([Waits()])
+    http = httpx.AsyncClient(transport=httpx.MockTransport(lambda asked: httpx.Response(200, stream=ClosesSlowly())))
+    client = caller.host.wrap(http)
+
+    async def call() -> None:
+        await client.post("http://fake.test/v1/audio/speech", json={"input": "hi"})
+
+    async def sweep() -> None:
+        for point in range(1, 16):
+            before = len(caller.records.records)
+            await stopped(how, call, {point})
+            await quiet()
+            assert len(caller.records.records) == before + 1, f"at await point {point}"
+
+    anyio.run(sweep, backend="trio" if how == "trio" else "asyncio")
+    caller.host.close()
