@@ -200,8 +200,7 @@ class Pipeline:
         if self.key is None:
             return None
         self.ctx.stale_within = decision.within
-        asked = (self.key, self.request, self.ctx)
-        found, step = await self.chains.first(self.chains.cache_lookup, asked, self.run)
+        found, step = await self.chains.first(self.chains.cache_lookup, (self.key, self.request, self.ctx), self.run)
         return self._found(found, step.plugin, decision.reason) if isinstance(found, CacheEntry) else None
 
     def _found(self, entry: CacheEntry, cache: str, reason: str | None = None) -> CacheEntry:
@@ -691,7 +690,8 @@ class Pipeline:
     async def _wind_up(self, outcome: str, error: ErrorInfo | None) -> None:
         """However it ended: the connection is closed, the attempt ended, the record written."""
         await self._close_reply()
-        await self._end(outcome, "cancelled" if outcome == "cancelled" else "error", error, error and error.status)
+        status = error.status if error is not None else None
+        await self._end(outcome, "cancelled" if outcome == "cancelled" else "error", error, status)
 
     async def _end(self, outcome: str, state: State, error: ErrorInfo | None, status: int | None) -> None:
         try:
