@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -202,10 +203,15 @@ def in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:
             raised.append(error)
 
     threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # seconds: what two threads may do at once they do, and not only on a lucky day
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+    finally:
+        sys.setswitchinterval(interval)
     if any(thread.is_alive() for thread in threads):
         raise Hangs(f"{count} threads did not all come to an end within {PATIENCE:g} seconds")
     if raised:
