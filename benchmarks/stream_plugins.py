@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from clippy_hookspecs import Chunk, RequestContext, RouteInfo, Scope
+from clippy_hookspecs import Chunk, Request, RequestContext, RouteInfo, Scope
 from clippy_hookspecs.types import with_raw
 from clippy_stream import StreamController
 from clippy_stream_debug import StreamDebugger
@@ -54,7 +54,7 @@ def _one_chunk(plugins: dict[str, object]) -> Callable[[], Any]:
     flow.enter("streaming")
     services: Any = host.services
     ctx = RequestContext("1", Scope(), host.clock, services, RouteInfo("main"), flow, stream=True)
-    request: Any = type("Asked", (), {"model": hosts.MODEL})()
+    request = Request(model=hosts.MODEL, stream=True)
     drive(chains.fold(chains.pre_request, request, (ctx,), Run(None, runtime)))
     chunk = with_raw(Chunk("text", "word "), RAW)
 
