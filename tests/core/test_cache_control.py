@@ -163,7 +163,7 @@ def test_answers_are_shared_as_widely_as_the_plugin_says_and_no_wider() -> None:
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_failure_is_kept_for_its_time_if_a_plugin_says_so(colour: str) -> None:
     policy = Policy(always(CacheControl()), when_failed=CacheControl(negative_ttl=10.0))
-    caller, cache = start(colour, policy, [Fault.status(404), Fault.status(404), Reply("found")])
+    caller, _ = start(colour, policy, [Fault.status(404), Fault.status(404), Reply("found")])
     first = post(caller)
     assert first[0] == 404
     assert post(caller) == first
