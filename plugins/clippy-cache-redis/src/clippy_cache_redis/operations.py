@@ -2,7 +2,7 @@
 
     PREFIX|a:KEY   a string: one line that says whose answer it is, then what dump_entry makes of it
 
-The line is JSON texts, each ended by a tab: tenant, user, session, model, and then the tags.
+The line is words between tabs, each a letter and a JSON text: t(enant), u(ser), s(ession), m(odel), and # for each tag.
 It is in the value, and no index is kept beside it: a server that evicts would drop one without the other, and an
 invalidation would miss answers and not know.
 """
@@ -10,6 +10,7 @@ invalidation would miss answers and not know.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from attrs import frozen
@@ -17,19 +18,16 @@ from clippy_hookspecs import Scope, Selector
 from clippy_hookspecs.stored import MAX_LINE_BYTES
 from clippy_redis import Operation, Script, to_milliseconds
 
-AT_ONCE = 1000
+AT_ONCE = 200
 """Keys that the server looks through in one step of an invalidation, in which it does nothing else."""
 
-ANYTHING = ""
-"""What no JSON text is."""
-
-# KEYS: the answers to look at; without one a step through all keys: ARGV has its cursor, a pattern and their number.
+# KEYS: the answers to look at; without one a step through all keys.  ARGV: the longest line, a cursor, a pattern, how
+# many keys, and the words that must all be in the line.
 _DROP = Script(
     """
-local tenant, user, session, tag, longest, cursor, pattern, count = unpack(ARGV)
-local all = tenant == '' and user == '' and session == '' and tag == ''
+local longest, cursor, pattern, count = unpack(ARGV, 1, 4)
 local function fits(name)
-  if all then return true end
+  if #ARGV == 4 then return true end
   local head = redis.pcall('GETRANGE', name, 0, 511)
   if type(head) ~= 'string' then return false end
   local stop = string.find(head, '\\n', 1, true)
@@ -38,15 +36,11 @@ local function fits(name)
     stop = string.find(head, '\\n', 1, true)
     if not stop then return false end
   end
-  local fields, tagged = {}, tag == ''
-  for field in string.gmatch(string.sub(head, 1, stop - 1), '([^\\t]*)\\t') do
-    fields[#fields + 1] = field
-    tagged = tagged or (#fields > 4 and field == tag)
+  head = string.sub(head, 1, stop)
+  for at = 5, #ARGV do
+    if not string.find(head, ARGV[at], 1, true) then return false end
   end
-  return tagged
-    and (tenant == '' or fields[1] == tenant)
-    and (user == '' or fields[2] == user)
-    and (session == '' or fields[3] == session)
+  return true
 end
 local names = KEYS
 if #names == 0 then
@@ -63,8 +57,8 @@ return cursor
 
 def head_of(scope: Scope, model: str, tags: tuple[str, ...]) -> bytes:
     """The line that says whose answer it is."""
-    parts = (scope.tenant, scope.user, scope.session, model, *tags)
-    return ("".join(json.dumps(part) + "\t" for part in parts) + "\n").encode("ascii")
+    parts = (("t", scope.tenant), ("u", scope.user), ("s", scope.session), ("m", model), *(("#", tag) for tag in tags))
+    return ("\t" + "".join(f"{_word(*part)}\t" for part in parts) + "\n").encode("ascii")
 
 
 def without_head(value: bytes) -> bytes:
@@ -88,20 +82,28 @@ class Operations:
 
     def drop(self, selector: Selector, cursor: bytes) -> Operation:
         """One step of dropping what *selector* names, from *cursor* on; it gives the next cursor, b"0" at the end."""
-        scope, parts = selector.scope, [ANYTHING] * 3
-        if scope is not None:
-            # A tenant's users and sessions belong to the tenant; a scope that says nothing is that of calls without
-            # a scope and does not stand for everybody.
-            parts = [
-                ANYTHING if part is None and scope != Scope() else json.dumps(part)
-                for part in (scope.tenant, scope.user, scope.session)
-            ]
-        tag = ANYTHING if selector.tag is None else json.dumps(selector.tag)
-        wanted = (*parts, tag, str(MAX_LINE_BYTES))
+        wanted = [f"\t{_word(letter, part)}\t" for letter, part in _named(selector)]
         if selector.key is not None:
-            return Operation((f"{self.prefix}|a:{selector.key}", *wanted, b"0"), bytes, _DROP)
+            return Operation((f"{self.prefix}|a:{selector.key}", MAX_LINE_BYTES, b"0", "", 0, *wanted), bytes, _DROP)
         pattern = _literal(f"{self.prefix}|a:") + "*"
-        return Operation((*wanted, cursor, pattern, AT_ONCE), bytes, _DROP, keys=0)
+        return Operation((MAX_LINE_BYTES, cursor, pattern, AT_ONCE, *wanted), bytes, _DROP, keys=0)
+
+
+def _word(letter: str, part: str | None) -> str:
+    return letter + json.dumps(part)
+
+
+def _named(selector: Selector) -> Iterator[tuple[str, str | None]]:
+    """What the line of an answer must have."""
+    if selector.tag is not None:
+        yield "#", selector.tag
+    scope = selector.scope
+    if scope is not None:
+        # A tenant's users and sessions belong to the tenant; a scope that says nothing is that of calls without a
+        # scope and does not stand for everybody.
+        for letter, part in (("t", scope.tenant), ("u", scope.user), ("s", scope.session)):
+            if part is not None or scope == Scope():
+                yield letter, part
 
 
 def _literal(text: str) -> str:
