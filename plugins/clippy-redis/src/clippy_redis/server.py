@@ -78,6 +78,7 @@ class Server:
         refusal = None if urgent else rest.refusal()
         if refusal is not None:
             raise self.failure(refusal)
+        failures = rest.failures
         try:
             try:
                 answer = await exchange(operation.words())
@@ -90,7 +91,7 @@ class Server:
             if isinstance(error, ReadOnlyError):  # the primary has another address by now
                 self.close()
             raise self.failure(why) from error
-        if rest.over():
+        if rest.over(failures):
             self.log.warning("Redis at %s answers again", self.address)
         return operation.read(answer)
 
