@@ -135,14 +135,14 @@ def redis_cache(bench: Bench, *, waits: bool = False) -> Group:
     host = bench.host({"cache-redis": cache})
     host.open()
     request, names = Request(api=API), [f"{number:064}" for number in range(1000)]
-    ctx = _context(host, waits=False)
+    ctx = context(host, waits=False)
     for name in names:
         drive(cache.cache_store(name, evolve(_entry(), stored_at=host.clock.time(), origin=name), request, ctx))
     client: Any = redis.asyncio.Redis(port=port) if waits else redis.Redis(port=port)
     bench.stack.callback((lambda: bench.runner.run(client.aclose())) if waits else client.close)
 
     if waits:
-        ctx = _context(host, waits=True)
+        ctx = context(host, waits=True)
 
         async def awaited_bare(key: str) -> None:
             assert await client.get(f"clippy|a:{key}")
@@ -169,7 +169,7 @@ def redis_cache(bench: Bench, *, waits: bool = False) -> Group:
     return Group(f"redis cache, {'async' if waits else 'sync'}", cases, {"lookup": 1.3}, 100, by="wall")
 
 
-def _context(host: clippy_core.Host, *, waits: bool) -> RequestContext:
+def context(host: clippy_core.Host, *, waits: bool) -> RequestContext:
     """A request's context as the hooks of a sync or an async program get it."""
     services = host._serving.current.views[not waits]
     route = RouteInfo("main", API, "http://127.0.0.1:9/v1")
