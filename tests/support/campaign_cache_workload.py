@@ -5,7 +5,7 @@
 
 Question number n of 2,000 is asked with a probability proportional to 1 / n (Zipf, exponent 1.0; ``--seed``, by default
 20261128).  Each goes through a host, its own client and its cache plugin to a provider in process.  Two seconds pass
-between two requests on average, an answer lives an hour, and there is room for 150,000 bytes, a tenth of all answers
+between two requests on average, an answer lives twenty minutes, and there is room for 350,000 bytes of the answers
 (on a Redis server for as many as come).  A model says for each request whether it is a hit, and if not, why: *new*,
 nobody has asked it before; *expired*, its answer was older than the ttl; *evicted*, there was no room (the memory drops
 what was not asked for longest, the file what was stored first).
@@ -39,7 +39,7 @@ import clippy_core
 from clippy_core.testing import FakeProvider, Reply, VirtualClock
 
 SEED, EXPONENT, QUESTIONS = 20261128, 1.0, 2_000
-TTL, BETWEEN = 3600.0, 2.0
+TTL, BETWEEN = 1200.0, 2.0
 ROUTE = {"base_url": "http://fake.test/v1", "key": "sk-test", "model": "test-model"}
 CAUSES = ("hit", "new", "expired", "evicted")
 
@@ -117,7 +117,7 @@ def questions(requests: int, seed: int) -> Iterator[tuple[str, float]]:
 @contextmanager
 def backend(name: str, folder: Path, clock: VirtualClock) -> Iterator[tuple[object, Model, Callable[[], None]]]:
     """A cache, its model, and what lets the cache finish a store that it makes behind the call."""
-    room = 150_000
+    room = 350_000
     if name == "memory":
         yield MemoryCache(ttl=TTL, max_bytes=room), Model(size_in_memory, room, True, clock), lambda: None
     elif name == "sqlite":
