@@ -134,7 +134,7 @@ def redis_cache(bench: Bench, *, waits: bool = False) -> Group:
     cache = RedisCache(url=f"redis://127.0.0.1:{port}", timeout=10.0)
     host = bench.host({"cache-redis": cache})
     host.open()
-    request, names = Request(api=API), [f"{number:064}" for number in range(1000)]
+    request, names = Request(api="openai.chat"), [f"{number:064}" for number in range(1000)]
     ctx = context(host, waits=False)
     for name in names:
         drive(cache.cache_store(name, evolve(_entry(), stored_at=host.clock.time(), origin=name), request, ctx))
@@ -172,7 +172,7 @@ def redis_cache(bench: Bench, *, waits: bool = False) -> Group:
 def context(host: clippy_core.Host, *, waits: bool) -> RequestContext:
     """A request's context as the hooks of a sync or an async program get it."""
     services = host._serving.current.views[not waits]
-    route = RouteInfo("main", API, "http://127.0.0.1:9/v1")
+    route = RouteInfo("main", "openai.chat", "http://127.0.0.1:9/v1")
     return RequestContext(id="r", scope=Scope(), clock=host.clock, services=services, route=route, flow=FlowHandle())
 
 
