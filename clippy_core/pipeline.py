@@ -66,7 +66,7 @@ from .ledger import Ledger, State
 from .opaque import OpaqueStream
 from .pairing import pairing_fault
 from .passage import Passage
-from .records import new_entry, new_provenance
+from .records import new_provenance
 from .request_context import Context
 from .runtime import FlowCancelled, Runtime, TimeIsUp
 from .settings import Settings
@@ -82,10 +82,11 @@ from .sources import (
     read_whole,
     until_commit,
 )
+from .storing import make_key, to_store
 from .streaming import LiveStream
 from .untouched import keep_answer, keep_body, retouch
 from .wire import APIS, StreamDecoder, carries_error, decode_response, encode_response
-from .wire.assemble import Assembler, replay
+from .wire.assemble import assembled, replay
 from .wire.openai_chat import wants_usage
 from .wire.translate import TranslatedSource, translate_response
 
@@ -181,10 +182,12 @@ class Pipeline:
     async def _lookup(self, request: Request) -> CacheEntry | None:
         """A stored answer.  Caches that were asked before the one that had it are told."""
         caches = self.chains.cache_lookup
-        if not (caches or self.chains.cache_store) or not keys.may_cache(request):
+        control = self.ctx.cache_control
+        if not (caches or self.chains.cache_store) or not (control.lookup or control.store):
             return None
-        self._make_keys(request)
-        if self.key is None:
+        if keys.may_cache(request):
+            self._make_keys(request)
+        if self.key is None or not control.lookup:
             return None
         found, step = await self.chains.first(caches, (self.key, request, self.ctx), self.run)
         # A Join is answered by the flight of its leader; until hosts have flights it is what a miss is.
@@ -197,11 +200,13 @@ class Pipeline:
 
     async def _stale(self, decision: Stale) -> CacheEntry | None:
         """What a cache still keeps of an answer whose time is over, since there is no other."""
-        if self.key is None:
+        if self.key is None or not self.ctx.cache_control.lookup:
             return None
         self.ctx.stale_within = decision.within
         found, step = await self.chains.first(self.chains.cache_lookup, (self.key, self.request, self.ctx), self.run)
-        return self._found(found, step.plugin, decision.reason) if isinstance(found, CacheEntry) else None
+        if not isinstance(found, CacheEntry) or found.response.status >= 400:
+            return None
+        return self._found(found, step.plugin, decision.reason)
 
     def _found(self, entry: CacheEntry, cache: str, reason: str | None = None) -> CacheEntry:
         now, late = self.runtime.clock.time(), self.ctx.stale_within > 0
@@ -216,10 +221,7 @@ class Pipeline:
         came = self.came_as
         if identity is None or request.headers is not came.headers or request.query != came.query:
             identity = self.settings.identity(request.headers, request.query)
-        self.key, self.ctx.partition = keys.cache_keys(
-            request, self.ctx.scope, identity, self.ctx.route, self.settings.fingerprint
-        )
-        self.ctx.key = self.stored_as = self.key
+        self.ctx.key = self.stored_as = self.key = make_key(request, self.ctx, identity, self.settings)
 
     # --- 4 compress_context -------------------------------------------------------------------------------------------
 
@@ -420,10 +422,7 @@ class Pipeline:
         self.ctx.provenance = new_provenance("provider", None, decision.route, reason=decision.reason)
         self.ctx.account = partial(self.settings.identity, moved.headers, moved.query)
         if self.key is not None:
-            identity = self.ctx.account
-            self.stored_as, self.ctx.partition = keys.cache_keys(
-                moved, self.ctx.scope, identity, self.ctx.route, self.settings.fingerprint
-            )
+            self.stored_as = make_key(moved, self.ctx, self.ctx.account, self.settings)
         if moved.api != self.request.api:
             self.stored_as = None  # what that route's own callers would find must be an answer of its API
         return moved
@@ -432,6 +431,8 @@ class Pipeline:
         """Nobody helps: the caller gets the provider's own failure."""
         self.failure = failed.info
         told = failed.response or failed.stream
+        if isinstance(told, Response) and self.ctx.cache_control.negative_ttl:
+            await self._store(told, failed=True)
         if told is not None:
             await self.ledger.close("failed", failed.info)
             return told
@@ -458,7 +459,11 @@ class Pipeline:
     async def _deliver_stored(self, entry: CacheEntry) -> Result:
         """A stored answer goes the way of a live one, through the same plugins, in the provider's own chunks."""
         response = retouch(entry.response, provenance=self.ctx.provenance, extensions=self._own())
-        if self.ctx.stream:
+        if response.status >= 400:
+            body = response.raw or b""
+            self.failure = await self._judge("response", status=response.status, headers=response.headers, body=body)
+            self.ctx.stream = False
+        elif self.ctx.stream:
             return self._replayed(response, deque(replay(entry, self.request)))
         if self.request.endpoint.chat and entry.events and response.usage is None:
             # It was stored from a stream whose caller had not asked for usage; a plain answer always has it.
@@ -509,19 +514,18 @@ class Pipeline:
         ledger.saw_token()
         await ledger.end_attempt("ok", None, response.status, ledger.usage)
         if outcome == "answered" and self.stored_as is not None and keys.storable(response, self.request):
-            await self._store(new_entry(response), self.request)
+            await self._store(response)
         ledger.response = given
         await ledger.close(outcome)
         return given
 
-    async def _store(self, entry: CacheEntry, request: Request) -> None:
+    async def _store(self, answer: Response, events: tuple[bytes, ...] = (), *, failed: bool = False) -> None:
         """Keep what the provider sent, before any plugin changed it."""
-        if entry.response.raw is None or not self.chains.cache_store:
+        stores, ctx = self.chains.cache_store, self.ctx
+        if self.stored_as is None or answer.raw is None or not stores or not ctx.cache_control.store:
             return
-        now = self.runtime.clock.time()
-        clean = retouch(entry.response, headers=keys.storable_headers(entry.response.headers), extensions={})
-        entry = new_entry(clean, entry.events, now, entry.expires_at, entry.tags, self.ctx.id)
-        await self.chains.all(self.chains.cache_store, (self.stored_as, entry, request, self.ctx), self.run)
+        entry = to_store(answer, events, ctx, self.runtime.clock.time(), failed=failed)
+        await self.chains.all(stores, (self.stored_as, entry, self.request, ctx), self.run)
 
     # --- called by the stream that was handed out -------------------------------------------------------------
 
@@ -544,7 +548,7 @@ class Pipeline:
                 body = encode_response(whole)
                 headers = stream.headers.replace("content-type", "application/json")
                 stored = decode_response(APIS[whole.api], stream.status, headers, body, {})
-                await self._store(new_entry(stored, tuple(passage.raw)), self.request)
+                await self._store(stored, tuple(passage.raw))
         await self.ledger.close("cached" if self._entry is not None else "answered")
 
     async def stream_broke(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> Source | None:
@@ -616,7 +620,8 @@ class Pipeline:
 
     def _live(self, source: Source, status: int, headers: Headers, extensions: Mapping[str, Any]) -> LiveStream:
         chains, ledger = self.chains, self.ledger
-        stores = bool(chains.cache_store) and self.stored_as is not None and self._entry is None
+        stores = bool(chains.cache_store and self.ctx.cache_control.store)
+        stores = stores and self.stored_as is not None and self._entry is None
         passage = Passage(
             chains,
             self.ctx,
@@ -634,10 +639,8 @@ class Pipeline:
         return OpaqueStream(self, body, self.runtime, self.flow, reply.status, reply.headers, given, deadline, abort)
 
     def _assembled(self, stream: LiveStream, chunks: list[Chunk]) -> Response:
-        assembler = Assembler(APIS[self.request.api])
-        for chunk in chunks:
-            assembler.add(chunk)
-        return evolve(assembler.response(), status=stream.status, headers=stream.headers)
+        answer = assembled(APIS[self.request.api], chunks)
+        return evolve(answer, status=stream.status, headers=stream.headers)
 
     def _count(self, stream: LiveStream) -> None:
         """What a stream said of its usage and its end."""
@@ -653,14 +656,9 @@ class Pipeline:
     def _reads(self, request: Request) -> bool:
         """Whether anybody wants to look at the answer; otherwise it passes through untouched and undecoded."""
         chains = self.chains
-        return request.endpoint.body == "json" and bool(
-            self.wants_values
-            or chains.want_answers
-            or chains.on_chunk
-            or chains.classify_error
-            or chains.observe
-            or (chains.cache_store and self.stored_as is not None)
-        )
+        looks = self.wants_values or chains.want_answers or chains.on_chunk or chains.classify_error or chains.observe
+        stores = self.stored_as is not None and chains.cache_store
+        return request.endpoint.body == "json" and bool(looks or stores)
 
     def _extensions(self, reply: RawReply) -> Mapping[str, Any]:
         return {**reply.extensions, **self._own()}
