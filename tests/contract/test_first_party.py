@@ -205,6 +205,7 @@ FITTING = {
     "audit": {PluginContract, ObserverContract},
     "breaker": {PluginContract},
     "cache-memory": {PluginContract, CacheContract},
+    "cache-redis": {PluginContract},
     "cache-sqlite": {PluginContract, CacheContract},
     "context-window": {PluginContract},
     "errors": {PluginContract},
