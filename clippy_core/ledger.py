@@ -149,7 +149,7 @@ class Ledger:
     async def _settle(self, hook: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run *work* to its end; where it awaits, a cancellation of the caller must not come between."""
         if hook in self.chains.waiting:
-            await self.runtime.settle(work)
+            await self.runtime.settle_hooks(work)
         else:
             await work()
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from .driven import about_to_wait, the_rest_of, until_it_waits, without_a_loop
 from .flow import FlowHandle
 from .loops import running_library, running_loop
 from .portal import Portal
@@ -70,6 +71,10 @@ class Runtime(Protocol):
         It has two seconds from the moment the caller is cancelled; *cancelled* says that it is already.  Raises what
         *work* raises.
         """
+        ...
+
+    async def settle_hooks(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """As ``settle``, for *work* that waits for nothing but hooks: until one of them waits, it needs no task."""
         ...
 
     async def gate(self, flow: FlowHandle) -> None:
@@ -167,6 +172,9 @@ class SyncRuntime:
     async def settle(self, work: Callable[[], Coroutine[Any, Any, None]], *, cancelled: bool = False) -> None:
         await work()
 
+    async def settle_hooks(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await work()
+
     async def gate(self, flow: FlowHandle) -> None:
         changed = threading.Event()
         forget = flow.watch(changed.set)
@@ -205,6 +213,8 @@ class AsyncRuntime:
         self._token = running_loop()
 
     async def run_hook(self, coroutine: Any, step: Step) -> Any:
+        if not step.inline:
+            await about_to_wait()
         if self._backend != "asyncio" and getattr(step.owner, "asyncio_only", False):
             return await anyio.to_thread.run_sync(self._portal.run, coroutine, abandon_on_cancel=True)
         return await coroutine
@@ -265,6 +275,11 @@ class AsyncRuntime:
         if raised:
             raise raised[0]
 
+    async def settle_hooks(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        begun = work()
+        if not await until_it_waits(begun):
+            await self.settle(lambda: the_rest_of(begun))
+
     async def gate(self, flow: FlowHandle) -> None:
         while not flow.cancelled and (flow.paused or flow.owes()):
             changed = anyio.Event()
@@ -311,7 +326,7 @@ class AsyncRuntime:
         """Once the loop is gone: do what it no longer came to, as far as that goes without it."""
         while self._owed:
             _, work = self._owed.popitem()
-            _as_far_as_it_goes(work)
+            without_a_loop(work)
 
     def hold(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run *work* in a task of the host's for as long as it takes."""
@@ -373,18 +388,6 @@ class AsyncRuntime:
             task = self._token.create_task(owned(), context=context)
             _owned.add(task)
             task.add_done_callback(_owned.discard)
-
-
-def _as_far_as_it_goes(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run *work* whose event loop is gone up to where it would wait: plain hooks and the record need no loop."""
-    coroutine = work()
-    try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    except Exception:
-        log.exception("settling a request after its event loop had ended failed")
-    coroutine.close()
 
 
 def _nothing() -> None:
