@@ -318,6 +318,17 @@ def test_what_a_plugin_behind_it_answers_is_passed_on(sync_caller: Caller) -> No
     assert mock.asked == [["one"], ["one"]]
 
 
+@pytest.mark.parametrize(
+    "headers", [{"authorization": "AWS4-HMAC-SHA256 Credential=a"}, {"content-digest": "sha-256=:a:"}], ids=repr
+)
+def test_a_signed_request_is_left_alone(sync_caller: Caller, headers: dict[str, str]) -> None:
+    """The provider would refuse it with another body."""
+    sync_caller.start([EmbeddingsCache(ttl=60)])
+    for _ in range(2):
+        assert vectors(ask(sync_caller, ["one", "one"], headers)) == bare(["one", "one"])
+    assert asked(sync_caller) == [["one", "one"]] * 2
+
+
 # --- beside a cache of whole requests, in any sequence ----------------------------------------------------------------
 
 

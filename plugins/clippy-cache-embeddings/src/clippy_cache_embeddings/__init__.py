@@ -40,6 +40,9 @@ _ABOUT_THE_CALL = frozenset(
 )
 """Headers that say how a call travels and not who asks for what.  All others are part of who may see an answer."""
 
+_SIGNED = ("content-digest", "signature-input")
+"""Headers of a request whose body is signed (RFC 9530, RFC 9421)."""
+
 _SECRET = os.urandom(32)
 """Digests are of credentials too: without this nobody can tell from one what it is of."""
 
@@ -186,6 +189,8 @@ def _inputs(request: Request) -> list[Json] | None:
     """Each input of an embeddings request: a text, or a list of tokens; None for what is none."""
     if request.endpoint.name != "embeddings" or request.api not in body_decoders or request.stream:
         return None
+    if request.headers.get("authorization", "").startswith("AWS4-") or any(map(request.headers.get, _SIGNED)):
+        return None  # what is signed cannot be changed
     given: Any = request.params.get("input")
     if isinstance(given, str):
         return [given]
