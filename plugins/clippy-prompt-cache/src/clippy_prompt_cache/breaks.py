@@ -18,7 +18,7 @@ _SHOWN: Final = 24
 
 _WORD: Final = re.compile(r"[^\s\"'<>(),;\[\]{}]*")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}:\d\d|\d{1,2}/\d{1,2}/\d{2,4}")
-_ID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-|(?=\w*\d)(?=\w*[A-Za-z])[\w-]{8,}")
+_ID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-|(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{8,}")
 _NUMBER: Final = re.compile(r"[-+]?[\d.,]*\d[\d.,]*")
 
 
@@ -62,9 +62,9 @@ def first_break(old: Sequence[Part], new: Sequence[Part]) -> Break | None:
     place = was.index
     if sorted(here) == sorted(there):
         return _whole(now, before, "order")
-    if place + 1 < len(here) and here[place + 1] == now.text:
+    if now.text in here[place + 1 :]:
         return _whole(was, before, "removed")
-    if place + 1 < len(there) and there[place + 1] == was.text:
+    if was.text in there[place + 1 :]:
         return _whole(now, before, "added")
     path, character, change, told, tells = _difference(json.loads(was.text), json.loads(now.text), was.path)
     return Break(path, offset, character, change, told, tells)

@@ -24,8 +24,8 @@ class Finding:
     """A break of the prefix of what was sent, and whose doing it was.
 
     ``by`` names the plugins that changed the request where it broke; () is the caller.  More than one name: each of
-    them changed it in the same hook, and one of them did it.  ``lost`` is how many bytes of the prompt before could
-    not be read any more, ``kept`` how many could; ``id`` is the request's.
+    them changed both requests on that part of their way, and one of them did it.  ``kept`` is how many bytes of the
+    prompt before could still be read, ``lost`` how many could not; ``id`` is the request's.
     """
 
     id: str
@@ -133,11 +133,16 @@ def judged(old: Seen, new: Seen) -> Finding | None:
     if _broke_there(old.came, new.came, old.sent, new.sent):
         by = new.before
     elif _broke_there(old.entered, new.entered, old.sent, new.sent):
-        by = new.entering or old.entering
+        by = _suspects(old.entering, new.entering)
     else:
-        by = new.leaving or old.leaving
+        by = _suspects(old.leaving, new.leaving)
     size = sum(len(part.text.encode()) for part in old.sent)
     return Finding(new.id, new.route, new.model, broke, by, broke.offset, size - broke.offset)
+
+
+def _suspects(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
+    """Who changed only one of two requests, or else everyone who changed both."""
+    return tuple(name for name in (*new, *old) if (name in new) != (name in old)) or new
 
 
 def _broke_there(old: Sequence[Part], new: Sequence[Part], old_sent: Sequence[Part], new_sent: Sequence[Part]) -> bool:

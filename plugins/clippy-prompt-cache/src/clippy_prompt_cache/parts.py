@@ -85,7 +85,7 @@ class PartsReader:
         for message in request.messages:
             head = _head(request.api, message)
             if head is not None:
-                heads.append(Part(_SYSTEM, len(heads), head, self._text(message)))
+                heads.append(Part(_SYSTEM, len(heads), head, dumps([_block(block) for block in message.blocks])))
             else:
                 turns.append(Part(_TURNS, index, f"{name}[{index}]", self._text(message)))
                 index += 1
