@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -19,6 +18,7 @@ from clippy_hookspecs import (
     Json,
     Message,
     Opaque,
+    Reasoning,
     Request,
     Scope,
     Text,
@@ -37,6 +37,11 @@ _MARK: Final = "cache_control"
 _OPAQUE: Final = frozenset({"document", "search_result"})
 """Kinds of blocks that we do not model and that may be marked (anthropic 2.12, types with ``cache_control``)."""
 
+_LONG: Final = 8
+"""Characters of a token in a text whose tokens are long: English has four, and whoever errs here marks in vain."""
+
+_KNOWN: Final = 1024
+
 _ASKS: Final = ("user", "tool", "function")
 
 
@@ -54,7 +59,7 @@ class Place:
         return ("tools", "system", "messages").index(self.of), self.item, self.block
 
 
-def with_breakpoints(request: Request, minimum: int, ttl: str, counter: TokenCounter) -> Request:
+def with_breakpoints(request: Request, minimum: int, ttl: str, tokens: Tokens) -> Request:
     """*request* with breakpoints where its prefix is stable and has at least *minimum* tokens.
 
     The caller's own count and stay.  The newest turn and the one before it are marked once the model has answered:
@@ -69,7 +74,7 @@ def with_breakpoints(request: Request, minimum: int, ttl: str, counter: TokenCou
     for place in places:
         if len(chosen) >= free:
             break
-        if _tokens_reach(request, place, minimum, counter):
+        if _tokens_reach(request, place, minimum, tokens):
             chosen.append(place)
     lives = {place.order: _ttl(mark) for place, mark in marked.items()}
     if automatic:
@@ -78,7 +83,7 @@ def with_breakpoints(request: Request, minimum: int, ttl: str, counter: TokenCou
     return _put(request, marks) if marks else request
 
 
-def with_key(request: Request, scope: Scope, minimum: int, retention: str | None, counter: TokenCounter) -> Request:
+def with_key(request: Request, scope: Scope, minimum: int, retention: str | None, tokens: Tokens) -> Request:
     """*request* with a ``prompt_cache_key``, if it is long enough to be cached and the caller has not set one.
 
     The key stands for who asks and what the prompt begins with.  It is a digest: no name leaves the process.
@@ -90,7 +95,7 @@ def with_key(request: Request, scope: Scope, minimum: int, retention: str | None
     if retention is not None and "prompt_cache_retention" not in params and "prompt_cache_options" not in params:
         added["prompt_cache_retention"] = retention
     last = Place("messages", len(request.messages) - 1)
-    if not added or not _tokens_reach(request, last, minimum, counter):
+    if not added or not _tokens_reach(request, last, minimum, tokens):
         return request
     return evolve(request, params={**params, **added})
 
@@ -139,22 +144,77 @@ def _may_carry(block: Block) -> bool:
     return isinstance(block, Image | ToolCall | ToolResult)
 
 
-def _tokens_reach(request: Request, place: Place, minimum: int, counter: TokenCounter) -> bool:
-    """Whether the prompt has *minimum* tokens up to the end of what *place* is in; counts no further than needed."""
-    model = request.model
-    counts: Iterator[int] = (counter.count(dumps(_tool_fields(tool)), model) for tool in request.tools)
-    if place.of != "tools":
-        messages = request.messages
-        heads = [message for message in messages if is_system(message)]
-        turns = [message for message in messages[: place.item + 1] if not is_system(message)]
-        read = heads if place.of == "system" else [*heads, *turns]
-        counts = chain(counts, (counter.count_message(message, model) for message in read))
+def _tokens_reach(request: Request, place: Place, minimum: int, tokens: Tokens) -> bool:
+    """Whether the prompt has *minimum* tokens up to the end of what *place* is in.
+
+    What is surely long enough is not counted, and nothing is counted further than needed.
+    """
+    read = _read_until(request, place)
+    size = 0
+    for part in read:
+        size += _characters(part)
+        if size >= minimum * _LONG:
+            return True
     total = 0
-    for count in counts:
-        total += count
+    for part in read:
+        total += tokens.of(part, request.model)
         if total >= minimum:
             return True
     return False
+
+
+class Tokens:
+    """How many tokens parts of prompts are, by the host's *counter*.
+
+    The same tools and instructions come with every request, and counting them is most of what planning costs: the
+    newest counts are *known*, by digests of the texts.
+    """
+
+    def __init__(self, counter: TokenCounter, known: dict[tuple[str, bytes], int]) -> None:
+        self._counter, self._known = counter, known
+
+    def of(self, part: Tool | Message, model: str) -> int:
+        """Tokens of one part."""
+        if isinstance(part, Message) and not is_system(part):
+            return self._counter.count_message(part, model)
+        text = _schema(part) if isinstance(part, Tool) else part.text
+        key = model, hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        count = self._known.get(key)
+        if count is None:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            count = self._known[key] = self._counter.count(text, model)
+        return count
+
+
+def _read_until(request: Request, place: Place) -> list[Tool | Message]:
+    """What the provider reads of a prompt until it comes to the end of what *place* is in."""
+    tools, messages = request.tools, request.messages
+    if place.of == "tools":
+        return [*tools]
+    heads = [message for message in messages if is_system(message)]
+    if place.of == "system":
+        return [*tools, *heads]
+    return [*tools, *heads, *(message for message in messages[: place.item + 1] if not is_system(message))]
+
+
+def _characters(part: Tool | Message) -> int:
+    """Characters of a tool or a message, without what is not text."""
+    if isinstance(part, Tool):
+        return len(_schema(part))
+    return sum(_letters(block) for block in part.blocks)
+
+
+def _letters(block: Block) -> int:
+    if isinstance(block, Text | Reasoning):
+        return len(block.text)
+    if isinstance(block, ToolCall):
+        return len(block.arguments)
+    return sum(map(_letters, block.content)) if isinstance(block, ToolResult) else 0
+
+
+def _schema(tool: Tool) -> str:
+    return dumps(_tool_fields(tool))
 
 
 def _tool_fields(tool: Tool) -> Json:

@@ -28,7 +28,7 @@ from .counting import Counter, Statistics
 from .lineage import Finding, Lineage, Seen, without_content
 from .minimums import minimum
 from .parts import Part, PartsReader, shows_its_prefix
-from .planner import sorted_tools, with_breakpoints, with_key
+from .planner import Tokens, sorted_tools, with_breakpoints, with_key
 
 logger = logging.getLogger("clippy.prompt-cache")
 
@@ -98,6 +98,7 @@ class PromptCache:
     max_bytes: int = field(
         default=8 * 1024 * 1024, validator=gt(0), metadata=_doc("bytes of prompts that the linter remembers at once")
     )
+    _known: dict[tuple[str, bytes], int] = field(init=False, repr=False, factory=dict)
     _counter: Counter = field(init=False, repr=False, factory=Counter)
     _lineage: Lineage = field(init=False, repr=False)
     _found: deque[Finding] = field(init=False, repr=False, factory=lambda: deque(maxlen=_FINDINGS))
@@ -167,11 +168,11 @@ class PromptCache:
         if self.plan == "off":
             return request
         fewest = minimum(request.api, request.model) if self.min_tokens is None else self.min_tokens
-        counter = ctx.services.get(TokenCounter)
+        tokens = Tokens(ctx.services.get(TokenCounter), self._known)
         if request.api == "anthropic.messages":
-            return with_breakpoints(request, fewest, self.ttl, counter)
+            return with_breakpoints(request, fewest, self.ttl, tokens)
         if request.api in _OPENAI and self._takes_keys(request.url):
-            return with_key(request, ctx.scope, fewest, self.retention, counter)
+            return with_key(request, ctx.scope, fewest, self.retention, tokens)
         return request
 
     def _takes_keys(self, url: str) -> bool:
