@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import signal
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
 from cache_talk import requests_of
+from clippy_errors import ErrorClassifier
 from clippy_prompt_cache import Finding, PromptCache
-from prefix_faults import FAULTS, Redaction, Steady, SteadyHeader, TimeInSystem
+from clippy_retry import RetryPolicy
+from prefix_faults import FAULTS, Redaction, Steady, SteadyHeader, TimeInSystem, ToolDescription
 
-from clippy_core.testing import Bench, Reply
+from clippy_core.testing import Bench, Fault, Reply
 from clippy_core.testing.contracts.bench import PATHS
 
 APIS = list(PATHS)
@@ -117,6 +121,53 @@ def test_another_branch_of_a_conversation_is_no_break(api: str) -> None:
     name = "input" if api == "openai.responses" else "messages"
     other[name] = [*other[name][:-1], {"role": "user", "content": "Rather something else."}]
     assert linted(api, {}, [*bodies, other, bodies[2]]) == ()
+
+
+def test_a_session_says_what_belongs_together_where_nothing_else_does() -> None:
+    linter = PromptCache(lint=True)
+    bench = Bench({"prompt-cache": linter}, Reply("Yes."))
+    for session in ("one", "one", "two", None, None):
+        body = {"model": "m", "messages": [{"role": "user", "content": f"{bench.provider.calls} and all is new"}]}
+        with bench.host.scope(tenant="acme", session=session):
+            bench.post(PATHS["openai.chat"], body)
+    bench.close()
+    (found,) = linter.findings()
+    assert (found.id, found.culprit) == (bench.records[1].id, "the caller")
+
+
+def test_a_plugin_that_changes_each_attempt_is_found_within_one_request() -> None:
+    linter = PromptCache(lint=True)
+    script = [Fault.status(503), Fault.status(503), Reply("Yes.")]
+    plugins = {"stamps": ToolDescription(), "retry": RetryPolicy(), "errors": ErrorClassifier()}
+    bench = Bench({**plugins, "prompt-cache": linter}, script)
+    bench.post(PATHS["openai.chat"], next(iter(requests_of("openai.chat", 1, "attempts"))))
+    bench.close()
+    assert [finding.by for finding in linter.findings()] == [("stamps",)] * 2
+
+
+def test_a_plugin_that_is_asked_before_the_linter_is_named_too() -> None:
+    linter = PromptCache(lint=True)
+    bench = Bench(
+        {"clock": TimeInSystem(), "prompt-cache": linter},
+        Reply("Yes."),
+        order={"pre_request": ["clock", "prompt-cache"]},
+    )
+    for body in requests_of("openai.chat", 3, "order"):
+        bench.post(PATHS["openai.chat"], body)
+    bench.close()
+    assert [finding.by for finding in linter.findings()] == [("clock",)] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_does_not_wait_for_a_thread_of_its_parent() -> None:
+    linter = PromptCache(lint=True)
+    with linter._lock:
+        child = os.fork()
+        if not child:
+            signal.alarm(30)  # a child that waits ends badly
+            linter.statistics()
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_the_place_of_the_first_byte_and_the_words_are_given_where_asked() -> None:

@@ -235,6 +235,23 @@ def test_every_attempt_is_the_same_bytes(api: str) -> None:
     assert len(bench.provider.requests) == 3
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "AWS4-HMAC-SHA256 Credential=k, SignedHeaders=host, Signature=s"},
+        {"content-digest": "sha-256=:x:"},
+        {"signature-input": "sig=()"},
+    ],
+)
+def test_a_signed_request_goes_as_it_was_signed(headers: dict[str, str]) -> None:
+    plugin = PromptCache(plan="auto", min_tokens=0, sort_tools=True)
+    bench = Bench({"prompt-cache": plugin}, Reply("Yes."))
+    body = json.dumps(TALK[3]).encode()
+    assert bench.post(PATHS["anthropic.messages"], body, **headers).status == 200
+    bench.close()
+    assert bench.provider.requests[0].body == body
+
+
 OPENAI = ["openai.chat", "openai.responses"]
 
 

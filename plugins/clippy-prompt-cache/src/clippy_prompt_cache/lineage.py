@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Literal
 
 from attrs import define, evolve, field, frozen
 from clippy_hookspecs import Scope
@@ -23,7 +24,9 @@ Parts = tuple[Part, ...]
 class Finding:
     """A break of the prefix of what was sent, and whose doing it was.
 
-    ``by`` names the plugins that changed the request where it broke; () is the caller.  More than one name: each of
+    ``part`` is the part of the way on which it broke: *caller* (it was broken as it came), *pre_request*, or *sending*:
+    ``compress_context`` and ``pre_attempt``.  ``by`` names the plugins that changed the request there, none for the
+    caller.  More than one name: each of
     them changed both requests on that part of their way, and one of them did it.  ``kept`` is how many bytes of the
     prompt before could still be read, ``lost`` how many could not; ``id`` is the request's.
     """
@@ -32,6 +35,7 @@ class Finding:
     route: str
     model: str
     at: Break
+    part: Literal["caller", "pre_request", "sending"]
     by: tuple[str, ...]
     kept: int
     lost: int
@@ -40,7 +44,7 @@ class Finding:
     def culprit(self) -> str:
         """Who it was, as words."""
         names = " or ".join(f"plugin {name}" for name in self.by)
-        return names or "the caller"
+        return names or ("the caller" if self.part == "caller" else "nobody whom the trace of the request names")
 
 
 @frozen
@@ -129,15 +133,14 @@ def judged(old: Seen, new: Seen) -> Finding | None:
     broke = first_break(old.sent, new.sent)
     if broke is None:
         return None
-    by: tuple[str, ...]
+    part: Literal["caller", "pre_request", "sending"] = "sending"
+    by = _suspects(old.leaving, new.leaving)
     if _broke_there(old.came, new.came, old.sent, new.sent):
-        by = new.before
+        part, by = "caller", new.before
     elif _broke_there(old.entered, new.entered, old.sent, new.sent):
-        by = _suspects(old.entering, new.entering)
-    else:
-        by = _suspects(old.leaving, new.leaving)
-    size = sum(len(part.text.encode()) for part in old.sent)
-    return Finding(new.id, new.route, new.model, broke, by, broke.offset, size - broke.offset)
+        part, by = "pre_request", _suspects(old.entering, new.entering)
+    size = sum(len(one.text.encode()) for one in old.sent)
+    return Finding(new.id, new.route, new.model, broke, part, by, broke.offset, size - broke.offset)
 
 
 def _suspects(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from attrs import define, field
 from attrs.validators import deep_iterable, ge, gt, in_, min_len, optional
 from clippy_hookspecs import (
     AuditRecord,
+    Headers,
     HookCall,
     Request,
     RequestContext,
@@ -161,7 +162,7 @@ class PromptCache:
         return None if sent is request else sent
 
     def _planned(self, request: Request, ctx: RequestContext) -> Request:
-        if not request.endpoint.chat or (self.plan == "off" and not self.sort_tools):
+        if not request.endpoint.chat or (self.plan == "off" and not self.sort_tools) or _signed(request.headers):
             return request
         if self.sort_tools:
             request = sorted_tools(request)
@@ -246,6 +247,15 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _signed(headers: Headers) -> bool:
+    """Whether a signature covers the body, which then cannot be changed: SigV4, RFC 9530 and RFC 9421."""
+    return (
+        headers.get("authorization", "").startswith("AWS4-")
+        or "content-digest" in headers
+        or "signature-input" in headers
+    )
 
 
 def _changed(trace: Iterable[HookCall], *hooks: str) -> tuple[str, ...]:
