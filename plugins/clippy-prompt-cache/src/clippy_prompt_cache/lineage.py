@@ -8,7 +8,6 @@ says when it happened, and the trace says which plugins changed the request mean
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Literal
 
 from attrs import define, evolve, field, frozen
@@ -148,18 +147,28 @@ def _suspects(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in (*new, *old) if (name in new) != (name in old)) or new
 
 
-def _broke_there(old: Sequence[Part], new: Sequence[Part], old_sent: Sequence[Part], new_sent: Sequence[Part]) -> bool:
-    """Whether the prompt was broken already at an earlier look: the same parts differ, or one before them.
+def _broke_there(old: Parts, new: Parts, old_sent: Parts, new_sent: Parts) -> bool:
+    """Whether the prompt was broken already at an earlier look, and that is what arrives broken.
 
-    A plugin may drop turns in front, or add some, and so move the place at which a difference of the caller's arrives.
+    A plugin may drop turns in front or add some, and so move the place at which a difference arrives; so first the
+    parts that differ in the end are looked for behind the earlier break.  If plugins made them anew, the places decide.
     """
     at, last = first_difference(old, new), first_difference(old_sent, new_sent)
     if at is None or last is None:
         return False
-    if (old[at].text, new[at].text) == (old_sent[last].text, new_sent[last].text):
-        return True
+    behind = [
+        part.text in _texts(parts[at:])
+        for parts, part in ((old, old_sent[last]), (new, new_sent[last]))
+        if part.text in _texts(parts)
+    ]
+    if behind:
+        return all(behind)
     place, arrived = old[at], old_sent[last]
     return (place.section, place.index) <= (arrived.section, arrived.index)
+
+
+def _texts(parts: Parts) -> tuple[str, ...]:
+    return tuple(part.text for part in parts)
 
 
 def without_content(found: Finding) -> Finding:
