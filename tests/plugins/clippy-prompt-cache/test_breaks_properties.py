@@ -73,3 +73,9 @@ def test_kinds_of_changes() -> None:
         ("", "x"): "text",
     }
     assert {pair: text_change(*pair) for pair in told} == told
+
+
+def test_a_word_without_end_is_looked_at_only_around_its_difference() -> None:
+    digits = "1" * 300_000
+    assert text_change(f"{digits}a", f"{digits}b") == "id"
+    assert text_change(f"{digits}1{digits}", f"{digits}2{digits}") == "number"

@@ -191,6 +191,17 @@ def test_a_culprit_is_told_once_and_never_with_content(caplog: pytest.LogCapture
     assert all("changed by plugin masks" in line and "PERSON" not in line for line in told)
 
 
+def test_a_log_line_is_one_line_whatever_names_the_callers_json_has(caplog: pytest.LogCaptureFixture) -> None:
+    bodies = list(requests_of("openai.chat", 3, "names"))
+    for turn, body in enumerate(bodies):
+        body["tools"][0]["function"]["parameters"]["properties"]["a\nERROR b\x1b[2J"] = {"type": "string", "n": turn}
+    with caplog.at_level(logging.WARNING, "clippy"):
+        assert len(linted("openai.chat", {}, bodies)) == 2
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "clippy.prompt-cache"]
+    assert line.isprintable()
+    assert r"a\nERROR b\x1b[2J.n (value)" in line
+
+
 def test_what_is_at_the_provider_cannot_be_compared() -> None:
     bodies = list(requests_of("openai.responses", 3, "kept"))
     for turn, body in enumerate(bodies):

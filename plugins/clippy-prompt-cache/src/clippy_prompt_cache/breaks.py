@@ -16,7 +16,11 @@ from .parts import Part
 _SHOWN: Final = 24
 """Characters of content on either side of the first one that differs."""
 
-_WORD: Final = re.compile(r"[^\s\"'<>(),;\[\]{}]*")
+_LONGEST: Final = 64
+"""Characters of a word on either side that are looked at: no time, number or id that people write is longer."""
+
+_IN_WORD: Final = re.compile(r"[^\s\"'<>(),;\[\]{}]")
+_WORD: Final = re.compile(f"{_IN_WORD.pattern}*")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}:\d\d|\d{1,2}/\d{1,2}/\d{2,4}")
 _ID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-|(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{8,}")
 _NUMBER: Final = re.compile(r"[-+]?[\d.,]*\d[\d.,]*")
@@ -132,11 +136,11 @@ def text_change(was: str, now: str) -> str:
 
 
 def _word(text: str, at: int) -> str:
-    """The word around one character."""
+    """The word around one character, as far as it matters."""
     start = at
-    while start > 0 and _WORD.fullmatch(text[start - 1]):
+    while start > max(0, at - _LONGEST) and _IN_WORD.match(text[start - 1]):
         start -= 1
-    found = _WORD.match(text, start)
+    found = _WORD.match(text[start : at + _LONGEST])
     return found.group() if found else ""
 
 
@@ -146,3 +150,11 @@ def _common(one: str | bytes, other: str | bytes) -> int:
         if left != right:
             return at
     return min(len(one), len(other))
+
+
+def visible(text: str) -> str:
+    """*text* with every character that a terminal or a log would obey, reorder or hide written as an escape."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from attrs import asdict
 
-from .breaks import Break, first_break
+from .breaks import Break, first_break, visible
 from .parts import Part, api_of_body, parts_of_body
 
 _APIS = ("openai.chat", "openai.responses", "anthropic.messages")
@@ -77,7 +77,7 @@ def _as_line(first: int, second: int, found: Break | None, size: int, content: b
         return f"lines {first} and {second}: the prefix holds, {size} bytes"
     share = found.offset / size if size else 1.0
     words = f": {found.before!r} -> {found.after!r}" if content else ""
-    return _visible(
+    return visible(
         f"lines {first} and {second}: broken at byte {found.offset} of {size} ({share:.1%} held), "
         f"{found.path}, character {found.character} ({found.change}){words}"
     )
@@ -88,11 +88,3 @@ def _as_json(first: int, second: int, found: Break | None, size: int, content: b
     if told is not None and not content:
         del told["before"], told["after"]
     return json.dumps({"lines": [first, second], "bytes": size, "break": told})
-
-
-def _visible(text: str) -> str:
-    """*text* with every character that a terminal would obey, reorder or hide written as an escape."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )

@@ -25,6 +25,7 @@ from clippy_hookspecs import (
     hookimpl,
 )
 
+from .breaks import visible
 from .counting import Counter, Statistics
 from .lineage import Finding, Lineage, Seen, without_content
 from .minimums import minimum
@@ -36,7 +37,7 @@ logger = logging.getLogger("clippy.prompt-cache")
 _NAME: Final = "prompt-cache"
 _FINDINGS: Final = 256
 _OPENAI: Final = ("openai.chat", "openai.responses")
-_PLACE: Final = re.compile(r"\[\d+\]")
+_FIELD: Final = re.compile(r"\w+")
 
 
 @define(eq=False)
@@ -202,7 +203,8 @@ class PromptCache:
             if found is None:
                 return
             self._found.append(found if self.content else without_content(found))
-            what = found.by, _PLACE.sub("", found.at.path)
+            field_name = _FIELD.match(found.at.path)
+            what = found.by, field_name.group() if field_name else ""
             first = what not in self._told
             self._told.add(what)
         if first:
@@ -212,7 +214,7 @@ class PromptCache:
                 "field",
                 found.id,
                 found.at.offset,
-                found.at.path,
+                visible(found.at.path),  # which may have names of the caller's own JSON in it
                 found.at.change,
                 found.lost,
                 found.culprit,
