@@ -54,7 +54,7 @@ def requests_of(
 
 
 def _body(api: str, system: str, tools: list[Any], said: list[Any]) -> dict[str, Any]:
-    body: dict[str, Any] = {"model": "claude-sonnet-4-5" if api == "anthropic.messages" else "gpt-5"}
+    body: dict[str, Any] = {"model": "claude-sonnet-5" if api == "anthropic.messages" else "gpt-5"}
     if api == "openai.responses":
         return {**body, "instructions": system, "input": said, "tools": tools}
     if api == "anthropic.messages":
