@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+log = logging.getLogger("clippy")
 
 
 def running_library() -> str | None:
@@ -40,3 +44,15 @@ def _asyncio_loop() -> Any:
     """
     running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
     return None if running is None else running()
+
+
+def as_far_as_it_goes(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run *work* whose event loop is gone up to where it would wait: plain hooks and the record need no loop."""
+    coroutine = work()
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    except Exception:
+        log.exception("settling a request after its event loop had ended failed")
+    coroutine.close()
