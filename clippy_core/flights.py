@@ -77,7 +77,7 @@ Outcome = Union[Landed, Made, Told, Alone]
 ALONE = Alone()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Flight:
     """What is under way for one key, and who waits for it."""
 
@@ -90,7 +90,7 @@ class Flight:
     stream: SharedStream | None = None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Seat:
     """One request's place in a flight.
 

@@ -207,7 +207,8 @@ class Ledger:
 
     def _estimated(self, outcome: str) -> Usage | None:
         """What a chat call used, counted by us, when something was sent and the provider did not say."""
-        if not self.attempts or not self.request.endpoint.chat or (self.status or 0) >= 400:
+        sent = bool(self.attempts) or (self.seat is not None and self.seat.pays)
+        if not sent or not self.request.endpoint.chat or (self.status or 0) >= 400:
             return None
         if outcome == "failed" and not self.output:
             return None

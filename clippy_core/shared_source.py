@@ -26,7 +26,7 @@ Batch = tuple[StreamEvent, ...]
 """What came in one read."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SharedSource:
     """The stream for one reader: a :class:`~clippy_core.sources.Source`, as one of its own would be."""
 

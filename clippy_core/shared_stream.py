@@ -51,7 +51,7 @@ class _Said:
     committed: bool
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SharedStream:
     """The stream as it is read: what came so far, and who is aboard.  ``lock`` guards all of it.
 

@@ -207,6 +207,7 @@ FITTING = {
     "cache-memory": {PluginContract, CacheContract},
     "cache-sqlite": {PluginContract, CacheContract},
     "context-window": {PluginContract},
+    "dedup": {PluginContract},
     "errors": {PluginContract},
     "fallback": {PluginContract},
     "retry": {PluginContract, RetryPolicyContract},

@@ -340,14 +340,19 @@ class Call:
     async def arun(self) -> None:
         try:
             with anyio.CancelScope() as self._scope:
-                async with self.lab.http.stream("POST", URL, json=self.body, headers=self._headers()) as response:
+                # Not by httpx's client, whose async generators complain when they are left in the middle.
+                request = httpx.Request("POST", URL, json=self.body, headers=self._headers())
+                response = await self.lab.http.handle_async_request(request)
+                try:
                     self.status = response.status_code
-                    pieces = response.aiter_raw()
+                    pieces = aiter(response.stream)
                     while True:
                         await self.lab.until(self._may_take)
                         if self.leaving or (piece := await anext(pieces, None)) is None:
                             break
                         self.pieces.append(piece)
+                finally:
+                    await response.aclose()
         except Exception as error:
             self.error = error
         finally:
@@ -387,7 +392,8 @@ class Lab:
         return self
 
     async def _arun(self, scenario: Callable[[Lab], Awaitable[None]]) -> None:
-        async with self.host, self.host.wrap(httpx.AsyncClient(transport=_AsyncTransport(self.valve))) as self.http:
+        async with self.host:
+            self.http = clippy_core.async_transport(self.host, module=httpx, inner=_AsyncTransport(self.valve))
             async with anyio.create_task_group() as self._tasks:
                 await self._play(scenario)
 
