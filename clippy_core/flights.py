@@ -114,9 +114,9 @@ class Seat:
 
     async def arrive(self) -> Outcome | SharedSource | None:
         """Wait for what the flight brings; None when this request leads.  Raises TimeIsUp, and FlowCancelled."""
-        flight = self.flight
         while True:
             with self.flights.lock:
+                flight = self.flight
                 if self.leads:
                     return None
                 if self.reader is not None:
@@ -220,7 +220,9 @@ class Flights:
             flight.outcome = outcome
             if isinstance(outcome, Alone):
                 self._remove(flight)
-            self._wake_all(flight)
+            for waiting in flight.waiting:
+                waiting.wake()
+            flight.waiting.clear()
 
     def share(self, seat: Seat, source: Source, head: Head) -> Source:
         with self.lock:
@@ -248,7 +250,7 @@ class Flights:
                 return False
             if flight.outcome is not None or (stream is not None and stream.complete):
                 self._remove(flight, landed=True)
-                self._wake_all(flight)
+                self._take_aboard(flight)
             elif stream is None:
                 self._next_leads(flight)
             else:
@@ -265,10 +267,10 @@ class Flights:
         """The stream can be joined now, or not any more."""
         if flight.stream is not stream:
             return
-        if stream.joinable:
-            self._take_aboard(flight)
-        elif stream.broken is not None or stream.over:
+        if (stream.broken is not None or stream.over) and not stream.complete:
             self._next_leads(flight)
+        else:
+            self._take_aboard(flight)
 
     def _next_leads(self, flight: Flight) -> None:
         """Nothing of what the last leader got can be shared: the next in line asks for itself, if anybody waits."""
@@ -301,9 +303,3 @@ class Flights:
             self._landed.move_to_end(flight.key)
             if len(self._landed) > REMEMBERED:
                 self._landed.popitem(last=False)
-
-    @staticmethod
-    def _wake_all(flight: Flight) -> None:
-        for seat in flight.waiting:
-            seat.wake()
-        flight.waiting.clear()

@@ -1,4 +1,4 @@
-"""Callers come, rest, leave and are cancelled in any order: one request at a time, nobody hangs, the books are closed."""
+"""Callers come, rest, leave and are cancelled in any order: one request at a time, nobody hangs, books are closed."""
 
 from __future__ import annotations
 
