@@ -8,22 +8,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
-from clippy_hookspecs import AttemptRefused, CacheEntry, Join, PluginError, Response
+from clippy_hookspecs import AttemptRefused, CacheEntry, Join, PluginError, Response, StateStore
 
 from . import keys
+from .across import Across
 from .attempt import AttemptsFailed, Failed
 from .chains import Step
 from .deadlines import exceeded
-from .flights import ALONE, Alone, Landed, Made, Outcome, Seat, Told
+from .flights import Seat
 from .loops import running_library
+from .outcomes import ALONE, Alone, Landed, Made, Outcome, Told
 from .records import new_entry, new_provenance
 from .runtime import SyncRuntime, TimeIsUp
 from .shared_source import SharedSource, copied
-from .shared_stream import Head
+from .shared_stream import Head, entry_from
 from .sources import Broken, EndedEarly
+from .state_memory import MemoryStateStore
 from .streaming import LiveStream
 from .untouched import retouch
-from .whole import assembled, entry_of
 from .wire import APIS, decode_response, encode_response
 from .wire.base import StreamEvent
 from .wire.openai_chat import wants_usage
@@ -43,6 +45,7 @@ class Joined:
 
     by: str
     moment: int
+    shared: bool
 
 
 def joined(pipeline: Pipeline, decision: Join, step: Step, moment: int) -> Joined | None:
@@ -59,7 +62,7 @@ def joined(pipeline: Pipeline, decision: Join, step: Step, moment: int) -> Joine
         return None
     if isinstance(pipeline.runtime, SyncRuntime) and running_library() is not None:
         return None
-    return Joined(step.plugin, moment)
+    return Joined(step.plugin, moment, decision.shared)
 
 
 # --- leading ----------------------------------------------------------------------------------------------------------
@@ -94,7 +97,10 @@ def _outcome(pipeline: Pipeline, result: Any) -> Outcome | None:
     if isinstance(result, Failed):
         if isinstance(result.cause, AttemptRefused) or ctx.time_left() == 0.0:
             return None
-        return Told(evolve(result.info, partial=None), result.response, copied(result.cause))
+        told = result.response
+        if told is not None:
+            told = retouch(told, headers=keys.storable_headers(told.headers), extensions={})
+        return Told(evolve(result.info, partial=None), told, copied(result.cause))
     if isinstance(result, CacheEntry):
         return Landed(result, ctx.route.name, ctx.provenance)
     if isinstance(result, Response) and result.provenance.source == "plugin":
@@ -151,7 +157,8 @@ async def follow(pipeline: Pipeline, request: Any) -> Result | None:
             entry = await pipeline.lookup(request)
             return None if entry is None else await pipeline.deliver_stored(entry)
         if brought is None:
-            return None
+            elsewhere = await _elsewhere(pipeline, seat) if found.shared else None
+            return None if elsewhere is None else await _landed(pipeline, seat, elsewhere)
         if isinstance(brought, SharedSource):
             result = await _streamed(pipeline, seat, brought)
             if result is not None:
@@ -163,6 +170,23 @@ async def follow(pipeline: Pipeline, request: Any) -> Result | None:
         if isinstance(brought, Alone):
             break
     return None
+
+
+async def _elsewhere(pipeline: Pipeline, seat: Seat) -> Landed | Told | None:
+    """What another process got, also for those who wait in this one; None when this request asks for all of them."""
+    store, runtime, ctx = pipeline.ctx.services.get(StateStore), pipeline.runtime, pipeline.ctx
+    if isinstance(store, MemoryStateStore):
+        return None
+    flights = pipeline.flights
+    seat.across = Across(store, seat.flight.key, pipeline.request.api, runtime, flights.health)
+    try:
+        brought = await seat.across.arrive(pipeline.flow, ctx.deadline, pipeline.ledger.began_at)
+    except TimeIsUp:
+        raise _too_late() from None
+    if brought is not None:
+        seat.land(brought)
+        seat.pays = False
+    return brought
 
 
 async def _landed(pipeline: Pipeline, seat: Seat, brought: Landed | Made | Told) -> Result:
@@ -210,10 +234,7 @@ async def _streamed(pipeline: Pipeline, seat: Seat, source: SharedSource) -> Res
         return None
     finally:
         await source.aclose()
-    whole = assembled(
-        pipeline.request.api, [chunk for event in events for chunk in event.chunks], head.status, head.headers
-    )
-    entry = entry_of(whole, () if head.foreign else tuple([event.raw for event in events]))
+    entry = entry_from(events, pipeline.request.api, head)
     if not ctx.stream and pays(pipeline):
         return await pipeline.deliver_live(entry.response)
     return await _stored(pipeline, seat, entry, Landed(entry, head.route))

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
-from clippy_hookspecs import CacheEntry, ErrorInfo, Provenance, Response
-from clippy_hookspecs.stored import undecoded_entry
+from attrs import define, field
 
+from .across import Health
 from .forks import follow_forks
+from .outcomes import ALONE, Alone, Landed, Outcome
 from .shared_source import SharedSource, awaited
-from .shared_stream import Head, SharedStream
+from .shared_stream import Head, SharedStream, entry_from
 
 if TYPE_CHECKING:
+    from .across import Across
     from .flow import FlowHandle
     from .runtime import Runtime
     from .sources import Source
@@ -26,55 +27,6 @@ if TYPE_CHECKING:
 
 REMEMBERED = 256
 """Flights that landed last, for those who had asked the caches just before and come just after."""
-
-
-@frozen
-class Landed:
-    """A whole answer.  ``provenance`` is the leader's where the provider did not give it just now."""
-
-    entry: CacheEntry
-    route: str
-    provenance: Provenance | None = None
-
-    def own(self) -> CacheEntry:
-        """The entry for one more request, which nobody else has looked into."""
-        entry, response = self.entry, self.entry.response
-        return undecoded_entry(
-            response.raw or b"",
-            response.api,
-            response.status,
-            response.headers,
-            entry.events,
-            entry.stored_at,
-            entry.expires_at,
-            entry.tags,
-            entry.origin,
-        )
-
-
-@frozen
-class Made:
-    """What a plugin answered after the provider had failed."""
-
-    response: Response
-
-
-@frozen
-class Told:
-    """The failure that the leader's caller gets: the provider's answer, or an exception."""
-
-    info: ErrorInfo
-    response: Response | None = None
-    cause: BaseException | None = None
-
-
-@frozen
-class Alone:
-    """What the leader gets cannot be shared: everybody asks for itself."""
-
-
-Outcome = Union[Landed, Made, Told, Alone]
-ALONE = Alone()
 
 
 @define(eq=False, repr=False)
@@ -110,6 +62,7 @@ class Seat:
     left: bool = field(default=False, init=False)
     reader: SharedSource | None = field(default=None, init=False)
     taken: bool = field(default=False, init=False)
+    across: Across | None = field(default=None, init=False)
     _waiter: Waiter | None = field(default=None, init=False)
 
     async def arrive(self) -> Outcome | SharedSource | None:
@@ -155,6 +108,19 @@ class Seat:
         """The request is over; whether its answer counts as another's from now on."""
         return self.flights.leave(self)
 
+    async def finish(self) -> None:
+        """Tell other processes what the flight brought, if they are to know."""
+        across, self.across = self.across, None
+        if across is not None and across.leads:
+            await across.finish(self._brought(across.api))
+
+    def _brought(self, api: str) -> Outcome | None:
+        outcome, stream = self.flight.outcome, self.flight.stream
+        if outcome is None and stream is not None and stream.complete and not stream.gone:
+            events = [event for batch in tuple(stream.batches) for event in batch]
+            outcome = Landed(entry_from(events, api, stream.head), stream.head.route)
+        return outcome
+
 
 class Flights:
     """The flights of one host, for all its threads and event loops.  A forked child has none of its parent's."""
@@ -168,6 +134,7 @@ class Flights:
         self._flights: dict[str, Flight] = {}
         self._landed: OrderedDict[str, int] = OrderedDict()
         self._count = 0
+        self.health = Health()
 
     # --- coming aboard ------------------------------------------------------------------------------------------------
 
@@ -254,7 +221,7 @@ class Flights:
             elif stream is None:
                 self._next_leads(flight)
             else:
-                return self._next_pays(flight)
+                return self._next_pays(flight, seat)
             return False
 
     def deserted(self, flight: Flight, leader: Seat) -> None:
@@ -283,13 +250,15 @@ class Flights:
         else:
             self._remove(flight)
 
-    def _next_pays(self, flight: Flight) -> bool:
+    def _next_pays(self, flight: Flight, before: Seat) -> bool:
         """The leader left in the middle of its stream: from now on the answer is that of another who reads it."""
         for seat in flight.aboard:
             if not seat.settling:
                 flight.aboard.remove(seat)
                 flight.leader = seat
                 seat.pays = True
+                if seat.runtime is before.runtime:  # a store is adapted to the colour of who asks
+                    seat.across, before.across = before.across, None
                 return True
         return False
 

@@ -127,6 +127,7 @@ class Ledger:
         self.closed = True
         if self.seat is not None:
             self.passed_on = self.seat.leave()
+            await self.seat.finish()
         try:
             if self.chains.audit:
                 await self._tell(outcome, error)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Any
 
 from attrs import define, field, frozen
-from clippy_hookspecs import ErrorInfo, Headers
+from clippy_hookspecs import CacheEntry, ErrorInfo, Headers
 
 from .deadlines import Deadlines
 from .flow import FlowHandle
@@ -22,6 +22,8 @@ from .runtime import FlowCancelled, Runtime
 from .shared_source import Batch, SharedSource, size_of
 from .sources import Broken, EndedEarly, EventSource, Source
 from .waiters import Waiter
+from .whole import assembled, entry_of
+from .wire.base import StreamEvent
 
 AHEAD = 64
 """Events that are read before the fastest reader asks for them, at the most."""
@@ -257,6 +259,13 @@ class SharedStream:
                 for reader in self.readers:
                     reader.wake()
                 self.changed()
+
+
+def entry_from(events: Sequence[StreamEvent], api: str, head: Head) -> CacheEntry:
+    """A whole stream as an entry."""
+    chunks = [chunk for event in events for chunk in event.chunks]
+    whole = assembled(api, chunks, head.status, head.headers)
+    return entry_of(whole, () if head.foreign else tuple([event.raw for event in events]))
 
 
 def _whole(source: Any) -> bool:

@@ -71,6 +71,11 @@ class Exchange:
     read: int = 0
     closed: int = 0
 
+    @property
+    def whole(self) -> bool:
+        """Whether the answer was read; behind a stream's finish reason nothing is missing but its terminal event."""
+        return self.read >= max(1, len(self.pieces) - 1)
+
 
 @define(eq=False)
 class Valve:
@@ -95,8 +100,7 @@ class Valve:
             exchange = Exchange(len(self.exchanges) + 1, body, pieces, self.status, breaks=self.breaks)
             exchange.said, exchange.head = (None, True) if self.free else (0, False)
             self.exchanges.append(exchange)
-            under_way = [one for one in self.exchanges if not one.closed and one.read < len(one.pieces)]
-            self.most = max(self.most, len(under_way))
+            self.most = max(self.most, sum(not (one.closed or one.whole) for one in self.exchanges))
         return exchange
 
     def close(self, exchange: Exchange) -> None:

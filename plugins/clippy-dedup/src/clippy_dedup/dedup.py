@@ -27,6 +27,14 @@ class Dedup:
         },
     )
 
+    across_processes: bool = field(
+        default=True,
+        metadata={
+            "doc": "also with the other processes that share the host's StateStore; with the host's own, which is of "
+            "one process, it costs nothing"
+        },
+    )
+
     @property
     def idle(self) -> str:
         """Why it takes no part in requests; "" if it does."""
@@ -37,7 +45,9 @@ class Dedup:
         """Joins the flight of an equal request, or begins one."""
         if ctx.stale_within or self.when == "never":
             return None
-        return Join(key) if self.when == "always" or deterministic(request) else None
+        if self.when == "always" or deterministic(request):
+            return Join(key, shared=self.across_processes)
+        return None
 
 
 def deterministic(request: Request) -> bool:
