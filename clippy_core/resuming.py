@@ -19,6 +19,7 @@ from clippy_hookspecs import (
     Continue,
     Json,
     Message,
+    PluginError,
     Request,
     Response,
     Restart,
@@ -26,6 +27,7 @@ from clippy_hookspecs import (
     Usage,
 )
 
+from .chains import Faults
 from .joint import Joint
 from .passage import Passage
 from .sources import Broken, EndedEarly, Source
@@ -43,6 +45,16 @@ GO_ON = (
 """Asked of a model whose API takes no beginning of an answer.  The words that it repeats say how the parts join."""
 
 _JSON = frozenset({"json_object", "json_schema", "json"})
+
+
+def wanted(decision: Any, step: Any, faults: Faults, left: float | None) -> bool:
+    """Whether a plugin, and the time that is left, want a broken stream to go on."""
+    if not isinstance(decision, (Restart, Continue)):
+        why = f"answered {type(decision).__name__} to a stream that had begun; Restart and Continue are for these"
+        if decision is not None:
+            faults.note(step, PluginError(step.blame(why)))
+        return False
+    return left is None or decision.after < left
 
 
 def asked_again(

@@ -19,6 +19,7 @@ from .driven import about_to_wait, the_rest_of, until_it_waits, without_a_loop
 from .flow import FlowHandle
 from .loops import running_library, running_loop
 from .portal import Portal
+from .waiters import TaskWaiter, ThreadWaiter, Waiter, nothing, on_a_thread
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -89,6 +90,18 @@ class Runtime(Protocol):
         """As ``later`` at once; may be called from any thread and from a finalizer."""
         ...
 
+    def hold_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Run *work* in a task or thread of the host's for as long as it takes, asked from any thread; False if not."""
+        ...
+
+    def runs(self) -> bool:
+        """Whether what waits here can go on: an event loop may stand still, or be gone."""
+        ...
+
+    def waiter(self) -> Waiter:
+        """What to wait for once in this colour."""
+        ...
+
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends."""
@@ -109,13 +122,6 @@ def _judge(clock: Clock, deadline: float | None, flow: FlowHandle, error: Except
         raise FlowCancelled(flow.cancel_reason) from error
     if deadline is not None and clock.now() >= deadline:
         raise TimeIsUp from error
-
-
-class SystemClock:
-    """The machine's own time."""
-
-    now = staticmethod(time.monotonic)
-    time = staticmethod(time.time)
 
 
 class SyncRuntime:
@@ -194,6 +200,15 @@ class SyncRuntime:
 
     def soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._watchdog.arm(0, lambda: drive(work()))
+
+    def hold_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        return on_a_thread(lambda: drive(work()))
+
+    def runs(self) -> bool:
+        return True
+
+    def waiter(self) -> Waiter:
+        return ThreadWaiter()
 
 
 class AsyncRuntime:
@@ -334,15 +349,19 @@ class AsyncRuntime:
 
     def hold_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """As ``hold``, from another thread; False if the loop is gone or stands still."""
-        if self._backend == "asyncio" and not self._token.is_running():
-            return False
-        return self._call_soon(lambda: self._spawn(work))
+        return self.runs() and self._call_soon(lambda: self._spawn(work))
+
+    def runs(self) -> bool:
+        return self.alive() if self._backend == "trio" else bool(self._token.is_running())
+
+    def waiter(self) -> Waiter:
+        return TaskWaiter(self._call_soon)
 
     def alive(self) -> bool:
         """Whether the loop of this runtime still runs."""
         if self._backend == "trio":
             try:
-                self._token.run_sync_soon(_nothing, idempotent=True)
+                self._token.run_sync_soon(nothing, idempotent=True)
             except RuntimeError:
                 return False
             return True
@@ -388,10 +407,6 @@ class AsyncRuntime:
             task = self._token.create_task(owned(), context=context)
             _owned.add(task)
             task.add_done_callback(_owned.discard)
-
-
-def _nothing() -> None:
-    """Asked of a loop to see whether it is there."""
 
 
 _owned: set[Any] = set()
