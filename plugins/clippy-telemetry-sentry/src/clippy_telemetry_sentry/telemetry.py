@@ -93,7 +93,7 @@ class SentryTelemetry:
     @dsn.validator
     def _well_formed(self, _: object, value: str) -> None:
         if value and not _is_dsn(value):
-            raise ValueError("dsn: expected https://KEY@HOST/NUMBER, as Sentry shows it under Client Keys")
+            raise ValueError("expected https://KEY@HOST/NUMBER, as Sentry shows it under Client Keys")
 
     def __attrs_post_init__(self) -> None:
         self._limiter = Limiter(self.burst, self.per_minute, self.most_per_minute)
