@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from clippy_hookspecs import UNKNOWN_ENDPOINT, UNKNOWN_ERROR, ProviderError, Request, Response
 
 from .attempt import AttemptsFailed
-from .driven import about_to_wait
+from .driven import about_to_wait, drive
 from .pipeline import Pipeline
-from .runtime import SyncRuntime, drive
+from .runtime import SyncRuntime
 from .untouched import retouch
 from .wire import APIS, find
 

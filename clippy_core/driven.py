@@ -11,9 +11,25 @@ import logging
 import threading
 import types
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, TypeVar
 
 log = logging.getLogger("clippy")
+
+
+T = TypeVar("T")
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError(
+        "a hook or service awaited something real in place in a sync host; drop inline=True from its @hookimpl"
+    )
 
 
 class _Thread(threading.local):

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .driven import about_to_wait, the_rest_of, until_it_waits, without_a_loop
+from .driven import about_to_wait, drive, the_rest_of, until_it_waits, without_a_loop
 from .flow import FlowHandle
 from .loops import running_library, running_loop
 from .portal import Portal
@@ -101,19 +101,6 @@ class Runtime(Protocol):
     def waiter(self) -> Waiter:
         """What to wait for once in this colour."""
         ...
-
-
-def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    coroutine.close()
-    raise RuntimeError(
-        "a hook or service awaited something real in place in a sync host; drop inline=True from its @hookimpl"
-    )
 
 
 def _judge(clock: Clock, deadline: float | None, flow: FlowHandle, error: Exception | None) -> None:

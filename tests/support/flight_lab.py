@@ -18,7 +18,7 @@ from attrs import define, field
 from clippy_hookspecs import AuditRecord, Join, Outcome, Request, RequestContext, hookimpl
 
 import clippy_core
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import VirtualClock
 from clippy_core.wire import APIS
 from clippy_core.wire.assemble import assemble_stream

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 from clippy_hookspecs import CacheControl, CacheEntry, CacheListing, Request, Scope
 
 from ...chains import Run
-from ...runtime import drive
+from ...driven import drive
 from .base import NotApplicable, require
 from .bench import Bench, context, entry_of
 
