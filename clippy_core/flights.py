@@ -166,7 +166,10 @@ class Flights:
     def _take_aboard(self, flight: Flight) -> None:
         """Those who wait become readers of the stream, unless it is being read or closed just now: it calls again."""
         stream = flight.stream
-        if stream is None or stream.busy:
+        if stream is None:
+            return
+        stream.wanted = bool(flight.waiting) and stream.busy
+        if stream.wanted:
             return
         while flight.waiting:
             seat = flight.waiting.popleft()
