@@ -30,7 +30,6 @@ from clippy_hookspecs import (
     Continue,
     ErrorInfo,
     Headers,
-    Join,
     PluginError,
     RawReply,
     Refusal,
@@ -82,7 +81,7 @@ from .sources import (
     read_whole,
     until_commit,
 )
-from .storing import make_key, to_store
+from .storing import make_key, to_store, usable
 from .streaming import LiveStream
 from .untouched import keep_answer, keep_body, retouch
 from .wire import APIS, StreamDecoder, carries_error, decode_response, encode_response
@@ -190,8 +189,7 @@ class Pipeline:
         if self.key is None or not control.lookup:
             return None
         found, step = await self.chains.first(caches, (self.key, request, self.ctx), self.run)
-        # A Join is answered by the flight of its leader; until hosts have flights it is what a miss is.
-        if found is None or isinstance(found, Join):
+        if not usable(found, self.ctx):
             return None
         earlier = {asked.plugin for asked in caches[: caches.index(step)]}
         behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
