@@ -12,9 +12,10 @@ import httpx
 import pytest
 from attrs import define, field
 from calling import COLOURS, Caller
-from clippy_cache import CacheFailures, CachePolicy, Latency, Statistics
+from clippy_cache import CachePolicy, Latency, Statistics
 from clippy_cache.books import MOST_NAMES, Books
 from clippy_cache.statistics import ACCURACY, added, bucket
+from clippy_cache_failures import CacheFailures
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
 from clippy_hookspecs import Prices, ProviderError, Refusal, ServiceRegistry, Usage, hookimpl
@@ -41,7 +42,7 @@ class PriceList:
 
 def plugins() -> dict[str, object]:
     return {
-        "cache": CachePolicy(),
+        "cache": CachePolicy(keep_statistics=False),
         "cache-failures": CacheFailures(stale_if_error=1000.0, negative_ttl=30.0),
         "cache-memory": MemoryCache(ttl=20.0, stale_if_error=1000.0),
         "errors": ErrorClassifier(),
@@ -171,7 +172,7 @@ def test_an_unknown_price_is_not_free_and_an_unknown_time_not_short() -> None:
     cache, first = MemoryCache(), Caller("sync", httpx)
     first.start({"cache-memory": cache}, ANSWER)
     first.chat("one", model="unpriced")
-    policy, caller = CachePolicy(), Caller("sync", httpx, clock=first.clock)
+    policy, caller = CachePolicy(keep_statistics=False), Caller("sync", httpx, clock=first.clock)
     caller.start({"cache": policy, "cache-memory": cache, "prices": PriceList()}, ANSWER)
     caller.chat("one", model="unpriced")
     found = policy.statistics()
@@ -184,14 +185,14 @@ def test_an_unknown_price_is_not_free_and_an_unknown_time_not_short() -> None:
     [(None, "absent"), ("no-cache", "no-cache"), ("no-store", "absent"), ("no-store, no-cache", "no-cache")],
 )
 def test_a_miss_has_its_reason(said: str | None, reason: str) -> None:
-    policy, caller = CachePolicy(), Caller("sync", httpx)
+    policy, caller = CachePolicy(keep_statistics=False), Caller("sync", httpx)
     caller.start({"cache": policy, "cache-memory": MemoryCache()})
     caller.chat("one", directives={} if said is None else {"cache": said})
     assert policy.statistics().misses == {reason: 1}
 
 
 def test_what_was_there_and_is_gone_is_told_from_what_never_was() -> None:
-    policy, caller = CachePolicy(ttl=10.0), Caller("sync", httpx)
+    policy, caller = CachePolicy(ttl=10.0, keep_statistics=False), Caller("sync", httpx)
     caller.start({"cache": policy, "cache-memory": MemoryCache()})
     caller.chat("one")
     caller.clock.advance(11)
@@ -203,7 +204,7 @@ def test_what_was_there_and_is_gone_is_told_from_what_never_was() -> None:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 def test_an_answer_that_was_not_kept_has_its_reason(stream: bool) -> None:
-    policy, caller = CachePolicy(), Caller("sync", httpx)
+    policy, caller = CachePolicy(keep_statistics=False), Caller("sync", httpx)
     form = {"response_format": {"type": "json_object"}}
     caller.start(
         {"cache": policy, "cache-memory": MemoryCache()}, [Reply("a", finish="length"), Reply("a"), Reply("a")]
@@ -217,7 +218,7 @@ def test_an_answer_that_was_not_kept_has_its_reason(stream: bool) -> None:
 
 
 def test_a_reader_that_leaves_is_counted_as_such() -> None:
-    policy, caller = CachePolicy(), Caller("sync", httpx)
+    policy, caller = CachePolicy(keep_statistics=False), Caller("sync", httpx)
     caller.start({"cache": policy, "cache-memory": MemoryCache()}, Reply("a b c d e f"))
     caller.stream("one", stop_after=1)
     caller.stream("one")
@@ -236,7 +237,7 @@ def test_what_never_came_to_a_cache_is_neither_hit_nor_miss() -> None:
         def pre_request(self, request: Request) -> Answer:
             return Answer(Response(message=Message("assistant", (Text("mine"),)), finish_reason="stop"))
 
-    policy, caller = CachePolicy(), Caller("sync", httpx)
+    policy, caller = CachePolicy(keep_statistics=False), Caller("sync", httpx)
     caller.start({"cache": policy, "cache-memory": MemoryCache(), "says": Says()})
     caller.chat("one")
     found = policy.statistics()

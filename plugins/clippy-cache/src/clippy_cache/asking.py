@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -10,6 +10,9 @@ from .directives import NOTHING, Directives, parse
 
 asked: ContextVar[Directives | None] = ContextVar("clippy-cache", default=None)
 """What the blocks say that the running code is in.  Each thread and task has its own."""
+
+explained: ContextVar[list[tuple[str | None, Mapping[str, str]]] | None] = ContextVar("clippy-explain", default=None)
+"""Where the key of a request that no cache answers is put, and its parts, by who only asks what became of it."""
 
 
 @contextmanager

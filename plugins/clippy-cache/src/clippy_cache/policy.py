@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+import platformdirs
 from attrs import define, evolve, field
 from attrs.validators import ge, gt, in_, optional
 from clippy_hookspecs import (
     AuditRecord,
     CacheEntry,
+    Host,
     Refusal,
     Request,
     RequestContext,
     Response,
     hookimpl,
 )
+from clippy_sqlite import follow_forks
 
-from .asking import asked
+from .asking import asked, explained
 from .books import Books
 from .directives import Directives, parse
 from .forms import fault_of, wanted_form
+from .ledger import Ledger
+from .ledger_file import StoredKey
 from .notes import NOTES, Notes
 from .plans import SHARES, Plan, Rule, Share, plan_for
 from .statistics import Statistics
@@ -74,9 +82,17 @@ class CachePolicy:
             "tables of such settings for a `model` and a `route`, which may be patterns; the first that fits holds"
         ),
     )
+    keep_statistics: bool | Path = field(
+        default=True,
+        metadata=_doc(
+            "where programs add up what caches did: true for cache-statistics.db in clippy's folder of the user's "
+            "data, a file's path, or false for this process's memory only"
+        ),
+    )
     _plan: Plan = field(init=False, repr=False)
     _plain: bool = field(init=False, repr=False)
     _books: Books = field(init=False, repr=False, factory=Books)
+    _ledger: Ledger | None = field(init=False, repr=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self._plan = Plan(
@@ -88,6 +104,30 @@ class CachePolicy:
             tags=self.tags,
         )
         self._plain = self._plan == Plan() and not self.rules
+        self._begin()
+        if self.path is not None:
+            follow_forks(self, CachePolicy._rest, CachePolicy._resume, CachePolicy._begin)
+
+    def _begin(self) -> None:
+        """With nothing counted: a new process's."""
+        self._books, path = Books(), self.path
+        self._ledger = None if path is None else Ledger(path, self._books.read)
+
+    def _rest(self) -> None:
+        if self._ledger is not None:
+            self._ledger.rest()
+
+    def _resume(self) -> None:
+        if self._ledger is not None:
+            self._ledger.resume()
+
+    @property
+    def path(self) -> Path | None:
+        """The file that programs add up their statistics in, None if they do not."""
+        said = self.keep_statistics
+        if isinstance(said, bool):
+            return _default_path() if said else None
+        return said.expanduser()
 
     @property
     def observes_only(self) -> bool:
@@ -97,6 +137,21 @@ class CachePolicy:
     def statistics(self) -> Statistics:
         """What caches did in this process since the plugin was made."""
         return Statistics.of(self._books.read())
+
+    @hookimpl
+    @contextmanager
+    def lifespan(self, host: Host) -> Iterator[None]:
+        """Writes what is counted to the file while a host is open."""
+        ledger = self._ledger
+        if ledger is None:
+            yield
+            return
+        ledger.start()
+        try:
+            yield
+        finally:
+            # In a process forked meanwhile this is its own ledger, not the one that was started.
+            (self._ledger or ledger).stop()
 
     # --- what caches may do -------------------------------------------------------------------------------------------
 
@@ -127,14 +182,14 @@ class CachePolicy:
         """No cache had it: what may only come from one ends here, before anybody asks a model to shorten it."""
         notes = ctx.stash.get(NOTES)
         if notes is not None and notes.only_if_cached:
-            raise _missed(notes)
+            raise _missed(notes, ctx)
 
     @hookimpl(trylast=True)
     def pre_attempt(self, request: Request, ctx: RequestContext) -> None:
         """Counts what is sent, once nobody else holds it back, and notes what the answer must be."""
         notes = ctx.stash.setdefault(NOTES, Notes)
         if notes.only_if_cached:
-            raise _missed(notes)
+            raise _missed(notes, ctx)
         if not notes.sent and request.endpoint.chat:
             notes.form, notes.chat = wanted_form(request), True
         notes.sent += 1
@@ -151,28 +206,39 @@ class CachePolicy:
             ctx.cache_control = evolve(ctx.cache_control, store=False, reason=ctx.cache_control.reason or why)
 
     @hookimpl(trylast=True)
-    def cache_store(self, key: str, entry: CacheEntry, ctx: RequestContext) -> None:
-        """Notes that caches were given an answer."""
+    def cache_store(self, key: str, entry: CacheEntry, request: Request, ctx: RequestContext) -> None:
+        """Notes that caches were given an answer, and what its key was made of."""
         notes = ctx.stash.get(NOTES)
-        if notes is not None:
-            notes.stored = key
+        if notes is None:
+            return
+        notes.stored = key
+        if self._ledger is not None:
+            self._ledger.store(StoredKey(key, entry.stored_at, request.model[:200], ctx.key_fields()))
 
     # --- what they did ------------------------------------------------------------------------------------------------
 
     @hookimpl
     def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
-        """Counts the request."""
+        """Counts the request, unless it only asks what would become of it."""
+        if explained.get() is not None:
+            return
         notes, given = ctx.stash.get(NOTES), record.provenance
         if given is not None and given.source == "cache":
             self._books.hit(record, ctx, given, notes)
         else:
             self._books.miss(record, ctx, notes)
+        if self._ledger is not None:
+            self._ledger.changed(record.time)
 
     @hookimpl
     def register_commands(self, cli: Any) -> None:
         from .commands import cache_group
 
-        cli.add_command(cache_group(cli, self.statistics))
+        cli.add_command(cache_group(cli, self.path))
+
+
+def _default_path() -> Path:
+    return platformdirs.user_data_path("clippy", appauthor=False) / "cache-statistics.db"
 
 
 def _directives(words: str) -> Directives:
@@ -182,7 +248,9 @@ def _directives(words: str) -> Directives:
         raise Refusal(f"{HEADER}: {error}", 400, "cache_directive") from error
 
 
-def _missed(notes: Notes) -> Refusal:
+def _missed(notes: Notes, ctx: RequestContext) -> Refusal:
     """As RFC 9111, section 5.2.1.7, has it: a 504."""
     notes.refused = True
+    if (told := explained.get()) is not None:
+        told.append((ctx.key, ctx.key_fields()))
     return Refusal("no cache has an answer to this request, and it said only-if-cached", 504, "not_cached")
