@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
-from clippy_hookspecs import CacheEntry, Request, Response
+from clippy_hookspecs import CacheEntry, Request
 
 from . import keys
 from .records import new_entry
@@ -23,17 +23,16 @@ def make_key(request: Request, ctx: Context, auth: str, settings: Settings) -> s
     return key
 
 
-def usable(found: Any, ctx: Context) -> TypeGuard[CacheEntry]:
-    """Whether what the caches gave answers the request; a Join is, until hosts have flights, what a miss is."""
-    if not isinstance(found, CacheEntry):
-        return False
+def usable(found: CacheEntry | None, ctx: Context) -> TypeGuard[CacheEntry]:
+    """Whether what the caches gave answers the request."""
     oldest = ctx.cache_control.max_age
-    return oldest is None or ctx.clock.time() - found.stored_at <= oldest
+    return found is not None and (oldest is None or ctx.clock.time() - found.stored_at <= oldest)
 
 
-def to_store(answer: Response, events: tuple[bytes, ...], ctx: Context, now: float, *, failed: bool) -> CacheEntry:
+def to_store(entry: CacheEntry, ctx: Context, now: float, *, failed: bool) -> CacheEntry:
     """What caches get to keep of an answer, or of a failure; *now* is unix seconds."""
+    answer = entry.response
     control = ctx.cache_control
     lives = control.negative_ttl if failed else control.ttl
     clean = retouch(answer, headers=keys.storable_headers(answer.headers), extensions={})
-    return new_entry(clean, events, now, None if lives is None else now + lives, control.tags, ctx.id)
+    return new_entry(clean, entry.events, now, None if lives is None else now + lives, control.tags, ctx.id)
