@@ -12,6 +12,7 @@ from clippy_hookspecs import ErrorInfo, Request, RequestContext, Stale, hookimpl
 _TRANSIENT = frozenset({"transient", "rate_limit"})
 _OUT_OF_ORDER = frozenset({"quota", "breaker_open"})
 _MET_AGAIN = frozenset({"model_not_found", "not_found", "unsupported"})
+_ACCESS = (401, 403)
 _MINE = frozenset({"config"})
 """Kinds of ``validation`` that tell of this side: mended here, an equal request is answered."""
 
@@ -66,4 +67,6 @@ def _comes_again(error: ErrorInfo) -> bool:
 
     Keys, quotas, limits and whatever passes by itself are mended elsewhere, without a word to a cache.
     """
+    if error.status in _ACCESS:
+        return False
     return (error.category == "validation" and error.kind not in _MINE) or error.kind in _MET_AGAIN

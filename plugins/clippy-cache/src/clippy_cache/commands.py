@@ -17,7 +17,7 @@ from .explaining import told as told_part
 from .ledger_file import SECONDS_A_DAY, StoredKey, read_file
 from .requests import read_request, read_requests
 from .statistics import Statistics
-from .visible import say, summary, visible
+from .visible import summary, visible
 from .warming import warm_all
 
 _MANY = 100_000
@@ -131,6 +131,11 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
         context.exit(0 if document["hit"] else 1)
 
     return cache
+
+
+def say(text: str) -> None:
+    """Print one line, made safe."""
+    click.echo(visible(text))
 
 
 def _selecting(command: Any) -> Any:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import click
-
 from .statistics import Latency, Saving, Statistics
 
 
@@ -15,11 +13,6 @@ def visible(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
     )
-
-
-def say(text: str) -> None:
-    """Print one line, made safe."""
-    click.echo(visible(text))
 
 
 def summary(found: Statistics) -> list[str]:
