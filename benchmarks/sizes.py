@@ -4,9 +4,9 @@ python -m benchmarks.sizes                                  memory, SQLite and R
 python -m benchmarks.sizes --only sqlite --many 100000
 
 A call is one that our own client makes and the cache answers; a lookup is what the cache does in it, by itself.  Each
-is for another entry, in an order by chance, so that nothing is found because it was just asked for.  The two caches take
-turns in short blocks.  Where a million entries are, the processor waits for memory: a lookup in a plain dict of so many
-takes longer, too, and stands beside that in memory.
+is for another entry, in an order by chance, so that nothing is found because it was just asked for.  The two caches
+take turns in short blocks.  Where a million entries are, the processor waits for memory: a lookup in a plain dict of so
+many takes longer, too, and stands beside that in memory.
 """
 
 from __future__ import annotations
