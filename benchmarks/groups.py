@@ -8,6 +8,7 @@ import httpx2
 
 from benchmarks.bench import Bench
 from benchmarks.calls import big_body, cached_call, plain_call, sdk_call
+from benchmarks.embedding import embedding
 from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, redis_cache, sqlite_cache, sqlite_store
 from benchmarks.state import state_store
 from benchmarks.stream_plugins import stream_chunk, stream_plugins
@@ -44,6 +45,7 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "wire-canonical-big": wire_canonical_big,
     "sqlite-store": sqlite_store,
     "state": state_store,
+    "embedding": embedding,
     "dispatch-chunk": dispatch_chunk,
     "dispatch-plain": dispatch_fold,
     "dispatch-async": lambda bench: dispatch_fold(bench, waits=True),

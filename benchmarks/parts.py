@@ -32,8 +32,8 @@ from benchmarks.bench import Bench
 from benchmarks.redis_server import redis_server
 from clippy_core import keys
 from clippy_core.chains import Run
+from clippy_core.driven import drive
 from clippy_core.flow import FlowHandle
-from clippy_core.runtime import drive
 from clippy_core.testing.timing import Block, Group, repeated
 from clippy_core.wire import decode_request, decode_response
 from clippy_core.wire.openai_chat import API

@@ -34,7 +34,7 @@ from benchmarks import parts
 from benchmarks.bench import Bench
 from benchmarks.ratios import bench, table
 from benchmarks.redis_server import Missing, redis_server
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import FakeProvider, Reply
 from clippy_core.testing.timing import Block, Group, compare, repeated
 

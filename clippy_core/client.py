@@ -25,11 +25,12 @@ from clippy_hookspecs import (
 from .attempt import AttemptsFailed
 from .calls import AsyncSender, Call, SyncSender, phase
 from .chat_request import Conversation, build_request
+from .driven import drive
 from .forks import follow_forks
 from .http_modules import module_of
 from .opaque import Piece, abandon_when_collected
 from .pipeline import Pipeline
-from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime, drive
+from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime
 from .streaming import LiveStream
 from .transports import httpx_module
 

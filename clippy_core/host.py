@@ -323,7 +323,7 @@ class Host(Made):
         *again* says whether the caller's SDK would send it once more; *parent*, with its *tables*, is the request for
         which a plugin on *path* asks this one.
         """
-        given, asked = tables, request
+        given, asked, flights = tables, request, self._own.flights
         tables = tables or self._serving.of(runtime)
         settings, flow = tables.settings or _settle(tables), FlowHandle(self.clock.now)
         trust = settings.trust_headers
@@ -352,7 +352,7 @@ class Host(Made):
         )
         if tables.upstream is not None:
             sender = UpstreamSender(ctx.services.get(Upstream), sender)
-        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, again, caller)
+        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, again, caller, flights)
         ctx.asker = asker(self, tables, pipeline, path)
         pipeline.ledger.ended = functools.partial(tables.ended, ctx.id)
         tables.under_way.add(ctx.id)

@@ -8,7 +8,7 @@ import attrs
 from clippy_hookspecs import PluginError, Selector
 
 from .chains import Chains, Run, Step
-from .runtime import drive
+from .driven import drive
 
 if TYPE_CHECKING:
     from .host import Host

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from clippy_hookspecs import CacheEntry, Request, Response
+from clippy_hookspecs import CacheEntry, Request
 
 from . import keys
 from .records import new_entry
@@ -22,9 +22,10 @@ def make_key(request: Request, ctx: Context, auth: str, settings: Settings) -> s
     return key
 
 
-def to_store(answer: Response, events: tuple[bytes, ...], ctx: Context, now: float, *, failed: bool) -> CacheEntry:
+def to_store(entry: CacheEntry, ctx: Context, now: float, *, failed: bool) -> CacheEntry:
     """What caches get to keep of an answer, or of a failure; *now* is unix seconds."""
+    answer = entry.response
     control = ctx.cache_control
     lives = control.negative_ttl if failed else control.ttl
     clean = retouch(answer, headers=keys.storable_headers(answer.headers), extensions={})
-    return new_entry(clean, events, now, None if lives is None else now + lives, control.tags, ctx.id)
+    return new_entry(clean, entry.events, now, None if lives is None else now + lives, control.tags, ctx.id)

@@ -25,7 +25,7 @@ import clippy_core
 from benchmarks import hosts, parts
 from clippy_core import keys
 from clippy_core.chat_request import build_request
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.wire import APIS, SseDecoder, StreamDecoder
 
 from . import calls

@@ -102,7 +102,7 @@ class CommandLine(click.Group):
     @staticmethod
     def run(awaitable: Coroutine[Any, Any, T]) -> T:
         """The result of what a host or one of its services offers as ``async``, in a command, which waits for it."""
-        from ..runtime import drive
+        from ..driven import drive
 
         return drive(awaitable)
 

@@ -242,14 +242,6 @@ class StreamResult:
         return self.response.finish_reason
 
 
-def assembled(api: WireApi, chunks: Iterable[Chunk]) -> Response:
-    """The answer that *chunks* make."""
-    assembler = Assembler(api)
-    for chunk in chunks:
-        assembler.add(chunk)
-    return assembler.response()
-
-
 def assemble_stream(api: WireApi, parts: Iterable[bytes]) -> StreamResult:
     """What the bytes of a streamed answer say, however they are cut; what came before an error is kept.
 

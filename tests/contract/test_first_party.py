@@ -208,6 +208,7 @@ FITTING = {
     "cache-redis": {PluginContract},
     "cache-sqlite": {PluginContract, CacheContract},
     "context-window": {PluginContract},
+    "dedup": {PluginContract},
     "errors": {PluginContract},
     "fallback": {PluginContract},
     "retry": {PluginContract, RetryPolicyContract},

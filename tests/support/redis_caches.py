@@ -10,7 +10,7 @@ from clippy_hookspecs import CacheControl, CacheEntry, Request, Scope
 
 from clippy_core import Host
 from clippy_core.chains import Run
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import VirtualClock
 from clippy_core.testing.contracts.bench import context, entry_of
 

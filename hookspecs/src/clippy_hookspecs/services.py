@@ -135,11 +135,14 @@ class CacheListing(Protocol):
     """
 
     def stored(self, selector: Selector, limit: int) -> Sequence[StoredEntry]:
-        """At most *limit* of the entries that *selector* names and that may still be given, latest first."""
+        """At most *limit* of the entries that *selector* names, latest first; one beyond its time may be among them.
+
+        Raises what reading them raises.
+        """
         ...
 
     def stored_entry(self, key: str) -> CacheEntry | None:
-        """The entry of this key, None if there is none; to look at it is not to use it."""
+        """The entry of this key, whatever its age, None if there is none; to look at it is not to use it."""
         ...
 
 

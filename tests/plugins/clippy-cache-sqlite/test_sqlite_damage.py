@@ -219,7 +219,7 @@ def test_an_entry_of_another_schema_is_a_miss(cache: SqliteCache) -> None:
     from clippy_cache_sqlite.store import checksum_of
 
     value = b'[2,"something newer"]\n'
-    cache._store.put(Row("k", 0.0, CLOCK.time() + 9, checksum_of("k", value), "", "", "", "", value), CLOCK.time())
+    cache._store.put(Row("k", 0.0, CLOCK.time() + 9, checksum_of("k", value), "", "", "", "", "", value), CLOCK.time())
     assert cache._store.get("k", CLOCK.time()) == value
     assert lookup(cache, "k") is None
     assert cache._store.get("k", CLOCK.time()) is None

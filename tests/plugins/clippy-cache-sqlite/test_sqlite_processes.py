@@ -29,11 +29,12 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 from clippy_cache_sqlite import SqliteCache
-from clippy_hookspecs import Headers, Request, Scope
+from clippy_hookspecs import CacheControl, Headers, Request, Scope
 from clippy_hookspecs.stored import undecoded_entry
 
 class Context:
     scope = Scope()
+    cache_control = CacheControl()
     class clock:
         time = staticmethod(lambda: 1000.0)
 

@@ -12,7 +12,7 @@ from clippy_state_redis import RedisState
 from redis_fixtures import server, shared_server, start_server
 
 from clippy_core import Host
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import VirtualClock
 
 __all__ = ["open_store", "server", "shared_server", "start_server"]
