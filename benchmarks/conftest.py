@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.groups import GROUPS
 from benchmarks.ratios import bench
+from benchmarks.redis_server import Missing
 from clippy_core.testing.timing import Group
 
 Measures = Callable[[str, str], None]
@@ -28,7 +29,10 @@ def measures(benchmark: Any, comparison: Callable[[str], Group]) -> Measures:
 
     def measure(group: str, case: str) -> None:
         benchmark.group = group
-        block = comparison(group).cases[case]
+        try:
+            block = comparison(group).cases[case]
+        except Missing as missing:
+            pytest.skip(str(missing))
         benchmark(block, 1)
 
     return measure

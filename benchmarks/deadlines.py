@@ -29,7 +29,7 @@ from clippy_hookspecs import ProviderError
 from clippy_retry import RetryPolicy
 
 import clippy_core
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import FakeServer, Fault, Reply, SeenRequest
 
 BAR = 0.05

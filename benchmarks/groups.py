@@ -9,7 +9,7 @@ import httpx2
 from benchmarks.bench import Bench
 from benchmarks.calls import big_body, cached_call, plain_call, sdk_call
 from benchmarks.embedding import embedding
-from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, sqlite_cache, sqlite_store
+from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, redis_cache, sqlite_cache, sqlite_store
 from benchmarks.state import state_store
 from benchmarks.stream_plugins import stream_chunk, stream_plugins
 from benchmarks.streams import sdk_stream, stream
@@ -36,6 +36,8 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "otel-stream": otel_stream,
     "memory": memory_cache,
     "sqlite": sqlite_cache,
+    "redis-sync": redis_cache,
+    "redis-async": lambda bench: redis_cache(bench, waits=True),
     "wire-request": wire_request,
     "wire-response": wire_response,
     "wire-chunks": wire_chunks,

@@ -7,16 +7,33 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import redis
+import redis.asyncio
 from attrs import define
 from clippy_cache_memory import MemoryCache
+from clippy_cache_redis import RedisCache
 from clippy_cache_sqlite import SqliteCache
-from clippy_hookspecs import CacheEntry, Chunk, Headers, Request, Scope, dump_entry, evolve, hookimpl
+from clippy_hookspecs import (
+    CacheEntry,
+    Chunk,
+    Headers,
+    Request,
+    RequestContext,
+    RouteInfo,
+    Scope,
+    dump_entry,
+    evolve,
+    hookimpl,
+)
 
+import clippy_core
 from benchmarks import hosts
 from benchmarks.bench import Bench
+from benchmarks.redis_server import redis_server
 from clippy_core import keys
 from clippy_core.chains import Run
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
+from clippy_core.flow import FlowHandle
 from clippy_core.testing.timing import Block, Group, repeated
 from clippy_core.wire import decode_request, decode_response
 from clippy_core.wire.openai_chat import API
@@ -109,6 +126,66 @@ def sqlite_cache(bench: Bench) -> Group:
 def _in_turn(call: Callable[[str], None], names: list[str]) -> Block:
     turn = itertools.cycle(names)
     return repeated(lambda: call(next(turn)))
+
+
+def redis_cache(bench: Bench, *, waits: bool = False) -> Group:
+    """A hit on a Redis server, of the same answer and of another each time, beside redis-py's own GET of the value."""
+    port = bench.stack.enter_context(redis_server(bench.folder))
+    cache = RedisCache(url=f"redis://127.0.0.1:{port}", timeout=10.0)
+    host = bench.host({"cache-redis": cache})
+    host.open()
+    request, names = Request(api="openai.chat"), [f"{number:064}" for number in range(1000)]
+    ctx = context(host, waits=False)
+    for name in names:
+        drive(cache.cache_store(name, evolve(_entry(), stored_at=host.clock.time(), origin=name), request, ctx))
+    client: Any = redis.asyncio.Redis(port=port) if waits else redis.Redis(port=port)
+    bench.stack.callback((lambda: bench.runner.run(client.aclose())) if waits else client.close)
+
+    if waits:
+        ctx = context(host, waits=True)
+
+        async def awaited_bare(key: str) -> None:
+            assert await client.get(f"clippy|a:{key}")
+
+        async def awaited_ours(key: str) -> None:
+            assert await cache.cache_lookup(key, request, ctx)
+
+        bare, ours = _on(bench, awaited_bare), _on(bench, awaited_ours)
+    else:
+
+        def bare_here(key: str) -> None:
+            assert client.get(f"clippy|a:{key}")
+
+        def ours_here(key: str) -> None:
+            assert drive(cache.cache_lookup(key, request, ctx))
+
+        bare, ours = _each(bare_here), _each(ours_here)
+    cases = {
+        "redis-py GET": bare([names[0]]),
+        "lookup": ours([names[0]]),
+        "redis-py GET of another": bare(names),
+        "lookup of another": ours(names),
+    }
+    return Group(f"redis cache, {'async' if waits else 'sync'}", cases, {"lookup": 1.3}, 100, by="wall")
+
+
+def context(host: clippy_core.Host, *, waits: bool) -> RequestContext:
+    """A request's context as the hooks of a sync or an async program get it."""
+    services = host._serving.current.views[not waits]
+    route = RouteInfo("main", "openai.chat", "http://127.0.0.1:9/v1")
+    return RequestContext(id="r", scope=Scope(), clock=host.clock, services=services, route=route, flow=FlowHandle())
+
+
+def _each(call: Callable[[str], None]) -> Callable[[list[str]], Block]:
+    return lambda names: _in_turn(call, names)
+
+
+def _on(bench: Bench, call: Callable[[str], Coroutine[Any, Any, None]]) -> Callable[[list[str]], Block]:
+    def block(names: list[str]) -> Block:
+        turn = itertools.cycle(names)
+        return bench.block(lambda: call(next(turn)), waits=True)
+
+    return block
 
 
 def sqlite_store(bench: Bench) -> Group:

@@ -25,6 +25,7 @@ from attrs import asdict
 from benchmarks import startup
 from benchmarks.bench import Bench
 from benchmarks.groups import GROUPS
+from benchmarks.redis_server import Missing
 from clippy_core.testing.canned import CannedServer
 from clippy_core.testing.timing import Row, compare
 
@@ -51,7 +52,12 @@ def measure(names: Sequence[str], rounds: int) -> Iterator[list[Row]]:
                 continue
             with ExitStack() as stack:
                 made.stack = stack
-                yield compare(GROUPS[name](made), rounds)
+                try:
+                    group = GROUPS[name](made)
+                except Missing as missing:
+                    print(f"\n{name} is not measured: {missing}", flush=True)
+                    continue
+                yield compare(group, rounds)
 
 
 def _group(row: Row) -> str:

@@ -11,7 +11,8 @@ from clippy_hookspecs import ServiceRegistry, StateStore
 from clippy_state_sqlite import SqliteState
 
 from benchmarks.bench import Bench
-from clippy_core.runtime import SystemClock, drive
+from clippy_core.driven import drive
+from clippy_core.making import SystemClock
 from clippy_core.state_memory import MemoryStateStore
 from clippy_core.testing.timing import Block, Group, repeated
 

@@ -17,8 +17,8 @@ import clippy_core
 from benchmarks import hosts
 from benchmarks.bench import Bench
 from clippy_core.chains import Run
+from clippy_core.driven import drive
 from clippy_core.flow import FlowHandle
-from clippy_core.runtime import drive
 from clippy_core.testing.canned import PIECES
 from clippy_core.testing.timing import Block, Group, repeated
 

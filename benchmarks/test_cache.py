@@ -31,3 +31,10 @@ def test_a_hit_in_memory(measures: Callable[[str, str], None], case: str) -> Non
 def test_a_hit_in_sqlite(measures: Callable[[str, str], None], case: str) -> None:
     """The SQLite cache beside the select that it makes."""
     measures("sqlite", case)
+
+
+@pytest.mark.parametrize("group", ["redis-sync", "redis-async"])
+@pytest.mark.parametrize("case", ["redis-py GET", "lookup", "redis-py GET of another", "lookup of another"])
+def test_a_hit_on_a_redis_server(measures: Callable[[str, str], None], group: str, case: str) -> None:
+    """The Redis cache beside redis-py's own GET of the same value."""
+    measures(group, case)

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from clippy_hookspecs import UNKNOWN_ENDPOINT, UNKNOWN_ERROR, ProviderError, Request, Response
 
 from .attempt import AttemptsFailed
+from .driven import about_to_wait, drive
 from .pipeline import Pipeline
-from .runtime import SyncRuntime, drive
+from .runtime import SyncRuntime
 from .untouched import retouch
 from .wire import APIS, find
 
@@ -57,6 +58,8 @@ def asker(
             # A limit of its own: those who wait hold a thread while they wait for the threads of those they ask.
             unlimited = anyio.CapacityLimiter(math.inf)
             return await anyio.to_thread.run_sync(lambda: drive(whole_answer(child)), limiter=unlimited)
+        if not isinstance(parent.runtime, SyncRuntime):
+            await about_to_wait()
         return await whole_answer(child)
 
     return ask

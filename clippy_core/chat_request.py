@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from clippy_hookspecs import ConfigError, Headers, Message, Request, Text, Tool, evolve
 
 from . import routes
+from .host import OWN_HEADERS
 from .wire import APIS, WireApi
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def build_request(
     model: str | None,
     route: str | None,
     tools: Sequence[Tool | Mapping[str, Any]],
+    directives: Mapping[str, str] | None,
     params: Mapping[str, Any],
     stream: bool,
 ) -> tuple[Request, str]:
@@ -43,7 +45,8 @@ def build_request(
     assert endpoint is not None
     if chosen.api == "anthropic.messages":
         params = {"max_tokens": 4096, **params}  # the one parameter that this API requires
-    headers = Headers([("content-type", "application/json"), *routes.route_headers(chosen, chosen.api)])
+    ours = [(OWN_HEADERS + name, value) for name, value in (directives or {}).items()]
+    headers = Headers([("content-type", "application/json"), *routes.route_headers(chosen, chosen.api), *ours])
     conversation, offered = _messages(messages, api), _tools(tools, api)
     request = Request(chosen.api, endpoint, "POST", url, "", headers, wanted, conversation, offered, params, stream)
     return request, name

@@ -25,11 +25,12 @@ from clippy_hookspecs import (
 from .attempt import AttemptsFailed
 from .calls import AsyncSender, Call, SyncSender, phase
 from .chat_request import Conversation, build_request
+from .driven import drive
 from .forks import follow_forks
 from .http_modules import module_of
 from .opaque import Piece, abandon_when_collected
 from .pipeline import Pipeline
-from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime, drive
+from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime
 from .streaming import LiveStream
 from .transports import httpx_module
 
@@ -214,11 +215,12 @@ class _Calls:
         model: str | None,
         route: str | None,
         tools: Tools,
+        directives: Mapping[str, str] | None,
         params: Mapping[str, Any],
         *,
         stream: bool,
     ) -> Pipeline:
-        request, name = build_request(self._host, conversation, model, route, tools, params, stream)
+        request, name = build_request(self._host, conversation, model, route, tools, directives, params, stream)
         return self._host.begin(request, runtime, _Later(self, request.url), route=name, wants_values=True)
 
     def sender(self, url: str) -> SyncSender | AsyncSender:
@@ -259,14 +261,16 @@ class Client(_Calls):
         model: str | None = None,
         route: str | None = None,
         tools: Tools = (),
+        directives: Mapping[str, str] | None = None,
         **params: Any,
     ) -> Response:
         """Ask, and wait for the whole answer.
 
         *messages* is a text, or messages as :class:`~clippy_hookspecs.Message` or in OpenAI's form.  *params* go into
-        the body as they are.  Raises ProviderError, Refusal, PluginError.
+        the body as they are, *directives* to the plugins: ``{"cache": "no-store"}`` is the header ``X-Clippy-Cache``.
+        Raises ProviderError, Refusal, PluginError.
         """
-        return _whole(*self._answer(messages, model, route, tools, params, stream=False))
+        return _whole(*self._answer(messages, model, route, tools, directives, params, stream=False))
 
     def stream(
         self,
@@ -275,10 +279,11 @@ class Client(_Calls):
         model: str | None = None,
         route: str | None = None,
         tools: Tools = (),
+        directives: Mapping[str, str] | None = None,
         **params: Any,
     ) -> ChatStream:
         """Ask, and read the answer as it comes; one that breaks raises StreamInterrupted with what was delivered."""
-        return ChatStream(*self._answer(messages, model, route, tools, params, stream=True))
+        return ChatStream(*self._answer(messages, model, route, tools, directives, params, stream=True))
 
     def _answer(self, *what: Any, stream: bool) -> tuple[Pipeline, object]:
         self._host.open()
@@ -312,10 +317,11 @@ class AsyncClient(_Calls):
         model: str | None = None,
         route: str | None = None,
         tools: Tools = (),
+        directives: Mapping[str, str] | None = None,
         **params: Any,
     ) -> Response:
         """Ask, and wait for the whole answer; see :meth:`Client.chat`."""
-        return _whole(*await self._answer(messages, model, route, tools, params, stream=False))
+        return _whole(*await self._answer(messages, model, route, tools, directives, params, stream=False))
 
     async def stream(
         self,
@@ -324,10 +330,11 @@ class AsyncClient(_Calls):
         model: str | None = None,
         route: str | None = None,
         tools: Tools = (),
+        directives: Mapping[str, str] | None = None,
         **params: Any,
     ) -> AsyncChatStream:
         """Ask, and read the answer as it comes; see :meth:`Client.stream`."""
-        return AsyncChatStream(*await self._answer(messages, model, route, tools, params, stream=True))
+        return AsyncChatStream(*await self._answer(messages, model, route, tools, directives, params, stream=True))
 
     async def _answer(self, *what: Any, stream: bool) -> tuple[Pipeline, object]:
         await self._host.aopen()

@@ -269,7 +269,7 @@ def _invalid(cls: type[Any], fields: Mapping[str, attrs.Attribute[Any]], given: 
         try:
             object.__setattr__(stand_in, fields[key].name, _converted(value, fields[key], stand_in))
         except (ValueError, TypeError) as error:
-            found.append(((key,), _without(value, key, _why(error))))
+            found.append(((key,), _without(value, key, _why(error, key))))
     wrong = {where[0] for where, _ in found}
     for key in given.keys() - wrong:
         attribute = fields[key]
@@ -277,7 +277,7 @@ def _invalid(cls: type[Any], fields: Mapping[str, attrs.Attribute[Any]], given: 
             if attribute.validator is not None:
                 attribute.validator(stand_in, attribute, getattr(stand_in, attribute.name))
         except (ValueError, TypeError) as error:
-            found.append(((key,), _without(given[key], key, _why(error))))
+            found.append(((key,), _without(given[key], key, _why(error, key))))
         except AttributeError:
             # It looks at a field that the stand-in lacks; the constructor calls it again with all of them.
             continue
@@ -292,9 +292,12 @@ def _converted(value: Any, attribute: attrs.Attribute[Any], stand_in: Any) -> An
     return value if converter is None else converter(value)
 
 
-def _why(error: BaseException) -> str:
-    """The first argument: attrs' own validators put the attribute and the value behind their sentence."""
-    return str(error.args[0]) if error.args else type(error).__name__
+def _why(error: BaseException, key: str = "") -> str:
+    """The first argument: attrs' own validators put the attribute and the value behind their sentence.
+
+    They begin it with the name of the setting, which is the end of the path that is shown before it.
+    """
+    return str(error.args[0]).removeprefix(f"'{key}' ") if error.args else type(error).__name__
 
 
 def _without(value: Any, key: str, what: str) -> str:

@@ -17,6 +17,14 @@ def follow_forks(begin_anew: Callable[[], None]) -> None:
     _followed.setdefault(begin_anew.__self__, {})[begin_anew.__name__] = None
 
 
+def leave_to_the_parent(it: object) -> None:
+    """Keep what the parent holds open as it is: an open context manager that is collected here would close it here."""
+    _parents.append(it)
+
+
+_parents: list[object] = []
+
+
 def _in_child() -> None:
     for owner, names in tuple(_followed.items()):
         for name in names:

@@ -23,7 +23,7 @@ from .loops import running_library, running_loop
 from .made import Made
 from .portal import Portal
 from .repeats import Repeats, SdkRetries
-from .runtime import AsyncRuntime, Runtime, SyncRuntime, drive
+from .runtime import AsyncRuntime, Runtime, SyncRuntime
 from .watchdog import Watchdog
 
 # What a host is made of is imported when one is made, and what requests need with the first host that has plugins:
@@ -255,17 +255,16 @@ class Host(Made):
         found: Upstream = self._serving.of(runtime).view(runtime).get(Upstream)
         return found
 
-    def invalidate(self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
-        """Drop stored answers: by key, by tag, of a scope, or all; the parts given must all fit.
+    def invalidate(
+        self, *, key: str | None = None, tag: str | None = None, scope: Scope | None = None, **more: str | None
+    ) -> None:
+        """Drop stored answers: by the parts of a :class:`~clippy_hookspecs.Selector`, which must all fit; or all.
 
         Every cache is told.  Raises an ExceptionGroup with a PluginError for each that could not: it may still answer.
         """
-        from clippy_hookspecs import Selector
-
-        from .chains import Run
         from .invalidation import invalidate
 
-        drive(invalidate(self.chains, Selector(key, tag, scope), Run(None, self.sync_runtime())))
+        invalidate(self, key=key, tag=tag, scope=scope, **more)
 
     def passes_by(self, scheme: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         """Whether a request is none of our business: no plugin, or a websocket."""
@@ -324,11 +323,11 @@ class Host(Made):
         *again* says whether the caller's SDK would send it once more; *parent*, with its *tables*, is the request for
         which a plugin on *path* asks this one.
         """
-        given, asked = tables, request
+        given, asked, flights = tables, request, self._own.flights
         tables = tables or self._serving.of(runtime)
         settings, flow = tables.settings or _settle(tables), FlowHandle(self.clock.now)
         trust = settings.trust_headers
-        scope, request, caller = whose(
+        scope, request, caller, directives = whose(
             request, self._scope.get(), settings, trust_headers=trust, by_credential=not wants_values
         )
         pays: Any = functools.partial(settings.identity, request.headers, request.query) if caller is None else caller
@@ -349,10 +348,11 @@ class Host(Made):
             stream=request.endpoint.streams and request.stream,
             deadline=deadline,
             account=pays,
+            directives=directives,
         )
         if tables.upstream is not None:
             sender = UpstreamSender(ctx.services.get(Upstream), sender)
-        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, again, caller)
+        pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, again, caller, flights)
         ctx.asker = asker(self, tables, pipeline, path)
         pipeline.ledger.ended = functools.partial(tables.ended, ctx.id)
         tables.under_way.add(ctx.id)

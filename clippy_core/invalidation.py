@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import attrs
 from clippy_hookspecs import PluginError, Selector
 
 from .chains import Chains, Run, Step
+from .driven import drive
+
+if TYPE_CHECKING:
+    from .host import Host
 
 
-async def invalidate(chains: Chains, selector: Selector, run: Run) -> None:
+def invalidate(host: Host, **parts: Any) -> None:
+    """Tell every cache of *host* to drop what the parts of a Selector name."""
+    drive(_tell(host.chains, Selector(**parts), Run(None, host.sync_runtime())))
+
+
+async def _tell(chains: Chains, selector: Selector, run: Run) -> None:
     """Tell every cache to drop what *selector* names.
 
     Raises an ExceptionGroup of PluginErrors, one for each cache that did not, when all have been told: a failure that

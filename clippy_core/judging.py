@@ -20,7 +20,7 @@ from clippy_hookspecs import (
     evolve,
 )
 
-from .chains import Step
+from .chains import Chains, Step
 from .jsonio import dumps
 from .wire import APIS, decode_response
 
@@ -49,6 +49,19 @@ def event_json(chunk: Chunk) -> bytes:
 def is_event_stream(headers: Headers) -> bool:
     """Whether an answer says that it is a stream of server-sent events."""
     return headers.get("content-type", "").split(";")[0].strip().lower() == "text/event-stream"
+
+
+def looked_at(request: Request, chains: Chains, wants_values: bool, storable: bool, shared: bool) -> bool:
+    """Whether anybody wants to look at the answer; otherwise it passes through untouched and undecoded."""
+    return request.endpoint.body == "json" and bool(
+        wants_values
+        or shared
+        or chains.want_answers
+        or chains.on_chunk
+        or chains.classify_error
+        or chains.observe
+        or (chains.cache_store and storable)
+    )
 
 
 def harmless(request: Request) -> bool:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from clippy_hookspecs import Headers, Json, Opaque, Request, Response, RouteInfo, Scope
 from clippy_hookspecs.headers import having, picked
 
-from .jsonio import canonical
+from .jsonio import canonical, loads
 from .wire import APIS, parsed_body, unread
 
 SCHEMA = 2
@@ -97,6 +97,39 @@ def cache_keys(
     if key is None:
         return None, _none
     return key, lambda: _digest_if_any(around, {name: item for name, item in said.items() if name not in _CONVERSATION})
+
+
+def shared_with(share: str, scope: Scope, auth: str, fingerprint: str) -> tuple[Scope, str, str]:
+    """What stands in a key for its caller, the credentials and the plugins, where others may get the same answers.
+
+    *share* is that of :class:`~clippy_hookspecs.CacheControl`.  A caller without a tenant shares with no tenant.
+    """
+    if share == "everyone":
+        return _NO_SCOPE, "", f"{fingerprint} for everyone"
+    if share == "tenant" and scope.tenant is not None:
+        return Scope(scope.tenant), "", f"{fingerprint} for the tenant"
+    return scope, auth, fingerprint
+
+
+def key_fields(
+    request: Request, scope: Scope, auth: str, route: RouteInfo, fingerprint: str, salt: bytes
+) -> dict[str, str]:
+    """Of each part of a key a digest, by the part's name: enough to see which part of two keys differs.
+
+    Keyed, so that nobody finds out a short text or a temperature by trying.
+    """
+    body = parsed_body(request) or {}
+    around = loads(
+        _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
+    )
+    found = {f"header.{name}": item for name, item in around.pop("headers").items()} | around
+    for name, item in body.items():
+        if name in _CONVERSATION and isinstance(item, list):
+            found |= {f"body.{name}[{place}]": one for place, one in enumerate(item)}
+        elif name not in NOT_IN_KEY:
+            found[f"body.{name}"] = item
+    key = salt[:_LONGEST_KEY]
+    return {name: hashlib.blake2b(canonical(item), key=key, digest_size=8).hexdigest() for name, item in found.items()}
 
 
 def _none() -> None:

@@ -19,6 +19,7 @@ from clippy_hookspecs import (
 )
 
 from .chains import Chains, ChunkTimes, Run, Step
+from .flights import Seat
 from .flow import FlowHandle
 from .records import new_attempt, new_outcome, new_record
 from .runtime import Runtime
@@ -63,6 +64,10 @@ class Ledger:
     output: list[str] = field(factory=list)
     left_out: int = 0
     closed: bool = False
+    seat: Seat | None = None
+    """The request's place in a flight, which it leaves when its books are closed."""
+    passed_on: bool = False
+    """What was used counts as another request's, which goes on with the same answer."""
     ended: Callable[[], None] | None = None
     """What is told that no plugin will be called for this request any more."""
 
@@ -120,6 +125,9 @@ class Ledger:
         if self.closed:
             return
         self.closed = True
+        if self.seat is not None:
+            self.passed_on = self.seat.leave()
+            await self.seat.finish()
         try:
             if self.chains.audit:
                 await self._tell(outcome, error)
@@ -149,7 +157,7 @@ class Ledger:
     async def _settle(self, hook: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run *work* to its end; where it awaits, a cancellation of the caller must not come between."""
         if hook in self.chains.waiting:
-            await self.runtime.settle(work)
+            await self.runtime.settle_hooks(work)
         else:
             await work()
 
@@ -185,6 +193,8 @@ class Ledger:
         }
 
     def _used(self, outcome: str) -> Usage | None:
+        if self.passed_on:
+            return None
         if self.usage is None or outcome in ("answered", "cached") or not self.output:
             return self.usage or self._estimated(outcome)
         return self.so_far(self.request)
@@ -198,7 +208,8 @@ class Ledger:
 
     def _estimated(self, outcome: str) -> Usage | None:
         """What a chat call used, counted by us, when something was sent and the provider did not say."""
-        if not self.attempts or not self.request.endpoint.chat or (self.status or 0) >= 400:
+        sent = bool(self.attempts) or (self.seat is not None and self.seat.pays)
+        if not sent or not self.request.endpoint.chat or (self.status or 0) >= 400:
             return None
         if outcome == "failed" and not self.output:
             return None

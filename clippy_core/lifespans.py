@@ -109,6 +109,11 @@ class Held:
             self._asked = True
             return True
 
+    @property
+    def holds(self) -> bool:
+        """Whether something is open."""
+        return self._plain is not None or bool(self.on)
+
     def finish(self) -> None:
         """Have nothing opened any more."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,16 +11,23 @@ from clippy_hookspecs import POLICIES, Clock, ConfigError, StateStore, TokenCoun
 from .chains import Chains, Faults, Step, compile_step, raise_failed
 from .config import Config
 from .discovery import Discovered, discover, keeping
+from .flights import Flights
 from .lifespans import Life
 from .portal import Portal
 from .registry import Registry, ServicesView
-from .runtime import SystemClock
 from .state_memory import MemoryStateStore
 from .tables import Tables
 from .tokens import HeuristicTokenCounter
 from .trace import trace_steps
 
 _NOTHING: frozenset[str] = frozenset()
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    now = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
 
 
 class OwnServices:
@@ -33,6 +41,7 @@ class OwnServices:
         self.upstream, self.clock = upstream, clock
         self.tokens: TokenCounter = HeuristicTokenCounter()
         self.store: StateStore | None = None
+        self.flights = Flights()
 
     def complete(self, registry: Registry) -> None:
         """Offer for everything that no plugin offers."""

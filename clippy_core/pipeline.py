@@ -2,7 +2,7 @@
 
     1 decode            the entrance (transports.py, client.py)   bytes -> Request
     2 pre_request       _enter
-    3 cache_lookup      _lookup
+    3 cache_lookup      lookup, aboard.py
     4 compress_context  _fit
     5 attempt           _attempts -> _attempt: pre_attempt -> send -> classify_error -> post_attempt -> on_error
     6 on_chunk          streaming.LiveStream
@@ -44,11 +44,12 @@ from clippy_hookspecs import (
 )
 from clippy_hookspecs.records import EventKind
 
-from . import keys, resuming, routes
+from . import aboard, keys, resuming, routes
 from .attempt import AttemptsFailed, Failed, Sender, failure_of
 from .chains import Chains, Run
 from .deadlines import exceeded, for_attempt
 from .encoding import decoded_headers, decoding_for, only_readable
+from .flights import Flights, Seat
 from .flow import FlowHandle
 from .judging import (
     check_signature,
@@ -57,6 +58,7 @@ from .judging import (
     guards,
     harmless,
     is_event_stream,
+    looked_at,
     refusal_info,
     signed,
     socket_shutdown,
@@ -82,10 +84,12 @@ from .sources import (
     read_whole,
     until_commit,
 )
+from .storing import make_key, to_store
 from .streaming import LiveStream
 from .untouched import keep_answer, keep_body, retouch
-from .wire import APIS, StreamDecoder, carries_error, decode_response, encode_response
-from .wire.assemble import Assembler, replay
+from .whole import assembled, entry_of
+from .wire import APIS, StreamDecoder, carries_error, decode_response
+from .wire.assemble import replay
 from .wire.openai_chat import wants_usage
 from .wire.translate import TranslatedSource, translate_response
 
@@ -110,17 +114,21 @@ class Pipeline:
     wants_values: bool = False
     again: Callable[[int], bool] | None = None
     caller: str | None = None
+    flights: Flights = field(factory=Flights)
     run: Run = field(init=False)
     ledger: Ledger = field(init=False)
     came_as: Request = field(init=False)
     key: str | None = None
     stored_as: str | None = None
+    joined: aboard.Joined | None = None
+    """That a plugin wants this request to share the flight of an equal one."""
+    seat: Seat | None = None
     as_sent: Response | None = None
     """The provider's answer in one piece, if its head is right for the body we hand out unless a plugin changes it."""
     failure: ErrorInfo | None = None
     _sent: Request = field(init=False)
     """The request of the last attempt, before pre_attempt."""
-    _reply: RawReply | None = None
+    reply: RawReply | None = None
     _entry: CacheEntry | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -158,10 +166,12 @@ class Pipeline:
     async def _way(self) -> Result:
         entered = await self._enter()
         if isinstance(entered, Response):
-            return await self._deliver_made(entered)
-        entry = await self._lookup(entered)
+            return await self.deliver_made(entered)
+        entry = await self.lookup(entered)
         if entry is not None:
-            return await self._deliver_stored(entry)
+            return await self.deliver_stored(entry)
+        if self.joined is not None and (brought := await aboard.follow(self, entered)) is not None:
+            return brought
         return await self._attempts(await self._fit(entered))
 
     # --- 2 pre_request ------------------------------------------------------------------------------------------------
@@ -178,17 +188,18 @@ class Pipeline:
 
     # --- 3 cache_lookup -----------------------------------------------------------------------------------------------
 
-    async def _lookup(self, request: Request) -> CacheEntry | None:
+    async def lookup(self, request: Request) -> CacheEntry | None:
         """A stored answer.  Caches that were asked before the one that had it are told."""
         caches = self.chains.cache_lookup
-        if not (caches or self.chains.cache_store) or not keys.may_cache(request):
+        control = self.ctx.cache_control
+        if not ((caches and control.lookup) or (self.chains.cache_store and control.store)):
             return None
-        self._make_keys(request)
-        if self.key is None:
+        if keys.may_cache(request):
+            self._make_keys(request)
+        if self.key is None or not control.lookup:
             return None
-        found, step = await self.chains.first(caches, (self.key, request, self.ctx), self.run)
-        # A Join is answered by the flight of its leader; until hosts have flights it is what a miss is.
-        if found is None or isinstance(found, Join):
+        found, step = await self._stored_answer(request)
+        if found is None:
             return None
         earlier = {asked.plugin for asked in caches[: caches.index(step)]}
         behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
@@ -197,11 +208,22 @@ class Pipeline:
 
     async def _stale(self, decision: Stale) -> CacheEntry | None:
         """What a cache still keeps of an answer whose time is over, since there is no other."""
-        if self.key is None:
+        if self.key is None or not self.ctx.cache_control.lookup:
             return None
         self.ctx.stale_within = decision.within
-        found, step = await self.chains.first(self.chains.cache_lookup, (self.key, self.request, self.ctx), self.run)
-        return self._found(found, step.plugin, decision.reason) if isinstance(found, CacheEntry) else None
+        found, step = await self._stored_answer(self.request)
+        good = found is not None and found.response.status < 400
+        return self._found(found, step.plugin, decision.reason) if found is not None and good else None
+
+    async def _stored_answer(self, request: Request) -> tuple[CacheEntry | None, Any]:
+        """What a cache has, and which.  A Join waits until all of them were asked."""
+        asked, moment = self.chains.cache_lookup, self.flights.now()
+        while True:
+            found, step = await self.chains.first(asked, (self.key, request, self.ctx), self.run)
+            if not isinstance(found, Join):
+                return found, step
+            self.joined = self.joined or aboard.joined(self, found, step, moment)
+            asked = asked[asked.index(step) + 1 :]
 
     def _found(self, entry: CacheEntry, cache: str, reason: str | None = None) -> CacheEntry:
         now, late = self.runtime.clock.time(), self.ctx.stale_within > 0
@@ -216,10 +238,7 @@ class Pipeline:
         came = self.came_as
         if identity is None or request.headers is not came.headers or request.query != came.query:
             identity = self.settings.identity(request.headers, request.query)
-        self.key, self.ctx.partition = keys.cache_keys(
-            request, self.ctx.scope, identity, self.ctx.route, self.settings.fingerprint
-        )
-        self.ctx.key = self.stored_as = self.key
+        self.ctx.key = self.stored_as = self.key = make_key(request, self.ctx, identity, self.settings)
 
     # --- 4 compress_context -------------------------------------------------------------------------------------------
 
@@ -251,7 +270,7 @@ class Pipeline:
             self._sent = request
             result = await self._attempt(request)
             if not isinstance(result, Failed):
-                return await self._deliver_live(result)
+                return await self.deliver_live(result)
             decision = await self._decide(result, request)
             if not isinstance(decision, (Retry, Switch, CacheEntry, Answer)):
                 return await self._give_up(result)
@@ -262,9 +281,12 @@ class Pipeline:
             elif isinstance(decision, Switch):
                 request = await self._fit(self._switch(self.request, decision))
             elif isinstance(decision, CacheEntry):
-                return await self._deliver_stored(decision)
+                aboard.share(self, decision)
+                return await self.deliver_stored(decision)
             else:
-                return await self._deliver_made(self._made(decision, self.ctx.route.name))
+                made = self._made(decision, self.ctx.route.name)
+                aboard.share(self, made)
+                return await self.deliver_made(made)
 
     async def _attempt(self, request: Request) -> Result | Failed:
         """One attempt: pre_attempt, send, and as much of the answer as is needed to know whether it failed."""
@@ -290,7 +312,7 @@ class Pipeline:
         check_signature(request)
         limits, now = self.settings.deadlines(self.ctx.route.name), self.runtime.clock.now()
         deadlines, timeouts = for_attempt(limits, self.ctx.deadline, now)
-        reads = self._reads(request)
+        reads = looked_at(request, self.chains, self.wants_values, self.stored_as is not None, self.seat is not None)
         if reads and not signed(request.headers):
             request = keep_body(request, only_readable(request))
         self._observe("attempt", request)
@@ -332,15 +354,15 @@ class Pipeline:
     async def _head(self, request: Request, timeouts: Mapping[str, float]) -> RawReply:
         try:
             # Kept at once: an answer that comes as the deadline passes must still be closed.
-            self._reply = await self.sender.send(request, timeouts)
-            return self._reply
+            self.reply = await self.sender.send(request, timeouts)
+            return self.reply
         except Exception as error:
             raise Broken(error, self.sender.phase(error)) from error
 
     async def _whole(self, request: Request, reply: RawReply, body: bytes) -> Response | Failed:
         """An answer in one piece, or the failure it tells of."""
         api = APIS.get(request.api)
-        response = decode_response(api, reply.status, decoded_headers(reply.headers), body, self._extensions(reply))
+        response = decode_response(api, reply.status, decoded_headers(reply.headers), body, self.own(reply))
         foreign = request.api != self.request.api
         failed = reply.status >= 400 or (request.endpoint.body == "json" and carries_error(api, body))
         if not failed and (not self.ctx.committed or resuming.says_something(response)):
@@ -360,7 +382,7 @@ class Pipeline:
             if request.api == self.request.api
             else TranslatedSource(live, self.request.api, wants_usage(self.request))
         )
-        stream = self._live(source, reply.status, decoded_headers(reply.headers), self._extensions(reply))
+        stream = self.live(source, reply.status, decoded_headers(reply.headers), self.own(reply))
         stream.passage.foreign = source is not live
         if not self.chains.on_error:
             return stream
@@ -420,10 +442,7 @@ class Pipeline:
         self.ctx.provenance = new_provenance("provider", None, decision.route, reason=decision.reason)
         self.ctx.account = partial(self.settings.identity, moved.headers, moved.query)
         if self.key is not None:
-            identity = self.ctx.account
-            self.stored_as, self.ctx.partition = keys.cache_keys(
-                moved, self.ctx.scope, identity, self.ctx.route, self.settings.fingerprint
-            )
+            self.stored_as = make_key(moved, self.ctx, self.ctx.account, self.settings)
         if moved.api != self.request.api:
             self.stored_as = None  # what that route's own callers would find must be an answer of its API
         return moved
@@ -431,7 +450,10 @@ class Pipeline:
     async def _give_up(self, failed: Failed) -> Result:
         """Nobody helps: the caller gets the provider's own failure."""
         self.failure = failed.info
+        aboard.share(self, failed)
         told = failed.response or failed.stream
+        if isinstance(told, Response) and self.ctx.cache_control.negative_ttl:
+            await self._store(new_entry(told), failed=True)
         if told is not None:
             await self.ledger.close("failed", failed.info)
             return told
@@ -439,10 +461,11 @@ class Pipeline:
 
     # --- 6 to 8: the way out ----------------------------------------------------------------------------------
 
-    async def _deliver_live(self, result: Result) -> Result:
+    async def deliver_live(self, result: Result) -> Result:
         """What the provider answered."""
         if self.ctx.provenance is None:
             self.ctx.provenance = new_provenance("provider", None, self.ctx.route.name)
+        aboard.share(self, result)
         if isinstance(result, Response):
             if self.wants_values:
                 result = retouch(result, provenance=self.ctx.provenance)
@@ -455,15 +478,19 @@ class Pipeline:
             result.close_when_unread_for(self.settings.abandoned_after)
         return result
 
-    async def _deliver_stored(self, entry: CacheEntry) -> Result:
+    async def deliver_stored(self, entry: CacheEntry) -> Result:
         """A stored answer goes the way of a live one, through the same plugins, in the provider's own chunks."""
-        response = retouch(entry.response, provenance=self.ctx.provenance, extensions=self._own())
-        if self.ctx.stream:
+        response = retouch(entry.response, provenance=self.ctx.provenance, extensions=self.own())
+        if response.status >= 400:
+            body = response.raw or b""
+            self.failure = await self._judge("response", status=response.status, headers=response.headers, body=body)
+            self.ctx.stream = False
+        elif self.ctx.stream:
             return self._replayed(response, deque(replay(entry, self.request)))
         if self.request.endpoint.chat and entry.events and response.usage is None:
             # It was stored from a stream whose caller had not asked for usage; a plain answer always has it.
             counted = self.ledger.estimate(self.request, [response.text])
-            response = retouch(evolve(response, usage=counted), extensions=self._own())
+            response = retouch(evolve(response, usage=counted), extensions=self.own())
         return await self._finish(response, "cached")
 
     def whole_as_stream(self, response: Response) -> LiveStream:
@@ -474,9 +501,9 @@ class Pipeline:
         """A plugin's answer, with its name."""
         by = self.run.at.plugin if self.run.at else None
         made_by = new_provenance("plugin", by, route, reason=answer.reason)
-        return retouch(answer.response, provenance=made_by, extensions=self._own())
+        return retouch(answer.response, provenance=made_by, extensions=self.own())
 
-    async def _deliver_made(self, response: Response) -> Result:
+    async def deliver_made(self, response: Response) -> Result:
         """A plugin's answer, in the caller's own wire API."""
         self.ctx.provenance = response.provenance
         self.key = self.stored_as = None
@@ -494,7 +521,7 @@ class Pipeline:
         self.ledger.status = response.status
         if self._tells_usage():
             self.ledger.usage = response.usage
-        return self._live(source, response.status, headers, self._own())
+        return self.live(source, response.status, headers, self.own())
 
     async def _finish(self, response: Response, outcome: str) -> Response:
         """on_response, post_attempt, cache_store, audit for an answer in one piece."""
@@ -509,27 +536,27 @@ class Pipeline:
         ledger.saw_token()
         await ledger.end_attempt("ok", None, response.status, ledger.usage)
         if outcome == "answered" and self.stored_as is not None and keys.storable(response, self.request):
-            await self._store(new_entry(response), self.request)
+            await self._store(new_entry(response))
         ledger.response = given
         await ledger.close(outcome)
         return given
 
-    async def _store(self, entry: CacheEntry, request: Request) -> None:
+    async def _store(self, entry: CacheEntry, *, failed: bool = False) -> None:
         """Keep what the provider sent, before any plugin changed it."""
-        if entry.response.raw is None or not self.chains.cache_store:
+        stores, ctx = self.chains.cache_store, self.ctx
+        if self.stored_as is None or entry.response.raw is None or not stores or not ctx.cache_control.store:
             return
-        now = self.runtime.clock.time()
-        clean = retouch(entry.response, headers=keys.storable_headers(entry.response.headers), extensions={})
-        entry = new_entry(clean, entry.events, now, entry.expires_at, entry.tags, self.ctx.id)
-        await self.chains.all(self.chains.cache_store, (self.stored_as, entry, request, self.ctx), self.run)
+        entry = to_store(entry, ctx, self.runtime.clock.time(), failed=failed)
+        await self.chains.all(stores, (self.stored_as, entry, self.request, ctx), self.run)
 
     # --- called by the stream that was handed out -------------------------------------------------------------
 
     async def stream_completed(self, stream: LiveStream) -> None:
         """A stream's terminal event has come and is not handed on yet."""
         self._count(stream)
+        api, passage = self.request.api, stream.passage
         if self.chains.on_response:
-            response = self._assembled(stream, stream.passage.whole())
+            response = assembled(api, passage.whole(), stream.status, stream.headers)
             changed = await self.chains.fold(self.chains.on_response, response, (self.ctx,), self.run)
             self.ledger.response = response
             step = self.run.at
@@ -537,22 +564,19 @@ class Pipeline:
                 why = step.blame("returned a Response for a stream; it is ignored")
                 self.chains.faults.note(step, PluginError(why))
         await self.ledger.end_attempt("ok", None, stream.status, self.ledger.usage)
-        passage = stream.passage
-        if passage.keep_raw and self.stored_as is not None and stream.given_up is None:
-            whole = self._assembled(stream, passage.sent)
+        pays = self._entry is None and aboard.pays(self)
+        if pays and passage.keep_raw and self.stored_as is not None and stream.given_up is None:
+            whole = assembled(api, passage.sent, stream.status, stream.headers)
             if keys.storable(whole, self.request):
-                body = encode_response(whole)
-                headers = stream.headers.replace("content-type", "application/json")
-                stored = decode_response(APIS[whole.api], stream.status, headers, body, {})
-                await self._store(new_entry(stored, tuple(passage.raw)), self.request)
-        await self.ledger.close("cached" if self._entry is not None else "answered")
+                await self._store(entry_of(whole, tuple(passage.raw)))
+        await self.ledger.close("answered" if pays else "cached")
 
     async def stream_broke(self, stream: LiveStream, broken: Broken | None, event: Chunk | None) -> Source | None:
         """A stream broke after it was handed out; where it goes on, if a plugin wants that and it can be done."""
         cause, body = (broken.cause, b"") if broken else (None, event_json(event) if event else b"")
         info = await self._judge("stream", status=stream.status, headers=stream.headers, body=body, exception=cause)
         self.failure = info
-        while True:
+        while not aboard.follows(self):
             info = evolve(info, partial=self._partial(stream))
             decision, step = await self.chains.first(self.chains.on_error, (info, self.ctx), self.run)
             request = self._resumption(stream, decision, step)
@@ -571,16 +595,11 @@ class Pipeline:
                 return None
             await self._drop(result)
             info = result.info
+        return None
 
     def _resumption(self, stream: LiveStream, decision: Any, step: Any) -> Request | None:
         """What to send so that a stream goes on, None if it must not."""
-        if not isinstance(decision, (Restart, Continue)):
-            why = f"answered {type(decision).__name__} to a stream that had begun; Restart and Continue are for these"
-            if decision is not None:
-                self.chains.faults.note(step, PluginError(step.blame(why)))
-            return None
-        left = self.ctx.time_left()
-        if left is not None and decision.after >= left:
+        if not resuming.wanted(decision, step, self.chains.faults, self.ctx.time_left()):
             return None
         return resuming.asked_again(decision, self._sent, stream.passage, self.wants_values, step.plugin)
 
@@ -591,7 +610,8 @@ class Pipeline:
         return resuming.resumed(decision, source, stream.passage, spent, self.request)
 
     def _partial(self, stream: LiveStream) -> Response | None:
-        return self._assembled(stream, stream.passage.seen) if stream.passage.all_seen else None
+        passage = stream.passage
+        return assembled(self.request.api, passage.seen, stream.status, stream.headers) if passage.all_seen else None
 
     async def stream_failed(self, stream: LiveStream) -> ErrorInfo:
         """A stream that broke does not go on."""
@@ -614,9 +634,9 @@ class Pipeline:
 
     # --- small things -------------------------------------------------------------------------------------------------
 
-    def _live(self, source: Source, status: int, headers: Headers, extensions: Mapping[str, Any]) -> LiveStream:
+    def live(self, source: Source, status: int, headers: Headers, extensions: Mapping[str, Any]) -> LiveStream:
         chains, ledger = self.chains, self.ledger
-        stores = bool(chains.cache_store) and self.stored_as is not None and self._entry is None
+        stores = bool(chains.cache_store and self.ctx.cache_control.store and self.stored_as and self._entry is None)
         passage = Passage(
             chains,
             self.ctx,
@@ -630,14 +650,8 @@ class Pipeline:
         return LiveStream(self, source, passage, self.runtime, self.ctx, self.flow, status, headers, extensions)
 
     def _opaque(self, reply: RawReply, body: ByteStream, deadline: float | None) -> OpaqueStream:
-        given, abort = self._extensions(reply), socket_shutdown(reply)
+        given, abort = self.own(reply), socket_shutdown(reply)
         return OpaqueStream(self, body, self.runtime, self.flow, reply.status, reply.headers, given, deadline, abort)
-
-    def _assembled(self, stream: LiveStream, chunks: list[Chunk]) -> Response:
-        assembler = Assembler(APIS[self.request.api])
-        for chunk in chunks:
-            assembler.add(chunk)
-        return evolve(assembler.response(), status=stream.status, headers=stream.headers)
 
     def _count(self, stream: LiveStream) -> None:
         """What a stream said of its usage and its end."""
@@ -650,24 +664,9 @@ class Pipeline:
     def _tells_usage(self) -> bool:
         return self.request.endpoint.chat and bool(self.chains.audit or self.chains.post_attempt)
 
-    def _reads(self, request: Request) -> bool:
-        """Whether anybody wants to look at the answer; otherwise it passes through untouched and undecoded."""
-        chains = self.chains
-        return request.endpoint.body == "json" and bool(
-            self.wants_values
-            or chains.want_answers
-            or chains.on_chunk
-            or chains.classify_error
-            or chains.observe
-            or (chains.cache_store and self.stored_as is not None)
-        )
-
-    def _extensions(self, reply: RawReply) -> Mapping[str, Any]:
-        return {**reply.extensions, **self._own()}
-
-    def _own(self) -> dict[str, Any]:
+    def own(self, reply: RawReply | None = None) -> dict[str, Any]:
         """Where a caller finds the context of its request: its id, its flow, its trace."""
-        return {"clippy": self.ctx}
+        return {**({} if reply is None else reply.extensions), "clippy": self.ctx}
 
     def _observe(self, kind: EventKind, data: object) -> None:
         if self.chains.observe:
@@ -683,7 +682,7 @@ class Pipeline:
         await self._close_reply()
 
     async def _close_reply(self) -> None:
-        reply, self._reply = self._reply, None
+        reply, self.reply = self.reply, None
         if reply is not None and not isinstance(reply.body, bytes):
             await close_quietly(reply.body)
 

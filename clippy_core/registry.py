@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from .driven import about_to_wait
 from .portal import Portal
 
 
@@ -76,12 +77,20 @@ class ServicesView:
         return either
 
     def _is_foreign(self, provider: Any, name: str) -> bool:
-        """Whether a method cannot just be awaited here: blocking code in an async host, real awaiting in a sync one."""
+        """Whether a method cannot just be awaited here: it blocks, or it really waits and a host must know that."""
         is_async = inspect.iscoroutinefunction(getattr(provider, name))
-        return not is_async or (self._sync and not getattr(provider, "inline", False))
+        return not is_async or not getattr(provider, "inline", False)
 
     def _method(self, method: Any) -> Any:
-        if inspect.iscoroutinefunction(method):
+        is_async = inspect.iscoroutinefunction(method)
+        if is_async and not self._sync:
+
+            async def waiting(*arguments: Any, **named: Any) -> Any:
+                await about_to_wait()
+                return await method(*arguments, **named)
+
+            return waiting
+        if is_async:
 
             async def on_portal(*arguments: Any, **named: Any) -> Any:
                 if self._portal.here():  # an async hook of a sync host asks: it is on the portal already
@@ -99,6 +108,7 @@ class ServicesView:
         import anyio.to_thread  # a sync program needs no anyio
 
         async def in_thread(*arguments: Any, **named: Any) -> Any:
+            await about_to_wait()
             return await anyio.to_thread.run_sync(lambda: method(*arguments, **named))
 
         return in_thread

@@ -19,6 +19,7 @@ from clippy_hookspecs import (
     Continue,
     Json,
     Message,
+    PluginError,
     Request,
     Response,
     Restart,
@@ -26,6 +27,7 @@ from clippy_hookspecs import (
     Usage,
 )
 
+from .chains import Faults
 from .joint import Joint
 from .passage import Passage
 from .sources import Broken, EndedEarly, Source
@@ -42,7 +44,15 @@ GO_ON = (
 )
 """Asked of a model whose API takes no beginning of an answer.  The words that it repeats say how the parts join."""
 
-_JSON = frozenset({"json_object", "json_schema", "json"})
+
+def wanted(decision: Any, step: Any, faults: Faults, left: float | None) -> bool:
+    """Whether a plugin, and the time that is left, want a broken stream to go on."""
+    if not isinstance(decision, (Restart, Continue)):
+        why = f"answered {type(decision).__name__} to a stream that had begun; Restart and Continue are for these"
+        if decision is not None:
+            faults.note(step, PluginError(step.blame(why)))
+        return False
+    return left is None or decision.after < left
 
 
 def asked_again(
@@ -87,15 +97,25 @@ def why_not(decision: Restart | Continue, request: Request, said: Sequence[Chunk
             return f"it was in a {chunk.kind.replace('_', ' ')}"
         if chunk.extra and (chunk.extra.get("signature") or "opaque" in chunk.extra):
             return "it has parts that only their provider can read"
-    return "a JSON text cannot be joined from two answers" if _asks_json(request.params) else None
+    if any(chunk.finish_reason is not None for chunk in said):
+        return "all of it had been said"
+    if _asks_json(request.params):
+        return "a JSON text cannot be joined from two answers"
+    return "it had to end in a tool call" if _must_call(request.params) else None
 
 
 def _asks_json(params: Mapping[str, Json]) -> bool:
-    """Whether an answer must be JSON: by OpenAI's response_format or text.format, or Anthropic's output_format."""
-    texts, config = params.get("text"), params.get("output_config")
-    inner = [part.get("format") for part in (texts, config) if isinstance(part, Mapping)]
-    forms = [params.get("response_format"), params.get("output_format"), *inner]
-    return any(isinstance(form, Mapping) and form.get("type") in _JSON for form in forms)
+    """Whether an answer has a form that a word too many breaks: by OpenAI's ``response_format`` or ``text.format``,
+    Anthropic's ``output_config.format`` or its former name ``output_format``."""
+    forms = [params.get("response_format"), params.get("output_format")]
+    forms += [part.get("format") for name in ("text", "output_config") if isinstance(part := params.get(name), Mapping)]
+    return any(isinstance(form, Mapping) and form.get("type") not in (None, "text") for form in forms)
+
+
+def _must_call(params: Mapping[str, Json]) -> bool:
+    choice = params.get("tool_choice")
+    said = choice.get("type") if isinstance(choice, Mapping) else choice
+    return said not in (None, "auto", "none")
 
 
 def continuation(request: Request, text: str, method: str) -> Request:

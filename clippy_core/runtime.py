@@ -15,9 +15,11 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from .driven import about_to_wait, drive, the_rest_of, until_it_waits, without_a_loop
 from .flow import FlowHandle
 from .loops import running_library, running_loop
 from .portal import Portal
+from .waiters import TaskWaiter, ThreadWaiter, Waiter, nothing, on_a_thread
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -72,6 +74,10 @@ class Runtime(Protocol):
         """
         ...
 
+    async def settle_hooks(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """As ``settle``, for *work* that waits for nothing but hooks: until one of them waits, it needs no task."""
+        ...
+
     async def gate(self, flow: FlowHandle) -> None:
         """Wait while the flow is paused or owes time; a change of it, a cancel too, is seen at once."""
         ...
@@ -84,18 +90,17 @@ class Runtime(Protocol):
         """As ``later`` at once; may be called from any thread and from a finalizer."""
         ...
 
+    def hold_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Run *work* in a task or thread of the host's for as long as it takes, asked from any thread; False if not."""
+        ...
 
-def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    coroutine.close()
-    raise RuntimeError(
-        "a hook or service awaited something real in place in a sync host; drop inline=True from its @hookimpl"
-    )
+    def runs(self) -> bool:
+        """Whether what waits here can go on: an event loop may stand still, or be gone."""
+        ...
+
+    def waiter(self) -> Waiter:
+        """What to wait for once in this colour."""
+        ...
 
 
 def _judge(clock: Clock, deadline: float | None, flow: FlowHandle, error: Exception | None) -> None:
@@ -104,13 +109,6 @@ def _judge(clock: Clock, deadline: float | None, flow: FlowHandle, error: Except
         raise FlowCancelled(flow.cancel_reason) from error
     if deadline is not None and clock.now() >= deadline:
         raise TimeIsUp from error
-
-
-class SystemClock:
-    """The machine's own time."""
-
-    now = staticmethod(time.monotonic)
-    time = staticmethod(time.time)
 
 
 class SyncRuntime:
@@ -167,6 +165,9 @@ class SyncRuntime:
     async def settle(self, work: Callable[[], Coroutine[Any, Any, None]], *, cancelled: bool = False) -> None:
         await work()
 
+    async def settle_hooks(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await work()
+
     async def gate(self, flow: FlowHandle) -> None:
         changed = threading.Event()
         forget = flow.watch(changed.set)
@@ -187,6 +188,15 @@ class SyncRuntime:
     def soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._watchdog.arm(0, lambda: drive(work()))
 
+    def hold_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        return on_a_thread(lambda: drive(work()))
+
+    def runs(self) -> bool:
+        return True
+
+    def waiter(self) -> Waiter:
+        return ThreadWaiter()
+
 
 class AsyncRuntime:
     """anyio on the event loop that is running: made once for each loop."""
@@ -205,6 +215,8 @@ class AsyncRuntime:
         self._token = running_loop()
 
     async def run_hook(self, coroutine: Any, step: Step) -> Any:
+        if not step.inline:
+            await about_to_wait()
         if self._backend != "asyncio" and getattr(step.owner, "asyncio_only", False):
             return await anyio.to_thread.run_sync(self._portal.run, coroutine, abandon_on_cancel=True)
         return await coroutine
@@ -265,6 +277,11 @@ class AsyncRuntime:
         if raised:
             raise raised[0]
 
+    async def settle_hooks(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        begun = work()
+        if not await until_it_waits(begun):
+            await self.settle(lambda: the_rest_of(begun))
+
     async def gate(self, flow: FlowHandle) -> None:
         while not flow.cancelled and (flow.paused or flow.owes()):
             changed = anyio.Event()
@@ -311,7 +328,7 @@ class AsyncRuntime:
         """Once the loop is gone: do what it no longer came to, as far as that goes without it."""
         while self._owed:
             _, work = self._owed.popitem()
-            _as_far_as_it_goes(work)
+            without_a_loop(work)
 
     def hold(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run *work* in a task of the host's for as long as it takes."""
@@ -319,15 +336,19 @@ class AsyncRuntime:
 
     def hold_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """As ``hold``, from another thread; False if the loop is gone or stands still."""
-        if self._backend == "asyncio" and not self._token.is_running():
-            return False
-        return self._call_soon(lambda: self._spawn(work))
+        return self.runs() and self._call_soon(lambda: self._spawn(work))
+
+    def runs(self) -> bool:
+        return self.alive() if self._backend == "trio" else bool(self._token.is_running())
+
+    def waiter(self) -> Waiter:
+        return TaskWaiter(self._call_soon)
 
     def alive(self) -> bool:
         """Whether the loop of this runtime still runs."""
         if self._backend == "trio":
             try:
-                self._token.run_sync_soon(_nothing, idempotent=True)
+                self._token.run_sync_soon(nothing, idempotent=True)
             except RuntimeError:
                 return False
             return True
@@ -373,22 +394,6 @@ class AsyncRuntime:
             task = self._token.create_task(owned(), context=context)
             _owned.add(task)
             task.add_done_callback(_owned.discard)
-
-
-def _as_far_as_it_goes(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run *work* whose event loop is gone up to where it would wait: plain hooks and the record need no loop."""
-    coroutine = work()
-    try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    except Exception:
-        log.exception("settling a request after its event loop had ended failed")
-    coroutine.close()
-
-
-def _nothing() -> None:
-    """Asked of a loop to see whether it is there."""
 
 
 _owned: set[Any] = set()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .forks import leave_to_the_parent
 from .lifespans import LOOP_SECONDS, Held, Life
 from .portal import Portal
 from .runtime import AsyncRuntime, Runtime
@@ -28,15 +29,20 @@ class Serving:
 
     def __init__(self, current: Tables) -> None:
         self.current = current
+        self._replaced: list[Replaced] = []
 
     def forget(self, host: object, portal: Portal) -> None:
         """To the state in which nobody is served and nothing is open: at first, and after a fork."""
         tables = self.current
+        for life in (tables.life, *(one.tables.life for one in self._replaced)):
+            for held in life.held:
+                if held.holds:
+                    leave_to_the_parent(held)
         tables.life, tables.under_way = Life(host, tables.chains.steps["lifespan"], portal), set()
         self._changing = threading.RLock()
         self._lock = threading.RLock()  # a signal handler that reloads may find its own thread in here
         self._tables: dict[Runtime, Tables] = {}
-        self._replaced: list[Replaced] = []
+        self._replaced = []
 
     def of(self, runtime: Runtime) -> Tables:
         """The tables for a request that begins now."""

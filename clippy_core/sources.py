@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal, Protocol
 
 from attrs import define, field
-from clippy_hookspecs import ByteStream, Chunk, RawReply, RequestContext
+from clippy_hookspecs import ByteStream, Chunk, RawReply
 
 from .deadlines import Deadlines, exceeded
 from .encoding import Decoding
@@ -83,6 +83,12 @@ class Source(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Begun(Protocol):
+    """Who knows whether the answer has begun: a request's context."""
+
+    committed: bool
+
+
 @define(eq=False)
 class EventSource:
     """The events of a live answer."""
@@ -93,7 +99,7 @@ class EventSource:
     runtime: Runtime
     flow: FlowHandle
     deadlines: Deadlines
-    ctx: RequestContext
+    ctx: Begun
     abort: Callable[[], None] | None = None
     saw_bytes: Callable[[bytes], None] | None = None
     queue: deque[StreamEvent] = field(factory=deque, init=False)

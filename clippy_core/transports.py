@@ -20,12 +20,13 @@ from clippy_hookspecs import (
 
 from .attempt import AttemptsFailed, Sender
 from .calls import AsyncSender, Call, SyncSender
+from .driven import drive
 from .entrance import GaveUp, error_answer
 from .forks import follow_forks
 from .in_front import InFront, fronts, named
 from .opaque import OpaqueStream, abandon_when_collected
 from .pipeline import Pipeline, Result
-from .runtime import FlowCancelled, Runtime, drive
+from .runtime import FlowCancelled, Runtime
 from .streaming import LiveStream
 
 if TYPE_CHECKING:

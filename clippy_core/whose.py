@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from clippy_hookspecs import Request, Scope
 from clippy_hookspecs.headers import beginning
 
@@ -11,13 +14,15 @@ from .settings import Settings
 from .untouched import retouch
 
 _NOBODY = Scope()
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _PARTS = ("tenant", "user", "session")
 
 
 def whose(
     request: Request, said: Scope | None, settings: Settings, *, trust_headers: bool, by_credential: bool
-) -> tuple[Scope, Request, str | None]:
-    """The scope of a request, the request without the headers that may say it, and the digest of its credentials.
+) -> tuple[Scope, Request, str | None, Mapping[str, str]]:
+    """The scope of a request, the request without the headers that are for us, the digest of its credentials, and what
+    those headers say, by their names without the prefix.
 
     *said* is what ``with host.scope(...)`` says.  Where nobody says anything the caller's credential tells callers
     apart; a route's credential is no caller's, so that ``by_credential`` is false for our own client.  The digest is
@@ -31,4 +36,7 @@ def whose(
     if by_credential and (scope is _NOBODY or scope == _NOBODY):
         who = settings.identity(request.headers, request.query)
         scope = new_scope(None, f"key-{who[:16]}") if who else scope
-    return scope, retouch(request, headers=request.headers.without(*ours)) if ours else request, who
+    if not ours:
+        return scope, request, who, _NOTHING
+    said_to_us = {name[len(OWN_HEADERS) :]: request.headers[name] for name in ours}
+    return scope, retouch(request, headers=request.headers.without(*ours)), who, said_to_us

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from clippy_hookspecs import ClippyError, ConfigError
@@ -21,6 +22,10 @@ from .output import say, visible
 from .plugins import plugins
 from .run import run
 
+if TYPE_CHECKING:
+    from ..host import Host
+
+T = TypeVar("T")
 DISTRIBUTION = "clippy-core"
 
 
@@ -64,12 +69,42 @@ class CommandLine(click.Group):
             found = super().get_command(ctx, cmd_name)
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            # It may be a command of a plugin that the configuration keeps from being there.
+            faults = installation(ctx).faults
+            if not faults:
+                raise
+            raise Misconfigured([error.format_message(), *faults]) from error
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         self.ask_plugins(ctx)
         return super().list_commands(ctx)
 
     def get_help(self, ctx: click.Context) -> str:
         return visible(super().get_help(ctx), keep="\n")  # it has the words of plugins in it
+
+    @contextmanager
+    def host(self) -> Iterator[Host]:
+        """The host that the configuration describes, open while a plugin's command uses it.
+
+        Raises ConfigError with every fault of the configuration.
+        """
+        from ..host import Host
+
+        with Host.from_config(installation(click.get_current_context()).path) as host:
+            yield host
+
+    @staticmethod
+    def run(awaitable: Coroutine[Any, Any, T]) -> T:
+        """The result of what a host or one of its services offers as ``async``, in a command, which waits for it."""
+        from ..driven import drive
+
+        return drive(awaitable)
 
     def ask_plugins(self, ctx: click.Context) -> None:
         """Let the plugins add their commands.  One that fails is reported in a line, and adds none."""

@@ -32,8 +32,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "Decisions": ("Answer", "Join", "Retry", "Switch", "Stale", "Restart", "Continue", "ErrorDecision"),
     "Context": ("RequestContext", "Scope", "RouteInfo", "Flow", "Stash", "StashKey"),
     "What plugins are told": (
-        "Failure", "ErrorInfo", "Category", "UNKNOWN_ERROR", "Outcome", "CacheEntry", "Selector", "AuditRecord",
-        "AttemptRecord", "HookCall", "Event",
+        "Failure", "ErrorInfo", "Category", "UNKNOWN_ERROR", "Outcome", "CacheEntry", "CacheControl", "Selector",
+        "StoredEntry", "AuditRecord", "AttemptRecord", "HookCall", "Event",
     ),
     "Errors": (
         "ClippyError", "Refusal", "AttemptRefused", "ProviderError", "StreamInterrupted", "DeadlineExceeded",
@@ -41,7 +41,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     ),
     "Services": (
         "Services", "ServiceRegistry", "Clock", "TokenCounter", "Prices", "Embedder", "Summarizer", "StateStore",
-        "Reservation", "Upstream", "RawRequest", "RawReply", "ByteStream", "Host",
+        "Reservation", "CacheListing", "Upstream", "RawRequest", "RawReply", "ByteStream", "Host",
     ),
     "For writing plugins": (
         "hookimpl", "evolve", "TextFilter", "dump_entry", "load_entry", "HookPolicy", "POLICIES", "PROJECT", "specs",

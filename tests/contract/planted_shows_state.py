@@ -10,7 +10,7 @@ from calling import Caller
 from clippy_hookspecs import StateStore
 from planted_shows import Make, a_caller, at_once, shows
 
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 
 SUITE = "StateStoreContract"
 

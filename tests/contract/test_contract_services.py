@@ -11,9 +11,9 @@ import pytest
 import clippy_core
 from clippy_core.calls import AsyncPieces, Pieces
 from clippy_core.flow import FlowHandle
+from clippy_core.making import SystemClock
 from clippy_core.opaque import OpaqueStream
 from clippy_core.registry import Registry, ServicesView
-from clippy_core.runtime import SystemClock
 from clippy_core.state_memory import MemoryStateStore
 from clippy_core.testing import VirtualClock
 from clippy_core.tokens import HeuristicTokenCounter

@@ -175,6 +175,15 @@ def _carried(cls: type[BaseException]) -> Iterator[str]:
         yield f"{name} = {said(value)}"
 
 
+def _limit(validator: Any) -> str:
+    """What a validator of attrs demands."""
+    if hasattr(validator, "compare_op"):
+        return f"{validator.compare_op} {validator.bound}"
+    if hasattr(validator, "options"):
+        return f"one of {', '.join(map(repr, validator.options))}"
+    return f"{_limit(validator.validator)} if given"
+
+
 def _field(field: attrs.Attribute[Any]) -> str:
     kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
     default = ""
@@ -187,7 +196,7 @@ def _field(field: attrs.Attribute[Any]) -> str:
     marks += [] if field.repr else ["not shown"]
     marks += ["by name only"] if field.kw_only else []
     marks += [f"given as {field.alias}"] if field.alias != field.name else []
-    marks += [f"{field.validator.compare_op} {field.validator.bound}"] if field.validator is not None else []
+    marks += [_limit(field.validator)] if field.validator is not None else []
     marks += [f"made by {field.converter.__name__}"] if field.converter is not None else []
     return f"{field.name}: {kind}{default}" + (f"  ({', '.join(marks)})" if marks else "")
 

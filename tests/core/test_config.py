@@ -141,7 +141,7 @@ def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.Monke
     [
         ("ttl", "abc", "p.ttl: expected float, got 'abc'"),
         ("ttl", True, "p.ttl: expected float, got True"),
-        ("ttl", -1, "p.ttl: 'ttl' must be >= 0: -1.0"),
+        ("ttl", -1, "p.ttl: must be >= 0: -1.0"),
         ("ttl", 10**400, "p.ttl: expected float, got 1000"),
         ("size", True, "p.size: expected int, got True"),
         ("size", 3.0, "p.size: expected int, got 3.0"),
@@ -164,7 +164,7 @@ def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.Monke
         ("weights", {"a": "x"}, "p.weights.a: expected float, got 'x'"),
         ("weights", [1], "p.weights: expected table of float, got [1]"),
         ("limits", 3, "p.limits: expected a table, got 3"),
-        ("limits", {"rows": 0}, "p.limits.rows: 'rows' must be > 0: 0"),
+        ("limits", {"rows": 0}, "p.limits.rows: must be > 0: 0"),
         ("limits", {"rowz": 1}, "p.limits.rowz: unknown setting; did you mean rows?"),
         ("more", [{}, {"rows": "x"}], "p.more.1.rows: expected int, got 'x'"),
         ("since", "2026-01-02", "p.since: expected date, got '2026-01-02'"),
@@ -453,7 +453,7 @@ def test_the_sources_of_faults_are_named(tmp_path: Path) -> None:
         "clippy.toml: abandoned_after: expected float, got 'x'",
         "clippy.toml: trust_header: unknown setting; did you mean trust_headers?",
         "environment CLIPPY_TRUST_HEADERS: trust_headers: expected bool, got 'perhaps'",
-        "argument: deadlines.total: 'total' must be > 0: -1.0",
+        "argument: deadlines.total: must be > 0: -1.0",
     }
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -206,3 +208,35 @@ def test_a_child_holds_none_of_the_places_that_the_parents_requests_hold() -> No
     assert asyncio.run(store.lease("one", "parent", 60.0))
     assert child_says(lambda: str(asyncio.run(store.lease("one", "child", 60.0)))) == "True"
     assert not asyncio.run(store.lease("one", "other", 60.0))
+
+
+@define(eq=False)
+class HoldsOpen:
+    """Notes in which process what it opened is closed."""
+
+    closed: list[int] = field(factory=list)
+
+    @hookimpl
+    @contextmanager
+    def lifespan(self) -> Iterator[None]:
+        opened_in = os.getpid()
+        try:
+            yield
+        finally:
+            self.closed.append(opened_in)
+
+
+def test_what_the_parent_holds_open_is_not_closed_in_the_child() -> None:
+    """Not by the garbage collector either, which ends the block of a context manager that nobody holds any more."""
+    holds = HoldsOpen()
+    parent = os.getpid()
+
+    def work() -> str:
+        gc.collect()
+        with host:
+            pass
+        return "closed the parent's" if parent in holds.closed else f"closed {len(holds.closed)} of its own"
+
+    with clippy_core.Host([holds]) as host:
+        assert "closed 1 of its own" == child_says(work)
+    assert [parent] == holds.closed

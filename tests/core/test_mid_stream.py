@@ -17,6 +17,7 @@ from clippy_hookspecs import (
     ErrorInfo,
     Outcome,
     ProviderError,
+    Request,
     RequestContext,
     Response,
     Restart,
@@ -28,6 +29,7 @@ from clippy_hookspecs import (
 )
 
 from clippy_core import passage
+from clippy_core.resuming import why_not
 from clippy_core.testing import Fault, Raw, Reply, VirtualClock, call
 from clippy_core.wire import APIS
 from clippy_core.wire.assemble import assemble_stream
@@ -203,6 +205,13 @@ REFUSED = {
     "text and a tool call": (Reply(TEXT, tool_calls=[CALL], chunks=[TEXT]), {}),
     "JSON": (Reply(TEXT), {"response_format": {"type": "json_object"}}),
     "JSON by schema": (Reply(TEXT), {"response_format": {"type": "json_schema", "json_schema": {}}}),
+    "JSON of the Responses API": (Reply(TEXT), {"text": {"format": {"type": "json_schema"}}}),
+    "JSON of the Messages API": (Reply(TEXT), {"output_config": {"format": {"type": "json_schema"}}}),
+    "JSON by its former name": (Reply(TEXT), {"output_format": {"type": "json_schema"}}),
+    "a form that is new": (Reply(TEXT), {"response_format": {"type": "grammar"}}),
+    "any tool": (Reply(TEXT), {"tool_choice": "required"}),
+    "any tool of the Messages API": (Reply(TEXT), {"tool_choice": {"type": "any"}}),
+    "one tool": (Reply(TEXT), {"tool_choice": {"type": "function", "function": {"name": "search"}}}),
     "several answers": (Reply(TEXT), {"n": 2}),
     "a refusal": (Reply(refusal="no no no no"), {}),
 }
@@ -216,6 +225,44 @@ def test_what_cannot_be_joined_is_raised_and_nothing_is_sent_again(case) -> None
     assert isinstance(read.error, StreamInterrupted)
     assert len(caller.provider.requests) == 1
     assert len(decides.infos) == 1
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"response_format": {"type": "text"}},
+        {"text": {"format": {"type": "text"}, "verbosity": "low"}},
+        {"output_config": {"effort": "low"}},
+        {"tool_choice": "auto"},
+        {"tool_choice": {"type": "auto"}},
+        {"tool_choice": "none"},
+        {"response_format": None, "text": None, "tool_choice": None},
+    ],
+    ids=str,
+)
+def test_other_parameters_are_no_obstacle_to_going_on(params) -> None:
+    """Tools that may be called, and words about text, change nothing."""
+    caller, _ = begin("sync", [Continue(0.0, "prompt")], [[Fault.reset(at_delta=2), Reply(TEXT)], Reply(REST)])
+    read = caller.stream(**params)
+    assert (read.error, len(caller.provider.requests)) == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ([Chunk("text", "So"), Chunk("finish", finish_reason="stop")], "all of it had been said"),
+        ([Chunk("reasoning", "Hm", extra={"signature": "sig"}), Chunk("text", "So")], "only their provider can read"),
+        ([Chunk("reasoning", "Hm")], "it had said no text yet"),
+        ([Chunk("text", "")], "it had said no text yet"),
+        ([Chunk("text", "One"), Chunk("text", "Two", choice=1)], "several answers"),
+        ([], "it had said no text yet"),
+        ([Chunk("reasoning", "Hm"), Chunk("text", "So")], None),
+    ],
+)
+def test_what_was_said_decides_whether_it_can_be_gone_on_with(said, why) -> None:
+    """Reasoning that is bound to nothing is no obstacle; of an answer that has ended nothing is missing."""
+    found = why_not(Continue(0.0, "prompt"), Request(), said, wants_values=False)
+    assert found is None if why is None else why in found
 
 
 def test_a_filter_that_holds_text_across_the_break_sees_one_text() -> None:

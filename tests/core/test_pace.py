@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import clippy_core
+from clippy_core.driven import drive
 from clippy_core.flow import CATCH_UP, FlowHandle
-from clippy_core.runtime import SyncRuntime, drive
+from clippy_core.runtime import SyncRuntime
 from clippy_core.testing import Fault, Raw, Reply, VirtualClock
 
 WORDS = [f"w{number} " for number in range(40)]

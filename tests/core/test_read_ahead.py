@@ -145,7 +145,7 @@ def test_an_alarm_that_goes_off_as_the_last_byte_comes_cuts_nobody(monkeypatch):
         return "answer"
 
     deadline, _ = Deadlines(total=runtime.clock.now() + 60).next(0.0, False)
-    done = clippy_core.runtime.drive(runtime.bounded(work(), deadline, FlowHandle(), lambda: cut.append("cut")))
+    done = clippy_core.driven.drive(runtime.bounded(work(), deadline, FlowHandle(), lambda: cut.append("cut")))
     for action in armed:
         action()
     assert ("answer", 1, []) == (done, len(armed), cut)

@@ -24,9 +24,9 @@ from sdk_colours import Each, Inside, value
 
 import clippy_core
 import clippy_core.serving
+from clippy_core.driven import drive
 from clippy_core.imports import Reimport
 from clippy_core.installed import rescan
-from clippy_core.runtime import drive
 from clippy_core.testing import FakeProvider, Fault, Reply
 
 FIRST_PARTY = sorted(point.name for point in entry_points(group="clippy"))

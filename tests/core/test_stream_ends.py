@@ -22,7 +22,7 @@ from sdk_colours import Each, value
 from sdk_lab import SDK_GENERATORS
 
 import clippy_core
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import FakeServer, Fault, Raw, Reply
 from clippy_core.watchdog import Watchdog
 

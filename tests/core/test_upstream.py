@@ -25,7 +25,7 @@ from clippy_hookspecs import (
 )
 
 import clippy_core
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import FakeServer, Fault, Reply, VirtualClock
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}

@@ -14,6 +14,7 @@ from clippy_hookspecs import (
     Answer,
     AttemptRecord,
     AuditRecord,
+    CacheControl,
     CacheEntry,
     Choice,
     Chunk,
@@ -45,6 +46,7 @@ from clippy_hookspecs import (
     Scope,
     Selector,
     Stale,
+    StoredEntry,
     Switch,
     Text,
     Tool,
@@ -66,7 +68,8 @@ SAMPLES: dict[type[Any], Any] = {
         Failure(), HookCall("p", "audit", "passed"), HookPolicy("all", "skip"), Image("http://x"), Join("k"),
         Message("user", (Text("a"),)), Opaque("audio"), Outcome("ok"), Provenance(), RawReply(200, Headers(), b"", {}),
         RawRequest("GET", "u", Headers()), Reasoning("r"), RefusalText("no"), Request(), Response(), Restart(),
-        Reservation("i", "k", 1.0, 2.0), Retry(), RouteInfo("main"), Scope(), Selector(), Stale(1.0), Switch("other"),
+        Reservation("i", "k", 1.0, 2.0), Retry(), RouteInfo("main"), Scope(), Selector(),
+        StoredEntry("k", 1, 0.0, 1.0), CacheControl(), Stale(1.0), Switch("other"),
         Text("a"), Tool("t"), ToolCall("i", "n"), ToolResult("i"), Usage(),
     )
 }  # fmt: skip
@@ -76,6 +79,7 @@ FROZEN = [
     if inspect.isclass(value := getattr(contract, name)) and attrs.has(value) and value is not contract.RequestContext
 ]
 OTHER: dict[str, Any] = {"message": Message("tool"), "response": Response(status=201), "after": 2.5, "within": 2.5}
+OTHER |= {"ttl": 2.5, "stale_if_error": 2.5, "negative_ttl": 2.5, "share": "tenant"}
 """Fields whose values are checked, or have methods: a value of their own type."""
 
 

@@ -20,7 +20,7 @@ from sdk_colours import Each, Inside, value
 from sdk_lab import COLOURS, SDK_GENERATORS
 
 import clippy_core
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import FakeProvider, Fault, Reply, VirtualClock, call
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in SDK_GENERATORS]

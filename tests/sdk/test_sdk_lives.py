@@ -21,7 +21,7 @@ from sdk_colours import value
 from sdk_lab import COLOURS, ROOFS, SDK_GENERATORS, Lab, private_folders, ssl_context
 
 import clippy_core
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import FakeProvider, FakeServer, Fault, Reply
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in SDK_GENERATORS]

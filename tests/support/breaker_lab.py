@@ -18,7 +18,7 @@ from clippy_hookspecs import (
     Scope,
 )
 
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.state_memory import MemoryStateStore
 
 ROUTE = RouteInfo("main", "openai.chat", "https://api.example.test/v1/chat/completions")

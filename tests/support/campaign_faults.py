@@ -43,7 +43,7 @@ from fault_calls import CALLS, OF_ONE_ROUTE, Call, Sdks
 from fault_provider import Fates
 
 import clippy_core
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import FakeProvider, FakeServer, VirtualClock
 
 COLOURS = ("threads", "asyncio", "trio")

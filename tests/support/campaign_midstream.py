@@ -32,7 +32,7 @@ from clippy_hookspecs import StreamInterrupted
 from clippy_retry import RetryPolicy
 
 import clippy_core
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import FakeProvider, Fault, Reply, SeenRequest, VirtualClock
 
 APIS = ("openai.chat", "openai.responses", "anthropic.messages")

@@ -41,7 +41,7 @@ from clippy_hookspecs import StateStore
 from clippy_state_sqlite import SqliteState
 
 from clippy_core import Host
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 
 COLOURS = ("sync", "asyncio", "trio")
 TTL = 0.4

@@ -18,6 +18,7 @@ from clippy_breaker import CircuitBreaker
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
+from clippy_dedup import Dedup
 from clippy_errors import ErrorClassifier
 from clippy_fallback import Fallback
 from clippy_hookspecs import ProviderError, StateStore
@@ -118,6 +119,7 @@ class World:
             **(caches if self.with_caches else {}),
             "breaker": CircuitBreaker(),
             "context-window": ContextWindow(),
+            "dedup": Dedup(when="always"),
             "errors": ErrorClassifier(),
             "fallback": Fallback(routes=("backup",), stale=60.0),
             "retry": RetryPolicy(base=0.001, cap=0.002, on_mid_stream="continue", budget=0.0),

@@ -19,7 +19,7 @@ import anyio.lowlevel
 from composition_calls import Asker, texts_in
 from composition_world import ANSWER, SETS, Cell, Got, World
 
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import Fault
 
 COLOURS = ("sync", "asyncio", "trio")

@@ -21,6 +21,7 @@ from clippy_breaker import CircuitBreaker
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
+from clippy_dedup import Dedup
 from clippy_errors import ErrorClassifier
 from clippy_fallback import Fallback
 from clippy_hookspecs import (
@@ -46,8 +47,8 @@ from clippy_core.testing import FakeProvider, Fault, Reply, SeenRequest, Virtual
 
 ANSWER = "one two three four five six"
 PLUGINS = (
-    "audit", "breaker", "cache-memory", "cache-sqlite", "context-window", "errors", "fallback", "retry", "stream",
-    "stream-monitor", "telemetry-log", "throttle",
+    "audit", "breaker", "cache-memory", "cache-sqlite", "context-window", "dedup", "errors", "fallback", "retry",
+    "stream", "stream-monitor", "telemetry-log", "throttle",
 )  # fmt: skip
 SETS: dict[str, tuple[str, ...]] = {**{name: (name,) for name in PLUGINS}, "all": PLUGINS}
 CACHES = ("cache-memory", "cache-sqlite", "keep")
@@ -246,6 +247,7 @@ class World:
             "cache-memory": MemoryCache,
             "cache-sqlite": lambda: SqliteCache(path=self.folder / "cache.db"),
             "context-window": lambda: ContextWindow(max_tokens=WINDOW, reserve=50),
+            "dedup": Dedup,
             "errors": ErrorClassifier,
             "fallback": lambda: Fallback(stale=60.0),
             "retry": RetryPolicy,

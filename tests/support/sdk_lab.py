@@ -20,7 +20,7 @@ from attrs import define, field, frozen
 from sdk_colours import Said, plain, value
 
 import clippy_core
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import FakeProvider, FakeServer, SeenRequest, VirtualClock
 
 COLOURS = ("sync", "asyncio", "trio")

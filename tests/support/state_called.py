@@ -9,7 +9,7 @@ from typing import Any
 from clippy_state_sqlite.access import Access
 from clippy_state_sqlite.store import SqliteStateStore
 
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import VirtualClock
 
 MEGABYTE = 1024 * 1024

@@ -11,11 +11,11 @@ from ..faults import Fault
 from ..script import Reply, Script, call
 from .base import require, vital
 from .bench import PATHS, Bench, body_for, colours, entry_of, noise
-from .cache_late import CacheLate
+from .cache_listed import CacheListed
 from .caching import Caching, named
 
 
-class CacheContract(CacheLate):
+class CacheContract(CacheListed):
     """Replay, times, bytes, scopes, invalidation, threads, processes and damaged files of a cache.
 
     ``ttl``, ``max_bytes``, ``path`` and ``stale`` (seconds that late answers are kept, ``stale_if_error``) name the

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-from clippy_hookspecs import CacheEntry, Request, Scope
+from typing import Any
+
+from attrs import evolve, frozen
+from clippy_hookspecs import CacheControl, CacheEntry, CacheListing, Request, Scope
 
 from ...chains import Run
-from ...runtime import drive
+from ...driven import drive
 from .base import NotApplicable, require
 from .bench import Bench, context, entry_of
 
@@ -19,14 +21,16 @@ class Caching:
 
     bench: Bench
 
-    def store(self, key: str, entry: CacheEntry | str, scope: Scope | None = None) -> None:
-        """Hand the cache an answer, whole or as its text."""
+    def store(
+        self, key: str, entry: CacheEntry | str, scope: Scope | None = None, model: str = "", late: float = 0.0
+    ) -> None:
+        """Hand the cache an answer, whole or as its text; *late* is ``stale_if_error`` of the cache control."""
         host = self.bench.host
         host.open()
         if isinstance(entry, str):
             entry = entry_of(entry, self.bench.clock.time())
-        ctx = context(host, scope)
-        drive(host.chains.all(host.chains.cache_store, (key, entry, REQUEST, ctx), Run(ctx, host.sync_runtime())))
+        ctx, asked = context(host, scope, cache_control=CacheControl(stale_if_error=late)), evolve(REQUEST, model=model)
+        drive(host.chains.all(host.chains.cache_store, (key, entry, asked, ctx), Run(ctx, host.sync_runtime())))
 
     def lookup(self, key: str, scope: Scope | None = None, within: float = 0.0) -> CacheEntry | None:
         """What the cache has for *key*, late by at most *within* seconds."""
@@ -46,10 +50,18 @@ class Caching:
         entry = self.lookup(key, scope, within)
         return None if entry is None else entry.response.text
 
-    def invalidate(self, key: str | None = None, tag: str | None = None, scope: Scope | None = None) -> None:
+    def invalidate(self, **parts: Any) -> None:
         """As ``host.invalidate``; what the cache raises is noted by the host."""
         self.bench.host.open()
-        self.bench.host.invalidate(key=key, tag=tag, scope=scope)
+        self.bench.host.invalidate(**parts)
+
+    def listing(self) -> CacheListing:
+        """The cache as one that tells what it keeps.  Raises NotApplicable for one that does not."""
+        self.bench.host.open()
+        for plugin in self.bench.host.plugins.values():
+            if isinstance(plugin, CacheListing):
+                return plugin
+        raise NotApplicable("it does not list what it keeps (CacheListing)")
 
     def settle(self) -> None:
         """Let the cache finish what it does behind the calls: its host is closed, and opens again when it is used."""

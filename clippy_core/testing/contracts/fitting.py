@@ -40,7 +40,10 @@ def _no_misfit(cls: type[Any]) -> str:
 
 def _cache(cls: type[Any]) -> str:
     missing = [hook for hook in ("cache_lookup", "cache_store") if hook not in _hooks(cls)]
-    return f"it does not implement {' and '.join(missing)}" if missing else ""
+    if missing:
+        return f"it does not implement {' and '.join(missing)}"
+    waits_for = _idle(cls)
+    return f"it stores nothing without settings ({waits_for})" if waits_for else ""
 
 
 def _retry_policy(cls: type[Any]) -> str:
@@ -78,6 +81,15 @@ def _observer(cls: type[Any]) -> str:
     if not _hooks(cls) & {"audit", "observe"}:
         return "it implements neither audit nor observe"
     return "" if _only_looks(cls) else "it does not say observes_only"
+
+
+def _idle(cls: type[Any]) -> str:
+    """Why a plugin does nothing as it is made for the suites."""
+    try:
+        with _made(cls) as case:
+            return str(getattr(case.make(), "idle", ""))
+    except Exception:  # then the general suite will tell what is wrong
+        return ""
 
 
 def _only_looks(cls: type[Any]) -> bool:

@@ -19,7 +19,7 @@ from clippy_hookspecs import (
 )
 
 from ...chains import Run
-from ...runtime import drive
+from ...driven import drive
 from ..script import Script
 from .base import Contract, NotApplicable, in_threads, require, vital
 from .bench import Bench, colours, context

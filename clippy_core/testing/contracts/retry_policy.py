@@ -11,7 +11,7 @@ from attrs import evolve
 from clippy_hookspecs import ErrorInfo, Request, Retry, RouteInfo
 
 from ...chains import Run
-from ...runtime import drive
+from ...driven import drive
 from ..faults import Fault
 from ..script import Reply, Script
 from .base import Contract, in_threads, require, vital

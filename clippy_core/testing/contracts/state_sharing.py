@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from attrs import define
 from clippy_hookspecs import Reservation, StateStore, hookimpl
 
-from ...runtime import drive
+from ...driven import drive
 from .base import Contract, NotApplicable, require, vital
 from .bench import Bench
 from .processes import in_processes, killed

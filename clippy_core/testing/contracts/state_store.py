@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 from clippy_hookspecs import Reservation, StateStore
 
-from ...runtime import drive
+from ...driven import drive
 from .base import in_threads, require, vital
 from .bench import Bench, colours
 from .state_sharing import StateSharing

@@ -39,6 +39,7 @@ class Suspends:
     """Offers the host's own StateStore with a real wait around each method, as one over a network has it."""
 
     store: MemoryStateStore
+    inline = False  # which that store says of itself
 
     @hookimpl
     def register_services(self, services: Any) -> None:

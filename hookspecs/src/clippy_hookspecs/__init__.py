@@ -52,9 +52,22 @@ from .errors import (
 )
 from .headers import Headers
 from .policy import POLICIES, PROJECT, HookPolicy, hookimpl
-from .records import AttemptRecord, AuditRecord, CacheEntry, Event, Failure, HookCall, Outcome, Scope, Selector
+from .records import (
+    AttemptRecord,
+    AuditRecord,
+    CacheControl,
+    CacheEntry,
+    Event,
+    Failure,
+    HookCall,
+    Outcome,
+    Scope,
+    Selector,
+    StoredEntry,
+)
 from .services import (
     ByteStream,
+    CacheListing,
     Clock,
     Embedder,
     Host,
@@ -85,14 +98,15 @@ from .types import (
 
 __all__ = [
     "COMPLETE_REASONS", "CONTENT_KINDS", "POLICIES", "PROJECT", "UNKNOWN_ENDPOINT", "UNKNOWN_ERROR",
-    "Answer", "AttemptRecord", "AttemptRefused", "AuditRecord", "Block", "ByteStream", "CacheEntry", "Category",
+    "Answer", "AttemptRecord", "AttemptRefused", "AuditRecord", "Block", "ByteStream", "CacheControl", "CacheEntry",
+    "CacheListing", "Category",
     "Choice", "Chunk", "ClippyError", "Clock", "ConfigError", "ContextBudgetError", "Continue", "CorruptEntry",
     "DeadlineExceeded", "Deprecation", "Embedder", "Endpoint", "ErrorDecision", "ErrorInfo", "Event", "Failure", "Flow",
     "Headers", "HookCall", "HookPolicy", "Host", "Image", "Join", "Json", "Message", "Opaque", "Outcome", "PluginError",
     "Prices", "Provenance", "ProviderError", "RawReply", "RawRequest", "Reasoning", "Refusal", "RefusalText", "Request",
     "RequestContext", "Reservation", "Response", "Restart", "Retry", "RouteInfo", "Scope", "Selector",
-    "ServiceRegistry", "Services", "Stale", "Stash", "StashKey", "StateStore", "StreamInterrupted", "Summarizer",
-    "Switch", "Text", "TextFilter", "TokenCounter", "Tool", "ToolCall", "ToolResult", "Upstream", "Usage",
+    "ServiceRegistry", "Services", "Stale", "Stash", "StashKey", "StateStore", "StoredEntry", "StreamInterrupted",
+    "Summarizer", "Switch", "Text", "TextFilter", "TokenCounter", "Tool", "ToolCall", "ToolResult", "Upstream", "Usage",
     "dump_entry", "evolve", "former_names", "hookimpl", "load_entry", "specs", "tool_link",
 ]  # fmt: skip
 

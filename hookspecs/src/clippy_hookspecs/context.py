@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from attrs import define, field, frozen
 
-from .records import HookCall, Scope
+from .records import CacheControl, HookCall, Scope
 from .services import Clock, Services
 from .types import Provenance, Request, Response
 
@@ -113,7 +113,9 @@ class RequestContext:
     minute is closed as abandoned.  ``account`` tells apart who pays: a keyed digest of the credentials that go to
     the present route, "" without any.  ``provenance`` is who gave the answer and why, once there is one.
     ``stale_within``: a cache that is asked with it above 0 may answer with what is at most so many seconds past its
-    time, because the provider failed.  Contexts do not pickle; they live with their request.
+    time, because the provider failed.  ``cache_control`` is what caches may do for it; hooks change it by ``evolve``.
+    ``directives`` is what the caller said to plugins: the ``X-Clippy-*`` headers, which never go upstream, by their
+    names without the prefix in lower case.  Contexts do not pickle; they live with their request.
     """
 
     id: str
@@ -137,6 +139,17 @@ class RequestContext:
     account: str = field(default="", repr=False)
     provenance: Provenance | None = None
     stale_within: float = 0.0
+    cache_control: CacheControl = CacheControl()
+    directives: Mapping[str, str] = field(factory=dict, repr=False)
+    key_parts: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False)
+
+    def key_fields(self) -> Mapping[str, str]:
+        """What the cache key was made of, by name: a digest of each part, which tells equal from different only.
+
+        ``scope``, ``base_url``, ``header.NAME``, ``body.NAME`` and for each message ``body.messages[N]``.  Empty for a
+        request without a key.
+        """
+        return {} if self.key_parts is None else self.key_parts()
 
     async def ask(self, request: Request) -> Response:
         """Call a model from inside a plugin: the only way to do it.

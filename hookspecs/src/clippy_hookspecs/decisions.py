@@ -23,9 +23,15 @@ class Answer:
 
 @frozen
 class Join:
-    """cache_lookup: share the flight of the request that is already under way with this key."""
+    """cache_lookup: share the flight of the request that is already under way with this key, or begin one.
+
+    Asked after every cache: an entry of another cache goes first.  ``key`` must be the one that cache_lookup was called
+    with, which holds the caller's scope and credentials; with any other the Join is a fault of the plugin and a miss.
+    ``shared``: also with other processes, where the host's StateStore is one that they share.
+    """
 
     key: str
+    shared: bool = False
 
 
 @frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
+from attrs.validators import ge, gt, in_, optional
 
 from .blocks import Usage
 from .headers import Headers
@@ -41,10 +42,39 @@ class CacheEntry:
 
 
 @frozen
-class Selector:
-    """Which stored entries to drop: by key, by tag, or all within one scope.  Empty means everything.
+class CacheControl:
+    """What caches may do for one request.  A plugin sets ``ctx.cache_control``; the host obeys it for every cache.
 
-    The parts that it gives must all fit.  A tag fits whole.  A scope fits what was stored for it and within it: what it
+    ``lookup`` and ``store``: whether a stored answer may be given, and this one kept (*no-cache* and *no-store* of
+    RFC 9111); ``reason`` says why not.  They are read when caches are asked, so that ``store`` may be withdrawn up to
+    on_response.  ``ttl`` is seconds from when the answer is stored, None leaves it to the caches, which may all keep it
+    shorter.  ``stale_if_error`` asks them to keep it so many seconds longer, for :class:`Stale`.  ``negative_ttl``
+    above 0 has a provider's failure stored for so many seconds, if nothing repairs it: for failures that an equal
+    request would meet again.  ``tags`` go with the entry.  ``share`` says who else may get it: *caller* those of the
+    same scope and credentials, *tenant* every user of the tenant, *everyone* all; looked up and stored as such, and
+    fixed once pre_request is over.  ``join``: whether equal requests under way may share this one's answer; None leaves
+    it to who asks.
+    """
+
+    lookup: bool = True
+    store: bool = True
+    ttl: float | None = field(default=None, validator=optional(gt(0)))
+    stale_if_error: float = field(default=0.0, validator=ge(0))
+    negative_ttl: float = field(default=0.0, validator=ge(0))
+    tags: tuple[str, ...] = ()
+    share: Literal["caller", "tenant", "everyone"] = field(
+        default="caller", validator=in_(("caller", "tenant", "everyone"))
+    )
+    join: bool | None = None
+    reason: str | None = None
+
+
+@frozen
+class Selector:
+    """Which stored entries to drop: by key, by tag, by model, or all within one scope.  Empty means everything.
+
+    The parts that it gives must all fit.  A tag fits whole; ``key_prefix`` and ``tag_prefix`` fit what begins so.
+    ``model`` is the one that the request named.  A scope fits what was stored for it and within it: what it
     says must be equal, what it leaves out may be anything, so that a tenant's users and sessions belong to the tenant,
     and a user's entries in every tenant to the user.  A scope that says nothing is that of calls without a scope, and
     not everybody's.
@@ -53,6 +83,22 @@ class Selector:
     key: str | None = None
     tag: str | None = None
     scope: Scope | None = None
+    model: str | None = None
+    key_prefix: str | None = None
+    tag_prefix: str | None = None
+
+
+@frozen
+class StoredEntry:
+    """What a cache says of an entry that it keeps.  Times are unix seconds, ``size`` is bytes of its cap."""
+
+    key: str
+    size: int
+    stored_at: float
+    expires_at: float
+    model: str | None = None
+    tags: tuple[str, ...] = ()
+    scope: Scope = field(factory=Scope)
 
 
 @frozen

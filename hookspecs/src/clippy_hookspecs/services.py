@@ -14,6 +14,7 @@ from attrs import frozen
 
 from .blocks import Message, Usage
 from .headers import Headers
+from .records import CacheEntry, Selector, StoredEntry
 from .types import Request
 
 T = TypeVar("T")
@@ -126,6 +127,25 @@ class StateStore(Protocol):
         ...
 
 
+@runtime_checkable
+class CacheListing(Protocol):
+    """What a cache plugin has beside its hooks, so that people can see what it keeps.  For commands and pages.
+
+    Found among ``host.plugins``.  Not async: it may take its time, and is never asked within a request.
+    """
+
+    def stored(self, selector: Selector, limit: int) -> Sequence[StoredEntry]:
+        """At most *limit* of the entries that *selector* names, latest first; one beyond its time may be among them.
+
+        Raises what reading them raises.
+        """
+        ...
+
+    def stored_entry(self, key: str) -> CacheEntry | None:
+        """The entry of this key, whatever its age, None if there is none; to look at it is not to use it."""
+        ...
+
+
 @frozen
 class RawRequest:
     """An HTTP request as bytes, for those who bring their own HTTP server."""
@@ -213,6 +233,7 @@ class Host(Protocol):
 
 __all__ = [
     "ByteStream",
+    "CacheListing",
     "Clock",
     "Embedder",
     "Host",

@@ -50,7 +50,8 @@ def register_services(services: ServiceRegistry) -> None:
 def register_commands(cli: Any) -> None:
     """Add commands to the ``clippy`` command line: ``cli`` is its click group.
 
-    Called when the command line starts.
+    Called when the command line starts.  A command that needs the plugins and services of the configuration uses
+    ``with cli.host() as host:``, an open Host, and ``cli.run(awaitable)`` for what that offers as ``async``.
     The return value is ignored.
     May not await.
     A failure is reported and the command line works without these commands.

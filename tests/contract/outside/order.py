@@ -20,7 +20,7 @@ import anyio
 from clippy_hookspecs import ClippyError
 
 import clippy_core
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import FakeProvider, Fault, Reply, VirtualClock
 
 PLUGINS = ("outside-awaiting", "outside-plain")

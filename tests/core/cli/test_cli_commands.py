@@ -294,6 +294,49 @@ def test_a_plugin_adds_a_command(run: Run, install: Install) -> None:
     assert "\x1b" not in help_text
 
 
+COUNTS = """
+    from contextlib import contextmanager
+    from clippy_hookspecs import StateStore
+
+    @define(eq=False)
+    class Plugin:
+        step: int = 2
+        opened: bool = False
+
+        @hookimpl
+        @contextmanager
+        def lifespan(self, host):
+            self.opened = True
+            yield
+            self.opened = False
+
+        @hookimpl
+        def register_commands(self, cli):
+            @cli.command()
+            def count():
+                with cli.host() as host:
+                    own = host.plugins["counts"]
+                    store = host.services.get(StateStore)
+                    total = cli.run(store.add("counts", own.step, 60.0))
+                    click.echo(f"{total:g} {own.opened}")
+                click.echo(own.opened)
+"""
+
+
+def test_the_command_of_a_plugin_gets_an_open_host_of_the_configuration(
+    run: Run, install: Install, tmp_path: Path
+) -> None:
+    """Its own plugin is there as configured, and services of either colour can be asked."""
+    install("counts", COUNTS)
+    file = tmp_path / "clippy.toml"
+    file.write_text("[plugins.counts]\nstep = 5\n")
+    assert run("--config", str(file), "count", only="counts").stdout == "5 True\nFalse\n"
+    file.write_text("[plugins.counts]\nstap = 5\n")
+    wrong = run("--config", str(file), "count", only="counts")
+    assert wrong.exit_code == 2
+    assert "stap" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

@@ -16,7 +16,7 @@ from clippy_breaker.breaker import LOOKS, TRIES
 from clippy_breaker.local import LocalStore
 from clippy_breaker.record import Record, dump, load
 
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.state_memory import MemoryStateStore
 from clippy_core.testing.contracts.base import in_threads
 from clippy_core.testing.contracts.processes import in_processes

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -216,7 +219,7 @@ def test_an_entry_of_another_schema_is_a_miss(cache: SqliteCache) -> None:
     from clippy_cache_sqlite.store import checksum_of
 
     value = b'[2,"something newer"]\n'
-    cache._store.put(Row("k", 0.0, CLOCK.time() + 9, checksum_of("k", value), "", "", "", "", value), CLOCK.time())
+    cache._store.put(Row("k", 0.0, CLOCK.time() + 9, checksum_of("k", value), "", "", "", "", "", value), CLOCK.time())
     assert cache._store.get("k", CLOCK.time()) == value
     assert lookup(cache, "k") is None
     assert cache._store.get("k", CLOCK.time()) is None
@@ -308,6 +311,60 @@ def test_a_full_disk_behind_a_host_loses_the_batch_and_nothing_else(
         assert behind.flush()
         assert lookup(cache, "late") is not None
     assert len(lines()) == 1
+
+
+FULL = """
+import json, logging, resource, sys
+from pathlib import Path
+import httpx
+from clippy_cache_sqlite import SqliteCache
+import clippy_core
+from clippy_core.testing import FakeProvider, Reply
+
+lines = []
+class Told(logging.Handler):
+    def emit(self, record):
+        lines.append(record.getMessage())
+logging.getLogger("clippy").addHandler(Told())
+provider = FakeProvider(Reply(echo=True))
+route = {"base_url": "http://fake.test/v1", "key": "sk-test", "model": "test-model"}
+plugin = SqliteCache(path=Path(sys.argv[1]))
+host = clippy_core.Host({"cache-sqlite": plugin}, config={"routes": {"main": route}})
+wrong, hits = 0, []
+with clippy_core.Client(host, httpx.Client(transport=provider.transport(httpx))) as client:
+    def ask(number):
+        question = f"question {number} " * 400
+        before = provider.calls
+        wrong = client.chat(question).text != question
+        assert plugin._store._behind.flush()
+        return wrong, provider.calls == before
+    first = [ask(number) for number in range(5)]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+    later = [ask(number) for number in range(200)]
+    again = [ask(number) for number in range(200)]
+host.close()
+print(json.dumps([first, later, again, lines, provider.calls]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit for the size of files")
+@pytest.mark.parametrize("limit", [60_000, 150_000, 400_000])
+def test_requests_are_served_while_the_system_lets_no_file_grow(path: Path, limit: int) -> None:
+    """As on a full disk: every call is answered, what is in the file is given, and it is said once."""
+    command = [sys.executable, "-c", FULL, str(path), str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, later, again, lines, calls = json.loads(done.stdout)
+    assert not [wrong for wrong, _ in (*first, *later, *again) if wrong]
+    assert all(hit for _, hit in later[:5])
+    assert not any(hit for _, hit in later[5:])
+    kept = sum(hit for _, hit in again)
+    assert 5 <= kept < 200
+    assert calls == 200 + 200 - kept
+    (line,) = lines
+    assert line.endswith("so nothing is stored")
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_a_locked_file_still_answers_and_stores_later(

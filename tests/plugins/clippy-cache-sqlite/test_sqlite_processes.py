@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from campaign_cache_kill import run
 from clippy_cache_sqlite import SqliteCache
 from clippy_hookspecs import CacheEntry, Headers, Request, RequestContext, Scope
 from clippy_hookspecs.stored import undecoded_entry
@@ -28,11 +29,12 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 from clippy_cache_sqlite import SqliteCache
-from clippy_hookspecs import Headers, Request, Scope
+from clippy_hookspecs import CacheControl, Headers, Request, Scope
 from clippy_hookspecs.stored import undecoded_entry
 
 class Context:
     scope = Scope()
+    cache_control = CacheControl()
     class clock:
         time = staticmethod(lambda: 1000.0)
 
@@ -137,6 +139,14 @@ def test_a_killed_writer_leaves_a_file_that_works(path: Path, cache: SqliteCache
     cache.close()
     with closing(sqlite3.connect(path)) as file:
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
+def test_programs_that_are_killed_amid_requests_break_nothing_for_the_others(path: Path) -> None:
+    """Four at a time, each a whole host, wherever they are; tests/support/campaign_cache_kill.py kills a hundred."""
+    did, wrong = run(path, kills=8, seed=1)
+    assert wrong == []
+    assert did["hit"] > 0
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

@@ -12,7 +12,7 @@ from clippy_cache_sqlite.write_behind import WriteBehind
 
 
 def row_of(key: str, size: int = 10) -> Row:
-    return Row(key, 0.0, math.inf, 0, "", "", "", "", b"x" * size)
+    return Row(key, 0.0, math.inf, 0, "", "", "", "", "", b"x" * size)
 
 
 NEVER = 3600.0

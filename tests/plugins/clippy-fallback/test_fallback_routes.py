@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import httpx
@@ -11,10 +11,12 @@ import pytest
 from attrs import define, evolve
 from calling import Caller
 from clippy_breaker import CircuitBreaker
-from clippy_errors import ErrorClassifier
+from clippy_errors import KINDS, ErrorClassifier
 from clippy_fallback import Fallback
 from clippy_hookspecs import (
     AttemptRefused,
+    Category,
+    ConfigError,
     ErrorInfo,
     Failure,
     Provenance,
@@ -113,6 +115,27 @@ def test_a_kind_or_category_that_is_named_leads_to_its_own_routes(name: str) -> 
     caller = start([LENGTH, Reply("hello")], routes=("second",), kinds={name: ("third",)})
     assert answered(caller) == (200, "hello")
     assert asked(caller) == ["fake", "third"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("contextlength", "did you mean context_length?"),
+        ("rate-limit", "did you mean rate_limit"),
+        ("breaker-open", "did you mean breaker_open"),
+        ("zzz", "there are auth, bad_body, "),
+    ],
+)
+def test_a_kind_that_no_failure_has_is_a_fault_of_the_configuration(name: str, hint: str) -> None:
+    config = {"routes": ROUTES, "plugins": {"fallback": {"kinds": {name: ["main"]}}}}
+    with pytest.raises(ConfigError) as raised:
+        clippy_core.Host({"fallback": Fallback}, config=config)
+    assert f"plugins.fallback.kinds: {name!r} is no kind or category of failure; {hint}" in str(raised.value)
+
+
+def test_a_failure_of_every_kind_can_be_named() -> None:
+    names = {*KINDS, *get_args(Category), "breaker_open", "cooldown", "route_unfit", "total_timeout"}
+    assert Fallback(kinds=dict.fromkeys(names, ())).kinds.keys() == names
 
 
 def test_the_kind_is_named_before_its_category() -> None:

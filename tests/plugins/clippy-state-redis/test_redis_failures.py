@@ -22,7 +22,7 @@ from redis_server import RedisServer
 from sdk_certificates import make_authority
 
 from clippy_core import Host
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 
 START = Callable[..., RedisServer]
 OPEN = Callable[..., Any]

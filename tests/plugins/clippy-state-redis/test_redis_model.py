@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from redis_server import RedisServer
 
 from clippy_core import Host
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.state_memory import MemoryStateStore
 from clippy_core.testing import VirtualClock
 

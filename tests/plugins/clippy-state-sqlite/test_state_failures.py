@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from state_called import MEGABYTE, Called
 
 from clippy_core import Host
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import VirtualClock
 from clippy_core.testing.contracts.processes import in_processes
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from state_called import Called
 
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.state_memory import MemoryStateStore
 from clippy_core.testing import VirtualClock
 

@@ -19,7 +19,7 @@ from clippy_state_sqlite.store import SqliteStateStore
 from state_called import MEGABYTE
 
 from clippy_core import Host
-from clippy_core.runtime import drive
+from clippy_core.driven import drive
 from clippy_core.testing import VirtualClock
 from clippy_core.testing.contracts.base import in_threads
 from clippy_core.testing.contracts.processes import in_processes

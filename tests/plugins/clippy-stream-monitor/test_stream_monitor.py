@@ -8,27 +8,13 @@ from typing import Any
 import pytest
 from attrs import define, field
 from calling import Caller
-from clippy_hookspecs import Chunk, RequestContext, TokenCounter, Usage, hookimpl
+from clippy_hookspecs import Chunk, RequestContext, Usage, hookimpl
 from clippy_stream_monitor import METER, Metrics, StreamMonitor, UnknownStream
+from words import Words
 
 from clippy_core.testing import Fault, Reply
 
 WORDS = [f"w{number} " for number in range(21)]
-
-
-@define(eq=False)
-class Words:
-    """Counts words as tokens."""
-
-    @hookimpl
-    def register_services(self, services: Any) -> None:
-        services.offer(TokenCounter, self)
-
-    def count(self, text: str, model: str = "") -> int:
-        return len(text.split())
-
-    def count_message(self, message: Any, model: str = "") -> int:
-        return 1
 
 
 def measured(caller: Caller, script: Any, *plugins: object, **call: Any) -> Metrics:

@@ -11,29 +11,15 @@ import httpx
 import pytest
 from attrs import define, field
 from calling import COLOURS, Caller
-from clippy_hookspecs import Chunk, RequestContext, TokenCounter, hookimpl
+from clippy_hookspecs import Chunk, RequestContext, hookimpl
 from clippy_stream import Progress, StreamController, UnknownStream
 from clippy_stream_monitor import StreamMonitor
+from words import Words
 
 import clippy_core
 from clippy_core.testing import Fault, Reply
 
 WORDS = [f"w{number} " for number in range(20)]
-
-
-@define(eq=False)
-class Words:
-    """Counts words as tokens."""
-
-    @hookimpl
-    def register_services(self, services: Any) -> None:
-        services.offer(TokenCounter, self)
-
-    def count(self, text: str, model: str = "") -> int:
-        return len(text.split())
-
-    def count_message(self, message: Any, model: str = "") -> int:
-        return 1
 
 
 @define(eq=False)

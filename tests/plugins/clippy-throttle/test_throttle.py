@@ -8,29 +8,15 @@ from typing import Any
 import pytest
 from attrs import define
 from calling import Caller, Read
-from clippy_hookspecs import Restart, TokenCounter, hookimpl
+from clippy_hookspecs import Restart, hookimpl
 from clippy_throttle import Throttle, boundary
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from words import Words
 
 from clippy_core.testing import Fault, Raw, Reply, VirtualClock, call
 from clippy_core.wire import APIS
 from clippy_core.wire.assemble import assemble_stream
-
-
-@define(eq=False)
-class Words:
-    """Counts words as tokens."""
-
-    @hookimpl
-    def register_services(self, services: Any) -> None:
-        services.offer(TokenCounter, self)
-
-    def count(self, text: str, model: str = "") -> int:
-        return len(text.split())
-
-    def count_message(self, message: Any, model: str = "") -> int:
-        return 1
 
 
 def throttled(caller: Caller, script: Any, **set_to: Any) -> tuple[Read, float]:

@@ -94,7 +94,7 @@ class CircuitBreaker:
     @least.validator
     def _within_the_window(self, _: object, value: int) -> None:
         if value > self.window:
-            raise ValueError(f"least is {value}, more than the window of {self.window}: a share would never open it")
+            raise ValueError(f"'least' must be <= the window of {self.window}, or a share would never open it: {value}")
 
     @_rule.default
     def _of_the_settings(self) -> Rule:

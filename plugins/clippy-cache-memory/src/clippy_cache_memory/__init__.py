@@ -6,6 +6,7 @@ and threads share nothing that could change, and the byte cap counts what is rea
 
 from __future__ import annotations
 
+import heapq
 import math
 import os
 import threading
@@ -17,7 +18,7 @@ from weakref import WeakSet
 from attrs import define, field
 from attrs.validators import ge
 from cachetools import Cache, LRUCache
-from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector, hookimpl
+from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector, StoredEntry, hookimpl
 from clippy_hookspecs.stored import undecoded_entry
 
 __all__ = ["MemoryCache"]
@@ -25,11 +26,17 @@ __all__ = ["MemoryCache"]
 
 @define(eq=False)
 class _Kept:
-    """One kept answer: ``make`` builds a fresh entry, ``expires`` is unix seconds, ``size`` bytes."""
+    """One kept answer: ``make`` builds a fresh entry, times are unix seconds, ``size`` bytes.
+
+    ``late`` is the seconds that it is kept beyond its time.
+    """
 
     make: Callable[[], CacheEntry]
+    stored_at: float
     expires: float
+    late: float
     size: int
+    model: str | None
     tags: tuple[str, ...]
     scope: Scope
 
@@ -75,7 +82,7 @@ class MemoryCache:
         late = ctx.clock.time() - kept.expires
         if late < 0:
             return kept.make()
-        if late < self.stale_if_error:
+        if late < kept.late:
             return kept.make() if late < ctx.stale_within else None
         with self._lock:
             # Another thread may have stored a newer answer in the meantime.
@@ -106,7 +113,8 @@ class MemoryCache:
             entry.tags,
             entry.origin,
         )
-        kept = _Kept(make, expires, size, entry.tags, ctx.scope)
+        keep_late = max(self.stale_if_error, ctx.cache_control.stale_if_error)
+        kept = _Kept(make, entry.stored_at, expires, keep_late, size, request.model or None, entry.tags, ctx.scope)
         with self._lock:
             self._kept[key] = kept
 
@@ -118,11 +126,32 @@ class MemoryCache:
             for key in [key for key in self._kept if _fits(selector, key, Cache.__getitem__(self._kept, key))]:
                 del self._kept[key]
 
+    def stored(self, selector: Selector, limit: int) -> list[StoredEntry]:
+        """What is kept and fits, latest first; one beyond its time may be among it."""
+        with self._lock:
+            found = [
+                (key, kept) for key in self._kept if _fits(selector, key, kept := Cache.__getitem__(self._kept, key))
+            ]
+        latest = heapq.nlargest(limit, found, key=lambda one: one[1].stored_at)
+        return [
+            StoredEntry(key, kept.size, kept.stored_at, kept.expires, kept.model, kept.tags, kept.scope)
+            for key, kept in latest
+        ]
+
+    def stored_entry(self, key: str) -> CacheEntry | None:
+        """The entry of this key, whatever its age; to look at it is not to use it."""
+        with self._lock:
+            kept = Cache.get(self._kept, key)
+        return None if kept is None else kept.make()
+
 
 def _fits(selector: Selector, key: str, kept: _Kept) -> bool:
     return (
         (selector.key is None or selector.key == key)
+        and (selector.key_prefix is None or key.startswith(selector.key_prefix))
+        and (selector.model is None or selector.model == (kept.model or ""))
         and (selector.tag is None or selector.tag in kept.tags)
+        and (selector.tag_prefix is None or any(tag.startswith(selector.tag_prefix) for tag in kept.tags))
         and (selector.scope is None or _covers(selector.scope, kept.scope))
     )
 

@@ -24,6 +24,7 @@ from clippy_hookspecs import (
     RequestContext,
     Scope,
     Selector,
+    StoredEntry,
     dump_entry,
     hookimpl,
     load_entry,
@@ -116,7 +117,7 @@ class SqliteCache:
             return None
         # The entry knows the ttl of the process that stored it; of two the shorter counts.
         late = now - min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
-        return entry if late < 0 or late < min(ctx.stale_within, self.stale_if_error) else None
+        return entry if late < 0 or late < ctx.stale_within else None  # its row goes when it has been late for too long
 
     @hookimpl
     def cache_store(self, key: str, entry: CacheEntry, request: Request, ctx: RequestContext) -> None:
@@ -127,7 +128,8 @@ class SqliteCache:
         expires = min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
         if not now < expires:
             return
-        if self.stale_if_error and expires < math.inf:
+        late = max(self.stale_if_error, ctx.cache_control.stale_if_error)
+        if late and expires < math.inf:
             # Its row stays longer than it is fresh, and others that read it must know when that ends.
             entry = evolve(entry, expires_at=expires)
         value = dump_entry(entry)
@@ -135,8 +137,10 @@ class SqliteCache:
             return
         scope = ctx.scope
         tenant, user, session = _columns(scope.tenant, scope.user, scope.session)
-        tags, kept_until = _tag_lines(entry.tags), expires + self.stale_if_error
-        row = Row(key, now, kept_until, checksum_of(key, value), tenant, user, session, tags, value)
+        tags, kept_until = _tag_lines(entry.tags), expires + late
+        row = Row(
+            key, now, kept_until, checksum_of(key, value), tenant, user, session, tags, request.model or "", value
+        )
         self._store.put(row, now)
 
     @hookimpl
@@ -145,21 +149,61 @@ class SqliteCache:
 
         Raises OSError or sqlite3.Error when that cannot be done: who deletes must know.
         """
-        scope = selector.scope
-        tenant, user, session = (None,) * 3 if scope is None else _columns(scope.tenant, scope.user, scope.session)
-        if scope is not None and scope != Scope():
-            # A tenant's users and sessions belong to the tenant; a scope that says nothing is that of calls
-            # without a scope and does not stand for everybody.
-            tenant = None if scope.tenant is None else tenant
-            user = None if scope.user is None else user
-            session = None if scope.session is None else session
-        tag = None if selector.tag is None else _tag_lines((selector.tag,))
-        parts = {"key": selector.key, "tag": tag, "tenant": tenant, "user": user, "session": session}
-        self._store.delete(parts)
+        self._store.delete(_parts(selector))
+
+    def stored(self, selector: Selector, limit: int) -> list[StoredEntry]:
+        """What the file holds and fits, latest first; one beyond its time may be among it.
+
+        Raises OSError or sqlite3.Error if it cannot be read.
+        """
+        found = []
+        for row in self._store.matching(_parts(selector), limit):
+            try:
+                entry = load_entry(row.value, self._store.longest)
+            except CorruptEntry:
+                continue
+            expires = min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
+            scope = Scope(*map(json.loads, (row.tenant, row.user, row.session)))
+            found.append(
+                StoredEntry(row.key, len(row.value), entry.stored_at, expires, row.model or None, entry.tags, scope)
+            )
+        return found
+
+    def stored_entry(self, key: str) -> CacheEntry | None:
+        """The entry of this key, whatever its age.  Raises OSError or sqlite3.Error if the file cannot be read."""
+        for row in self._store.matching(_parts(Selector(key)), 1):
+            try:
+                return load_entry(row.value, self._store.longest)
+            except CorruptEntry:
+                break
+        return None
 
     def close(self) -> None:
         """Write what is pending and close the file, for use without a host; the next use opens it again."""
         self._store.close()
+
+
+def _parts(selector: Selector) -> dict[str, str | None]:
+    """*selector* as it is looked for in the columns."""
+    scope = selector.scope
+    tenant, user, session = (None,) * 3 if scope is None else _columns(scope.tenant, scope.user, scope.session)
+    if scope is not None and scope != Scope():
+        # A tenant's users and sessions belong to the tenant; a scope that says nothing is that of calls
+        # without a scope and does not stand for everybody.
+        tenant = None if scope.tenant is None else tenant
+        user = None if scope.user is None else user
+        session = None if scope.session is None else session
+    prefix = selector.tag_prefix
+    return {
+        "key": selector.key,
+        "key_prefix": selector.key_prefix,
+        "model": selector.model,
+        "tag": None if selector.tag is None else _tag_lines((selector.tag,)),
+        "tag_prefix": None if prefix is None else "\n" + json.dumps(prefix)[:-1],
+        "tenant": tenant,
+        "user": user,
+        "session": session,
+    }
 
 
 @lru_cache(maxsize=256)

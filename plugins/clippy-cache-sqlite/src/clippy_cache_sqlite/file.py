@@ -22,14 +22,19 @@ _AT_ONCE = 256
 
 _SELECT = "SELECT value, checksum FROM entries WHERE key = ? AND expires > ?"
 _INSERT = (
-    "INSERT INTO entries (key, expires, size, checksum, tenant, user, session, tags, value)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO entries (key, expires, size, checksum, tenant, user, session, tags, model, value)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_DELETE_MATCHING = (
-    "DELETE FROM entries WHERE (:key IS NULL OR key = :key) AND (:tag IS NULL OR instr(tags, :tag) > 0)"
+_MATCHING = (
+    "(:key IS NULL OR key = :key) AND (:tag IS NULL OR instr(tags, :tag) > 0)"
     " AND (:tenant IS NULL OR tenant = :tenant) AND (:user IS NULL OR user = :user)"
-    " AND (:session IS NULL OR session = :session)"
+    " AND (:session IS NULL OR session = :session) AND (:model IS NULL OR model = :model)"
+    " AND (:key_prefix IS NULL OR substr(key, 1, length(:key_prefix)) = :key_prefix)"
+    " AND (:tag_prefix IS NULL OR instr(tags, :tag_prefix) > 0)"
 )
+_DELETE_MATCHING = "DELETE FROM entries WHERE " + _MATCHING  # noqa: S608 (constants)
+_LISTED = "SELECT key, model, tags, tenant, user, session, checksum, value FROM entries WHERE "
+_LIST_MATCHING = _LISTED + _MATCHING + " ORDER BY id DESC LIMIT :limit"
 
 
 @define(eq=False)
@@ -44,12 +49,13 @@ class Row:
     user: str
     session: str
     tags: str
+    model: str
     value: bytes
 
     def columns(self) -> tuple[str | float | bytes, ...]:
         """What is inserted, in the statement's order."""
         scope = (self.tenant, self.user, self.session)
-        return (self.key, self.expires, len(self.value), self.checksum, *scope, self.tags, self.value)
+        return (self.key, self.expires, len(self.value), self.checksum, *scope, self.tags, self.model, self.value)
 
 
 @define(eq=False)
@@ -127,8 +133,17 @@ class CacheFile:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("DELETE FROM entries WHERE key = ?", (key,))
 
+    def matching(self, parts: Mapping[str, str | None], limit: int) -> list[Row]:
+        """At most *limit* rows that match all given *parts*, as they were written but for their times, latest first."""
+        with self._writing:
+            found = self._writer.execute(_LIST_MATCHING, {**parts, "limit": limit}).fetchall()
+        return [
+            Row(key, 0.0, 0.0, checksum, tenant, user, session, tags, model, value)
+            for key, model, tags, tenant, user, session, checksum, value in found
+        ]
+
     def delete(self, parts: Mapping[str, str | None]) -> None:
-        """Delete what matches all given parts (key, tag, tenant, user, session) and overwrite it on the disk."""
+        """Delete what matches all given *parts*, which are those of _MATCHING, and overwrite it on the disk."""
         with self._writing:
             self._writer.execute("PRAGMA secure_delete = ON")
             try:

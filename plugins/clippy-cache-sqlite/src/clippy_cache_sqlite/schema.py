@@ -18,4 +18,7 @@ _VERSION_1 = (
     "INSERT INTO totals VALUES (0)",
 )
 
-SCHEMA = Schema(application=int.from_bytes(b"clpy", "big"), migrations=(_VERSION_1,))
+# The model that the request named, "" for one that names none or was stored before there was this column.
+_VERSION_2 = ("ALTER TABLE entries ADD COLUMN model TEXT NOT NULL DEFAULT ''",)
+
+SCHEMA = Schema(application=int.from_bytes(b"clpy", "big"), migrations=(_VERSION_1, _VERSION_2))

@@ -98,6 +98,21 @@ class EntryStore:
             if not self._failed("nothing is dropped", error, file):
                 raise
 
+    def matching(self, parts: Mapping[str, str | None], limit: int) -> list[Row]:
+        """Undamaged rows that match all *parts*, latest first.  Raises OSError or sqlite3.Error if it cannot read."""
+        if (behind := self._behind) is not None:
+            behind.flush()
+        if self._file is None and not self.path.exists():
+            return []
+        file = self._file or self._open(0.0)
+        if file is None:
+            raise OSError(f"the cache file {self.path} cannot be opened")
+        return [
+            row
+            for row in file.matching(parts, limit)
+            if type(row.value) is bytes and checksum_of(row.key, row.value) == row.checksum
+        ]
+
     def start(self) -> None:
         """A host opened: write behind from now on."""
         with self._lock:

@@ -24,6 +24,7 @@ from clippy_hookspecs import (
     hookimpl,
 )
 
+from .failures import check_names
 from .wishes import bound_to_a_form
 
 __all__ = ["Fallback"]
@@ -80,6 +81,10 @@ class Fallback:
     )
 
     _told: set[tuple[str, str]] = field(init=False, repr=False, factory=set)
+
+    @kinds.validator
+    def _of_failures(self, _: object, value: dict[str, tuple[str, ...]]) -> None:
+        check_names(value)
 
     @property
     def idle(self) -> str | None:

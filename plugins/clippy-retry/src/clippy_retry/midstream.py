@@ -1,7 +1,7 @@
 """What may be done with a stream that broke after a part of it was delivered.
 
-Sending a request again that was partly answered says things twice, so the rules are strict: a failure that passes by
-itself, and for going on an answer that is nothing but text.  Pure functions of what is known.
+Sending a request again that was partly answered says things twice, so the rule is strict: only after a failure that
+passes by itself.  Whether two parts make one answer the host knows, and refuses what does not.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from clippy_hookspecs import ErrorInfo, Json, Reasoning, Request, Response, Text
+from clippy_hookspecs import ErrorInfo, Json, Request
 
 _CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?!\d)(?:[-.](\d{1,2})(?!\d))?")
 _LAST_TO_PREFILL = (4, 5)
@@ -26,19 +26,6 @@ def passes_by_itself(error: ErrorInfo) -> bool:
     return error.category == "transient" and error.should_retry is not False
 
 
-def can_continue(partial: Response | None, request: Request | None) -> bool:
-    """Whether a model can go on from *partial* so that both parts are one answer.
-
-    Not from inside a tool call, nor after reasoning that is bound to its answer by a signature, nor in the middle of
-    JSON, whose halves only fit when nothing is repeated, nor when several answers came beside each other.
-    """
-    if partial is None or request is None or partial.more or partial.finish_reason is not None:
-        return False
-    blocks = partial.message.blocks
-    plain = all(isinstance(block, Text) or (isinstance(block, Reasoning) and not block.signature) for block in blocks)
-    return plain and bool(partial.text) and not (_wants_json(request.params) or _must_call(request.params))
-
-
 def method_for(method: str, request: Request) -> str:
     """``prefill`` or ``prompt`` for the setting *method*; ``auto`` prefills where that is exact."""
     if method != "auto":
@@ -53,24 +40,7 @@ def _takes_prefill(model: str) -> bool:
     return found is not None and (int(found[1]), int(found[2] or 0)) <= _LAST_TO_PREFILL
 
 
-def _wants_json(params: Mapping[str, Json]) -> bool:
-    """OpenAI's ``response_format`` and ``text.format``, Anthropic's ``output_format`` and ``output_config.format``."""
-    formats = [params.get("response_format"), params.get("output_format")]
-    formats += [_within(params.get(name), "format") for name in ("text", "output_config")]
-    return any(form is not None and _kind(form) != "text" for form in formats)
-
-
-def _must_call(params: Mapping[str, Json]) -> bool:
-    choice = params.get("tool_choice")
-    said = choice if isinstance(choice, str) else _kind(choice)
-    return said not in ("", "auto", "none")
-
-
-def _within(value: Json, name: str) -> Json:
-    return value.get(name) if isinstance(value, Mapping) else None
-
-
 def _kind(value: Json) -> str:
     """The ``type`` of an object, "" for anything else."""
-    kind = _within(value, "type")
+    kind = value.get("type") if isinstance(value, Mapping) else None
     return kind if isinstance(kind, str) else ""

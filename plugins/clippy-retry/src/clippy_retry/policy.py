@@ -30,7 +30,7 @@ from clippy_hookspecs import (
 
 from .backoff import BACKOFFS
 from .budget import RetryBudget
-from .midstream import can_continue, method_for, passes_by_itself
+from .midstream import method_for, passes_by_itself
 
 _STARTED = StashKey[float]("retry.started")
 _BEGUN = StashKey[int]("retry.begun")
@@ -174,9 +174,7 @@ class RetryPolicy:
         if self.on_mid_stream == "restart":
             return "restart"
         request = ctx.stash.get(_REQUEST)
-        if request is None or not can_continue(error.partial, request):
-            return None
-        return method_for(self.continue_method, request)
+        return None if request is None else method_for(self.continue_method, request)
 
     def _wait(self, error: ErrorInfo, ctx: RequestContext) -> float | None:
         """Seconds to wait; None if the policy does not want to, or the server asks for too many.

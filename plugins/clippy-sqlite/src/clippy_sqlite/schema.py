@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
+from contextlib import closing
 
 from attrs import frozen
 
@@ -40,8 +42,7 @@ class Schema:
         """
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        query = "SELECT CAST(sql AS BLOB) FROM sqlite_master WHERE sql IS NOT NULL"
-        found = {sql for (sql,) in connection.execute(query)}
+        found = _told(connection)
         ours = application == self.application
         if not found and not application and not version:
             return 0
@@ -64,6 +65,21 @@ class Schema:
             connection.execute(f"PRAGMA application_id = {self.application}")
             connection.execute(f"PRAGMA user_version = {self.version}")
 
-    def _objects(self, version: int) -> set[bytes]:
-        statements = {statement for step in self.migrations[:version] for statement in step}
-        return {statement.encode() for statement in statements if statement.startswith("CREATE ")}
+    def _objects(self, version: int) -> frozenset[bytes]:
+        return _objects(self.migrations[:version])
+
+
+def _told(connection: sqlite3.Connection) -> frozenset[bytes]:
+    """The statements that make what is in the file, as SQLite keeps them."""
+    query = "SELECT CAST(sql AS BLOB) FROM sqlite_master WHERE sql IS NOT NULL"
+    return frozenset(sql for (sql,) in connection.execute(query))
+
+
+@functools.cache
+def _objects(migrations: tuple[tuple[str, ...], ...]) -> frozenset[bytes]:
+    """What a file holds after *migrations*: found by doing them, since SQLite writes a changed table its own way."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statements in migrations:
+            for statement in statements:
+                connection.execute(statement)
+        return _told(connection)

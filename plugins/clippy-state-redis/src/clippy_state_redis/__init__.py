@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from attrs import define, field
 from attrs.validators import ge, gt
 from clippy_hookspecs import Clock, Host, ServiceRegistry, StateStore, hookimpl
+from clippy_redis import Limits, Server, ServerUnavailable, is_prefix, is_url, parse
 
-from .address import parse
-from .failures import StateUnavailable
-from .links import Limits
-from .store import RedisStore, Server
+from .store import RedisStore
 
 __all__ = ["RedisState", "StateUnavailable"]
 
-
-def _is_address(plugin: RedisState, attribute: object, value: str) -> None:
-    if value:
-        parse(value)
+logger = logging.getLogger("clippy.state-redis")
 
 
-def _is_prefix(plugin: RedisState, attribute: object, value: str) -> None:
-    # Between braces stands what a cluster reads of a key: every key would be on one of its servers.  A stroke ends the
-    # prefix, so that no prefix and key together are another prefix and key.
-    if not value or {*value} & {"{", "}", "|"}:
-        raise ValueError("expected a text without { } |, such as clippy or my-program:production")
+class StateUnavailable(ServerUnavailable):
+    """The server did not do what it was asked, or nobody knows whether it did.  Says where, why and what to do.
+
+    It holds nothing secret.  After a timeout or a lost connection the operation may have taken effect.
+    """
 
 
 @define(eq=False)
@@ -40,14 +36,14 @@ class RedisState:
     url: str = field(
         default="",
         repr=False,
-        validator=_is_address,
+        validator=is_url,
         metadata={
             "doc": "the server, redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// with TLS; empty: nothing is done"
         },
     )
     prefix: str = field(
         default="clippy",
-        validator=_is_prefix,
+        validator=is_prefix,
         metadata={"doc": "what every key begins with; programs that share a server and no state have different ones"},
     )
     connect_timeout: float = field(default=1.0, validator=gt(0), metadata={"doc": "seconds to connect"})
@@ -67,7 +63,7 @@ class RedisState:
     def __attrs_post_init__(self) -> None:
         if self.url:
             limits = Limits(self.connect_timeout, self.timeout, self.max_connections)
-            self._server = Server(parse(self.url), limits, self.pause)
+            self._server = Server(parse(self.url), limits, self.pause, logger, StateUnavailable)
 
     @property
     def idle(self) -> str:

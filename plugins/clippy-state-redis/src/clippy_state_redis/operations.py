@@ -14,49 +14,16 @@ Every key also expires on the server, at the latest when the last thing in it ha
 
 from __future__ import annotations
 
-import hashlib
 import math
 import secrets
-from collections.abc import Callable
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 from clippy_hookspecs import Reservation
+from clippy_redis import Operation, Script, to_milliseconds
 
 Answer = Any
 """What redis-py makes of a reply: bytes, int, bool, None."""
-
-LONGEST_MS = 100 * 366 * 86_400 * 1000
-"""Milliseconds beyond which a ttl is cut: Redis refuses what ends after its numbers do."""
-
-
-@frozen
-class Script:
-    """A Lua script, called by the digest of its text."""
-
-    text: str = field(repr=False)
-    sha: str = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
-
-
-@frozen
-class Operation:
-    """One exchange with the server: a command, or a script with its key; ``read`` makes the result of the answer."""
-
-    command: tuple[str | bytes | int, ...]
-    read: Callable[[Answer], Any]
-    script: Script | None = None
-
-    def words(self, *, whole: bool = False) -> tuple[str | bytes | int, ...]:
-        """What is sent; *whole*: the script's text instead of its digest, for a server that does not know it."""
-        if self.script is None:
-            return self.command
-        if whole:
-            return ("EVAL", self.script.text, 1, *self.command)
-        return ("EVALSHA", self.script.sha, 1, *self.command)
-
 
 _NOW = """
 local time = redis.call('TIME')
@@ -177,7 +144,7 @@ def milliseconds(ttl: float) -> int:
     """*ttl* as the server wants it: whole, and never 0.  Raises ValueError if it is not above 0 seconds."""
     if not ttl > 0:
         raise ValueError(f"ttl is {ttl}; everything in a StateStore expires, so give seconds above 0")
-    return LONGEST_MS if ttl * 1000 >= LONGEST_MS else math.ceil(ttl * 1000)
+    return to_milliseconds(ttl)
 
 
 def number(amount: float, what: str) -> str:

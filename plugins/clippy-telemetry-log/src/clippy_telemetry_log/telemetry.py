@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
 import secrets
 import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
-from weakref import WeakSet
 
 from attrs import define, field
 from attrs.validators import and_, ge, in_, le
+from clippy_audit import follow_forks
 from clippy_hookspecs import AuditRecord, Host, Outcome, RequestContext, Scope, hookimpl
 
 from .delivery import Delivery
@@ -90,7 +89,7 @@ class LogTelemetry:
 
     def __attrs_post_init__(self) -> None:
         self._key = self.hash_key.encode("utf-8", "surrogatepass") or secrets.token_bytes(16)
-        _followed.add(self)
+        follow_forks(self)
 
     @hookimpl
     @contextmanager
@@ -174,7 +173,7 @@ class LogTelemetry:
         if delivery is not None:
             self._count(lost=delivery.close(CLOSING))
 
-    def begin_anew(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child: the queue, its thread and what waits in it are the parent's."""
         self._lock = threading.Lock()
         self._open, self._delivery, self.lost, self.raised = 0, None, 0, 0
@@ -182,15 +181,3 @@ class LogTelemetry:
 
 def _plain(value: str) -> str:
     return name(value, personal=False) or ""
-
-
-_followed: WeakSet[LogTelemetry] = WeakSet()
-
-
-def _in_child() -> None:
-    for telemetry in tuple(_followed):
-        telemetry.begin_anew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)

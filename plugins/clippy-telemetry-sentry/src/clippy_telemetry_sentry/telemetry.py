@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,10 +9,10 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
-from weakref import WeakSet
 
 from attrs import define, field
 from attrs.validators import deep_iterable, ge, gt, in_
+from clippy_audit import follow_forks
 from clippy_hookspecs import AuditRecord, Host, Outcome, RequestContext, StashKey, hookimpl
 
 from .event import event_of, failed_crumb, kind_of, switch_crumb
@@ -93,11 +92,11 @@ class SentryTelemetry:
     @dsn.validator
     def _well_formed(self, _: object, value: str) -> None:
         if value and not _is_dsn(value):
-            raise ValueError("dsn: expected https://KEY@HOST/NUMBER, as Sentry shows it under Client Keys")
+            raise ValueError("expected https://KEY@HOST/NUMBER, as Sentry shows it under Client Keys")
 
     def __attrs_post_init__(self) -> None:
         self._limiter = Limiter(self.burst, self.per_minute, self.most_per_minute)
-        _followed.add(self)
+        follow_forks(self)
 
     @property
     def idle(self) -> str | None:
@@ -185,7 +184,7 @@ class SentryTelemetry:
         elif self.sent and (program := _program()) is not None:
             program.flush(timeout=CLOSING)
 
-    def begin_anew(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child: the client's queue and thread are the parent's, and so is the lock."""
         self._lock = threading.Lock()
         self._limiter = Limiter(self.burst, self.per_minute, self.most_per_minute)
@@ -208,15 +207,3 @@ def _program() -> Any:
     """
     sdk = sys.modules.get("sentry_sdk")
     return sdk if sdk is not None and sdk.get_client().is_active() else None
-
-
-_followed: WeakSet[SentryTelemetry] = WeakSet()
-
-
-def _in_child() -> None:
-    for telemetry in tuple(_followed):
-        telemetry.begin_anew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)

@@ -18,6 +18,7 @@ class Rest:
 
     pause: float
     now: Callable[[], float]
+    failures: int = field(init=False, default=0)
     _until: float | None = field(init=False, default=None)
     _why: str = field(init=False, default="")
     _lock: threading.Lock = field(init=False, repr=False, factory=threading.Lock)
@@ -42,16 +43,22 @@ class Rest:
         """The server failed; whether that is news."""
         with self._lock:
             news, self._why = self._until is None, why
+            self.failures += 1
             self._begin()
             return news
 
-    def over(self) -> bool:
-        """The server answered; whether that is news."""
+    def over(self, failures: int) -> bool:
+        """The server answered a call that began after so many failures; whether that is news.
+
+        An answer may have come before the server failed and be read after it: it says nothing of what is now.
+        """
         if self._until is None:
             return False
         with self._lock:
-            news, self._until = self._until is not None, None
-            return news
+            if self._until is None or self.failures != failures:
+                return False
+            self._until = None
+            return True
 
     def _begin(self) -> None:
         self._until = self.now() + self.pause * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, hides nothing

@@ -8,7 +8,7 @@ from redis import exceptions
 from .address import Address
 
 
-class StateUnavailable(ConnectionError):
+class ServerUnavailable(ConnectionError):
     """The server did not do what it was asked, or nobody knows whether it did.  Says where, why and what to do.
 
     It holds nothing secret.  After a timeout or a lost connection the operation may have taken effect.
@@ -48,10 +48,10 @@ def lost(error: Exception) -> bool:
     return isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError, OSError))
 
 
-def unavailable(address: Address, error: Exception) -> StateUnavailable:
-    """The error that callers see for one of FAILURES."""
+def reason(address: Address, error: Exception) -> str:
+    """What callers and the log are told of one of FAILURES."""
     said = address.hide(" ".join(str(error).split()))
     advice = next((what for words, what in _BY_WORDS.items() if words in said), "")
     advice = advice or next((what for kind, what in _BY_TYPE if isinstance(error, kind)), "")
     why = f"{advice} ({said[:200]})" if advice and said else advice or said[:200] or type(error).__name__
-    return StateUnavailable(f"Redis at {address}: {why}")
+    return f"Redis at {address}: {why}"

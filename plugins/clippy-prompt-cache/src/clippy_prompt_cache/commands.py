@@ -1,0 +1,90 @@
+"""``clippy prompt-cache``: where the prefix breaks between the requests in a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import asdict
+
+from .breaks import Break, first_break, visible
+from .parts import Part, api_of_body, parts_of_body
+
+_APIS = ("openai.chat", "openai.responses", "anthropic.messages")
+
+
+def prompt_cache_group() -> click.Group:
+    """The commands."""
+
+    @click.group("prompt-cache", help="Say where the prefix of prompts breaks.")
+    def prompt_cache() -> None: ...
+
+    @prompt_cache.command(
+        "lint",
+        help="Compare the request bodies in FILE, one JSON object a line, each with the one before it.",
+    )
+    @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+    @click.option("--api", type=click.Choice(_APIS), help="The wire API; told from the bodies by default.")
+    @click.option("--content", is_flag=True, help="Show the words that differ.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object for each pair.")
+    @click.pass_context
+    def lint(ctx: click.Context, file: Path, api: str | None, content: bool, as_json: bool) -> None:
+        broken = 0
+        before: tuple[Part, ...] | None = None
+        line_before = 0
+        for line, body in _bodies(file):
+            parts = parts_of_body(body, api or api_of_body(body))
+            if before is not None:
+                found = first_break(before, parts)
+                broken += found is not None
+                size = sum(len(part.text.encode()) for part in before)
+                told = _as_json if as_json else _as_line
+                click.echo(told(line_before, line, found, size, content))
+            before, line_before = parts, line
+        if not line_before:
+            raise click.ClickException(f"{file} has no request in it; it should have one JSON object a line")
+        ctx.exit(1 if broken else 0)
+
+    return prompt_cache
+
+
+def _bodies(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The bodies with their line numbers."""
+    with file.open(encoding="utf-8", errors="strict") as lines:
+        try:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, _body(file, number, line)
+        except UnicodeDecodeError as error:
+            raise click.ClickException(f"{file} is not UTF-8 text: {error.reason}") from None
+
+
+def _body(file: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        body = json.loads(line)
+    except (ValueError, RecursionError):
+        raise click.ClickException(f"{file}, line {number}: not JSON; each line should be one request body") from None
+    if not isinstance(body, dict):
+        raise click.ClickException(f"{file}, line {number}: a {type(body).__name__} and not a request body")
+    return body
+
+
+def _as_line(first: int, second: int, found: Break | None, size: int, content: bool) -> str:
+    if found is None:
+        return f"lines {first} and {second}: the prefix holds, {size} bytes"
+    share = found.offset / size if size else 1.0
+    words = f": {found.before!r} -> {found.after!r}" if content else ""
+    return visible(
+        f"lines {first} and {second}: broken at byte {found.offset} of {size} ({share:.1%} held), "
+        f"{found.path}, character {found.character} ({found.change}){words}"
+    )
+
+
+def _as_json(first: int, second: int, found: Break | None, size: int, content: bool) -> str:
+    told = None if found is None else asdict(found)
+    if told is not None and not content:
+        del told["before"], told["after"]
+    return json.dumps({"lines": [first, second], "bytes": size, "break": told})
