@@ -49,9 +49,10 @@ _SECRET = os.urandom(32)
 
 @frozen(eq=False)
 class _Kept:
-    """A vector as it came; ``expires`` is unix seconds, ``size`` bytes."""
+    """A vector as it came; ``model`` is the one that was asked, ``expires`` unix seconds, ``size`` bytes."""
 
     item: Item
+    model: str
     around: Around
     expires: float
     size: int
@@ -114,7 +115,7 @@ class EmbeddingsCache:
         if inputs is None:
             return None
         wanted = _digests(request, inputs, ctx)
-        kept = self._find(wanted, ctx.clock.time())
+        kept = self._find(wanted, ctx.clock.time()) if ctx.cache_control.lookup else {}
         missing = {key: value for key, value in zip(wanted, inputs, strict=True) if key not in kept}
         if not missing:
             return Answer(_answer(request, [kept[key] for key in wanted]), f"{len(wanted)} inputs were answered before")
@@ -141,9 +142,9 @@ class EmbeddingsCache:
             self._forget(plan.kept)
             return await _anew(plan, response, ctx)
         new = dict(zip(plan.sent, parts.items, strict=True))
-        if not by_plugin:
+        if not by_plugin and ctx.cache_control.store:
             age = 0.0 if provenance is None or provenance.age is None else provenance.age
-            self._keep(new, parts.unasked, ctx.clock.time() - age, ctx)
+            self._keep(new, parts.unasked, plan.whole.model, ctx.clock.time() - age, ctx)
         if untouched:
             return None
         items = [new[key] if key in new else plan.kept[key].item for key in plan.wanted]
@@ -151,13 +152,15 @@ class EmbeddingsCache:
 
     @hookimpl
     def cache_invalidate(self, selector: Selector) -> None:
-        """Drop what was stored for a scope, or everything; nothing here has a key or a tag of its own."""
-        if selector.key is not None or selector.tag is not None:
+        """Drop what was stored for a scope or of a model, or everything; nothing here has a key or a tag of its own."""
+        if any(part is not None for part in (selector.key, selector.tag, selector.key_prefix, selector.tag_prefix)):
             return
         with self._lock:
             # Cache's own lookup, not LRUCache's: to look at a vector for this is not to use it.
             found = [(key, Cache.__getitem__(self._kept, key)) for key in self._kept]
             for key, kept in found:
+                if selector.model not in (None, kept.model):
+                    continue
                 if selector.scope is None or _covers(selector.scope, kept.scope):
                     del self._kept[key]
 
@@ -170,13 +173,15 @@ class EmbeddingsCache:
         newest = max(found.values(), key=lambda kept: kept.expires).around.model
         return {key: kept for key, kept in found.items() if kept.around.model == newest}
 
-    def _keep(self, new: Mapping[bytes, Item], around: Around, since: float, ctx: RequestContext) -> None:
+    def _keep(self, new: Mapping[bytes, Item], around: Around, model: str, since: float, ctx: RequestContext) -> None:
+        asked = ctx.cache_control.ttl
+        expires = since + (self.ttl if asked is None else min(self.ttl, asked))
         beside = len(around.before) + len(around.after)
         with self._lock:
             for key, item in new.items():
                 size = len(item.before) + len(item.after) + beside
                 if size <= self.max_bytes:
-                    self._kept[key] = _Kept(item, around, since + self.ttl, size, ctx.scope)
+                    self._kept[key] = _Kept(item, model, around, expires, size, ctx.scope)
 
     def _forget(self, kept: Mapping[bytes, _Kept]) -> None:
         with self._lock:
