@@ -234,7 +234,7 @@ def test_an_invalidation_drops_a_scope_or_everything(sync_caller: Caller) -> Non
         ({"scope": Scope(tenant="a")}, 1),
         ({"key": "k"}, 0),
         ({"tag": "t"}, 0),
-        ({"key_prefix": ""}, 0),
+        ({"key_prefix": "k"}, 0),
         ({"tag_prefix": "t"}, 0),
         ({"model": "other"}, 0),
         ({"model": "e"}, 2),

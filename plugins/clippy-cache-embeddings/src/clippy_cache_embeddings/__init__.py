@@ -152,16 +152,12 @@ class EmbeddingsCache:
 
     @hookimpl
     def cache_invalidate(self, selector: Selector) -> None:
-        """Drop what was stored for a scope or of a model, or everything; nothing here has a key or a tag of its own."""
-        if any(part is not None for part in (selector.key, selector.tag, selector.key_prefix, selector.tag_prefix)):
-            return
+        """Drop what was stored for a scope or a model, or everything; nothing here has a key or a tag of its own."""
         with self._lock:
             # Cache's own lookup, not LRUCache's: to look at a vector for this is not to use it.
             found = [(key, Cache.__getitem__(self._kept, key)) for key in self._kept]
             for key, kept in found:
-                if selector.model not in (None, kept.model):
-                    continue
-                if selector.scope is None or _covers(selector.scope, kept.scope):
+                if selector.names("", (), kept.scope, kept.model):
                     del self._kept[key]
 
     def _find(self, keys: Sequence[bytes], now: float) -> dict[bytes, _Kept]:
@@ -251,20 +247,6 @@ def _answer(request: Request, kept: Sequence[_Kept]) -> Response:
     body = kept[0].around.body([one.item for one in kept])
     headers = Headers({"content-type": "application/json"})
     return Response.undecoded(body_decoders[request.api], body, api=request.api, headers=headers)
-
-
-def _covers(asked: Scope, scope: Scope) -> bool:
-    """Whether *scope* is *asked* or within it: a tenant's users and sessions belong to the tenant.
-
-    A scope that says nothing is that of calls without a scope; it does not stand for everybody.
-    """
-    if asked == Scope():
-        return scope == asked
-    return (
-        asked.tenant in (None, scope.tenant)
-        and asked.user in (None, scope.user)
-        and asked.session in (None, scope.session)
-    )
 
 
 _caches: WeakSet[EmbeddingsCache] = WeakSet()
