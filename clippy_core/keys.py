@@ -208,11 +208,15 @@ def may_cache(request: Request) -> bool:
 
 
 def storable(response: Response, request: Request) -> bool:
-    """Whether an answer is whole and may be given to others: finished of its own accord, and not an error."""
+    """Whether an answer is whole and may be given to others: finished of its own accord, no refusal and no error.
+
+    OpenAI's APIs finish a refusal as they finish an answer; a second sending may well be answered.
+    """
     if response.status != 200 or response.provenance.source != "provider":
         return False
     if request.endpoint.chat or response.finish_reason is not None:  # legacy completions finish for a reason as well
-        return response.complete
+        said = (response.message, *(choice.message for choice in response.more))
+        return response.complete and not any(message.refusal for message in said)
     return bool(response.params)
 
 

@@ -84,7 +84,7 @@ from .sources import (
     read_whole,
     until_commit,
 )
-from .storing import make_key, to_store
+from .storing import make_key, to_store, usable
 from .streaming import LiveStream
 from .untouched import keep_answer, keep_body, retouch
 from .whole import assembled, entry_of
@@ -199,7 +199,7 @@ class Pipeline:
         if self.key is None or not control.lookup:
             return None
         found, step = await self._stored_answer(request)
-        if found is None:
+        if not usable(found, self.ctx):
             return None
         earlier = {asked.plugin for asked in caches[: caches.index(step)]}
         behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)

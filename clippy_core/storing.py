@@ -1,8 +1,9 @@
-"""What a request's cache control means for its keys and for what is stored of its answer."""
+"""What a request's cache control means for its keys, for what is found and for what is stored of its answer."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import TypeGuard
 
 from clippy_hookspecs import CacheEntry, Request
 
@@ -20,6 +21,12 @@ def make_key(request: Request, ctx: Context, auth: str, settings: Settings) -> s
     key, ctx.partition = keys.cache_keys(request, scope, auth, ctx.route, fingerprint)
     ctx.key_parts = partial(keys.key_fields, request, scope, auth, ctx.route, fingerprint, settings.salt)
     return key
+
+
+def usable(found: CacheEntry | None, ctx: Context) -> TypeGuard[CacheEntry]:
+    """Whether what the caches gave answers the request."""
+    oldest = ctx.cache_control.max_age
+    return found is not None and (oldest is None or ctx.clock.time() - found.stored_at <= oldest)
 
 
 def to_store(entry: CacheEntry, ctx: Context, now: float, *, failed: bool) -> CacheEntry:

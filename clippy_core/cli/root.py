@@ -23,6 +23,7 @@ from .plugins import plugins
 from .run import run
 
 if TYPE_CHECKING:
+    from ..client import Client
     from ..host import Host
 
 T = TypeVar("T")
@@ -105,6 +106,13 @@ class CommandLine(click.Group):
         from ..driven import drive
 
         return drive(awaitable)
+
+    @staticmethod
+    def client(host: Host) -> Client:
+        """A client of our own on the routes of *host*, for a plugin's command; close it, or use ``with``."""
+        from ..client import Client
+
+        return Client(host)
 
     def ask_plugins(self, ctx: click.Context) -> None:
         """Let the plugins add their commands.  One that fails is reported in a line, and adds none."""

@@ -139,6 +139,18 @@ def test_an_entry_has_the_time_and_the_tags_that_were_asked_for(colour: str, str
     assert cache.only.expires_at == cache.only.stored_at + 30.0
 
 
+@pytest.mark.parametrize("colour", COLOURS)
+def test_an_answer_older_than_it_may_be_is_a_miss(colour: str) -> None:
+    policy = Policy(always(CacheControl(max_age=10.0)))
+    caller, cache = start(colour, policy, [Reply("old"), Reply("new")])
+    said = []
+    for seconds in (0, 10, 1, 0):
+        caller.clock.advance(seconds)
+        said.append(post(caller)[1])
+    assert said == ["old", "old", "new", "new"]
+    assert len(cache.entries) == 1
+
+
 def test_answers_are_shared_as_widely_as_the_plugin_says_and_no_wider() -> None:
     def keys(share: Any) -> list[str]:
         policy = Policy(always(CacheControl(share=share)))
@@ -248,7 +260,9 @@ def test_a_request_without_a_key_has_no_parts() -> None:
     assert policy.contexts[0].key_fields() == {}
 
 
-@pytest.mark.parametrize("wrong", [{"ttl": 0}, {"negative_ttl": -1}, {"stale_if_error": -1}, {"share": "all"}])
+@pytest.mark.parametrize(
+    "wrong", [{"ttl": 0}, {"negative_ttl": -1}, {"stale_if_error": -1}, {"share": "all"}, {"max_age": -1}]
+)
 def test_a_control_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         evolve(CacheControl(), **wrong)

@@ -54,7 +54,7 @@ class CacheControl:
     request would meet again.  ``tags`` go with the entry.  ``share`` says who else may get it: *caller* those of the
     same scope and credentials, *tenant* every user of the tenant, *everyone* all; looked up and stored as such, and
     fixed once pre_request is over.  ``join``: whether equal requests under way may share this one's answer; None leaves
-    it to who asks.
+    it to who asks.  ``max_age``: a stored answer older than so many seconds is none; None: of any age.
     """
 
     lookup: bool = True
@@ -68,6 +68,7 @@ class CacheControl:
     )
     join: bool | None = None
     reason: str | None = None
+    max_age: float | None = field(default=None, validator=optional(ge(0)))
 
 
 @frozen

@@ -1,0 +1,162 @@
+"""The counts of one process, kept by each request's audit record."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from attrs import define, field, frozen
+from clippy_hookspecs import AuditRecord, Prices, Provenance, RequestContext, Usage
+
+from .notes import Notes
+from .statistics import bucket
+
+MOST_KNOWN = 10_000
+MOST_NAMES = 2_000
+"""Counts that a process keeps apart; a name beyond them is counted as ``more``."""
+_FLIGHT = "flight"
+"""The reason that the host gives for an answer of an equal request under way."""
+
+
+@frozen
+class Known:
+    """What the answer of a key took when the provider was asked; None is not known, which is not the same as nothing.
+
+    ``seconds`` is the whole request, ``dollars`` the price of its tokens.
+    """
+
+    seconds: float | None
+    usage: Usage | None
+    dollars: float | None
+
+
+@define(eq=False)
+class Books:
+    """Counts by name, and what the stored answers took.  Any thread may call any method."""
+
+    counts: dict[str, float] = field(factory=dict)
+    _known: dict[str, Known] = field(factory=dict, repr=False)
+    _lock: threading.Lock = field(factory=threading.Lock, repr=False)
+
+    def hit(self, record: AuditRecord, ctx: RequestContext, given: Provenance, notes: Notes | None) -> None:
+        """A cache answered."""
+        kind = _kind(record, given)
+        sent = 0 if notes is None else notes.sent
+        known = None
+        gains: tuple[tuple[str, float], ...] = ()
+        if not sent and kind != "negative":
+            known = self._known.get(ctx.key or "") or self._learn(record, ctx)
+            gains = _gains("saved", known, record.duration if kind == "exact" else None)
+        where = "miss-latency/" if sent else "hit-latency/"
+        self.add(
+            (
+                (f"hit/{kind}/{given.by or ''}", 1),
+                (f"{where}{bucket(record.duration)}", 1),
+                ("attempts", sent),
+                *gains,
+            )
+        )
+
+    def miss(self, record: AuditRecord, ctx: RequestContext, notes: Notes | None) -> None:
+        """No cache answered."""
+        sent = 0 if notes is None else notes.sent
+        if notes is None or not (sent or notes.refused):
+            self.add(((f"other/{record.outcome}", 1),))
+            return
+        told = [
+            (f"miss/{self._why(ctx, notes)}", 1.0),
+            (f"miss-latency/{bucket(record.duration)}", 1.0),
+            ("attempts", sent),
+        ]
+        known = self._priced(record, ctx, record.duration)
+        if known.usage is not None:
+            told += _gains("spent", known, None)
+        if notes.stored is not None:
+            failed = record.outcome == "failed"
+            told.append((f"stored/{'negative' if failed else 'answers'}", 1))
+            if not failed:
+                self._remember(notes.stored, known)
+        elif record.outcome != "failed" and ctx.key is not None:
+            told.append((f"not-stored/{_why_not(record, ctx, notes)}", 1))
+        self.add(told)
+
+    def add(self, told: Iterable[tuple[str, float]]) -> None:
+        """Count."""
+        with self._lock:
+            counts = self.counts
+            for name, value in told:
+                if name not in counts and len(counts) >= MOST_NAMES:
+                    name = f"{name.partition('/')[0]}/more"
+                counts[name] = counts.get(name, 0) + value
+
+    def read(self) -> dict[str, float]:
+        """A copy of all counts."""
+        with self._lock:
+            return dict(self.counts)
+
+    def _why(self, ctx: RequestContext, notes: Notes) -> str:
+        control = ctx.cache_control
+        if notes.refused:
+            return "only-if-cached"
+        if not control.lookup:
+            return control.reason or "no lookup"
+        if ctx.key is None:
+            return "not cacheable"
+        return "gone" if ctx.key in self._known else "absent"
+
+    def _learn(self, record: AuditRecord, ctx: RequestContext) -> Known:
+        """Of an answer that another process, or an earlier one, has stored."""
+        known = self._priced(record, ctx, None)
+        if ctx.key is not None:
+            self._remember(ctx.key, known)
+        return known
+
+    def _remember(self, key: str, known: Known) -> None:
+        with self._lock:
+            self._known.pop(key, None)
+            self._known[key] = known
+            if len(self._known) > MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+
+    @staticmethod
+    def _priced(record: AuditRecord, ctx: RequestContext, seconds: float | None) -> Known:
+        usage, dollars = record.usage, None
+        if usage is not None:
+            prices = ctx.services.get(Prices, None)
+            dollars = None if prices is None else prices.cost(record.model or "", usage)
+        return Known(seconds, usage, dollars)
+
+
+def _kind(record: AuditRecord, given: Provenance) -> str:
+    if given.reason == _FLIGHT:
+        return "joined"
+    if given.stale:
+        return "stale"
+    return "negative" if (record.status or 0) >= 400 else "exact"
+
+
+def _gains(what: str, known: Known, took: float | None) -> tuple[tuple[str, float], ...]:
+    """What an answer uses, or that it is not known; the time only where it is told how long a hit took."""
+    told: list[tuple[str, float]] = []
+    if known.usage is not None:
+        told += [(f"{what}/input", known.usage.input), (f"{what}/output", known.usage.output)]
+    told.append((f"{what}/unpriced", 1) if known.dollars is None else (f"{what}/dollars", known.dollars))
+    if took is not None:
+        late = (f"{what}/untimed", 1.0)
+        told.append(late if known.seconds is None else (f"{what}/seconds", max(0.0, known.seconds - took)))
+    return tuple(told)
+
+
+def _why_not(record: AuditRecord, ctx: RequestContext, notes: Notes) -> str:
+    """Why the answer to a miss was given to no cache."""
+    control = ctx.cache_control
+    if notes.withdrawn is not None:
+        return notes.withdrawn
+    if not control.store:
+        return control.reason or "no store"
+    if record.outcome != "answered":
+        return record.outcome
+    given = record.provenance
+    if given is not None and given.source == "plugin":
+        return "answered by a plugin"
+    return f"ended with {record.finish_reason}" if record.finish_reason else "not stored by the host"

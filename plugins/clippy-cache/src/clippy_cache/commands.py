@@ -1,0 +1,253 @@
+"""``clippy cache``: what caches did and what they keep, and how to change that."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from clippy_hookspecs import CacheEntry, CacheListing, Scope, Selector, StoredEntry
+
+from .asking import explained
+from .explaining import nearest
+from .explaining import told as told_part
+from .ledger_file import SECONDS_A_DAY, StoredKey, read_file
+from .requests import read_request, read_requests
+from .statistics import Statistics
+from .visible import summary, visible
+from .warming import warm_all
+
+_MANY = 100_000
+
+
+def cache_group(cli: Any, path: Path | None) -> click.Group:
+    """The commands; ``cli`` opens hosts, *path* is the file of statistics."""
+
+    @click.group("cache", help="Show, drop and fill what caches keep.")
+    def cache() -> None: ...
+
+    def ledger(since: int = 0) -> tuple[Mapping[str, float], list[StoredKey]]:
+        if path is None:
+            raise click.ClickException("no statistics are kept: keep_statistics is false in [plugins.cache]")
+        return read_file(path, since)
+
+    json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+    @cache.command("stats", help="Show what caches did in all programs: hits, misses and why, what they saved.")
+    @click.option("--days", type=click.IntRange(min=1), help="Of the last so many days (in UTC) only.")
+    @json_option
+    def stats(days: int | None, as_json: bool) -> None:
+        since = 0 if days is None else int(time.time() // SECONDS_A_DAY) - days + 1
+        found = Statistics.of(ledger(since)[0])
+        if as_json:
+            click.echo(json.dumps(found.document(), indent=2))
+        else:
+            for line in summary(found):
+                say(line)
+
+    @cache.command("list", help="List stored answers, the latest first.")
+    @_selecting
+    @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+    @json_option
+    def list_entries(limit: int, as_json: bool, **parts: str | None) -> None:
+        with cli.host() as host:
+            rows = [(name, one) for name, listing in _listings(host) for one in listing.stored(_selector(parts), limit)]
+        rows = sorted(rows, key=lambda row: -row[1].stored_at)[:limit]
+        if as_json:
+            click.echo(json.dumps([_document(name, one) for name, one in rows], indent=2))
+            return
+        if not rows:
+            say("no stored answers")
+        now = time.time()
+        for name, one in rows:
+            say(_line(name, one, now))
+
+    @cache.command("show", help="Show a stored answer; KEY may be the beginning of its key.")
+    @click.argument("key")
+    @json_option
+    def show(key: str, as_json: bool) -> None:
+        with cli.host() as host:
+            name, found, entry = _one_entry(host, key)
+        document = {**_document(name, found), "status": entry.response.status, "origin": entry.origin}
+        document |= {"finish_reason": entry.response.finish_reason, "text": entry.response.text}
+        document["tool_calls"] = [[call.name, call.arguments] for call in entry.response.message.tool_calls]
+        if as_json:
+            click.echo(json.dumps(document, indent=2))
+            return
+        for label, value in document.items():
+            if label != "text":
+                say(f"{label}: {value if isinstance(value, str) else json.dumps(value)}")
+        for line in ("", *entry.response.text.splitlines()):
+            say(line)
+
+    @cache.command("invalidate", help="Drop stored answers: those that every option given fits, or --all.")
+    @_selecting
+    @click.option("--all", "everything", is_flag=True, help="Drop all of them.")
+    def invalidate(everything: bool, **parts: str | None) -> None:
+        selector = _selector(parts)
+        if everything == (selector != Selector()):
+            raise click.UsageError("say which: by one or more of --key, --tag, --model, --tenant ..., or --all alone")
+        with cli.host() as host:
+            said = {
+                name: getattr(selector, name) for name in ("key", "key_prefix", "tag", "tag_prefix", "model", "scope")
+            }
+            host.invalidate(**said)
+        say("dropped")
+
+    @cache.command("warm", help="Send the requests in FILE, one JSON object a line, that no cache can answer yet.")
+    @click.argument("file", type=click.File("r", encoding="utf-8"))
+    @click.option("--at-once", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests under way.")
+    @click.pass_context
+    def warm(context: click.Context, file: Any, at_once: int) -> None:
+        requests = list(_read(file))
+        with cli.host() as host:
+            counts, failures = warm_all(cli, host, requests, at_once)
+        for number, why in failures:
+            click.echo(visible(f"line {number}: {why}"), err=True)
+        say(f"{counts['hit']} were stored already, {counts['new']} are new, {len(failures)} failed")
+        context.exit(1 if failures else 0)
+
+    @cache.command(
+        "explain", help="Say whether a cache can answer the request in FILE (- for standard input), or why not."
+    )
+    @click.argument("file", type=click.File("r", encoding="utf-8"))
+    @json_option
+    @click.pass_context
+    def explain(context: click.Context, file: Any, as_json: bool) -> None:
+        try:
+            request = read_request(file.read())
+        except ValueError as error:
+            raise click.ClickException(visible(str(error))) from error
+        with cli.host() as host:
+            document = _explanation(cli, host, request, ledger()[1] if path is not None else [])
+        if as_json:
+            click.echo(json.dumps(document, indent=2))
+        else:
+            for line in document["said"]:
+                say(line)
+        context.exit(0 if document["hit"] else 1)
+
+    return cache
+
+
+def say(text: str) -> None:
+    """Print one line, made safe."""
+    click.echo(visible(text))
+
+
+def _selecting(command: Any) -> Any:
+    """The options that name stored answers."""
+    for option, what in (
+        ("--user", "Stored for this user."),
+        ("--tenant", "Stored for this tenant."),
+        ("--model", "Of this model."),
+        ("--tag-prefix", "With a tag that begins so."),
+        ("--tag", "With this tag."),
+        ("--key-prefix", "Of keys that begin so."),
+        ("--key", "Of this key."),
+    ):
+        command = click.option(option, help=what)(command)
+    return command
+
+
+def _selector(parts: Mapping[str, str | None]) -> Selector:
+    tenant, user = parts["tenant"], parts["user"]
+    return Selector(
+        key=parts["key"],
+        tag=parts["tag"],
+        scope=None if tenant is None and user is None else Scope(tenant, user),
+        model=parts["model"],
+        key_prefix=parts["key_prefix"],
+        tag_prefix=parts["tag_prefix"],
+    )
+
+
+def _listings(host: Any) -> list[tuple[str, CacheListing]]:
+    found = [(name, plugin) for name, plugin in host.plugins.items() if isinstance(plugin, CacheListing)]
+    if not found:
+        raise click.ClickException("no active cache can list what it keeps; `clippy plugins list` shows what is active")
+    return found
+
+
+def _one_entry(host: Any, key: str) -> tuple[str, StoredEntry, CacheEntry]:
+    """The one entry whose key begins so.  Raises ClickException for none, and for several."""
+    found: dict[str, tuple[str, CacheListing, StoredEntry]] = {}
+    for name, listing in _listings(host):
+        for one in listing.stored(Selector(key_prefix=key), 2):
+            found.setdefault(one.key, (name, listing, one))
+    if len(found) > 1:
+        raise click.ClickException(f"several keys begin with {visible(key)}; give more of it")
+    for name, listing, one in found.values():
+        entry = listing.stored_entry(one.key)
+        if entry is not None:
+            return name, one, entry
+    raise click.ClickException(
+        f"there is no stored answer whose key begins with {visible(key)}; see `clippy cache list`"
+    )
+
+
+def _document(cache: str, one: StoredEntry) -> dict[str, Any]:
+    scope = {"tenant": one.scope.tenant, "user": one.scope.user, "session": one.scope.session}
+    return {
+        "key": one.key,
+        "cache": cache,
+        "model": one.model,
+        "size": one.size,
+        "stored_at": one.stored_at,
+        "expires_at": one.expires_at,
+        "tags": list(one.tags),
+        "scope": scope,
+    }
+
+
+def _line(cache: str, one: StoredEntry, now: float) -> str:
+    parts = [one.key[:16], cache, one.model or "-", f"{one.size} bytes", f"{max(0.0, now - one.stored_at):.0f} s old"]
+    parts.append(f"{max(0.0, one.expires_at - now):.0f} s left")
+    parts += [f"tags {' '.join(one.tags)}"] if one.tags else []
+    who = [f"{name} {value}" for name in ("tenant", "user") if (value := getattr(one.scope, name)) is not None]
+    return "  ".join([*parts, *who])
+
+
+def _read(file: Iterable[str]) -> Iterator[Any]:
+    try:
+        yield from read_requests("".join(file))
+    except ValueError as error:
+        raise click.ClickException(visible(str(error))) from error
+
+
+def _explanation(cli: Any, host: Any, request: Any, stored: list[StoredKey]) -> dict[str, Any]:
+    """Whether a cache answers *request*, which is never sent, and if not, why."""
+    missed: list[tuple[str | None, Mapping[str, str]]] = []
+    token = explained.set(missed)
+    try:
+        asked = request.ask(cli, host, "only-if-cached, no-store")
+    except Exception as error:
+        if not missed:
+            raise click.ClickException(visible(f"it was refused: {error}")) from error
+    else:
+        if not missed:
+            age = "" if asked.age is None else f", {asked.age:.0f} s old"
+            said = f"hit: {asked.by} has an answer{age}{', past its time' if asked.stale else ''}"
+            return {"hit": True, "cache": asked.by, "age": asked.age, "said": [said]}
+    finally:
+        explained.reset(token)
+    key, fields = missed[0]
+    if key is None:
+        why = (
+            "miss: it has no cache key: no cache is active, it is switched off for it, or its answers are never cached"
+        )
+        return {"hit": False, "key": None, "said": [why]}
+    near = nearest(fields, stored)
+    if near is None:
+        return {"hit": False, "key": key, "said": [f"miss: {key[:16]} is not stored, and no other answer is known"]}
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(near.stored.at))
+    document = {"hit": False, "key": key, "nearest": near.stored.key, "differing": list(near.differing)}
+    if not near.differing:
+        why = f"miss: its answer was stored at {when}, and no cache has it any more: expired, evicted or dropped"
+        return {**document, "said": [why]}
+    lines = [f"miss: the nearest stored answer ({near.stored.key[:16]}, {when}) differs in"]
+    lines += [f"  {told_part(part, fields, near.stored.fields)}" for part in near.differing]
+    return {**document, "said": lines}

@@ -1,0 +1,134 @@
+"""Requests in files, for the commands that fill caches and explain misses.
+
+A line of JSON is a request either on a route of the configuration, as ``Client.chat`` sends it::
+
+    {"route": "main", "messages": [{"role": "user", "content": "Hello"}], "temperature": 0}
+
+or in the wire's own form, as an SDK under a host sends it::
+
+    {"url": "https://api.openai.com/v1/chat/completions", "headers": {"authorization": {"env": "KEY"}}, "body": {...}}
+
+Both may say ``"scope": {"tenant": ..., "user": ..., "session": ...}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+from clippy_hookspecs import Headers, RawReply, RawRequest
+
+_SCOPE = ("tenant", "user", "session")
+_HEADER = "x-clippy-cache"
+
+
+@frozen
+class Asked:
+    """What became of one: *hit*, *new* or *missed*, the cache that had it, and the age of what it had in seconds."""
+
+    how: str
+    by: str | None = None
+    age: float | None = None
+    stale: bool = False
+
+
+@frozen
+class FileRequest:
+    """One request of a file; ``raw`` is its wire form, None for one on a route of the configuration."""
+
+    scope: Mapping[str, str]
+    params: Mapping[str, Any]
+    raw: RawRequest | None = None
+
+    def ask(self, cli: Any, host: Any, directives: str = "") -> Asked:
+        """Run it through *host*.  Raises ProviderError, Refusal or PluginError if it fails."""
+        with host.scope(**self.scope):
+            if self.raw is None:
+                with cli.client(host) as client:
+                    answer = client.chat(**self.params, directives={"cache": directives} if directives else {})
+                return _asked(answer.provenance)
+            headers = [*self.raw.headers.pairs, *([(_HEADER, directives)] if directives else [])]
+            raw = RawRequest(self.raw.method, self.raw.url, Headers(headers), self.raw.body)
+            return _answered(cli.run(host.answer(raw)))
+
+
+def _asked(given: Any) -> Asked:
+    if given.source == "cache":
+        return Asked("hit", given.by, given.age, given.stale)
+    return Asked("new")
+
+
+def _answered(reply: RawReply) -> Asked:
+    body = reply.body
+    if not isinstance(body, bytes):
+        raise ValueError('the answer is a stream; leave out "stream", an answer in one piece serves both')
+    if reply.status == 504 and b'"not_cached"' in body:
+        return Asked("missed")
+    if reply.status >= 300:
+        raise ValueError(f"HTTP {reply.status}: {body[:200].decode('utf-8', 'replace')}")
+    context = reply.extensions.get("clippy")
+    return _asked(context.provenance) if context is not None else Asked("new")
+
+
+def read_requests(text: str) -> Iterator[tuple[int, FileRequest]]:
+    """Each request in *text* with the number of its line.  Raises ValueError that names the line."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                yield number, read_request(line)
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
+
+
+def read_request(text: str) -> FileRequest:
+    """The request that *text* says.  Raises ValueError for what is none."""
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError("a request is a JSON object")
+    scope = found.pop("scope", {})
+    if not isinstance(scope, dict) or not all(
+        name in _SCOPE and isinstance(value, str) for name, value in scope.items()
+    ):
+        raise ValueError('"scope" is an object with texts for tenant, user and session')
+    if "url" in found:
+        return FileRequest(scope, {}, _raw(found))
+    messages = found.get("messages")
+    if not isinstance(messages, (str, list)):
+        raise ValueError('it has neither "messages" nor "url"')
+    found.pop("stream", None)
+    if "directives" in found:
+        raise ValueError('"directives" are those of the command')
+    return FileRequest(scope, found)
+
+
+def _raw(found: dict[str, Any]) -> RawRequest:
+    surplus = found.keys() - {"url", "headers", "body", "method"}
+    if surplus:
+        raise ValueError(f"beside url, method, headers, body and scope there is {', '.join(sorted(surplus))}")
+    headers, body = found.get("headers", {}), found.get("body")
+    if not isinstance(found["url"], str) or not isinstance(headers, dict) or not isinstance(body, dict):
+        raise ValueError('"url" is a text, "headers" and "body" are objects')
+    body.pop("stream", None)
+    pairs = [("content-type", "application/json"), *((str(name), _value(value)) for name, value in headers.items())]
+    method = found.get("method", "POST")
+    if not isinstance(method, str):
+        raise ValueError('"method" is a text')
+    return RawRequest(method, found["url"], Headers(pairs), json.dumps(body).encode())
+
+
+def _value(value: Any) -> str:
+    """A header's value, or that of the environment variable which ``{"env": NAME}`` names."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and value.keys() == {"env"} and isinstance(value["env"], str):
+        said = os.environ.get(value["env"])
+        if not said:
+            raise ValueError(f"the environment variable {value['env']} is not set")
+        return said
+    raise ValueError('a header is a text, or {"env": "NAME"}')

@@ -1,0 +1,51 @@
+"""Text for a terminal, which obeys what it is sent: what caches keep was written by models and strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .statistics import Latency, Saving, Statistics
+
+
+def visible(text: str) -> str:
+    """*text* with every character that a terminal would obey, reorder or hide written as an escape."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def summary(found: Statistics) -> list[str]:
+    """Statistics as lines for people."""
+    if not found.requests:
+        return ["no requests were counted"]
+    hits = sum(found.hits.values())
+    rate = "" if found.hit_rate is None else f" ({100 * found.hit_rate:.1f} %)"
+    lines = [f"{found.requests} requests, {hits} hits{rate}; providers were asked {found.attempts} times"]
+    lines += _table("hits", {f"{kind}, {by}" if by else kind: count for (kind, by), count in found.hits.items()})
+    lines += _table("misses", found.misses)
+    lines += _table("never looked up", found.others)
+    lines += _table("stored", found.stored)
+    lines += _table("not stored", found.not_stored)
+    lines += [f"saved: {_saving(found.saved)}", f"spent: {_saving(found.spent)}"]
+    lines += [f"hits took {_latency(found.hit_latency)}", f"misses took {_latency(found.miss_latency)}"]
+    return lines
+
+
+def _table(title: str, counts: Mapping[str, int]) -> list[str]:
+    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return [f"{title}:", *(f"  {count:>8}  {name}" for name, count in ordered)] if ordered else []
+
+
+def _saving(saving: Saving) -> str:
+    parts = [f"{saving.input} + {saving.output} tokens", f"${saving.dollars:.4f}"]
+    parts += [f"(the price of {saving.unpriced} is not known)"] if saving.unpriced else []
+    parts += [f"{saving.seconds:.1f} s"] if saving.seconds else []
+    parts += [f"(the time of {saving.untimed} is not known)"] if saving.untimed else []
+    return ", ".join(parts)
+
+
+def _latency(latency: Latency) -> str:
+    shares = ((50, 0.5), (95, 0.95), (99, 0.99))
+    known = [(name, latency.quantile(share)) for name, share in shares]
+    return ", ".join(f"p{name} {1000 * one:.3g} ms" for name, one in known if one is not None) or "no time"

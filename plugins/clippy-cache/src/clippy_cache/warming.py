@@ -1,0 +1,35 @@
+"""Sending requests so that their answers are stored, several at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from clippy_hookspecs import ClippyError, ConfigError
+
+from .requests import FileRequest
+
+
+def warm_all(
+    cli: Any, host: Any, requests: Sequence[tuple[int, FileRequest]], at_once: int
+) -> tuple[Counter[str], list[tuple[int, str]]]:
+    """Ask for all of *requests*; how many were hits and how many are new, and the lines that failed, with the reason.
+
+    Raises ConfigError, for which all of them would fail.
+    """
+
+    def ask(numbered: tuple[int, FileRequest]) -> tuple[int, str, str]:
+        number, request = numbered
+        try:
+            return number, request.ask(cli, host).how, ""
+        except ConfigError:
+            raise
+        except (ClippyError, ValueError, TypeError) as error:
+            return number, "failed", str(error)
+
+    with ThreadPoolExecutor(at_once) as threads:
+        done = list(threads.map(ask, requests))
+    failures = [(number, why) for number, how, why in done if how == "failed"]
+    return Counter(how for _, how, _ in done), failures

@@ -1,0 +1,141 @@
+"""Stale answers when nothing else helps, and failures that are kept since they would come again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from calling import COLOURS, ROUTE, Caller
+from clippy_cache import CachePolicy
+from clippy_cache_failures import CacheFailures
+from clippy_cache_memory import MemoryCache
+from clippy_errors import ErrorClassifier
+from clippy_fallback import Fallback
+from clippy_hookspecs import ProviderError
+from clippy_retry import RetryPolicy
+
+from clippy_core.testing import Fault, Reply
+
+
+def start(colour: str, failures: CacheFailures, script: Any) -> Caller:
+    plugins = {
+        "cache": CachePolicy(keep_statistics=False),
+        "cache-failures": failures,
+        "cache-memory": MemoryCache(ttl=60.0, stale_if_error=1000.0),
+        "errors": ErrorClassifier(),
+        "retry": RetryPolicy(attempts=3, base=0.0),
+    }
+    return Caller(colour, httpx).start(plugins, script)
+
+
+def failed(caller: Caller, *messages: Any, **params: Any) -> int | None:
+    with pytest.raises(ProviderError) as caught:
+        caller.chat(*messages, **params)
+    return caught.value.info.status
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_stale_answer_is_given_when_every_retry_failed(colour: str, stream: bool) -> None:
+    caller = start(colour, CacheFailures(stale_if_error=600.0), [Reply("first"), *[Fault.status(503)] * 6])
+    caller.chat("Hello")
+    caller.clock.advance(61)
+    if stream:
+        assert caller.stream("Hello").text == "first"
+    else:
+        answer = caller.chat("Hello")
+        assert (answer.text, answer.provenance.stale) == ("first", True)
+        assert answer.provenance.reason == "transient/overloaded"
+    assert caller.provider.calls == 4
+    caller.clock.advance(600)
+    assert failed(caller) == 503
+
+
+@pytest.mark.parametrize("fault", [Fault.status(429), Fault.status(429, kind="quota"), Fault.connect_error()])
+def test_limits_quotas_and_connections_are_failures_of_that_kind(fault: Fault) -> None:
+    caller = start("sync", CacheFailures(stale_if_error=600.0), [Reply("first"), *[fault] * 3])
+    caller.chat("Hello")
+    caller.clock.advance(61)
+    assert caller.chat("Hello").text == "first"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_what_the_caller_did_wrong_is_not_hidden(status: int) -> None:
+    caller = start("sync", CacheFailures(stale_if_error=600.0), [Reply("first"), Fault.status(status)])
+    caller.chat("Hello")
+    caller.clock.advance(61)
+    assert failed(caller) == status
+
+
+def test_a_request_says_for_itself_how_old_an_answer_may_be() -> None:
+    script = [Reply("first"), *[Fault.status(503)] * 9]
+    caller = start("sync", CacheFailures(stale_if_error=600.0), script)
+    caller.chat("Hello")
+    caller.clock.advance(61)
+    assert failed(caller, directives={"cache": "stale-if-error=0"}) == 503
+    caller.clock.advance(700)
+    assert failed(caller) == 503
+    assert caller.chat("Hello", directives={"cache": "stale-if-error=900"}).text == "first"
+
+
+def test_another_route_is_tried_before_a_stale_answer_is_given() -> None:
+    def answers(seen: Any) -> Any:
+        return (
+            Reply("other") if seen.model == "other-model" else Reply("first") if seen.number == 1 else Fault.status(503)
+        )
+
+    caller = Caller("sync", httpx)
+    plugins = {
+        "cache-failures": CacheFailures(stale_if_error=600.0),
+        "cache-memory": MemoryCache(ttl=60.0, stale_if_error=1000.0),
+        "errors": ErrorClassifier(),
+        "fallback": Fallback(routes=("other",)),
+    }
+    routes = {"main": {**ROUTE, "default": True}, "other": {**ROUTE, "model": "other-model"}}
+    caller.start(plugins, answers, routes=routes)
+    caller.chat("Hello")
+    caller.clock.advance(61)
+    assert caller.chat("Hello").text == "other"
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize(
+    ("fault", "kept"),
+    [
+        (Fault.status(400), True),
+        (Fault.status(400, kind="context_length"), True),
+        (Fault.status(404), True),
+        (Fault.status(401), False),
+        (Fault.status(403), False),
+        (Fault.status(429, kind="quota"), False),
+    ],
+    ids=["invalid", "too long", "not there", "key", "permission", "quota"],
+)
+def test_a_failure_is_kept_if_an_equal_request_would_meet_it_again(colour: str, fault: Fault, kept: bool) -> None:
+    caller = start(colour, CacheFailures(negative_ttl=30.0), [fault, fault, Reply("mended")])
+    assert failed(caller) == failed(caller) == fault.code
+    assert caller.provider.calls == (1 if kept else 2)
+    caller.clock.advance(31)
+    if kept:
+        assert failed(caller) == fault.code
+    assert caller.chat("Hello", directives={"cache": "no-cache"}).text == "mended"
+
+
+def test_what_passes_by_itself_is_never_kept() -> None:
+    caller = start("sync", CacheFailures(negative_ttl=30.0), [*[Fault.status(503)] * 3, Reply("up")])
+    assert failed(caller) == 503
+    assert caller.chat("Hello").text == "up"
+
+
+def test_no_store_keeps_no_failure_either() -> None:
+    caller = start("sync", CacheFailures(negative_ttl=30.0), [Fault.status(404), Reply("there")])
+    assert failed(caller, directives={"cache": "no-store"}) == 404
+    assert caller.chat("Hello").text == "there"
+
+
+def test_without_settings_it_takes_no_part_so_that_sdks_keep_their_retries() -> None:
+    caller = start("sync", CacheFailures(), None)
+    (plugin,) = [one for one in caller.host.discovered.plugins if one.name == "cache-failures"]
+    assert (plugin.hooks, plugin.idle) == ((), "neither stale_if_error nor negative_ttl is set")
+    assert not Caller("sync", httpx).start({"cache": CachePolicy(keep_statistics=False)}).host.owns_retries

@@ -1,0 +1,330 @@
+"""``clippy cache`` as it is run: over the configuration's host, with a provider behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+from attrs import define, field
+from clippy_cache import CachePolicy
+from clippy_cache.explaining import nearest
+from clippy_cache.ledger_file import StoredKey
+from clippy_cache.requests import read_request
+from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector, StoredEntry, hookimpl
+from hypothesis import given
+from hypothesis import strategies as st
+
+import clippy_core
+from clippy_core.cli import command_line
+from clippy_core.testing import FakeProvider, FakeServer, Fault, Reply
+
+QUESTION = {"route": "main", "messages": [{"role": "user", "content": "Hello"}], "temperature": 0}
+EVIL = "\x1b[2J\x07\u202eevil"
+
+
+@define(eq=False)
+class Shelf:
+    """A cache that lists what it keeps, shared by all hosts of a test."""
+
+    kept: dict[str, tuple[StoredEntry, CacheEntry]] = field(factory=dict)
+
+    @hookimpl
+    def cache_lookup(self, key: str) -> CacheEntry | None:
+        found = self.kept.get(key)
+        return found[1] if found else None
+
+    @hookimpl
+    def cache_store(self, key: str, entry: CacheEntry, request: Request, ctx: RequestContext) -> None:
+        size, until = len(entry.response.raw or b""), entry.expires_at or 4e9
+        told = StoredEntry(key, size, entry.stored_at, until, request.model, entry.tags, ctx.scope)
+        self.kept[key] = (told, entry)
+
+    @hookimpl
+    def cache_invalidate(self, selector: Selector) -> None:
+        for one in self.stored(selector, 1000):
+            del self.kept[one.key]
+
+    def stored(self, selector: Selector, limit: int) -> list[StoredEntry]:
+        found = [one for one, _ in self.kept.values() if _fits(selector, one)]
+        return sorted(found, key=lambda one: -one.stored_at)[:limit]
+
+    def stored_entry(self, key: str) -> CacheEntry | None:
+        found = self.kept.get(key)
+        return found[1] if found else None
+
+
+def _fits(selector: Selector, one: StoredEntry) -> bool:
+    return (
+        selector.key in (None, one.key)
+        and one.key.startswith(selector.key_prefix or "")
+        and (selector.tag is None or selector.tag in one.tags)
+        and selector.model in (None, one.model)
+        and (selector.scope is None or selector.scope.tenant in (None, one.scope.tenant))
+    )
+
+
+@define(eq=False)
+class Place:
+    """A program's host and the command line, over the same configuration and cache."""
+
+    provider: FakeProvider
+    shelf: Shelf
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "statistics.db"
+
+    def host(self, **plugins: object) -> clippy_core.Host:
+        named = {"cache": CachePolicy(keep_statistics=self.path), "shelf": self.shelf, **plugins}
+        return clippy_core.Host(named, config=self.config)
+
+    def ask(self, host: clippy_core.Host | None = None, **params: Any) -> None:
+        with host or self.host() as opened, clippy_core.Client(opened) as client:
+            client.chat(**{**QUESTION, **params})
+
+    def run(self, *arguments: str, given: str = "") -> click.testing.Result:
+        runner = click.testing.CliRunner(
+            env={"CLIPPY_PLUGINS": "cache", "CLIPPY_CACHE__KEEP_STATISTICS": str(self.path)}
+        )
+        return runner.invoke(command_line(), ["cache", *arguments], input=given)
+
+    def file(self, *requests: Any) -> str:
+        path = self.folder / "requests.jsonl"
+        path.write_text("".join(json.dumps(one) + "\n" for one in requests))
+        return str(path)
+
+    def explained(self, request: Any) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.run("explain", "-", "--json", given=json.dumps(request)).stdout)
+        return document
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    provider, shelf = FakeProvider(lambda seen: Reply(f"{seen.last_user_text}: answer {seen.number}")), Shelf()
+    with FakeServer(provider) as server:
+        route = {"base_url": f"{server.base_url}", "key": "sk-test", "model": "m"}
+        made = Place(provider, shelf, tmp_path, {"routes": {"main": route}})
+        monkeypatch.setattr(clippy_core.Host, "from_config", lambda *_: made.host())
+        yield made
+
+
+# --- stats -----------------------------------------------------------------------------------------------------------
+
+
+def test_stats_show_what_running_programs_did(place: Place) -> None:
+    place.ask()
+    place.ask()
+    shown = place.run("stats")
+    assert shown.exit_code == 0
+    assert "2 requests, 1 hits (50.0 %); providers were asked 1 times" in shown.stdout
+    assert "1  exact, shelf" in shown.stdout
+    document = json.loads(place.run("stats", "--json").stdout)
+    assert document["hits"] == [{"kind": "exact", "cache": "shelf", "count": 1}]
+    assert document["latency"]["misses"]["count"] == 1
+    assert json.loads(place.run("stats", "--json", "--days", "1").stdout) == document
+
+
+def test_stats_of_nothing_are_no_error(place: Place) -> None:
+    shown = place.run("stats")
+    assert (shown.exit_code, shown.stdout) == (0, "no requests were counted\n")
+
+
+# --- list, show, invalidate ------------------------------------------------------------------------------------------
+
+
+def test_list_and_show_say_what_is_kept(place: Place) -> None:
+    place.ask(directives={"cache": "tags=news"})
+    place.ask(model="other")
+    listed = json.loads(place.run("list", "--json").stdout)
+    assert [one["model"] for one in listed] == ["other", "m"]
+    assert [one["model"] for one in json.loads(place.run("list", "--json", "--tag", "news").stdout)] == ["m"]
+    assert len(place.run("list", "--limit", "1").stdout.splitlines()) == 1
+    assert "tags news" in place.run("list", "--model", "m").stdout
+    key = listed[1]["key"]
+    shown = place.run("show", key[:10])
+    assert shown.exit_code == 0
+    assert "Hello: answer 1" in shown.stdout
+    assert json.loads(place.run("show", key, "--json").stdout)["text"] == "Hello: answer 1"
+
+
+def test_what_is_kept_cannot_move_the_cursor(place: Place) -> None:
+    evil = [{"role": "user", "content": EVIL}]
+    place.ask(messages=evil, model=f"m{EVIL}")
+    key = next(iter(place.shelf.kept))
+    for arguments in (["list"], ["show", key], ["list", "--json"], ["show", key, "--json"], ["show", EVIL]):
+        output = place.run(*arguments).output
+        assert not any(character in output for character in "\x1b\x07\u202e")
+    assert "\\x1b[2J" in place.run("show", key).output
+
+
+def test_a_key_must_name_one_answer(place: Place) -> None:
+    place.ask()
+    place.ask(model="other")
+    none, several = place.run("show", "zzz"), place.run("show", "")
+    assert (none.exit_code, several.exit_code) == (1, 1)
+    assert "there is no stored answer whose key begins with zzz" in none.output
+    assert "several keys begin with" in several.output
+
+
+def test_invalidate_drops_what_every_option_fits_and_never_all_by_mistake(place: Place) -> None:
+    place.ask(directives={"cache": "tags=news"})
+    place.ask(model="other", directives={"cache": "tags=news"})
+    assert place.run("invalidate").exit_code == 2
+    assert place.run("invalidate", "--all", "--tag", "news").exit_code == 2
+    assert len(place.shelf.kept) == 2
+    assert place.run("invalidate", "--tag", "news", "--model", "m").exit_code == 0
+    assert [one.model for one, _ in place.shelf.kept.values()] == ["other"]
+    assert place.run("invalidate", "--all").exit_code == 0
+    assert place.shelf.kept == {}
+
+
+# --- warm ------------------------------------------------------------------------------------------------------------
+
+
+def test_warm_sends_what_is_not_stored_and_programs_hit_it(place: Place) -> None:
+    """On a route as our client sends it, and in the wire's form as an SDK does."""
+    address = f"{place.config['routes']['main']['base_url']}/chat/completions"
+    body = {"model": "m", "messages": [{"role": "user", "content": "raw"}], "stream": True}
+    raw = {"url": address, "headers": {"authorization": "Bearer sk-a"}, "body": body}
+    file = place.file(QUESTION, {**QUESTION, "messages": "two"}, raw)
+    first, second = place.run("warm", file), place.run("warm", file, "--at-once", "2")
+    assert (first.exit_code, first.stdout) == (0, "0 were stored already, 3 are new, 0 failed\n")
+    assert (second.exit_code, second.stdout) == (0, "3 were stored already, 0 are new, 0 failed\n")
+    place.ask()
+    assert place.provider.calls == 3
+
+
+def test_warm_tells_which_lines_failed(place: Place) -> None:
+    place.provider.script = type(place.provider.script)(Fault.status(404))
+    shown = place.run("warm", place.file(QUESTION))
+    assert shown.exit_code == 1
+    assert "line 1: HTTP 404" in shown.stderr
+    assert "0 were stored already, 0 are new, 1 failed" in shown.stdout
+
+
+def test_warm_sends_nothing_of_a_file_with_a_wrong_line(place: Place) -> None:
+    shown = place.run("warm", place.file(QUESTION, {"messages": 3}))
+    assert shown.exit_code == 1
+    assert 'line 2: it has neither "messages" nor "url"' in shown.output
+    assert place.provider.calls == 0
+
+
+def test_the_same_question_of_another_tenant_is_stored_for_it(place: Place) -> None:
+    file = place.file({**QUESTION, "scope": {"tenant": "t"}}, QUESTION)
+    assert "2 are new" in place.run("warm", file).stdout
+    assert {one.scope for one, _ in place.shelf.kept.values()} == {Scope("t"), Scope()}
+
+
+# --- explain ---------------------------------------------------------------------------------------------------------
+
+
+def test_explain_says_hit_and_sends_nothing(place: Place) -> None:
+    place.ask()
+    shown = place.run("explain", place.file(QUESTION))
+    assert (shown.exit_code, shown.stdout[:26]) == (0, "hit: shelf has an answer, ")
+    assert place.provider.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "differing"),
+    [
+        ({"temperature": 1}, ["body.temperature"]),
+        ({"messages": [{"role": "user", "content": "Hello?"}]}, ["body.messages[0]"]),
+        ({"messages": [*QUESTION["messages"], {"role": "user", "content": "And?"}]}, ["body.messages[1]"]),
+        ({"model": "other", "seed": 3}, ["body.model", "body.seed"]),
+        ({"scope": {"tenant": "t"}}, ["scope"]),
+    ],
+)
+def test_explain_names_the_parts_that_differ_from_the_nearest_answer(
+    place: Place, changed: dict[str, Any], differing: list[str]
+) -> None:
+    place.ask()
+    place.ask(messages="something else", top_p=0.5)
+    found = place.explained({**QUESTION, **changed})
+    assert (found["hit"], found["differing"]) == (False, differing)
+    assert place.provider.calls == 2
+
+
+def test_explain_tells_of_other_plugins_and_of_answers_that_are_gone(place: Place) -> None:
+    @define(eq=False)
+    class Shapes:
+        @hookimpl
+        def pre_request(self, request: Request) -> None:
+            return None
+
+    place.ask(place.host(shapes=Shapes()))
+    shown = place.run("explain", place.file(QUESTION))
+    assert shown.exit_code == 1
+    assert "fingerprint (the plugins that shape requests, their versions or settings)" in shown.stdout
+    place.ask()
+    place.shelf.kept.clear()
+    assert "no cache has it any more: expired, evicted or dropped" in place.run("explain", place.file(QUESTION)).stdout
+
+
+def test_explaining_is_no_request_in_the_statistics(place: Place) -> None:
+    place.ask()
+    before = place.run("stats", "--json").stdout
+    place.explained(QUESTION)
+    place.explained({**QUESTION, "temperature": 1})
+    assert place.run("stats", "--json").stdout == before
+
+
+def test_explain_without_any_stored_answer_says_so(place: Place) -> None:
+    assert "no other answer is known" in place.explained(QUESTION)["said"][0]
+
+
+def test_explain_of_what_is_never_cached_says_so(place: Place) -> None:
+    address = f"{place.config['routes']['main']['base_url']}/audio/speech"
+    found = place.explained({"url": address, "body": {"model": "tts", "input": "hi"}})
+    assert "it has no cache key" in found["said"][0]
+    assert place.provider.calls == 0
+
+
+# --- reading and comparing -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[]", "a JSON object"),
+        ("{", "Expecting"),
+        ("{}", "neither"),
+        ('{"messages": [], "scope": {"tenant": 3}}', "scope"),
+        ('{"url": "u", "body": {}, "bdy": 1}', "there is bdy"),
+        ('{"url": "u", "body": []}', "objects"),
+        ('{"url": "u", "body": {}, "headers": {"a": 1}}', "a header is a text"),
+        ('{"url": "u", "body": {}, "headers": {"a": {"env": "NOT_SET_ANYWHERE"}}}', "NOT_SET_ANYWHERE is not set"),
+    ],
+)
+def test_what_is_no_request_is_said(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        read_request(text)
+
+
+FIELDS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("xyz"), max_size=6)
+
+
+@given(FIELDS, st.lists(FIELDS, max_size=6))
+def test_the_nearest_answer_is_the_one_with_the_fewest_differences(
+    fields: dict[str, str], others: list[dict[str, str]]
+) -> None:
+    stored = [StoredKey(str(number), 0.0, "m", one) for number, one in enumerate(others)]
+    found = nearest(fields, stored)
+    distances = [
+        len({*fields.items()} ^ {*one.items()} and {name for name, _ in {*fields.items()} ^ {*one.items()}})
+        for one in others
+    ]
+    if found is None:
+        assert not others
+        return
+    assert len(found.differing) == min(distances)
+    assert found.stored.key == str(distances.index(min(distances)))
