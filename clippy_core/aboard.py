@@ -156,7 +156,9 @@ async def follow(pipeline: Pipeline, request: Any) -> Result | None:
             raise _too_late() from None
         if brought is None and pipeline.flights.landed_since(key, found.moment):
             entry = await pipeline.lookup(request)
-            return None if entry is None else await pipeline.deliver_stored(entry)
+            if entry is not None:
+                share(pipeline, entry)
+                return await pipeline.deliver_stored(entry)
         if brought is None:
             elsewhere = await _elsewhere(pipeline, seat) if found.shared else None
             return None if elsewhere is None else await _landed(pipeline, seat, elsewhere)

@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import RLock
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define, field, frozen
 from clippy_hookspecs import CacheEntry, ErrorInfo, Headers
@@ -46,6 +46,12 @@ class Head:
     given_up: ErrorInfo | None = None
 
 
+class Guard(Protocol):
+    """Who has the lock: a forked child gets another, since a thread of its parent may hold the first."""
+
+    lock: RLock
+
+
 @define(eq=False)
 class _Said:
     """What a source that is read for everybody asks of a request's context: whether its answer has begun."""
@@ -55,7 +61,7 @@ class _Said:
 
 @define(eq=False, repr=False)
 class SharedStream:
-    """The stream as it is read: what came so far, and who is aboard.  ``lock`` guards all of it.
+    """The stream as it is read: what came so far, and who is aboard.
 
     ``changed`` is called with the lock held when somebody who waits may come aboard now, or nobody may any more.
     """
@@ -63,7 +69,7 @@ class SharedStream:
     source: Source
     runtime: Runtime
     head: Head
-    lock: RLock
+    guard: Guard
     changed: Callable[[], None]
     readers: list[SharedSource] = field(factory=list, init=False)
     batches: deque[Batch] = field(factory=deque, init=False)
@@ -91,6 +97,11 @@ class SharedStream:
 
     def __attrs_post_init__(self) -> None:
         self._flow = FlowHandle(self.runtime.clock.now)
+
+    @property
+    def lock(self) -> RLock:
+        """What guards all of it."""
+        return self.guard.lock
 
     @property
     def joinable(self) -> bool:
