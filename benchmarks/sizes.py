@@ -4,9 +4,9 @@ python -m benchmarks.sizes                                  memory, SQLite and R
 python -m benchmarks.sizes --only sqlite --many 100000
 
 A call is one that our own client makes and the cache answers; a lookup is what the cache does in it, by itself.  Each
-is for another entry, in an order by chance, so that nothing is found because it was just asked for.  The two caches of
-a group take turns in short blocks.  Where a million entries are, the processor waits for memory: a lookup in a plain
-dict of so many takes longer, too, and stands beside that in memory.
+is for another entry, in an order by chance, so that nothing is found because it was just asked for.  The two caches
+take turns in short blocks.  Where a million entries are, the processor waits for memory: a lookup in a plain dict of so
+many takes longer, too, and stands beside that in memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import httpx
 import redis
 from clippy_cache_memory import MemoryCache
 from clippy_cache_redis import RedisCache
-from clippy_cache_redis.operations import Operations, head_of
+from clippy_cache_redis.lines import Line
+from clippy_cache_redis.operations import Operations
 from clippy_cache_sqlite import SqliteCache
 from clippy_hookspecs import Request, Scope, dump_entry
 
@@ -77,7 +78,7 @@ def in_sqlite(bench: Bench, names: Sequence[str]) -> SqliteCache:
 def on_redis(bench: Bench, names: Sequence[str]) -> RedisCache:
     """The same on a server of its own; stored as the cache does, many at once."""
     port = bench.stack.enter_context(redis_server(bench.folder))
-    value = head_of(Scope(), "m", ()) + dump_entry(ENTRY)
+    value = Line(Scope(), "m", 1.0, TTL, 0.0, ()).written() + dump_entry(ENTRY)
     operations = Operations("clippy", UNBOUNDED)
     with redis.Redis(port=port) as client:
         for batch in _batches(names, 1_000):

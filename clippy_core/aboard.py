@@ -52,13 +52,14 @@ def joined(pipeline: Pipeline, decision: Join, step: Step, moment: int) -> Joine
     """What comes of a plugin's Join; None where the request must go alone.
 
     A request of a plugin's own, inside another, never waits for a flight: that one's leader may be waiting for it.
-    Neither does one that would block the event loop of its leader.
+    Neither does one that would block the event loop of its leader, nor one whose answer nobody may keep: others would
+    get it, in this process or through a store.
     """
     if decision.key != pipeline.key:
         why = "returned a Join with another key than it was asked with; flights never cross keys, which hold the scope"
         pipeline.chains.faults.note(step, PluginError(step.blame(why)))
         return None
-    if pipeline.ctx.parent is not None:
+    if pipeline.ctx.parent is not None or not pipeline.ctx.cache_control.store:
         return None
     if isinstance(pipeline.runtime, SyncRuntime) and running_library() is not None:
         return None
@@ -155,7 +156,9 @@ async def follow(pipeline: Pipeline, request: Any) -> Result | None:
             raise _too_late() from None
         if brought is None and pipeline.flights.landed_since(key, found.moment):
             entry = await pipeline.lookup(request)
-            return None if entry is None else await pipeline.deliver_stored(entry)
+            if entry is not None:
+                share(pipeline, entry)
+                return await pipeline.deliver_stored(entry)
         if brought is None:
             elsewhere = await _elsewhere(pipeline, seat) if found.shared else None
             return None if elsewhere is None else await _landed(pipeline, seat, elsewhere)

@@ -71,6 +71,8 @@ class Across:
     health: Health
     holder: str = field(factory=lambda: os.urandom(8).hex())
     leads: bool = field(default=False, init=False)
+    holds: bool = field(default=False, init=False)
+    """Whether it has the lease, or was stopped while it asked for it."""
     _call_off: Callable[[], None] | None = field(default=None, init=False)
 
     async def arrive(self, flow: FlowHandle, until: float | None, began_at: float) -> Landed | Told | None:
@@ -83,7 +85,8 @@ class Across:
         pause, before = FIRST_PAUSE, ""
         while True:
             try:
-                self.leads = await self.store.lease(self._lease, self.holder, LEASE)
+                self.holds = True
+                self.leads = self.holds = await self.store.lease(self._lease, self.holder, LEASE)
                 text = await self.store.get(self._landed)
             except Exception as error:
                 self.health.failed(error, self.runtime.clock.now())
@@ -103,11 +106,9 @@ class Across:
 
     async def finish(self, outcome: object) -> None:
         """The flight is over: say what it brought, if it is for others, and let the next one ask."""
-        if not self.leads:
-            return
         if self._call_off is not None:
             self._call_off()
-        text = _text(outcome, self.runtime.clock.time())
+        text = _text(outcome, self.runtime.clock.time()) if self.leads else None
         if text is not None:
             try:
                 await self.store.put(self._landed, text, KEPT)
@@ -116,9 +117,9 @@ class Across:
         await self._release()
 
     async def _release(self) -> None:
-        leads, self.leads = self.leads, False
+        holds, self.leads, self.holds = self.holds, False, False
         try:
-            if leads:
+            if holds:
                 await self.store.release(self._lease, self.holder)
         except Exception as error:
             self.health.failed(error, self.runtime.clock.now())
@@ -130,6 +131,8 @@ class Across:
         try:
             if self.leads and await self.store.lease(self._lease, self.holder, LEASE):
                 self._renew_later()
+            if not self.leads:  # it was given back meanwhile
+                await self.store.release(self._lease, self.holder)
         except Exception as error:
             self.health.failed(error, self.runtime.clock.now())
 

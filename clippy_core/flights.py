@@ -34,6 +34,8 @@ class Flight:
     """What is under way for one key, and who waits for it."""
 
     key: str
+    process: object = None
+    """Whose it is: a forked child has flights of its own, and leaves its parent's alone."""
     leader: Seat | None = None
     waiting: deque[Seat] = field(factory=deque)
     aboard: list[Seat] = field(factory=list)
@@ -111,7 +113,7 @@ class Seat:
     async def finish(self) -> None:
         """Tell other processes what the flight brought, if they are to know."""
         across, self.across = self.across, None
-        if across is not None and across.leads:
+        if across is not None and across.holds and self.flights.owns(self.flight):
             await across.finish(self._brought(across.api))
 
     def _brought(self, api: str) -> Outcome | None:
@@ -134,6 +136,7 @@ class Flights:
         self._flights: dict[str, Flight] = {}
         self._landed: OrderedDict[str, int] = OrderedDict()
         self._count = 0
+        self._process = object()
         self.health = Health()
 
     # --- coming aboard ------------------------------------------------------------------------------------------------
@@ -152,7 +155,7 @@ class Flights:
         with self.lock:
             flight = self._flights.get(key)
             if flight is None:
-                flight = self._flights[key] = Flight(key)
+                flight = self._flights[key] = Flight(key, self._process)
             seat = Seat(self, flight, runtime, flow, total, by)
             flight.waiting.append(seat)
             if flight.leader is None:
@@ -166,7 +169,10 @@ class Flights:
     def _take_aboard(self, flight: Flight) -> None:
         """Those who wait become readers of the stream, unless it is being read or closed just now: it calls again."""
         stream = flight.stream
-        if stream is None or stream.busy:
+        if stream is None:
+            return
+        stream.wanted = bool(flight.waiting) and stream.busy
+        if stream.wanted:
             return
         while flight.waiting:
             seat = flight.waiting.popleft()
@@ -182,7 +188,7 @@ class Flights:
     def land(self, seat: Seat, outcome: Outcome) -> None:
         with self.lock:
             flight = seat.flight
-            if flight.leader is not seat or flight.outcome is not None:
+            if not self.led_by(seat) or flight.outcome is not None:
                 return
             flight.outcome = outcome
             if isinstance(outcome, Alone):
@@ -194,9 +200,9 @@ class Flights:
     def share(self, seat: Seat, source: Source, head: Head) -> Source:
         with self.lock:
             flight = seat.flight
-            if flight.leader is not seat or flight.outcome is not None:
+            if not self.led_by(seat) or flight.outcome is not None:
                 return source
-            stream = SharedStream(source, seat.runtime, head, self.lock, lambda: self._changed(flight, stream))
+            stream = SharedStream(source, seat.runtime, head, self, lambda: self._changed(flight, stream))
             flight.stream, seat.reader, seat.taken = stream, stream.begin(seat.flow), True
             self._take_aboard(flight)
             return seat.reader
@@ -213,7 +219,7 @@ class Flights:
                 flight.waiting.remove(seat)
             if seat in flight.aboard:
                 flight.aboard.remove(seat)
-            if flight.leader is not seat:
+            if not self.led_by(seat):
                 return False
             if flight.outcome is not None or (stream is not None and stream.complete):
                 self._remove(flight, landed=True)
@@ -223,6 +229,14 @@ class Flights:
             else:
                 return self._next_pays(flight, seat)
             return False
+
+    def led_by(self, seat: Seat) -> bool:
+        """Whether *seat* leads its flight, in this process."""
+        return seat.flight.leader is seat and self.owns(seat.flight)
+
+    def owns(self, flight: Flight) -> bool:
+        """Whether a flight is of this process."""
+        return flight.process is self._process
 
     def deserted(self, flight: Flight, leader: Seat) -> None:
         """The event loop of *leader* stands still: who waits for it must not."""

@@ -323,7 +323,7 @@ class Host(Made):
         *again* says whether the caller's SDK would send it once more; *parent*, with its *tables*, is the request for
         which a plugin on *path* asks this one.
         """
-        given, asked, flights = tables, request, self._own.flights
+        given, asked, flights = tables, request, self._own.flights or self._own.begin_flights()
         tables = tables or self._serving.of(runtime)
         settings, flow = tables.settings or _settle(tables), FlowHandle(self.clock.now)
         trust = settings.trust_headers

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clippy_hookspecs import POLICIES, Clock, ConfigError, StateStore, TokenCounter, Upstream
 
 from .chains import Chains, Faults, Step, compile_step, raise_failed
 from .config import Config
 from .discovery import Discovered, discover, keeping
-from .flights import Flights
 from .lifespans import Life
 from .portal import Portal
 from .registry import Registry, ServicesView
@@ -19,6 +19,9 @@ from .state_memory import MemoryStateStore
 from .tables import Tables
 from .tokens import HeuristicTokenCounter
 from .trace import trace_steps
+
+if TYPE_CHECKING:
+    from .flights import Flights
 
 _NOTHING: frozenset[str] = frozenset()
 
@@ -41,7 +44,16 @@ class OwnServices:
         self.upstream, self.clock = upstream, clock
         self.tokens: TokenCounter = HeuristicTokenCounter()
         self.store: StateStore | None = None
-        self.flights = Flights()
+        self.flights: Flights | None = None
+        self._making = threading.Lock()
+
+    def begin_flights(self) -> Flights:
+        """The flights of equal requests, made by the first request: a host without plugins needs none."""
+        from .flights import Flights
+
+        with self._making:
+            self.flights = self.flights or Flights()
+            return self.flights
 
     def complete(self, registry: Registry) -> None:
         """Offer for everything that no plugin offers."""

@@ -65,43 +65,45 @@ class SharedSource:
             return stream.complete and self.at == stream.gone + len(stream.batches)
 
     async def next(self) -> StreamEvent | None:
-        stream = self.stream
-        while not self.queue:
+        queue, stream = self.queue, self.stream
+        while not queue:
             with stream.lock:
-                total = None if self.alone else self.own.total
-                if total is not None and self.runtime.clock.now() >= total:
+                alone = self.first and not stream.pumped
+                if not alone and self.own.total is not None and self.runtime.clock.now() >= self.own.total:
                     raise Broken(exceeded("total"), "stream")
                 if self.left:
                     return None
-                if self._take():
+                if self.at - stream.gone < len(stream.batches):
+                    self._take()
                     continue
                 if stream.broken is not None:
                     raise stream.broken if self.first else _again(stream.broken)
                 if stream.ended or stream.closed:
                     return None
-                alone = self.alone
                 if alone:
                     stream.reading = True
                 else:
                     waiter = self._waiter = self.runtime.waiter()
-            if alone:
-                await stream.read()
-            else:
-                await self._wait(waiter)
-        return self.queue.popleft()
+            if alone:  # what it costs is what a stream costs that nobody else reads
+                try:
+                    event = await stream.source.next()
+                except BaseException as error:
+                    stream.failed(error)
+                    raise
+                return stream.came_alone(self, event)
+            await self._wait(waiter)
+        return queue.popleft()
 
-    def _take(self) -> bool:
-        """The next batch, if it is here."""
+    def _take(self) -> None:
+        """The next batch of those that are here."""
         stream = self.stream
-        if self.at == stream.gone + len(stream.batches):
-            return False
         batch = stream.batches[self.at - stream.gone]
         self.queue.extend(batch)
         self.at += 1
-        self.events += len(batch)
-        self.size += size_of(batch)
-        stream.went_on()
-        return True
+        if stream.pumped:
+            self.events += len(batch)
+            self.size += size_of(batch)
+            stream.went_on()
 
     async def _wait(self, waiter: Waiter) -> None:
         if os.getpid() != self.stream.process:

@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import RLock
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define, field, frozen
 from clippy_hookspecs import CacheEntry, ErrorInfo, Headers
@@ -46,6 +46,12 @@ class Head:
     given_up: ErrorInfo | None = None
 
 
+class Guard(Protocol):
+    """Who has the lock: a forked child gets another, since a thread of its parent may hold the first."""
+
+    lock: RLock
+
+
 @define(eq=False)
 class _Said:
     """What a source that is read for everybody asks of a request's context: whether its answer has begun."""
@@ -55,7 +61,7 @@ class _Said:
 
 @define(eq=False, repr=False)
 class SharedStream:
-    """The stream as it is read: what came so far, and who is aboard.  ``lock`` guards all of it.
+    """The stream as it is read: what came so far, and who is aboard.
 
     ``changed`` is called with the lock held when somebody who waits may come aboard now, or nobody may any more.
     """
@@ -63,7 +69,7 @@ class SharedStream:
     source: Source
     runtime: Runtime
     head: Head
-    lock: RLock
+    guard: Guard
     changed: Callable[[], None]
     readers: list[SharedSource] = field(factory=list, init=False)
     batches: deque[Batch] = field(factory=deque, init=False)
@@ -73,6 +79,8 @@ class SharedStream:
     size: int = field(default=0, init=False)
     reading: bool = field(default=False, init=False)
     """The first reader reads the source at this moment."""
+    wanted: bool = field(default=False, init=False)
+    """Somebody waits until that is over."""
     pumped: bool = field(default=False, init=False)
     complete: bool = field(default=False, init=False)
     broken: Broken | None = field(default=None, init=False)
@@ -89,6 +97,11 @@ class SharedStream:
 
     def __attrs_post_init__(self) -> None:
         self._flow = FlowHandle(self.runtime.clock.now)
+
+    @property
+    def lock(self) -> RLock:
+        """What guards all of it."""
+        return self.guard.lock
 
     @property
     def joinable(self) -> bool:
@@ -109,7 +122,7 @@ class SharedStream:
         self.source.queue.clear()
         if held:
             self.keep(held)
-        self.complete = _whole(self.source)
+        self.complete = _whole(self.source, self.source.queue)
         return first
 
     def take_aboard(self, runtime: Runtime, flow: FlowHandle, total: float | None) -> SharedSource | None:
@@ -130,27 +143,61 @@ class SharedStream:
 
     # --- reading the source -------------------------------------------------------------------------------------------
 
-    async def read(self) -> None:
-        """Read once; what came, or how it ended, is there for everybody afterwards."""
+    def came_alone(self, first: SharedSource, event: StreamEvent | None) -> StreamEvent | None:
+        """What the only reader has read itself, before it goes on with it."""
+        queue = self.source.queue
+        if event is not None and not queue:
+            batch: Batch = (event,)
+            ends, size = event.ends, len(event.raw) or size_of(batch)
+        else:
+            batch = () if event is None else (event, *queue)
+            ends, size = event is None or any(one.ends for one in batch), size_of(batch)
+        with self.lock:
+            self.reading = False
+            if batch:
+                self.batches.append(batch)
+                self.events += len(batch)
+                self.size += size
+                first.at += 1
+                if self.size > MOST_KEPT:
+                    self.let_go()
+            else:
+                self.ended = True
+            if ends:  # only then it may be complete
+                self.complete = _whole(self.source, queue)
+            if self.wanted or event is None:
+                self.changed()
+        if queue:
+            first.queue.extend(queue)
+            queue.clear()
+        return event
+
+    def failed(self, error: BaseException) -> None:
+        """The only reader's own read raised: what broke the stream is everybody's, and a cancel its own."""
+        with self.lock:
+            self.reading = False
+            if isinstance(error, Broken):
+                self.broken, self.complete = error, False
+                self.changed()
+            else:
+                self.closed = True
+
+    async def _read(self) -> None:
+        """Read once, for everybody."""
         source = self.source
         try:
             event = await source.next()
         except Broken as broken:
-            return self._came((), broken=broken)
-        except BaseException:
-            with self.lock:
-                self.reading, self.closed = False, True
-            raise
+            return self._came((), broken)
         batch = () if event is None else (event, *source.queue)
         source.queue.clear()
         return self._came(batch, ended=event is None)
 
     def _came(self, batch: Batch, broken: Broken | None = None, ended: bool = False) -> None:
         with self.lock:
-            self.reading = False
             if batch:
                 self.keep(batch)
-            self.complete = broken is None and _whole(self.source)
+            self.complete = broken is None and _whole(self.source, self.source.queue)
             self.broken, self.ended = broken, ended
             for reader in self.readers:
                 reader.wake()
@@ -182,6 +229,8 @@ class SharedStream:
         theirs = live.deadlines
         for reader in self.readers:
             reader.own = Deadlines(theirs.total)
+            taken = [*self.batches][: reader.at - self.gone]
+            reader.events, reader.size = sum(map(len, taken)), sum(map(size_of, taken))
         live.flow, live.saw_bytes = self._flow, None
         live.deadlines = Deadlines(None, theirs.first_token, theirs.idle)
         live.ctx = said = _Said(live.ctx.committed)
@@ -200,7 +249,7 @@ class SharedStream:
                 if held is not None:
                     await held.wait()
                 else:
-                    await self.read()
+                    await self._read()
         except FlowCancelled:
             pass  # nobody reads any more
         except BaseException:
@@ -268,12 +317,12 @@ def entry_from(events: Sequence[StreamEvent], api: str, head: Head) -> CacheEntr
     return entry_of(whole, () if head.foreign else tuple([event.raw for event in events]))
 
 
-def _whole(source: Any) -> bool:
-    """Whether the stream may end here, and nothing of it is on its way through the sources."""
+def _whole(source: Any, queue: Any) -> bool:
+    """Whether the stream may end here, and nothing of it but *queue* is on its way through the sources."""
     if not source.complete:
         return False
     while source is not None:
-        if source.queue:
+        if source.queue and source.queue is not queue:
             return False
         source = getattr(source, "source", None)
     return True

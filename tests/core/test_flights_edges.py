@@ -29,6 +29,7 @@ from flight_lab import URL, Call, Lab, Valve, _AsyncTransport, _Transport, event
 
 import clippy_core
 from clippy_core.flights import Flights
+from clippy_core.flow import FlowHandle
 from clippy_core.shared_stream import SharedStream
 
 EVENTS = events()
@@ -387,6 +388,19 @@ def test_a_forked_child_has_no_flights_and_no_lock_of_its_parents() -> None:
         held = not flights.lock.acquire(blocking=False)
         os._exit(1 if held or flights._flights else 0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_forked_child_that_leaves_its_parents_flight_wakes_nobody_of_the_parent() -> None:
+    flights, runtime = Flights(), clippy_core.Host().sync_runtime()
+    leader = flights.board("a", runtime, FlowHandle(), None, "together")
+    follower = flights.board("a", runtime, FlowHandle(), None, "together")
+    pid = os.fork()
+    if pid == 0:
+        os._exit(1 if leader.leave() or follower.leads else 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    leader.leave()
+    assert follower.leads
 
 
 def test_what_is_beyond_all_measure_is_not_kept_and_nobody_comes_aboard_any_more(

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from clippy_cache_redis import RedisCache
-from clippy_hookspecs import CacheEntry, Request, Scope
+from clippy_hookspecs import CacheControl, CacheEntry, Request, Scope
 
 from clippy_core import Host
 from clippy_core.chains import Run
 from clippy_core.driven import drive
 from clippy_core.testing import VirtualClock
 from clippy_core.testing.contracts.bench import context, entry_of
+
+DEFAULT = CacheControl()
 
 
 class Opened:
@@ -32,10 +34,11 @@ class Opened:
         scope: Scope | None = None,
         tags: Sequence[str] = (),
         model: str = "m",
+        control: CacheControl = DEFAULT,
     ) -> None:
         if isinstance(entry, str):
             entry = entry_of(entry, self.clock.time(), tags=tuple(tags))
-        ctx, request = context(self.host, scope), Request(api="openai.chat", model=model)
+        ctx, request = context(self.host, scope, cache_control=control), Request(api="openai.chat", model=model)
         chains = self.host.chains
         drive(chains.all(chains.cache_store, (key, entry, request, ctx), Run(ctx, self.host.sync_runtime())))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
@@ -87,6 +88,25 @@ class Selector:
     model: str | None = None
     key_prefix: str | None = None
     tag_prefix: str | None = None
+
+    def names(self, key: str, tags: Sequence[str] = (), scope: Scope = Scope(), model: str | None = None) -> bool:
+        """Whether an entry of this key is meant, which has these tags and was stored for *scope* and *model*."""
+        return (
+            self.key in (None, key)
+            and (self.key_prefix is None or key.startswith(self.key_prefix))
+            and (self.tag is None or self.tag in tags)
+            and (self.tag_prefix is None or any(tag.startswith(self.tag_prefix) for tag in tags))
+            and (self.model is None or self.model == (model or ""))
+            and (self.scope is None or self.scope == scope or (self.scope != Scope() and self._covers(scope)))
+        )
+
+    def _covers(self, scope: Scope) -> bool:
+        asked = self.scope or scope
+        return (
+            asked.tenant in (None, scope.tenant)
+            and asked.user in (None, scope.user)
+            and asked.session in (None, scope.session)
+        )
 
 
 @frozen

@@ -16,7 +16,7 @@ import pytest
 from attrs import define, field
 from calling import Caller, Keep, Sent
 from clippy_cache_embeddings import EmbeddingsCache
-from clippy_hookspecs import Answer, Request, RequestContext, Response, Scope, evolve, hookimpl
+from clippy_hookspecs import Answer, CacheControl, Request, RequestContext, Response, Scope, evolve, hookimpl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -234,6 +234,10 @@ def test_an_invalidation_drops_a_scope_or_everything(sync_caller: Caller) -> Non
         ({"scope": Scope(tenant="a")}, 1),
         ({"key": "k"}, 0),
         ({"tag": "t"}, 0),
+        ({"key_prefix": "k"}, 0),
+        ({"tag_prefix": "t"}, 0),
+        ({"model": "other"}, 0),
+        ({"model": "e"}, 2),
         ({"scope": Scope()}, 0),
         ({}, 2),
     ]
@@ -241,6 +245,28 @@ def test_an_invalidation_drops_a_scope_or_everything(sync_caller: Caller) -> Non
         before = calls()
         sync_caller.host.invalidate(**selector)
         assert calls() == before + more
+
+
+@define(eq=False)
+class Says:
+    """What caches may do for each request, one after the other."""
+
+    controls: list[CacheControl]
+
+    @hookimpl(tryfirst=True)
+    def pre_request(self, ctx: RequestContext) -> None:
+        ctx.cache_control = self.controls.pop(0)
+
+
+def test_what_is_said_of_a_requests_caching_holds_for_its_inputs(sync_caller: Caller) -> None:
+    """Not to keep the vector, not to give one that is kept, to keep it for a shorter time."""
+    usual = CacheControl()
+    says = Says([CacheControl(store=False), CacheControl(ttl=5), usual, CacheControl(lookup=False), usual, usual])
+    sync_caller.start([EmbeddingsCache(ttl=60), says])
+    for calls, later in ((1, 0), (2, 4), (2, 0), (3, 6), (3, 54), (4, 0)):
+        ask(sync_caller, ["one"])
+        assert sync_caller.provider.calls == calls
+        sync_caller.clock.advance(later)
 
 
 def test_without_a_ttl_it_takes_no_part(sync_caller: Caller) -> None:

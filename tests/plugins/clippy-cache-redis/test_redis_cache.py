@@ -14,8 +14,9 @@ import pytest
 from attrs import fields
 from calling import Caller
 from clippy_cache_redis import RedisCache
-from clippy_cache_redis.operations import AT_ONCE, Operations, head_of
-from clippy_hookspecs import CacheEntry, Scope, Selector, dump_entry
+from clippy_cache_redis.lines import Line, named, read
+from clippy_cache_redis.operations import AT_ONCE
+from clippy_hookspecs import CacheControl, CacheEntry, CorruptEntry, Scope, Selector, dump_entry
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -28,7 +29,13 @@ from clippy_core.testing.contracts.bench import entry_of
 
 OPEN = Callable[..., Any]
 START = Callable[..., RedisServer]
+NOBODY = Scope()
 BLOBS = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "blobs-dev.jsonl"
+
+
+def line_of(scope: Scope = NOBODY, tags: tuple[str, ...] = ()) -> bytes:
+    """The line before an answer."""
+    return Line(scope, "m", 1.0, 2.0, 0.0, tags).written()
 
 
 def sent(server: RedisServer) -> int:
@@ -107,7 +114,7 @@ def test_blobs_that_somebody_planted_are_misses(server: RedisServer, opened: OPE
     cache = opened(server.url)
     with server.client() as client:
         for number, blob in enumerate(blobs()):
-            for name, value in ((f"a{number}", blob), (f"b{number}", head_of(Scope(), "m", ()) + blob)):
+            for name, value in ((f"a{number}", blob), (f"b{number}", line_of() + blob)):
                 client.set(f"clippy|a:{name}", value)
                 assert cache.lookup(name) is None
     assert "CLIPPY_CANARY" not in os.environ
@@ -119,7 +126,7 @@ def test_any_bytes_are_a_miss_and_an_invalidation_passes_them(
     server: RedisServer, shared: Any, value: bytes, cut: int
 ) -> None:
     """Noise, and answers of ours that were cut or changed."""
-    good = head_of(Scope(user="ada"), "m", ("red",)) + dump_entry(entry_of("hello", shared.clock.time()))
+    good = line_of(Scope(user="ada"), ("red",)) + dump_entry(entry_of("hello", shared.clock.time()))
     with server.client() as client:
         for one in (
             value,
@@ -179,7 +186,7 @@ def test_a_selector_finds_its_answers_among_many(server: RedisServer, opened: OP
         pipe = client.pipeline(transaction=False)
         for number in range(many):
             tags = ("red", "x" * 600) if number % 100 == 0 else ("blue",)
-            pipe.set(f"clippy|a:{number}", head_of(Scope(user=str(number % 2)), "m", tags) + b"x")
+            pipe.set(f"clippy|a:{number}", line_of(Scope(user=str(number % 2)), tags) + b"x")
         pipe.set("clippy|v:of the state store", "1")
         pipe.set("another", "1")
         pipe.execute()
@@ -190,6 +197,34 @@ def test_a_selector_finds_its_answers_among_many(server: RedisServer, opened: OP
         assert client.dbsize() == many // 2 - many // 100 + 2
         cache.host.invalidate()
         assert sorted(client.keys()) == ["another", "clippy|v:of the state store"]
+
+
+def test_the_answers_of_a_model_are_dropped_with_it(server: RedisServer, opened: OPEN) -> None:
+    """Of that name, whole."""
+    cache = opened(server.url)
+    for model in ("gpt", "gpt-4", "", 'g"'):
+        cache.store(f"of {model}", model=model, tags=["gpt"])
+    cache.host.invalidate(model="gp")
+    assert server.ask("DBSIZE") == 4
+    for left, model in ((3, "gpt"), (2, 'g"'), (1, "")):
+        cache.host.invalidate(model=model)
+        assert server.ask("DBSIZE") == left
+    assert cache.text("of gpt-4") == "hello"
+
+
+def test_a_request_may_ask_for_its_answer_to_be_kept_longer(server: RedisServer, opened: OPEN) -> None:
+    """For when a provider fails; a shorter wish than the setting cuts nothing."""
+    cache = opened(server.url, ttl=60.0, stale_if_error=5.0)
+    cache.store("long", control=CacheControl(stale_if_error=50.0))
+    cache.store("short", control=CacheControl(stale_if_error=1.0))
+    cache.clock.advance(64.0)
+    assert cache.lookup("short") is None
+    assert cache.lookup("short", within=100.0) is not None
+    cache.clock.advance(40.0)
+    assert cache.lookup("long", within=100.0) is not None
+    assert cache.lookup("long", within=40.0) is None
+    cache.clock.advance(10.0)
+    assert cache.lookup("long", within=100.0) is None
 
 
 def test_a_tag_is_no_user_and_no_part_of_another(server: RedisServer, opened: OPEN) -> None:
@@ -275,12 +310,18 @@ class AsADictionary(RuleBasedStateMachine):
         alive = entry is not None and self.clock.time() - entry.stored_at < 10.0
         assert self.caches[which].lookup(key) == (entry if alive else None)
 
-    @rule(which=st.booleans(), key=st.none() | keys, tag=st.none() | tags, scope=st.none() | scopes)
-    def drop(self, which: bool, key: str | None, tag: str | None, scope: Scope | None) -> None:
-        self.caches[which].host.invalidate(key=key, tag=tag, scope=scope)
+    @rule(
+        which=st.booleans(),
+        key=st.none() | keys,
+        tag=st.none() | tags,
+        scope=st.none() | scopes,
+        key_prefix=st.none() | st.sampled_from(["", "a", "*", "a|"]),
+        tag_prefix=st.none() | st.sampled_from(["", "r", "red"]),
+    )
+    def drop(self, which: bool, **parts: Any) -> None:
+        self.caches[which].host.invalidate(**parts)
         for name, (entry, stored_for) in list(self.model.items()):
-            fits = key in (None, name) and (tag is None or tag in entry.tags)
-            if fits and (scope is None or _covers(scope, stored_for)):
+            if _fits(Selector(**parts), name, entry, stored_for):
                 del self.model[name]
 
     @rule(seconds=st.integers(0, 6))
@@ -302,6 +343,17 @@ class AsADictionary(RuleBasedStateMachine):
             cache.host.close()
 
 
+def _fits(selector: Selector, key: str, entry: CacheEntry, stored_for: Scope) -> bool:
+    begins = selector.tag_prefix
+    return (
+        selector.key in (None, key)
+        and key.startswith(selector.key_prefix or "")
+        and (selector.tag is None or selector.tag in entry.tags)
+        and (begins is None or any(tag.startswith(begins) for tag in entry.tags))
+        and (selector.scope is None or _covers(selector.scope, stored_for))
+    )
+
+
 def _covers(asked: Scope, stored_for: Scope) -> bool:
     if asked == Scope():
         return stored_for == asked
@@ -319,7 +371,61 @@ def test_it_answers_as_a_dictionary_does(server: RedisServer) -> None:
     )
 
 
+# --- what people are told ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_stored_can_be_listed(server: RedisServer, opened: OPEN) -> None:
+    """Among more keys than one step looks through, and other people's; what is no answer is left out."""
+    cache = opened(server.url)
+    for number in range(2 * AT_ONCE):
+        cache.store(f"k{number}", entry_of("hello", cache.clock.time() + number / 1000), tags=["red"])
+    server.ask("SET", "clippy|a:noise", "x" * 5000 + "\n")
+    server.ask("RPUSH", "clippy|a:another", "x")
+    told = cache.plugin.stored(Selector(), 3)
+    assert [one.key for one in told] == [f"k{2 * AT_ONCE - number}" for number in (1, 2, 3)]
+    assert told[0].size == server.ask("STRLEN", f"clippy|a:{told[0].key}")
+    assert told[0].expires_at == told[0].stored_at + cache.plugin.ttl
+    assert len(cache.plugin.stored(Selector(), 10_000)) == 2 * AT_ONCE
+    assert [one.key for one in cache.plugin.stored(Selector(key="k7"), 9)] == ["k7"]
+    assert cache.plugin.stored(Selector(key="k7", key_prefix="x"), 9) == []
+    cache.host.invalidate(key="k7", key_prefix="x")
+    assert cache.plugin.stored_entry("k7").response.text == "hello"
+    assert (cache.plugin.stored_entry("k"), cache.plugin.stored_entry("noise")) == (None, None)
+
+
+@given(line=st.binary(max_size=60) | st.text('\ttusmael#"\\1.0nNaInfity{}[]', max_size=60).map(str.encode))
+def test_a_line_that_is_none_of_ours_is_no_line(line: bytes) -> None:
+    """Whatever stands in it."""
+    try:
+        found = read(line)
+    except CorruptEntry:
+        return
+    assert isinstance(found.model, str)
+
+
+@given(
+    scope=st.builds(Scope, tenant=st.none() | st.text(), user=st.none() | st.text(), session=st.none() | st.text()),
+    model=st.text(),
+    times=st.tuples(*[st.floats(allow_nan=False)] * 3),
+    tags=st.lists(st.text(), max_size=3).map(tuple),
+)
+def test_a_line_is_read_as_it_was_written(
+    scope: Scope, model: str, times: tuple[float, float, float], tags: tuple[str, ...]
+) -> None:
+    """Whatever the names are; it is one line."""
+    line = Line(scope, model, *times, tags)
+    assert read(line.written()) == line
+    assert line.written().count(b"\n") == 1
+
+
+@given(tag=st.text(max_size=6), begins=st.text(max_size=3))
+def test_a_tag_begins_in_its_line_as_it_begins(tag: str, begins: str) -> None:
+    """JSON writes each letter by itself, so that a beginning stays one."""
+    (word,) = named(Selector(tag_prefix=begins))
+    assert (word in line_of(tags=(tag,)).decode()) == tag.startswith(begins)
+
+
 def test_a_selector_is_read_whole() -> None:
     """A part that is added to Selector and forgotten here would drop too much."""
-    assert {field.name for field in fields(Selector)} == {"key", "tag", "scope"}
-    assert Operations("p", 9).drop(Selector(), b"0").command[4:] == ()
+    read_here = {"key", "key_prefix", "tag", "tag_prefix", "model", "scope"}
+    assert {part.name for part in fields(Selector)} == read_here

@@ -115,6 +115,24 @@ def test_nothing_touches_the_disk_before_the_first_use(path: Path) -> None:
     assert not path.parent.exists()
 
 
+def test_a_hit_writes_nothing(path: Path, cache: SqliteCache, ctx: RequestContext, clock: VirtualClock) -> None:
+    """Neither into the file nor into its log, with a host or without, fresh or expired."""
+    for number in range(20):
+        cache.cache_store(f"{number}", entry_at(clock.time()), REQUEST, ctx)
+
+    def written() -> dict[str, tuple[bytes, int]]:
+        files = [file for file in path.parent.iterdir() if not file.name.endswith("-shm")]
+        return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+
+    with cache.lifespan(HOST):
+        before = written()
+        for _ in range(5):
+            assert all(cache.cache_lookup(f"{number}", REQUEST, ctx) for number in range(20))
+        clock.advance(60)
+        assert not any(cache.cache_lookup(f"{number}", REQUEST, ctx) for number in range(20))
+        assert written() == before
+
+
 def test_an_entry_is_forgotten_at_its_ttl_to_the_second(
     cache: SqliteCache, ctx: RequestContext, clock: VirtualClock
 ) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import define
 from clippy_dedup import Dedup, deterministic
+from clippy_hookspecs import CacheControl, Request, RequestContext, hookimpl
 from flight_lab import Lab
 
 from clippy_core.jsonio import dumps
@@ -58,6 +60,40 @@ def test_two_equal_calls_at_once_are_so_many_requests(when: Any, temperature: fl
         lab.valve.flow()
 
     lab = Lab("sync", {"together": Dedup(when=when)}).run(scenario)
+
+    assert len(lab.valve.exchanges) == asked
+
+
+@define(eq=False)
+class Says:
+    """Sets the cache control of every request."""
+
+    control: CacheControl
+
+    @hookimpl
+    def pre_request(self, request: Request, ctx: RequestContext) -> None:
+        ctx.cache_control = self.control
+
+
+@pytest.mark.parametrize(
+    ("control", "temperature", "asked"),
+    [
+        (CacheControl(join=True), 1, 1),
+        (CacheControl(join=False), 0, 2),
+        (CacheControl(store=False), 0, 2),
+        (CacheControl(lookup=False), 0, 2),
+    ],
+    ids=["asked for", "declined", "nobody may keep it", "a new answer is wanted"],
+)
+def test_a_request_says_itself_whether_it_shares(control: CacheControl, temperature: float, asked: int) -> None:
+    async def scenario(lab: Lab) -> None:
+        lab.call(temperature=temperature)
+        await lab.asked()
+        lab.call(temperature=temperature)
+        await lab.until(lambda: lab.waiting == 1 or len(lab.valve.exchanges) == 2)
+        lab.valve.flow()
+
+    lab = Lab("sync", {"says": Says(control), "together": Dedup()}).run(scenario)
 
     assert len(lab.valve.exchanges) == asked
 

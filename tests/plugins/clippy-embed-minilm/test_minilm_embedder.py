@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 REFERENCE = json.loads(Path(__file__).with_name("reference.json").read_text("utf-8"))
 """By make_weights.py: ids of the tokenizer the model was published with, vectors in float64 with its own weights."""
 
+VECTORS = [row for row in REFERENCE if "vector" in row]
 PACKAGE = Path(clippy_embed_minilm.__file__).parent
 WORDS = ["light", "on", "off", "the", "turn", "Ünïcode", "東京", "9:30", "\n", "[SEP]", "x" * 120, ""]
 
@@ -42,7 +43,9 @@ def cosine(first: Sequence[float], second: Sequence[float]) -> float:
 # --- the model --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", REFERENCE, ids=lambda case: ascii(case["text"][:24]))
+@pytest.mark.parametrize(
+    "case", [row for row in REFERENCE if "vector" in row], ids=lambda case: ascii(case["text"][:24])
+)
 def test_a_vector_is_that_of_the_unquantised_model(embedder: MiniLMEmbedder, case: dict[str, object]) -> None:
     [vector] = embedder.embed([str(case["text"])])
     assert len(vector) == 384

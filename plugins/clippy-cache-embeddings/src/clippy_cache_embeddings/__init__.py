@@ -49,9 +49,10 @@ _SECRET = os.urandom(32)
 
 @frozen(eq=False)
 class _Kept:
-    """A vector as it came; ``expires`` is unix seconds, ``size`` bytes."""
+    """A vector as it came; ``model`` is the one that was asked, ``expires`` unix seconds, ``size`` bytes."""
 
     item: Item
+    model: str
     around: Around
     expires: float
     size: int
@@ -114,7 +115,7 @@ class EmbeddingsCache:
         if inputs is None:
             return None
         wanted = _digests(request, inputs, ctx)
-        kept = self._find(wanted, ctx.clock.time())
+        kept = self._find(wanted, ctx.clock.time()) if ctx.cache_control.lookup else {}
         missing = {key: value for key, value in zip(wanted, inputs, strict=True) if key not in kept}
         if not missing:
             return Answer(_answer(request, [kept[key] for key in wanted]), f"{len(wanted)} inputs were answered before")
@@ -141,9 +142,9 @@ class EmbeddingsCache:
             self._forget(plan.kept)
             return await _anew(plan, response, ctx)
         new = dict(zip(plan.sent, parts.items, strict=True))
-        if not by_plugin:
+        if not by_plugin and ctx.cache_control.store:
             age = 0.0 if provenance is None or provenance.age is None else provenance.age
-            self._keep(new, parts.unasked, ctx.clock.time() - age, ctx)
+            self._keep(new, parts.unasked, plan.whole.model, ctx.clock.time() - age, ctx)
         if untouched:
             return None
         items = [new[key] if key in new else plan.kept[key].item for key in plan.wanted]
@@ -151,14 +152,12 @@ class EmbeddingsCache:
 
     @hookimpl
     def cache_invalidate(self, selector: Selector) -> None:
-        """Drop what was stored for a scope, or everything; nothing here has a key or a tag of its own."""
-        if selector.key is not None or selector.tag is not None:
-            return
+        """Drop what was stored for a scope or a model, or everything; nothing here has a key or a tag of its own."""
         with self._lock:
             # Cache's own lookup, not LRUCache's: to look at a vector for this is not to use it.
             found = [(key, Cache.__getitem__(self._kept, key)) for key in self._kept]
             for key, kept in found:
-                if selector.scope is None or _covers(selector.scope, kept.scope):
+                if selector.names("", (), kept.scope, kept.model):
                     del self._kept[key]
 
     def _find(self, keys: Sequence[bytes], now: float) -> dict[bytes, _Kept]:
@@ -170,13 +169,15 @@ class EmbeddingsCache:
         newest = max(found.values(), key=lambda kept: kept.expires).around.model
         return {key: kept for key, kept in found.items() if kept.around.model == newest}
 
-    def _keep(self, new: Mapping[bytes, Item], around: Around, since: float, ctx: RequestContext) -> None:
+    def _keep(self, new: Mapping[bytes, Item], around: Around, model: str, since: float, ctx: RequestContext) -> None:
+        asked = ctx.cache_control.ttl
+        expires = since + (self.ttl if asked is None else min(self.ttl, asked))
         beside = len(around.before) + len(around.after)
         with self._lock:
             for key, item in new.items():
                 size = len(item.before) + len(item.after) + beside
                 if size <= self.max_bytes:
-                    self._kept[key] = _Kept(item, around, since + self.ttl, size, ctx.scope)
+                    self._kept[key] = _Kept(item, model, around, expires, size, ctx.scope)
 
     def _forget(self, kept: Mapping[bytes, _Kept]) -> None:
         with self._lock:
@@ -246,20 +247,6 @@ def _answer(request: Request, kept: Sequence[_Kept]) -> Response:
     body = kept[0].around.body([one.item for one in kept])
     headers = Headers({"content-type": "application/json"})
     return Response.undecoded(body_decoders[request.api], body, api=request.api, headers=headers)
-
-
-def _covers(asked: Scope, scope: Scope) -> bool:
-    """Whether *scope* is *asked* or within it: a tenant's users and sessions belong to the tenant.
-
-    A scope that says nothing is that of calls without a scope; it does not stand for everybody.
-    """
-    if asked == Scope():
-        return scope == asked
-    return (
-        asked.tenant in (None, scope.tenant)
-        and asked.user in (None, scope.user)
-        and asked.session in (None, scope.session)
-    )
 
 
 _caches: WeakSet[EmbeddingsCache] = WeakSet()

@@ -146,28 +146,7 @@ class MemoryCache:
 
 
 def _fits(selector: Selector, key: str, kept: _Kept) -> bool:
-    return (
-        (selector.key is None or selector.key == key)
-        and (selector.key_prefix is None or key.startswith(selector.key_prefix))
-        and (selector.model is None or selector.model == (kept.model or ""))
-        and (selector.tag is None or selector.tag in kept.tags)
-        and (selector.tag_prefix is None or any(tag.startswith(selector.tag_prefix) for tag in kept.tags))
-        and (selector.scope is None or _covers(selector.scope, kept.scope))
-    )
-
-
-def _covers(asked: Scope, scope: Scope) -> bool:
-    """Whether *scope* is *asked* or within it: a tenant's users and sessions belong to the tenant.
-
-    A scope that says nothing is that of calls without a scope; it does not stand for everybody.
-    """
-    if asked == Scope():
-        return scope == asked
-    return (
-        asked.tenant in (None, scope.tenant)
-        and asked.user in (None, scope.user)
-        and asked.session in (None, scope.session)
-    )
+    return selector.names(key, kept.tags, kept.scope, kept.model)
 
 
 _caches: WeakSet[MemoryCache] = WeakSet()

@@ -6,6 +6,7 @@ may not have dropped everything raises.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import math
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from clippy_hookspecs import (
     RequestContext,
     Selector,
     ServiceRegistry,
+    StoredEntry,
     dump_entry,
     hookimpl,
     load_entry,
@@ -31,7 +33,8 @@ from clippy_hookspecs.stored import MAX_BYTES, MAX_LINE_BYTES
 from clippy_redis import Limits, Operation, Server, ServerUnavailable, is_prefix, is_url, lost, parse
 
 from .colours import Asking, Suspending
-from .operations import Operations, head_of, without_head
+from .lines import Line, read
+from .operations import START, Operations
 
 __all__ = ["RedisCache"]
 
@@ -117,14 +120,15 @@ class RedisCache:
         value = await self._ask(self._operations.lookup(key), ctx, "lookups miss")
         if value is None:
             return None
+        line, _, stored = value.partition(b"\n")
         try:
-            entry = load_entry(without_head(value), self._operations.longest)
+            entry = load_entry(stored, self._operations.longest)
+            # The entry knows the ttl of the program that stored it; of two the shorter counts.
+            late = ctx.clock.time() - self._end_of(entry)
+            return entry if late < 0 or late < min(ctx.stale_within, read(line).late) else None
         except CorruptEntry as error:
             self._tell("entry", "what is stored under %s is no answer and counts as a miss: %s", self.prefix, error)
             return None
-        # The entry knows the ttl of the program that stored it; of two the shorter counts.
-        late = ctx.clock.time() - self._end_of(entry)
-        return entry if late < 0 or late < min(ctx.stale_within, self.stale_if_error) else None
 
     @hookimpl(inline=True)
     async def cache_store(self, key: str, entry: CacheEntry, request: Request, ctx: RequestContext) -> None:
@@ -135,15 +139,17 @@ class RedisCache:
         left = expires - ctx.clock.time()
         if not left > 0:
             return
-        if self.stale_if_error and expires < math.inf:
+        late = max(self.stale_if_error, ctx.cache_control.stale_if_error)
+        if late and expires < math.inf:
             # It stays longer than it is fresh, and others that read it must know when that ends.
             entry = evolve(entry, expires_at=expires)
-        head = head_of(ctx.scope, request.model, entry.tags)
-        value = head + dump_entry(entry)
-        if len(value) > self.max_entry_bytes or len(head) > MAX_LINE_BYTES:
+        times = (float(entry.stored_at), float(expires), float(late))
+        line = Line(ctx.scope, request.model, *times, entry.tags).written()
+        value = line + dump_entry(entry)
+        if len(value) > self.max_entry_bytes or len(line) > MAX_LINE_BYTES:
             return
         # The server counts by its own clock how long it keeps it; whether it is still given is for ctx.clock to say.
-        await self._ask(self._operations.store(key, value, left + self.stale_if_error), ctx, "nothing is stored")
+        await self._ask(self._operations.store(key, value, left + late), ctx, "nothing is stored")
 
     @hookimpl
     async def cache_invalidate(self, selector: Selector) -> None:
@@ -153,11 +159,44 @@ class RedisCache:
         ConnectionError when something of it may still be there: who deletes must know.
         """
         server = self._server
-        if server is None:
+        if server is None or _names_nothing(selector):
             return
-        cursor = await server.ask(self._operations.drop(selector, b"0"), urgent=True)
-        while cursor != b"0":
+        cursor = await server.ask(self._operations.drop(selector), urgent=True)
+        while cursor != START:
             cursor = await server.ask(self._operations.drop(selector, cursor), urgent=True)
+
+    def stored(self, selector: Selector, limit: int) -> list[StoredEntry]:
+        """What is kept and fits, latest first; one beyond its time may be among it.  Looks through all keys.
+
+        Raises ConnectionError.
+        """
+        return heapq.nlargest(limit, self._stored(selector), key=lambda one: one.stored_at)
+
+    def stored_entry(self, key: str) -> CacheEntry | None:
+        """The entry of this key, whatever its age; the server counts that as use of it.  Raises ConnectionError."""
+        value = None if self._server is None else self._server.ask_now(self._operations.lookup(key))
+        try:
+            return None if value is None else load_entry(value.partition(b"\n")[2], self._operations.longest)
+        except CorruptEntry:
+            return None
+
+    def _stored(self, selector: Selector) -> Iterator[StoredEntry]:
+        server = self._server
+        if server is None or _names_nothing(selector):
+            return
+        cursor, seen = START, set[str]()
+        while True:
+            cursor, found = server.ask_now(self._operations.list(selector, cursor))
+            for key, size, line in found:
+                # A key may come twice while the server makes more room for keys.
+                if key not in seen:
+                    seen.add(key)
+                    try:
+                        yield read(line).told(key, size)
+                    except CorruptEntry:
+                        continue
+            if cursor == START:
+                return
 
     def _end_of(self, entry: CacheEntry) -> float:
         return min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
@@ -180,3 +219,9 @@ class RedisCache:
         if what not in self._told:
             self._told.add(what)
             logger.warning(message, *values)
+
+
+def _names_nothing(selector: Selector) -> bool:
+    """Whether it names a key that does not begin as it says."""
+    key, begins = selector.key, selector.key_prefix
+    return key is not None and begins is not None and not key.startswith(begins)

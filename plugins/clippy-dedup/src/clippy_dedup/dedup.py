@@ -42,12 +42,12 @@ class Dedup:
 
     @hookimpl(trylast=True)
     def cache_lookup(self, key: str, request: Request, ctx: RequestContext) -> Join | None:
-        """Joins the flight of an equal request, or begins one."""
+        """Joins the flight of an equal request, or begins one; a request may ask for that itself, or for none of it."""
         if ctx.stale_within or self.when == "never":
             return None
-        if self.when == "always" or deterministic(request):
-            return Join(key, shared=self.across_processes)
-        return None
+        asked = ctx.cache_control.join
+        joins = (self.when == "always" or deterministic(request)) if asked is None else asked
+        return Join(key, shared=self.across_processes) if joins else None
 
 
 def deterministic(request: Request) -> bool:

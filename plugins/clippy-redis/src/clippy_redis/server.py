@@ -56,6 +56,15 @@ class Server:
         """The same in a sync program: blocks the thread and never suspends."""
         return await self._ask(operation, self._exchange_in_place)
 
+    def ask_now(self, operation: Operation) -> Any:
+        """The same for a caller that is no coroutine, also in a pause."""
+        asking = self._ask(operation, self._exchange_in_place, urgent=True)
+        try:
+            asking.send(None)
+        except StopIteration as done:
+            return done.value
+        raise RuntimeError("an exchange in place suspended")
+
     def close(self) -> None:
         """Close the connections that nobody uses; the next use opens them again."""
         with self._lock:
