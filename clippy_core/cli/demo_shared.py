@@ -19,7 +19,7 @@ from .screen import Line, line
 CALLERS = 20
 QUESTION = "What do many people ask at once?"
 ANSWERS = ("The same thing.", "The same thing, asked anew.", "The same thing, for a moment.")
-THINKING = 0.25
+THINKING = 0.2
 """Seconds that the provider takes, so that all callers are there before it answers."""
 MOMENT = 0.1
 """Seconds that the last answer is kept."""
@@ -76,11 +76,12 @@ def _at_once(stage: Stage) -> int:
 
 
 def _together_line(stage: Stage, first: int, sent: int) -> Line:
-    joined = sum(map(_joined, stage.recorder.records[first:]))
-    if not joined:
-        return line(f"      {CALLERS} callers at once: {requests(sent)}, nobody here lets them share one under way")
-    check(sent == 1, f"{requests(sent)} for {CALLERS} callers, {joined} of whom joined another's")
-    return line(f"      {CALLERS} callers at once: {requests(sent)}")
+    said = f"      {CALLERS} callers at once: {requests(sent)}"
+    if sent > 1:
+        joined = sum(map(_joined, stage.recorder.records[first:]))
+        check(not joined, f"{requests(sent)} for {CALLERS} callers, {joined} of whom joined another's")
+        said += ", nobody here lets them share one under way"
+    return line(said)
 
 
 def _while_down(stage: Stage) -> Line:
