@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import ClassVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 from clippy_hookspecs import (
     AuditRecord,
     ErrorInfo,
@@ -24,7 +24,7 @@ from clippy_hookspecs import (
     TextFilter,
     hookimpl,
 )
-from planted_cache import InMemory, covers
+from planted_cache import InMemory
 from planted_retry import Policy
 from planted_text import could_become
 
@@ -98,11 +98,10 @@ class EqualScopes(InMemory):
     @hookimpl
     async def cache_invalidate(self, selector: Selector) -> None:
         with self._lock:
-            for key, (_, _, tags, scope) in list(self._kept.items()):
-                if (
-                    (selector.key is None or selector.key == key)
-                    and (selector.tag is None or selector.tag in tags)
-                    and (selector.scope is None or self._covers(selector.scope, scope))
+            for key, (_, _, _, tags, scope, model) in list(self._kept.items()):
+                whatever_scope = evolve(selector, scope=None)
+                if whatever_scope.names(key, tags, scope, model) and (
+                    selector.scope is None or self._covers(selector.scope, scope)
                 ):
                     del self._kept[key]
 
@@ -112,7 +111,7 @@ class NobodyIsEverybody(EqualScopes):
     """Takes the scope of calls without one for that of all, and drops everybody's answers with theirs."""
 
     def _covers(self, asked: Scope, scope: Scope) -> bool:
-        return asked == Scope() or covers(asked, scope)
+        return asked == Scope() or Selector(scope=asked).names("", (), scope)
 
 
 @define(eq=False)
@@ -121,7 +120,7 @@ class EmptyIsUnsaid(EqualScopes):
 
     def _covers(self, asked: Scope, scope: Scope) -> bool:
         said = Scope(asked.tenant or None, asked.user or None, asked.session or None)
-        return scope == Scope() if asked == Scope() else covers(said, scope)
+        return scope == Scope() if asked == Scope() else Selector(scope=said).names("", (), scope)
 
 
 # --- retry policies ---------------------------------------------------------------------------------------------------

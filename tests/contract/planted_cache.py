@@ -86,7 +86,7 @@ class FileCache:
 
     def _may_be_late(self, ctx: RequestContext) -> float:
         """Seconds that an answer may be past its time."""
-        return min(self.stale_if_error, ctx.stale_within)
+        return ctx.stale_within  # what is later than it may ever be is not found
 
     def _to_keep(self, entry: CacheEntry) -> CacheEntry:
         return entry
@@ -108,12 +108,8 @@ class FileCache:
             db.execute("delete from answers where key = ?", (key,))
             total -= size
 
-    def _fits(self, selector: Selector, key: str, tags: list[str], scope: Scope) -> bool:
-        return (
-            (selector.key is None or selector.key == key)
-            and (selector.tag is None or selector.tag in tags)
-            and (selector.scope is None or covers(selector.scope, scope))
-        )
+    def _fits(self, selector: Selector, key: str, tags: list[str], scope: Scope, model: str) -> bool:
+        return selector.names(key, tags, scope, model)
 
     # --- the hooks ----------------------------------------------------------------------------------------------------
 
@@ -139,8 +135,9 @@ class FileCache:
         if entry.response.raw is None or expires <= self._now(ctx):
             return
         blob = dump_entry(self._to_keep(entry))
-        scope = [ctx.scope.tenant, ctx.scope.user, ctx.scope.session]
-        row = (expires + self.stale_if_error, json.dumps(entry.tags), json.dumps(scope), stamp(key, blob), blob)
+        scope = [ctx.scope.tenant, ctx.scope.user, ctx.scope.session, request.model]
+        late = max(self.stale_if_error, ctx.cache_control.stale_if_error)
+        row = (expires + late, json.dumps(entry.tags), json.dumps(scope), stamp(key, blob), blob)
         try:
             with self._writing() as db:
                 self._put(db, key, row)
@@ -153,7 +150,8 @@ class FileCache:
         try:
             with self._writing() as db:
                 for key, tags, scope in db.execute("select key, tags, scope from answers").fetchall():
-                    if self._fits(selector, key, json.loads(tags), Scope(*json.loads(scope))):
+                    *whose, model = json.loads(scope)
+                    if self._fits(selector, key, json.loads(tags), Scope(*whose), model):
                         db.execute("delete from answers where key = ?", (key,))
         except sqlite3.Error as error:
             self._failed(error)
@@ -170,14 +168,6 @@ def read(key: str, blob: Any, stamped: Any) -> CacheEntry:
     return load_entry(blob)
 
 
-def covers(asked: Scope, scope: Scope) -> bool:
-    """Whether *scope* is *asked* or within it; a scope that says nothing is that of calls without one."""
-    if asked == Scope():
-        return scope == asked
-    pairs = ((asked.tenant, scope.tenant), (asked.user, scope.user), (asked.session, scope.session))
-    return all(wanted is None or wanted == there for wanted, there in pairs)
-
-
 # --- sound as well ----------------------------------------------------------------------------------------------------
 
 
@@ -188,7 +178,9 @@ class InMemory:
     ttl: float = field(default=3600.0, metadata={"doc": "Seconds an answer is given again."})
     max_bytes: int = field(default=64 * 1024 * 1024, metadata={"doc": "Bytes of answers kept in all."})
     stale_if_error: float = field(default=0.0, metadata={"doc": "Seconds an answer is kept beyond its time."})
-    _kept: dict[str, tuple[bytes, float, tuple[str, ...], Scope]] = field(init=False, factory=dict, repr=False)
+    _kept: dict[str, tuple[bytes, float, float, tuple[str, ...], Scope, str]] = field(
+        init=False, factory=dict, repr=False
+    )
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
     @hookimpl
@@ -196,7 +188,7 @@ class InMemory:
         with self._lock:
             kept = self._kept.get(key)
         late = ctx.clock.time() - kept[1] if kept is not None else 0.0
-        in_time = late < 0 or late < min(self.stale_if_error, ctx.stale_within)
+        in_time = late < 0 or (kept is not None and late < min(kept[2], ctx.stale_within))
         return load_entry(kept[0]) if kept is not None and in_time else None
 
     @hookimpl
@@ -208,17 +200,14 @@ class InMemory:
         blob = dump_entry(entry)
         with self._lock:
             self._kept.pop(key, None)
-            self._kept[key] = (blob, end, entry.tags, ctx.scope)
+            late = max(self.stale_if_error, ctx.cache_control.stale_if_error)
+            self._kept[key] = (blob, end, late, entry.tags, ctx.scope, request.model)
             while sum(len(kept[0]) for kept in self._kept.values()) > self.max_bytes:
                 del self._kept[next(iter(self._kept))]
 
     @hookimpl
     async def cache_invalidate(self, selector: Selector) -> None:
         with self._lock:
-            for key, (_, _, tags, scope) in list(self._kept.items()):
-                if (
-                    (selector.key is None or selector.key == key)
-                    and (selector.tag is None or selector.tag in tags)
-                    and (selector.scope is None or covers(selector.scope, scope))
-                ):
+            for key, (_, _, _, tags, scope, model) in list(self._kept.items()):
+                if selector.names(key, tags, scope, model):
                     del self._kept[key]

@@ -132,18 +132,18 @@ class NoCap(FileCache):
 class EveryTenant(FileCache):
     """Drops a tag for everybody when one tenant asked for it."""
 
-    def _fits(self, selector: Selector, key: str, tags: list[str], scope: Scope) -> bool:
+    def _fits(self, selector: Selector, key: str, tags: list[str], scope: Scope, model: str) -> bool:
         if selector.tag is not None:
             selector = evolve(selector, scope=None)
-        return FileCache._fits(self, selector, key, tags, scope)
+        return FileCache._fits(self, selector, key, tags, scope, model)
 
 
 @define(eq=False)
 class NeedsAWish(FileCache):
     """Takes a selector that names nothing for one that means nothing."""
 
-    def _fits(self, selector: Selector, key: str, tags: list[str], scope: Scope) -> bool:
-        return selector != Selector() and FileCache._fits(self, selector, key, tags, scope)
+    def _fits(self, selector: Selector, key: str, tags: list[str], scope: Scope, model: str) -> bool:
+        return selector != Selector() and FileCache._fits(self, selector, key, tags, scope, model)
 
 
 @define(eq=False)
