@@ -250,8 +250,10 @@ class Flights:
             return
         if (stream.broken is not None or stream.over) and not stream.complete:
             self._next_leads(flight)
-        else:
-            self._take_aboard(flight)
+            return
+        if stream.complete and flight.leader is not None and flight.leader.left:
+            self._remove(flight, landed=True)  # nobody's books are closed with it any more
+        self._take_aboard(flight)
 
     def _next_leads(self, flight: Flight) -> None:
         """Nothing of what the last leader got can be shared: the next in line asks for itself, if anybody waits."""

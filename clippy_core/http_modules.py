@@ -10,6 +10,9 @@ def module_of(client: object) -> ModuleType | None:
     """The HTTP module that *client* is a client of, None if it is of neither."""
     for name in ("httpx", "httpx2"):
         module = sys.modules.get(name)
-        if module is not None and isinstance(client, module.Client | module.AsyncClient):
+        # Another thread may be importing it at this moment: what it lacks nobody has made a client of.
+        if module is not None and isinstance(
+            client, (getattr(module, "Client", ()), getattr(module, "AsyncClient", ()))
+        ):
             return module
     return None

@@ -14,6 +14,7 @@ from clippy_hookspecs import Chunk, RequestContext
 from .chains import Chains, ChunkTimes
 from .wire.base import StreamEvent, StreamWriter
 
+_OWN = frozenset({"stop", "end"})
 MOST_KEPT = 16 * 1024 * 1024
 """Bytes of a stream that are kept for caches, and for whoever wants to know what was said when it breaks."""
 
@@ -143,3 +144,8 @@ class Passage:
     def whole(self) -> list[Chunk]:
         """What the plugins made of it all, and the terminal event: some APIs tell usage and finish only there."""
         return self.seen if self.terminal is None else [*self.seen, self.terminal]
+
+    def given_as_sent(self) -> bool:
+        """Whether the plugins left every chunk as the provider sent it; the host's own do not count."""
+        given, sent = ([one for one in part if one.kind not in _OWN] for part in (self.whole(), self.sent))
+        return len(given) == len(sent) and all(map(is_, given, sent))

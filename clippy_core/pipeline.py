@@ -554,7 +554,7 @@ class Pipeline:
     async def stream_completed(self, stream: LiveStream) -> None:
         """A stream's terminal event has come and is not handed on yet."""
         self._count(stream)
-        api, passage = self.request.api, stream.passage
+        api, passage, response = self.request.api, stream.passage, None
         if self.chains.on_response:
             response = assembled(api, passage.whole(), stream.status, stream.headers)
             changed = await self.chains.fold(self.chains.on_response, response, (self.ctx,), self.run)
@@ -566,7 +566,8 @@ class Pipeline:
         await self.ledger.end_attempt("ok", None, stream.status, self.ledger.usage)
         pays = self._entry is None and aboard.pays(self)
         if pays and passage.keep_raw and self.stored_as is not None and stream.given_up is None:
-            whole = assembled(api, passage.sent, stream.status, stream.headers)
+            given = response if passage.given_as_sent() else None
+            whole = given or assembled(api, passage.sent, stream.status, stream.headers)
             if keys.storable(whole, self.request):
                 await self._store(entry_of(whole, tuple(passage.raw)))
         await self.ledger.close("answered" if pays else "cached")

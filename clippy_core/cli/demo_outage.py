@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from ..config_names import type_text
 from ..config_structure import setting_fields
 from ..discovery import Plugin
@@ -28,7 +25,11 @@ def outage(stage: Stage) -> Proof:
         raise Skipped("nobody goes elsewhere here: no plugin has a setting for other routes")
     assert stage.server is not None
     reached: list[int] = []
-    with FakeServer(Reply(SAID), lifetime=60.0) as other, _host_with(stage, where, other.base_url):
+    settings = "".join(f'[plugins.{name}]\nroutes = ["{ELSEWHERE}"]\n' for name in where)
+    with (
+        FakeServer(Reply(SAID), lifetime=60.0) as other,
+        stage.told(settings, {ELSEWHERE: {"base_url": other.base_url, "key": KEY}}),
+    ):
         stage.acts.always = DOWN
         try:
             for number in range(CALLS):
@@ -60,15 +61,3 @@ def _goes_elsewhere(plugin: Plugin) -> bool:
     if plugin.status != "loaded" or plugin.cls is None:
         return False
     return any(one.name == "routes" and "list" in type_text(one.type) for one in setting_fields(plugin.cls))
-
-
-@contextmanager
-def _host_with(stage: Stage, plugins: list[str], address: str) -> Iterator[None]:
-    """The stage's host, for a while, as one whose *plugins* know another route."""
-    stage.host.close()
-    told = "".join(f'[plugins.{name}]\nroutes = ["{ELSEWHERE}"]\n' for name in plugins)
-    stage.host = stage.new_host({ELSEWHERE: {"base_url": address, "key": KEY}}, told)
-    try:
-        yield
-    finally:
-        stage.restart()

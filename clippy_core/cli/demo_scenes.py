@@ -11,6 +11,7 @@ from .demo_flow import steered_stream
 from .demo_outage import outage
 from .demo_scene import Proof, Scene, Skipped, check, need
 from .demo_sdks import Driver
+from .demo_shared import shared_answers
 from .demo_stage import Stage
 from .demo_traces import audit_log, time_line
 from .demo_words import COUNTED, answerer, attempt_facts, attempt_line, count, facts_of, ms, quoted, requests, source_of
@@ -152,6 +153,7 @@ SCENES = (
     Scene("mended", "A stream cut before its 1st token", mended_stream, staged=True),
     Scene("other", "Another SDK, the same host", other_sdk),
     Scene("replayed", "A stream replayed from the disk", replayed_stream),
+    Scene("shared", "One answer for many calls", shared_answers, staged=True),
     Scene("flow", "A stream paused, slowed and resumed", steered_stream, staged=True),
     # the last that asks: its breaker may be in a file, and still open for the next host
     Scene("outage", "A provider that is down", outage, staged=True),

@@ -43,8 +43,8 @@ class Driver(Protocol):
     name: str
     """What is called, with its version."""
 
-    def chat(self, host: Host, prompt: str) -> str:
-        """The text of a whole answer."""
+    def chat(self, host: Host, prompt: str, *, cache: str = "", temperature: float | None = None) -> str:
+        """The text of a whole answer; *cache* is what the header ``X-Clippy-Cache`` says."""
         ...
 
     def stream(self, host: Host, prompt: str) -> Iterator[str]:
@@ -92,9 +92,9 @@ class OpenAIDriver:
         sdk = _imported("openai")
         return sdk.OpenAI(api_key=self.endpoint.key, base_url=self.endpoint.base_url, timeout=TIMEOUT)
 
-    def chat(self, host: Host, prompt: str) -> str:
+    def chat(self, host: Host, prompt: str, *, cache: str = "", temperature: float | None = None) -> str:
         """``client.chat.completions.create``."""
-        answer = host.wrap(self.client).chat.completions.create(**self._call(prompt))
+        answer = host.wrap(self.client).chat.completions.create(**self._call(prompt), **_asked(cache, temperature))
         return str(answer.choices[0].message.content)
 
     def stream(self, host: Host, prompt: str) -> Iterator[str]:
@@ -125,9 +125,9 @@ class AnthropicDriver:
         sdk = _imported("anthropic")
         return sdk.Anthropic(api_key=self.endpoint.key, base_url=self.endpoint.base_url, timeout=TIMEOUT)
 
-    def chat(self, host: Host, prompt: str) -> str:
+    def chat(self, host: Host, prompt: str, *, cache: str = "", temperature: float | None = None) -> str:
         """``client.messages.create``."""
-        answer = host.wrap(self.client).messages.create(**self._call(prompt))
+        answer = host.wrap(self.client).messages.create(**self._call(prompt), **_asked(cache, temperature))
         return "".join(block.text for block in answer.content if block.type == "text")
 
     def stream(self, host: Host, prompt: str) -> Iterator[str]:
@@ -155,9 +155,12 @@ class OwnDriver:
     name: str = "clippy_core.Client"
     _clients: dict[int, Any] = field(init=False, factory=dict, repr=False)
 
-    def chat(self, host: Host, prompt: str) -> str:
+    def chat(self, host: Host, prompt: str, *, cache: str = "", temperature: float | None = None) -> str:
         """``client.chat``."""
-        return str(self._client(host).chat(prompt, route=self.route, model=self.model).text)
+        more = {} if temperature is None else {"temperature": temperature}
+        said = {"cache": cache} if cache else None
+        client = self._client(host)
+        return str(client.chat(prompt, route=self.route, model=self.model, directives=said, **more).text)
 
     def stream(self, host: Host, prompt: str) -> Iterator[str]:
         """``client.stream``."""
@@ -174,6 +177,12 @@ class OwnDriver:
         """Close the connections."""
         for client in self._clients.values():
             client.close()
+
+
+def _asked(cache: str, temperature: float | None) -> dict[str, Any]:
+    """What a call says beside its words, as both SDKs take it."""
+    said: dict[str, Any] = {"extra_headers": {"X-Clippy-Cache": cache}} if cache else {}
+    return said if temperature is None else {**said, "temperature": temperature}
 
 
 def _model(client: Any, endpoint: Endpoint) -> str:

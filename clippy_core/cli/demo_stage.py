@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -45,6 +46,7 @@ class Recorder:
     records: list[AuditRecord] = field(init=False, factory=list, repr=False)
     contexts: list[RequestContext] = field(init=False, factory=list, repr=False)
     watch: Callable[[Outcome, RequestContext], None] | None = field(init=False, default=None, repr=False)
+    _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
     @hookimpl
     def pre_request(self, ctx: RequestContext) -> None:
@@ -60,8 +62,9 @@ class Recorder:
     @hookimpl(trylast=True)
     def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
         """Keep the record, and the context whose trace goes on while others write theirs."""
-        self.records.append(record)
-        self.contexts.append(ctx)
+        with self._lock:  # each has the place of the other
+            self.records.append(record)
+            self.contexts.append(ctx)
 
 
 @define(eq=False)
@@ -112,6 +115,16 @@ class Stage:
         """Close the host, so that everything is written, and make another, as a new process would."""
         self.host.close()
         self.host = self.new_host()
+
+    @contextmanager
+    def told(self, settings: str, routes: Mapping[str, Any] | None = None) -> Iterator[None]:
+        """The host, for a while, as one with these settings and routes; then a new one without them."""
+        self.host.close()
+        self.host = self.new_host(routes, settings)
+        try:
+            yield
+        finally:
+            self.restart()
 
     @property
     def active(self) -> tuple[str, ...]:

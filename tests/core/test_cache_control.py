@@ -14,6 +14,7 @@ from clippy_hookspecs import (
     AuditRecord,
     CacheControl,
     CacheEntry,
+    Chunk,
     ErrorInfo,
     ProviderError,
     Request,
@@ -137,6 +138,33 @@ def test_an_entry_has_the_time_and_the_tags_that_were_asked_for(colour: str, str
     post(caller, stream=stream)
     assert cache.only.tags == ("a", "b")
     assert cache.only.expires_at == cache.only.stored_at + 30.0
+
+
+@define(eq=False)
+class Upper:
+    """Changes every piece of text, or holds all of it back until the end."""
+
+    holds: bool = False
+    held: str = ""
+
+    @hookimpl
+    def on_chunk(self, chunk: Chunk) -> Any:
+        if self.holds and chunk.kind == "text":
+            self.held += chunk.delta
+            return []
+        if self.holds and chunk.kind == "stop":
+            return [Chunk("text", self.held.upper()), chunk]
+        return evolve(chunk, delta=chunk.delta.upper()) if chunk.kind == "text" else None
+
+
+@pytest.mark.parametrize("holds", [False, True])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_what_a_plugin_made_of_a_stream_is_not_what_is_stored(colour: str, holds: bool) -> None:
+    """Although the answer that on_response gets, and that could be stored as well, is at hand by then."""
+    cache, caller = Kept(), Caller(colour, httpx)
+    caller.start({"a": Policy(always(CacheControl())), "cache": cache, "upper": Upper(holds)}, Reply("so it was"))
+    post(caller, stream=True)
+    assert cache.only.response.text == "so it was"
 
 
 @pytest.mark.parametrize("colour", COLOURS)

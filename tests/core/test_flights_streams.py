@@ -10,7 +10,6 @@ from flight_lab import Lab, Valve, events
 EVENTS = events()
 USAGE = events(usage=True)
 WORDS = "one two three four"
-STREAMED = {"stream": True}
 
 
 @pytest.mark.parametrize("at", range(len(EVENTS)))
@@ -226,3 +225,24 @@ def test_a_stream_that_breaks_breaks_for_every_reader_and_not_for_who_had_nothin
     assert len(lab.valve.exchanges) == 2
     assert [call.record.outcome for call in lab.calls][:2] == ["failed", "failed"]
     assert sorted(call.record.outcome for call in lab.calls[2:]) == ["answered", "cached"]
+
+
+def test_a_flight_whose_last_reader_is_no_streams_caller_is_over_when_its_stream_has_ended() -> None:
+    """The leader has left, and the one who goes on reads another stream than the provider's: nobody's books end it."""
+
+    async def scenario(lab: Lab) -> None:
+        leader = lab.call(stream=True, allowed=1)
+        await lab.asked()
+        lab.valve.say()
+        await lab.until(lambda: len(leader.pieces) == 1)
+        asks_usage = lab.call(stream=True, stream_options={"include_usage": True})
+        await lab.until(lambda: lab.waiting == 1)
+        leader.leave()
+        await lab.finished(leader)
+        lab.valve.flow()
+        await lab.finished(asks_usage)
+        assert asks_usage.text == WORDS
+
+    lab = Lab("sync").run(scenario)
+
+    assert [call.record.outcome for call in lab.calls] == ["cancelled", "cached"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -104,3 +105,17 @@ def test_counting_tokens_loads_the_tables_at_the_first_count() -> None:
 def test_a_program_ends_without_a_word_while_hosts_and_transports_live() -> None:
     """The order in which an interpreter forgets its modules is theirs to survive."""
     loaded_by("from clippy_core import Host, transport; host = Host([]); under = transport(host)")
+
+
+def test_an_http_module_that_another_thread_is_importing_stands_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is among the modules already, and has no classes yet."""
+    import httpx
+
+    from clippy_core.http_modules import module_of
+
+    monkeypatch.setitem(sys.modules, "httpx", ModuleType("httpx"))
+    assert module_of(None) is None
+    assert module_of(httpx.Client) is None
+    monkeypatch.undo()
+    with httpx.Client() as client:
+        assert module_of(client) is httpx

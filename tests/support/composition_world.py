@@ -18,6 +18,7 @@ from attrs import define, field, frozen
 from calling import Keep
 from clippy_audit import AuditLog
 from clippy_breaker import CircuitBreaker
+from clippy_cache import CachePolicy
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
@@ -36,6 +37,7 @@ from clippy_hookspecs import (
     StateStore,
     hookimpl,
 )
+from clippy_prompt_cache import PromptCache
 from clippy_retry import RetryPolicy
 from clippy_stream import StreamController
 from clippy_stream_monitor import StreamMonitor
@@ -47,8 +49,8 @@ from clippy_core.testing import FakeProvider, Fault, Reply, SeenRequest, Virtual
 
 ANSWER = "one two three four five six"
 PLUGINS = (
-    "audit", "breaker", "cache-memory", "cache-sqlite", "context-window", "dedup", "errors", "fallback", "retry",
-    "stream", "stream-monitor", "telemetry-log", "throttle",
+    "audit", "breaker", "cache", "cache-memory", "cache-sqlite", "context-window", "dedup", "errors", "fallback",
+    "prompt-cache", "retry", "stream", "stream-monitor", "telemetry-log", "throttle",
 )  # fmt: skip
 SETS: dict[str, tuple[str, ...]] = {**{name: (name,) for name in PLUGINS}, "all": PLUGINS}
 CACHES = ("cache-memory", "cache-sqlite", "keep")
@@ -244,12 +246,14 @@ class World:
         make: dict[str, Callable[[], Any]] = {
             "audit": lambda: AuditLog(path=self.folder / "audit.jsonl"),
             "breaker": CircuitBreaker,
+            "cache": lambda: CachePolicy(ttl=3600.0, tags=("t",), keep_statistics=self.folder / "statistics.db"),
             "cache-memory": MemoryCache,
             "cache-sqlite": lambda: SqliteCache(path=self.folder / "cache.db"),
             "context-window": lambda: ContextWindow(max_tokens=WINDOW, reserve=50),
             "dedup": Dedup,
             "errors": ErrorClassifier,
             "fallback": lambda: Fallback(stale=60.0),
+            "prompt-cache": lambda: PromptCache(lint=True, plan="auto", min_tokens=0, key_hosts=("fake.test",)),
             "retry": RetryPolicy,
             "stream": StreamController,
             "stream-monitor": StreamMonitor,

@@ -77,6 +77,9 @@ def test_with_everything_installed_every_scene_works_and_nothing_is_left(tmp_pat
     assert played["outage"]["reached"] == [6, 4, 0, 0, 0, 0]
     assert played["outage"]["answered_elsewhere"] == 6
     assert played["flow"]["longest_gap"] >= 0.3
+    shared = played["shared"]
+    assert (shared["calls"], shared["together"], shared["anew"], shared["answered_by_provider"]) == (25, 1, 1, 4)
+    assert (shared["joined"] + shared["stored"], shared["stale"]) == (21, 1)
     assert document["notes"] == []
     assert "sk-demo" not in done.stdout
     assert left_behind(tmp_path) == []
@@ -92,7 +95,7 @@ def test_with_plugins_off_the_scenes_say_what_is_missing(tmp_path: Path) -> None
     assert "no cache here: no active plugin implements cache_lookup and cache_store" in done.stdout
     assert "no retry here: no active plugin implements on_error and classify_error" in done.stdout
     assert "no audit here" in done.stdout
-    assert "2 ok, 8 skipped" in done.stdout
+    assert "2 ok, 9 skipped" in done.stdout
     assert left_behind(tmp_path) == []
 
 
@@ -119,6 +122,16 @@ def test_a_scene_that_should_work_and_does_not_is_exit_1(tmp_path: Path, folder:
     assert played["cached"]["status"] == "failed"
     assert "1 request" in played["cached"]["proof"]
     assert played["replayed"]["status"] == "skipped"
+    assert played["shared"]["proof"] == "1 request when the answer was stored"
+
+
+def test_a_cache_alone_shows_what_it_can_and_says_who_is_missing(tmp_path: Path) -> None:
+    """Equal calls at once are all sent, and nobody reads the header: the scene says so and does not fail."""
+    done = demo(tmp_path, sdk=False, CLIPPY_PLUGINS="cache-memory")
+    assert done.returncode == 0, done.stdout
+    assert "nobody here lets them share one under way" in done.stdout
+    assert "once more: 0 requests, it was stored" in done.stdout
+    assert "X-Clippy-Cache: nobody here reads it" in done.stdout
 
 
 def test_a_plugin_that_raises_fails_its_scenes_in_a_line(tmp_path: Path, folder: Path, install: Install) -> None:

@@ -205,7 +205,7 @@ def test_a_check_that_hangs_fails(pytester, monkeypatch):
     pytester.makeini(EMPTY_INI)
     pytester.makepyfile(CACHES)
     hangs = pytester.runpytest_inprocess("-p", "no:anyio", "-k", "TestHangs and equal_request")
-    hangs.assert_outcomes(failed=1, deselected=155)
+    hangs.assert_outcomes(failed=1, deselected=175)
     hangs.stdout.fnmatch_lines(["*did not come to an end within 0.2 seconds*"])
 
 

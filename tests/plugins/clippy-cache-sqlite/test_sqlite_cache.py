@@ -216,6 +216,22 @@ def test_the_file_stays_near_its_limit(path: Path, ctx: RequestContext, clock: V
     assert {file.name for file in path.parent.iterdir()} == {"cache.db", "cache.db.lock"}
 
 
+def test_another_program_lists_and_shows_what_is_in_the_file(path: Path, clock: VirtualClock) -> None:
+    """Whose texts come from the file and not from what is still to be written."""
+    writer = SqliteCache(path=path)
+    raw = undecoded_entry(b"text", API, 200, Headers(), (), clock.time(), None, ("ä",), "r")
+    writer.cache_store("k", raw, evolve(REQUEST, model="m"), context(clock, Scope("täglich")))
+    writer.close()
+    reader = SqliteCache(path=path)
+    (told,) = reader.stored(Selector(), 5)
+    assert (told.key, told.model, told.tags, told.scope) == ("k", "m", ("ä",), Scope("täglich"))
+    assert [one.key for one in reader.stored(Selector(tag="ä", key_prefix="k", scope=Scope("täglich")), 5)] == ["k"]
+    shown = reader.stored_entry("k")
+    assert shown is not None
+    assert shown.response.raw == b"text"
+    reader.close()
+
+
 def test_an_entry_that_is_too_large_is_not_stored(path: Path, ctx: RequestContext, clock: VirtualClock) -> None:
     """The stored form counts, and the limit itself still fits."""
     size = len(dump_entry(entry_at(clock.time(), b"x" * 100)))

@@ -152,6 +152,25 @@ def test_a_disk_that_was_full_gets_what_was_counted_meanwhile(path: Path, monkey
     assert (found, [one.key for one in stored]) == ({"miss/absent": 3.0}, ["k"])
 
 
+@given(
+    st.dictionaries(st.text(st.characters(), max_size=300), st.floats() | st.integers(), max_size=5),
+    st.text(st.characters(), max_size=300),
+    st.floats(),
+)
+def test_whatever_is_counted_can_be_written(
+    tmp_path_factory: pytest.TempPathFactory, counts: dict[str, float], model: str, now: float
+) -> None:
+    """Names and models are other people's words, and half a character among them is no reason to write nothing."""
+    path = tmp_path_factory.mktemp("odd") / "s.db"
+    ledger = Ledger(path, lambda: {**counts, "attempts": 1.0})
+    ledger.changed(now)
+    ledger.store(StoredKey("k", 1.0, model, {"scope": "a"}))
+    ledger.flush()
+    found, stored = read_file(path)
+    assert found["attempts"] == 1.0
+    assert [one.key for one in stored] == ["k"]
+
+
 def test_old_days_and_old_keys_go(path: Path) -> None:
     with closing(opened(path)) as connection:
         for day in (1, 2, MOST_DAYS + 1):

@@ -20,6 +20,7 @@ from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
 from clippy_hookspecs import Prices, ProviderError, Refusal, ServiceRegistry, Usage, hookimpl
 from clippy_retry import RetryPolicy
+from flight_lab import Lab
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -228,6 +229,24 @@ def test_a_reader_that_leaves_is_counted_as_such() -> None:
     assert (found.hits, found.misses) == ({("exact", "cache-memory"): 1}, {"absent": 2})
 
 
+@pytest.mark.parametrize("colour", COLOURS)
+def test_who_joins_a_flight_is_a_hit_and_the_leader_a_miss(colour: str) -> None:
+    async def scenario(lab: Lab) -> None:
+        leader = lab.call()
+        await lab.asked()
+        others = [lab.call() for _ in range(4)]
+        await lab.until(lambda: lab.waiting == 4)
+        lab.valve.flow()
+        await lab.finished(leader, *others)
+
+    policy = CachePolicy(keep_statistics=False)
+    lab = Lab(colour, {"cache": policy}).run(scenario)
+    found = policy.statistics()
+    assert found.hits == {("joined", "together"): 4}
+    assert (found.misses, found.attempts) == ({"absent": 1}, len(lab.valve.exchanges))
+    assert found.saved.output == 4 * found.spent.output
+
+
 def test_what_never_came_to_a_cache_is_neither_hit_nor_miss() -> None:
     from clippy_hookspecs import Answer, Message, Request, Response, Text
 
@@ -257,7 +276,7 @@ def test_a_quantile_is_within_two_percent(durations: list[float], q: float) -> N
     assert found == pytest.approx(exact, rel=ACCURACY * 1.001)
 
 
-@given(st.floats(allow_nan=False))
+@given(st.floats())
 def test_every_duration_has_a_bucket(seconds: float) -> None:
     assert bucket(1e-6) <= bucket(seconds) <= bucket(1e6)
 

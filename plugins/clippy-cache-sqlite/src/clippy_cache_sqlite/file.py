@@ -139,7 +139,8 @@ class CacheFile:
             found = self._writer.execute(_LIST_MATCHING, {**parts, "limit": limit}).fetchall()
         return [
             Row(key, 0.0, 0.0, checksum, tenant, user, session, tags, model, value)
-            for key, model, tags, tenant, user, session, checksum, value in found
+            for *texts, checksum, value in found
+            for key, model, tags, tenant, user, session in [map(_text, texts)]
         ]
 
     def delete(self, parts: Mapping[str, str | None]) -> None:
@@ -154,3 +155,8 @@ class CacheFile:
                 self._writer.execute("PRAGMA secure_delete = OFF")
             # The log still holds the deleted pages.  While others read it cannot be cut; it is reused soon enough.
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _text(value: object) -> str:
+    """A column's text, which comes as bytes; one that is damaged fits no checksum."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

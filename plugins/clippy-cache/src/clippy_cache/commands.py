@@ -223,7 +223,8 @@ def _explanation(cli: Any, host: Any, request: Any, stored: list[StoredKey]) -> 
     missed: list[tuple[str | None, Mapping[str, str]]] = []
     token = explained.set(missed)
     try:
-        asked = request.ask(cli, host, "only-if-cached, no-store")
+        with cli.client(host) as client:
+            asked = request.ask(cli, host, client, "only-if-cached, no-store")
     except Exception as error:
         if not missed:
             raise click.ClickException(visible(f"it was refused: {error}")) from error

@@ -17,6 +17,7 @@ from .ledger_file import MOST_STORED, SECONDS_A_DAY, StoredKey, logger, opened, 
 GATHER_SECONDS = 1.0
 """How long what was counted waits for more: a commit costs a thousand times what a count does."""
 _CLOSE_SECONDS = 10.0
+_END_OF_TIME = 1e11
 
 
 @define(eq=False)
@@ -46,7 +47,7 @@ class Ledger:
     def changed(self, now: float) -> None:
         """Something was counted at *now*, unix seconds."""
         if not self._due.is_set():
-            self._day = int(now // SECONDS_A_DAY)
+            self._day = int(now // SECONDS_A_DAY) if 0 <= now < _END_OF_TIME else 0
             self._due.set()
 
     def start(self) -> None:

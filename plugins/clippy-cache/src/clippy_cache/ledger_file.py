@@ -24,6 +24,7 @@ MOST_DAYS = 400
 MOST_STORED = 10_000
 _LONGEST = 1024 * 1024
 _MOST_FIELDS = 10_000
+_LONGEST_NAME = 200
 _TIMEOUT = 2.0
 SECONDS_A_DAY = 86400
 
@@ -65,9 +66,9 @@ def write(connection: sqlite3.Connection, day: int, counts: Mapping[str, float],
     """Add to the counts of *day* and note what was stored; old days and keys beyond the limit go."""
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(_ADD, [(day, name, value) for name, value in counts.items()])
+        connection.executemany(_ADD, [(day, _writable(name), float(one)) for name, one in counts.items() if _sane(one)])
         connection.execute("DELETE FROM counts WHERE day <= ?", (day - MOST_DAYS,))
-        rows = [(one.key, one.at, one.model, json.dumps(dict(one.fields))) for one in stored]
+        rows = [(one.key, float(one.at), _writable(one.model), json.dumps(dict(one.fields))) for one in stored]
         if rows:
             connection.executemany(_STORE, rows)
             connection.execute("DELETE FROM stored WHERE id <= (SELECT max(id) FROM stored) - ?", (MOST_STORED,))
@@ -78,7 +79,7 @@ def read_counts(connection: sqlite3.Connection, since: int = 0) -> dict[str, flo
     found: dict[str, float] = {}
     for name, value in connection.execute("SELECT name, value FROM counts WHERE day >= ?", (since,)):
         text = _text(name)
-        if text is not None and isinstance(value, (int, float)) and math.isfinite(value) and 0 <= value < 1e15:
+        if text is not None and _sane(value):
             found[text] = found.get(text, 0.0) + value
     return found
 
@@ -100,6 +101,16 @@ def read_file(path: Path, since: int = 0) -> tuple[dict[str, float], list[Stored
         return {}, []
     with closing(opened(path)) as connection:
         return read_counts(connection, since), list(read_stored(connection))
+
+
+def _writable(text: str) -> str:
+    """A text of somebody else's as SQLite takes it, and short."""
+    return text[:_LONGEST_NAME].encode("utf-8", "backslashreplace").decode()
+
+
+def _sane(value: Any) -> bool:
+    """Whether it is a count, or a sum of tokens, dollars or seconds, and no nonsense."""
+    return isinstance(value, (int, float)) and 0 <= value < 1e15
 
 
 def _text(value: Any) -> str | None:

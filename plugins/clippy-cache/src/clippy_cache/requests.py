@@ -43,12 +43,11 @@ class FileRequest:
     params: Mapping[str, Any]
     raw: RawRequest | None = None
 
-    def ask(self, cli: Any, host: Any, directives: str = "") -> Asked:
-        """Run it through *host*.  Raises ProviderError, Refusal or PluginError if it fails."""
+    def ask(self, cli: Any, host: Any, client: Any, directives: str = "") -> Asked:
+        """Run it through *host*, whose client *client* is.  Raises ProviderError, Refusal or PluginError."""
         with host.scope(**self.scope):
             if self.raw is None:
-                with cli.client(host) as client:
-                    answer = client.chat(**self.params, directives={"cache": directives} if directives else {})
+                answer = client.chat(**self.params, directives={"cache": directives} if directives else {})
                 return _asked(answer.provenance)
             headers = [*self.raw.headers.pairs, *([(_HEADER, directives)] if directives else [])]
             raw = RawRequest(self.raw.method, self.raw.url, Headers(headers), self.raw.body)

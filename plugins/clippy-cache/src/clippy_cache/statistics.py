@@ -20,10 +20,10 @@ def bucket(seconds: float) -> int:
 
     The index of DDSketch (Masson, Rim and Lee, VLDB 2019), whose sketches of several processes can be added up.
     """
-    return math.ceil(math.log(min(max(seconds, _LEAST), _MOST)) / _GROWTH)
+    return math.ceil(math.log(min(seconds, _MOST)) / _GROWTH) if seconds > _LEAST else FIRST
 
 
-FIRST, LAST = bucket(_LEAST), bucket(_MOST)
+FIRST, LAST = (math.ceil(math.log(end) / _GROWTH) for end in (_LEAST, _MOST))
 
 
 @frozen

@@ -38,7 +38,7 @@ def _table(title: str, counts: Mapping[str, int]) -> list[str]:
 
 
 def _saving(saving: Saving) -> str:
-    parts = [f"{saving.input} + {saving.output} tokens", f"${saving.dollars:.4f}"]
+    parts = [f"{saving.input} + {saving.output} tokens", f"${saving.dollars:.6f}"]
     parts += [f"(the price of {saving.unpriced} is not known)"] if saving.unpriced else []
     parts += [f"{saving.seconds:.1f} s"] if saving.seconds else []
     parts += [f"(the time of {saving.untimed} is not known)"] if saving.untimed else []

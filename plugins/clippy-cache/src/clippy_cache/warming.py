@@ -23,13 +23,13 @@ def warm_all(
     def ask(numbered: tuple[int, FileRequest]) -> tuple[int, str, str]:
         number, request = numbered
         try:
-            return number, request.ask(cli, host).how, ""
+            return number, request.ask(cli, host, client).how, ""
         except ConfigError:
             raise
         except (ClippyError, ValueError, TypeError) as error:
             return number, "failed", str(error)
 
-    with ThreadPoolExecutor(at_once) as threads:
+    with cli.client(host) as client, ThreadPoolExecutor(at_once) as threads:
         done = list(threads.map(ask, requests))
     failures = [(number, why) for number, how, why in done if how == "failed"]
     return Counter(how for _, how, _ in done), failures
