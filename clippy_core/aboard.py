@@ -24,6 +24,7 @@ from .shared_source import SharedSource, copied
 from .shared_stream import Head, entry_from
 from .sources import Broken, EndedEarly
 from .state_memory import MemoryStateStore
+from .storing import concerns_others
 from .streaming import LiveStream
 from .untouched import retouch
 from .wire import APIS, decode_response, encode_response
@@ -74,6 +75,8 @@ def share(pipeline: Pipeline, result: Any) -> None:
     seat = pipeline.seat
     if seat is None or not seat.leads:
         return
+    if isinstance(result, Failed) and not concerns_others(result.info, pipeline.ctx):
+        return  # the next one asks, with its own credentials
     stream = result.stream if isinstance(result, Failed) else result
     if isinstance(stream, LiveStream):
         head = Head(
@@ -132,7 +135,10 @@ def pays(pipeline: Pipeline) -> bool:
         return True
     if not seat.settle():
         return False
-    pipeline.ctx.provenance = new_provenance("provider", None, pipeline.ctx.route.name, reason=FLIGHT)
+    route = pipeline.ctx.route.name if seat.reader is None else seat.reader.stream.head.route
+    if route != pipeline.ctx.route.name:
+        pipeline.stored_as = None  # its leader had switched: what is kept under our key must be of our route
+    pipeline.ctx.provenance = new_provenance("provider", None, route, reason=FLIGHT)
     return True
 
 

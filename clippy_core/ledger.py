@@ -125,9 +125,15 @@ class Ledger:
         if self.closed:
             return
         self.closed = True
-        if self.seat is not None:
-            self.passed_on = self.seat.leave()
-            await self.seat.finish()
+        try:
+            if self.seat is not None:
+                self.passed_on = self.seat.leave()
+                if self.seat.across is not None:  # a store of many processes takes its time, and the caller may leave
+                    await self.runtime.settle(self.seat.finish)
+        finally:
+            await self._close(outcome, error)
+
+    async def _close(self, outcome: str, error: ErrorInfo | None) -> None:
         try:
             if self.chains.audit:
                 await self._tell(outcome, error)

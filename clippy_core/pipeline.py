@@ -84,7 +84,7 @@ from .sources import (
     read_whole,
     until_commit,
 )
-from .storing import make_key, to_store, usable
+from .storing import keeps_failure, make_key, to_store, usable
 from .streaming import LiveStream
 from .untouched import keep_answer, keep_body, retouch
 from .whole import assembled, entry_of
@@ -452,7 +452,7 @@ class Pipeline:
         self.failure = failed.info
         aboard.share(self, failed)
         told = failed.response or failed.stream
-        if isinstance(told, Response) and self.ctx.cache_control.negative_ttl:
+        if isinstance(told, Response) and keeps_failure(told, failed.info, self.ctx):
             await self._store(new_entry(told), failed=True)
         if told is not None:
             await self.ledger.close("failed", failed.info)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TypeGuard
 
-from clippy_hookspecs import CacheEntry, Request
+from clippy_hookspecs import CacheEntry, ErrorInfo, Request, Response
 
 from . import keys
 from .records import new_entry
@@ -36,3 +36,18 @@ def to_store(entry: CacheEntry, ctx: Context, now: float, *, failed: bool) -> Ca
     lives = control.negative_ttl if failed else control.ttl
     clean = retouch(answer, headers=keys.storable_headers(answer.headers), extensions={})
     return new_entry(clean, entry.events, now, None if lives is None else now + lives, control.tags, ctx.id)
+
+
+def concerns_others(info: ErrorInfo, ctx: Context) -> bool:
+    """Whether a failure may reach whoever else the answer may.
+
+    Where credentials are not in the key, what was refused may be another's key, quota or access, and say whose.
+    """
+    personal = info.scope == "key" or 400 <= (info.status or 0) < 500
+    return ctx.cache_control.share == "caller" or not personal
+
+
+def keeps_failure(told: object, info: ErrorInfo, ctx: Context) -> bool:
+    """Whether a failure is to be stored.  An error under a good status would be taken for an answer."""
+    wanted = ctx.cache_control.negative_ttl > 0 and concerns_others(info, ctx)
+    return wanted and isinstance(told, Response) and told.status >= 400

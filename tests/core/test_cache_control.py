@@ -229,6 +229,27 @@ def test_a_kept_failure_reaches_our_own_client_as_the_failure_that_it_was() -> N
     assert len(provider.requests) == 1
 
 
+@pytest.mark.parametrize("colour", COLOURS)
+def test_an_error_under_a_good_status_is_not_kept_as_an_answer(colour: str) -> None:
+    policy = Policy(always(CacheControl()), when_failed=CacheControl(negative_ttl=10.0))
+    error = Fault.content_type("application/json", json.dumps({"error": {"message": "no", "code": 404}}).encode())
+    caller, cache = start(colour, policy, [error, Reply("found")])
+    caller.send(json=BODY, headers={"authorization": "Bearer sk-a"})
+    assert cache.entries == {}
+    assert post(caller) == (200, "found")
+    assert [record.outcome for record in policy.records] == ["failed", "answered"]
+
+
+@pytest.mark.parametrize("share", ["tenant", "everyone"])
+def test_what_one_callers_credentials_are_refused_is_kept_for_nobody_else(share: Any) -> None:
+    control = CacheControl(share=share, negative_ttl=10.0)
+    caller, cache = start("sync", Policy(always(control)), [Fault.status(404), Reply("found")])
+    with caller.host.scope(tenant="t"):
+        assert post(caller, {"authorization": "Bearer sk-without-access"})[0] == 404
+        assert cache.entries == {}
+        assert post(caller) == (200, "found")
+
+
 def test_a_kept_failure_is_no_stale_answer() -> None:
     policy = Policy(always(CacheControl()), when_failed=CacheControl(negative_ttl=10.0), decides=Stale(100.0))
     caller, _ = start("sync", policy, [Fault.status(404), Fault.status(503)])

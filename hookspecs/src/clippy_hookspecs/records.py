@@ -54,7 +54,8 @@ class CacheControl:
     request would meet again.  ``tags`` go with the entry.  ``share`` says who else may get it: *caller* those of the
     same scope and credentials, *tenant* every user of the tenant, *everyone* all; looked up and stored as such, and
     fixed once pre_request is over.  ``join``: whether equal requests under way may share this one's answer; None leaves
-    it to who asks.  ``max_age``: a stored answer older than so many seconds is none; None: of any age.
+    it to who asks.  ``max_age``: a stored answer older than so many seconds is none; None: of any age.  A status from
+    400 to 499 is shared and kept for those of the caller only: it may be about another's credentials.
     """
 
     lookup: bool = True

@@ -1,0 +1,99 @@
+"""What a flight must not bring to others: a failure of the leader's own, and an answer under another route's key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import define
+from calling import COLOURS, Keep
+from clippy_hookspecs import CacheControl, ErrorInfo, Request, RequestContext, Switch, hookimpl
+from flight_lab import Lab, Valve
+
+WORDS = "one two three four"
+ROUTES = {"spare": {"base_url": "http://spare.test/v1", "key": "sk-spare", "model": "m"}}
+
+
+@define(eq=False)
+class Spare:
+    """Goes to the spare route when the first one fails."""
+
+    valve: Valve
+
+    @hookimpl
+    def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Switch | None:
+        self.valve.status = 200
+        return Switch("spare") if ctx.route.name != "spare" else None
+
+
+@define(eq=False)
+class KeysOf(Keep):
+    """A cache that knows the keys that it was asked for."""
+
+    asked: Any = None
+
+    @hookimpl
+    def cache_lookup(self, key: str) -> Any:
+        self.asked = key
+        return self.entries.get(key)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_who_takes_over_the_stream_of_another_route_stores_nothing_under_the_key_of_the_planned_one(
+    colour: str, stream: bool
+) -> None:
+    async def scenario(lab: Lab) -> None:
+        leader = lab.call(stream=True)
+        await lab.asked()
+        lab.valve.flow(1)
+        await lab.asked(2)
+        lab.valve.say(2, 2)
+        await lab.until(lambda: len(leader.pieces) == 2)
+        other = lab.call(stream=stream)
+        await lab.until(lambda: lab.waiting == 1)
+        lab.valve.say(1, 2)
+        await lab.until(lambda: any(flight.aboard for flight in lab.flights.values()))
+        leader.cancel()
+        await lab.finished(leader)
+        lab.valve.flow()
+        await lab.finished(other)
+        assert other.text == WORDS
+
+    keep, valve = KeysOf(), Valve(status=500)
+    lab = Lab(colour, {"keep": keep, "spare": Spare(valve)}, valve, {"routes": ROUTES}).run(scenario)
+
+    paid = lab.calls[1].record
+    assert paid.outcome == "answered"
+    assert paid.provenance is not None
+    assert paid.provenance.route == "spare"
+    assert keep.asked not in keep.entries
+
+
+@define(eq=False)
+class ForEveryone:
+    """Everybody may have everybody's answers."""
+
+    @hookimpl
+    def pre_request(self, request: Request, ctx: RequestContext) -> None:
+        ctx.cache_control = CacheControl(share="everyone")
+
+
+@pytest.mark.parametrize("status", [401, 403, 429])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_failure_of_the_leaders_own_credentials_is_nobody_elses(colour: str, status: int) -> None:
+    async def scenario(lab: Lab) -> None:
+        lab.headers["0"] = {"authorization": "Bearer sk-revoked"}
+        leader = lab.call()
+        await lab.asked()
+        other = lab.call()
+        await lab.until(lambda: lab.waiting == 1)
+        lab.valve.status = 200
+        lab.valve.flow()
+        await lab.finished(leader, other)
+        assert other.text == WORDS
+
+    lab = Lab(colour, {"everyone": ForEveryone()}, Valve(status=status)).run(scenario)
+
+    assert [call.status for call in lab.calls] == [status, 200]
+    assert len(lab.valve.exchanges) == 2
