@@ -1,0 +1,207 @@
+"""Whether two texts that an embedding finds alike ask for the same: rules, each of which may say no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+
+from .lexicon import english
+from .reading import Reading, Word
+
+Guard = Callable[[Reading, Reading], "str | None"]
+
+_FROM, _TO = frozenset({"from", "off", "out"}), frozenset({"to", "into", "onto"})
+
+
+def number(one: Reading, other: Reading) -> str | None:
+    """The same numbers, in digits, words or as ordinals."""
+    return None if one.numbers == other.numbers else "number"
+
+
+def unit(one: Reading, other: Reading) -> str | None:
+    """The same units, where both name any."""
+    return "unit" if one.units and other.units and one.units != other.units else None
+
+
+def time(one: Reading, other: Reading) -> str | None:
+    """The same days, months, seasons and times of day."""
+    return None if one.when == other.when else "time"
+
+
+def negation(one: Reading, other: Reading) -> str | None:
+    """Both say no equally often, but for pairs."""
+    return None if one.negations % 2 == other.negations % 2 else "negation"
+
+
+def antonym(one: Reading, other: Reading) -> str | None:
+    """No word of one is the opposite of a word of the other that it lacks."""
+    opposed = english().opposed
+    mine, yours = _lacking(one, other), _lacking(other, one)
+    return "antonym" if any(opposed(a, b) for a in mine for b in yours) else None
+
+
+def code(one: Reading, other: Reading) -> str | None:
+    """The same code, as it is written."""
+    return None if one.code == other.code else "code"
+
+
+def name(one: Reading, other: Reading) -> str | None:
+    """The same names, where both have any."""
+    mine, yours = (
+        {word.text for word in text.words if word.name or not english().knows(word.text)} for text in (one, other)
+    )
+    left, right = mine - {w.text for w in other.words}, yours - {w.text for w in one.words}
+    lone = [a for a in left if not any(_match(a, b.text, a in one.names, b.name) for b in other.words)]
+    lone += [b for b in right if not any(_match(a.text, b, a.name, b in other.names) for a in one.words)]
+    lone = [word for word in lone if not _initials(word, one) and not _initials(word, other)]
+    return "name" if lone else None
+
+
+def kind(one: Reading, other: Reading) -> str | None:
+    """Both ask how, when, where, why, who, how much, or whether, where that can be told."""
+    return "kind" if one.kind and other.kind and one.kind != other.kind else None
+
+
+def scope(one: Reading, other: Reading) -> str | None:
+    """The same small words that change what is asked: only, all, before, after, under, last."""
+    return None if one.strict == other.strict else "scope"
+
+
+def content(one: Reading, other: Reading) -> str | None:
+    """Each word of content has a counterpart on the other side."""
+    pairs, left, right = aligned(one, other)
+    return "content" if left or right else order(one, other, pairs)
+
+
+def order(one: Reading, other: Reading, pairs: Sequence[tuple[int, int]]) -> str | None:
+    """Nothing has changed places: what stood behind *from*, or before *than*, still does."""
+    for (a, b), (c, d) in combinations(pairs, 2):
+        if (a - c) * (b - d) >= 0:
+            continue
+        first, second = one.words[a], one.words[c]
+        there, here = other.words[b], other.words[d]
+        if (abs(a - c) == 1 and second.before == first.text) or here.behind == there.text:
+            continue  # neighbours: "cash withdrawals" and "withdrawing cash"
+        if {first.behind, here.behind} & {"and", "or"}:
+            continue
+        if (
+            first.before == here.before
+            or second.before == there.before
+            or first.behind == here.behind
+            or second.behind == there.behind
+        ):
+            return "order"
+    for a, b in pairs:
+        before, after = one.words[a].before, other.words[b].before
+        if (before in _FROM and after in _TO) or (before in _TO and after in _FROM):
+            return "direction"
+    return None
+
+
+def aligned(one: Reading, other: Reading) -> tuple[list[tuple[int, int]], list[Word], list[Word]]:
+    """Which word stands for which, and those of each side that stand alone and are more than filling."""
+    alike = english().alike
+    pairs: list[tuple[int, int]] = []
+    free = set(range(len(other.words)))
+    for test in (_same, alike):
+        taken = {a for a, _ in pairs}
+        for a, word in enumerate(one.words):
+            if a in taken:
+                continue
+            for b in sorted(free):
+                there = other.words[b]
+                if test is alike and (word.name or there.name):
+                    continue
+                if test(word.text, there.text):
+                    pairs.append((a, b))
+                    free.discard(b)
+                    break
+    taken = {a for a, _ in pairs}
+    left, right = [w for a, w in enumerate(one.words) if a not in taken], [other.words[b] for b in sorted(free)]
+    for word in list(left):
+        twin = next((w for w in right if _match(word.text, w.text, word.name, w.name)), None)
+        if twin is not None:
+            left.remove(word)
+            right.remove(twin)
+    return pairs, _telling(left, one, other), _telling(right, other, one)
+
+
+def _telling(words: Sequence[Word], mine: Reading, other: Reading) -> list[Word]:
+    """Those of *words* that are more than filling, and that the other side does not have in some other form."""
+    there = [word.text for word in other.words]
+    alike, forms = english().alike, english().forms
+    asked = mine.kind_words & other.kind_words if mine.kind == other.kind else frozenset()
+    return [
+        word for word in words
+        if not word.filler
+        and not any(alike(word.text, text) for text in there if not word.name)
+        and not (forms(word.text) | {word.text}) & asked
+        and not _initials(word.text, other) and not _spelt_out(word.text, mine, other)
+    ]  # fmt: skip
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or bool(english().forms(one) & english().forms(other))
+
+
+def _lacking(one: Reading, other: Reading) -> list[str]:
+    there = set(other.tokens)
+    return [token for token in one.tokens if token not in there and token[0].isalpha()]
+
+
+def _match(one: str, other: str, one_named: bool, other_named: bool) -> bool:
+    """Whether one is the other with a slip of the pen: only where one of them is no word at all, nor a name."""
+    if one == other:
+        return True
+    known = english().knows
+    if known(one) == known(other) or (one_named and not known(one)) or (other_named and not known(other)):
+        return False
+    return _slips(one, other) <= (1 if min(len(one), len(other)) < 7 else 2) and min(len(one), len(other)) > 3
+
+
+def _slips(one: str, other: str) -> int:
+    """Letters that were left out, added, replaced or swapped with their neighbour; 9 for more than a few."""
+    if abs(len(one) - len(other)) > 2:
+        return 9
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        older, before, row = before, row, [i]
+        for j, b in enumerate(other, 1):
+            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                best = min(best, older[j - 2] + 1)
+            row.append(best)
+    return row[-1]
+
+
+def _initials(word: str, text: Reading) -> bool:
+    """Whether *word* stands for words of *text* by their first letters, as PR does for pull request."""
+    if not 2 <= len(word) <= 5 or (english().knows(word) and word not in text.names):
+        return False
+    return word in "".join(token[0] for token in text.tokens) and word not in text.tokens
+
+
+def _spelt_out(word: str, mine: Reading, other: Reading) -> bool:
+    """Whether *word* is one of those that the other side gives the first letters of."""
+    tokens = mine.tokens
+    letters = "".join(token[0] for token in tokens)
+    for short in other.words:
+        if 2 <= len(short.text) <= 5 and not english().knows(short.text) and short.text not in tokens:
+            at = letters.find(short.text)
+            if at >= 0 and word in tokens[at : at + len(short.text)]:
+                return True
+    return False
+
+
+BALANCED: tuple[Guard, ...] = (number, unit, time, negation, antonym)
+STRICT: tuple[Guard, ...] = (*BALANCED, code, kind, scope, name, content)
+PROFILES = {"strict": STRICT, "balanced": BALANCED}
+
+
+def difference(one: Reading, other: Reading, guards: Sequence[Guard] = STRICT) -> str | None:
+    """The name of the first guard that tells the two apart, None if they may share an answer."""
+    for guard in guards:
+        if (found := guard(one, other)) is not None:
+            return found
+    return None
