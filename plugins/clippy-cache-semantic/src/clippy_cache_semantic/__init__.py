@@ -75,7 +75,7 @@ class SemanticCache:
         metadata={"doc": "strict: all guards; balanced: those for numbers, units, times, negations and opposites."},
     )
     threshold: float = field(
-        default=0.7,
+        default=0.6,
         validator=and_(gt(0), le(1)),
         metadata={"doc": "The least cosine of two questions for which the guards are asked."},
     )

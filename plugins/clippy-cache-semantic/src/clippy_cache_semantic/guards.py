@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import combinations
 
+from .letters import slips
 from .lexicon import english
-from .reading import Reading, Word
+from .reading import FACING, Reading, Word
 
 Guard = Callable[[Reading, Reading], "str | None"]
 
@@ -19,8 +20,8 @@ def number(one: Reading, other: Reading) -> str | None:
 
 
 def unit(one: Reading, other: Reading) -> str | None:
-    """The same units, where both name any."""
-    return "unit" if one.units and other.units and one.units != other.units else None
+    """The same units, as far as both name them."""
+    return None if one.units <= other.units or other.units <= one.units else "unit"
 
 
 def time(one: Reading, other: Reading) -> str | None:
@@ -51,8 +52,16 @@ def name(one: Reading, other: Reading) -> str | None:
         {word.text for word in text.words if word.name or not english().knows(word.text)} for text in (one, other)
     )
     left, right = mine - {w.text for w in other.words}, yours - {w.text for w in one.words}
-    lone = [a for a in left if not any(_match(a, b.text, a in one.names, b.name) for b in other.words)]
-    lone += [b for b in right if not any(_match(a.text, b, a.name, b in other.names) for a in one.words)]
+    lone = [
+        a
+        for a in left
+        if not any(_match(a, b.text, a in one.names, b.name) or _other_name(a, b, one) for b in other.words)
+    ]
+    lone += [
+        b
+        for b in right
+        if not any(_match(a.text, b, a.name, b in other.names) or _other_name(b, a, other) for a in one.words)
+    ]
     lone = [word for word in lone if not _initials(word, one) and not _initials(word, other)]
     return "name" if lone else None
 
@@ -64,13 +73,19 @@ def kind(one: Reading, other: Reading) -> str | None:
 
 def scope(one: Reading, other: Reading) -> str | None:
     """The same small words that change what is asked: only, all, before, after, under, last."""
+    mine, yours = set(one.tokens), set(other.tokens)
+    for a, b in FACING:
+        if (a in mine - yours and b in yours - mine) or (b in mine - yours and a in yours - mine):
+            return "scope"
     return None if one.strict == other.strict else "scope"
 
 
 def content(one: Reading, other: Reading) -> str | None:
     """Each word of content has a counterpart on the other side."""
     pairs, left, right = aligned(one, other)
-    return "content" if left or right else order(one, other, pairs)
+    if left or right or not pairs:
+        return "content"  # also where there is no word to go by
+    return order(one, other, pairs)
 
 
 def order(one: Reading, other: Reading, pairs: Sequence[tuple[int, int]]) -> str | None:
@@ -84,11 +99,10 @@ def order(one: Reading, other: Reading, pairs: Sequence[tuple[int, int]]) -> str
             continue  # neighbours: "cash withdrawals" and "withdrawing cash"
         if {first.behind, here.behind} & {"and", "or"}:
             continue
-        if (
-            first.before == here.before
-            or second.before == there.before
-            or first.behind == here.behind
-            or second.behind == there.behind
+        if (first.before == "by") != (there.before == "by") or (second.before == "by") != (here.before == "by"):
+            continue  # said in the passive on one side
+        if (first.before == here.before and second.before == there.before) or (
+            first.behind == here.behind and second.behind == there.behind
         ):
             return "order"
     for a, b in pairs:
@@ -110,7 +124,7 @@ def aligned(one: Reading, other: Reading) -> tuple[list[tuple[int, int]], list[W
                 continue
             for b in sorted(free):
                 there = other.words[b]
-                if test is alike and (word.name or there.name):
+                if test is alike and not _may_be_synonyms(word, there):
                     continue
                 if test(word.text, there.text):
                     pairs.append((a, b))
@@ -129,19 +143,36 @@ def aligned(one: Reading, other: Reading) -> tuple[list[tuple[int, int]], list[W
 def _telling(words: Sequence[Word], mine: Reading, other: Reading) -> list[Word]:
     """Those of *words* that are more than filling, and that the other side does not have in some other form."""
     there = [word.text for word in other.words]
-    alike, forms = english().alike, english().forms
-    asked = mine.kind_words & other.kind_words if mine.kind == other.kind else frozenset()
+    forms = english().forms
+    asked = (
+        mine.kind_words | other.kind_words if mine.kind == other.kind or not (mine.kind and other.kind) else frozenset()
+    )
     return [
         word for word in words
         if not word.filler
-        and not any(alike(word.text, text) for text in there if not word.name)
+        and not any(_same(word.text, text) for text in there)
         and not (forms(word.text) | {word.text}) & asked
         and not _initials(word.text, other) and not _spelt_out(word.text, mine, other)
     ]  # fmt: skip
 
 
+def _may_be_synonyms(one: Word, other: Word) -> bool:
+    """Names have no synonyms but those of everyday, as America has; initials may be a word of their own, as ATM is."""
+    named = (one.name and not one.short) or (other.name and not other.short)
+    return not named or english().everyday(one.text, other.text)
+
+
 def _same(one: str, other: str) -> bool:
     return one == other or bool(english().forms(one) & english().forms(other))
+
+
+def _other_name(name: str, word: Word, named: Reading) -> bool:
+    known = english()
+    return known.everyday(name, word.text) or (
+        (name in named.capitals or known.knows(name))
+        and not (word.name and not word.short)
+        and known.alike(name, word.text)
+    )
 
 
 def _lacking(one: Reading, other: Reading) -> list[str]:
@@ -156,23 +187,7 @@ def _match(one: str, other: str, one_named: bool, other_named: bool) -> bool:
     known = english().knows
     if known(one) == known(other) or (one_named and not known(one)) or (other_named and not known(other)):
         return False
-    return _slips(one, other) <= (1 if min(len(one), len(other)) < 7 else 2) and min(len(one), len(other)) > 3
-
-
-def _slips(one: str, other: str) -> int:
-    """Letters that were left out, added, replaced or swapped with their neighbour; 9 for more than a few."""
-    if abs(len(one) - len(other)) > 2:
-        return 9
-    before: list[int] = []
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        older, before, row = before, row, [i]
-        for j, b in enumerate(other, 1):
-            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
-            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
-                best = min(best, older[j - 2] + 1)
-            row.append(best)
-    return row[-1]
+    return slips(one, other) <= (1 if min(len(one), len(other)) < 7 else 2) and min(len(one), len(other)) > 3
 
 
 def _initials(word: str, text: Reading) -> bool:

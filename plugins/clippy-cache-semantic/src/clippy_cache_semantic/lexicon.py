@@ -73,6 +73,11 @@ class Lexicon:
         senses = {sense for word in mine for sense in self._part(word, 0)}
         if any(sense in senses for word in yours for sense in self._part(word, 0)):
             return True
+        return self.everyday(one, other)
+
+    def everyday(self, one: str, other: str) -> bool:
+        """Whether two words stand in one of the everyday groups."""
+        mine, yours = self.forms(one), self.forms(other)
         groups = {group for word in mine for group in self._groups.get(word, ())}
         return any(group in groups for word in yours for group in self._groups.get(word, ()))
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from itertools import pairwise
 
 from attrs import define, field, frozen
 
+from .letters import slips, words
 from .lexicon import english
 from .normal import asked, looks_like_code, lowered, normalised, plain
 
@@ -18,274 +20,40 @@ _CODE_TOKEN = re.compile(
 )
 _JOINED = re.compile(r"\b(non|un|re|pre|post|anti|semi|self|ex|co|multi)[- ](?=[a-z]{3})")
 
-FUNCTION = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "this",
-        "that",
-        "these",
-        "those",
-        "it",
-        "its",
-        "i",
-        "me",
-        "my",
-        "mine",
-        "myself",
-        "we",
-        "us",
-        "our",
-        "ours",
-        "you",
-        "your",
-        "yours",
-        "he",
-        "him",
-        "his",
-        "she",
-        "her",
-        "hers",
-        "they",
-        "them",
-        "their",
-        "theirs",
-        "someone",
-        "somebody",
-        "anyone",
-        "anybody",
-        "one",
-        "ones",
-        "something",
-        "anything",
-        "any",
-        "some",
-        "there",
-        "here",
-        "am",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "do",
-        "does",
-        "did",
-        "doing",
-        "done",
-        "have",
-        "has",
-        "had",
-        "having",
-        "can",
-        "could",
-        "will",
-        "would",
-        "shall",
-        "should",
-        "may",
-        "might",
-        "must",
-        "ought",
-        "what",
-        "who",
-        "whom",
-        "whose",
-        "which",
-        "when",
-        "where",
-        "why",
-        "how",
-        "if",
-        "whether",
-        "and",
-        "or",
-        "but",
-        "so",
-        "as",
-        "than",
-        "then",
-        "in",
-        "on",
-        "at",
-        "of",
-        "for",
-        "by",
-        "to",
-        "from",
-        "with",
-        "about",
-        "into",
-        "onto",
-        "up",
-        "upon",
-        "through",
-        "via",
-        "s",
-        "t",
-        "d",
-        "ll",
-        "ve",
-        "re",
-        "m",
-        "let",
-        "lets",
-        "also",
-        "too",
-        "just",
-        "not",
-        "no",
-        "never",
-        "without",
-        "nor",
-        "neither",
-        "none",
-        "nt",
-    ]
+FUNCTION = words(
+    "a an the this that these those it its i me my mine myself we us our ours you your yours he him his she her hers they them",
+    "their theirs someone somebody anyone anybody one ones something anything any some there here",
+    "am is are was were be been being do does did doing done has have had having can could will would shall should may might must",
+    "ought what who whom whose which when where why how much many if whether and or but so as than then also too just let lets",
+    "in on at of for by to from with about into onto up upon through via under over above below between inside within out during",
+    "s t d ll ve re m not no never without nor neither none",
 )
 """Words that tie others together; negations among them have a guard of their own."""
 
-FILLER = frozenset(
-    [
-        "please",
-        "thanks",
-        "thank",
-        "actually",
-        "exactly",
-        "currently",
-        "usually",
-        "normally",
-        "typically",
-        "generally",
-        "really",
-        "simply",
-        "basically",
-        "possible",
-        "possibly",
-        "able",
-        "way",
-        "need",
-        "want",
-        "like",
-        "wish",
-        "try",
-        "know",
-        "tell",
-        "help",
-        "wonder",
-        "ask",
-        "question",
-        "process",
-        "procedure",
-        "method",
-        "step",
-        "go",
-        "get",
-        "make",
-        "take",
-        "give",
-        "use",
-        "happen",
-        "thing",
-        "sure",
-        "right",
-        "ok",
-        "okay",
-        "now",
-        "around",
-        "going",
-        "able",
-        "allow",
-        "allowed",
-        "supposed",
-        "possible",
-        "possibility",
-        "looking",
-        "quite",
-        "very",
-        "kind",
-        "sort",
-        "type",
-        "best_way",
-        "anyway",
-        "specific",
-        "particular",
-        "various",
-        "etc",
-        "hi",
-        "hello",
-        "hey",
-        "kindly",
-        "available",
-        "offer",
-        "exist",
-        "work",
-        "out",
-        "over",
-        "people",
-        "person",
-        "someone",
-        "own",
-        "actual",
-        "exact",
-        "main",
-        "such",
-        "per",
-    ]
-) - {"work", "over", "out", "own", "now"}
+FILLER = words(
+    "please thanks thank hi hello hey kindly exactly actually currently usually normally typically generally really simply basically",
+    "possible possibly possibility able available allow allowed supposed specific particular various etc anyway specifically",
+    "way need want like wish try know tell help wonder ask question process procedure method step happen thing sure right ok okay",
+    "go going get make take give use set put look looking offer exist person people actual exact main such per kind sort type quite very",
+    "around everyday ever",
+)
 """Words of content that hardly ever tell two questions apart."""
 
-STRICT = frozenset(
-    [
-        "before",
-        "after",
-        "until",
-        "till",
-        "since",
-        "under",
-        "over",
-        "above",
-        "below",
-        "between",
-        "except",
-        "against",
-        "off",
-        "outside",
-        "inside",
-        "within",
-        "beyond",
-        "despite",
-        "instead",
-        "per",
-        "during",
-        "only",
-        "all",
-        "every",
-        "each",
-        "both",
-        "either",
-        "first",
-        "last",
-        "next",
-        "previous",
-        "more",
-        "less",
-        "most",
-        "least",
-        "else",
-        "out",
-        "down",
-    ]
+STRICT = words(
+    "before after until till since except without against off outside beyond despite instead per only all every each both either",
+    "first last next previous more less most least else down",
 )
 """Small words that change what is asked: they must stand on both sides."""
+_MEASURING = words("under over above below within beneath beyond between up by")
+"""The same, where a number follows."""
+FACING = (
+    ("before", "after"), ("over", "under"), ("above", "below"), ("inside", "outside"), ("in", "out"), ("on", "off"), ("up", "down"),
+    ("into", "out"), ("with", "without"), ("more", "less"), ("most", "least"), ("first", "last"), ("previous", "next"),
+)  # fmt: skip
+"""Small words that face each other: what one side has of such a pair the other side may not have turned round."""
 
-_NEGATIVE = frozenset(
-    ["not", "no", "never", "without", "nor", "neither", "none", "nothing", "nobody", "nowhere", "hardly", "barely"]
-)
-_MONTHS = [
+_NEGATIVE = words("not no never without nor neither none nothing nobody nowhere hardly barely")
+_MONTHS = (
     "january",
     "february",
     "march",
@@ -298,35 +66,12 @@ _MONTHS = [
     "october",
     "november",
     "december",
-]
-_DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-WHEN = frozenset(
-    (
-        *_MONTHS,
-        *_DAYS,
-        *[
-            "today",
-            "tomorrow",
-            "yesterday",
-            "tonight",
-            "morning",
-            "afternoon",
-            "evening",
-            "night",
-            "noon",
-            "midnight",
-            "weekend",
-            "weekday",
-            "spring",
-            "summer",
-            "autumn",
-            "winter",
-            "christmas",
-            "easter",
-            "am",
-            "pm",
-        ],
-    )
+)
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+WHEN = words(
+    " ".join((*_MONTHS, *_DAYS)),
+    "today tomorrow yesterday tonight morning afternoon evening night noon midnight weekend weekday spring summer autumn winter",
+    "christmas easter am pm",
 )
 """Days, months, seasons and times of day."""
 _SHORT = {month[:3]: month for month in _MONTHS if month != "may"} | {day[:3]: day for day in _DAYS}
@@ -396,7 +141,7 @@ _KINDS = (
     ("how (?:fast|quick|quickly|soon)", "how fast", "speed fast quick soon"),
     ("how come", "why", "reason"), ("how", "how", "way method step process procedure instruction"), ("why", "why", "reason cause"),
     ("what time|what date|what day|which day|what year|which year|when", "when", "time date day deadline year when"),
-    ("where|what place|which place|what location", "where", "place location address find where"), ("who|whom|which person", "who", "person name people"), ("whose", "whose", ""),
+    ("where|what place|which place|what location", "where", "place location address find country city"), ("who|whom|which person", "who", "person name people country team company"), ("whose", "whose", ""),
     ("what is the (?:price|cost|fee|charge|rate)|what are the (?:prices|costs|fees|charges|rates)|what (?:price|fee)|what (?:do|does) .{1,40} (?:cost|charge)", "how much", ""),
     ("what is the (?:best |easiest |right |correct )?(?:way|process|procedure|method)|what (?:are|is) the steps?|what do i (?:need|have) to do to", "how", ""),
     ("what is the (?:reason|cause)", "why", ""), ("what is the (?:number|amount) of", "count", ""), ("what is the (?:deadline|date|time)", "when", ""), ("what is the address", "where", ""),
@@ -416,13 +161,17 @@ _POSSIBLE_HOW = re.compile(r"^(?:is there (?:a|any) way|(?:would|do) (?:you )?(?
 
 @frozen
 class Word:
-    """One word of content: as it stands in lower case, the words before and behind it, and whether it is a name."""
+    """One word of content: as it stands in lower case, the words before and behind it, and whether it is a name.
+
+    ``short``: a name in capitals alone, so more likely initials.
+    """
 
     text: str
     before: str
     behind: str
     name: bool
     filler: bool
+    short: bool = False
 
 
 @define(eq=False, slots=False)
@@ -446,7 +195,11 @@ class Reading:
     @cached_property
     def tokens(self) -> tuple[str, ...]:
         """Its words and numbers in their order."""
-        return tuple(_SHORT.get(token, token) for token in _TOKEN.findall(self.bare))
+        known = english().knows
+        return tuple(
+            token if token in FUNCTION or not token[0].isalpha() or known(token) else _SHORT.get(token) or _meant(token)
+            for token in _TOKEN.findall(self.bare)
+        )
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -457,7 +210,14 @@ class Reading:
             return frozenset()
         text = plain(self.text)
         begins = {match.end() for match in re.finditer(r"(?:^|[.!?:]\s|\n)[\s\"'(]*", text)}
-        return frozenset(match[0].casefold() for match in capital if match.start() not in begins and match[0] != "I")
+        return frozenset(
+            match[0].casefold() for match in capital if match.start() not in begins and match[0] not in ("I", "OK")
+        )
+
+    @cached_property
+    def capitals(self) -> frozenset[str]:
+        """Names of up to five letters, all of them capitals."""
+        return frozenset(word.casefold() for word in re.findall(r"\b[A-Z]{2,5}\b", plain(self.text))) & self.names
 
     @cached_property
     def words(self) -> tuple[Word, ...]:
@@ -465,7 +225,14 @@ class Reading:
         found, tokens = [], self.tokens
         known = english()
         for at, token in enumerate(tokens):
-            if not token[0].isalpha() or token in FUNCTION or token in STRICT or token in WHEN or token in _PARTS:
+            if (
+                not token[0].isalpha()
+                or token in FUNCTION
+                or token in STRICT
+                or token in WHEN
+                or token.rstrip("s") in WHEN
+                or token in _PARTS
+            ):
                 continue
             previous = tokens[at - 1] if at else ""
             if token in UNITS and previous[-1:].isdigit():
@@ -480,7 +247,9 @@ class Reading:
     @cached_property
     def strict(self) -> frozenset[str]:
         """Small words that must stand on both sides."""
-        return frozenset(token for token in self.tokens if token in STRICT)
+        return frozenset(token for token in self.tokens if token in STRICT) | frozenset(
+            token for token, behind in pairwise(self.tokens) if token in _MEASURING and behind[-1].isdigit()
+        )
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:
@@ -554,6 +323,11 @@ class Reading:
     def kind_words(self) -> frozenset[str]:
         """Words that only say again what is asked for."""
         return frozenset(word for _, kind, words in _KINDS if kind == self.kind for word in words.split())
+
+
+def _meant(token: str) -> str:
+    """The day, month or time of day that *token*, no word of English, is with a slip of the pen; else *token*."""
+    return next((word for word in WHEN if len(word) > 4 and slips(token.rstrip("s"), word) == 1), token)
 
 
 def _number(text: str) -> str:
