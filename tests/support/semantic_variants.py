@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from attrs import frozen
 
 NAMES = (
-    ("Zendesk", "Freshdesk"), ("Santander", "Monzo"), ("Netflix", "Hulu"), ("Lufthansa", "Ryanair"), ("Trello", "Asana"),
-    ("Airtable", "Notion"), ("Vodafone", "Telekom"), ("Stripe", "Adyen"), ("Okta", "Auth0"), ("Jenkins", "CircleCI"),
+    ("Zendesk", "Freshdesk"), ("Santander", "Monzo"), ("Netflix", "Hulu"), ("Lufthansa", "Ryanair"),
+    ("Trello", "Asana"), ("Airtable", "Notion"), ("Vodafone", "Telekom"), ("Stripe", "Adyen"), ("Okta", "Keycloak"),
 )  # fmt: skip
 PLACES = (
     ("Norway", "Sweden"), ("Lisbon", "Porto"), ("Kenya", "Uganda"), ("Bavaria", "Saxony"), ("Osaka", "Kyoto"),
     ("Ohio", "Iowa"), ("Chile", "Peru"), ("Leeds", "Derby"),
 )  # fmt: skip
 THINGS = (
-    ("aspirin", "naproxen"), ("hamster", "gerbil"), ("lentil soup", "onion soup"), ("sofa", "wardrobe"), ("violin", "cello"),
-    ("passport", "visa"), ("tulip", "orchid"), ("kayak", "canoe"), ("salmon", "trout"), ("scooter", "moped"),
-    ("executor", "beneficiary"), ("nurse", "surgeon"), ("widow", "orphan"), ("referee", "coach"), ("freelancer", "apprentice"),
+    ("aspirin", "naproxen"), ("hamster", "gerbil"), ("lentil soup", "onion soup"), ("sofa", "wardrobe"),
+    ("violin", "cello"), ("passport", "visa"), ("tulip", "orchid"), ("kayak", "canoe"), ("salmon", "trout"),
+    ("scooter", "moped"), ("executor", "beneficiary"), ("nurse", "surgeon"), ("widow", "orphan"), ("referee", "coach"),
 )  # fmt: skip
 OPPOSITES = (
     ("inflate", "deflate"), ("hire", "fire"), ("tighten", "loosen"), ("fold", "unfold"), ("plug", "unplug"),
@@ -31,8 +31,9 @@ OPPOSITES = (
 )  # fmt: skip
 QUALITIES = (
     ("permanent", "temporary"), ("natural", "artificial"), ("rural", "urban"), ("deep", "shallow"), ("thick", "thin"),
-    ("ripe", "unripe"), ("reversible", "irreversible"), ("edible", "inedible"), ("guilty", "innocent"), ("major", "minor"),
-    ("transparent", "opaque"), ("sterile", "contaminated"), ("obsolete", "current"), ("waterproof", "porous"),
+    ("ripe", "unripe"), ("reversible", "irreversible"), ("edible", "inedible"), ("guilty", "innocent"),
+    ("major", "minor"), ("transparent", "opaque"), ("sterile", "contaminated"), ("obsolete", "current"),
+    ("waterproof", "porous"),
 )  # fmt: skip
 MODIFIERS = (
     "commercial",
@@ -189,7 +190,8 @@ def _numbers(rng: random.Random, name: str, place: str, thing: str) -> Iterator[
 def _dressed(rng: random.Random, text: str) -> str:
     low = text[0].lower() + text[1:]
     return rng.choice((
-        text.upper(), f"  {text}  ", f"{text.rstrip('?')} ??", f"Good morning, {low} Many thanks!", f"Could you please tell me: {low}",
+        text.upper(), f"  {text}  ", f"{text.rstrip('?')} ??", f"Good morning, {low} Many thanks!",
+            f"Could you please tell me: {low}",
         f"erm, {low}", text.replace(" ", "  ", 2), f"{text.rstrip('?')}, please?", text.rstrip("?") + ".",
     ))  # fmt: skip
 
@@ -200,5 +202,5 @@ def _slip(rng: random.Random, text: str) -> str:
     at = rng.choice([n for n, word in enumerate(words) if word.isalpha() and word.islower() and len(word) > 4])
     word, place = words[at], rng.randint(1, len(words[at]) - 3)
     a, b = word[place], word[place + 1]
-    words[at] = word[:place] + rng.choice([b if a != b else "", a * 2 + b, b + a if a != b else a]) + word[place + 2 :]
+    words[at] = word[:place] + rng.choice([b, a + a + b, b + a if a != b else a]) + word[place + 2 :]
     return " ".join(words)

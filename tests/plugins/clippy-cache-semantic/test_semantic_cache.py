@@ -8,10 +8,10 @@ from typing import Any
 from zlib import crc32
 
 import pytest
-from attrs import define
+from attrs import Factory, define
 from clippy_cache_memory import MemoryCache
 from clippy_cache_semantic import SemanticCache
-from clippy_hookspecs import Embedder, Message, Scope, ServiceRegistry, Text, hookimpl
+from clippy_hookspecs import Embedder, MatchVerifier, Message, RequestContext, Scope, ServiceRegistry, Text, hookimpl
 
 from clippy_core import AsyncClient, Client
 from clippy_core.testing import FakeProvider, Reply, VirtualClock
@@ -178,6 +178,43 @@ def test_a_reported_answer_is_not_given_for_so_little_again(
     assert cache.report_wrong_hit(same.extensions["clippy"].id)
     assert client.chat("how do i cancel my booking").provenance.source == "provider"
     assert cache.statistics().reported == 2
+
+
+@define(eq=False)
+class Strict:
+    """A verifier that lets pass what it was told to."""
+
+    passes: str
+    asked: list[tuple[str, str]] = Factory(list)
+
+    @hookimpl
+    def register_services(self, services: ServiceRegistry) -> None:
+        services.offer(MatchVerifier, self)
+
+    async def same(self, asked: str, stored: str, ctx: RequestContext) -> bool:
+        self.asked.append((asked, stored))
+        return asked == self.passes
+
+
+@pytest.mark.parametrize("profile", ["strict", "verifier"])
+def test_a_verifier_has_the_last_word(clippy_host: Any, profile: str) -> None:
+    """After the guards, or in their place."""
+    verifier = Strict(passes="How can I cancel my reservation?")
+    client = Client(clippy_host(SemanticCache(mode="serve", profile=profile), EveryText(), verifier))
+    client.chat("How do I cancel my booking?")
+    assert client.chat("How can I cancel a reservation?").provenance.source == "provider"
+    assert client.chat("How can I cancel my reservation?").provenance.source == "cache"
+    client.chat("How do I paint my house?")
+    guarded = ("How do I paint my house?", "How do I cancel my booking?") not in verifier.asked
+    assert guarded == (profile == "strict")
+
+
+def test_without_a_verifier_its_profile_serves_nothing_by_meaning(clippy_host: Any) -> None:
+    """No guards and nobody to ask: not served."""
+    client = Client(clippy_host(SemanticCache(mode="serve", profile="verifier"), EveryText()))
+    client.chat("How do I cancel my booking?")
+    assert client.chat("How can I cancel my reservation?").provenance.source == "provider"
+    assert client.chat("how do i cancel my booking").provenance.source == "cache"
 
 
 def test_an_answer_ends_with_its_time(

@@ -18,6 +18,7 @@ from clippy_hookspecs import (
     CacheEntry,
     CorruptEntry,
     Embedder,
+    MatchVerifier,
     Request,
     RequestContext,
     Selector,
@@ -72,7 +73,10 @@ class SemanticCache:
     profile: str = field(
         default="strict",
         validator=in_(tuple(PROFILES)),
-        metadata={"doc": "strict: all guards; balanced: those for numbers, units, times, negations and opposites."},
+        metadata={
+            "doc": "strict: all guards; balanced: those for numbers, units, times, negations and opposites; verifier:"
+            " only the MatchVerifier service, which where one is offered is asked after the guards of the others too."
+        },
     )
     threshold: float = field(
         default=0.6,
@@ -219,12 +223,21 @@ class SemanticCache:
         if asked.vector is None:
             return None
         for kept, cosine in self._store.near(partition, asked.vector, self.threshold, CANDIDATES, now):
-            why = difference(asked.reading, kept.reading, PROFILES[self.profile])
+            why = await self._difference(asked.reading, kept.reading, ctx)
             if why is None:
                 return kept, Hit(kept.key, "meaning", cosine)
             with self._lock:
                 self._vetoes[why] += 1
         return None
+
+    async def _difference(self, asked: Reading, stored: Reading, ctx: RequestContext) -> str | None:
+        """What tells two questions apart: a guard's name, or the word of whoever offers a verifier."""
+        if (why := difference(asked, stored, PROFILES[self.profile])) is not None:
+            return why
+        verifier = ctx.services.get(MatchVerifier, None)
+        if verifier is None:
+            return None if PROFILES[self.profile] else "no verifier"
+        return None if await verifier.same(asked.text, stored.text, ctx) else "verifier"
 
     async def _embedded(self, reading: Reading, ctx: RequestContext) -> Vector | None:
         """The question's vector, without what surrounds the question; None if nobody can make one."""

@@ -68,7 +68,15 @@ def name(one: Reading, other: Reading) -> str | None:
 
 def kind(one: Reading, other: Reading) -> str | None:
     """Both ask how, when, where, why, who, how much, or whether, where that can be told."""
-    return "kind" if one.kind and other.kind and one.kind != other.kind else None
+    mine, yours = one.kind, other.kind
+    if mine == yours or not (mine and yours) or {mine, yours} == {"what", "how"}:
+        return None
+    forms = english().forms
+    for what, named in ((one, other), (other, one)):
+        # "What is the age" may be "how old".
+        if what.kind == "what" and any(named.kind_words & (forms(token) | {token}) for token in what.tokens):
+            return None
+    return "kind"
 
 
 def scope(one: Reading, other: Reading) -> str | None:
@@ -211,7 +219,7 @@ def _spelt_out(word: str, mine: Reading, other: Reading) -> bool:
 
 BALANCED: tuple[Guard, ...] = (number, unit, time, negation, antonym)
 STRICT: tuple[Guard, ...] = (*BALANCED, code, kind, scope, name, content)
-PROFILES = {"strict": STRICT, "balanced": BALANCED}
+PROFILES: dict[str, tuple[Guard, ...]] = {"strict": STRICT, "balanced": BALANCED, "verifier": ()}
 
 
 def difference(one: Reading, other: Reading, guards: Sequence[Guard] = STRICT) -> str | None:

@@ -35,7 +35,7 @@ FILLER = words(
     "possible possibly possibility able available allow allowed supposed specific particular various etc anyway specifically",
     "way need want like wish try know tell help wonder ask question process procedure method step happen thing sure right ok okay",
     "go going get make take give use set put look looking offer exist person people actual exact main such per kind sort type quite very",
-    "around everyday ever",
+    "around everyday ever properly correctly easily best",
 )
 """Words of content that hardly ever tell two questions apart."""
 
@@ -143,7 +143,7 @@ _KINDS = (
     ("what time|what date|what day|which day|what year|which year|when", "when", "time date day deadline year when"),
     ("where|what place|which place|what location", "where", "place location address find country city"), ("who|whom|which person", "who", "person name people country team company"), ("whose", "whose", ""),
     ("what is the (?:price|cost|fee|charge|rate)|what are the (?:prices|costs|fees|charges|rates)|what (?:price|fee)|what (?:do|does) .{1,40} (?:cost|charge)", "how much", ""),
-    ("what is the (?:best |easiest |right |correct )?(?:way|process|procedure|method)|what (?:are|is) the steps?|what do i (?:need|have) to do to", "how", ""),
+    ("what is the (?:best |easiest |right |correct )?(?:way|process|procedure|method)|what (?:are|is) the steps?|what (?:do|should|must|can|would) (?:i|we|you) (?:need to |have to )?do to", "how", ""),
     ("what is the (?:reason|cause)", "why", ""), ("what is the (?:number|amount) of", "count", ""), ("what is the (?:deadline|date|time)", "when", ""), ("what is the address", "where", ""),
     ("what is the (?:age|minimum age)", "how old", ""), ("what|which", "what", ""),
 )  # fmt: skip
@@ -227,7 +227,7 @@ class Reading:
         for at, token in enumerate(tokens):
             if (
                 not token[0].isalpha()
-                or token in FUNCTION
+                or (token in FUNCTION and not (len(token) == 1 and token in self.names))
                 or token in STRICT
                 or token in WHEN
                 or token.rstrip("s") in WHEN
@@ -307,7 +307,7 @@ class Reading:
 
     @cached_property
     def kind(self) -> str:
-        """What is asked for: how, how much, when, where, why, who, yes or no, or "" where that is open."""
+        """What is asked for: what, how, how much, when, where, why, who, yes or no, or "" where that cannot be told."""
         bare = self.bare
         if _POSSIBLE_HOW.match(bare):
             return ""
@@ -316,8 +316,7 @@ class Reading:
         match = _KIND.search(bare)
         if match is None or match.lastgroup is None:
             return ""
-        kind = _KINDS[int(match.lastgroup[1:])][1]
-        return "" if kind == "what" else kind
+        return _KINDS[int(match.lastgroup[1:])][1]
 
     @cached_property
     def kind_words(self) -> frozenset[str]:
