@@ -35,7 +35,7 @@ def negation(one: Reading, other: Reading) -> str | None:
 
 
 def antonym(one: Reading, other: Reading) -> str | None:
-    """No word of one is the opposite of a word of the other that it lacks."""
+    """No word of one is the opposite of a word of the other, where neither has a counterpart."""
     opposed = english().opposed
     mine, yours = _lacking(one, other), _lacking(other, one)
     return "antonym" if any(opposed(a, b) for a in mine for b in yours) else None
@@ -184,8 +184,10 @@ def _other_name(name: str, word: Word, named: Reading) -> bool:
 
 
 def _lacking(one: Reading, other: Reading) -> list[str]:
-    there = set(other.tokens)
-    return [token for token in one.tokens if token not in there and token[0].isalpha()]
+    """Words of *one* that *other* has neither as they are nor in words that say the same."""
+    alike, there = english().alike, frozenset(other.tokens)
+    mine = [token for token in one.tokens if token not in there and token[0].isalpha()]
+    return [token for token in mine if not any(alike(token, word) for word in there)]
 
 
 def _match(one: str, other: str, one_named: bool, other_named: bool) -> bool:

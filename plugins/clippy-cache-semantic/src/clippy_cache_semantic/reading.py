@@ -74,6 +74,7 @@ WHEN = words(
     "christmas easter am pm",
 )
 """Days, months, seasons and times of day."""
+_LONG_WHEN = tuple(sorted(word for word in WHEN if len(word) > 4))
 _SHORT = {month[:3]: month for month in _MONTHS if month != "may"} | {day[:3]: day for day in _DAYS}
 _SHORT |= {"sept": "september", "tues": "tuesday", "thur": "thursday", "thurs": "thursday"}
 del _SHORT["sat"], _SHORT["sun"], _SHORT["mar"]  # words of their own
@@ -326,7 +327,7 @@ class Reading:
 
 def _meant(token: str) -> str:
     """The day, month or time of day that *token*, no word of English, is with a slip of the pen; else *token*."""
-    return next((word for word in WHEN if len(word) > 4 and slips(token.rstrip("s"), word) == 1), token)
+    return next((word for word in _LONG_WHEN if word[0] == token[0] and slips(token.rstrip("s"), word) == 1), token)
 
 
 def _number(text: str) -> str:
