@@ -71,12 +71,16 @@ def kind(one: Reading, other: Reading) -> str | None:
     mine, yours = one.kind, other.kind
     if mine == yours or not (mine and yours) or {mine, yours} == {"what", "how"}:
         return None
-    forms = english().forms
     for what, named in ((one, other), (other, one)):
         # "What is the age" may be "how old".
-        if what.kind == "what" and any(named.kind_words & (forms(token) | {token}) for token in what.tokens):
+        if what.kind == "what" and any(_says(named.kind_words, token) for token in what.tokens):
             return None
     return "kind"
+
+
+def _says(words: frozenset[str], token: str) -> bool:
+    forms = english().forms(token)
+    return bool(words & forms) if forms else any(slips(word, token) == 1 for word in words if len(word) > 3)
 
 
 def scope(one: Reading, other: Reading) -> str | None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from attrs import define, field, frozen
@@ -24,7 +24,7 @@ FUNCTION = words(
     "a an the this that these those it its i me my mine myself we us our ours you your yours he him his she her hers they them",
     "their theirs someone somebody anyone anybody one ones something anything any some there here",
     "am is are was were be been being do does did doing done has have had having can could will would shall should may might must",
-    "ought what who whom whose which when where why how much many if whether and or but so as than then also too just let lets",
+    "while because though although ought what who whom whose which when where why how much many if whether and or but so as than then also too just let lets",
     "in on at of for by to from with about into onto up upon through via under over above below between inside within out during",
     "s t d ll ve re m not no never without nor neither none",
 )
@@ -74,7 +74,8 @@ WHEN = words(
     "christmas easter am pm",
 )
 """Days, months, seasons and times of day."""
-_LONG_WHEN = tuple(sorted(word for word in WHEN if len(word) > 4))
+_SMALL = sorted(word for word in FUNCTION | STRICT | WHEN | {day + "s" for day in WHEN} if len(word) > 2)
+_LETTERS_ONLY = re.compile(r"[^\W\d_]{3,}")
 _SHORT = {month[:3]: month for month in _MONTHS if month != "may"} | {day[:3]: day for day in _DAYS}
 _SHORT |= {"sept": "september", "tues": "tuesday", "thur": "thursday", "thurs": "thursday"}
 del _SHORT["sat"], _SHORT["sun"], _SHORT["mar"]  # words of their own
@@ -188,7 +189,8 @@ class Reading:
     @cached_property
     def bare(self) -> str:
         """The question without what surrounds it, in lower case."""
-        low = _JOINED.sub(r"\1", asked(lowered(plain(self.text))))
+        low = asked(lowered(plain(self.text)))
+        low = _JOINED.sub(r"\1", asked(_LETTERS_ONLY.sub(self._spelt, low)))
         for pattern, word in _PHRASES:
             low = pattern.sub(word, low)
         return low
@@ -196,11 +198,16 @@ class Reading:
     @cached_property
     def tokens(self) -> tuple[str, ...]:
         """Its words and numbers in their order."""
-        known = english().knows
-        return tuple(
-            token if token in FUNCTION or not token[0].isalpha() or known(token) else _SHORT.get(token) or _meant(token)
-            for token in _TOKEN.findall(self.bare)
-        )
+        return tuple(_TOKEN.findall(self.bare))
+
+    def _spelt(self, match: re.Match[str]) -> str:
+        """A small word or a day, month or time of day that was meant, where what stands there is no word nor a name."""
+        word = match[0]
+        if word in FUNCTION or english().knows(word):
+            return word
+        mended = _SHORT.get(word) or meant(word)
+        # Days and months are written as names are.
+        return word if word in self.names and mended.rstrip("s") not in WHEN else mended
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -325,9 +332,17 @@ class Reading:
         return frozenset(word for _, kind, words in _KINDS if kind == self.kind for word in words.split())
 
 
-def _meant(token: str) -> str:
-    """The day, month or time of day that *token*, no word of English, is with a slip of the pen; else *token*."""
-    return next((word for word in _LONG_WHEN if word[0] == token[0] and slips(token.rstrip("s"), word) == 1), token)
+@lru_cache(maxsize=4096)
+def meant(token: str) -> str:
+    """What *token*, no word of English, is with a slip of the pen: a small word or a time of day; else *token*.
+
+    Of short words only two letters that changed places are mended: too many names are near those.
+    """
+    for word in _SMALL:
+        near = sorted(word) == sorted(token) or (len(word) > 4 and word[0] == token[0])
+        if near and slips(token, word) == 1:
+            return word
+    return token
 
 
 def _number(text: str) -> str:
