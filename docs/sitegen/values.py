@@ -40,8 +40,8 @@ PARTS: dict[str, tuple[str, ...]] = {
         "PluginError", "ConfigError", "ContextBudgetError", "CorruptEntry",
     ),
     "Services": (
-        "Services", "ServiceRegistry", "Clock", "TokenCounter", "Prices", "Embedder", "Summarizer", "StateStore",
-        "Reservation", "CacheListing", "Upstream", "RawRequest", "RawReply", "ByteStream", "Host",
+        "Services", "ServiceRegistry", "Clock", "TokenCounter", "Prices", "Embedder", "MatchVerifier", "Summarizer",
+        "StateStore", "Reservation", "CacheListing", "Upstream", "RawRequest", "RawReply", "ByteStream", "Host",
     ),
     "For writing plugins": (
         "hookimpl", "evolve", "TextFilter", "dump_entry", "load_entry", "HookPolicy", "POLICIES", "PROJECT", "specs",

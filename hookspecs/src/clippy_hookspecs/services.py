@@ -8,7 +8,7 @@ worker thread in an async one) and an async provider in a sync host (it runs on 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload, runtime_checkable
 
 from attrs import frozen
 
@@ -16,6 +16,9 @@ from .blocks import Message, Usage
 from .headers import Headers
 from .records import CacheEntry, Selector, StoredEntry
 from .types import Request
+
+if TYPE_CHECKING:
+    from .context import RequestContext
 
 T = TypeVar("T")
 
@@ -61,6 +64,18 @@ class Embedder(Protocol):
 
     async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         """One vector of equal length for each text."""
+        ...
+
+
+@runtime_checkable
+class MatchVerifier(Protocol):
+    """Whether two questions may share an answer: the last word of a cache that goes by meaning."""
+
+    async def same(self, asked: str, stored: str, ctx: RequestContext) -> bool:
+        """Whether the answer to *stored* answers *asked*; *ctx* is the asking request's, to ask a model with.
+
+        Everything before the two is the same.  In doubt False: a miss costs a call, a wrong answer more.
+        """
         ...
 
 
@@ -237,6 +252,7 @@ __all__ = [
     "Clock",
     "Embedder",
     "Host",
+    "MatchVerifier",
     "Prices",
     "RawReply",
     "RawRequest",

@@ -1,0 +1,236 @@
+"""Whether two texts that an embedding finds alike ask for the same: rules, each of which may say no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+
+from .letters import slips
+from .lexicon import english
+from .reading import FACING, Reading, Word
+
+Guard = Callable[[Reading, Reading], "str | None"]
+
+_FROM, _TO = frozenset({"from", "off", "out"}), frozenset({"to", "into", "onto"})
+
+
+def number(one: Reading, other: Reading) -> str | None:
+    """The same numbers, in digits, words or as ordinals."""
+    return None if one.numbers == other.numbers else "number"
+
+
+def unit(one: Reading, other: Reading) -> str | None:
+    """The same units, as far as both name them."""
+    return None if one.units <= other.units or other.units <= one.units else "unit"
+
+
+def time(one: Reading, other: Reading) -> str | None:
+    """The same days, months, seasons and times of day."""
+    return None if one.when == other.when else "time"
+
+
+def negation(one: Reading, other: Reading) -> str | None:
+    """Both say no equally often, but for pairs."""
+    return None if one.negations % 2 == other.negations % 2 else "negation"
+
+
+def antonym(one: Reading, other: Reading) -> str | None:
+    """No word of one is the opposite of a word of the other, where neither has a counterpart."""
+    opposed = english().opposed
+    mine, yours = _lacking(one, other), _lacking(other, one)
+    return "antonym" if any(opposed(a, b) for a in mine for b in yours) else None
+
+
+def code(one: Reading, other: Reading) -> str | None:
+    """The same code, as it is written."""
+    return None if one.code == other.code else "code"
+
+
+def name(one: Reading, other: Reading) -> str | None:
+    """The same names, where both have any."""
+    mine, yours = (
+        {word.text for word in text.words if word.name or not english().knows(word.text)} for text in (one, other)
+    )
+    left, right = mine - {w.text for w in other.words}, yours - {w.text for w in one.words}
+    lone = [
+        a
+        for a in left
+        if not any(_match(a, b.text, a in one.names, b.name) or _other_name(a, b, one) for b in other.words)
+    ]
+    lone += [
+        b
+        for b in right
+        if not any(_match(a.text, b, a.name, b in other.names) or _other_name(b, a, other) for a in one.words)
+    ]
+    lone = [word for word in lone if not _initials(word, one) and not _initials(word, other)]
+    return "name" if lone else None
+
+
+def kind(one: Reading, other: Reading) -> str | None:
+    """Both ask how, when, where, why, who, how much, or whether, where that can be told."""
+    mine, yours = one.kind, other.kind
+    if mine == yours or not (mine and yours) or {mine, yours} == {"what", "how"}:
+        return None
+    for what, named in ((one, other), (other, one)):
+        # "What is the age" may be "how old".
+        if what.kind == "what" and any(_says(named.kind_words, token) for token in what.tokens):
+            return None
+    return "kind"
+
+
+def _says(words: frozenset[str], token: str) -> bool:
+    forms = english().forms(token)
+    return bool(words & forms) if forms else any(slips(word, token) == 1 for word in words if len(word) > 3)
+
+
+def scope(one: Reading, other: Reading) -> str | None:
+    """The same small words that change what is asked: only, all, before, after, under, last."""
+    mine, yours = set(one.tokens), set(other.tokens)
+    for a, b in FACING:
+        if (a in mine - yours and b in yours - mine) or (b in mine - yours and a in yours - mine):
+            return "scope"
+    return None if one.strict == other.strict else "scope"
+
+
+def content(one: Reading, other: Reading) -> str | None:
+    """Each word of content has a counterpart on the other side."""
+    pairs, left, right = aligned(one, other)
+    if left or right or not pairs:
+        return "content"  # also where there is no word to go by
+    return order(one, other, pairs)
+
+
+def order(one: Reading, other: Reading, pairs: Sequence[tuple[int, int]]) -> str | None:
+    """Nothing has changed places: what stood behind *from*, or before *than*, still does."""
+    for (a, b), (c, d) in combinations(pairs, 2):
+        if (a - c) * (b - d) >= 0:
+            continue
+        first, second = one.words[a], one.words[c]
+        there, here = other.words[b], other.words[d]
+        if (abs(a - c) == 1 and second.before == first.text) or here.behind == there.text:
+            continue  # neighbours: "cash withdrawals" and "withdrawing cash"
+        if {first.behind, here.behind} & {"and", "or"}:
+            continue
+        if (first.before == "by") != (there.before == "by") or (second.before == "by") != (here.before == "by"):
+            continue  # said in the passive on one side
+        if (first.before == here.before and second.before == there.before) or (
+            first.behind == here.behind and second.behind == there.behind
+        ):
+            return "order"
+    for a, b in pairs:
+        before, after = one.words[a].before, other.words[b].before
+        if (before in _FROM and after in _TO) or (before in _TO and after in _FROM):
+            return "direction"
+    return None
+
+
+def aligned(one: Reading, other: Reading) -> tuple[list[tuple[int, int]], list[Word], list[Word]]:
+    """Which word stands for which, and those of each side that stand alone and are more than filling."""
+    alike = english().alike
+    pairs: list[tuple[int, int]] = []
+    free = set(range(len(other.words)))
+    for test in (_same, alike):
+        taken = {a for a, _ in pairs}
+        for a, word in enumerate(one.words):
+            if a in taken:
+                continue
+            for b in sorted(free):
+                there = other.words[b]
+                if test is alike and not _may_be_synonyms(word, there):
+                    continue
+                if test(word.text, there.text):
+                    pairs.append((a, b))
+                    free.discard(b)
+                    break
+    taken = {a for a, _ in pairs}
+    left, right = [w for a, w in enumerate(one.words) if a not in taken], [other.words[b] for b in sorted(free)]
+    for word in list(left):
+        twin = next((w for w in right if _match(word.text, w.text, word.name, w.name)), None)
+        if twin is not None:
+            left.remove(word)
+            right.remove(twin)
+    return pairs, _telling(left, one, other), _telling(right, other, one)
+
+
+def _telling(words: Sequence[Word], mine: Reading, other: Reading) -> list[Word]:
+    """Those of *words* that are more than filling, and that the other side does not have in some other form."""
+    there = [word.text for word in other.words]
+    forms = english().forms
+    asked = (
+        mine.kind_words | other.kind_words if mine.kind == other.kind or not (mine.kind and other.kind) else frozenset()
+    )
+    return [
+        word for word in words
+        if not word.filler
+        and not any(_same(word.text, text) for text in there)
+        and not (forms(word.text) | {word.text}) & asked
+        and not _initials(word.text, other) and not _spelt_out(word.text, mine, other)
+    ]  # fmt: skip
+
+
+def _may_be_synonyms(one: Word, other: Word) -> bool:
+    """Names have no synonyms but those of everyday, as America has; initials may be a word of their own, as ATM is."""
+    named = (one.name and not one.short) or (other.name and not other.short)
+    return not named or english().everyday(one.text, other.text)
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or bool(english().forms(one) & english().forms(other))
+
+
+def _other_name(name: str, word: Word, named: Reading) -> bool:
+    known = english()
+    return known.everyday(name, word.text) or (
+        (name in named.capitals or known.knows(name))
+        and not (word.name and not word.short)
+        and known.alike(name, word.text)
+    )
+
+
+def _lacking(one: Reading, other: Reading) -> list[str]:
+    """Words of *one* that *other* has neither as they are nor in words that say the same."""
+    alike, there = english().alike, frozenset(other.tokens)
+    mine = [token for token in one.tokens if token not in there and token[0].isalpha()]
+    return [token for token in mine if not any(alike(token, word) for word in there)]
+
+
+def _match(one: str, other: str, one_named: bool, other_named: bool) -> bool:
+    """Whether one is the other with a slip of the pen: only where one of them is no word at all, nor a name."""
+    if one == other:
+        return True
+    known = english().knows
+    if known(one) == known(other) or (one_named and not known(one)) or (other_named and not known(other)):
+        return False
+    return slips(one, other) <= (1 if min(len(one), len(other)) < 7 else 2) and min(len(one), len(other)) > 3
+
+
+def _initials(word: str, text: Reading) -> bool:
+    """Whether *word* stands for words of *text* by their first letters, as PR does for pull request."""
+    if not 2 <= len(word) <= 5 or (english().knows(word) and word not in text.names):
+        return False
+    return word in "".join(token[0] for token in text.tokens) and word not in text.tokens
+
+
+def _spelt_out(word: str, mine: Reading, other: Reading) -> bool:
+    """Whether *word* is one of those that the other side gives the first letters of."""
+    tokens = mine.tokens
+    letters = "".join(token[0] for token in tokens)
+    for short in other.words:
+        if 2 <= len(short.text) <= 5 and not english().knows(short.text) and short.text not in tokens:
+            at = letters.find(short.text)
+            if at >= 0 and word in tokens[at : at + len(short.text)]:
+                return True
+    return False
+
+
+BALANCED: tuple[Guard, ...] = (number, unit, time, negation, antonym)
+STRICT: tuple[Guard, ...] = (*BALANCED, code, kind, scope, name, content)
+PROFILES: dict[str, tuple[Guard, ...]] = {"strict": STRICT, "balanced": BALANCED, "verifier": ()}
+
+
+def difference(one: Reading, other: Reading, guards: Sequence[Guard] = STRICT) -> str | None:
+    """The name of the first guard that tells the two apart, None if they may share an answer."""
+    for guard in guards:
+        if (found := guard(one, other)) is not None:
+            return found
+    return None

@@ -1,0 +1,131 @@
+"""The same words in another dress: capitals, punctuation, politeness, contractions, number words, order of clauses."""
+
+# ruff: noqa: E501 (lists of words)
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_CODE = re.compile(r"[`{}<>=\\\[\]|_#^~]|::|->|//|\w\(|\w\.\w+\(|\d\s*[+*/^]\s*\d|\.[a-z]+/|\n\s+")
+"""Signs of code, formulas, paths and markup, where capitals, marks and blanks say something."""
+
+_QUOTES = str.maketrans("‘’‚‛“”„‟`´–—‐‑‒−…", "''''\"\"\"\"''------ ")
+_CONTRACTIONS = (
+    (re.compile(r"\b(can)'?t\b"), "can not"),
+    (re.compile(r"\bcannot\b"), "can not"),
+    (re.compile(r"\bwon't\b"), "will not"),
+    (re.compile(r"\bshan't\b"), "shall not"),
+    (re.compile(r"\b(do|does|did|is|are|was|were|has|have|had|would|could|should|must|need|might)n'?t\b"), r"\1 not"),
+    (re.compile(r"\b(what|who|where|when|how|why|that|there|it|he|she|here)'?s\b(?<!its)"), r"\1 is"),
+    (re.compile(r"\b(what|who|where|when|how|why|they|we|you)'re\b"), r"\1 are"),
+    (re.compile(r"\bi'?m\b"), "i am"),
+    (re.compile(r"\b(i|we|you|they|he|she)'d\b"), r"\1 would"),
+    (re.compile(r"\b(i|we|you|they|he|she|it)'ll\b"), r"\1 will"),
+    (re.compile(r"\b(i|we|you|they|who|what)'ve\b"), r"\1 have"),
+    (re.compile(r"\bwanna\b"), "want to"),
+    (re.compile(r"\bgonna\b"), "going to"),
+)
+_GREETING = re.compile(
+    r"^(?:(?:hi|hiya|hello|hey|dear|good (?:morning|afternoon|evening|day)|greetings|um+|uh+|erm*|hmm+|well|so|ok|okay|right|"
+    r"quick question|just wondering|i was wondering|i am wondering|i wonder|excuse me|sorry|please|pls|plz|there|team|all|everyone|"
+    r"(?:can|could|would|will) (?:you|anyone|someone|anybody|somebody) (?:please |kindly |possibly )*(?:tell|let|help|explain to|advise) me (?:know |understand )?(?:please )?|"
+    r"(?:do|does) (?:you|anyone|someone) (?:happen to )?know|any idea|"
+    r"(?:please )?(?:tell|let) me know|please tell me|tell me|i (?:would|want) (?:like )?to (?:know|ask)|i need to know|"
+    r"(?:can|could|would|will) you please|(?:can|could|may) i (?:please )?ask)\b[\s,:;.!?-]*)+"
+)
+_CLOSING = re.compile(
+    r"(?:[\s,:;.!?-]*\b(?:please|pls|plz|thanks|thank you|many thanks|thx|ty|cheers|ta|kindly|thanks (?:a lot|so much|in advance|very much)|"
+    r"thank you (?:so much|very much|in advance)|if possible|if you (?:do not mind|can|could)|regards|best regards|kind regards|much appreciated))+[\s,:;.!?-]*$"
+)
+_INNER = re.compile(r"(?<=\s)(?:please|kindly|pls|plz)(?=\s)|(?<=\s)(?:um+|uh+|erm*)(?=\s)")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_DROPPED = re.compile(
+    r"(?<!\d)!|[?;\"()]|'(?!\w)|(?<!\w)'|[,:.](?!\d)(?!\w)|(?<!\d)[,:](?=\d)|(?<=\w)-(?=[a-z])|(?<=[a-z])-(?=\w)|(?<=\s)-(?=\s)|(?<=[a-z])[,:](?=\w)"
+)
+_AUXILIARY = (
+    (re.compile(r"^(how) (?:can|could|would|might|may) (i|we|you|one|someone)\b"), r"\1 do \2"),
+    (re.compile(r"^(who|whom) (?:should|can|could|would|shall) (i|we)\b"), r"who do \2"),
+    (re.compile(r"^(where) (?:can|could|would) (i|we)\b"), r"\1 do \2"),
+    (re.compile(r"^how to\b"), "how do i"),
+    (re.compile(r"^(how|what|where|when|why) (?:do|does|would|can|could|should) one\b"), r"\1 do i"),
+)
+_FRONTED = re.compile(
+    r"^((?:in|on|at|for|from|with|without|during|after|before|to|under|over|within|since|until|by|about|inside|outside|"
+    r"through|via|as|of|between|among|near|if|when|while|once|because|given|using)\b[^,?]{2,80}),\s*"
+    r"((?:how|what|who|whom|whose|when|where|why|which|is|are|was|were|do|does|did|can|could|will|would|should|may|might|must|has|have|am|shall)\b[^,]*?)([?.!\s]*)$"
+)
+_UNITS = {word: value for value, word in enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"])}  # fmt: skip
+_TENS = {
+    word: 10 * value
+    for value, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
+}
+_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+_NUMBER = "|".join((*_UNITS, *_TENS, *_SCALES))
+_NUMBER_WORDS = re.compile(
+    rf"\b(?:a (?=(?:hundred|thousand|million|billion)\b))?(?:{_NUMBER})(?:(?:[\s-]|\sand\s)(?:{_NUMBER}))*\b"
+)
+
+
+def looks_like_code(text: str) -> bool:
+    """Whether capitals, marks and blanks in *text* may say something."""
+    return _CODE.search(text) is not None
+
+
+def plain(text: str) -> str:
+    """*text* in one spelling of its characters (Unicode NFKC), quotes and dashes."""
+    return unicodedata.normalize("NFKC", text).translate(_QUOTES)
+
+
+def lowered(text: str) -> str:
+    """*text* (plain) without capitals and contractions, numbers in digits."""
+    low = text.casefold()
+    if "'" in low or "nt" in low or "cannot" in low or "im" in low or "wanna" in low or "gonna" in low or "s" in low:
+        for pattern, instead in _CONTRACTIONS:
+            low = pattern.sub(instead, low)
+    return _NUMBER_WORDS.sub(_digits, _THOUSANDS.sub("", low))
+
+
+def asked(text: str) -> str:
+    """*text* (lowered) without greeting, thanks and what else only surrounds the question."""
+    words = " ".join(text.split())
+    bare = _INNER.sub("", _CLOSING.sub("", _GREETING.sub("", words)))
+    return bare if len(bare) > 3 else words
+
+
+def normalised(text: str) -> str:
+    """What texts have in common that differ in dress alone.  Code, formulas and markup keep theirs."""
+    if looks_like_code(text):
+        return text.strip()
+    bare = asked(lowered(plain(text)))
+    fronted = _FRONTED.match(bare)
+    if fronted is not None:
+        bare = f"{fronted[2]} {fronted[1]}"
+    bare = " ".join(_DROPPED.sub(" ", bare).split())
+    for pattern, instead in _AUXILIARY:
+        bare = pattern.sub(instead, bare)
+    return bare or text.strip()
+
+
+def _digits(match: re.Match[str]) -> str:
+    """A number in words as digits.  ``one`` alone is more often a pronoun."""
+    words = re.split(r"[\s-]+", match[0])
+    if words == ["one"]:
+        return match[0]
+    total = part = 0
+    last = 10**12
+    for word in words:
+        if word in ("and", "a"):
+            continue
+        if word in _SCALES:
+            scale = _SCALES[word]
+            part = (part or 1) * scale
+            if scale > 100:
+                total, part = total + part, 0
+            last = scale
+            continue
+        value = _UNITS.get(word, _TENS.get(word, 0))
+        if value >= last:
+            return match[0]  # one after the other, not one number: "twenty thirty"
+        part, last = part + value, 10 if value >= 20 else 0
+    return str(total + part)
