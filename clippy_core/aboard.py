@@ -108,7 +108,7 @@ def _outcome(pipeline: Pipeline, result: Any) -> Outcome | None:
     if isinstance(result, CacheEntry):
         return Landed(result, ctx.route.name, ctx.provenance)
     if isinstance(result, Response) and result.provenance.source == "plugin":
-        return Made(result)
+        return Made(result) if ctx.share == "caller" else None  # a plugin may have made it for its caller
     if isinstance(result, Response) and result.status < 300:
         return Landed(_entry(result, ctx.share), ctx.route.name)
     return ALONE
