@@ -81,7 +81,7 @@ def share(pipeline: Pipeline, result: Any) -> None:
     if isinstance(stream, LiveStream):
         head = Head(
             stream.status,
-            keys.storable_headers(stream.headers),
+            keys.storable_headers(stream.headers, pipeline.ctx.share),
             pipeline.ctx.route.name,
             stream.passage.foreign,
             wants_usage(pipeline.request),
@@ -103,20 +103,20 @@ def _outcome(pipeline: Pipeline, result: Any) -> Outcome | None:
             return None
         told = result.response
         if told is not None:
-            told = retouch(told, headers=keys.storable_headers(told.headers), extensions={})
+            told = retouch(told, headers=keys.storable_headers(told.headers, ctx.share), extensions={})
         return Told(evolve(result.info, partial=None), told, copied(result.cause))
     if isinstance(result, CacheEntry):
         return Landed(result, ctx.route.name, ctx.provenance)
     if isinstance(result, Response) and result.provenance.source == "plugin":
-        return Made(result)
+        return Made(result) if ctx.share == "caller" else None  # a plugin may have made it for its caller
     if isinstance(result, Response) and result.status < 300:
-        return Landed(_entry(result), ctx.route.name)
+        return Landed(_entry(result, ctx.share), ctx.route.name)
     return ALONE
 
 
-def _entry(response: Response) -> CacheEntry:
+def _entry(response: Response, share: str) -> CacheEntry:
     """An answer of the provider's in its wire form, as it may be given to others."""
-    headers = keys.storable_headers(response.headers)
+    headers = keys.storable_headers(response.headers, share)
     if response.raw is None:  # translated, from another route
         headers = headers.without("content-type").replace("content-type", "application/json")
         return new_entry(decode_response(APIS[response.api], response.status, headers, encode_response(response), {}))

@@ -58,6 +58,8 @@ _NOT_STORED = (
     "date",
 )
 
+_FOR_OTHERS = ("content-type", "content-language")
+
 
 def cache_key(
     *,
@@ -106,7 +108,7 @@ def shared_with(share: str, scope: Scope, auth: str, fingerprint: str) -> tuple[
     """
     if share == "everyone":
         return _NO_SCOPE, "", f"{fingerprint} for everyone"
-    if share == "tenant" and scope.tenant is not None:
+    if share == "tenant" and scope.tenant:  # an empty one, as of a header without a value, is nobody's
         return Scope(scope.tenant), "", f"{fingerprint} for the tenant"
     return scope, auth, fingerprint
 
@@ -220,9 +222,14 @@ def storable(response: Response, request: Request) -> bool:
     return bool(response.params)
 
 
-def storable_headers(headers: Headers) -> Headers:
-    """The headers of an answer that may be given to others later."""
-    return headers.without(*_NOT_STORED)
+def storable_headers(headers: Headers, share: str = "caller") -> Headers:
+    """The headers of an answer that may be given to others later.
+
+    Others than the caller get no more than they need: limits, organizations and projects are those of its account.
+    """
+    if share == "caller":
+        return headers.without(*_NOT_STORED)
+    return headers.without(*[name for name in headers if name.lower() not in _FOR_OTHERS])
 
 
 def credential_digest(headers: Headers, query: str, salt: bytes) -> str:

@@ -14,10 +14,11 @@ class Context(RequestContext):
     their key costs.  An account is a digest that few plugins need.
     """
 
-    __slots__ = ("_account", "_partition")
+    __slots__ = ("_account", "_partition", "_share")
 
     _account: str | Callable[[], str]
     _partition: str | Callable[[], str | None] | None
+    _share: str
 
     @property
     def account(self) -> str:
@@ -42,3 +43,11 @@ class Context(RequestContext):
     @partition.setter
     def partition(self, value: str | Callable[[], str | None] | None) -> None:
         self._partition = value
+
+    @property
+    def share(self) -> str:
+        """Who else may get the answer, fixed when the first key is made: a plugin's other word comes too late."""
+        found: str | None = getattr(self, "_share", None)
+        if found is None:
+            found = self._share = self.cache_control.share
+        return found

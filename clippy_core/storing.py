@@ -16,8 +16,7 @@ from .untouched import retouch
 
 def make_key(request: Request, ctx: Context, auth: str, settings: Settings) -> str | None:
     """The key of *request* on its present route; its context learns the partition and what the key is made of."""
-    control = ctx.cache_control
-    scope, auth, fingerprint = keys.shared_with(control.share, ctx.scope, auth, settings.fingerprint)
+    scope, auth, fingerprint = keys.shared_with(ctx.share, ctx.scope, auth, settings.fingerprint)
     key, ctx.partition = keys.cache_keys(request, scope, auth, ctx.route, fingerprint)
     ctx.key_parts = partial(keys.key_fields, request, scope, auth, ctx.route, fingerprint, settings.salt)
     return key
@@ -34,7 +33,7 @@ def to_store(entry: CacheEntry, ctx: Context, now: float, *, failed: bool) -> Ca
     answer = entry.response
     control = ctx.cache_control
     lives = control.negative_ttl if failed else control.ttl
-    clean = retouch(answer, headers=keys.storable_headers(answer.headers), extensions={})
+    clean = retouch(answer, headers=keys.storable_headers(answer.headers, ctx.share), extensions={})
     return new_entry(clean, entry.events, now, None if lives is None else now + lives, control.tags, ctx.id)
 
 
@@ -44,7 +43,7 @@ def concerns_others(info: ErrorInfo, ctx: Context) -> bool:
     Where credentials are not in the key, what was refused may be another's key, quota or access, and say whose.
     """
     personal = info.scope == "key" or 400 <= (info.status or 0) < 500
-    return ctx.cache_control.share == "caller" or not personal
+    return ctx.share == "caller" or not personal
 
 
 def keeps_failure(told: object, info: ErrorInfo, ctx: Context) -> bool:

@@ -250,6 +250,32 @@ def test_what_one_callers_credentials_are_refused_is_kept_for_nobody_else(share:
         assert post(caller) == (200, "found")
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_others_get_an_answer_without_what_its_headers_say_of_the_callers_account(stream: bool) -> None:
+    policy = Policy(always(CacheControl(share="everyone")))
+    caller, cache = start("sync", policy, [Reply("hi", headers={"openai-organization": "org-a"}), Reply("hi")])
+    post(caller, stream=stream)
+    assert set(cache.only.response.headers) == {"content-type"}
+    assert post(caller, {"authorization": "Bearer sk-b"}) == (200, "hi")
+    assert len(caller.provider.requests) == 1
+
+
+def test_a_tenant_without_a_name_is_nobodys() -> None:
+    policy = Policy(always(CacheControl(share="tenant")))
+    caller, cache = start("sync", policy, [Reply("one"), Reply("two")])
+    with caller.host.scope(tenant=""):
+        assert [post(caller, {"authorization": f"Bearer sk-{name}"})[1] for name in "ab"] == ["one", "two"]
+    assert len(cache.entries) == 2
+
+
+def test_a_plugin_that_changes_who_may_get_an_answer_once_its_key_is_made_is_too_late() -> None:
+    failed = CacheControl(negative_ttl=10.0)
+    policy = Policy(always(CacheControl(share="everyone")), when_failed=failed)
+    caller, cache = start("sync", policy, [Fault.status(404)])
+    post(caller)
+    assert cache.entries == {}
+
+
 def test_a_kept_failure_is_no_stale_answer() -> None:
     policy = Policy(always(CacheControl()), when_failed=CacheControl(negative_ttl=10.0), decides=Stale(100.0))
     caller, _ = start("sync", policy, [Fault.status(404), Fault.status(503)])

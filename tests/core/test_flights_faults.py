@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 from attrs import define
 from calling import COLOURS, Keep
-from clippy_hookspecs import CacheControl, ErrorInfo, Request, RequestContext, Switch, hookimpl
+from clippy_hookspecs import (
+    Answer,
+    CacheControl,
+    ErrorInfo,
+    Message,
+    Request,
+    RequestContext,
+    Response,
+    Switch,
+    Text,
+    hookimpl,
+)
 from flight_lab import Lab, Valve
 
 WORDS = "one two three four"
@@ -97,3 +108,28 @@ def test_a_failure_of_the_leaders_own_credentials_is_nobody_elses(colour: str, s
 
     assert [call.status for call in lab.calls] == [status, 200]
     assert len(lab.valve.exchanges) == 2
+
+
+@define(eq=False)
+class Apology:
+    """Tells each caller its own name when the provider fails."""
+
+    @hookimpl
+    def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Answer:
+        text = Text(f"sorry, {ctx.scope.user}")
+        return Answer(Response("openai.chat", message=Message("assistant", (text,)), finish_reason="stop"))
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_what_a_plugin_answers_one_caller_reaches_no_other_that_shares_its_answers(colour: str) -> None:
+    async def scenario(lab: Lab) -> None:
+        lab.headers["1"] = {"authorization": "Bearer sk-other"}
+        leader = lab.call()
+        await lab.asked()
+        other = lab.call()
+        await lab.until(lambda: lab.waiting == 1)
+        lab.valve.flow()
+        await lab.finished(leader, other)
+        assert leader.text != other.text
+
+    Lab(colour, {"everyone": ForEveryone(), "sorry": Apology()}, Valve(status=500)).run(scenario)
