@@ -201,10 +201,10 @@ class Pipeline:
         found, step = await self._stored_answer(request)
         if not usable(found, self.ctx):
             return None
-        earlier = {asked.plugin for asked in caches[: caches.index(step)]}
+        earlier = {asked.plugin for asked in caches[: caches.index(step)] if not found.note}
         behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
         await self.chains.all(behind, (self.key, found, request, self.ctx), self.run)
-        return self._found(found, step.plugin)
+        return self._found(found, step.plugin, found.note or None)
 
     async def _stale(self, decision: Stale) -> CacheEntry | None:
         """What a cache still keeps of an answer whose time is over, since there is no other."""

@@ -158,7 +158,7 @@ def play(seed: str, colour: str, tally: Tally) -> None:
             thread.start()
         for thread in started:
             thread.join(HANGS)
-        flights = host._own.flights._flights
+        flights = host._own.begin_flights()._flights
         _settled(lambda: not flights and len(books.records) >= len(callers))
         _settled(
             lambda: (

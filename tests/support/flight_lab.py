@@ -420,7 +420,7 @@ class Lab:
     @property
     def flights(self) -> dict[str, Any]:
         """The flights under way."""
-        found: dict[str, Any] = self.host._own.flights._flights
+        found: dict[str, Any] = self.host._own.begin_flights()._flights
         return found
 
     @property

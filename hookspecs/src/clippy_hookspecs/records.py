@@ -31,7 +31,9 @@ class CacheEntry:
 
     ``events`` are the raw bytes of the provider's stream events, () for an answer that was not streamed.  Times are
     unix seconds; ``expires_at`` None means the cache decides.  ``origin`` is the id of the request that was answered.
-    ``response.raw`` is the answer's JSON body; :mod:`clippy_hookspecs.stored` writes and reads entries.
+    ``response.raw`` is the answer's JSON body; :mod:`clippy_hookspecs.stored` writes and reads entries.  ``note`` says
+    why a cache gives it to a request that is not the very one that it was stored for: it is shown in the provenance, no
+    other cache is given the entry, and it is not written.
     """
 
     response: Response
@@ -40,6 +42,7 @@ class CacheEntry:
     expires_at: float | None = None
     tags: tuple[str, ...] = ()
     origin: str = ""
+    note: str = ""
 
 
 @frozen

@@ -102,7 +102,7 @@ def undecoded_entry(
     entry = _EntryDraft()
     entry.response = Response.undecoded(_decode, body, api=api, status=status, headers=headers)
     entry.events, entry.stored_at = events, stored_at
-    entry.expires_at, entry.tags, entry.origin = expires_at, tags, origin
+    entry.expires_at, entry.tags, entry.origin, entry.note = expires_at, tags, origin, ""
     entry.__class__ = CacheEntry
     return entry  # type: ignore[no-any-return]  # it is one now
 

@@ -11,10 +11,21 @@ import pytest
 from attrs import Factory, define
 from clippy_cache_memory import MemoryCache
 from clippy_cache_semantic import SemanticCache
-from clippy_hookspecs import Embedder, MatchVerifier, Message, RequestContext, Scope, ServiceRegistry, Text, hookimpl
+from clippy_hookspecs import (
+    CacheControl,
+    Embedder,
+    MatchVerifier,
+    Message,
+    ProviderError,
+    RequestContext,
+    Scope,
+    ServiceRegistry,
+    Text,
+    hookimpl,
+)
 
 from clippy_core import AsyncClient, Client
-from clippy_core.testing import FakeProvider, Reply, VirtualClock
+from clippy_core.testing import FakeProvider, Fault, Reply, VirtualClock
 
 
 @define(eq=False)
@@ -250,6 +261,35 @@ def test_an_exact_cache_is_asked_first(clippy_host: Any) -> None:
     client = Client(clippy_host(SemanticCache(mode="serve"), MemoryCache(), EveryText()))
     client.chat("How do I cancel my booking?")
     assert client.chat("How do I cancel my booking?").provenance.by == "cache-memory"
+
+
+def test_an_exact_cache_is_not_given_what_was_found_by_meaning(clippy_host: Any, fake_provider: FakeProvider) -> None:
+    """It would go on giving it after somebody has reported that it was wrong."""
+    semantic, exact = SemanticCache(mode="serve"), MemoryCache()
+    client = Client(clippy_host(exact, semantic, EveryText()))
+    first = client.chat("How do I cancel my booking?")
+    again = client.chat("how can I cancel my reservation")
+    assert again.text == first.text
+    assert again.provenance.reason is not None
+    assert again.provenance.reason.startswith("the same meaning, ")
+    for _ in range(2):
+        semantic.report_wrong_hit(client.chat("how can I cancel my reservation").extensions["clippy"].id)
+    assert client.chat("how can I cancel my reservation").text == "how can I cancel my reservation"
+    assert fake_provider.calls == 2
+
+
+def test_a_failure_that_is_kept_answers_no_other_question(clippy_host: Any, fake_provider: FakeProvider) -> None:
+    @define(eq=False)
+    class KeepsFailures:
+        @hookimpl
+        def pre_request(self, ctx: RequestContext) -> None:
+            ctx.cache_control = CacheControl(negative_ttl=60.0)
+
+    fake_provider.script = [Fault.status(404)]
+    client = Client(clippy_host(KeepsFailures(), SemanticCache(mode="serve"), EveryText()))
+    with pytest.raises(ProviderError):
+        client.chat("How do I cancel my booking?")
+    assert client.chat("how can I cancel my reservation").status == 200
 
 
 def test_invalidating_drops_what_is_named(clippy_host: Any) -> None:

@@ -365,13 +365,14 @@ def test_a_plugin_learns_what_its_request_cost() -> None:
     assert costs == [0.0015, 0.003]
 
 
-def test_nothing_is_read_before_somebody_asks() -> None:
-    """Neither when the host is built nor when it opens."""
+def test_the_table_is_read_when_a_host_opens() -> None:
+    """Not when it is made; and not with the first request, by when an upgrade may have taken the file away."""
     prices = PriceList()
-    with clippy_core.Host({"prices": prices}) as host:
-        assert prices._table is None
+    host = clippy_core.Host({"prices": prices})
+    assert prices._table is None
+    with host:
+        assert prices._table is not None
         assert host.services.get(Prices).cost("gpt-4", Usage(1)) is not None
-    assert prices._table is not None
 
 
 # --- what is shipped --------------------------------------------------------------------------------------------------

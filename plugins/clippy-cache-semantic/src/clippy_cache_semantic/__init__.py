@@ -12,7 +12,7 @@ import threading
 from collections import Counter, OrderedDict
 from weakref import WeakSet
 
-from attrs import define, field
+from attrs import define, evolve, field
 from attrs.validators import and_, ge, gt, in_, le
 from clippy_hookspecs import (
     CacheEntry,
@@ -137,13 +137,15 @@ class SemanticCache:
         if self.mode == "shadow":
             asked.shadowed = kept
             return None
-        return entry
+        return evolve(
+            entry, note="the same words" if hit.tier == "words" else f"the same meaning, {hit.similarity:.3f}"
+        )
 
     @hookimpl
     async def cache_store(self, key: str, entry: CacheEntry, request: Request, ctx: RequestContext) -> None:
         """Keep the provider's answer under its question."""
         asked = self._asked(request, ctx)
-        if asked is None or entry.response.raw is None:
+        if asked is None or entry.response.raw is None or entry.response.status != 200:
             return
         if asked.shadowed is not None:
             shadowed, asked.shadowed = asked.shadowed, None
@@ -165,6 +167,7 @@ class SemanticCache:
                 expires,
                 ctx.scope,
                 entry.tags,
+                request.model,
             )
         )
 

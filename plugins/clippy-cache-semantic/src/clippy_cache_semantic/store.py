@@ -28,6 +28,7 @@ class Kept:
     expires: float
     scope: Scope
     tags: tuple[str, ...]
+    model: str
     threshold: float = 0.0
 
     @property
@@ -106,7 +107,9 @@ class Store:
     def drop_selected(self, selector: Selector) -> None:
         """Forget what *selector* names; the parts that it gives must all fit."""
         with self._lock:
-            for key in [key for key, kept in self._kept.items() if _fits(selector, kept)]:
+            for key in [
+                key for key, kept in self._kept.items() if selector.names(key, kept.tags, kept.scope, kept.model)
+            ]:
                 self.drop(key)
 
     def _fresh(self, kept: Kept | None, now: float) -> Kept | None:
@@ -114,22 +117,3 @@ class Store:
             self.drop(kept.key)
             return None
         return kept
-
-
-def _fits(selector: Selector, kept: Kept) -> bool:
-    return (
-        (selector.key is None or selector.key == kept.key)
-        and (selector.tag is None or selector.tag in kept.tags)
-        and (selector.scope is None or _covers(selector.scope, kept.scope))
-    )
-
-
-def _covers(asked: Scope, scope: Scope) -> bool:
-    """Whether *scope* is *asked* or within it; a scope that says nothing is that of calls without one."""
-    if asked == Scope():
-        return scope == asked
-    return (
-        asked.tenant in (None, scope.tenant)
-        and asked.user in (None, scope.user)
-        and asked.session in (None, scope.session)
-    )

@@ -48,14 +48,14 @@ class PriceList:
 
     @hookimpl
     def register_services(self, services: ServiceRegistry) -> None:
-        """Offers the prices; the shipped table is not read before somebody asks."""
+        """Offers the prices."""
         services.offer(Prices, self)
 
     @hookimpl
     @contextmanager
     def lifespan(self, host: Host) -> Iterator[None]:
-        """Goes by the host's clock."""
-        self._clock = host.services.get(Clock)
+        """Goes by the host's clock, and has read the table before an upgrade can take it away."""
+        self._clock, _ = host.services.get(Clock), self.table
         yield
 
     @hookimpl
@@ -71,7 +71,7 @@ class PriceList:
 
     @property
     def table(self) -> Table:
-        """All prices; the shipped ones are read at first use."""
+        """All prices; the shipped ones are read when a host opens, or somebody asks."""
         with self._lock:
             if self._table is None:
                 self._table = _shipped().replaced_by(self._own)
