@@ -23,6 +23,7 @@ from typing import Any
 
 import anyio
 import httpx2
+import trio  # noqa: F401 (threads that import it for the first time at once get half of it)
 from attrs import define, field
 from clippy_dedup import Dedup
 from clippy_errors import ErrorClassifier
