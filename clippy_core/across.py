@@ -172,7 +172,7 @@ def _read(text: str | None, api: str) -> tuple[float, Landed | Told] | None:
     """When a flight landed, and with what; None for nothing, and for whatever :func:`_text` does not write."""
     try:
         said = json.loads(text) if text else None
-        if not isinstance(said, dict) or type(said.get("at")) is not float:
+        if not isinstance(said, dict) or type(said.get("at")) is not float or not math.isfinite(said["at"]):
             return None
         entry = said.get("entry")
         found = None if entry is None else load_entry(base64.b64decode(entry, validate=True), 2 * LARGEST)
@@ -202,6 +202,10 @@ def _info(said: object) -> ErrorInfo | None:
         and all(said[name] is None or isinstance(said[name], str) for name in ("code", "request_id"))
         and (said["should_retry"] is None or isinstance(said["should_retry"], bool))
         and (said["status"] is None or (type(said["status"]) is int and 100 <= said["status"] <= 599))
-        and (said["retry_after"] is None or (type(said["retry_after"]) in (int, float) and said["retry_after"] >= 0))
+        and (said["retry_after"] is None or _seconds(said["retry_after"]))
     )
     return ErrorInfo(**said) if fits else None
+
+
+def _seconds(said: object) -> bool:
+    return type(said) in (int, float) and 0 <= said < math.inf  # type: ignore[operator]  # a number by now

@@ -204,6 +204,13 @@ def test_any_text_in_the_store_is_at_most_nothing(text: str) -> None:
     assert _read(text, "openai.chat") is None
 
 
+@pytest.mark.parametrize("endless", ["NaN", "Infinity", "-Infinity"])
+def test_a_time_that_is_no_number_is_not_there(endless: str) -> None:
+    """An endless one would be newer than every request."""
+    assert _read(json.dumps({**GOOD, "at": float(endless)}), "openai.chat") is None
+    assert _read(json.dumps({**GOOD, "error": {**GOOD["error"], "retry_after": float(endless)}}), "openai.chat") is None
+
+
 @given(st.sampled_from(sorted(GOOD)), JSON)
 def test_a_part_that_is_not_ours_makes_it_nothing_or_valid(name: str, value: Any) -> None:
     found = _read(json.dumps({**GOOD, name: value}), "openai.chat")
