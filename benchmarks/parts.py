@@ -14,6 +14,7 @@ from clippy_cache_memory import MemoryCache
 from clippy_cache_redis import RedisCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_hookspecs import (
+    CacheControl,
     CacheEntry,
     Chunk,
     Headers,
@@ -56,6 +57,8 @@ class _Now:
 
     scope: Any
     clock: Any = None
+    cache_control: CacheControl = CacheControl()
+    stale_within: float = 0.0
 
     def time(self) -> float:
         return 2.0
@@ -73,7 +76,7 @@ def memory_cache(bench: Bench) -> Group:
     cache, entry, context = MemoryCache(), _entry(), still()
     known = dict.fromkeys((f"key {number}" for number in range(1000)), entry)
     body = {"model": "m", "temperature": 0.5, "messages": hosts.messages(same=True) * 2}
-    request: Any = None
+    request = Request()
     key = keys.cache_key(body=body, api="openai.chat", base_url=bench.server.chat_url)
     cache.cache_store(key, entry, request, context)
     cases = {
@@ -95,7 +98,7 @@ def sqlite_cache(bench: Bench) -> Group:
     (cache,) = hosts.sqlite_cache(place).values()
     assert isinstance(cache, SqliteCache)
     context = still()
-    request: Any = None
+    request = Request()
     names = [f"{number:064}" for number in range(1000)]
     with cache.lifespan(request):
         for name in names:
@@ -195,7 +198,7 @@ def sqlite_store(bench: Bench) -> Group:
     (cache,) = hosts.sqlite_cache(place).values()
     assert isinstance(cache, SqliteCache)
     context, entry = still(), _entry()
-    request: Any = None
+    request = Request()
     names = map("{:064}".format, itertools.count())
     database = sqlite3.connect(place / "bare.db", isolation_level=None)
     bench.stack.callback(database.close)

@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.filterwarnings(text) for text in SDK_GENERATORS]
 
 NOT_CACHED = {
     "chat length": slice(None),
+    "chat refusal": slice(None),
+    "chat stream refusal": slice(None),
     "models": slice(None),
     "file upload": slice(None),
     "unknown addresses": slice(None),
@@ -23,7 +25,8 @@ NOT_CACHED = {
 }
 """Which requests of a call go upstream again when it is made a second time.
 
-An answer cut for its length is not whole, and one that builds on state kept by the provider is not the request's alone.
+An answer cut for its length is not whole, a refusal is no answer, and one that builds on state kept by the provider is
+not the request's alone.
 """
 
 
