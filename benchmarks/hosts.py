@@ -14,12 +14,17 @@ from typing import Any
 from attrs import define
 from clippy_audit import AuditLog
 from clippy_breaker import CircuitBreaker
+from clippy_cache import CachePolicy
+from clippy_cache_failures import CacheFailures
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_context_window import ContextWindow
+from clippy_dedup import Dedup
 from clippy_errors import ErrorClassifier
 from clippy_fallback import Fallback
 from clippy_hookspecs import Chunk, Event, RequestContext, hookimpl
+from clippy_prices import PriceList
+from clippy_prompt_cache import PromptCache
 from clippy_retry import RetryPolicy
 from clippy_stream import StreamController
 from clippy_stream_debug import StreamDebugger
@@ -110,9 +115,14 @@ def default_stack(folder: Path) -> dict[str, object]:
     """Every first-party plugin of the default install at its defaults, but for where its files lie."""
     return {
         "audit": AuditLog(path=folder / "audit.jsonl"),
+        "cache": CachePolicy(keep_statistics=folder / "statistics.db"),
+        "cache-failures": CacheFailures(),
         "cache-memory": MemoryCache(),
         "cache-sqlite": SqliteCache(path=folder / "cache.db"),
         "context-window": ContextWindow(),
+        "dedup": Dedup(),
+        "prices": PriceList(),
+        "prompt-cache": PromptCache(),
         **family(),
     }
 

@@ -19,7 +19,7 @@ import httpx
 from attrs import frozen
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
-from clippy_hookspecs import CacheEntry
+from clippy_hookspecs import CacheEntry, Request
 
 import clippy_core
 from benchmarks import hosts, parts
@@ -287,9 +287,9 @@ def _lookups(ctx: Mapping[str, Any], cache: Any) -> tuple[Callable[[], Any], Cal
 
 
 def _memory_cache(ctx: Mapping[str, Any]) -> MemoryCache:
-    cache, context, request = MemoryCache(), parts.still(), None
+    cache, context, request = MemoryCache(), parts.still(), Request()
     for key in (*ctx["keys"], _key(ctx)):
-        cache.cache_store(key, parts.entry_of(ctx["value_bytes"]), request, context)  # type: ignore[arg-type]
+        cache.cache_store(key, parts.entry_of(ctx["value_bytes"]), request, context)
     return cache
 
 
@@ -298,10 +298,10 @@ def _sqlite_cache(ctx: Mapping[str, Any]) -> SqliteCache:
     folder = Path(closing.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
     (cache,) = hosts.sqlite_cache(folder).values()
     assert isinstance(cache, SqliteCache)
-    request: Any = None
-    with cache.lifespan(request):
+    host: Any = None
+    with cache.lifespan(host):
         for key in (*ctx["keys"], _key(ctx)):
-            cache.cache_store(key, parts.entry_of(ctx["value_bytes"]), request, context)
+            cache.cache_store(key, parts.entry_of(ctx["value_bytes"]), Request(), context)
     closing.callback(cache.close)
     return cache
 
