@@ -235,7 +235,7 @@ class Chains:
                         raise
                     raised.append(failure)
                 continue
-            self.record(step, _ACTIONS.get(type(result), "changed"), start, run)
+            self.record(step, _ACTIONS.get(type(result), "changed"), start, run, result)
             return result, step
         return None, None
 
@@ -249,14 +249,14 @@ class Chains:
             raise_failed(step, error)
         self.faults.note(step, error)
 
-    def record(self, step: Step, action: str, start: int, run: Run) -> None:
+    def record(self, step: Step, action: str, start: int, run: Run, result: object = None) -> None:
         """Add a line to the request's trace and tell the observers; outside a request nobody reads it."""
         if run.ctx is None:
             return
         call = new_call(step.plugin, step.hook, action, perf_counter_ns() - start if start else 0)
         run.ctx.trace.append(call)
         if self.observe:
-            self.emit("hook", call, run.ctx)
+            self.emit("hook", call, run.ctx, result)
 
     # --- chunks: the hot path -----------------------------------------------------------------------------------------
 
@@ -292,9 +292,9 @@ class Chains:
                 return tuple(out for piece in result for out in self.chunk(piece, ctx, times, behind))
         return (chunk,)
 
-    def emit(self, kind: EventKind, data: object, ctx: RequestContext) -> None:
+    def emit(self, kind: EventKind, data: object, ctx: RequestContext, value: object = None) -> None:
         """Tell the observers."""
-        told = new_event(kind, data, ctx)
+        told = new_event(kind, data, ctx, value) if self.observe else None
         for step in self.observe:
             try:
                 step.function(told, ctx)

@@ -317,8 +317,9 @@ class Host(Made):
         tables: Tables | None = None,
         parent: Pipeline | None = None,
         path: tuple[str, ...] = (),
+        scope: Scope | None = None,
     ) -> Pipeline:
-        """The pipeline for one request.
+        """The pipeline for one request, on behalf of *scope* or of whom ``with host.scope`` says.
 
         *again* says whether the caller's SDK would send it once more; *parent*, with its *tables*, is the request for
         which a plugin on *path* asks this one.
@@ -326,9 +327,8 @@ class Host(Made):
         given, asked, flights = tables, request, self._own.flights or self._own.begin_flights()
         tables = tables or self._serving.of(runtime)
         settings, flow = tables.settings or _settle(tables), FlowHandle(self.clock.now)
-        trust = settings.trust_headers
         scope, request, caller, directives = whose(
-            request, self._scope.get(), settings, trust_headers=trust, by_credential=not wants_values
+            request, scope or self._scope.get(), settings, by_credential=not wants_values
         )
         pays: Any = functools.partial(settings.identity, request.headers, request.query) if caller is None else caller
         limit = settings.deadlines(route).total
@@ -358,7 +358,7 @@ class Host(Made):
         tables.under_way.add(ctx.id)
         if given is None and self._serving.of(runtime) is not tables:  # the plugins were changed at this very moment
             tables.ended(ctx.id)
-            return self.begin(asked, runtime, sender, route=route, wants_values=wants_values, again=again)
+            return self.begin(asked, runtime, sender, route=route, wants_values=wants_values, again=again, scope=scope)
         return pipeline
 
     @staticmethod

@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from clippy_hookspecs import RouteInfo
+
     from .chains import Chains, Faults
     from .config import Config
     from .discovery import Discovered
@@ -48,6 +50,14 @@ class Made:
     def plugins(self) -> Mapping[str, object]:
         """The active plugins by name."""
         return MappingProxyType({plugin.name: plugin.object for plugin in self.discovered.loaded})
+
+    @property
+    def routes(self) -> Mapping[str, RouteInfo]:
+        """The routes of the configuration by name, the default one first."""
+        from clippy_hookspecs import RouteInfo
+
+        routes = sorted(self.config.host.routes.items(), key=lambda item: not item[1].default)
+        return MappingProxyType({name: RouteInfo(name, route.api, route.base_url) for name, route in routes})
 
     @property
     def owns_retries(self) -> bool:

@@ -42,7 +42,6 @@ from clippy_hookspecs import (
     Stale,
     Switch,
 )
-from clippy_hookspecs.records import EventKind
 
 from . import aboard, keys, resuming, routes
 from .attempt import AttemptsFailed, Failed, Sender, failure_of
@@ -86,7 +85,7 @@ from .sources import (
 )
 from .storing import keeps_failure, make_key, to_store, usable
 from .streaming import LiveStream
-from .untouched import keep_answer, keep_body, retouch
+from .untouched import as_written, keep_answer, keep_body, retouch
 from .whole import assembled, entry_of
 from .wire import APIS, StreamDecoder, carries_error, decode_response
 from .wire.assemble import replay
@@ -164,6 +163,7 @@ class Pipeline:
             raise
 
     async def _way(self) -> Result:
+        self.chains.emit("request", self.request, self.ctx)
         entered = await self._enter()
         if isinstance(entered, Response):
             return await self.deliver_made(entered)
@@ -315,15 +315,18 @@ class Pipeline:
         reads = looked_at(request, self.chains, self.wants_values, self.stored_as is not None, self.seat is not None)
         if reads and not signed(request.headers):
             request = keep_body(request, only_readable(request))
-        self._observe("attempt", request)
+        if self.chains.observe:
+            request = as_written(request)
+            self.chains.emit("attempt", request, self.ctx)
         head_by, which = deadlines.next(now, False)
         try:
             reply = await self.runtime.bounded(self._head(request, timeouts), head_by, self.flow, None)
         except TimeIsUp:
             raise Broken(exceeded(which), "request") from None
         self.ledger.status = reply.status
-        self._observe("head", (reply.status, reply.headers))
+        self.chains.emit("head", (reply.status, reply.headers), self.ctx)
         if isinstance(reply.body, bytes):
+            self.chains.emit("bytes", reply.body, self.ctx)
             return await self._whole(request, reply, reply.body)
         judges = reply.status >= 400 and (self.chains.want_answers or bool(self.chains.classify_error))
         encoding = decoding_for(reply.headers) if reads or judges else None
@@ -669,12 +672,8 @@ class Pipeline:
         """Where a caller finds the context of its request: its id, its flow, its trace."""
         return {**({} if reply is None else reply.extensions), "clippy": self.ctx}
 
-    def _observe(self, kind: EventKind, data: object) -> None:
-        if self.chains.observe:
-            self.chains.emit(kind, data, self.ctx)
-
     def _bytes_seen(self) -> Callable[[bytes], None] | None:
-        return (lambda data: self._observe("bytes", data)) if self.chains.observe else None
+        return (lambda data: self.chains.emit("bytes", data, self.ctx)) if self.chains.observe else None
 
     async def _drop(self, failed: Failed) -> None:
         """Let go of a failed attempt's connection before the next one."""

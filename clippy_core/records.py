@@ -32,9 +32,9 @@ def new_call(plugin: str, hook: str, action: str, ns: int) -> HookCall:
     return value  # type: ignore[no-any-return]  # it is one now
 
 
-def new_event(kind: EventKind, data: object, ctx: RequestContext) -> Event:
+def new_event(kind: EventKind, data: object, ctx: RequestContext, made: object = None) -> Event:
     """``Event`` of this moment; there are as many as hook calls."""
     value: Any = _Event()
-    value.kind, value.at, value.data = kind, int(ctx.clock.now() * 1e9), data
+    value.kind, value.at, value.data, value.value = kind, int(ctx.clock.now() * 1e9), data, made
     value.__class__ = Event
     return value  # type: ignore[no-any-return]  # it is one now

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from clippy_hookspecs import ConfigError, ErrorInfo, Headers, Request, evolve
+from clippy_hookspecs import ConfigError, ErrorInfo, Headers, Refusal, Request, evolve
 
 from .config import RouteConfig
 from .keys import is_credential
@@ -21,6 +21,11 @@ CROSSES_ORIGINS = frozenset(
 
 _OF_THE_API = frozenset({"anthropic-beta", "openai-beta"})
 """Those that say how a body of their wire API is to be read; without them another account would refuse it."""
+
+_WITHIN_AN_API = CROSSES_ORIGINS | _OF_THE_API
+
+_QUERY_CREDENTIALS = ("key=", "api_key=", "api-key=")
+"""As :func:`clippy_core.keys.credential_digest` knows them."""
 
 _SUB = frozenset({"openai-organization", "openai-project"})
 """Headers that name an account behind one credential."""
@@ -77,6 +82,42 @@ def redirect(request: Request, route: RouteConfig) -> Request:
         moved = evolve(moved, model=model)
     endpoint = APIS[api].endpoint("POST", _PATHS[api]) or moved.endpoint
     return retouch(moved, url=url, query="", headers=headers, endpoint=endpoint)
+
+
+def through(request: Request, route: RouteConfig) -> Request:
+    """A request that came to a server of ours, as it goes to *route*: of its address the path below the API's root.
+
+    What belongs to one account stays in it: whoever talks to such a server has had its answers from there.  A chat
+    request for another API than the route's is translated.  Raises Refusal for what the route could only get wrong.
+    """
+    if request.endpoint.chat and route.api != request.api:
+        unable = obstacle(request, route)
+        if unable is not None:
+            raise Refusal(f"the route for this request speaks {route.api}: {unable}", 400, "route_unfit")
+        return redirect(request, route)
+    if route.models or route.model:  # otherwise nobody has to look into the body
+        model = route.models.get(request.model) or request.model or route.model or ""
+        request = request if model == request.model else evolve(request, model=model)
+    headers = [pair for pair in request.headers.pairs if pair[0].lower() in _WITHIN_AN_API]
+    kept = [part for part in request.query.split("&") if not part.startswith(_QUERY_CREDENTIALS)]
+    return retouch(
+        request,
+        url=_below(request.url, route),
+        query="&".join(kept),
+        headers=Headers([*headers, *route_headers(route, route.api)]),
+    )
+
+
+def _below(url: str, route: RouteConfig) -> str:
+    """The same place under the route's base URL as *url* names under its own root.  Raises Refusal for one outside."""
+    path = "/" + url.partition("://")[2].partition("/")[2]
+    steps = unquote(path).replace("\\", "/").split("/")
+    if ".." in steps or "." in steps:
+        raise Refusal("the path of a request names no place of its own: it has . or .. in it", 400, "bad_path")
+    base = (route.base_url or _BASES[route.api]).rstrip("/")
+    if route.api == "anthropic.messages" and not base.endswith("/v1"):
+        base += "/v1"
+    return base + path.removeprefix("/v1")
 
 
 def obstacle(request: Request, route: RouteConfig) -> str | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from attrs import fields
-from clippy_hookspecs import PluginError, Request, Response
+from clippy_hookspecs import PluginError, Request, Response, evolve
 from clippy_hookspecs.blocks import draft
 from clippy_hookspecs.types import with_raw
+
+from .wire import encode_request
 
 V = TypeVar("V", Request, Response)
 
@@ -30,6 +32,13 @@ def retouch(value: V, **changes: Any) -> V:
     new.decoder = decoder  # as it was looked at: another thread may read the body meanwhile
     new.__class__ = kind
     return new  # type: ignore[no-any-return]  # it is one now
+
+
+def as_written(request: Request) -> Request:
+    """*request* with the very bytes that are sent for it, for those who watch; they are not made twice."""
+    if request.raw is not None or request.endpoint.body != "json":
+        return request
+    return with_raw(evolve(request), encode_request(request))
 
 
 def keep_body(old: Request, new: Request) -> Request:

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clippy_hookspecs import (
+    ConfigError,
+    ErrorInfo,
+    Headers,
     PluginError,
     RawReply,
     RawRequest,
     Refusal,
     Request,
     Response,
+    Scope,
     Upstream,
 )
+from clippy_hookspecs.headers import beginning
 
 from .asking import whole_answer
 from .attempt import AttemptsFailed, Sender
 from .calls import phase
 from .entrance import error_answer
+from .host import OWN_HEADERS
+from .judging import NO_RETRY
 from .judging import answer as error_reply
 from .loops import running_library
 from .opaque import OpaqueStream
 from .pipeline import Pipeline
-from .runtime import AsyncRuntime, SyncRuntime
+from .routes import through
+from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime
 from .sources import Phase
 from .streaming import LiveStream
+from .untouched import retouch
 from .wire import decode_request, encode_request, encode_response
 
 if TYPE_CHECKING:
@@ -97,19 +106,57 @@ async def answer(host: Host, request: RawRequest) -> RawReply:
     Failures are answers in the request's own wire API; 502 says that the provider could not be reached.
     """
     url, _, query = request.url.partition("?")
-    parsed = decode_request(request.method, url, query, request.headers, request.body)
-    pipeline = await _begin(host, parsed, request, wants_values=False)
+    asked = decode_request(request.method, url, query, request.headers, request.body)
+    extensions: Mapping[str, Any] = {}
+    result: Response | LiveStream | OpaqueStream
     try:
+        parsed, scope = _routed(host, asked, request) if request.route else (asked, request.scope)
+        if host.chains.idle and not beginning(request.headers, OWN_HEADERS):
+            return await _straight(host, parsed, request)
+        pipeline = await _begin(host, parsed, request, wants_values=False, scope=scope)
+        extensions = pipeline.own()
         result = await pipeline.answer()
-    except (Refusal, PluginError, AttemptsFailed) as error:
-        judged = error_answer(parsed, error)
+    except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:
+        judged = error_answer(asked, error)
         if isinstance(judged, AttemptsFailed):
             info = judged.info
-            judged = error_reply(parsed, 502, info.kind, info.message or "the provider could not be reached", None)
+            judged = error_reply(asked, 502, info.kind, info.message or "the provider could not be reached", None)
         result = judged
     if isinstance(result, Response):
-        return RawReply(result.status, result.headers, encode_response(result), result.extensions)
-    return RawReply(result.status, result.headers, StreamBody(result), result.extensions)
+        headers = result.headers
+        if result.status >= 400 and host.owns_retries:  # whoever called has an SDK that would try it all again
+            headers = headers.replace(NO_RETRY, "false")
+        return RawReply(result.status, headers, encode_response(result), {**result.extensions, **extensions})
+    return RawReply(result.status, result.headers, StreamBody(result), {**result.extensions, **extensions})
+
+
+async def _straight(host: Host, request: Request, raw: RawRequest) -> RawReply:
+    """The provider's own answer, where no plugin has anything to do with a request.  Raises AttemptsFailed."""
+    sender = RawSender(host.upstream(await _opened(host)), raw)
+    try:
+        return await sender.send(request, {})
+    except Exception as error:
+        raise AttemptsFailed(ErrorInfo("transient", sender.phase(error), message=_unreachable(error)), error) from error
+
+
+def _unreachable(error: Exception) -> str:
+    return f"the provider could not be reached: {type(error).__name__}"
+
+
+def _routed(host: Host, asked: Request, request: RawRequest) -> tuple[Request, Scope | None]:
+    """*asked* as it goes to the route that was named, and on whose behalf: the caller's credential stays behind."""
+    route = host.settings.routes.get(request.route)
+    if route is None:
+        known = ", ".join(sorted(host.settings.routes)) or "none"
+        raise ConfigError([f"there is no route {request.route!r}; the configuration has {known}"])
+    scope = request.scope
+    if scope is None and (who := host.settings.identity(asked.headers, asked.query)):
+        scope = Scope(user=f"key-{who[:16]}")
+    sent, said = through(asked, route), beginning(asked.headers, OWN_HEADERS)
+    if said:  # to plugins; it goes no further
+        pairs = [*sent.headers.pairs, *[(name, asked.headers[name]) for name in said]]
+        sent = retouch(sent, headers=Headers(pairs))
+    return sent, scope
 
 
 async def ask(host: Host, request: Request) -> Response:
@@ -117,12 +164,18 @@ async def ask(host: Host, request: Request) -> Response:
     return await whole_answer(await _begin(host, request, raw_request(request), wants_values=True))
 
 
-async def _begin(host: Host, request: Request, raw: RawRequest, *, wants_values: bool) -> Pipeline:
-    runtime: SyncRuntime | AsyncRuntime
+async def _begin(
+    host: Host, request: Request, raw: RawRequest, *, wants_values: bool, scope: Scope | None = None
+) -> Pipeline:
+    runtime = await _opened(host)
+    sender = RawSender(host.upstream(runtime), raw)
+    return host.begin(request, runtime, sender, route=raw.route, wants_values=wants_values, scope=scope)
+
+
+async def _opened(host: Host) -> SyncRuntime | AsyncRuntime:
+    """The runtime of whoever asks, with the plugins open for it."""
     if running_library() is not None:
         await host.aopen()
-        runtime = host.async_runtime()
-    else:
-        host.open()
-        runtime = host.sync_runtime()
-    return host.begin(request, runtime, RawSender(host.upstream(runtime), raw), wants_values=wants_values)
+        return host.async_runtime()
+    host.open()
+    return host.sync_runtime()

@@ -19,7 +19,7 @@ _PARTS = ("tenant", "user", "session")
 
 
 def whose(
-    request: Request, said: Scope | None, settings: Settings, *, trust_headers: bool, by_credential: bool
+    request: Request, said: Scope | None, settings: Settings, *, by_credential: bool
 ) -> tuple[Scope, Request, str | None, Mapping[str, str]]:
     """The scope of a request, the request without the headers that are for us, the digest of its credentials, and what
     those headers say, by their names without the prefix.
@@ -30,7 +30,7 @@ def whose(
     """
     scope, who = said or _NOBODY, None
     ours = beginning(request.headers, OWN_HEADERS)
-    if ours and trust_headers:
+    if ours and settings.trust_headers:
         told = {part: request.headers.get(f"{OWN_HEADERS}{part}") for part in _PARTS}
         scope = Scope(**{part: kept if (kept := getattr(scope, part)) is not None else told[part] for part in _PARTS})
     if by_credential and (scope is _NOBODY or scope == _NOBODY):

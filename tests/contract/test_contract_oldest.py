@@ -32,6 +32,8 @@ MEANT = {
     "raw: bytes, **known: Any) -> Request": "for the host's wire modules; its arguments have their names now",
     "class Response  (frozen, by value) > classmethod undecoded(cls, decoder: Callable[[Response], Mapping[str, Any]], "
     "raw: bytes, **known: Any) -> Response": "for the host's wire modules; its arguments have their names now",
+    "class RawRequest  (frozen, by value) > body: bytes = b''": "left out of its repr now: it holds prompts",
+    "EventKind = 'attempt' | 'head' | 'bytes' | 'chunk_in' | 'chunk_out' | 'hook' | 'closed'": "request came",
 }
 """Lines of the oldest contract that changed and break no plugin, each with the reason."""
 

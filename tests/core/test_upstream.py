@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from attrs import define, field
 from calling import Again, Calls
@@ -174,3 +175,115 @@ def test_the_same_configuration_runs_with_other_plugins():
     other = host.with_plugins({"again": Again()})
     assert ["again"] == list(other.plugins)
     assert other.config is host.config
+
+
+# --- to a route of the configuration ----------------------------------------------------------------------------------
+
+
+def routed(server: FakeServer, **more: Any) -> dict[str, Any]:
+    """A configuration with one route of each wire API to *server*."""
+    return {
+        "routes": {
+            "chat": {"base_url": f"{server.base_url}", "key": "the-routes-own", **more},
+            "claude": {"api": "anthropic.messages", "base_url": server.anthropic_url, "key": "the-other-routes-own"},
+        }
+    }
+
+
+def within(colour: str, host: clippy_core.Host, work: Any) -> Any:
+    """Run *work* with *host* open for its colour."""
+
+    async def inside() -> Any:
+        if colour == "sync":
+            with host:
+                return await work()
+        async with host:
+            return await work()
+
+    return run(colour, inside)
+
+
+def asked_for(path: str, route: str, *headers: tuple[str, str], body: Any = CHAT) -> RawRequest:
+    """What a gateway hands on of a call to itself."""
+    given = Headers([("content-type", "application/json"), ("authorization", "Bearer the-callers"), *headers])
+    return RawRequest("POST", f"http://gateway{path}", given, json.dumps(body).encode(), route)
+
+
+@pytest.mark.parametrize("plugins", [[], [Calls()]], ids=["no plugin", "a plugin"])
+def test_a_route_brings_its_own_address_and_credentials(colour, plugins):
+    """The caller's key stays behind, with and without plugins; the path below the API's root is kept."""
+    with FakeServer() as server:
+        host = clippy_core.Host(plugins, config=routed(server))
+
+        async def work() -> None:
+            for path in ("/v1/chat/completions", "/chat/completions"):
+                reply = await host.answer(asked_for(path, "chat", ("cookie", "c=1"), ("x-clippy-tags", "t")))
+                assert reply.status == 200
+                await read(reply)
+            assert await read(await host.answer(asked_for("/v1/messages", "claude", body={**CHAT, "max_tokens": 9})))
+
+        within(colour, host, work)
+        sent = server.requests
+    assert [httpx.URL(one.url).path for one in sent] == ["/v1/chat/completions", "/v1/chat/completions", "/v1/messages"]
+    assert [one.headers.get("authorization") for one in sent] == ["Bearer the-routes-own"] * 2 + [None]
+    assert sent[2].headers["x-api-key"] == "the-other-routes-own"
+    assert all("cookie" not in one.headers and "x-clippy-tags" not in one.headers for one in sent)
+
+
+def test_a_path_cannot_leave_the_routes_own_place(colour):
+    """The route's key would go along to whatever lies beside its base address."""
+    with FakeServer() as server:
+        host = clippy_core.Host([], config=routed(server))
+
+        async def work() -> None:
+            for path in ("/v1/../admin", "/v1/%2e%2e/admin", "/..%2fadmin", "/v1/..%5cadmin"):
+                reply = await host.answer(asked_for(path, "chat"))
+                assert (reply.status, json.loads(reply.body)["error"]["code"]) == (400, "bad_path")
+
+        within(colour, host, work)
+        assert not server.requests
+
+
+def test_an_upgrade_header_takes_nobody_past_the_plugins(colour):
+    """Under a client it marks a websocket; from a stranger it is only a header."""
+    calls = Calls()
+    with FakeServer() as server:
+        host = clippy_core.Host([calls], config=routed(server))
+        within(colour, host, lambda: host.answer(asked_for("/v1/chat/completions", "chat", ("upgrade", "anything"))))
+    assert calls.hooks
+
+
+def test_an_unreachable_route_is_a_bad_gateway_in_the_callers_own_form(colour):
+    """Nobody's exception, and no address in it."""
+    with FakeServer() as server:
+        config = routed(server)
+    host = clippy_core.Host([], config=config)
+
+    async def work() -> None:
+        reply = await host.answer(asked_for("/v1/messages", "claude"))
+        assert (reply.status, json.loads(reply.body)["type"]) == (502, "error")
+
+    within(colour, host, work)
+
+
+def test_callers_without_a_scope_are_told_apart_by_their_own_key(colour):
+    """Not by the route's, which is the same for all of them."""
+    seen = []
+
+    @define(eq=False)
+    class Scopes:
+        @hookimpl
+        def pre_request(self, request, ctx):
+            seen.append(ctx.scope.user)
+
+    with FakeServer() as server:
+        host = clippy_core.Host([Scopes()], config=routed(server))
+
+        async def work() -> None:
+            for key in ("one", "two", "one"):
+                given = Headers({"authorization": f"Bearer {key}"})
+                await host.answer(RawRequest("POST", "http://g/v1/chat/completions", given, b"{}", "chat"))
+
+        within(colour, host, work)
+    assert seen[0] == seen[2] != seen[1]
+    assert all(user.startswith("key-") for user in seen)

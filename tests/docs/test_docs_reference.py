@@ -68,7 +68,7 @@ def test_an_annotation_has_no_vertical_line() -> None:
     assert text.annotation("Request | None") == "[`Request`](values.md#request) or None"
     assert text.annotation("tuple[str | None, ...]") == "`tuple[str or None, ...]`"
     assert text.annotation("Literal['a', 'b']") == "`'a'`, `'b'`"
-    assert text.annotation("EventKind").startswith("`'attempt'`, ")
+    assert text.annotation("EventKind").startswith("`'request'`, ")
 
 
 def test_an_example_in_a_docstring_stays_as_it_is() -> None:

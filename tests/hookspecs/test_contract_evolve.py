@@ -46,6 +46,7 @@ from clippy_hookspecs import (
     Scope,
     Selector,
     Stale,
+    StatusTable,
     StoredEntry,
     Switch,
     Text,
@@ -69,7 +70,7 @@ SAMPLES: dict[type[Any], Any] = {
         Message("user", (Text("a"),)), Opaque("audio"), Outcome("ok"), Provenance(), RawReply(200, Headers(), b"", {}),
         RawRequest("GET", "u", Headers()), Reasoning("r"), RefusalText("no"), Request(), Response(), Restart(),
         Reservation("i", "k", 1.0, 2.0), Retry(), RouteInfo("main"), Scope(), Selector(),
-        StoredEntry("k", 1, 0.0, 1.0), CacheControl(), Stale(1.0), Switch("other"),
+        StatusTable("breakers", ("route",)), StoredEntry("k", 1, 0.0, 1.0), CacheControl(), Stale(1.0), Switch("other"),
         Text("a"), Tool("t"), ToolCall("i", "n"), ToolResult("i"), Usage(),
     )
 }  # fmt: skip

@@ -214,17 +214,20 @@ class AuditRecord:
     response: Response | None = field(default=None, repr=False)
 
 
-EventKind = Literal["attempt", "head", "bytes", "chunk_in", "chunk_out", "hook", "closed"]
+EventKind = Literal["request", "attempt", "head", "bytes", "chunk_in", "chunk_out", "hook", "closed"]
 
 
 @frozen
 class Event:
     """Something a recorder may want to see.  ``at`` is nanoseconds of the host's clock.
 
-    ``kind``: attempt, head, bytes, chunk_in, chunk_out, hook, closed; ``data`` is what the kind says: the Request sent,
-    the (status, Headers) of an answer, the bytes, the Chunk, the HookCall, the Outcome.
+    ``kind``: request, attempt, head, bytes, chunk_in, chunk_out, hook, closed; ``data`` is what the kind says: the
+    Request as it came, the Request sent with its very bytes in ``raw``, the (status, Headers) of an answer, the bytes,
+    the Chunk, the HookCall, the Outcome.  ``value`` is what a hook returned, None where that was nothing; on_chunk is
+    told by its chunks.
     """
 
     kind: EventKind
     at: int
     data: Any = None
+    value: Any = None

@@ -7,18 +7,18 @@ worker thread in an async one) and an async provider in a sync host (it runs on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload, runtime_checkable
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .blocks import Message, Usage
 from .headers import Headers
-from .records import CacheEntry, Selector, StoredEntry
+from .records import CacheEntry, Scope, Selector, StoredEntry
 from .types import Request
 
 if TYPE_CHECKING:
-    from .context import RequestContext
+    from .context import RequestContext, RouteInfo
 
 T = TypeVar("T")
 
@@ -162,13 +162,45 @@ class CacheListing(Protocol):
 
 
 @frozen
+class StatusTable:
+    """What a plugin shows of its present state: rows of plain values under named columns.
+
+    ``name`` is what the rows are (``breakers``), in lower case; a number is a number and its unit is in the column's
+    name (``open for, s``).  Never content, never a credential.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | int | float | bool | None, ...], ...] = ()
+
+
+@runtime_checkable
+class Status(Protocol):
+    """What a plugin has beside its hooks, so that people can see how it is doing.  For commands and pages.
+
+    Found among ``host.plugins``.  May ask the host's services; is never called within a request.
+    """
+
+    async def status_tables(self) -> Sequence[StatusTable]:
+        """What there is to see now, few hundred rows at most.  Raises what asking for it raises."""
+        ...
+
+
+@frozen
 class RawRequest:
-    """An HTTP request as bytes, for those who bring their own HTTP server."""
+    """An HTTP request as bytes, for those who bring their own HTTP server.
+
+    ``route`` names a route of the configuration: it replaces address, model and credentials, and of ``url`` only the
+    path below the wire API's root counts (``/v1/chat/completions``).  "" sends it to ``url`` with the caller's own
+    headers.  ``scope`` is on whose behalf; None leaves that to what the host knows of its caller.
+    """
 
     method: str
     url: str
     headers: Headers
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
+    route: str = ""
+    scope: Scope | None = None
 
 
 @runtime_checkable
@@ -198,6 +230,18 @@ class Upstream(Protocol):
 
     async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
         """*timeout* is in seconds with the keys connect, read, write and pool; None waits for ever."""
+        ...
+
+
+class Routes(Protocol):
+    """What ``register_routes`` gets: the pages of a gateway beside the calls that it passes on."""
+
+    def route(self, method: str, path: str, handler: Callable[[RawRequest], Awaitable[RawReply]]) -> None:
+        """Have *handler* answer *method* on *path*, which begins with a slash; one that ends in ``/*`` is all below it.
+
+        The handler gets the path with its query as ``url``, and checks by itself who may see what it shows: a caller of
+        the gateway may not be one who may read its pages.  Raises ValueError for a path that is taken.
+        """
         ...
 
 
@@ -233,8 +277,18 @@ class Host(Protocol):
         """The active plugins by name."""
         ...
 
+    @property
+    def routes(self) -> Mapping[str, RouteInfo]:
+        """The routes of the configuration by name, the default one first."""
+        ...
+
     async def answer(self, request: RawRequest) -> RawReply:
-        """Run a raw HTTP request through the whole pipeline."""
+        """Run a raw HTTP request through the whole pipeline.
+
+        Failures are answers in the request's own wire API; 502 says that the provider could not be reached.  In
+        ``extensions["clippy"]`` of the reply is the :class:`~clippy_hookspecs.RequestContext`, unless no plugin had
+        anything to do with it.  Raises ConfigError if there is no such route.
+        """
         ...
 
     async def ask(self, request: Request) -> Any:
@@ -257,9 +311,12 @@ __all__ = [
     "RawReply",
     "RawRequest",
     "Reservation",
+    "Routes",
     "ServiceRegistry",
     "Services",
     "StateStore",
+    "Status",
+    "StatusTable",
     "Summarizer",
     "TokenCounter",
     "Upstream",
