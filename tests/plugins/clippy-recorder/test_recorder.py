@@ -141,7 +141,10 @@ def test_a_key_is_in_no_record_wherever_it_turns_up_again(level, stream, tmp_pat
     """In a header, a prompt, a tool's argument, an address, an answer cut into pieces, a provider's message."""
     key = f"sk-proj-{CANARY}"
     halves = (f"your key is sk-proj-{CANARY[:9]}", f"{CANARY[9:]} it seems")
-    replies = [Reply("".join(halves), chunks=halves), Fault.status(401, body=json.dumps({"error": {"message": f"Incorrect API key provided: {key}"}}))]
+    replies = [
+        Reply("".join(halves), chunks=halves),
+        Fault.status(401, body=json.dumps({"error": {"message": f"Incorrect API key provided: {key}"}})),
+    ]
     provider = FakeProvider(replies)
     path = tmp_path / "calls.jsonl"
     recorder = Recorder(enabled=True, level=level, path=path)
