@@ -15,7 +15,7 @@ from clippy_hookspecs import Scope, Usage
 from .exchange import Attempt, Exchange, Message, Piece, State, Step
 
 _STATES = frozenset(get_args(State))
-_NOTHING = ("", (), [], {})
+_NOTHING: tuple[Any, ...] = ("", (), [], {})
 _PIECES = frozenset({"bytes", "chunk_in", "chunk_out"})
 
 
