@@ -1,0 +1,5 @@
+"""Shows what a program asks of its models, in pages of its own."""
+
+from .inspect import Inspect
+
+__all__ = ["Inspect"]

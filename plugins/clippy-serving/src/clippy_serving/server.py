@@ -1,0 +1,142 @@
+"""uvicorn in a thread of its own or in this one, with the manners a debugger and a gateway need."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from signal import SIGINT, SIGTERM, signal
+from typing import Any
+
+import uvicorn
+from attrs import define, field
+
+from .limits import Limits
+from .listening import listen
+from .protocols import http_protocol
+
+Application = Callable[..., Any]
+
+
+@define(eq=False)
+class Server:
+    """An ASGI application on a port, a unix socket (*uds*) or open *sockets*.
+
+    ``start`` serves in a daemon thread with an event loop of its own; ``run`` in this thread until SIGTERM or SIGINT,
+    after which answers under way have ``drain`` seconds to end.  Port 0 takes a free one; ``port`` then says which.
+    Its head limits hold before the application is asked: pass the same ``Limits`` to both.
+    """
+
+    app: Application
+    host: str = "127.0.0.1"
+    port: int = 0
+    uds: str | Path | None = None
+    sockets: Sequence[socket.socket] | None = None
+    drain: float = 30.0
+    limits: Limits = field(factory=Limits)
+    _serving: _Serving | None = field(default=None, init=False, repr=False)
+    _thread: threading.Thread | None = field(default=None, init=False, repr=False)
+
+    def start(self) -> None:
+        """Serve from a thread; returns when connections are taken.
+
+        Raises OSError for an address that cannot be had, and RuntimeError if the application does not start.
+        """
+        serving, sockets = self._made()
+        thread = threading.Thread(target=serving.serve_here, args=(sockets,), name="clippy-serving", daemon=True)
+        self._serving, self._thread = serving, thread
+        thread.start()
+        serving.listening.wait()
+        if serving.failure is not None:
+            thread.join()
+            raise RuntimeError("the server did not start; what the application logged says why") from serving.failure
+
+    def stop(self) -> None:
+        """Take no more connections, let answers end within ``drain`` seconds, and wait for that.  Twice is once."""
+        if self._serving is None or self._thread is None:
+            return
+        self._serving.should_exit = True
+        self._thread.join()
+        self._serving = self._thread = None
+        self._remove_socket()
+
+    def run(self) -> None:
+        """Serve in this thread until SIGTERM or SIGINT; a second SIGINT does not wait.  Returns when all is closed.
+
+        Raises like ``start``.
+        """
+        serving, sockets = self._made()
+        self._serving = serving
+        try:
+            serving.serve_here(sockets)
+        finally:
+            self._serving = None
+            self._remove_socket()
+        if serving.failure is not None:
+            raise RuntimeError("the server did not start; what the application logged says why") from serving.failure
+
+    def _made(self) -> tuple[_Serving, list[socket.socket]]:
+        if self._serving is not None:
+            raise RuntimeError("this server runs already")
+        sockets = list(self.sockets) if self.sockets else [listen(self.host, self.port, self.uds)]
+        if sockets[0].family in {socket.AF_INET, socket.AF_INET6}:
+            self.port = sockets[0].getsockname()[1]
+        config = uvicorn.Config(
+            self.app,
+            http=http_protocol(self.limits),
+            ws="none",  # an upgrade is an ordinary request to the application, which may refuse it in words
+            lifespan="auto",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            h11_max_incomplete_event_size=2 * (self.limits.head + self.limits.target),
+            timeout_graceful_shutdown=max(1, round(self.drain)),
+        )
+        return _Serving(config, getattr(self.app, "drain", None)), sockets
+
+    def _remove_socket(self) -> None:
+        if self.uds is not None:
+            Path(self.uds).unlink(missing_ok=True)
+
+
+class _Serving(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self.listening = threading.Event()
+        self.failure: BaseException | None = None
+        self._drain = drain
+
+    def serve_here(self, sockets: list[socket.socket]) -> None:
+        try:
+            self.run(sockets)
+        except (Exception, SystemExit) as error:  # uvicorn leaves with SystemExit where the application does not start
+            self.failure = error
+            for each in sockets:
+                each.close()
+        finally:
+            self.listening.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._drain is not None:
+            self._drain()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's own, but the signal is not raised again afterwards: ``run`` returns, and its caller goes on."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal(number, self.handle_exit) for number in (SIGTERM, SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal(number, handler)

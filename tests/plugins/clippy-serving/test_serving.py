@@ -1,0 +1,343 @@
+"""The server behind the pages: what it reads, what it refuses before reading, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from clippy_hookspecs import Headers
+from clippy_hookspecs.services import RawReply, RawRequest
+from clippy_serving import Limits, Pages, Server, json_reply, reply, text_reply
+
+LIMITS = Limits(body=1000, headers=20, head=2000, target=200, body_seconds=0.3, head_seconds=0.3)
+
+
+class Ticks:
+    """A stream that ends after *count* pieces, or never; it says when it was closed."""
+
+    def __init__(self, count: int | None = None, pace: float = 0.01) -> None:
+        self.count, self.sent, self.pace, self.closed = count, 0, pace, threading.Event()
+
+    async def next(self) -> bytes | None:
+        if self.count is not None and self.sent >= self.count:
+            return None
+        self.sent += 1
+        await anyio.sleep(self.pace)
+        return b"tick\n"
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+
+async def echo(request: RawRequest) -> RawReply:
+    return text_reply(200, f"{request.method} {request.url} {request.body.decode()}")
+
+
+@pytest.fixture(params=["h11", "httptools"])
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both readers of HTTP: which of them is used hangs on what is installed."""
+    if request.param == "h11":
+        monkeypatch.setitem(sys.modules, "uvicorn.protocols.http.httptools_impl", None)
+    return request.param
+
+
+@pytest.fixture
+def serve(reader: str) -> Iterator[Callable[[Pages], Server]]:
+    running: list[Server] = []
+
+    def start(pages: Pages) -> Server:
+        server = Server(pages, limits=pages.limits, drain=5)
+        server.start()
+        running.append(server)
+        return server
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+def pages(**settings: object) -> Pages:
+    made = Pages(limits=LIMITS, **settings)  # type: ignore[arg-type]
+    made.route("GET", "/echo", echo)
+    made.route("POST", "/echo", echo)
+    made.route("GET", "/below/*", echo)
+    return made
+
+
+def raw(port: int, data: bytes) -> bytes:
+    """What the server sends on a connection that gets *data*, until it closes."""
+    with socket.create_connection(("127.0.0.1", port), 10) as conn:
+        try:
+            conn.sendall(data)
+            answer = b""
+            while piece := conn.recv(65536):
+                answer += piece
+        except ConnectionError:  # refused while it was being sent
+            pass
+        return answer
+
+
+def status(port: int, data: bytes) -> int:
+    return int(raw(port, data).split(b" ", 2)[1])
+
+
+def url(server: Server, path: str) -> str:
+    return f"http://127.0.0.1:{server.port}{path}"
+
+
+def test_routes_are_found_by_method_and_path(serve: Callable[[Pages], Server]) -> None:
+    server = serve(pages())
+    assert httpx.get(url(server, "/echo?a=1&b=%2F")).text == "GET /echo?a=1&b=%2F "
+    assert httpx.post(url(server, "/echo"), content="hi").text == "POST /echo hi"
+    assert httpx.get(url(server, "/below/a/b")).text == "GET /below/a/b "
+    assert httpx.get(url(server, "/nowhere")).status_code == 404
+    assert httpx.get(url(server, "/echo/")).status_code == 404
+
+
+def test_another_method_is_told_which_there_are(serve: Callable[[Pages], Server]) -> None:
+    answer = httpx.delete(url(serve(pages()), "/echo"))
+    assert (405, "GET, HEAD, POST") == (answer.status_code, answer.headers["allow"])
+
+
+def test_head_has_the_length_and_no_body(serve: Callable[[Pages], Server]) -> None:
+    answer = httpx.head(url(serve(pages()), "/echo"))
+    assert (200, "11", b"") == (answer.status_code, answer.headers["content-length"], answer.content)
+
+
+def test_no_answer_says_what_serves_it(serve: Callable[[Pages], Server]) -> None:
+    server = serve(pages(headers={"x-content-type-options": "nosniff"}))
+    for path in ("/echo", "/nowhere"):
+        headers = httpx.get(url(server, path)).headers
+        assert "server" not in headers
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_encoded_paths_are_not_decoded(serve: Callable[[Pages], Server]) -> None:
+    assert httpx.get(url(serve(pages()), "/%65cho")).status_code == 404
+
+
+HOST = b"Host: 127.0.0.1\r\n"
+REFUSED = {
+    "body too long": (b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 1001\r\n\r\n", 413),
+    "body too long in pieces": (
+        b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1f4\r\n" + b"x" * 500 + b"\r\n"
+        b"1f5\r\n" + b"x" * 501 + b"\r\n",
+        413,
+    ),
+    "body that never ends": (b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 10\r\n\r\nabc", 408),
+    "length no number": (b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: +5\r\n\r\nhello", 400),
+    "length told twice": (b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", 400),
+    "length and chunks": (
+        b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "too many headers": (b"GET /echo HTTP/1.1\r\n" + HOST + b"a: b\r\n" * 20 + b"Connection: close\r\n\r\n", 431),
+    "headers too long": (b"GET /echo HTTP/1.1\r\n" + HOST + b"a: " + b"b" * 2000 + b"\r\n\r\n", 431),
+    "path too long": (b"GET /" + b"a" * 200 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
+    "no host": (b"GET /echo HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (b"GET /echo HTTP/1.1\r\n" + HOST + HOST + b"\r\n", 400),
+    "a whole address": (b"GET http://127.0.0.1/echo HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "no HTTP at all": (b"\x16\x03\x01\x00\xff\x01\x00\r\n\r\n", 400),
+    "a header without a name": (b"GET /echo HTTP/1.1\r\n" + HOST + b": x\r\n\r\n", 400),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_too_long_or_broken_is_refused(name: str, serve: Callable[[Pages], Server]) -> None:
+    data, expected = REFUSED[name]
+    server = serve(pages())
+    assert expected == status(server.port, data)
+    assert httpx.get(url(server, "/echo")).status_code == 200  # and the server lives on
+
+
+def test_a_head_without_end_is_not_kept(serve: Callable[[Pages], Server]) -> None:
+    answer = raw(serve(pages()).port, b"GET /echo HTTP/1.1\r\n" + HOST + b"a: " + b"b" * 1_000_000)
+    assert answer == b"" or int(answer.split()[1]) in {400, 431}
+
+
+def test_a_connection_that_says_nothing_is_closed(serve: Callable[[Pages], Server]) -> None:
+    assert raw(serve(pages()).port, b"") == b""
+
+
+def test_the_guard_is_asked_before_the_body_is_read(serve: Callable[[Pages], Server]) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def guard(request: RawRequest, websocket: bool) -> RawReply | None:
+        asked.append((request.url, websocket))
+        return text_reply(403, "no\n")
+
+    server = serve(pages(guard=guard))
+    assert 403 == status(server.port, b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 900\r\n\r\n")
+    assert 403 == status(
+        server.port, b"GET /ws HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    )
+    assert asked == [("/echo", False), ("/ws", True)]
+
+
+def test_a_page_that_fails_says_so_without_saying_why(
+    serve: Callable[[Pages], Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(request: RawRequest) -> RawReply:
+        raise ValueError("sk-secret")
+
+    made = pages()
+    made.route("GET", "/broken", broken)
+    answer = httpx.get(url(serve(made), "/broken"))
+    assert answer.status_code == 500
+    assert "sk-secret" not in answer.text
+    assert "sk-secret" in caplog.text  # the log does say why
+
+
+def test_a_stream_is_sent_piece_by_piece_and_closed(serve: Callable[[Pages], Server]) -> None:
+    ticks = Ticks(3)
+
+    async def stream(request: RawRequest) -> RawReply:
+        return reply(200, ticks, "text/event-stream")
+
+    made = pages()
+    made.route("GET", "/stream", stream)
+    assert httpx.get(url(serve(made), "/stream")).text == "tick\n" * 3
+    assert ticks.closed.wait(5)
+
+
+def test_a_reader_who_leaves_closes_the_stream(serve: Callable[[Pages], Server]) -> None:
+    ticks = Ticks()
+
+    async def stream(request: RawRequest) -> RawReply:
+        return reply(200, ticks, "text/event-stream")
+
+    made = pages()
+    made.route("GET", "/stream", stream)
+    with httpx.stream("GET", url(serve(made), "/stream")) as answer:
+        next(answer.iter_bytes())
+    assert ticks.closed.wait(5)
+
+
+def test_a_stream_that_breaks_is_no_whole_answer(serve: Callable[[Pages], Server]) -> None:
+    class Broken(Ticks):
+        async def next(self) -> bytes | None:
+            if self.sent:
+                raise OSError("gone")
+            return await super().next()
+
+    async def stream(request: RawRequest) -> RawReply:
+        return reply(200, Broken(), "text/event-stream")
+
+    made = pages()
+    made.route("GET", "/stream", stream)
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(url(serve(made), "/stream"))
+
+
+def test_stopping_lets_answers_end_and_ends_what_never_would(serve: Callable[[Pages], Server]) -> None:
+    endless, slow = Ticks(), Ticks(30)
+
+    def page(ticks: Ticks, **extensions: object) -> Callable[[RawRequest], object]:
+        async def stream(request: RawRequest) -> RawReply:
+            return reply(200, ticks, "text/event-stream", **extensions)
+
+        return stream
+
+    made = pages()
+    made.route("GET", "/events", page(endless, endless=True))  # type: ignore[arg-type]
+    made.route("GET", "/answer", page(slow))  # type: ignore[arg-type]
+    server = serve(made)
+    with httpx.stream("GET", url(server, "/events")) as events, httpx.stream("GET", url(server, "/answer")) as answer:
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        assert answer.read() == b"tick\n" * 30
+        events.read()  # ends in good order
+        stopping.join()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url(server, "/echo"))
+
+
+def test_a_taken_port_is_the_callers_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OSError, match=r"cannot listen at 127\.0\.0\.1:\d+"):
+            Server(Pages(), port=taken.getsockname()[1]).start()
+
+
+def test_a_unix_socket_is_only_for_its_user_and_goes_with_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "pages.sock"
+    left_behind = socket.socket(socket.AF_UNIX)
+    left_behind.bind(str(path))
+    left_behind.close()
+    server = Server(pages(), uds=path)
+    server.start()
+    assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+        assert client.get("http://127.0.0.1/echo").text == "GET /echo "
+    with pytest.raises(OSError, match="cannot listen"):
+        Server(pages(), uds=path).start()  # one that answers is not taken over
+    server.stop()
+    assert not path.exists()
+
+
+def test_run_returns_after_sigterm(tmp_path: Path) -> None:
+    code = (
+        "import sys; from clippy_serving import Pages, Server\n"
+        f"server = Server(Pages(), uds={str(tmp_path / 's')!r}, drain=2); server.run(); print('after'); sys.exit(7)"
+    )
+    running = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    while not (tmp_path / "s").exists():
+        assert running.poll() is None
+        time.sleep(0.02)
+    with socket.socket(socket.AF_UNIX) as probe:
+        while probe.connect_ex(str(tmp_path / "s")):
+            time.sleep(0.02)
+        probe.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        probe.recv(100)  # it serves, so its signal handlers stand
+    os.kill(running.pid, signal.SIGTERM)
+    assert ("after\n", None) == running.communicate(timeout=20)
+    assert 7 == running.returncode
+
+
+def test_a_path_that_is_taken_or_none_is_refused() -> None:
+    made = pages()
+    for path in ("/echo", "/below/*", "echo", "/a?b", "/a#b"):
+        with pytest.raises(ValueError, match=r"taken|no path"):
+            made.route("GET", path, echo)
+
+
+def test_json_holds_no_tag() -> None:
+    body = json_reply({"a": "<script>&\u2028"}).body
+    assert body == b'{"a":"\\u003cscript\\u003e\\u0026\\u2028"}'
+
+
+def test_a_websocket_is_closed_before_it_is_open() -> None:
+    sent: list[object] = []
+
+    async def receive() -> dict[str, object]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: object) -> None:
+        sent.append(message)
+
+    anyio.run(pages(), {"type": "websocket", "path": "/ws", "headers": []}, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+def test_the_longest_prefix_answers() -> None:
+    made = Pages()
+
+    async def deep(request: RawRequest) -> RawReply:
+        return RawReply(200, Headers(), b"deep", {})
+
+    made.route("GET", "/*", echo)
+    made.route("GET", "/a/b/*", deep)
+    assert made.handlers("/a/b/c")["GET"] is deep
+    assert made.handlers("/a/x")["GET"] is echo
