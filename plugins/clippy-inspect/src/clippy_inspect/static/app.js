@@ -1,0 +1,43 @@
+// Live data and keys.  Pages work without this file; it only saves pressing "reload".
+"use strict";
+
+const said = document.getElementById("link-state");
+let events = null;
+const tell = (text) => { if (said) said.textContent = text; };
+
+// A tab that nobody looks at lets go of its connection: browsers have six for one server, all tabs together.
+function listen() {
+  if (document.body.dataset.live !== "yes" || document.hidden || events) return;
+  events = new EventSource("/api/events");
+  events.addEventListener("open", () => tell("live"));
+  events.addEventListener("error", () => tell(events && events.readyState === 2 ? "cut off: load the page again" : "reconnecting"));
+  events.addEventListener("changed", (event) => {
+    const ids = JSON.parse(event.data);
+    document.body.dispatchEvent(new CustomEvent("exchange", { detail: ids }));
+    const here = document.querySelector("[data-exchange]");
+    if (here && ids.includes(here.dataset.exchange)) document.body.dispatchEvent(new CustomEvent("this-exchange"));
+  });
+}
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden && events) { events.close(); events = null; tell("resting"); }
+  else if (!document.hidden) { listen(); document.body.dispatchEvent(new CustomEvent("exchange", { detail: [] })); }
+});
+window.addEventListener("pagehide", () => { if (events) { events.close(); events = null; } });
+window.addEventListener("pageshow", listen);
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+  const filter = document.getElementById("filter");
+  if (filter) { event.preventDefault(); filter.focus(); filter.select(); }
+});
+
+// The address says what is shown, so that it can be kept and sent on.
+document.addEventListener("htmx:afterRequest", (event) => {
+  const form = event.target.closest && event.target.closest("#filter-form");
+  if (!form) return;
+  const q = form.querySelector("#filter").value;
+  history.replaceState(null, "", q ? `/?q=${encodeURIComponent(q)}` : "/");
+});
+document.addEventListener("htmx:responseError", (event) => tell(`refused: ${event.detail.xhr.status}`));
+document.addEventListener("htmx:sendError", () => tell("no answer from the program"));
