@@ -119,15 +119,15 @@ class Kept:
     def latest(self, limit: int = 200, before: str | None = None) -> tuple[Exchange, ...]:
         return tuple(self.exchanges[-limit:])
 
-    def find(self, id: str) -> Exchange | None:
-        return next((one for one in self.exchanges if one.id == id), None)
+    def find(self, wanted: str) -> Exchange | None:
+        return next((one for one in self.exchanges if one.id == wanted), None)
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
         self.listeners.append(callback)
         return lambda: self.listeners.remove(callback)
 
-    def flow(self, id: str) -> Any:
-        return self.flows.get(id)
+    def flow(self, wanted: str) -> Any:
+        return self.flows.get(wanted)
 
     def put(self, made: Exchange) -> None:
         """Keep *made* in the place of what has its id, and tell who listens."""

@@ -76,7 +76,7 @@ def decide(
         return Decision(False, 403, "This server answers only for its own address; open the link that it printed.")
     if not _PATH.fullmatch(plain) or any(part in {".", ".."} for part in plain.split("/")) or "//" in plain:
         return Decision(False, 400, "No page has such a path.")
-    if any([_same(value, token) for value in _SEPARATORS.split(unquote(query))]):
+    if any(_same(value, token) for value in _SEPARATORS.split(unquote(query))):
         return Decision(False, 400, "A token does not belong into an address; send it in the Authorization header.")
     if plain.startswith("/open/"):
         return _opening(method, plain, fields, codes, websocket)
@@ -139,7 +139,7 @@ def _opening(method: str, path: str, fields: _Fields, codes: Collection[str], we
     if method != "GET" or websocket or ahead or "origin" in fields:
         return Decision(False, 405 if method != "GET" else 403, "Such a link can only be opened in a browser.")
     given = path.removeprefix("/open/")
-    if not any([_same(given, code) for code in codes]):
+    if not any(_same(given, code) for code in codes):
         return Decision(False, 403, "This link was used already, or its time is over; the program can print another.")
     return ALLOWED
 

@@ -60,10 +60,10 @@ class Changes:
             self.closed = True
             self._leave()
 
-    def _changed(self, id: str) -> None:
+    def _changed(self, changed: str) -> None:
         with self._lock:
             first = not self._ids
-            self._ids[id] = None
+            self._ids[changed] = None
         if first:
             try:
                 self._loop.call_soon_threadsafe(self._woken.set)

@@ -1,8 +1,8 @@
 """The filter language of the live list: ``model:gpt-4o* status:>=400 cached -retry ms:>500 text:"the weather"``.
 
-Terms stand apart by spaces and all of them must hold; a term with ``-`` before it must not.  A word alone is a state or
-a mark (``failed``, ``cached``, ``streamed``), else a piece of text.  Values with spaces stand in double quotes, in which
-a backslash takes the next character as it is.
+Terms stand apart by spaces and all of them must hold; a term with ``-`` before it must not.  A word alone is a state
+or a mark (``failed``, ``cached``, ``streamed``), else a piece of text.  Values with spaces stand in double quotes, in
+which a backslash takes the next character as it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pages there are.  A path that is not here is denied, whoever asks; a test holds this list and the routes equal."""
+"""The pages there are.  A path that is not here is denied, whoever asks; a test holds list and routes equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that others wrote, made safe to look at: what has no shape, or turns what follows it around, is shown by name."""
+"""Text that others wrote, made safe to look at: what has no shape, or turns around what follows, is shown by name."""
 
 from __future__ import annotations
 
