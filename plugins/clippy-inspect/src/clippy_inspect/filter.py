@@ -10,14 +10,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from attrs import frozen
+from clippy_recorder import Exchange
 
-if TYPE_CHECKING:
-    from clippy_recorder import Exchange
-
-Test = Callable[["Exchange"], bool]
+Test = Callable[[Exchange], bool]
 MOST_TERMS: Final = 32
 MOST_CHARACTERS: Final = 1000
 

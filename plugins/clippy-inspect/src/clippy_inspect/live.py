@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import frozen
 from clippy_hookspecs.services import RawReply, RawRequest
+from clippy_recorder import Exchange
 
 from .filter import TERMS, Filter, FilterError, parse, retried, tokens
 from .view import Page, View, arguments
-
-if TYPE_CHECKING:
-    from clippy_recorder import Exchange
 
 SHOWN = 200
 SEARCHED = 5000

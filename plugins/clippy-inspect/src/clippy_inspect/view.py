@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 import jinja2
 from attrs import define, field, frozen
 from clippy_hookspecs import Flow
 from clippy_hookspecs.services import RawReply, RawRequest
+from clippy_recorder import Exchange
 from clippy_serving import json_reply, reply
 from markupsafe import Markup
 
 from . import numbers
 from .text import visible
-
-if TYPE_CHECKING:
-    from clippy_recorder import Exchange
 
 Handler = Callable[[RawRequest], Awaitable[RawReply]]
 Page = tuple[str, str, Handler]

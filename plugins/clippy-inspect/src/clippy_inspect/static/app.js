@@ -41,3 +41,23 @@ document.addEventListener("htmx:afterRequest", (event) => {
 });
 document.addEventListener("htmx:responseError", (event) => tell(`refused: ${event.detail.xhr.status}`));
 document.addEventListener("htmx:sendError", () => tell("no answer from the program"));
+
+// After a button was pressed its page says what came of it, also when nothing else happens.
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (!event.detail.requestConfig || event.detail.requestConfig.verb !== "post") return;
+  document.body.dispatchEvent(new CustomEvent("acted"));
+  const here = document.querySelector("[data-exchange]");
+  if (here) document.body.dispatchEvent(new CustomEvent("this-exchange"));
+});
+
+// What was open stays open when a page is drawn again.
+let open = new Map();
+document.addEventListener("htmx:beforeSwap", () => {
+  open = new Map([...document.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const [id, was] of open) {
+    const each = document.getElementById(id);
+    if (each) each.open = was;
+  }
+});
