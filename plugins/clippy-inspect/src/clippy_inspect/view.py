@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import jinja2
 from attrs import define, field, frozen
-from clippy_hookspecs import Flow
+from clippy_hookspecs import Flow, Host
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 from clippy_serving import json_reply, reply
@@ -55,11 +55,13 @@ PLACES = (
 class View:
     """Pages render with ``page`` (a template below ``templates/``) and answer data with ``json``.
 
-    ``csrf`` tells the value with which the pages of a request's browser may act.  ``live`` is false for a recording.
+    ``csrf`` tells the value with which the pages of a request's browser may act.  ``host``
+    is the program's own, where there is one; ``live`` is false where nothing can change any more.
     """
 
     source: Source
     csrf: Callable[[RawRequest], str] = field(default=lambda request: "", repr=False)
+    host: Callable[[], Host | None] = field(default=lambda: None, repr=False)
     live: bool = True
     title: str = "clippy"
 
@@ -78,6 +80,7 @@ class View:
                 csrf=self.csrf(request),
                 live=self.live,
                 app=self.title,
+                can_send=self.host() is not None,
                 part=request.headers.get("hx-request") == "true",
                 **values,
             )
