@@ -195,9 +195,9 @@ def _everywhere(text: str) -> Kept:
     raw = text.encode("utf-8", "backslashreplace")
     error = {"category": text, "kind": text, "message": text, "retry_after": None}
     message = Message(((text[:40], text),), raw, len(raw), 200)
-    spoken = Message(
-        (("content-type", "application/json"),), question(text.encode("utf-8", "replace").decode()), 9, 200
-    )
+    whole = text.encode("utf-8", "replace").decode()
+    spoken = Message((("content-type", "application/json"),), question(whole), 9, 200)
+    before, after = json.dumps({"messages": [text]}), json.dumps({"messages": [text, "x"]})
     attempts = (
         Attempt(1, text, 5, text, message, 7, message, 9, "error", error),
         Attempt(2, text, 15, text, spoken, 17, spoken, 19, text),
@@ -292,7 +292,7 @@ def test_nothing_unseen_is_left_and_the_rest_stays(text: str) -> None:
     [
         ("a\u202eb", "a[U+202E]b"), ("\x1b[31m", "␛[31m"), ("tab\tline\n", "tab\tline\n"), ("\x85", "[U+0085]"),
         ("👩\u200d👧", "👩\u200d👧"), ("نمی\u200cخواهم", "نمی\u200cخواهم"), ("pass\u200dword", "pass[U+200D]word"),
-        ("\U000e0041", "[U+E0041]"), ("\ud800", "[U+D800]"), ("naïve – “ok”", "naïve – “ok”"), 
+        ("\U000e0041", "[U+E0041]"), ("\ud800", "[U+D800]"), ("naïve – “ok”", "naïve – “ok”"),
         ("\u200d\u200d", "[U+200D][U+200D]"),
     ],
 )  # fmt: skip
