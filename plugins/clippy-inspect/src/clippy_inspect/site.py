@@ -8,11 +8,11 @@ from types import ModuleType
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import Pages, text_reply
 
-from . import assets, events, live, one, streams
+from . import assets, conversations, dashboard, events, live, one, profiler, streams
 from .door import HEADERS, Door
 from .view import Page, View
 
-MODULES: tuple[ModuleType, ...] = (live, one, streams, events, assets)
+MODULES: tuple[ModuleType, ...] = (live, one, streams, dashboard, profiler, conversations, events, assets)
 """Each has ``pages(view)``: its routes as (method, path, handler).  A new one stands here and its paths in paths.py."""
 
 

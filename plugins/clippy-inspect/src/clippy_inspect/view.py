@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ from urllib.parse import parse_qs
 
 import jinja2
 from attrs import define, field, frozen
-from clippy_hookspecs import Flow
+from clippy_hookspecs import Flow, Host
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 from clippy_serving import json_reply, reply
@@ -62,6 +63,10 @@ class View:
     csrf: Callable[[RawRequest], str] = field(default=lambda request: "", repr=False)
     live: bool = True
     title: str = "clippy"
+    host: Host | None = field(default=None, repr=False)
+    kept: int = 500
+    """Requests that the source keeps: beyond them older ones were forgotten."""
+    now: Callable[[], float] = field(default=time.time, repr=False)
 
     def page(self, request: RawRequest, template: str, status: int = 200, **values: Any) -> RawReply:
         """The template as a whole page, or as the part of one that htmx asked for (header ``HX-Request``).
