@@ -144,9 +144,10 @@ class Site:
 
     source: Kept = field(factory=Kept)
     door: Door = field(factory=Door)
+    host: Any = None
 
     def __enter__(self) -> Site:
-        self.server = Server(application(View(self.source, self.door.csrf), self.door), drain=2)
+        self.server = Server(application(View(self.source, self.door.csrf, host=self.host), self.door), drain=2)
         self.server.start()
         self.door.port = self.server.port
         self.address = f"http://127.0.0.1:{self.server.port}"
@@ -159,3 +160,6 @@ class Site:
 
     def get(self, path: str) -> httpx.Response:
         return self.client.get(path)
+
+    def post(self, path: str, **more: Any) -> httpx.Response:
+        return self.client.post(path, **more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any, Protocol
@@ -64,6 +65,10 @@ class View:
     host: Callable[[], Host | None] = field(default=lambda: None, repr=False)
     live: bool = True
     title: str = "clippy"
+    host: Host | None = field(default=None, repr=False)
+    kept: int = 500
+    """Requests that the source keeps: beyond them older ones were forgotten."""
+    now: Callable[[], float] = field(default=time.time, repr=False)
 
     def page(self, request: RawRequest, template: str, status: int = 200, **values: Any) -> RawReply:
         """The template as a whole page, or as the part of one that htmx asked for (header ``HX-Request``).
