@@ -62,7 +62,6 @@ class View:
 
     source: Source
     csrf: Callable[[RawRequest], str] = field(default=lambda request: "", repr=False)
-    host: Callable[[], Host | None] = field(default=lambda: None, repr=False)
     live: bool = True
     title: str = "clippy"
     host: Host | None = field(default=None, repr=False)
@@ -85,7 +84,7 @@ class View:
                 csrf=self.csrf(request),
                 live=self.live,
                 app=self.title,
-                can_send=self.host() is not None,
+                can_send=self.host is not None,
                 part=request.headers.get("hx-request") == "true",
                 **values,
             )
