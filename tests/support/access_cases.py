@@ -154,7 +154,8 @@ def _cookies() -> Iterator[Case]:
     name = "clippy-inspect-{PORT}"
     reading = [
         ("alone", f"{name}={{COOKIE}}", True), ("the last of several", f"a=1; b=2; {name}={{COOKIE}}", True),
-        ("the first of several", f"{name}={{COOKIE}}; theme=dark", True), ("without spaces", f"a=1;{name}={{COOKIE}}", True),
+        ("the first of several", f"{name}={{COOKIE}}; theme=dark", True),
+        ("without spaces", f"a=1;{name}={{COOKIE}}", True),
         ("another server's beside it", f"clippy-inspect-{{OTHER}}=x; {name}={{COOKIE}}", True),
         ("the token as a session", "session={TOKEN}", False), ("the token in ours", f"{name}={{TOKEN}}", False),
         ("the csrf value in ours", f"{name}={{CSRF}}", False), ("cut", f"{name}=", False), ("no value", name, False),
@@ -211,11 +212,13 @@ def _paths() -> Iterator[Case]:
     bad = [
         "/static/../../etc/passwd", "/static/..", "/static/.", "/./", "/../", "/static/%2e%2e/%2e%2e/etc/passwd",
         "/static/..%2f..%2fetc/passwd", "/static/%252e%252e%252fetc", "/static/..\\..\\etc", "/static/..%5c..%5cetc",
-        "/static/....//....//etc/passwd", "/static//etc/passwd", "//etc/passwd", "//evil.example/", "/static/%00app.css",
+        "/static/....//....//etc/passwd", "/static//etc/passwd", "//etc/passwd", "//evil.example/",
+        "/static/%00app.css",
         "/static/app.css%00.js", "/static/app.css/", "/static/", "/static", "/static/app.css/../door.py",
         "/%73tatic/app.css", "/static/%c0%ae%c0%ae/", "/static/..;/", "/requests/", "/requests/../api/requests",
         "/requests/a/b", "/requests/" + "a" * 129, "/requests/%3Cscript%3E", "/requests/a;b", "/api", "/api/",
-        "/api/eval", "/api/exec", "/api/requests/", "/API/requests", "/Api/Requests", "/debug", "/console", "/openapi.json",
+        "/api/eval", "/api/exec", "/api/requests/", "/API/requests", "/Api/Requests", "/debug", "/console",
+        "/openapi.json",
         "/.env", "/.git/config", "/admin", "/api/requests/a/sent/x", "/api/requests/a/har/../../b", "/open", "/open/",
         "/open/wrong", "/api/streams/a/eval", "/ws/",
     ]  # fmt: skip

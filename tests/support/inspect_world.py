@@ -85,9 +85,11 @@ def retried(number: int = 3, **changes: Any) -> Exchange:
         state="error",
         answer=Message((("retry-after", "1"),), b'{"error": {"message": "slow down"}}', 35, 429),
         error={"category": "rate_limit", "kind": "rate_limited", "message": "slow down", "retry_after": 1.0},
+        head_at=88_000,
         ended_at=90_000,
     )
-    again = evolve(whole.attempts[0], number=2, route="spare", at=1_090_000, waited=1_000_000, head_at=1_300_000)
+    later = {"at": 1_095_000, "waited": 1_000_000, "head_at": 1_300_000, "ended_at": 1_690_000}
+    again = evolve(whole.attempts[0], number=2, route="spare", **later)
     before, after = question(), question("How is the weather? Answer in one line.")
     steps = (
         Step(100, "guard", "pre_request", "changed", 410_000, 1, before.decode(), after.decode()),
@@ -145,7 +147,7 @@ class Site:
     host: Any = None
 
     def __enter__(self) -> Site:
-        self.server = Server(application(View(self.source, self.door.csrf, host=self.host), self.door), drain=2)
+        self.server = Server(application(View(self.source, self.door.csrf, lambda: self.host), self.door), drain=2)
         self.server.start()
         self.door.port = self.server.port
         self.address = f"http://127.0.0.1:{self.server.port}"

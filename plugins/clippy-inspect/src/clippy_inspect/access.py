@@ -55,7 +55,7 @@ def decide(
     headers: Fields,
     *,
     websocket: bool = False,
-    port: int,
+    port: int | None,
     token: str,
     sessions: Collection[Session] = (),
     codes: Collection[str] = (),
@@ -64,11 +64,14 @@ def decide(
 ) -> Decision:
     """Whether a request may have what it asks for.
 
-    *path* is the target as it was sent, with its query.  *port* is where the server listens; *hosts* are further
-    names (``name`` or ``name:port``) that it is reached by, beside loopback.  *codes* are the one-time links that are
+    *path* is the target as it was sent, with its query.  *port* is where the server listens; None takes any that the
+    Host header says, for pages on a server that is not ours.  *hosts* are further names (``name`` or ``name:port``)
+    that it is reached by, beside loopback.  *codes* are the one-time links that are
     still good.  *known* says whether there is such a page for a method: what it does not know is denied.
     """
     fields = _Fields(headers)
+    if port is None:
+        port = port_of(fields.one("host") or "")
     websocket = websocket or "websocket" in fields.all("upgrade").lower()
     plain, _, query = path.partition("?")
     where = _host(fields, port, hosts)
@@ -90,6 +93,11 @@ def decide(
 def cookie_name(port: int) -> str:
     """Cookies are not kept apart by port: two servers on one machine need two names."""
     return f"clippy-inspect-{port}"
+
+
+def port_of(host: str) -> int:
+    """The port that a Host header says; 0 if it is none."""
+    return named[1] if (named := _authority(host)) is not None else 0
 
 
 class _Fields:

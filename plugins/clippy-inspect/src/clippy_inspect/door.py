@@ -12,7 +12,7 @@ from attrs import define, field
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import reply, text_reply
 
-from .access import ALLOWED, Decision, Session, cookie_name, decide
+from .access import ALLOWED, Decision, Session, cookie_name, decide, port_of
 
 LINK_SECONDS: Final = 600.0
 _MOST_SESSIONS: Final = 16
@@ -39,9 +39,13 @@ _ENTERED: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title
 
 @define(eq=False)
 class Door:
-    """Asked about every request.  ``port`` is where the server listens, 0 until it does: then nothing is let in."""
+    """Asked about every request.
 
-    port: int = 0
+    ``port`` is where the server listens, 0 until it does: then nothing is let in.  None is for pages on somebody
+    else's server: then the port of the Host header counts, and an Origin must have the same.
+    """
+
+    port: int | None = 0
     hosts: Collection[str] = ()
     token: str = field(factory=lambda: secrets.token_urlsafe(32), repr=False)
     now: Callable[[], float] = field(default=time.monotonic, repr=False)
@@ -51,10 +55,14 @@ class Door:
 
     def link(self) -> str:
         """A link that opens the pages in one browser, once, within ten minutes."""
+        return f"http://127.0.0.1:{self.port}{self.code()}"
+
+    def code(self) -> str:
+        """The path of such a link."""
         code = secrets.token_urlsafe(24)
         with self._lock:
             self._codes[code] = self.now() + LINK_SECONDS
-        return f"http://127.0.0.1:{self.port}/open/{code}"
+        return f"/open/{code}"
 
     def decide(self, request: RawRequest, websocket: bool = False) -> Decision:
         return decide(
@@ -89,14 +97,17 @@ class Door:
                 return text_reply(403, "This link was used already; the program can print another.\n")
             session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
             self._sessions = [*self._sessions[1 - _MOST_SESSIONS :], session]
-        cookie = f"{cookie_name(self.port)}={session.cookie}; HttpOnly; SameSite=Strict; Path=/"
+        cookie = f"{self._cookie(request)}={session.cookie}; HttpOnly; SameSite=Strict; Path=/"
         return reply(200, _ENTERED.encode(), "text/html; charset=utf-8", {"set-cookie": cookie})
 
     def csrf(self, request: RawRequest) -> str:
         """The value that the pages of this request's browser act with; "" for one that came with the token."""
-        name = cookie_name(self.port)
+        name = self._cookie(request)
         given = request.headers.get("cookie", "")
         return next((one.csrf for one in self._sessions if f"{name}={one.cookie}" in given.split("; ")), "")
+
+    def _cookie(self, request: RawRequest) -> str:
+        return cookie_name(port_of(request.headers.get("host", "")) if self.port is None else self.port)
 
     def _good(self) -> tuple[str, ...]:
         with self._lock:

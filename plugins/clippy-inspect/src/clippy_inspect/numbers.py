@@ -11,7 +11,7 @@ UNKNOWN = "–"
 
 def duration(microseconds: float | None) -> str:
     """``850 µs``, ``12.3 ms``, ``4.21 s``, ``3 min 05 s``."""
-    if microseconds is None:
+    if microseconds is None or microseconds < 0:  # clocks of two places do not always agree
         return UNKNOWN
     if microseconds < 1000:
         return f"{microseconds:.0f} µs"

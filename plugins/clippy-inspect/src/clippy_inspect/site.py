@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import ModuleType
 
+from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import Pages, text_reply
 
-from . import assets, conversations, dashboard, events, live, one, profiler, streams
+from . import again, assets, conversations, dashboard, events, live, one, profiler, streams
 from .door import HEADERS, Door
-from .view import Page, View
+from .view import Handler, Page, View
 
-MODULES: tuple[ModuleType, ...] = (live, one, streams, dashboard, profiler, conversations, events, assets)
+MODULES: tuple[ModuleType, ...] = (
+    live, one, streams, again, dashboard, profiler, conversations, events, assets,
+)  # fmt: skip
 """Each has ``pages(view)``: its routes as (method, path, handler).  A new one stands here and its paths in paths.py."""
 
 
@@ -29,6 +32,24 @@ def application(view: View, door: Door) -> Pages:
     for method, path, handler in all_pages(view, door):
         made.route(method, path, handler)
     return made
+
+
+def guarded(view: View, door: Door) -> Iterable[Page]:
+    """The pages for somebody else's server, each of which asks *door* first and sends our headers."""
+    for method, path, handler in all_pages(view, door):
+        yield method, path, _behind(door, handler)
+
+
+def _behind(door: Door, handler: Handler) -> Handler:
+    async def answer(request: RawRequest) -> RawReply:
+        found = door.guard(request, False)
+        if found is None:
+            found = await handler(request)
+        names = {name.lower() for name, _ in found.headers.pairs}
+        more = [(name, value) for name, value in HEADERS.items() if name not in names]
+        return RawReply(found.status, Headers((*found.headers.pairs, *more)), found.body, found.extensions)
+
+    return answer
 
 
 async def _no_websocket(request: RawRequest) -> RawReply:

@@ -56,14 +56,15 @@ PLACES = (
 class View:
     """Pages render with ``page`` (a template below ``templates/``) and answer data with ``json``.
 
-    ``csrf`` tells the value with which the pages of a request's browser may act.  ``live`` is false for a recording.
+    ``csrf`` tells the value with which the pages of a request's browser may act.  ``host``
+    is the program's own, where there is one; ``live`` is false where nothing can change any more.
     """
 
     source: Source
     csrf: Callable[[RawRequest], str] = field(default=lambda request: "", repr=False)
+    host: Callable[[], Host | None] = field(default=lambda: None, repr=False)
     live: bool = True
     title: str = "clippy"
-    host: Host | None = field(default=None, repr=False)
     kept: int = 500
     """Requests that the source keeps: beyond them older ones were forgotten."""
     now: Callable[[], float] = field(default=time.time, repr=False)
@@ -83,6 +84,7 @@ class View:
                 csrf=self.csrf(request),
                 live=self.live,
                 app=self.title,
+                can_send=self.host() is not None,
                 part=request.headers.get("hx-request") == "true",
                 **values,
             )

@@ -15,6 +15,7 @@ from clippy_hookspecs import Scope, Usage
 from .exchange import Attempt, Exchange, Message, Piece, State, Step
 
 _STATES = frozenset(get_args(State))
+_NOTHING: tuple[Any, ...] = ("", (), [], {})
 _PIECES = frozenset({"bytes", "chunk_in", "chunk_out"})
 
 
@@ -58,7 +59,7 @@ def document(exchange: Exchange) -> dict[str, Any]:
 
 
 def _without_defaults(value: dict[str, Any]) -> dict[str, Any]:
-    return {name: one for name, one in value.items() if one not in (None, "", False, (), [], {})}
+    return {name: one for name, one in value.items() if one is not None and one is not False and one not in _NOTHING}
 
 
 def _usage(usage: Usage | None) -> dict[str, Any] | None:
@@ -265,7 +266,7 @@ def _message_of(told: _Told | None) -> Message | None:
     if told is None:
         return None
     body = told.octets("body")
-    return Message(told.pairs("headers"), body, told.whole("size", len(body)), told.maybe_whole("status"))
+    return Message(told.pairs("headers"), body, told.whole("size", 0), told.maybe_whole("status"))
 
 
 def _attempt_of(told: _Told) -> Attempt:
@@ -302,4 +303,4 @@ def _piece_of(told: _Told) -> Piece:
     if kind not in _PIECES:
         raise StrangeRecording(f"a piece is {kind[:40]!r}; it is one of {', '.join(sorted(_PIECES))}")
     data = told.octets("data")
-    return Piece(told.whole("at", 0), kind, data, told.mapping("chunk") or {}, told.whole("size", len(data)))  # type: ignore[arg-type]
+    return Piece(told.whole("at", 0), kind, data, told.mapping("chunk") or {}, told.whole("size", 0))  # type: ignore[arg-type]
