@@ -147,7 +147,7 @@ class Site:
     host: Any = None
 
     def __enter__(self) -> Site:
-        self.server = Server(application(View(self.source, self.door.csrf, host=self.host), self.door), drain=2)
+        self.server = Server(application(View(self.source, self.door.csrf, lambda: self.host), self.door), drain=2)
         self.server.start()
         self.door.port = self.server.port
         self.address = f"http://127.0.0.1:{self.server.port}"

@@ -108,19 +108,22 @@ def test_whatever_a_body_is_there_is_a_page() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # connections end with the pages' loop
 def test_a_recorded_request_is_sent_again_and_compared() -> None:
     """On the route that answered then, with that route's key; what differs is told."""
+    told, missing = _sent_again()
+    gc.collect()
+    assert (told["same"], told["now"]["text"]) == (False, "It rains.\nStill.")
+    assert "+Still." in told["difference"]
+    assert missing == 404
+
+
+def _sent_again() -> tuple[Any, int]:
     with FakeServer(Reply("It rains.\nStill.")) as server:
         config = {"routes": {"primary": {"base_url": server.base_url, "key": "sk-of-the-route"}}}
-        with (
-            clippy_core.Host([Recorder(enabled=True)], config=config) as host,
-            Site(Kept([exchange(1)]), host=host) as site,
-        ):
+        host = clippy_core.Host([Recorder(enabled=True)], config=config)
+        with host, Site(Kept([exchange(1)]), host=host) as site:
             told = site.post("/api/replay", json={"id": "req-0001"}).json()
             missing = site.post("/api/replay", json={"id": "another"})
         assert server.requests[0].headers["authorization"] == "Bearer sk-of-the-route"
-    assert (told["same"], told["now"]["text"]) == (False, "It rains.\nStill.")
-    assert "+Still." in told["difference"]
-    assert missing.status_code == 404
-    gc.collect()
+    return told, missing.status_code
 
 
 def test_without_a_host_nothing_is_sent() -> None:

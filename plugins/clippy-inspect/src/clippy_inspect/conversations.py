@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -13,7 +12,7 @@ from attrs import define, field, frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 from clippy_recorder.har import answer_of, answer_pieces
-from clippy_recorder.rerunning import request_of, route_for, said
+from clippy_recorder.rerunning import said
 
 from .dashboard import LOOKED_AT
 from .view import Page, View, part_of
@@ -194,44 +193,6 @@ def _short(value: Any) -> str:
     return text if len(text) <= 2000 else f"{text[:2000]} ... ({len(text)} characters)"
 
 
-# --- again --------------------------------------------------------------------------------------------------------
-
-
-async def again(view: View, exchange: Exchange) -> dict[str, Any]:
-    """Send a recorded request once more through the host, and what differs from the answer it had.
-
-    Raises LookupError where no route of the configuration fits, ValueError if the request was not recorded.
-    """
-    host = view.host
-    if host is None:
-        raise LookupError("these pages show a recording; clippy replay --live sends it again")
-    asked = request_of(exchange, route_for(exchange, host))
-    if not asked.body:
-        raise ValueError("this request was recorded without its content")
-    reply = await host.answer(asked)
-    parts: list[bytes] = []
-    if isinstance(reply.body, bytes):
-        parts.append(reply.body)
-    else:
-        try:
-            while (piece := await reply.body.next()) is not None:
-                parts.append(piece)
-        finally:
-            await reply.body.aclose()
-    now = said(b"".join(parts))
-    before = said(answer_of(exchange).body or b"".join(piece.data for piece in answer_pieces(exchange)))
-    lines = difflib.unified_diff(before.splitlines(), now.splitlines(), "recorded", "again", lineterm="", n=2)
-    made = reply.extensions.get("clippy")
-    return {
-        "id": exchange.id,
-        "again": getattr(made, "id", None),
-        "recorded": {"status": exchange.status, "text": before},
-        "now": {"status": reply.status, "text": now},
-        "same": before == now and exchange.status == reply.status,
-        "difference": list(lines)[2:],
-    }
-
-
 def pages(view: View) -> list[Page]:
     def all_of_them() -> list[Conversation]:
         return conversations(view.source.latest(LOOKED_AT))
@@ -256,23 +217,11 @@ def pages(view: View) -> list[Page]:
         found = find(request, 2)
         return view.json({"error": "no such conversation"}, 404) if found is None else view.json(_as_json(found, True))
 
-    async def replay(request: RawRequest) -> RawReply:
-        """``POST /api/replay`` with ``{"id": ...}``: that request once more, and what differs."""
-        wanted = _json(request.body).get("id")
-        exchange = view.source.find(wanted) if isinstance(wanted, str) else None
-        if exchange is None:
-            return view.json({"error": 'no such request; send {"id": "..."} of one in /api/requests'}, 404)
-        try:
-            return view.json(await again(view, exchange))
-        except (LookupError, ValueError) as error:
-            return view.json({"error": str(error)}, 409)
-
     return [
         ("GET", "/conversations", listed),
         ("GET", "/conversations/*", one),
         ("GET", "/api/conversations", api),
         ("GET", "/api/conversations/*", api_one),
-        ("POST", "/api/replay", replay),
     ]
 
 

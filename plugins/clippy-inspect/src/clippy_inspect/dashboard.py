@@ -200,10 +200,10 @@ def pages(view: View) -> list[Page]:
         return summed(exchanges, now, complete=len(exchanges) < min(LOOKED_AT, view.kept))
 
     async def page(request: RawRequest) -> RawReply:
-        return view.page(request, "dashboard.html", b=board(), tables=await tables_of(view.host))
+        return view.page(request, "dashboard.html", b=board(), tables=await tables_of(view.host()))
 
     async def api(request: RawRequest) -> RawReply:
-        return view.json(as_json(board(), await tables_of(view.host)))
+        return view.json(as_json(board(), await tables_of(view.host())))
 
     return [("GET", "/dashboard", page), ("GET", "/api/dashboard", api)]
 

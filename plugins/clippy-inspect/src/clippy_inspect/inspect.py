@@ -51,7 +51,7 @@ class Inspect:
     _server: Server | None = field(init=False, default=None, repr=False)
     _holders: int = field(init=False, default=0)
     _lock: Any = field(init=False, factory=threading.Lock, repr=False)
-    _mounted: View | None = field(init=False, default=None, repr=False)
+    _host: Host | None = field(init=False, default=None, repr=False)
     _source: Source = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -115,7 +115,7 @@ class Inspect:
         if not self.gateway:
             return
         door = self._door(None)
-        view = self._mounted = View(_Late(self), door.csrf)
+        view = View(_Late(self), door.csrf, lambda: self._host)
         for method, path, handler in guarded(view, door):
             app.route(method, path, handler)
         _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
@@ -130,12 +130,12 @@ class Inspect:
                 return
             others = [one for one in host.plugins.values() if isinstance(one, Recorder) and one.idle is None]
             self._source = others[0] if others else self._recorder
-            self._recording = not others
-            if self._mounted is not None:
-                self._mounted.host = host
+            self._recording, self._host = not others, host
             door = self._door(0)
             server = Server(
-                application(View(self._source, door.csrf, host=host, kept=getattr(self._source, "keep", 500)), door),
+                application(
+                    View(self._source, door.csrf, lambda: self._host, kept=getattr(self._source, "keep", 500)), door
+                ),
                 port=self.port,
                 drain=2,
             )
@@ -156,7 +156,7 @@ class Inspect:
             self._holders = max(0, self._holders - 1)
             server = self._server if self._holders == 0 else None
             if server is not None:
-                self._server = None
+                self._server = self._host = None
         if server is not None:
             server.stop()
 

@@ -9,11 +9,13 @@ from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import Pages, text_reply
 
-from . import assets, conversations, dashboard, events, live, one, profiler, streams
+from . import again, assets, conversations, dashboard, events, live, one, profiler, streams
 from .door import HEADERS, Door
 from .view import Handler, Page, View
 
-MODULES: tuple[ModuleType, ...] = (live, one, streams, dashboard, profiler, conversations, events, assets)
+MODULES: tuple[ModuleType, ...] = (
+    live, one, streams, again, dashboard, profiler, conversations, events, assets,
+)  # fmt: skip
 """Each has ``pages(view)``: its routes as (method, path, handler).  A new one stands here and its paths in paths.py."""
 
 

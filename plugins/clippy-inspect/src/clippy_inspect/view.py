@@ -62,9 +62,9 @@ class View:
 
     source: Source
     csrf: Callable[[RawRequest], str] = field(default=lambda request: "", repr=False)
+    host: Callable[[], Host | None] = field(default=lambda: None, repr=False)
     live: bool = True
     title: str = "clippy"
-    host: Host | None = field(default=None, repr=False)
     kept: int = 500
     """Requests that the source keeps: beyond them older ones were forgotten."""
     now: Callable[[], float] = field(default=time.time, repr=False)
@@ -84,8 +84,8 @@ class View:
                 csrf=self.csrf(request),
                 live=self.live,
                 app=self.title,
-                can_send=self.host is not None,
-                part=request.headers.get("hx-request") == "true",
+                can_send=self.host() is not None,
+                only_main=request.headers.get("hx-request") == "true",
                 **values,
             )
         )

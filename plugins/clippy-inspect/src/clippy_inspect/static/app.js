@@ -5,22 +5,30 @@ const said = document.getElementById("link-state");
 let events = null;
 const tell = (text) => { if (said) said.textContent = text; };
 
+// Which requests changed; none named: any may have.
+function changed(ids) {
+  document.body.dispatchEvent(new CustomEvent("exchange", { detail: ids }));
+  const here = document.querySelector("[data-exchange]");
+  if (here && (!ids.length || ids.includes(here.dataset.exchange))) document.body.dispatchEvent(new CustomEvent("this-exchange"));
+}
+
 // A tab that nobody looks at lets go of its connection: browsers have six for one server, all tabs together.
 function listen() {
   if (document.body.dataset.live !== "yes" || document.hidden || events) return;
   events = new EventSource("/api/events");
-  events.addEventListener("open", () => tell("live"));
+  events.addEventListener("open", () => {
+    tell("live");
+    changed([]); // what happened since this page was made, or while there was no connection
+  });
   events.addEventListener("error", () => tell(events && events.readyState === 2 ? "cut off: load the page again" : "reconnecting"));
   events.addEventListener("changed", (event) => {
     const ids = JSON.parse(event.data);
-    document.body.dispatchEvent(new CustomEvent("exchange", { detail: ids }));
-    const here = document.querySelector("[data-exchange]");
-    if (here && ids.includes(here.dataset.exchange)) document.body.dispatchEvent(new CustomEvent("this-exchange"));
+    changed(ids);
   });
 }
 document.addEventListener("visibilitychange", () => {
   if (document.hidden && events) { events.close(); events = null; tell("resting"); }
-  else if (!document.hidden) { listen(); document.body.dispatchEvent(new CustomEvent("exchange", { detail: [] })); }
+  else if (!document.hidden) listen();
 });
 window.addEventListener("pagehide", () => { if (events) { events.close(); events = null; } });
 window.addEventListener("pageshow", listen);
