@@ -33,7 +33,8 @@ HEADERS: Final = {
 """On every answer, whoever asked and whatever came of it."""
 
 _ENTERED: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>clippy</title>
-<meta http-equiv="refresh" content="0;url=/"><p><a href="/">Go on to the requests</a></p></html>
+<link rel="icon" href="data:,"><meta http-equiv="refresh" content="0;url=/">
+<p><a href="/">Go on to the requests</a></p></html>
 """
 
 

@@ -132,13 +132,8 @@ class Inspect:
             self._source = others[0] if others else self._recorder
             self._recording, self._host = not others, host
             door = self._door(0)
-            server = Server(
-                application(
-                    View(self._source, door.csrf, lambda: self._host, kept=getattr(self._source, "keep", 500)), door
-                ),
-                port=self.port,
-                drain=2,
-            )
+            view = View(self._source, door.csrf, lambda: self._host, kept=getattr(self._source, "keep", 500))
+            server = Server(application(view, door), port=self.port, drain=2)
             try:
                 server.start()
             except BaseException:

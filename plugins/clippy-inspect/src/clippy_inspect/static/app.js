@@ -5,11 +5,25 @@ const said = document.getElementById("link-state");
 let events = null;
 const tell = (text) => { if (said) said.textContent = text; };
 
+// At most once in so many milliseconds, and always once after the last call: htmx's own throttle drops the last.
+function paced(pause, act) {
+  let timer = null, last = 0;
+  return () => {
+    if (timer) return;
+    timer = setTimeout(() => { timer = null; last = Date.now(); act(); }, Math.max(0, last + pause - Date.now()));
+  };
+}
+const happens = (name) => () => document.body.dispatchEvent(new CustomEvent(name));
+const often = paced(400, happens("exchange"));
+const seldom = paced(2000, happens("exchange-slow"));
+const here = paced(400, happens("this-exchange"));
+
 // Which requests changed; none named: any may have.
 function changed(ids) {
-  document.body.dispatchEvent(new CustomEvent("exchange", { detail: ids }));
-  const here = document.querySelector("[data-exchange]");
-  if (here && (!ids.length || ids.includes(here.dataset.exchange))) document.body.dispatchEvent(new CustomEvent("this-exchange"));
+  often();
+  seldom();
+  const shown = document.querySelector("[data-exchange]");
+  if (shown && (!ids.length || ids.includes(shown.dataset.exchange))) here();
 }
 
 // A tab that nobody looks at lets go of its connection: browsers have six for one server, all tabs together.
@@ -42,9 +56,8 @@ document.addEventListener("keydown", (event) => {
 
 // The address says what is shown, so that it can be kept and sent on.
 document.addEventListener("htmx:afterRequest", (event) => {
-  const form = event.target.closest && event.target.closest("#filter-form");
-  if (!form) return;
-  const q = form.querySelector("#filter").value;
+  if (event.target.id !== "filter-form") return;
+  const q = document.getElementById("filter").value;
   history.replaceState(null, "", q ? `/?q=${encodeURIComponent(q)}` : "/");
 });
 document.addEventListener("htmx:responseError", (event) => tell(`refused: ${event.detail.xhr.status}`));
@@ -54,8 +67,7 @@ document.addEventListener("htmx:sendError", () => tell("no answer from the progr
 document.addEventListener("htmx:afterRequest", (event) => {
   if (!event.detail.requestConfig || event.detail.requestConfig.verb !== "post") return;
   document.body.dispatchEvent(new CustomEvent("acted"));
-  const here = document.querySelector("[data-exchange]");
-  if (here) document.body.dispatchEvent(new CustomEvent("this-exchange"));
+  here();
 });
 
 // What was open stays open when a page is drawn again.
