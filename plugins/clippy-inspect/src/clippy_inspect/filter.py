@@ -34,7 +34,9 @@ class Word:
     quoted: bool
 
     def __str__(self) -> str:
-        value = json.dumps(self.value, ensure_ascii=False) if self.quoted else self.value
+        value = self.value
+        if self.quoted:
+            value = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
         return ("-" if self.negated else "") + (f"{self.name}:" if self.name else "") + value
 
 
