@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +23,7 @@ class Recording:
 
     path: Path
     _calls: tuple[Exchange, ...] = field(default=(), init=False, repr=False)
-    _seen: tuple[int, int] = field(default=(0, 0), init=False)
+    _seen: tuple[tuple[int, int], ...] = field(default=(), init=False)
     _listeners: dict[int, Callable[[str], None]] = field(factory=dict, init=False, repr=False)
     _numbers: itertools.count[int] = field(factory=itertools.count, init=False, repr=False)
     _ended: threading.Event = field(factory=threading.Event, init=False, repr=False)
@@ -34,8 +33,7 @@ class Recording:
 
     def look(self) -> tuple[str, ...]:
         """Read the file again if it has changed; the ids that are new.  Raises what ``clippy_recorder.read`` does."""
-        known = os.stat(self.path)  # noqa: PTH116 - one call for both
-        seen = (known.st_mtime_ns, known.st_size)
+        seen = tuple(self._sight())
         if seen == self._seen:
             return ()
         before = {call.id for call in self._calls}
@@ -70,6 +68,15 @@ class Recording:
             self._listeners.pop(number, None)
 
         return end
+
+    def _sight(self) -> Iterator[tuple[int, int]]:
+        """What tells that the file has grown; a database grows in a second file at first."""
+        known = self.path.stat()
+        yield known.st_mtime_ns, known.st_size
+        journal = self.path.with_name(self.path.name + "-wal")
+        if journal.exists():
+            known = journal.stat()
+            yield known.st_mtime_ns, known.st_size
 
     def _follow(self) -> None:
         while not self._ended.wait(_PACE):
