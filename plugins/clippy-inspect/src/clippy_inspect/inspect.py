@@ -1,17 +1,173 @@
-"""The plugin."""
+"""The plugin: opens the pages beside a program, or on a gateway."""
 
 from __future__ import annotations
 
+import sys
+import threading
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
 from attrs import define, field
+from attrs.validators import ge, in_, le, min_len, optional
+from clippy_hookspecs import AuditRecord, Event, Host, RequestContext, Routes, hookimpl
+from clippy_recorder import Recorder
+from clippy_serving import Server
+
+from .door import Door
+from .site import application, guarded
+from .view import Source, View
 
 
 @define(eq=False)
 class Inspect:
-    """Shows requests in pages, on the gateway or beside a program."""
+    """Shows what a program asks of its models, in pages on loopback for one browser."""
 
-    enabled: bool = field(default=False, metadata={"doc": "show the pages; off in production by default"})
+    enabled: bool = field(default=False, metadata={"doc": "open the pages while the host is open"})
+    port: int = field(
+        default=0, validator=[ge(0), le(65535)], metadata={"doc": "port of 127.0.0.1; 0: any that is free"}
+    )
+    open: bool = field(default=False, metadata={"doc": "open the pages in the browser of this machine"})
+    level: Literal["minimal", "standard", "detailed"] = field(
+        default="detailed",
+        validator=in_(("minimal", "standard", "detailed")),
+        metadata={"doc": "what is kept for the pages where no recorder is enabled"},
+    )
+    gateway: bool = field(default=False, metadata={"doc": "offer the pages on the gateway's own address as well"})
+    hosts: tuple[str, ...] = field(
+        default=(), converter=tuple, metadata={"doc": "names by which a browser reaches the gateway, beside loopback"}
+    )
+    token: str | None = field(
+        default=None,
+        repr=False,
+        validator=optional(min_len(24)),
+        metadata={"doc": "what scripts send as a bearer; None: a random one for each start"},
+    )
+
+    observes_only = True  # it changes no request and no answer
+    _recorder: Recorder = field(init=False, repr=False)
+    _recording: bool = field(init=False, default=False)
+    _server: Server | None = field(init=False, default=None, repr=False)
+    _holders: int = field(init=False, default=0)
+    _lock: Any = field(init=False, factory=threading.Lock, repr=False)
+    _host: Host | None = field(init=False, default=None, repr=False)
+    _source: Source = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._recorder = Recorder(enabled=True, level=self.level)
+        self._source = self._recorder
 
     @property
     def idle(self) -> str | None:
-        """Why this plugin does nothing, None where it does something."""
-        return None if self.enabled else "it shows nothing until enabled = true"
+        """Why it has nothing to do, None if it has."""
+        return None if self.enabled else "enabled is not set"
+
+    @property
+    def reads_content(self) -> bool:
+        """Whether the host must hand it what was said."""
+        return self._recorder.reads_content
+
+    @property
+    def address(self) -> str | None:
+        """Where the pages are, None while they are closed."""
+        return None if self._server is None else f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def source(self) -> Source:
+        """Where the pages take their requests from: the host's recorder, or this plugin's own."""
+        return self._source
+
+    # --- the hooks ----------------------------------------------------------------------------------------------------
+
+    @hookimpl
+    @contextmanager
+    def lifespan(self, host: Host) -> Iterator[None]:
+        """The pages are open as long as the host is."""
+        self.start(host)
+        try:
+            yield
+        finally:
+            self.stop()
+
+    @hookimpl
+    def observe(self, event: Event, ctx: RequestContext) -> None:
+        """Keep what happens, where no recorder does."""
+        if self._recording:
+            self._recorder.observe(event, ctx)
+
+    @hookimpl(trylast=True)
+    def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
+        """Keep what became of a call, where no recorder does."""
+        if self._recording:
+            self._recorder.audit(record, ctx)
+
+    @hookimpl
+    def register_commands(self, cli: Any) -> None:
+        """``clippy inspect``."""
+        from .commands import inspect_command
+
+        cli.add_command(inspect_command(cli))
+
+    @hookimpl
+    def register_routes(self, app: Routes) -> None:
+        """The pages on the gateway, with the same questions asked about every request."""
+        if not self.gateway:
+            return
+        door = self._door(None)
+        view = View(_Late(self), door.csrf, lambda: self._host)
+        for method, path, handler in guarded(view, door):
+            app.route(method, path, handler)
+        _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
+
+    # --- opening and closing ------------------------------------------------------------------------------------------
+
+    def start(self, host: Host) -> None:
+        """Open the pages, unless they are; say where.  Raises OSError for a port that is taken."""
+        with self._lock:
+            self._holders += 1
+            if self._holders > 1:
+                return
+            others = [one for one in host.plugins.values() if isinstance(one, Recorder) and one.idle is None]
+            self._source = others[0] if others else self._recorder
+            self._recording, self._host = not others, host
+            door = self._door(0)
+            view = View(self._source, door.csrf, lambda: self._host, kept=getattr(self._source, "keep", 500))
+            server = Server(application(view, door), port=self.port, drain=2)
+            try:
+                server.start()
+            except BaseException:
+                self._holders = 0
+                raise
+            door.port, self._server = server.port, server
+        link = door.link()
+        _say(f"clippy: what this program asks of its models, once within ten minutes: {link}")
+        if self.open:
+            webbrowser.open(link)
+
+    def stop(self) -> None:
+        """Close the pages when nobody holds them open any longer."""
+        with self._lock:
+            self._holders = max(0, self._holders - 1)
+            server = self._server if self._holders == 0 else None
+            if server is not None:
+                self._server = self._host = None
+        if server is not None:
+            server.stop()
+
+    def _door(self, port: int | None) -> Door:
+        return Door(port, self.hosts) if self.token is None else Door(port, self.hosts, self.token)
+
+
+@define(eq=False)
+class _Late:
+    """The source that the plugin has when it is asked: a gateway takes its routes before its host is open."""
+
+    plugin: Inspect
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plugin.source, name)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -57,7 +59,7 @@ class Server:
         """Take no more connections, let answers end within ``drain`` seconds, and wait for that.  Twice is once."""
         if self._serving is None or self._thread is None:
             return
-        self._serving.should_exit = True
+        self._serving.end()
         self._thread.join()
         self._serving = self._thread = None
         self._remove_socket()
@@ -108,6 +110,8 @@ class _Serving(uvicorn.Server):
         self.listening = threading.Event()
         self.failure: BaseException | None = None
         self._drain = drain
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = asyncio.Event()
 
     def serve_here(self, sockets: list[socket.socket]) -> None:
         try:
@@ -118,6 +122,31 @@ class _Serving(uvicorn.Server):
                 each.close()
         finally:
             self.listening.set()
+
+    def end(self) -> None:
+        """Begin to stop; from any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._ended.set)
+            except RuntimeError:
+                pass  # it has stopped
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self.end()
+
+    async def main_loop(self) -> None:
+        """As uvicorn's own, which looks ten times a second whether it shall end: this one is told."""
+        self._loop = asyncio.get_running_loop()
+        counter = 0
+        while not await self.on_tick(counter):
+            counter += 10  # uvicorn writes the date anew at each tenth
+            try:
+                async with asyncio.timeout(1):
+                    await self._ended.wait()
+            except TimeoutError:
+                pass
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
