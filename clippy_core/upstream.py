@@ -23,6 +23,7 @@ from clippy_hookspecs.headers import beginning
 from .asking import whole_answer
 from .attempt import AttemptsFailed, Sender
 from .calls import phase
+from .config import Deadlines
 from .entrance import error_answer
 from .host import OWN_HEADERS
 from .judging import NO_RETRY
@@ -39,6 +40,9 @@ from .wire import decode_request, encode_request, encode_response
 
 if TYPE_CHECKING:
     from .host import Host
+
+
+_NO_DEADLINES = Deadlines()
 
 
 class UpstreamSender:
@@ -111,7 +115,7 @@ async def answer(host: Host, request: RawRequest) -> RawReply:
     result: Response | LiveStream | OpaqueStream
     try:
         parsed, scope = _routed(host, asked, request) if request.route else (asked, request.scope)
-        if host.chains.idle and not beginning(request.headers, OWN_HEADERS):
+        if host.chains.idle and not beginning(request.headers, OWN_HEADERS) and not _timed(host, request):
             return await _straight(host, parsed, request)
         pipeline = await _begin(host, parsed, request, wants_values=False, scope=scope)
         extensions = pipeline.own()
@@ -119,8 +123,7 @@ async def answer(host: Host, request: RawRequest) -> RawReply:
     except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:
         judged = error_answer(asked, error)
         if isinstance(judged, AttemptsFailed):
-            info = judged.info
-            judged = error_reply(asked, 502, info.kind, info.message or "the provider could not be reached", None)
+            judged = _out_of_reach(asked, judged)
         result = judged
     if isinstance(result, Response):
         headers = result.headers
@@ -137,6 +140,19 @@ async def _straight(host: Host, request: Request, raw: RawRequest) -> RawReply:
         return await sender.send(request, {})
     except Exception as error:
         raise AttemptsFailed(ErrorInfo("transient", sender.phase(error), message=_unreachable(error)), error) from error
+
+
+def _timed(host: Host, request: RawRequest) -> bool:
+    """Whether the configuration has deadlines for this request, which somebody must then keep."""
+    return host.settings.deadlines(request.route) != _NO_DEADLINES
+
+
+def _out_of_reach(request: Request, failed: AttemptsFailed) -> Response:
+    """The answer for a provider that gave none: 504 where it took too long, else 502."""
+    info, names = failed.info, [kind.__name__ for kind in type(failed.cause).__mro__]
+    late = "timeout" in info.kind or any("Timeout" in name for name in names)
+    message = info.message or "the provider could not be reached"
+    return error_reply(request, 504 if late else 502, info.kind, message, None)
 
 
 def _unreachable(error: Exception) -> str:

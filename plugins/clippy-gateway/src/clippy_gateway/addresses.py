@@ -62,7 +62,7 @@ def _host(written: str) -> str:
 
 def _of_the_configuration(host: str) -> str | None:
     address = _address(host)
-    if host in _METADATA_NAMES or (address is not None and _is_metadata(address)):
+    if host in _METADATA_NAMES or (address is not None and is_metadata(address)):
         return "it is where a cloud keeps the credentials of this machine"
     if any(letter in host for letter in "@#?/") or ".." in host:
         return "its host is no name"
@@ -87,9 +87,14 @@ def _of_a_caller(url: str, scheme: str, host: str, port: int | None, allow: Sequ
         return "its path has . or .. in it"
     if _address(host) is not None:
         return "it is an address in numbers, not a name"
-    if not any(_fits(host, pattern.lower().removesuffix(".")) for pattern in allow):
+    if not fits_one(host, allow):
         return "its host is not one that this key may name"
     return None
+
+
+def fits_one(host: str, patterns: Sequence[str]) -> bool:
+    """Whether *host*, in lower case, is one of *patterns*: whole names, or ``*.example.com`` for all below one."""
+    return any(_fits(host, pattern.lower().removesuffix(".")) for pattern in patterns)
 
 
 def _fits(host: str, pattern: str) -> bool:
@@ -138,7 +143,8 @@ def _number(text: str) -> int | None:
         return int(text) if text.isdigit() else None
 
 
-def _is_metadata(address: Address) -> bool:
+def is_metadata(address: Address) -> bool:
+    """Whether a cloud keeps the credentials of its machines at *address*, in whatever form it is written."""
     return any(one in _METADATA_ADDRESSES for one in (address, *_within(address)))
 
 
@@ -148,7 +154,7 @@ def _within(address: Address) -> list[Address]:
         return []
     found: list[Address | None] = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
     low = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if any(address in network for network in _NAT64) or int(address) >> 32 in (0, 0xFFFF0000 >> 0):
+    if any(address in network for network in _NAT64) or int(address) >> 32 in (0, 0xFFFF0000):
         found.append(low)
     if (int(address) >> 32) & 0xFFFFFFFF in (0x00005EFE, 0x02005EFE):
         found.append(low)

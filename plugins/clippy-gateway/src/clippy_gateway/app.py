@@ -15,6 +15,7 @@ from clippy_hookspecs.services import ByteStream, Host, RawReply, RawRequest
 from .bodies import Gone, judge_depth, read_body
 from .callers import Caller, Callers
 from .choosing import Choice, api_of
+from .elsewhere import request_elsewhere
 from .forms import Refused, error_body, error_headers, is_anthropic
 from .heads import judge_fields, read_head
 from .models import models_reply
@@ -27,6 +28,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 log = logging.getLogger("clippy.gateway")
 
+_NO_ROUTE = (b"x-clippy-route", b"")
 _PATIENCE = 0.02
 """Seconds after which somebody looks whether the caller is still there; most answers of a cache are gone by then."""
 
@@ -71,19 +73,29 @@ class GatewayApp:
             await receive()
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the client gets a 403
 
+    async def open(self) -> None:
+        """Open the host for this event loop.  Raises what its plugins raise."""
+        opener: Any = self.host
+        await opener.aopen()
+        self.ready = True
+
+    async def close(self) -> None:
+        """Close what the host holds in this event loop."""
+        self.ready = False
+        opener: Any = self.host
+        await opener.aclose()
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        """Open the host for this event loop, and close it when the server has ended."""
         await receive()
         try:
-            await self.host.aopen()  # type: ignore[attr-defined]
+            await self.open()
         except Exception as error:
+            log.error("the gateway cannot open: %s", error)
             await send({"type": "lifespan.startup.failed", "message": f"the gateway cannot open: {error}"})
             return
-        self.ready = True
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self.ready = False
-        await self.host.aclose()  # type: ignore[attr-defined]
+        await self.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -120,7 +132,7 @@ class GatewayApp:
             caller.busy -= 1
 
     async def _pass(self, scope: Any, head: dict[bytes, bytes], caller: Caller, receive: Receive, send: Send) -> None:
-        method, path, raw_path = scope["method"], scope["path"], scope["raw_path"]
+        method, path = scope["method"], scope["path"]
         anthropic = is_anthropic(path, head)
         judge_call(method, path, head, anthropic)
         body = await read_body(receive, self.limits)
@@ -132,18 +144,11 @@ class GatewayApp:
                 await send({"type": "http.response.start", "status": listed[0], "headers": listed[1]})
                 await send({"type": "http.response.body", "body": listed[2]})
                 return
-        named = head.get(b"x-clippy-route")
-        route = self.choice.route(
-            caller, None if named is None else named.decode("latin-1"), api_of(path, anthropic), body
-        )
-        url = "http://gateway" + raw_path.decode("ascii")
-        if scope["query_string"]:
-            url += "?" + scope["query_string"].decode("ascii")
-        request = RawRequest(method, url, _passed(scope["headers"]), body, route, caller.scope_of(head))
+        request = self._request(scope, head, caller, anthropic, body)
         watch = _Watch(receive)
         try:
             reply = await self.host.answer(request)
-            await self._reply(reply, route, method, send)
+            await self._reply(reply, request.route, method, send)
         except asyncio.CancelledError:
             if not watch.gone:
                 raise
@@ -154,10 +159,28 @@ class GatewayApp:
         finally:
             watch.stop()
 
+    def _request(
+        self, scope: Any, head: dict[bytes, bytes], caller: Caller, anthropic: bool, body: bytes
+    ) -> RawRequest:
+        """The request as the host gets it.  Raises Refused for what this caller may not ask for."""
+        judge_fields(scope["headers"])
+        method, target = scope["method"], scope["raw_path"].decode("ascii")
+        if scope["query_string"]:
+            target += "?" + scope["query_string"].decode("ascii")
+        fields, whose = scope["headers"], caller.scope_of(head)
+        base, named = head.get(b"x-clippy-base-url"), head.get(b"x-clippy-route")
+        if not _NOT_FOR_PLUGINS.isdisjoint(head):
+            fields = [pair for pair in fields if pair[0] not in _NOT_FOR_PLUGINS]
+        if base is not None:
+            return request_elsewhere(base.decode("latin-1"), caller, whose, method, target, fields, body)
+        wanted = None if named is None else named.decode("latin-1")
+        route = self.choice.route(caller, wanted, api_of(scope["path"], anthropic), body)
+        return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose)
+
     async def _reply(self, reply: RawReply, route: str, method: str, send: Send) -> None:
         body = reply.body
         try:
-            own = told(reply.extensions.get("clippy"), self._routes[route], os.urandom(8).hex().encode())
+            own = told(reply.extensions.get("clippy"), self._routes.get(route, _NO_ROUTE), os.urandom(8).hex().encode())
             headers = reply_headers(reply, own)
             if isinstance(body, bytes):
                 if reply.status not in (204, 304) and method != "HEAD":
@@ -192,12 +215,6 @@ async def _refuse(refused: Refused, anthropic: bool, send: Send) -> None:
     headers = [(b"x-clippy-request-id", request_id.encode()), *error_headers(refused, body)]
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _passed(fields: Any) -> Headers:
-    """The headers of a request as the host gets them, less those that were for the gateway."""
-    judge_fields(fields)
-    return Headers.undecoded([pair for pair in fields if pair[0] not in _NOT_FOR_PLUGINS])
 
 
 class _Watch:

@@ -15,6 +15,7 @@ from .addresses import address_fault
 from .app import GatewayApp
 from .callers import Callers
 from .choosing import Choice
+from .pages import pages_of
 from .settings import Connections, Key, RequestLimits, doc
 from .upstream import AiohttpUpstream
 
@@ -80,8 +81,9 @@ class Gateway:
         faults = self.faults(host)
         if faults:
             raise ConfigError(faults)
-        return GatewayApp(host, Callers(self.keys), Choice(host.routes, self.models), self.limits)
+        return GatewayApp(host, Callers(self.keys), Choice(host.routes, self.models), self.limits, pages_of(host))
 
     def over_aiohttp(self, host: Host) -> Host:
         """*host* with aiohttp under it, unless another plugin offers what sends."""
-        return host.with_plugins({**host.plugins, "aiohttp": AiohttpUpstream(self.upstream)})
+        public = tuple(dict.fromkeys(name for key in self.keys.values() for name in key.base_urls))
+        return host.with_plugins({**host.plugins, "aiohttp": AiohttpUpstream(self.upstream, public)})

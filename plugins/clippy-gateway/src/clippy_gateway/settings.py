@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import field, frozen
 from attrs.validators import ge, gt, min_len, optional
+
+_POSITIVE: Any = optional(gt(0))
 
 
 def doc(text: str) -> dict[str, str]:
@@ -22,7 +26,7 @@ class Key:
         default=False, metadata=doc("believe its X-Clippy-Tenant, -User and -Session headers: it speaks for others")
     )
     concurrency: int | None = field(
-        default=None, validator=optional(gt(0)), metadata=doc("requests of it at the same time; None: as many as all")
+        default=None, validator=_POSITIVE, metadata=doc("requests of it at the same time; None: as many as all")
     )
     base_urls: tuple[str, ...] = field(
         default=(),
@@ -49,7 +53,7 @@ class Connections:
 
     limit: int = field(default=0, validator=ge(0), metadata=doc("open at the same time; 0: as many as are needed"))
     keep: float = field(default=15.0, validator=gt(0), metadata=doc("seconds that an idle one is kept"))
-    connect: float | None = field(default=10.0, validator=optional(gt(0)), metadata=doc("seconds until it stands"))
+    connect: float | None = field(default=10.0, validator=_POSITIVE, metadata=doc("seconds until it stands"))
     read: float | None = field(
-        default=600.0, validator=optional(gt(0)), metadata=doc("seconds until the next piece of an answer")
+        default=600.0, validator=_POSITIVE, metadata=doc("seconds until the next piece of an answer")
     )

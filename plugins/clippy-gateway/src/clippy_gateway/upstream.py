@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from attrs import define, field
@@ -15,6 +15,8 @@ from clippy_hookspecs.services import Host, RawReply, RawRequest, ServiceRegistr
 from multidict import CIMultiDict
 from yarl import URL
 
+from .echoes import Pair, keys_in, without_keys
+from .resolving import JudgingResolver
 from .settings import Connections
 
 _WRITTEN_ANEW = frozenset({"host", "content-length", "transfer-encoding", "connection", "keep-alive", "expect"})
@@ -33,6 +35,7 @@ class AiohttpUpstream:
     """
 
     connections: Connections = field(factory=Connections)
+    public_only: tuple[str, ...] = ()
     inline = True
     _usual: aiohttp.ClientTimeout = field(init=False, repr=False)
     _sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = field(factory=dict, init=False, repr=False)
@@ -61,30 +64,41 @@ class AiohttpUpstream:
     async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
         """As :meth:`clippy_hookspecs.Upstream.send`.  Raises aiohttp's own exceptions, and TimeoutError."""
         session = self._sessions.get(asyncio.get_running_loop()) or self._opened()
-        headers = CIMultiDict([pair for pair in request.headers.pairs if pair[0].lower() not in _WRITTEN_ANEW])
+        pairs = request.headers.pairs
         response = await session.request(
             request.method,
             _url(request.url),
             data=request.body or None,
-            headers=headers,
+            headers=CIMultiDict([pair for pair in pairs if pair[0].lower() not in _WRITTEN_ANEW]),
             allow_redirects=False,
             timeout=self._timeouts(timeout) if timeout else self._usual,
         )
-        fields = Headers.undecoded(response.raw_headers)
-        length = response.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) <= _WHOLE:
-            try:
-                body = await response.read()
-            except BaseException:
-                response.close()
-                raise
-            return RawReply(response.status, fields, body, _NOTHING)
-        return RawReply(response.status, fields, AiohttpBody(response), _NOTHING)
+        keys, fields = keys_in(pairs), cast(Sequence[Pair], response.raw_headers)
+        if keys:
+            fields = without_keys(fields, keys)
+        told = response.headers
+        length = told.get("Content-Length", "")
+        if not length.isdigit() or int(length) > _WHOLE or "Content-Encoding" in told or _is_stream(told):
+            return RawReply(response.status, Headers.undecoded(fields), AiohttpBody(response), _NOTHING)
+        try:
+            body = await response.read()
+        except BaseException:
+            response.close()
+            raise
+        for key in keys:
+            if key in body:
+                body = body.replace(key, b"***")
+        return RawReply(response.status, Headers.undecoded(fields), body, _NOTHING)
 
     def _opened(self) -> aiohttp.ClientSession:
         own = self.connections
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=own.limit, keepalive_timeout=own.keep, ttl_dns_cache=10),
+            connector=aiohttp.TCPConnector(
+                limit=own.limit,
+                keepalive_timeout=own.keep,
+                ttl_dns_cache=10,
+                resolver=JudgingResolver(self.public_only),
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_NOT_ADDED,
@@ -102,7 +116,7 @@ class AiohttpUpstream:
 
 
 class AiohttpBody:
-    """The body of an answer as a :class:`~clippy_hookspecs.ByteStream`: the socket is read when a piece is asked for."""
+    """The body of an answer, piece by piece: the socket is read when somebody asks for the next one."""
 
     __slots__ = ("_content", "_response")
 
@@ -119,6 +133,10 @@ class AiohttpBody:
             self._response.close()
         else:
             self._response.release()
+
+
+def _is_stream(headers: Mapping[str, str]) -> bool:
+    return headers.get("Content-Type", "").lower().startswith("text/event-stream")
 
 
 def _proxied() -> bool:

@@ -63,7 +63,7 @@ class Server:
         self._remove_socket()
 
     def run(self) -> None:
-        """Serve in this thread until SIGTERM or SIGINT; a second SIGINT does not wait.  Returns when all is closed.
+        """Serve in this thread until SIGTERM or SIGINT; a second signal does not wait.  Returns when all is closed.
 
         Raises like ``start``.
         """
@@ -118,6 +118,11 @@ class _Serving(uvicorn.Server):
                 each.close()
         finally:
             self.listening.set()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """The first signal lets answers end, a second one of whatever kind does not."""
+        self.force_exit = self.force_exit or self.should_exit
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
