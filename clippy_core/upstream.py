@@ -17,6 +17,7 @@ from clippy_hookspecs import (
     Response,
     Scope,
     Upstream,
+    evolve,
 )
 from clippy_hookspecs.headers import beginning
 
@@ -33,7 +34,7 @@ from .opaque import OpaqueStream
 from .pipeline import Pipeline
 from .routes import through
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime
-from .sources import Phase
+from .sources import Phase, close_quietly
 from .streaming import LiveStream
 from .untouched import retouch
 from .wire import decode_request, encode_request, encode_response
@@ -107,16 +108,18 @@ def raw_request(request: Request, body: bytes | None = None) -> RawRequest:
 async def answer(host: Host, request: RawRequest) -> RawReply:
     """Run a raw HTTP request through the pipeline of *host*, for those who bring their own HTTP server.
 
-    Failures are answers in the request's own wire API; 502 says that the provider could not be reached.
+    Failures are answers in the request's own wire API; 502 says that the provider could not be reached, 504 that it
+    took too long.  Raises ConfigError if there is no such route.
     """
     url, _, query = request.url.partition("?")
     asked = decode_request(request.method, url, query, request.headers, request.body)
     extensions: Mapping[str, Any] = {}
     result: Response | LiveStream | OpaqueStream
+    parsed, failed = asked, False
     try:
         parsed, scope = _routed(host, asked, request) if request.route else (asked, request.scope)
         if host.chains.idle and not beginning(request.headers, OWN_HEADERS) and not _timed(host, request):
-            return await _straight(host, parsed, request)
+            return await _understood(await _straight(host, parsed, request), parsed, asked)
         pipeline = await _begin(host, parsed, request, wants_values=False, scope=scope)
         extensions = pipeline.own()
         result = await pipeline.answer()
@@ -124,13 +127,35 @@ async def answer(host: Host, request: RawRequest) -> RawReply:
         judged = error_answer(asked, error)
         if isinstance(judged, AttemptsFailed):
             judged = _out_of_reach(asked, judged)
-        result = judged
+        result, failed = judged, True
     if isinstance(result, Response):
         headers = result.headers
         if result.status >= 400 and host.owns_retries:  # whoever called has an SDK that would try it all again
             headers = headers.replace(NO_RETRY, "false")
-        return RawReply(result.status, headers, encode_response(result), {**result.extensions, **extensions})
-    return RawReply(result.status, result.headers, StreamBody(result), {**result.extensions, **extensions})
+        reply = RawReply(result.status, headers, encode_response(result), {**result.extensions, **extensions})
+    else:
+        given = {**result.extensions, **extensions}
+        reply = RawReply(result.status, result.headers, StreamBody(result), given)
+    return reply if failed else await _understood(reply, parsed, asked)
+
+
+async def _understood(reply: RawReply, sent: Request, asked: Request) -> RawReply:
+    """*reply* to *sent* in the wire API of *asked*; what cannot be said in it is a failure of the provider's."""
+    if sent.api == asked.api or not asked.endpoint.chat:
+        return reply
+    from .translated import translated
+
+    try:
+        again = await translated(reply, sent.api, asked)
+    except Exception as error:
+        if not isinstance(reply.body, bytes):
+            await close_quietly(reply.body)
+        unreadable = error_reply(asked, 502, "unreadable", f"the answer cannot be read: {type(error).__name__}", None)
+        return RawReply(unreadable.status, unreadable.headers, encode_response(unreadable), reply.extensions)
+    kept = reply.headers.get(NO_RETRY)
+    if kept is None or not isinstance(again.body, bytes):
+        return again
+    return evolve(again, headers=again.headers.replace(NO_RETRY, kept))
 
 
 async def _straight(host: Host, request: Request, raw: RawRequest) -> RawReply:

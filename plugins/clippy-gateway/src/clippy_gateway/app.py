@@ -41,7 +41,8 @@ _NOT_FOR_PLUGINS = frozenset(
 class GatewayApp:
     """Passes requests through *host*.
 
-    ``drain`` is called when no more connections are taken; from then on the gateway is not ready.
+    ``drain`` is called when it shall end: from then on it is not ready, and after ``notice`` seconds no more connections
+    need to be taken.
     """
 
     host: Host
@@ -49,6 +50,7 @@ class GatewayApp:
     choice: Choice
     limits: RequestLimits = field(factory=RequestLimits)
     pages: Any = None
+    notice: float = 0.0
     ready: bool = field(default=False, init=False)
     draining: bool = field(default=False, init=False)
     busy: int = field(default=0, init=False)
@@ -57,9 +59,10 @@ class GatewayApp:
     def __attrs_post_init__(self) -> None:
         self._routes = {name: (b"x-clippy-route", name.encode("latin-1", "replace")) for name in self.choice.routes}
 
-    def drain(self) -> None:
-        """Say that no more requests should come; those under way go on."""
+    async def drain(self) -> None:
+        """Say that no more requests should come, and wait until whoever asks for that has heard it."""
         self.draining = True
+        await asyncio.sleep(self.notice)
         if self.pages is not None:
             self.pages.drain()
 
@@ -115,6 +118,11 @@ class GatewayApp:
             await _refuse(refused, is_anthropic(path, head), send)
         except Gone:
             return  # nobody is there to be answered
+        except Exception:
+            log.exception("a request failed in the gateway itself")
+            await _refuse(
+                Refused(500, "gateway_error", "the gateway failed; its log says why"), is_anthropic(path, head), send
+            )
 
     async def _admitted(
         self, scope: Any, head: dict[bytes, bytes], caller: Caller, receive: Receive, send: Send
@@ -189,7 +197,11 @@ class GatewayApp:
                 await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
                 return
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-            await _pump(body, send)
+            try:
+                await _pump(body, send)
+            except Exception as error:
+                # Nothing more is sent, no end either: the server closes the connection, and nobody takes it for whole.
+                log.warning("a stream of the route %r broke off: %s", route, type(error).__name__)
         finally:
             if not isinstance(body, bytes):
                 await body.aclose()

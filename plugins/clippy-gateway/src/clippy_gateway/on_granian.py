@@ -41,8 +41,13 @@ def serve_on_granian(app: GatewayApp, gateway: Gateway, opened: socket.socket) -
         finally:
             await app.close()
 
+    ending: list[asyncio.Task[None]] = []
+
     def stop() -> None:
-        app.drain()
+        ending.append(asyncio.get_running_loop().create_task(drained()))
+
+    async def drained() -> None:
+        await app.drain()
         server.stop()
 
     runner(serving())

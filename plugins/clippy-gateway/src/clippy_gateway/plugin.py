@@ -34,6 +34,11 @@ class Gateway:
         default="uvicorn", validator=in_(("uvicorn", "granian")), metadata=doc("what speaks HTTP to the callers")
     )
     drain: float = field(default=30.0, validator=gt(0), metadata=doc("seconds that answers may take after SIGTERM"))
+    notice: float = field(
+        default=0.0,
+        validator=ge(0),
+        metadata=doc("seconds after SIGTERM in which /ready says no and requests are still taken: for load balancers"),
+    )
     keys: Mapping[str, Key] = field(factory=dict, metadata=doc("callers by name, each with a key of the gateway's own"))
     models: Mapping[str, str] = field(
         factory=dict, metadata=doc('routes by the model asked for, "gpt-*" too; the first that fits counts')
@@ -81,7 +86,9 @@ class Gateway:
         faults = self.faults(host)
         if faults:
             raise ConfigError(faults)
-        return GatewayApp(host, Callers(self.keys), Choice(host.routes, self.models), self.limits, pages_of(host))
+        return GatewayApp(
+            host, Callers(self.keys), Choice(host.routes, self.models), self.limits, pages_of(host), self.notice
+        )
 
     def over_aiohttp(self, host: Host) -> Host:
         """*host* with aiohttp under it, unless another plugin offers what sends."""

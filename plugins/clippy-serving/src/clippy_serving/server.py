@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
@@ -103,7 +105,7 @@ class Server:
 
 
 class _Serving(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], None] | None) -> None:
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None] | None] | None) -> None:
         super().__init__(config)
         self.listening = threading.Event()
         self.failure: BaseException | None = None
@@ -129,8 +131,12 @@ class _Serving(uvicorn.Server):
         self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._drain is not None:
-            self._drain()
+        drained = None if self._drain is None else self._drain()
+        if inspect.isawaitable(drained):
+            waiting = asyncio.ensure_future(drained)
+            while not (waiting.done() or self.force_exit):
+                await asyncio.wait([waiting], timeout=0.05)
+            waiting.cancel()
         await super().shutdown(sockets)
 
     @contextmanager
