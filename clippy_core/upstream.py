@@ -35,6 +35,7 @@ from .pipeline import Pipeline
 from .routes import through
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime
 from .sources import Phase, close_quietly
+from .straight import straight_request
 from .streaming import LiveStream
 from .untouched import retouch
 from .wire import decode_request, encode_request, encode_response
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 
 _NO_DEADLINES = Deadlines()
+_NOTHING: Mapping[str, Any] = {}
 
 
 class UpstreamSender:
@@ -111,32 +113,53 @@ async def answer(host: Host, request: RawRequest) -> RawReply:
     Failures are answers in the request's own wire API; 502 says that the provider could not be reached, 504 that it
     took too long.  Raises ConfigError if there is no such route.
     """
+    try:
+        if request.route and host.chains.idle:
+            straight = straight_request(host.settings, request)
+            if straight is not None:
+                return await _straight(host, straight)
+    except (Refusal, AttemptsFailed) as error:
+        return _failed(host, _asked(request), error)
+    return await _looked_at(host, request, _asked(request))
+
+
+def _asked(request: RawRequest) -> Request:
     url, _, query = request.url.partition("?")
-    asked = decode_request(request.method, url, query, request.headers, request.body)
+    return decode_request(request.method, url, query, request.headers, request.body)
+
+
+async def _looked_at(host: Host, request: RawRequest, asked: Request) -> RawReply:
+    """The answer to a request that somebody has to look into."""
     extensions: Mapping[str, Any] = {}
-    result: Response | LiveStream | OpaqueStream
-    parsed, failed = asked, False
     try:
         parsed, scope = _routed(host, asked, request) if request.route else (asked, request.scope)
         if host.chains.idle and not beginning(request.headers, OWN_HEADERS) and not _timed(host, request):
-            return await _understood(await _straight(host, parsed, request), parsed, asked)
+            sent = raw_request(parsed, request.body if parsed.endpoint.body == "stream" else None)
+            return await _understood(await _straight(host, sent), parsed, asked)
         pipeline = await _begin(host, parsed, request, wants_values=False, scope=scope)
         extensions = pipeline.own()
         result = await pipeline.answer()
     except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:
-        judged = error_answer(asked, error)
-        if isinstance(judged, AttemptsFailed):
-            judged = _out_of_reach(asked, judged)
-        result, failed = judged, True
+        return _failed(host, asked, error, extensions)
     if isinstance(result, Response):
-        headers = result.headers
-        if result.status >= 400 and host.owns_retries:  # whoever called has an SDK that would try it all again
-            headers = headers.replace(NO_RETRY, "false")
-        reply = RawReply(result.status, headers, encode_response(result), {**result.extensions, **extensions})
-    else:
-        given = {**result.extensions, **extensions}
-        reply = RawReply(result.status, result.headers, StreamBody(result), given)
-    return reply if failed else await _understood(reply, parsed, asked)
+        return await _understood(_whole(host, result, extensions), parsed, asked)
+    given = {**result.extensions, **extensions}
+    return await _understood(RawReply(result.status, result.headers, StreamBody(result), given), parsed, asked)
+
+
+def _failed(host: Host, asked: Request, error: Any, extensions: Mapping[str, Any] = _NOTHING) -> RawReply:
+    """The answer for what went wrong on the way, in the words of *asked*."""
+    judged = error_answer(asked, error)
+    if isinstance(judged, AttemptsFailed):
+        judged = _out_of_reach(asked, judged)
+    return _whole(host, judged, extensions)
+
+
+def _whole(host: Host, response: Response, extensions: Mapping[str, Any]) -> RawReply:
+    headers = response.headers
+    if response.status >= 400 and host.owns_retries:  # whoever called has an SDK that would try it all again
+        headers = headers.replace(NO_RETRY, "false")
+    return RawReply(response.status, headers, encode_response(response), {**response.extensions, **extensions})
 
 
 async def _understood(reply: RawReply, sent: Request, asked: Request) -> RawReply:
@@ -158,13 +181,13 @@ async def _understood(reply: RawReply, sent: Request, asked: Request) -> RawRepl
     return evolve(again, headers=again.headers.replace(NO_RETRY, kept))
 
 
-async def _straight(host: Host, request: Request, raw: RawRequest) -> RawReply:
+async def _straight(host: Host, sent: RawRequest) -> RawReply:
     """The provider's own answer, where no plugin has anything to do with a request.  Raises AttemptsFailed."""
-    sender = RawSender(host.upstream(await _opened(host)), raw)
+    upstream = host.upstream(await _opened(host))
     try:
-        return await sender.send(request, {})
+        return await upstream.send(sent, {})
     except Exception as error:
-        raise AttemptsFailed(ErrorInfo("transient", sender.phase(error), message=_unreachable(error)), error) from error
+        raise AttemptsFailed(ErrorInfo("transient", phase(error), message=_unreachable(error)), error) from error
 
 
 def _timed(host: Host, request: RawRequest) -> bool:

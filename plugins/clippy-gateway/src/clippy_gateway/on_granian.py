@@ -25,7 +25,7 @@ def serve_on_granian(app: GatewayApp, gateway: Gateway, opened: socket.socket) -
     address: Any = opened.getsockname()
     opened.close()
     place = {"uds": gateway.uds} if gateway.uds is not None else {"address": address[0], "port": address[1]}
-    server: Any = Server(app, interface=Interfaces.ASGI, websockets=False, log_enabled=False, backlog=2048, **place)
+    server: Any = Server(app, interface=Interfaces.ASGINL, websockets=False, log_enabled=False, backlog=2048, **place)
     runner = _with_uvloop()
 
     async def serving() -> None:
