@@ -223,7 +223,8 @@ def commands(upstream: str, folder: Path, wanted: list[str]) -> dict[str, tuple[
 
 
 def measure(rounds: int, seconds: float, wanted: list[str], share: int) -> dict[str, dict[str, list[float]]]:
-    upstream, rows = free_port(), {}
+    upstream = free_port()
+    rows: dict[str, dict[str, list[float]]] = {}
     with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         fake = [str(CORE), str(PEERS / "fakeserver.py"), "--port", str(upstream)]
         stack.enter_context(process(fake, upstream, "1"))
@@ -235,11 +236,9 @@ def measure(rounds: int, seconds: float, wanted: list[str], share: int) -> dict[
             pids[name] = started.pid
             time.sleep(1)
             print(f"up: {name}, {rss(started.pid):.0f} MB", flush=True)
-        rows = {
-            name: {key: [] for key in ("one", "load", "p99", "cpu", "streams", "lag50", "lag99", "lost")}
-            for name in ports
-        }
-        for name, port in ports.items():
+        kinds = ("one", "load", "p99", "cpu", "streams", "lag50", "lag99", "lost")
+        rows = {name: {kind: [] for kind in kinds} for name in ports}
+        for port in ports.values():
             wrk(port, 4, 1)
             wrk(port, 4, 1, "fake-c100-b1", stream=True)
         for turn in range(rounds):
@@ -277,19 +276,23 @@ def main() -> None:
     rows = measure(given.rounds, given.secs, given.only, given.unique)
     base = rows.get("Starlette + httpx") or rows["direct"]
     direct = rows["direct"]
-    print(
-        f"{'':28}{'rps':>8}{'x base':>8}{'cpu us':>8}{'x base':>8}{'added p50':>11}{'p99 ms':>8}{'streams':>9}{'lag p50':>9}{'lag p99':>9}{'not seen':>9}"
-    )
+    columns = ("rps", "x base", "cpu us", "x base", "added p50", "p99 ms", "streams", "lag p50", "lag p99", "not seen")
+    print(f"{'':28}" + "".join(f"{column:>10}" for column in columns))
     for name, row in rows.items():
-        ratio = statistics.median(a / b for a, b in zip(row["load"], base["load"], strict=True))
-        cheaper = statistics.median(b / max(a, 1e-9) for a, b in zip(row["cpu"], base["cpu"], strict=True))
-        added = statistics.median(a - b for a, b in zip(row["one"], direct["one"], strict=True))
         median = {key: statistics.median(values) for key, values in row.items()}
-        print(
-            f"{name:28}{median['load']:8.0f}{ratio:8.2f}{median['cpu']:8.0f}{cheaper:8.2f}{added:11.0f}{median['p99'] / 1e3:8.1f}{median['streams']:9.0f}"
-            f"{median['lag50']:9.0f}{median['lag99']:9.0f}{median['lost']:9.0f}"
+        figures = (
+            median["load"],
+            statistics.median(a / b for a, b in zip(row["load"], base["load"], strict=True)),
+            median["cpu"],
+            statistics.median(b / max(a, 1.0) for a, b in zip(row["cpu"], base["cpu"], strict=True)),
+            statistics.median(a - b for a, b in zip(row["one"], direct["one"], strict=True)),
+            median["p99"] / 1e3,
+            median["streams"],
+            median["lag50"],
+            median["lag99"],
+            median["lost"],
         )
-    json.dump(rows, Path(os.environ.get("GATEWAY_OUT", os.devnull)).open("w"))
+        print(f"{name:28}" + "".join(f"{figure:10.2f}" if figure < 100 else f"{figure:10.0f}" for figure in figures))
 
 
 if __name__ == "__main__":

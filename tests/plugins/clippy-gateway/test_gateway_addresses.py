@@ -183,7 +183,8 @@ def test_a_value_with_a_control_character_is_refused(text, odd):
     assert header_fault("X-User", odd + text) is not None
 
 
-OTHERS = ["Host", "Authorization", "X-Api-Key", "api-key", "Cookie", "Content-Length", "Transfer-Encoding", "Connection",
+OTHERS = ["Host", "Authorization", "X-Api-Key", "api-key", "Cookie", "Content-Length", "Transfer-Encoding",
+          "Connection",
           "Proxy-Authorization", "TE", "Upgrade", "X-Forwarded-For", "Forwarded", "X-HTTP-Method-Override"]  # fmt: skip
 
 

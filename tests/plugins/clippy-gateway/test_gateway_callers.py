@@ -26,9 +26,9 @@ OTHER_KEY = "gw-other-canary-0123456789"
 OPENAI, ANTHROPIC = "/v1/chat/completions", "/v1/messages"
 
 
-def keyed(script: Any = Reply("x"), plugins: Any = None, key: dict[str, Any] | None = None, **settings: Any) -> World:
+def keyed(script: Any = None, plugins: Any = None, key: dict[str, Any] | None = None, **settings: Any) -> World:
     keys = {"team": Key(CALLERS_KEY, **(key or {})), "other": Key(OTHER_KEY, tenant="other")}
-    return World(script, plugins or {}, {"keys": keys, **settings})
+    return World(script or Reply("x"), plugins or {}, {"keys": keys, **settings})
 
 
 @pytest.mark.parametrize("given_key", [None, "sk-wrong", CALLERS_KEY + "x", CALLERS_KEY[:-1], PROVIDERS_KEY])
@@ -137,7 +137,8 @@ def test_a_request_to_an_address_of_the_callers_has_no_key_in_it():
     from clippy_gateway.elsewhere import request_elsewhere
 
     caller = Caller("team", Key(CALLERS_KEY, base_urls=("api.example.com",)))
-    fields = [(b"authorization", b"Bearer " + CALLERS_KEY.encode()), (b"x-api-key", b"k"), (b"cookie", b"c"), (b"host", b"gw"),
+    fields = [(b"authorization", b"Bearer " + CALLERS_KEY.encode()), (b"x-api-key", b"k"), (b"cookie", b"c"),
+              (b"host", b"gw"),
               (b"content-type", b"application/json"), (b"x-clippy-cache", b"no-store")]  # fmt: skip
     made = request_elsewhere("https://api.example.com/v1", caller, None, "POST", "/v1/chat/completions", fields, b"{}")
     assert (made.url, made.route) == ("https://api.example.com/v1/chat/completions", "")
@@ -152,7 +153,7 @@ def test_a_request_to_an_address_of_the_callers_has_no_key_in_it():
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "gateway.example"])
 def test_without_keys_it_listens_at_loopback_only(host):
     described = Host({}, config={"routes": {"main": {"base_url": "http://127.0.0.1:1/v1"}}})
-    with pytest.raises(ConfigError, match="give each caller a key, or listen at 127.0.0.1"):
+    with pytest.raises(ConfigError, match=r"give each caller a key, or listen at 127\.0\.0\.1"):
         Gateway(host=host).app(described)
     assert Gateway(host=host, keys={"team": Key(CALLERS_KEY)}).app(described)
 
@@ -165,6 +166,16 @@ def test_without_keys_it_answers_no_web_page():
         assert world.provider.calls == 1
         assert b"anything" not in world.provider.requests[0].head
     assert (plain.status_code, page.status_code, rebound.status_code) == (200, 403, 403)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_without_keys_the_host_says_whether_headers_about_the_scope_are_believed(trusted):
+    books = Books()
+    with World(Reply("x"), {"books": books}, trust_headers=trusted) as world:
+        world.chat(headers={"x-clippy-tenant": "acme"})
+        assert until(lambda: books.records)
+        assert b"x-clippy" not in world.provider.requests[0].head.lower()
+    assert books.records[0].scope.tenant == ("acme" if trusted else None)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +337,8 @@ def test_the_settings_are_read_from_a_file_and_a_key_from_the_environment(monkey
     monkeypatch.setenv("TEAM_KEY", CALLERS_KEY)
     file = tmp_path / "clippy.toml"
     file.write_text(
-        '[plugins.gateway.keys.team]\nkey = {env = "TEAM_KEY"}\ntenant = "acme"\nroutes = ["main"]\n[plugins.gateway.limits]\nbody = 5\n'
+        '[plugins.gateway.keys.team]\nkey = {env = "TEAM_KEY"}\ntenant = "acme"\nroutes = ["main"]\n'
+        "[plugins.gateway.limits]\nbody = 5\n"
     )
     gateway = load_config(file).structure(Gateway, "gateway")
     assert gateway.keys["team"].key == CALLERS_KEY

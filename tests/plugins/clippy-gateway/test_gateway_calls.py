@@ -76,7 +76,7 @@ def test_tools_are_called_plain_and_streamed(plugins):
 def test_responses_are_answered_plain_and_streamed(plugins):
     with gateway(Reply("Hi there"), plugins) as world, openai_at(world) as client:
         plain = client.responses.create(model="m", input="hello")
-        streamed = [event for event in client.responses.create(model="m", input="hello", stream=True)]
+        streamed = list(client.responses.create(model="m", input="hello", stream=True))
         paths = {seen.path for seen in world.provider.requests}
     assert plain.output_text == "Hi there"
     assert streamed[-1].type == "response.completed"

@@ -147,7 +147,8 @@ def test_a_reader_that_does_not_read_stops_the_provider():
 def test_many_streams_at_the_same_time_are_all_whole(books):
     with world_of(Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.05), books) as world:
         got: list[bytes] = []
-        callers = [threading.Thread(target=lambda: got.append(world.raw(asked().replace(b"host: x", b"host: x\r\nconnection: close")))) for _ in range(40)]  # fmt: skip
+        once = asked().replace(b"host: x", b"host: x\r\nconnection: close")
+        callers = [threading.Thread(target=lambda: got.append(world.raw(once))) for _ in range(40)]
         for caller in callers:
             caller.start()
         for caller in callers:

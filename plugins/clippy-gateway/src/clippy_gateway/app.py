@@ -32,17 +32,17 @@ _NO_ROUTE = (b"x-clippy-route", b"")
 _PATIENCE = 0.02
 """Seconds after which somebody looks whether the caller is still there; most answers of a cache are gone by then."""
 
-_NOT_FOR_PLUGINS = frozenset(
-    {b"x-clippy-route", b"x-clippy-base-url", b"x-clippy-tenant", b"x-clippy-user", b"x-clippy-session"}
-)
+_FOR_THE_GATEWAY = frozenset({b"x-clippy-route", b"x-clippy-base-url"})
+_WHOSE = _FOR_THE_GATEWAY | {b"x-clippy-tenant", b"x-clippy-user", b"x-clippy-session"}
+"""Of a caller with a key these say nothing to the host; without keys it judges them by its ``trust_headers``."""
 
 
 @define(eq=False)
 class GatewayApp:
     """Passes requests through *host*.
 
-    ``drain`` is called when it shall end: from then on it is not ready, and after ``notice`` seconds no more connections
-    need to be taken.
+    ``drain`` is called when it shall end: from then on it is not ready, and after ``notice`` seconds nobody needs to
+    take more connections.
     """
 
     host: Host
@@ -120,9 +120,8 @@ class GatewayApp:
             return  # nobody is there to be answered
         except Exception:
             log.exception("a request failed in the gateway itself")
-            await _refuse(
-                Refused(500, "gateway_error", "the gateway failed; its log says why"), is_anthropic(path, head), send
-            )
+            failed = Refused(500, "gateway_error", "the gateway failed; its log says why")
+            await _refuse(failed, is_anthropic(path, head), send)
 
     async def _admitted(
         self, scope: Any, head: dict[bytes, bytes], caller: Caller, receive: Receive, send: Send
@@ -177,8 +176,9 @@ class GatewayApp:
             target += "?" + scope["query_string"].decode("ascii")
         fields, whose = scope["headers"], caller.scope_of(head)
         base, named = head.get(b"x-clippy-base-url"), head.get(b"x-clippy-route")
-        if not _NOT_FOR_PLUGINS.isdisjoint(head):
-            fields = [pair for pair in fields if pair[0] not in _NOT_FOR_PLUGINS]
+        ours = _FOR_THE_GATEWAY if caller.key is None else _WHOSE
+        if not ours.isdisjoint(head):
+            fields = [pair for pair in fields if pair[0] not in ours]
         if base is not None:
             return request_elsewhere(base.decode("latin-1"), caller, whose, method, target, fields, body)
         wanted = None if named is None else named.decode("latin-1")
