@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Iterator
 from typing import Literal
 from uuid import uuid4
 
 from attrs import define, field
 from attrs.validators import and_, ge, gt, in_, le, optional
-from clippy_hookspecs import AttemptRefused, ErrorInfo, Outcome, Request, RequestContext, RouteInfo, StashKey, hookimpl
+from clippy_hookspecs import (
+    AttemptRefused,
+    ErrorInfo,
+    Outcome,
+    Request,
+    RequestContext,
+    RouteInfo,
+    StashKey,
+    StatusTable,
+    hookimpl,
+)
 
 from .attempt import Attempt, StoreFailed
 from .cooldown import begin_cooldown, cooldown_left, cooling_down
@@ -297,6 +308,21 @@ class CircuitBreaker:
         if place is None:
             return "closed"
         return place.known(route.api, route.base_url).record.machine(model_name(model)).state(place.now())
+
+    async def status_tables(self) -> tuple[StatusTable, ...]:
+        """The breakers that have something to remember, as this process last saw them."""
+        place = self._places.last
+        rows = () if place is None else tuple(self._rows(place))
+        columns = ("route", "model", "state", "open for, s", "failures in a row", "openings", "why")
+        return (StatusTable("breakers", columns, rows),)
+
+    def _rows(self, place: Place) -> Iterator[tuple[str | int | float | None, ...]]:
+        now = place.now()
+        for known in place.all():
+            for name, one in known.record.machines.items():
+                state = "open" if self.state == "forced_open" else one.state(now)
+                left = round(one.left(now), 1) if state == "open" else None
+                yield known.shown, name or None, state, left, one.run, one.turn, one.why or None
 
 
 def _refused(message: str, scope: Literal["route", "model"], left: float | None) -> ErrorInfo:

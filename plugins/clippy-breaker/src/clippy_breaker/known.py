@@ -96,6 +96,10 @@ class Place:
     window: int
     _routes: dict[str, Known] = field(factory=dict)
 
+    def all(self) -> tuple[Known, ...]:
+        """What is known here of every route."""
+        return tuple(self._routes.values())
+
     def known(self, api: str, base_url: str) -> Known:
         """What is known here of a route."""
         name = shown(api, base_url)

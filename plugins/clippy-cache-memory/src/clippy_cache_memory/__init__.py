@@ -18,7 +18,7 @@ from weakref import WeakSet
 from attrs import define, field
 from attrs.validators import ge
 from cachetools import Cache, LRUCache
-from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector, StoredEntry, hookimpl
+from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector, StatusTable, StoredEntry, hookimpl
 from clippy_hookspecs.stored import undecoded_entry
 
 __all__ = ["MemoryCache"]
@@ -143,6 +143,12 @@ class MemoryCache:
         with self._lock:
             kept = Cache.get(self._kept, key)
         return None if kept is None else kept.make()
+
+    async def status_tables(self) -> tuple[StatusTable, ...]:
+        """How much is kept."""
+        with self._lock:
+            entries, size = len(self._kept), self._kept.currsize
+        return (StatusTable("kept", ("entries", "bytes", "most bytes"), ((entries, size, self.max_bytes),)),)
 
 
 def _fits(selector: Selector, key: str, kept: _Kept) -> bool:

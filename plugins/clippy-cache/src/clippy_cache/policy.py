@@ -19,6 +19,7 @@ from clippy_hookspecs import (
     Request,
     RequestContext,
     Response,
+    StatusTable,
     hookimpl,
 )
 from clippy_sqlite import follow_forks
@@ -137,6 +138,19 @@ class CachePolicy:
     def statistics(self) -> Statistics:
         """What caches did in this process since the plugin was made."""
         return Statistics.of(self._books.read())
+
+    async def status_tables(self) -> tuple[StatusTable, ...]:
+        """What caches did in this process: answers by kind and cache, misses by reason, what was saved."""
+        now = self.statistics()
+        saved = now.saved
+        return (
+            StatusTable("hits", ("kind", "cache", "answers"), tuple((*who, count) for who, count in now.hits.items())),
+            StatusTable("misses", ("reason", "requests"), tuple(now.misses.items())),
+            StatusTable(
+                "saved", ("hit rate", "tokens in", "tokens out", "US dollars", "seconds"),
+                ((now.hit_rate, saved.input, saved.output, saved.dollars, saved.seconds),),
+            ),
+        )  # fmt: skip
 
     @hookimpl
     @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import asdict, define, field
 from attrs.validators import ge
-from clippy_hookspecs import Host, Request, RequestContext, hookimpl
+from clippy_hookspecs import Host, Request, RequestContext, StatusTable, hookimpl
 from clippy_stream_monitor import Meter, Streams
 
 from .control import Control, runtime_folder
@@ -50,6 +50,15 @@ class StreamController:
     def live(self) -> tuple[Progress, ...]:
         """The streams that have not ended, the oldest first."""
         return tuple(map(progress_of, self._streams.living()))
+
+    async def status_tables(self) -> tuple[StatusTable, ...]:
+        """The streams that have not ended."""
+        columns = ("id", "model", "state", "seconds", "tokens", "tokens/s", "percent")
+        rows = [
+            (one.id, one.model, one.state, round(one.seconds, 2), one.tokens, one.rate, one.percentage)
+            for one in self.live()
+        ]
+        return (StatusTable("streams", columns, tuple(rows)),)
 
     def progress(self, request_id: str) -> Progress:
         """How far it is."""
