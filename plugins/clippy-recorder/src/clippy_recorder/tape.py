@@ -32,9 +32,9 @@ class Tape:
     ctx: RequestContext | None = field(repr=False)
     events: list[Event] = field(factory=list, repr=False)
     record: AuditRecord | None = field(default=None, repr=False)
+    developed: Exchange | None = field(default=None, repr=False)
+    """What was worked out when somebody first looked after the call was over; the events are let go then."""
     cost: float | None = None
-    developed: tuple[int, Exchange] | None = field(default=None, repr=False)
-    """What was made of it when it was over, and of how many events."""
     size: int = 0
     lost: int = 0
     told: int = 0
