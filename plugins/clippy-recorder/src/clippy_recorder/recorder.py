@@ -118,13 +118,7 @@ class Recorder:
         return end
 
     def _developed(self, tape: Tape) -> Exchange:
-        """One that is over is developed once: pages ask for all of them whenever one changes."""
-        if tape.record is None:
-            return develop(tape, self.level, self.secrets)
-        known, events = tape.developed, len(tape.events)
-        if known is None or known[0] != events:
-            known = tape.developed = (events, develop(tape, self.level, self.secrets))
-        return known[1]
+        return develop(tape, self.level, self.secrets)
 
     # --- the hooks ----------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from attrs import define, field
 from clippy_hookspecs import AuditRecord, Chunk, Event, Request, RequestContext, StashKey
 
-from .exchange import Exchange
-
 _ENTRY = 200
 """Bytes that an event counts for beside its content: itself, its chunk and their places."""
 _STREAMED = frozenset({"bytes", "chunk_in", "chunk_out"})
@@ -33,8 +31,6 @@ class Tape:
     events: list[Event] = field(factory=list, repr=False)
     record: AuditRecord | None = field(default=None, repr=False)
     cost: float | None = None
-    developed: tuple[int, Exchange] | None = field(default=None, repr=False)
-    """What was made of it when it was over, and of how many events."""
     size: int = 0
     lost: int = 0
     told: int = 0
