@@ -257,7 +257,10 @@ def _again(
             if live:
                 kept = {name: one for name, one in host.plugins.items() if name not in {*less, "recorder"}}
                 other = host.with_plugins({**kept, **plugins, "books": Books()})
-                made = rerun(calls, other, cli.run)
+                try:
+                    made = rerun(calls, other, cli.run)
+                finally:
+                    other.close()
             else:
                 made = through(calls, host, cli.run, plugins, less)
     except LookupError as error:

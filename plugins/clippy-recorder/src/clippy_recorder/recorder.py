@@ -64,6 +64,7 @@ class Recorder:
     _size: int = field(init=False, default=0)
     _told: tuple[Callable[[str], None], ...] = field(init=False, default=(), repr=False)
     _lock: Any = field(init=False, factory=threading.Lock, repr=False)
+    _developing: Any = field(init=False, factory=threading.Lock, repr=False)
     _keeper: Keeper | None = field(init=False, default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -118,7 +119,16 @@ class Recorder:
         return end
 
     def _developed(self, tape: Tape) -> Exchange:
-        return develop(tape, self.level, self.secrets)
+        """What is known of a call; of one that is over it is worked out once."""
+        if tape.developed is not None:
+            return tape.developed
+        if tape.record is None:
+            return develop(tape, self.level, self.secrets)
+        with self._developing:
+            if tape.developed is None:
+                tape.developed = develop(tape, self.level, self.secrets)
+                tape.events = []
+            return tape.developed
 
     # --- the hooks ----------------------------------------------------------------------------------------------------
 
@@ -202,5 +212,5 @@ class Recorder:
 
     def after_fork(self) -> None:
         """In a forked child: the calls under way are the parent's."""
-        self._lock = threading.Lock()
+        self._lock, self._developing = threading.Lock(), threading.Lock()
         self._tapes, self._size, self._told, self._keeper = OrderedDict(), 0, (), None

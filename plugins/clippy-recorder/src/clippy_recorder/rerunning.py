@@ -246,9 +246,12 @@ def through(
     kept = {name: plugin for name, plugin in host.plugins.items() if name not in gone}
     other = host.with_plugins({**kept, **more, "recorded-answers": tape, "books": Books()})
     made: list[Rerun] = []
-    for exchange in exchanges:
-        tape.current = exchange
-        made += rerun([exchange], other, run)
+    try:
+        for exchange in exchanges:
+            tape.current = exchange
+            made += rerun([exchange], other, run)
+    finally:
+        other.close()
     return made
 
 

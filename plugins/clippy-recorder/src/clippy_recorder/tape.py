@@ -9,6 +9,8 @@ from __future__ import annotations
 from attrs import define, field
 from clippy_hookspecs import AuditRecord, Chunk, Event, Request, RequestContext, StashKey
 
+from .exchange import Exchange
+
 _ENTRY = 200
 """Bytes that an event counts for beside its content: itself, its chunk and their places."""
 _STREAMED = frozenset({"bytes", "chunk_in", "chunk_out"})
@@ -30,6 +32,8 @@ class Tape:
     ctx: RequestContext | None = field(repr=False)
     events: list[Event] = field(factory=list, repr=False)
     record: AuditRecord | None = field(default=None, repr=False)
+    developed: Exchange | None = field(default=None, repr=False)
+    """What was worked out when somebody first looked after the call was over; the events are let go then."""
     cost: float | None = None
     size: int = 0
     lost: int = 0
