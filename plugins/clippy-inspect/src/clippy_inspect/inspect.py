@@ -104,10 +104,12 @@ class Inspect:
 
     @hookimpl
     def register_commands(self, cli: Any) -> None:
-        """``clippy inspect``."""
+        """``clippy inspect`` and ``clippy top``."""
         from .commands import inspect_command
+        from .top_command import top_command
 
         cli.add_command(inspect_command(cli))
+        cli.add_command(top_command())
 
     @hookimpl
     def register_routes(self, app: Routes) -> None:
