@@ -20,9 +20,12 @@ from .wire.base import CorruptEvent
 from .wire.sse import SseLimitError
 
 _BEFORE_SENDING = frozenset(
-    {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError"}
-)
-"""Exceptions of both modules that mean that no byte of the request has left."""
+    {
+        "ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError",
+        "ClientConnectorError", "ClientConnectorDNSError", "ConnectionTimeoutError", "InvalidURL",
+    }
+)  # fmt: skip
+"""Exceptions of both modules, and of aiohttp, that mean that no byte of the request has left."""
 
 _OURS = (
     ClippyError, EndedEarly, UnaskedStream, UnknownEncoding, FlowCancelled, CorruptEvent, SseLimitError, zlib.error,
@@ -174,7 +177,7 @@ def _shorter(own: Mapping[str, float | None], ours: Mapping[str, float]) -> dict
 
 
 def phase(error: BaseException) -> Phase:
-    """When an exception of either module happened."""
+    """When an exception of either module, or of aiohttp, happened."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return "connect" if names & _BEFORE_SENDING else "request"
 

@@ -22,7 +22,7 @@ CROSSES_ORIGINS = frozenset(
 _OF_THE_API = frozenset({"anthropic-beta", "openai-beta"})
 """Those that say how a body of their wire API is to be read; without them another account would refuse it."""
 
-_WITHIN_AN_API = CROSSES_ORIGINS | _OF_THE_API
+WITHIN_AN_API = CROSSES_ORIGINS | _OF_THE_API
 
 _QUERY_CREDENTIALS = ("key=", "api_key=", "api-key=")
 """As :func:`clippy_core.keys.credential_digest` knows them."""
@@ -98,25 +98,33 @@ def through(request: Request, route: RouteConfig) -> Request:
     if route.models or route.model:  # otherwise nobody has to look into the body
         model = route.models.get(request.model) or request.model or route.model or ""
         request = request if model == request.model else evolve(request, model=model)
-    headers = [pair for pair in request.headers.pairs if pair[0].lower() in _WITHIN_AN_API]
-    kept = [part for part in request.query.split("&") if not part.startswith(_QUERY_CREDENTIALS)]
+    headers = [pair for pair in request.headers.pairs if pair[0].lower() in WITHIN_AN_API]
+    path = "/" + request.url.partition("://")[2].partition("/")[2]
     return retouch(
         request,
-        url=_below(request.url, route),
-        query="&".join(kept),
+        url=below(path, base_of(route)),
+        query=kept_query(request.query),
         headers=Headers([*headers, *route_headers(route, route.api)]),
     )
 
 
-def _below(url: str, route: RouteConfig) -> str:
-    """The same place under the route's base URL as *url* names under its own root.  Raises Refusal for one outside."""
-    path = "/" + url.partition("://")[2].partition("/")[2]
-    steps = unquote(path).replace("\\", "/").split("/")
-    if ".." in steps or "." in steps:
-        raise Refusal("the path of a request names no place of its own: it has . or .. in it", 400, "bad_path")
+def kept_query(query: str) -> str:
+    """*query* without the credentials that some clients put there."""
+    return "&".join([part for part in query.split("&") if not part.startswith(_QUERY_CREDENTIALS)])
+
+
+def base_of(route: RouteConfig) -> str:
+    """Under which address a route has what its API's SDKs call ``/v1``."""
     base = (route.base_url or _BASES[route.api]).rstrip("/")
-    if route.api == "anthropic.messages" and not base.endswith("/v1"):
-        base += "/v1"
+    return base + "/v1" if route.api == "anthropic.messages" and not base.endswith("/v1") else base
+
+
+def below(path: str, base: str) -> str:
+    """The same place under *base* as *path* names under its own root.  Raises Refusal for one outside."""
+    if "." in path or "%" in path or "\\" in path:
+        steps = unquote(path).replace("\\", "/").split("/")
+        if ".." in steps or "." in steps:
+            raise Refusal("the path of a request names no place of its own: it has . or .. in it", 400, "bad_path")
     return base + path.removeprefix("/v1")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 from clippy_hookspecs import Headers
@@ -31,6 +32,10 @@ class Settings:
     abandoned_after: float = 60.0
     fingerprint: str = ""
     salt: bytes = field(default=b"", repr=False)
+
+    plans: dict[str, Any] = field(factory=dict, init=False, eq=False, repr=False)
+    """What :mod:`clippy_core.straight` has found out of routes."""
+    no_deadlines: ClassVar[Deadlines] = Deadlines()
 
     def deadlines(self, route: str) -> Deadlines:
         """The deadlines on a route: its own where it has them, else the host's."""

@@ -17,12 +17,14 @@ from clippy_hookspecs import (
     Response,
     Scope,
     Upstream,
+    evolve,
 )
 from clippy_hookspecs.headers import beginning
 
 from .asking import whole_answer
 from .attempt import AttemptsFailed, Sender
 from .calls import phase
+from .config import Deadlines
 from .entrance import error_answer
 from .host import OWN_HEADERS
 from .judging import NO_RETRY
@@ -32,13 +34,18 @@ from .opaque import OpaqueStream
 from .pipeline import Pipeline
 from .routes import through
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime
-from .sources import Phase
+from .sources import Phase, close_quietly
+from .straight import straight_request
 from .streaming import LiveStream
 from .untouched import retouch
 from .wire import decode_request, encode_request, encode_response
 
 if TYPE_CHECKING:
     from .host import Host
+
+
+_NO_DEADLINES = Deadlines()
+_NOTHING: Mapping[str, Any] = {}
 
 
 class UpstreamSender:
@@ -103,40 +110,97 @@ def raw_request(request: Request, body: bytes | None = None) -> RawRequest:
 async def answer(host: Host, request: RawRequest) -> RawReply:
     """Run a raw HTTP request through the pipeline of *host*, for those who bring their own HTTP server.
 
-    Failures are answers in the request's own wire API; 502 says that the provider could not be reached.
+    Failures are answers in the request's own wire API; 502 says that the provider could not be reached, 504 that it
+    took too long.  Raises ConfigError if there is no such route.
     """
+    try:
+        if request.route and host.chains.idle:
+            straight = straight_request(host.settings, request)
+            if straight is not None:
+                return await _straight(host, straight)
+    except (Refusal, AttemptsFailed) as error:
+        return _failed(host, _asked(request), error)
+    return await _looked_at(host, request, _asked(request))
+
+
+def _asked(request: RawRequest) -> Request:
     url, _, query = request.url.partition("?")
-    asked = decode_request(request.method, url, query, request.headers, request.body)
+    return decode_request(request.method, url, query, request.headers, request.body)
+
+
+async def _looked_at(host: Host, request: RawRequest, asked: Request) -> RawReply:
+    """The answer to a request that somebody has to look into."""
     extensions: Mapping[str, Any] = {}
-    result: Response | LiveStream | OpaqueStream
     try:
         parsed, scope = _routed(host, asked, request) if request.route else (asked, request.scope)
-        if host.chains.idle and not beginning(request.headers, OWN_HEADERS):
-            return await _straight(host, parsed, request)
+        if host.chains.idle and not beginning(request.headers, OWN_HEADERS) and not _timed(host, request):
+            sent = raw_request(parsed, request.body if parsed.endpoint.body == "stream" else None)
+            return await _understood(await _straight(host, sent), parsed, asked)
         pipeline = await _begin(host, parsed, request, wants_values=False, scope=scope)
         extensions = pipeline.own()
         result = await pipeline.answer()
     except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:
-        judged = error_answer(asked, error)
-        if isinstance(judged, AttemptsFailed):
-            info = judged.info
-            judged = error_reply(asked, 502, info.kind, info.message or "the provider could not be reached", None)
-        result = judged
+        return _failed(host, asked, error, extensions)
     if isinstance(result, Response):
-        headers = result.headers
-        if result.status >= 400 and host.owns_retries:  # whoever called has an SDK that would try it all again
-            headers = headers.replace(NO_RETRY, "false")
-        return RawReply(result.status, headers, encode_response(result), {**result.extensions, **extensions})
-    return RawReply(result.status, result.headers, StreamBody(result), {**result.extensions, **extensions})
+        return await _understood(_whole(host, result, extensions), parsed, asked)
+    given = {**result.extensions, **extensions}
+    return await _understood(RawReply(result.status, result.headers, StreamBody(result), given), parsed, asked)
 
 
-async def _straight(host: Host, request: Request, raw: RawRequest) -> RawReply:
-    """The provider's own answer, where no plugin has anything to do with a request.  Raises AttemptsFailed."""
-    sender = RawSender(host.upstream(await _opened(host)), raw)
+def _failed(host: Host, asked: Request, error: Any, extensions: Mapping[str, Any] = _NOTHING) -> RawReply:
+    """The answer for what went wrong on the way, in the words of *asked*."""
+    judged = error_answer(asked, error)
+    if isinstance(judged, AttemptsFailed):
+        judged = _out_of_reach(asked, judged)
+    return _whole(host, judged, extensions)
+
+
+def _whole(host: Host, response: Response, extensions: Mapping[str, Any]) -> RawReply:
+    headers = response.headers
+    if response.status >= 400 and host.owns_retries:  # whoever called has an SDK that would try it all again
+        headers = headers.replace(NO_RETRY, "false")
+    return RawReply(response.status, headers, encode_response(response), {**response.extensions, **extensions})
+
+
+async def _understood(reply: RawReply, sent: Request, asked: Request) -> RawReply:
+    """*reply* to *sent* in the wire API of *asked*; what cannot be said in it is a failure of the provider's."""
+    if sent.api == asked.api or not asked.endpoint.chat:
+        return reply
+    from .translated import translated
+
     try:
-        return await sender.send(request, {})
+        again = await translated(reply, sent.api, asked)
     except Exception as error:
-        raise AttemptsFailed(ErrorInfo("transient", sender.phase(error), message=_unreachable(error)), error) from error
+        if not isinstance(reply.body, bytes):
+            await close_quietly(reply.body)
+        unreadable = error_reply(asked, 502, "unreadable", f"the answer cannot be read: {type(error).__name__}", None)
+        return RawReply(unreadable.status, unreadable.headers, encode_response(unreadable), reply.extensions)
+    kept = reply.headers.get(NO_RETRY)
+    if kept is None or not isinstance(again.body, bytes):
+        return again
+    return evolve(again, headers=again.headers.replace(NO_RETRY, kept))
+
+
+async def _straight(host: Host, sent: RawRequest) -> RawReply:
+    """The provider's own answer, where no plugin has anything to do with a request.  Raises AttemptsFailed."""
+    upstream = host.upstream(await _opened(host))
+    try:
+        return await upstream.send(sent, {})
+    except Exception as error:
+        raise AttemptsFailed(ErrorInfo("transient", phase(error), message=_unreachable(error)), error) from error
+
+
+def _timed(host: Host, request: RawRequest) -> bool:
+    """Whether the configuration has deadlines for this request, which somebody must then keep."""
+    return host.settings.deadlines(request.route) != _NO_DEADLINES
+
+
+def _out_of_reach(request: Request, failed: AttemptsFailed) -> Response:
+    """The answer for a provider that gave none: 504 where it took too long, else 502."""
+    info, names = failed.info, [kind.__name__ for kind in type(failed.cause).__mro__]
+    late = "timeout" in info.kind or any("Timeout" in name for name in names)
+    message = info.message or "the provider could not be reached"
+    return error_reply(request, 504 if late else 502, info.kind, message, None)
 
 
 def _unreachable(error: Exception) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
@@ -65,7 +66,7 @@ class Server:
         self._remove_socket()
 
     def run(self) -> None:
-        """Serve in this thread until SIGTERM or SIGINT; a second SIGINT does not wait.  Returns when all is closed.
+        """Serve in this thread until SIGTERM or SIGINT; a second signal does not wait.  Returns when all is closed.
 
         Raises like ``start``.
         """
@@ -105,7 +106,7 @@ class Server:
 
 
 class _Serving(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], None] | None) -> None:
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None] | None] | None) -> None:
         super().__init__(config)
         self.listening = threading.Event()
         self.failure: BaseException | None = None
@@ -133,7 +134,8 @@ class _Serving(uvicorn.Server):
                 pass  # it has stopped
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
+        """The first signal lets answers end, a second one of whatever kind does not."""
+        self.force_exit = self.force_exit or self.should_exit
         self.end()
 
     async def main_loop(self) -> None:
@@ -153,8 +155,12 @@ class _Serving(uvicorn.Server):
         self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._drain is not None:
-            self._drain()
+        drained = None if self._drain is None else self._drain()
+        if inspect.isawaitable(drained):
+            waiting = asyncio.ensure_future(drained)
+            while not (waiting.done() or self.force_exit):
+                await asyncio.wait([waiting], timeout=0.05)
+            waiting.cancel()
         await super().shutdown(sockets)
 
     @contextmanager

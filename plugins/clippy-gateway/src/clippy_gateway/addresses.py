@@ -1,0 +1,161 @@
+"""Which addresses the gateway may send to: one decision, for those of the configuration and those of callers."""
+
+from __future__ import annotations
+
+import ipaddress
+import unicodedata
+from collections.abc import Sequence
+from urllib.parse import unquote, urlsplit
+
+_METADATA_NAMES = frozenset(
+    {"metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"}
+)
+_METADATA_ADDRESSES = frozenset(
+    ipaddress.ip_address(text)
+    for text in (
+        "169.254.169.254", "169.254.170.2", "169.254.170.23", "169.254.169.123", "169.254.0.23", "169.254.10.10",
+        "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254",
+    )
+)  # fmt: skip
+"""Where clouds tell a machine its own credentials: AWS, GCP, Azure, Alibaba, Oracle, Tencent; and their credentials
+for containers."""
+
+_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_DOTS = str.maketrans({"。": ".", "．": ".", "｡": "."})
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def address_fault(url: str, *, trusted: bool, allow: Sequence[str] = ()) -> str | None:
+    """Why nothing may be sent to *url*, in a sentence that does not repeat it; None where it may.
+
+    *trusted*: it stands in the configuration, where http and private hosts are meant, but no other scheme, no control
+    character and no metadata address.  Otherwise it must be https on port 443 of a host in *allow*: a whole name, or
+    ``*.example.com`` for everything below one.  It judges what is written: a name that leads to another address than
+    before is caught by whoever connects.
+    """
+    if not url or url != url.strip():
+        return "it is empty or has blanks around it"
+    if any(ord(letter) <= 0x20 or ord(letter) == 0x7F for letter in url):
+        return "it holds a blank or a control character"
+    if "\\" in url:
+        return "it holds a backslash, which servers read in different ways"
+    if unicodedata.normalize("NFKC", url.partition("://")[2].partition("/")[0]).count("/"):
+        return "its host holds a character that stands for a slash"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "it cannot be read as an address"
+    if parts.scheme.lower() not in ("http", "https") or not url[len(parts.scheme) :].startswith("://"):
+        return "its scheme is neither http nor https"
+    host = _host(parts.hostname or "")
+    if not host:
+        return "it has no host"
+    return _of_the_configuration(host) if trusted else _of_a_caller(url, parts.scheme, host, port, allow)
+
+
+def _host(written: str) -> str:
+    """A host as it is compared: lower case, compatibility forms resolved, percent decoded, without a trailing dot."""
+    text = unicodedata.normalize("NFKC", unquote(written)).translate(_DOTS).lower()
+    return text.removesuffix(".")
+
+
+def _of_the_configuration(host: str) -> str | None:
+    address = _address(host)
+    if host in _METADATA_NAMES or (address is not None and is_metadata(address)):
+        return "it is where a cloud keeps the credentials of this machine"
+    if any(letter in host for letter in "@#?/") or ".." in host:
+        return "its host is no name"
+    return None
+
+
+def _of_a_caller(url: str, scheme: str, host: str, port: int | None, allow: Sequence[str]) -> str | None:
+    authority = url.partition("://")[2].partition("/")[0]
+    if scheme.lower() != "https":
+        return "only https is allowed"
+    if "@" in authority:
+        return "it names a user"
+    if "%" in authority or not authority.isascii():
+        return "its host is not written plainly"
+    if "#" in url or "?" in url:
+        return "it has a fragment or a query"
+    if port not in (None, 443) or authority.endswith(":"):
+        return "only port 443 is allowed"
+    path = url.partition("://")[2].partition("/")[2]
+    steps = unquote(unquote(path)).replace("\\", "/").split("/")
+    if "." in steps or ".." in steps:
+        return "its path has . or .. in it"
+    if _address(host) is not None:
+        return "it is an address in numbers, not a name"
+    if not fits_one(host, allow):
+        return "its host is not one that this key may name"
+    return None
+
+
+def fits_one(host: str, patterns: Sequence[str]) -> bool:
+    """Whether *host*, in lower case, is one of *patterns*: whole names, or ``*.example.com`` for all below one."""
+    return any(_fits(host, pattern.lower().removesuffix(".")) for pattern in patterns)
+
+
+def _fits(host: str, pattern: str) -> bool:
+    if not pattern.startswith("*."):
+        return host == pattern
+    label = host.removesuffix(pattern[1:])
+    return host.endswith(pattern[1:]) and bool(label) and not label.endswith(".") and not label.startswith(".")
+
+
+def _address(host: str) -> Address | None:
+    """The address that *host* is in numbers, in any way that resolvers read them; None for a name.
+
+    inet_aton takes one to four parts, each decimal, octal (0177) or hexadecimal (0x7f), of which the last fills what
+    is left: 2130706433, 0x7f.1 and 127.1 are all 127.0.0.1.
+    """
+    if ":" in host:
+        try:
+            return ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:
+            return None
+    parts = host.split(".")
+    if len(parts) > 4:
+        return None
+    numbers = [_number(part) for part in parts]
+    if any(number is None for number in numbers):
+        return None
+    *first, last = [number or 0 for number in numbers]
+    if any(number > 255 for number in first) or last >= 256 ** (4 - len(first)):
+        return ipaddress.IPv4Address(0)  # no address, and no name either
+    value = last
+    for place, number in enumerate(first):
+        value += number << (8 * (3 - place))
+    return ipaddress.IPv4Address(value)
+
+
+def _number(text: str) -> int | None:
+    if len(text) > 40 or not text.isascii():
+        return None
+    try:
+        if text.startswith("0x"):
+            return int(text[2:] or "0", 16)
+        if len(text) > 1 and text.startswith("0"):
+            return int(text, 8)
+        return int(text) if text.isdigit() else None
+    except ValueError:
+        return int(text) if text.isdigit() else None
+
+
+def is_metadata(address: Address) -> bool:
+    """Whether a cloud keeps the credentials of its machines at *address*, in whatever form it is written."""
+    return any(one in _METADATA_ADDRESSES for one in (address, *_within(address)))
+
+
+def _within(address: Address) -> list[Address]:
+    """The IPv4 addresses that an IPv6 one stands for: mapped, compatible, 6to4, Teredo, NAT64, ISATAP."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    found: list[Address | None] = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    low = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if any(address in network for network in _NAT64) or int(address) >> 32 in (0, 0xFFFF0000):
+        found.append(low)
+    if (int(address) >> 32) & 0xFFFFFFFF in (0x00005EFE, 0x02005EFE):
+        found.append(low)
+    return [one for one in found if one is not None]

@@ -1,0 +1,262 @@
+"""The gateway as a raw ASGI application: a request comes in, the host answers it, the answer goes out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from attrs import define, field
+from clippy_hookspecs import Headers
+from clippy_hookspecs.services import ByteStream, Host, RawReply, RawRequest
+
+from .bodies import Gone, judge_depth, read_body
+from .callers import Caller, Callers
+from .choosing import Choice, api_of
+from .elsewhere import request_elsewhere
+from .forms import Refused, error_body, error_headers, is_anthropic
+from .heads import judge_fields, read_head
+from .models import models_reply
+from .paths import judge_call
+from .replies import reply_headers, told
+from .settings import RequestLimits
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+log = logging.getLogger("clippy.gateway")
+
+_NO_ROUTE = (b"x-clippy-route", b"")
+_PATIENCE = 0.02
+"""Seconds after which somebody looks whether the caller is still there; most answers of a cache are gone by then."""
+
+_FOR_THE_GATEWAY = frozenset({b"x-clippy-route", b"x-clippy-base-url"})
+_WHOSE = _FOR_THE_GATEWAY | {b"x-clippy-tenant", b"x-clippy-user", b"x-clippy-session"}
+"""Of a caller with a key these say nothing to the host; without keys it judges them by its ``trust_headers``."""
+
+
+@define(eq=False)
+class GatewayApp:
+    """Passes requests through *host*.
+
+    ``drain`` is called when it shall end: from then on it is not ready, and after ``notice`` seconds nobody needs to
+    take more connections.
+    """
+
+    host: Host
+    callers: Callers
+    choice: Choice
+    limits: RequestLimits = field(factory=RequestLimits)
+    pages: Any = None
+    notice: float = 0.0
+    ready: bool = field(default=False, init=False)
+    draining: bool = field(default=False, init=False)
+    busy: int = field(default=0, init=False)
+    _routes: dict[str, tuple[bytes, bytes]] = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._routes = {name: (b"x-clippy-route", name.encode("latin-1", "replace")) for name in self.choice.routes}
+
+    async def drain(self) -> None:
+        """Say that no more requests should come, and wait until whoever asks for that has heard it."""
+        self.draining = True
+        await asyncio.sleep(self.notice)
+        if self.pages is not None:
+            self.pages.drain()
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+        elif kind == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the client gets a 403
+
+    async def open(self) -> None:
+        """Open the host for this event loop.  Raises what its plugins raise."""
+        opener: Any = self.host
+        await opener.aopen()
+        self.ready = True
+
+    async def close(self) -> None:
+        """Close what the host holds in this event loop."""
+        self.ready = False
+        opener: Any = self.host
+        await opener.aclose()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.open()
+        except Exception as error:
+            log.error("the gateway cannot open: %s", error)
+            await send({"type": "lifespan.startup.failed", "message": f"the gateway cannot open: {error}"})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if scope["method"] in ("GET", "HEAD") and path in ("/health", "/ready"):
+            await self._state(path, send)
+            return
+        if self.pages is not None and self.pages.handlers(path):
+            await self.pages(scope, receive, send)
+            return
+        head: dict[bytes, bytes] = {}
+        try:
+            head = read_head(scope, self.limits)
+            caller = self.callers.find(head)
+            await self._admitted(scope, head, caller, receive, send)
+        except Refused as refused:
+            await _refuse(refused, is_anthropic(path, head), send)
+        except Gone:
+            return  # nobody is there to be answered
+        except Exception:
+            log.exception("a request failed in the gateway itself")
+            failed = Refused(500, "gateway_error", "the gateway failed; its log says why")
+            await _refuse(failed, is_anthropic(path, head), send)
+
+    async def _admitted(
+        self, scope: Any, head: dict[bytes, bytes], caller: Caller, receive: Receive, send: Send
+    ) -> None:
+        most = self.limits.concurrency
+        if self.busy >= most or (caller.key is not None and caller.busy >= (caller.key.concurrency or most)):
+            wait = ((b"retry-after", b"1"),)
+            raise Refused(429, "too_many_requests", "too many requests at the same time", headers=wait, close=True)
+        self.busy += 1
+        caller.busy += 1
+        try:
+            await self._pass(scope, head, caller, receive, send)
+        finally:
+            self.busy -= 1
+            caller.busy -= 1
+
+    async def _pass(self, scope: Any, head: dict[bytes, bytes], caller: Caller, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        anthropic = is_anthropic(path, head)
+        judge_call(method, path, head, anthropic)
+        body = await read_body(receive, self.limits)
+        if body and b"json" in head.get(b"content-type", b"json"):
+            judge_depth(body, self.limits)
+        if method == "GET" and self.choice.models:
+            listed = models_reply(path, self.choice, caller, anthropic)
+            if listed is not None:
+                await send({"type": "http.response.start", "status": listed[0], "headers": listed[1]})
+                await send({"type": "http.response.body", "body": listed[2]})
+                return
+        request = self._request(scope, head, caller, anthropic, body)
+        watch = _Watch(receive)
+        try:
+            reply = await self.host.answer(request)
+            await self._reply(reply, request.route, method, send)
+        except asyncio.CancelledError:
+            if not watch.gone:
+                raise
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+            raise Gone from None
+        finally:
+            watch.stop()
+
+    def _request(
+        self, scope: Any, head: dict[bytes, bytes], caller: Caller, anthropic: bool, body: bytes
+    ) -> RawRequest:
+        """The request as the host gets it.  Raises Refused for what this caller may not ask for."""
+        judge_fields(scope["headers"])
+        method, target = scope["method"], scope["raw_path"].decode("ascii")
+        if scope["query_string"]:
+            target += "?" + scope["query_string"].decode("ascii")
+        fields, whose = scope["headers"], caller.scope_of(head)
+        base, named = head.get(b"x-clippy-base-url"), head.get(b"x-clippy-route")
+        ours = _FOR_THE_GATEWAY if caller.key is None else _WHOSE
+        if not ours.isdisjoint(head):
+            fields = [pair for pair in fields if pair[0] not in ours]
+        if base is not None:
+            return request_elsewhere(base.decode("latin-1"), caller, whose, method, target, fields, body)
+        wanted = None if named is None else named.decode("latin-1")
+        route = self.choice.route(caller, wanted, api_of(scope["path"], anthropic), body)
+        return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose)
+
+    async def _reply(self, reply: RawReply, route: str, method: str, send: Send) -> None:
+        body = reply.body
+        try:
+            own = told(reply.extensions.get("clippy"), self._routes.get(route, _NO_ROUTE), os.urandom(8).hex().encode())
+            headers = reply_headers(reply, own)
+            if isinstance(body, bytes):
+                if reply.status not in (204, 304) and method != "HEAD":
+                    headers.append((b"content-length", b"%d" % len(body)))
+                await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+                await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+                return
+            await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+            try:
+                await _pump(body, send)
+            except Exception as error:
+                # Nothing more is sent, no end either: the server closes the connection, and nobody takes it for whole.
+                log.warning("a stream of the route %r broke off: %s", route, type(error).__name__)
+        finally:
+            if not isinstance(body, bytes):
+                await body.aclose()
+
+    async def _state(self, path: str, send: Send) -> None:
+        fine = path == "/health" or (self.ready and not self.draining)
+        text = b"ok\n" if fine else b"draining\n" if self.draining else b"not open\n"
+        fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
+        await send({"type": "http.response.start", "status": 200 if fine else 503, "headers": fields})
+        await send({"type": "http.response.body", "body": text})
+
+
+async def _pump(body: ByteStream, send: Send) -> None:
+    """Each piece at once; the next one is read when the caller has room for it."""
+    while (piece := await body.next()) is not None:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _refuse(refused: Refused, anthropic: bool, send: Send) -> None:
+    request_id = os.urandom(8).hex()
+    body = error_body(anthropic, refused.status, refused.code, refused.message, request_id)
+    headers = [(b"x-clippy-request-id", request_id.encode()), *error_headers(refused, body)]
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class _Watch:
+    """Cancels the task that answers when the caller leaves.
+
+    To look for that costs a task; it is begun only for answers that take their time.
+    """
+
+    __slots__ = ("_answering", "_receive", "_task", "_timer", "gone")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self.gone = receive, False
+        self._answering = asyncio.current_task()
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
+
+    def _begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        if self._answering is not None:
+            self._answering.cancel()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+
+Application = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]

@@ -1,0 +1,106 @@
+"""Who is calling: the gateway's own keys, and what each of them may do."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from attrs import define, field
+from clippy_hookspecs import Scope
+
+from .forms import Refused
+from .heads import CREDENTIALS
+from .settings import Key
+
+_LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
+
+
+@define(eq=False)
+class Caller:
+    """One of the configuration's callers, with how many requests of it are under way."""
+
+    name: str
+    key: Key | None = None
+    busy: int = 0
+    scope: Scope | None = None
+
+    def may_use(self, route: str) -> bool:
+        return self.key is None or not self.key.routes or route in self.key.routes
+
+    def scope_of(self, head: Mapping[bytes, bytes]) -> Scope | None:
+        """On whose behalf it calls: as its key says, and as it says itself where the configuration trusts it."""
+        if self.key is None or not self.key.trusted or self.scope is None:
+            return self.scope
+        said = {part: head.get(b"x-clippy-" + part.encode()) for part in ("tenant", "user", "session")}
+        told = {part: value.decode("latin-1") for part, value in said.items() if value is not None}
+        known = {"tenant": self.scope.tenant, "user": self.scope.user, "session": None}
+        return Scope(**{**known, **told})
+
+
+@define(eq=False)
+class Callers:
+    """Finds the caller of a request.  Without any keys everybody who gets here is one caller."""
+
+    keys: Mapping[str, Key]
+    _known: dict[bytes, Caller] = field(init=False, repr=False)
+    _anybody: Caller | None = field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self._known = {
+            _digest(key.key.encode()): Caller(name, key, scope=Scope(key.tenant, key.user or name))
+            for name, key in self.keys.items()
+        }
+        if not self.keys:
+            self._anybody = Caller("")
+
+    def find(self, head: Mapping[bytes, bytes]) -> Caller:
+        """The caller with the key that *head* brings.  Raises Refused without a right one.
+
+        Keys are compared as digests, and every one of them: how long it takes tells nothing of any key.
+        """
+        if self._anybody is not None:
+            judge_local(head)
+            return self._anybody
+        given = _given(head)
+        if not given:
+            raise Refused(401, "missing_api_key", "no key was sent: this gateway wants one of its own", close=True)
+        digest, found = _digest(given), None
+        for known, caller in self._known.items():
+            if hmac.compare_digest(known, digest):
+                found = caller
+        if found is None:
+            raise Refused(401, "invalid_api_key", "this key is none of the gateway's own", close=True)
+        return found
+
+
+def judge_local(head: Mapping[bytes, bytes]) -> None:
+    """Where no key is asked for, a web page must not get in.  Raises Refused for what only a browser sends.
+
+    A page can send to loopback what is no preflighted request, and with DNS rebinding anything (MCP's
+    CVE-2025-66414); both show in Origin and Host.
+    """
+    host = head[b"host"].lower()
+    name = host[: host.index(b"]") + 1] if host.startswith(b"[") and b"]" in host else host.partition(b":")[0]
+    if name not in _LOOPBACK:
+        raise Refused(
+            403, "bad_host", "without keys the gateway answers to localhost, 127.0.0.1 and [::1] only", close=True
+        )
+    if b"origin" in head:
+        raise Refused(403, "bad_origin", "without keys the gateway does not answer web pages", close=True)
+
+
+def _given(head: Mapping[bytes, bytes]) -> bytes:
+    for name in CREDENTIALS:
+        value = head.get(name)
+        if value:
+            kind, _, rest = value.partition(b" ")
+            if name != b"authorization":
+                return value.strip()
+            if kind.lower() == b"bearer" and rest.strip():
+                return rest.strip()
+    return b""
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

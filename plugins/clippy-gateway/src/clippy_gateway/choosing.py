@@ -1,0 +1,79 @@
+"""Which route a request takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+from attrs import define, field
+from clippy_hookspecs.context import RouteInfo
+
+from .callers import Caller
+from .forms import Refused
+
+
+@define(eq=False)
+class Choice:
+    """The route that a header names, else the model's, else the first of the request's wire API, else the default."""
+
+    routes: Mapping[str, RouteInfo]
+    models: Mapping[str, str]
+    _patterns: tuple[tuple[tuple[str, ...], str], ...] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._patterns = tuple((tuple(pattern.split("*")), route) for pattern, route in self.models.items())
+
+    def route(self, caller: Caller, named: str | None, api: str, body: bytes) -> str:
+        """The name of a route.  Raises Refused for one that there is not, or not for this caller."""
+        if named is not None:
+            if named not in self.routes or not caller.may_use(named):
+                raise Refused(403, "route_not_allowed", "this key may not use the route that X-Clippy-Route names")
+            return named
+        if self._patterns and body:
+            of_model = self.of_model(model_of(body))
+            if of_model is not None:
+                if not caller.may_use(of_model):
+                    raise Refused(403, "model_not_allowed", "this key may not use the model that it asked for")
+                return of_model
+        own = caller.key.routes if caller.key is not None and caller.key.routes else tuple(self.routes)
+        speaks = (name for name in own if self.routes[name].api == api)
+        return next(speaks, own[0])
+
+    def of_model(self, model: str) -> str | None:
+        """The route of the first pattern that *model* fits."""
+        return next((route for parts, route in self._patterns if fits(model, parts)), None)
+
+
+def fits(text: str, parts: Sequence[str]) -> bool:
+    """Whether *text* is *parts* with anything between them: a pattern that was cut at its stars."""
+    first, *rest = parts
+    if not rest:
+        return text == first
+    *middle, last = rest
+    if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in middle:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
+def model_of(body: bytes) -> str:
+    """The model that a JSON body names, "" where it names none."""
+    try:
+        parsed = orjson.loads(body)
+    except ValueError:
+        return ""
+    model = parsed.get("model") if isinstance(parsed, dict) else None
+    return model if isinstance(model, str) else ""
+
+
+def api_of(path: str, anthropic: bool) -> str:
+    """The wire API that a path belongs to; what is no chat is asked of a provider of the caller's own kind."""
+    if anthropic:
+        return "anthropic.messages"
+    parts = path.split("/")
+    return "openai.responses" if "responses" in parts[:3] else "openai.chat"

@@ -1,0 +1,48 @@
+"""Which header of a caller may go further as it is: one decision, for every value that is not ours."""
+
+from __future__ import annotations
+
+import re
+
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""``token`` of RFC 9110 section 5.6.2; the class has no repetition within repetition, so it is linear."""
+
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
+"""Control characters except the tab (RFC 9110 section 5.5), and what one octet cannot say."""
+
+_CREDENTIALS = frozenset(
+    {
+        "authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "set-cookie",
+        "ocp-apim-subscription-key", "x-amz-security-token", "openai-organization", "openai-project",
+    }
+)  # fmt: skip
+_FRAMING = frozenset(
+    {
+        "host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection",
+        "proxy-authenticate", "te", "trailer", "upgrade", "expect", "content-encoding", "http2-settings", "via",
+    }
+)  # fmt: skip
+_ROUTING = frozenset(
+    {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-original-url",
+     "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override"}
+)  # fmt: skip
+
+
+def header_fault(name: str, value: str) -> str | None:
+    """Why a header that somebody else chose must not be sent on, in a sentence; None for one that may.
+
+    Its name is a token and its value has no control character but the tab (RFC 9110 sections 5.1 and 5.5); it neither
+    says who is asking, nor where the message ends, nor where it goes.
+    """
+    if not _NAME.fullmatch(name):
+        return "the name of a header holds a character that no name has, or is empty"
+    if _FORBIDDEN.search(value):
+        return f"the value of the header {name} holds a control character or one outside of Latin-1"
+    lower = name.lower()
+    if lower in _CREDENTIALS:
+        return f"the header {name} says who is asking, and only the configuration may say that"
+    if lower in _FRAMING:
+        return f"the header {name} belongs to the connection and is written anew for each"
+    if lower in _ROUTING:
+        return f"the header {name} says where a message comes from or goes, and a caller may not say that"
+    return None

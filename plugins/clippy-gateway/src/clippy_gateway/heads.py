@@ -1,0 +1,89 @@
+"""The head of a request, read once: what the gateway wants to know of it, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .forms import Refused
+from .headers import header_fault
+from .settings import RequestLimits
+
+Pair = tuple[bytes, bytes]
+
+CREDENTIALS = (b"authorization", b"x-api-key", b"api-key")
+_WANTED = frozenset(
+    {
+        *CREDENTIALS, b"host", b"origin", b"content-length", b"content-type", b"content-encoding",
+        b"transfer-encoding", b"anthropic-version", b"upgrade",
+    }
+)  # fmt: skip
+_ONCE = frozenset({b"host", b"content-length", b"content-type", b"transfer-encoding", *CREDENTIALS})
+_OWN = b"x-clippy-"
+_PLAIN = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
+_NO_TARGET = bytes(byte for byte in range(256) if 0x21 <= byte <= 0x7E)
+
+
+def read_head(scope: Mapping[str, Any], limits: RequestLimits) -> dict[bytes, bytes]:
+    """The headers that somebody here asks for, by their names.  Raises Refused for a head that is not taken."""
+    fields: Sequence[Pair] = scope["headers"]
+    if len(fields) > limits.headers:
+        raise Refused(431, "too_many_headers", f"{len(fields)} headers; at most {limits.headers} are read", close=True)
+    found: dict[bytes, bytes] = {}
+    size = 0
+    for name, value in fields:
+        size += len(name) + len(value)
+        if name in _WANTED or name.startswith(_OWN):
+            if name in found and name in _ONCE:
+                raise Refused(400, "header_twice", f"the header {name.decode()} comes twice", close=True)
+            found[name] = value
+    if size > limits.head:
+        raise Refused(431, "headers_too_long", f"the headers are longer than {limits.head} bytes", close=True)
+    if b"host" not in found:
+        raise Refused(400, "no_host", "exactly one Host header is needed", close=True)
+    _judge_target(scope, limits)
+    _judge_length(found, limits)
+    return found
+
+
+def _judge_target(scope: Mapping[str, Any], limits: RequestLimits) -> None:
+    path: bytes = scope.get("raw_path") or b"/"
+    if len(path) + len(scope["query_string"]) > limits.target:
+        raise Refused(414, "address_too_long", f"the address is longer than {limits.target} bytes", close=True)
+    if not path.startswith(b"/") or (path + scope["query_string"]).translate(None, _NO_TARGET):
+        raise Refused(400, "bad_address", "the address holds bytes that must be percent-encoded", close=True)
+
+
+def _judge_length(found: Mapping[bytes, bytes], limits: RequestLimits) -> None:
+    length, coding = found.get(b"content-length"), found.get(b"transfer-encoding")
+    if length is not None:
+        if coding is not None or not length.isdigit() or len(length) > 19:  # RFC 9112 section 6.3
+            raise Refused(400, "bad_length", "the length of the body is not told in one plain way", close=True)
+        if int(length) > limits.body:
+            raise too_large(limits)
+    encoded = found.get(b"content-encoding", b"identity").strip().lower()
+    if encoded not in (b"", b"identity"):
+        raise Refused(
+            415,
+            "encoded_body",
+            "a body must come as it is, not packed (Content-Encoding): nobody here unpacks it",
+            close=True,
+        )
+
+
+def too_large(limits: RequestLimits) -> Refused:
+    return Refused(413, "body_too_large", f"the body is longer than {limits.body} bytes", close=True)
+
+
+def judge_fields(fields: Sequence[Pair]) -> None:
+    """Look at every header that may go further.  Raises Refused for one with a character that HTTP does not carry.
+
+    The server that read them lets most of this through no more; another one might.
+    """
+    joined = b"".join([value for _, value in fields])
+    if not joined.translate(None, _PLAIN):
+        return
+    for name, value in fields:
+        if value.translate(None, _PLAIN):
+            fault = header_fault("X", value.decode("latin-1")) or "a header is wrong"
+            raise Refused(400, "bad_header", fault.replace("header X", f"header {name[:64].decode('latin-1')}"))

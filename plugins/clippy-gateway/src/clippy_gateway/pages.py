@@ -1,0 +1,30 @@
+"""The pages of plugins, beside the calls that the gateway passes on."""
+
+from __future__ import annotations
+
+import logging
+
+from clippy_hookspecs.services import Host
+from clippy_serving import Pages
+
+log = logging.getLogger("clippy.gateway")
+
+
+def pages_of(host: Host) -> Pages | None:
+    """What the plugins of *host* show; None if none of them shows anything.  A plugin that fails shows nothing."""
+    pages, some = Pages(), False
+    for name, plugin in host.plugins.items():
+        register = getattr(plugin, "register_routes", None)
+        if not callable(register):
+            continue
+        try:
+            register(pages)
+            some = True
+        except Exception as error:
+            log.warning(
+                "plugin %s: register_routes raised %s: %s; some of its pages are missing",
+                name,
+                type(error).__name__,
+                error,
+            )
+    return pages if some else None

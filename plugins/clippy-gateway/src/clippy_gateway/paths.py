@@ -1,0 +1,46 @@
+"""Which calls are passed on at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .forms import Refused
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+_ROOTS = frozenset(
+    {
+        "assistants", "audio", "batches", "chat", "completions", "containers", "conversations", "embeddings", "evals",
+        "files", "fine_tuning", "images", "messages", "models", "moderations", "realtime", "rerank", "responses",
+        "threads", "uploads", "vector_stores", "videos",
+    }
+)  # fmt: skip
+"""First steps of the providers' addresses, for clients that leave out ``/v1``."""
+
+_ONLY_POSTED = ("/messages", "/messages/count_tokens", "/embeddings", "/moderations")
+_READ_AS_JSON = ("/chat/completions", "/completions", "/responses", "/messages", "/embeddings")
+
+
+def judge_call(method: str, path: str, head: Mapping[bytes, bytes], anthropic: bool) -> None:
+    """Raises Refused for a call that no provider has: 404, 405 or 415, which no SDK repeats."""
+    if not path.startswith("/v1/") and path.split("/", 2)[1] not in _ROOTS:
+        raise Refused(404, "not_found", "there is no such address; the providers' own begin with /v1/", close=True)
+    if method not in _METHODS:
+        raise Refused(
+            405,
+            "method_not_allowed",
+            f"{method[:20]} is not passed on",
+            close=True,
+            headers=_allowed(*sorted(_METHODS)),
+        )
+    if method != "POST":
+        if path.endswith(_ONLY_POSTED):
+            raise Refused(
+                405, "method_not_allowed", "this address takes POST only", close=True, headers=_allowed("POST")
+            )
+        return
+    if path.endswith(_READ_AS_JSON) and b"json" not in head.get(b"content-type", b"json").lower():
+        raise Refused(415, "not_json", "the body must be JSON: send Content-Type: application/json", close=True)
+
+
+def _allowed(*methods: str) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"allow", ", ".join(methods).encode()),)

@@ -1,0 +1,96 @@
+"""The plugin: its settings are the gateway's, its command serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from attrs import define, field
+from attrs.validators import ge, gt, in_
+from clippy_hookspecs import ConfigError, hookimpl
+from clippy_hookspecs.services import Host
+
+from .addresses import address_fault
+from .app import GatewayApp
+from .callers import Callers
+from .choosing import Choice
+from .pages import pages_of
+from .settings import Connections, Key, RequestLimits, doc
+from .upstream import AiohttpUpstream
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@define(eq=False)
+class Gateway:
+    """``clippy serve``: the host that the configuration describes, for every program that speaks HTTP."""
+
+    host: str = field(default="127.0.0.1", metadata=doc("address to listen at; another than loopback needs keys"))
+    port: int = field(default=8787, validator=ge(0), metadata=doc("port to listen at; 0 takes a free one"))
+    uds: Path | None = field(default=None, metadata=doc("unix socket to listen at instead, for this user only"))
+    workers: int = field(default=1, validator=gt(0), metadata=doc("processes that serve"))
+    server: Literal["uvicorn", "granian"] = field(
+        default="uvicorn", validator=in_(("uvicorn", "granian")), metadata=doc("what speaks HTTP to the callers")
+    )
+    drain: float = field(default=30.0, validator=gt(0), metadata=doc("seconds that answers may take after SIGTERM"))
+    notice: float = field(
+        default=0.0,
+        validator=ge(0),
+        metadata=doc("seconds after SIGTERM in which /ready says no and requests are still taken: for load balancers"),
+    )
+    keys: Mapping[str, Key] = field(factory=dict, metadata=doc("callers by name, each with a key of the gateway's own"))
+    models: Mapping[str, str] = field(
+        factory=dict, metadata=doc('routes by the model asked for, "gpt-*" too; the first that fits counts')
+    )
+    limits: RequestLimits = field(factory=RequestLimits, metadata=doc("what one request may take up"))
+    upstream: Connections = field(factory=Connections, metadata=doc("connections to the providers"))
+
+    @hookimpl
+    def register_commands(self, cli: Any) -> None:
+        from .commands import serve_command
+
+        cli.add_command(serve_command(self, cli))
+
+    def faults(self, host: Host) -> list[str]:
+        """What is wrong with the settings on this host, a sentence each."""
+        routes = host.routes
+        found = []
+        if not routes:
+            found.append("no route says where requests go: add [routes.main] with api and key, see clippy config show")
+        if self.uds is None and self.host not in _LOOPBACK and not self.keys:
+            found.append(
+                f"plugins.gateway.host is {self.host!r}, which others can reach, and plugins.gateway.keys is empty: "
+                "give each caller a key, or listen at 127.0.0.1"
+            )
+        named = [(f"plugins.gateway.models.{model!r}", route) for model, route in self.models.items()]
+        named += [
+            (f"plugins.gateway.keys.{name}.routes", route) for name, key in self.keys.items() for route in key.routes
+        ]
+        known = ", ".join(routes) or "none"
+        found += [
+            f"{where} names the route {route!r}; the configuration has {known}"
+            for where, route in named
+            if route not in routes
+        ]
+        if len({key.key for key in self.keys.values()}) != len(self.keys):
+            found.append("two of plugins.gateway.keys have the same key, so nobody could tell their callers apart")
+        for name, route in routes.items():
+            fault = address_fault(route.base_url, trusted=True) if route.base_url else None
+            if fault is not None:
+                found.append(f"routes.{name}.base_url: {fault}")
+        return found
+
+    def app(self, host: Host) -> GatewayApp:
+        """The gateway on *host*.  Raises ConfigError with every fault of the settings."""
+        faults = self.faults(host)
+        if faults:
+            raise ConfigError(faults)
+        return GatewayApp(
+            host, Callers(self.keys), Choice(host.routes, self.models), self.limits, pages_of(host), self.notice
+        )
+
+    def over_aiohttp(self, host: Host) -> Host:
+        """*host* with aiohttp under it, unless another plugin offers what sends."""
+        public = tuple(dict.fromkeys(name for key in self.keys.values() for name in key.base_urls))
+        return host.with_plugins({**host.plugins, "aiohttp": AiohttpUpstream(self.upstream, public)})

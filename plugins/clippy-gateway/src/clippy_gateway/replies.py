@@ -1,0 +1,55 @@
+"""An answer of the host as it goes to the caller: its headers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clippy_hookspecs import RequestContext
+from clippy_hookspecs.services import RawReply
+
+Pair = tuple[bytes, bytes]
+
+_KEPT_BACK = frozenset(
+    {
+        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
+        b"trailer", b"transfer-encoding", b"upgrade", b"content-length", b"set-cookie", b"server", b"date", b"alt-svc",
+        b"strict-transport-security", b"nel", b"report-to", b"x-clippy-request-id", b"x-clippy-cache",
+        b"x-clippy-attempts", b"x-clippy-route", b"access-control-allow-origin", b"access-control-allow-credentials",
+    }
+)  # fmt: skip
+"""What belongs to one connection (RFC 9110 section 7.6.1) or to the provider's own origin, and what is ours to say."""
+
+_CACHE_OFF, _CACHE_MISS = (b"x-clippy-cache", b"off"), (b"x-clippy-cache", b"miss")
+_ONE_ATTEMPT = (b"x-clippy-attempts", b"1")
+
+
+def reply_headers(reply: RawReply, own: list[Pair]) -> list[Pair]:
+    """*own*, and those of *reply* that are the caller's business."""
+    for name, value in reply.headers.raw:
+        lower = name.lower()
+        if lower not in _KEPT_BACK:
+            own.append((lower, value))
+        elif lower == b"content-length" and not isinstance(reply.body, bytes) and reply.status == 200:
+            continue
+    return own
+
+
+def told(ctx: RequestContext | None, route: Pair, made_up: bytes) -> list[Pair]:
+    """What the gateway says of the way of a request; *made_up* is the id of one that no plugin had to do with."""
+    if ctx is None:
+        return [(b"x-clippy-request-id", made_up), route, _CACHE_OFF, _ONE_ATTEMPT]
+    taken = route if ctx.route.name in ("", route[1].decode()) else (route[0], ctx.route.name.encode())
+    return [
+        (b"x-clippy-request-id", ctx.id.encode()),
+        taken,
+        _cache(ctx),
+        (b"x-clippy-attempts", b"%d" % ctx.attempt),
+    ]
+
+
+def _cache(ctx: RequestContext) -> Pair:
+    provenance: Any = ctx.provenance
+    if provenance is not None and provenance.source == "cache":
+        age = "" if provenance.age is None else f"; age={max(0, round(provenance.age))}"
+        return (b"x-clippy-cache", f"hit{age}{'; stale' if provenance.stale else ''}".encode())
+    return _CACHE_MISS if ctx.key is not None else _CACHE_OFF

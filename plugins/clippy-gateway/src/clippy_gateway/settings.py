@@ -1,0 +1,59 @@
+"""What a caller may do, and what one request may take up: the tables below ``[plugins.gateway]``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import field, frozen
+from attrs.validators import ge, gt, min_len, optional
+
+_POSITIVE: Any = optional(gt(0))
+
+
+def doc(text: str) -> dict[str, str]:
+    return {"doc": text}
+
+
+@frozen
+class Key:
+    """One caller's key, which is the gateway's own: it never goes to a provider."""
+
+    key: str = field(repr=False, validator=min_len(16), metadata=doc('the key, best as {env = "NAME"}'))
+    tenant: str | None = field(default=None, metadata=doc("the tenant that its calls are made for"))
+    user: str | None = field(default=None, metadata=doc("the user that its calls are made for; None: the key's name"))
+    routes: tuple[str, ...] = field(default=(), metadata=doc("the only routes it may use, the first is its default"))
+    trusted: bool = field(
+        default=False, metadata=doc("believe its X-Clippy-Tenant, -User and -Session headers: it speaks for others")
+    )
+    concurrency: int | None = field(
+        default=None, validator=_POSITIVE, metadata=doc("requests of it at the same time; None: as many as all")
+    )
+    base_urls: tuple[str, ...] = field(
+        default=(),
+        metadata=doc("hosts that its X-Clippy-Base-URL may name, *.example.com too; they get no key of yours"),
+    )
+
+
+@frozen
+class RequestLimits:
+    """The most that one request may bring, judged before anything reads it; sizes in bytes."""
+
+    body: int = field(default=64 * 1024 * 1024, validator=gt(0), metadata=doc("the body"))
+    depth: int = field(default=128, validator=gt(0), metadata=doc("objects and arrays in each other in a JSON body"))
+    headers: int = field(default=100, validator=gt(0), metadata=doc("number of headers"))
+    head: int = field(default=32 * 1024, validator=gt(0), metadata=doc("names and values of all headers together"))
+    target: int = field(default=8 * 1024, validator=gt(0), metadata=doc("path and query"))
+    seconds: float = field(default=60.0, validator=gt(0), metadata=doc("seconds until a body has come whole"))
+    concurrency: int = field(default=1000, validator=gt(0), metadata=doc("requests at the same time in one worker"))
+
+
+@frozen
+class Connections:
+    """Connections to the providers."""
+
+    limit: int = field(default=0, validator=ge(0), metadata=doc("open at the same time; 0: as many as are needed"))
+    keep: float = field(default=15.0, validator=gt(0), metadata=doc("seconds that an idle one is kept"))
+    connect: float | None = field(default=10.0, validator=_POSITIVE, metadata=doc("seconds until it stands"))
+    read: float | None = field(
+        default=600.0, validator=_POSITIVE, metadata=doc("seconds until the next piece of an answer")
+    )

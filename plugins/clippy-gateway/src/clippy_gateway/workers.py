@@ -1,0 +1,119 @@
+"""Several workers at one socket: opened once, here, and given to each of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+
+log = logging.getLogger("clippy.gateway")
+
+_SHORT_LIFE = 10.0
+"""Seconds that a worker has to live to be started again at once when it dies."""
+_LONGEST_WAIT = 30.0
+_MISCONFIGURED = 2
+"""The exit code of a command whose configuration is wrong: the next worker would meet the same."""
+
+
+@define(eq=False)
+class Worker:
+    """One place, and the process that is in it."""
+
+    start: Callable[[], subprocess.Popen[bytes]]
+    process: subprocess.Popen[bytes] | None = None
+    began: float = 0.0
+    wait: float = 0.0
+    not_before: float = 0.0
+
+    def look(self, now: float) -> int | None:
+        """Start a process if none runs and it is time; the exit code of one that has just died."""
+        if self.process is None:
+            if now >= self.not_before:
+                self.process, self.began = self.start(), now
+            return None
+        code = self.process.poll()
+        if code is None:
+            return None
+        self.process = None
+        self.wait = 0.5 if now - self.began >= _SHORT_LIFE else min(_LONGEST_WAIT, max(0.5, 2 * self.wait))
+        self.not_before = now + self.wait
+        return code
+
+
+@define(eq=False)
+class Supervisor:
+    """Keeps workers running until it is told to stop."""
+
+    workers: list[Worker]
+    opened: socket.socket
+    signals: list[int] = field(factory=list, init=False)
+
+    def note(self, number: int, _: Any) -> None:
+        """A signal came.  The loop acts on it, so that nothing is done twice at once."""
+        self.signals.append(number)
+
+    def run(self, drain: float) -> int:
+        """Until SIGTERM or SIGINT, and then until all have ended; 2 for a configuration that no worker takes."""
+        while not self.signals:
+            for worker in self.workers:
+                code = worker.look(time.monotonic())
+                if code == _MISCONFIGURED:
+                    self.stop(drain)
+                    return code
+                if code is not None:
+                    log.warning("a worker ended with %s; the next one starts in %g s", code, worker.wait)
+            time.sleep(0.1)
+        self.stop(drain)
+        return 0
+
+    def stop(self, drain: float) -> None:
+        """Have every worker end in good order; a second signal, or *drain* seconds and some, ends it at once."""
+        self.opened.close()  # or new connections would wait here, where nobody takes them
+        known = len(self.signals)
+        self._send(signal.SIGTERM)
+        until = time.monotonic() + drain + 5
+        while any(worker.process is not None and worker.process.poll() is None for worker in self.workers):
+            if len(self.signals) > max(1, known):
+                known = len(self.signals)
+                self._send(signal.SIGTERM)  # the second one that they get: they do not wait for answers
+                until = min(until, time.monotonic() + 3)
+            if time.monotonic() > until:
+                self._send(signal.SIGKILL)
+            time.sleep(0.05)
+
+    def _send(self, number: int) -> None:
+        for worker in self.workers:
+            if worker.process is not None and worker.process.poll() is None:
+                worker.process.send_signal(number)
+
+
+def supervise(opened: socket.socket, count: int, drain: float) -> None:
+    """Serve at *opened* by *count* processes, each a ``clippy serve`` like this one.  Ends the process for faults."""
+    ours, theirs = os.pipe()
+    os.set_inheritable(ours, True)
+    opened.set_inheritable(True)
+    again = [*sys.orig_argv[1:], "--workers", "1", "--fd", str(opened.fileno()), "--parent", str(ours)]
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, *again], pass_fds=(opened.fileno(), ours))  # noqa: S603 - ourselves
+
+    supervisor = Supervisor([Worker(start) for _ in range(count)], opened)
+    before = {number: signal.signal(number, supervisor.note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        code = supervisor.run(drain)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(theirs)  # whatever became of us, workers see this end and end as well
+        os.close(ours)
+        opened.close()
+    if code:
+        raise SystemExit(code)

@@ -1,0 +1,203 @@
+"""Addresses that nothing is sent to and headers that go no further: the corpora, and their kinds in many forms."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import random
+import socket
+from pathlib import Path
+
+import anyio
+import pytest
+from clippy_gateway import address_fault, header_fault
+from clippy_gateway.addresses import is_metadata
+from clippy_gateway.resolving import JudgingResolver
+from hypothesis import given
+from hypothesis import strategies as st
+
+DATA = Path(__file__).parents[3].parent / "shared/data"
+ALLOW = ("api.openai.com", "api.anthropic.com", "*.openai.azure.com", "openrouter.ai")
+METADATA = ("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16")
+
+
+def cases(name: str) -> list[dict[str, str]]:
+    file = DATA / name
+    if not file.exists():
+        pytest.skip("the corpus is not here")
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_the_corpus_of_addresses_is_settled():
+    for case in cases("ssrf-dev.jsonl"):
+        fault = address_fault(case["url"], trusted=case["policy"] == "trusted_config", allow=ALLOW)
+        assert (fault is None) == (case["expect"] == "allow"), (case, fault)
+
+
+def test_the_corpus_of_headers_is_settled():
+    for case in cases("headers-dev.jsonl"):
+        fault = header_fault(case["header"], case["value"])
+        assert (fault is None) == (case["expect"] == "accept"), (case, fault)
+
+
+def forms(text: str) -> list[str]:
+    """Ways to write an IPv4 address that one resolver or another reads."""
+    address = ipaddress.IPv4Address(text)
+    a, b, c, d = address.packed
+    number = int(address)
+    low = f"{a:02x}{b:02x}:{c:02x}{d:02x}"
+    return [
+        text, text + ".", str(number), hex(number), f"0{number:o}", f"0x{number:X}", f"{a}.{(b << 16) + (c << 8) + d}",
+        f"{a}.{b}.{(c << 8) + d}", f"0{a:o}.0{b:o}.0{c:o}.0{d:o}", f"0x{a:x}.0x{b:x}.0x{c:x}.0x{d:x}",
+        f"0x{a:x}.{b}.0{c:o}.{d}", f"[::ffff:{text}]", f"[::ffff:{low}]", f"[::{low}]", f"[0:0:0:0:0:ffff:{low}]",
+        f"[2002:{low}::1]", f"[64:ff9b::{low}]", f"[64:ff9b:1::{low}]", f"[::ffff:0:{low}]",
+        f"[fe80::5efe:{low}]",
+        text.replace(".", "。"), text.replace("1", "１"), text.replace("1", "%31"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", METADATA)
+def test_metadata_addresses_are_found_in_every_form(text):
+    for host in forms(text):
+        for scheme in ("http", "https", "HTTP"):
+            for rest in ("", "/", ":80/latest", ":8080/v1"):
+                url = f"{scheme}://{host}{rest}"
+                assert address_fault(url, trusted=True) is not None, url
+                assert address_fault(url, trusted=False, allow=ALLOW) is not None, url
+    for host in ("user@" + text, "api.openai.com@" + text):
+        assert address_fault(f"http://{host}/", trusted=True) is not None
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1", "10.1.2.3", "192.168.0.1", "8.8.8.8", "0.0.0.0", "224.0.0.1"])
+def test_no_caller_may_name_an_address_in_numbers(text):
+    for host in forms(text):
+        assert address_fault(f"https://{host}/v1", trusted=False, allow=(*ALLOW, "*.1", text)) is not None, host
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1", "10.1.2.3", "192.168.0.1", "8.8.8.8"])
+def test_the_configuration_may_name_private_addresses(text):
+    for host in forms(text)[:20]:
+        assert address_fault(f"http://{host}:11434/v1", trusted=True) is None, host
+
+
+@pytest.mark.parametrize("name", ["metadata.google.internal", "METADATA.google.internal.", "metadata", "instance-data"])
+def test_metadata_has_names_too(name):
+    assert address_fault(f"http://{name}/computeMetadata/v1/", trusted=True) is not None
+
+
+ODD = ["\r", "\n", "\t", " ", "\\", "\x00", "\x7f"]
+
+
+@given(st.sampled_from(["https://api.openai.com/v1", "http://ollama:11434/v1"]), st.sampled_from(ODD), st.data())
+def test_nothing_odd_may_stand_anywhere(url, odd, data):
+    at = data.draw(st.integers(0, len(url)))
+    changed = url[:at] + odd + url[at:]
+    assert address_fault(changed, trusted=True) is not None
+    assert address_fault(changed, trusted=False, allow=ALLOW) is not None
+
+
+@pytest.mark.parametrize("scheme", ["file", "gopher", "ftp", "data", "jar", "ws", "javascript", "dict", "ldap", ""])
+def test_no_other_scheme(scheme):
+    for rest in ("//api.openai.com/v1", "api.openai.com", "///etc/passwd"):
+        assert address_fault(f"{scheme}:{rest}", trusted=True) is not None
+
+
+LOOKALIKES = [
+    "https://api.openai.com.evil.example/v1", "https://evil-api.openai.com/v1", "https://api.openai.com@evil.example/",
+    "https://evil.example/api.openai.com", "https://evil.example?api.openai.com", "https://evil.example#api.openai.com",
+    "https://api.openai.com#@evil.example/", "https://api.openai.com:80/v1", "https://api.openai.com:/v1",
+    "https://api.openai.com:443@evil.example/", "https://openai.azure.com/x", "https://.openai.azure.com/x",
+    "https://evilopenai.azure.com/", "https://a..openai.azure.com/", "http://api.openai.com/v1",
+    "https://аpi.openai.com/v1", "https://api.openai.com/v1/../../admin", "https://api.openai.com/v1/%2e%2e/x",
+    "https://api.openai.com/%252e%252e/x", "https://api%2eopenai.com/v1", "https://api.openai.com%00.evil.example/",
+    "https://api.openai.com／.evil.example/", "https:api.openai.com/v1", "https:///api.openai.com/v1",
+    "https://api.openai.com/v1?x=1", "//api.openai.com/v1", "https://[::1]/v1", "https://api.openai.com:99999/v1",
+]  # fmt: skip
+BENIGN = [
+    "https://api.openai.com", "https://api.openai.com/", "https://api.openai.com/v1/", "https://API.OpenAI.com:443/v1",
+    "https://api.openai.com./v1", "https://a.b.openai.azure.com/openai/deployments/x", "https://openrouter.ai/api/v1",
+    "HTTPS://api.anthropic.com/v1", "https://my-res.openai.azure.com/openai/v1", "https://api.openai.com/v1/a..b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", LOOKALIKES)
+def test_what_only_looks_like_an_allowed_host_is_denied(url):
+    assert address_fault(url, trusted=False, allow=ALLOW) is not None
+
+
+@pytest.mark.parametrize("url", BENIGN)
+def test_allowed_hosts_are_allowed_however_they_are_written(url):
+    assert address_fault(url, trusted=False, allow=ALLOW) is None
+    assert address_fault(url, trusted=False) is not None
+
+
+@given(st.text(max_size=60))
+def test_no_text_is_too_odd_to_be_judged(text):
+    for url in (text, "https://" + text, "http://[" + text):
+        for trusted in (True, False):
+            fault = address_fault(url, trusted=trusted, allow=ALLOW)
+            assert fault is None or (fault and url not in fault) or url in "it is empty or has blanks around it"
+
+
+def test_a_name_that_leads_to_a_metadata_address_is_not_connected_to(monkeypatch):
+    """DNS rebinding: what the name led to when it was judged does not matter, what is connected to does."""
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        found = {"rebound.example": "169.254.169.254", "inside.example": "10.0.0.1", "outside.example": "93.184.216.34"}
+        return [{"hostname": host, "host": found[host], "port": port, "family": family, "proto": 0, "flags": 0}]
+
+    async def look() -> None:
+        resolver = JudgingResolver(["*.example"])
+        monkeypatch.setattr(type(resolver._inner), "resolve", resolve)
+        for name in ("rebound.example", "inside.example"):
+            with pytest.raises(OSError, match="nothing may be sent to"):
+                await resolver.resolve(name)
+        assert (await resolver.resolve("outside.example"))[0]["host"] == "93.184.216.34"
+        assert (await JudgingResolver([]).resolve("inside.example"))[0]["host"] == "10.0.0.1"
+        await resolver.close()
+
+    anyio.run(look)
+    assert is_metadata(ipaddress.ip_address("::ffff:169.254.169.254"))
+
+
+# --- headers ----------------------------------------------------------------------------------------------------------
+
+TOKEN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~"
+
+
+@given(st.text(alphabet=TOKEN, min_size=1, max_size=12), st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E)))
+def test_plain_headers_pass(name, value):
+    assert header_fault("X-" + name, value + "\t" + value) is None
+
+
+@given(
+    st.text(alphabet=TOKEN, max_size=6), st.characters(exclude_characters=TOKEN), st.text(alphabet=TOKEN, max_size=6)
+)
+def test_a_name_with_any_other_character_is_refused(before, odd, after):
+    assert header_fault(before + odd + after, "v") is not None
+
+
+@given(st.text(max_size=6), st.sampled_from([chr(n) for n in (*range(9), *range(10, 32), 127, 0x100, 0x2028, 0x1F600)]))
+def test_a_value_with_a_control_character_is_refused(text, odd):
+    assert header_fault("X-User", text + odd) is not None
+    assert header_fault("X-User", odd + text) is not None
+
+
+OTHERS = ["Host", "Authorization", "X-Api-Key", "api-key", "Cookie", "Content-Length", "Transfer-Encoding",
+          "Connection",
+          "Proxy-Authorization", "TE", "Upgrade", "X-Forwarded-For", "Forwarded", "X-HTTP-Method-Override"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_who_asks_and_how_a_message_is_framed_is_not_the_callers_to_say(name):
+    generator = random.Random(1)
+    for _ in range(10):
+        spelt = "".join(generator.choice([letter.lower(), letter.upper()]) for letter in name)
+        assert header_fault(spelt, "v") is not None
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Authorization-Note", "X-Host", "Hosted-By", "Contents", "X-Cookie-Count", "TE-Mode"]
+)
+def test_names_that_only_look_like_those_pass(name):
+    assert header_fault(name, "v") is None

@@ -1,0 +1,352 @@
+"""Who may ask what of the gateway, and what one request may take up."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from typing import Any
+
+import httpx
+import pytest
+from clippy_gateway import Gateway, Key
+from clippy_gateway.bodies import judge_depth
+from clippy_gateway.choosing import fits
+from clippy_gateway.forms import Refused
+from clippy_gateway.settings import RequestLimits
+from clippy_hookspecs import ConfigError, Scope
+from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clippy_core import Host
+from clippy_core.testing import Reply
+
+OTHER_KEY = "gw-other-canary-0123456789"
+OPENAI, ANTHROPIC = "/v1/chat/completions", "/v1/messages"
+
+
+def keyed(script: Any = None, plugins: Any = None, key: dict[str, Any] | None = None, **settings: Any) -> World:
+    keys = {"team": Key(CALLERS_KEY, **(key or {})), "other": Key(OTHER_KEY, tenant="other")}
+    return World(script or Reply("x"), plugins or {}, {"keys": keys, **settings})
+
+
+@pytest.mark.parametrize("given_key", [None, "sk-wrong", CALLERS_KEY + "x", CALLERS_KEY[:-1], PROVIDERS_KEY])
+def test_a_wrong_key_is_refused_in_the_callers_form_and_nothing_is_sent(given_key):
+    with keyed() as world:
+        chat = world.chat(key=given_key)
+        message = world.ask("POST", ANTHROPIC, given_key, json={"model": "m", "messages": []})
+        assert world.provider.calls == 0
+    assert (chat.status_code, message.status_code) == (401, 401)
+    assert chat.json()["error"]["code"] in ("missing_api_key", "invalid_api_key")
+    assert message.json()["type"] == "error"
+    assert chat.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("header", ["authorization", "x-api-key", "api-key"])
+def test_a_key_may_come_in_any_of_the_usual_headers(header):
+    value = f"Bearer {CALLERS_KEY}" if header == "authorization" else CALLERS_KEY
+    with keyed() as world:
+        answer = world.chat(key=None, headers={header: value})
+        head = world.provider.requests[0].head
+    assert answer.status_code == 200
+    assert CALLERS_KEY.encode() not in head
+
+
+def test_a_key_that_is_sent_twice_is_taken_for_none():
+    with keyed() as world:
+        pair = f"authorization: Bearer {CALLERS_KEY}\r\n".encode()
+        said = world.raw(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n" + 2 * pair + b"content-length: 2\r\n\r\n{}"
+        )
+    assert b" 400 " in said.split(b"\r\n")[0]
+
+
+def test_a_callers_scope_comes_from_its_key_whatever_its_headers_say():
+    books = Books()
+    forged = {"x-clippy-tenant": "victim", "x-clippy-user": "root", "X-CLIPPY-SESSION": "s"}
+    with keyed(plugins={"books": books}, key={"tenant": "acme", "user": "ann"}) as world:
+        world.chat(headers=forged)
+        world.chat(key=OTHER_KEY, headers=forged)
+        assert until(lambda: len(books.records) == 2)
+        assert b"x-clippy" not in world.provider.requests[0].head.lower()
+    assert [record.scope for record in books.records] == [Scope("acme", "ann"), Scope("other", "other")]
+
+
+def test_forged_scope_is_ignored_even_where_the_host_believes_headers():
+    books = Books()
+    keys = {"team": Key(CALLERS_KEY)}
+    with World(Reply("x"), {"books": books}, {"keys": keys}, trust_headers=True, books=books) as world:
+        world.chat(headers={"x-clippy-tenant": "victim"})
+        assert until(lambda: books.records)
+    assert books.records[0].scope == Scope(None, "team")
+
+
+def test_a_trusted_caller_speaks_for_others():
+    books = Books()
+    with keyed(plugins={"books": books}, key={"tenant": "acme", "trusted": True}) as world:
+        world.chat(headers={"x-clippy-user": "ann", "x-clippy-session": "s1"})
+        world.chat(headers={"x-clippy-tenant": "beta"})
+        assert until(lambda: len(books.records) == 2)
+    assert [record.scope for record in books.records] == [Scope("acme", "ann", "s1"), Scope("beta", "team")]
+
+
+def test_two_callers_do_not_share_answers():
+    from clippy_cache_memory import MemoryCache
+
+    with keyed(plugins={"cache-memory": MemoryCache()}) as world:
+        first, again, other = world.chat(), world.chat(), world.chat(key=OTHER_KEY)
+        assert world.provider.calls == 2
+    assert [one.headers["x-clippy-cache"].split(";")[0] for one in (first, again, other)] == ["miss", "hit", "miss"]
+
+
+def test_a_key_uses_its_own_routes_only():
+    settings = {"models": {"deep": "claude"}}
+    with keyed(key={"routes": ("main",)}, **settings) as world:
+        fine = world.chat()
+        named = world.chat(headers={"x-clippy-route": "claude"})
+        by_model = world.chat(body={"model": "deep"})
+        message = world.ask(
+            "POST", ANTHROPIC, json={"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
+        )
+        listed = world.ask("GET", "/v1/models")
+        paths = [seen.path for seen in world.provider.requests]
+    assert (fine.status_code, named.status_code, by_model.status_code, message.status_code) == (200, 403, 403, 200)
+    assert paths == ["/v1/chat/completions", "/v1/chat/completions"]
+    assert listed.json()["data"] == []
+
+
+def test_an_address_that_the_caller_names_is_denied():
+    with keyed() as world:
+        answer = world.chat(headers={"x-clippy-base-url": world.provider.base_url})
+        assert world.provider.calls == 0
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "base", ["http://127.0.0.1:1/v1", "https://evil.example/v1", "https://api.example.com@127.0.0.1/"]
+)
+def test_a_key_with_a_list_of_hosts_may_name_these_only(base):
+    with keyed(key={"base_urls": ("api.example.com",)}) as world:
+        answer = world.chat(headers={"x-clippy-base-url": base})
+    assert answer.status_code == 403
+
+
+def test_a_request_to_an_address_of_the_callers_has_no_key_in_it():
+    from clippy_gateway.callers import Caller
+    from clippy_gateway.elsewhere import request_elsewhere
+
+    caller = Caller("team", Key(CALLERS_KEY, base_urls=("api.example.com",)))
+    fields = [(b"authorization", b"Bearer " + CALLERS_KEY.encode()), (b"x-api-key", b"k"), (b"cookie", b"c"),
+              (b"host", b"gw"),
+              (b"content-type", b"application/json"), (b"x-clippy-cache", b"no-store")]  # fmt: skip
+    made = request_elsewhere("https://api.example.com/v1", caller, None, "POST", "/v1/chat/completions", fields, b"{}")
+    assert (made.url, made.route) == ("https://api.example.com/v1/chat/completions", "")
+    assert sorted(made.headers) == ["content-type", "x-clippy-cache"]
+    with pytest.raises(Refused):
+        request_elsewhere("https://api.example.com/v1", caller, None, "POST", "/v1/%2e%2e/admin", fields, b"{}")
+
+
+# --- without keys -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "gateway.example"])
+def test_without_keys_it_listens_at_loopback_only(host):
+    described = Host({}, config={"routes": {"main": {"base_url": "http://127.0.0.1:1/v1"}}})
+    with pytest.raises(ConfigError, match=r"give each caller a key, or listen at 127\.0\.0\.1"):
+        Gateway(host=host).app(described)
+    assert Gateway(host=host, keys={"team": Key(CALLERS_KEY)}).app(described)
+
+
+def test_without_keys_it_answers_no_web_page():
+    with World(Reply("x")) as world:
+        plain = world.chat(key="anything")
+        page = world.chat(headers={"origin": "http://evil.example"})
+        rebound = world.chat(headers={"host": "evil.example"})
+        assert world.provider.calls == 1
+        assert b"anything" not in world.provider.requests[0].head
+    assert (plain.status_code, page.status_code, rebound.status_code) == (200, 403, 403)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_without_keys_the_host_says_whether_headers_about_the_scope_are_believed(trusted):
+    books = Books()
+    with World(Reply("x"), {"books": books}, trust_headers=trusted) as world:
+        world.chat(headers={"x-clippy-tenant": "acme"})
+        assert until(lambda: books.records)
+        assert b"x-clippy" not in world.provider.requests[0].head.lower()
+    assert books.records[0].scope.tenant == ("acme" if trusted else None)
+
+
+@pytest.mark.parametrize(
+    ("routes", "settings", "said"),
+    [
+        ({}, {}, "no route says where requests go"),
+        ({"main": {"base_url": "http://169.254.169.254/v1"}}, {}, "routes.main.base_url"),
+        ({"main": {}}, {"models": {"m": "nowhere"}}, "plugins.gateway.models.'m' names the route 'nowhere'"),
+        ({"main": {}}, {"keys": {"a": Key(CALLERS_KEY, routes=("x",))}}, "plugins.gateway.keys.a.routes names"),
+        ({"main": {}}, {"keys": {"a": Key(CALLERS_KEY), "b": Key(CALLERS_KEY)}}, "have the same key"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_told_before_anything_is_served(routes, settings, said):
+    with pytest.raises(ConfigError) as faults:
+        Gateway(**settings).app(Host({}, config={"routes": routes}))
+    assert said in str(faults.value)
+    assert CALLERS_KEY not in str(faults.value)
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+SMALL = RequestLimits(body=2000, depth=10, headers=30, head=3000, target=300, seconds=0.5, concurrency=2)
+
+
+@pytest.fixture(scope="module")
+def small():
+    with keyed(limits=SMALL) as world:
+        yield world
+
+
+def test_bodies_are_bounded(small):
+    assert small.chat("x" * 3000).status_code == 413
+    chunked = small.ask(
+        "POST", OPENAI, content=iter([b"x" * 1500, b"x" * 1500]), headers={"content-type": "application/json"}
+    )
+    assert chunked.status_code == 413
+
+
+def test_a_packed_body_is_not_unpacked(small):
+    head = {"content-encoding": "gzip", "content-type": "application/json"}
+    assert small.ask("POST", OPENAI, content=gzip.compress(b"{}"), headers=head).status_code == 415
+
+
+def test_deep_json_is_refused_before_it_is_parsed(small):
+    head = {"content-type": "application/json"}
+    assert small.ask("POST", OPENAI, content=b"[" * 900 + b"]" * 900, headers=head).status_code == 400
+    assert small.chat("[[[[[[[[[[[[[[" * 20).status_code == 200
+
+
+def test_heads_are_bounded(small):
+    assert small.chat(headers={f"x-{n}": "1" for n in range(40)}).status_code == 431
+    assert small.chat(headers={"x-long": "1" * 4000}).status_code == 431
+    assert small.ask("GET", "/v1/files?" + "a" * 400).status_code == 414
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(small):
+    head = f"POST {OPENAI} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {CALLERS_KEY}\r\ncontent-length: 50\r\n\r\n"
+    assert b" 408 " in small.raw(head.encode() + b"{")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404), ("POST", "/admin", 404), ("POST", "/v2/chat", 404), ("GET", ANTHROPIC, 405),
+        ("DELETE", "/v1/embeddings", 405), ("TRACE", "/v1/models", 405), ("OPTIONS", OPENAI, 405),
+        ("POST", "/v1/../admin", 400), ("POST", "/v1/%2e%2e/admin", 400), ("POST", "/v1/a%5c..%5cb", 400),
+    ],
+)  # fmt: skip
+def test_what_no_provider_has_is_not_passed_on(small, method, path, status):
+    before = small.provider.calls
+    head = f"{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {CALLERS_KEY}\r\nconnection: close\r\n\r\n"
+    said = small.raw(head.encode())
+    assert said.split(b" ")[1] == str(status).encode(), said[:300]
+    assert small.provider.calls == before
+
+
+def test_a_form_of_a_web_page_is_no_chat(small):
+    assert small.ask("POST", OPENAI, content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "content-length: 2\r\ntransfer-encoding: chunked",
+        "content-length: 2\r\ncontent-length: 3",
+        "content-length: -1",
+        "transfer-encoding: chunked, identity",
+    ],
+)
+def test_a_length_that_is_told_twice_is_refused(small, head):
+    before = small.provider.calls
+    said = small.raw(
+        f"POST {OPENAI} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {CALLERS_KEY}\r\n{head}\r\n\r\n{{}}".encode()
+    )
+    assert b" 400 " in said.split(b"\r\n")[0]
+    assert small.provider.calls == before
+
+
+def test_too_many_at_the_same_time_are_told_to_wait():
+    going = threading.Event()
+
+    def slow(seen):
+        going.wait(10)
+        return Reply("x")
+
+    with keyed(slow, key={"concurrency": 1}) as world:
+        one = threading.Thread(target=world.chat)
+        one.start()
+        assert until(lambda: world.app.busy == 1)
+        chat = world.chat()
+        message = world.ask("POST", ANTHROPIC, json={"model": "m", "messages": []})
+        going.set()
+        one.join()
+        assert until(lambda: world.app.busy == 0)
+        after = world.chat()
+    assert (chat.status_code, message.status_code, after.status_code) == (429, 429, 200)
+    assert (chat.headers["retry-after"], chat.headers["x-should-retry"]) == ("1", "true")
+    assert message.json()["error"]["type"] == "rate_limit_error"
+
+
+# --- pure parts -------------------------------------------------------------------------------------------------------
+
+json_values = st.recursive(
+    st.text(alphabet='ab"\\[]{}', max_size=8) | st.integers(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='"\\[{', max_size=4), inner, max_size=3)
+    ),
+    max_leaves=30,
+)
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+
+
+@given(json_values, st.integers(1, 6), st.booleans())
+def test_depth_is_counted_as_a_parser_nests(value, allowed, spaced):
+    body = json.dumps(value, indent=1 if spaced else None).encode()
+    try:
+        judge_depth(body, RequestLimits(depth=allowed))
+        refused = False
+    except Refused:
+        refused = True
+    assert refused == (_depth(value) > allowed)
+
+
+@given(st.text(alphabet="ab", max_size=8), st.text(alphabet="ab*", max_size=6))
+def test_a_star_stands_for_any_text(text, pattern):
+    import fnmatch
+
+    assert fits(text, pattern.split("*")) == fnmatch.fnmatchcase(text, pattern)
+
+
+def test_the_settings_are_read_from_a_file_and_a_key_from_the_environment(monkeypatch, tmp_path):
+    from clippy_core.config import load_config
+
+    monkeypatch.setenv("TEAM_KEY", CALLERS_KEY)
+    file = tmp_path / "clippy.toml"
+    file.write_text(
+        '[plugins.gateway.keys.team]\nkey = {env = "TEAM_KEY"}\ntenant = "acme"\nroutes = ["main"]\n'
+        "[plugins.gateway.limits]\nbody = 5\n"
+    )
+    gateway = load_config(file).structure(Gateway, "gateway")
+    assert gateway.keys["team"].key == CALLERS_KEY
+    assert gateway.limits.body == 5
+    assert CALLERS_KEY not in repr(gateway)
+
+
+def test_a_gone_connection_of_httpx_is_no_concern(small):
+    with httpx.Client(trust_env=False) as client:
+        assert client.get(small.url + "/health").text == "ok\n"
+        assert client.get(small.url + "/ready").status_code == 200

@@ -1,0 +1,288 @@
+"""The official SDKs through the gateway, by ``base_url`` alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anthropic
+import httpx
+import httpx2
+import openai
+import pytest
+from attrs import define
+from clippy_hookspecs import Refusal, hookimpl
+from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World
+
+from clippy_core.testing import Fault, Raw, Reply, call
+
+KEYS = {"keys": {"team": {"key": CALLERS_KEY, "tenant": "acme"}}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "weather", "description": "", "parameters": {"type": "object", "properties": {}}},
+}
+ASKED = [{"role": "user", "content": "hello"}]
+
+
+@pytest.fixture(params=["bare", "with plugins"])
+def plugins(request: pytest.FixtureRequest) -> dict[str, object]:
+    return {} if request.param == "bare" else {"books": Books()}
+
+
+def openai_at(world: World, **more: Any) -> openai.OpenAI:
+    return openai.OpenAI(api_key=CALLERS_KEY, base_url=world.url + "/v1", max_retries=0, **more)
+
+
+def anthropic_at(world: World) -> anthropic.Anthropic:
+    return anthropic.Anthropic(api_key=CALLERS_KEY, base_url=world.url, max_retries=0)
+
+
+def gateway(script: Any, plugins: dict[str, object], **more: Any) -> World:
+    return World(script, plugins, _keyed(more.pop("settings", KEYS)), **more)
+
+
+def _keyed(settings: dict[str, Any]) -> dict[str, Any]:
+    from clippy_gateway import Key
+
+    return {**settings, "keys": {name: Key(**key) for name, key in settings.get("keys", {}).items()}}
+
+
+def test_a_chat_arrives_with_the_providers_key_and_never_with_the_callers(plugins):
+    with gateway(Reply("Hi there"), plugins) as world, openai_at(world) as client:
+        answer = client.chat.completions.create(model="m", messages=ASKED)
+        seen = world.provider.requests[0]
+    assert answer.choices[0].message.content == "Hi there"
+    assert seen.headers["authorization"] == f"Bearer {PROVIDERS_KEY}"
+    assert CALLERS_KEY.encode() not in seen.head + seen.body
+
+
+def test_a_chat_is_streamed(plugins):
+    with gateway(Reply("one two three"), plugins) as world, openai_at(world) as client:
+        stream = client.chat.completions.create(model="m", messages=ASKED, stream=True)
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    assert text == "one two three"
+
+
+def test_tools_are_called_plain_and_streamed(plugins):
+    reply = Reply(tool_calls=[call("weather", {"city": "Rome"})])
+    with gateway(reply, plugins) as world, openai_at(world) as client:
+        plain = client.chat.completions.create(model="m", messages=ASKED, tools=[TOOL])
+        stream = client.chat.completions.create(model="m", messages=ASKED, tools=[TOOL], stream=True)
+        parts = [one for chunk in stream if chunk.choices for one in chunk.choices[0].delta.tool_calls or ()]
+    assert json.loads(plain.choices[0].message.tool_calls[0].function.arguments) == {"city": "Rome"}
+    assert json.loads("".join(part.function.arguments or "" for part in parts)) == {"city": "Rome"}
+
+
+def test_responses_are_answered_plain_and_streamed(plugins):
+    with gateway(Reply("Hi there"), plugins) as world, openai_at(world) as client:
+        plain = client.responses.create(model="m", input="hello")
+        streamed = list(client.responses.create(model="m", input="hello", stream=True))
+        paths = {seen.path for seen in world.provider.requests}
+    assert plain.output_text == "Hi there"
+    assert streamed[-1].type == "response.completed"
+    assert paths == {"/v1/responses"}
+
+
+def test_messages_are_answered_plain_and_streamed(plugins):
+    with gateway(Reply("Hi there"), plugins) as world, anthropic_at(world) as client:
+        plain = client.messages.create(model="m", max_tokens=9, messages=ASKED)
+        with client.messages.stream(model="m", max_tokens=9, messages=ASKED) as stream:
+            text = "".join(stream.text_stream)
+        seen = world.provider.requests[0]
+    assert (plain.content[0].text, text) == ("Hi there", "Hi there")
+    assert seen.headers["x-api-key"] == PROVIDERS_KEY
+    assert CALLERS_KEY.encode() not in seen.head
+
+
+ONLY_CHAT = {"main": {"api": "openai.chat", "base_url": "{provider}/v1", "key": PROVIDERS_KEY}}
+
+
+def test_anthropics_sdk_is_answered_by_a_provider_of_openais_kind(plugins):
+    with gateway(Reply("Hi there"), plugins, routes=ONLY_CHAT) as world, anthropic_at(world) as client:
+        plain = client.messages.create(model="m", max_tokens=9, messages=ASKED)
+        with client.messages.stream(model="m", max_tokens=9, messages=ASKED) as stream:
+            text = "".join(stream.text_stream)
+            final = stream.get_final_message()
+        assert {seen.path for seen in world.provider.requests} == {"/v1/chat/completions"}
+    assert (plain.content[0].text, text) == ("Hi there", "Hi there")
+    assert (plain.stop_reason, final.stop_reason) == ("end_turn", "end_turn")
+
+
+def test_openais_sdk_is_answered_by_a_provider_of_anthropics_kind(plugins):
+    routes = {"main": {"api": "anthropic.messages", "base_url": "{provider}", "key": PROVIDERS_KEY}}
+    with gateway(Reply("Hi there"), plugins, routes=routes) as world, openai_at(world) as client:
+        plain = client.chat.completions.create(model="m", messages=ASKED)
+        stream = client.chat.completions.create(model="m", messages=ASKED, stream=True)
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+        answered = client.responses.create(model="m", input="hello")
+        assert {seen.path for seen in world.provider.requests} == {"/v1/messages"}
+    assert (plain.choices[0].message.content, text, answered.output_text) == ("Hi there",) * 3
+
+
+def test_an_error_of_another_kind_of_provider_is_told_in_the_callers_form(plugins):
+    with gateway(Fault.status(429), plugins, routes=ONLY_CHAT) as world, anthropic_at(world) as client:
+        with pytest.raises(anthropic.RateLimitError) as error:
+            client.messages.create(model="m", max_tokens=9, messages=ASKED)
+    assert error.value.body["error"]["type"] == "rate_limit_error"
+
+
+def test_a_translated_stream_that_breaks_off_ends_without_an_end(plugins):
+    broken = [Fault.reset(at_delta=2), Reply("one two three four")]
+    with gateway(broken, plugins, routes=ONLY_CHAT) as world, anthropic_at(world) as client:
+        with pytest.raises((httpx2.HTTPError, anthropic.APIError)):
+            with client.messages.stream(model="m", max_tokens=9, messages=ASKED) as stream:
+                assert "message_stop" not in [event.type for event in stream]
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500])
+def test_a_providers_error_arrives_in_its_own_form(status, plugins):
+    with gateway(Fault.status(status), plugins) as world:
+        with openai_at(world) as client, pytest.raises(openai.APIStatusError) as one:
+            client.chat.completions.create(model="m", messages=ASKED)
+        with anthropic_at(world) as client, pytest.raises(anthropic.APIStatusError) as other:
+            client.messages.create(model="m", max_tokens=9, messages=ASKED)
+    assert (one.value.status_code, other.value.status_code) == (status, status)
+    assert one.value.body["message"]
+    assert other.value.body["error"]["message"]
+
+
+def test_a_provider_that_cannot_be_reached_is_a_bad_gateway_in_the_callers_form(plugins):
+    dead = {"api": "openai.chat", "base_url": "http://127.0.0.1:9/v1", "key": PROVIDERS_KEY}
+    with gateway(None, plugins, routes={"main": dead}) as world:
+        with openai_at(world) as client, pytest.raises(openai.APIStatusError) as one:
+            client.chat.completions.create(model="m", messages=ASKED)
+        with anthropic_at(world) as client, pytest.raises(anthropic.APIStatusError) as other:
+            client.messages.create(model="m", max_tokens=9, messages=ASKED)
+    assert (one.value.status_code, other.value.status_code) == (502, 502)
+    assert one.value.response.headers["x-should-retry"] == "false"
+    assert other.value.body["type"] == "error"
+    assert PROVIDERS_KEY not in one.value.response.text
+
+
+def test_a_provider_that_is_too_slow_is_a_gateway_timeout(plugins):
+    from clippy_gateway.settings import Connections
+
+    settings = {**KEYS, "upstream": Connections(read=0.05)}
+    with gateway(Reply("late", delay=2), plugins, settings=settings) as world:
+        assert world.chat().status_code == 504
+
+
+def test_a_refusal_of_a_plugin_is_an_error_of_the_callers_api():
+    @define(eq=False)
+    class No:
+        @hookimpl
+        def pre_request(self, request, ctx):
+            raise Refusal("not today", 403, "no")
+
+    with gateway(Reply("x"), {"no": No()}) as world, openai_at(world) as client:
+        with pytest.raises(openai.PermissionDeniedError) as refused:
+            client.chat.completions.create(model="m", messages=ASKED)
+        assert world.provider.calls == 0
+    assert "not today" in str(refused.value)
+
+
+def test_what_is_no_chat_goes_to_the_provider_as_it_is(plugins):
+    def echo(seen):
+        return Raw(json.dumps({"path": seen.path, "size": len(seen.body)}).encode())
+
+    with gateway(echo, plugins) as world:
+        listed = world.ask("GET", "/v1/files?limit=2")
+        stored = world.ask("POST", "/v1/files", files={"file": ("a.txt", b"x" * 300_000)})
+        gone = world.ask("DELETE", "/v1/files/f1")
+        urls = [seen.url for seen in world.provider.requests]
+    assert (listed.status_code, stored.status_code, gone.status_code) == (200, 200, 200)
+    assert urls[0].endswith("/v1/files?limit=2")
+    assert stored.json()["size"] > 300_000
+
+
+def test_the_models_of_the_configuration_are_listed_in_the_callers_form():
+    settings = {**KEYS, "models": {"fast": "main", "claude-*": "claude", "deep": "claude"}}
+    with gateway(Reply("x"), {}, settings=settings) as world:
+        with openai_at(world) as client:
+            ids = [model.id for model in client.models.list()]
+            one = client.models.retrieve("fast")
+        with anthropic_at(world) as other:
+            named = [model.id for model in other.models.list()]
+        assert world.provider.calls == 0
+    assert (ids, named, one.owned_by) == (["fast", "deep"], ["fast", "deep"], "main")
+
+
+def test_the_model_decides_about_the_route_and_a_header_before_it():
+    settings = {**KEYS, "models": {"claude-*": "claude", "*": "main"}}
+    with gateway(Reply("x"), {}, settings=settings) as world:
+        world.chat(body={"model": "claude-9"})
+        world.chat(body={"model": "gpt-9"})
+        world.chat(body={"model": "claude-9"}, headers={"x-clippy-route": "main"})
+        assert [seen.path for seen in world.provider.requests] == [
+            "/v1/messages", "/v1/chat/completions", "/v1/chat/completions",
+        ]  # fmt: skip
+        assert all("x-clippy-route" not in seen.headers for seen in world.provider.requests)
+
+
+def test_an_answer_says_what_became_of_it_and_keeps_the_providers_limits():
+    from clippy_cache_memory import MemoryCache
+
+    reply = Reply("x", headers={"x-ratelimit-remaining-requests": "7", "set-cookie": "a=b", "connection": "close"})
+    books = Books()
+    with gateway(reply, {"cache-memory": MemoryCache(), "books": books}) as world:
+        first, second = world.chat(), world.chat()
+    assert (first.headers["x-clippy-cache"], second.headers["x-clippy-cache"]) == ("miss", "hit; age=0")
+    assert (first.headers["x-clippy-attempts"], second.headers["x-clippy-attempts"]) == ("1", "0")
+    assert first.headers["x-clippy-request-id"] in {record.id for record in books.records}
+    assert first.headers["x-clippy-route"] == second.headers["x-clippy-route"] == "main"
+    assert first.headers["x-ratelimit-remaining-requests"] == "7"
+    assert "set-cookie" not in first.headers
+
+
+def test_a_provider_that_repeats_its_key_does_not_tell_it_to_the_caller(plugins):
+    def tell(seen):
+        key = seen.headers["authorization"]
+        told = {
+            "x-echo": key,
+            "location": f"https://x.example/?key={PROVIDERS_KEY}",
+            "content-type": "application/json",
+        }
+        return Raw(json.dumps({"error": {"message": f"{key} is wrong"}}).encode(), 401, told)
+
+    with gateway(tell, plugins) as world:
+        answer = world.chat()
+    assert answer.status_code == 401
+    assert PROVIDERS_KEY not in answer.text + repr(answer.headers.raw)
+
+
+def test_a_packed_answer_is_read_by_plugins_and_by_the_caller(plugins):
+    import gzip
+
+    plain = b'{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[]}'
+    packed = Raw(gzip.compress(plain), headers={"content-type": "application/json", "content-encoding": "gzip"})
+    with gateway(packed, plugins) as world:
+        answer = world.chat()
+    assert answer.json()["id"] == "1"
+
+
+def test_head_is_answered_without_a_body(plugins):
+    with gateway(Raw(b"{}"), plugins) as world:
+        answer = world.ask("HEAD", "/v1/models")
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_a_client_may_leave_out_the_version_in_its_address():
+    with gateway(Reply("Hi"), {}) as world:
+        with openai.OpenAI(api_key=CALLERS_KEY, base_url=world.url, max_retries=0) as client:
+            assert client.chat.completions.create(model="m", messages=ASKED).choices[0].message.content == "Hi"
+
+
+async def test_the_async_sdk_is_served_as_well():
+    with gateway(Reply("Hi"), {}) as world:
+        async with openai.AsyncOpenAI(api_key=CALLERS_KEY, base_url=world.url + "/v1", max_retries=0) as client:
+            answer = await client.chat.completions.create(model="m", messages=ASKED)
+    assert answer.choices[0].message.content == "Hi"
+
+
+def test_one_connection_serves_many_requests():
+    with gateway(Reply("Hi"), {}) as world, httpx.Client(trust_env=False) as client:
+        for _ in range(5):
+            body = {"model": "m", "messages": ASKED}
+            head = {"authorization": f"Bearer {CALLERS_KEY}"}
+            assert client.post(world.url + "/v1/chat/completions", json=body, headers=head).status_code == 200
+        assert world.provider.counters["connections"] == 1

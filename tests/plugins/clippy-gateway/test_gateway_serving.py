@@ -1,0 +1,233 @@
+"""``clippy serve`` as processes: it starts, drains, restarts its workers, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gateway_world import until
+
+from clippy_core.testing import FakeServer, Reply
+
+WORDS = ("one ", "two ", "three ", "four ", "five ")
+ASKED = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+Start = Callable[..., "Serving"]
+
+
+class Serving:
+    """One ``clippy serve``."""
+
+    def __init__(self, folder: Path, text: str, *options: str) -> None:
+        file = folder / "clippy.toml"
+        file.write_text(text)
+        self.log = folder / "serve.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "clippy_core.cli", "--config", str(file), "serve", *options],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)},
+            )
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def url(self) -> str:
+        found = re.search(r"serving at (http://\S+)", self.said)
+        return found[1] if found else ""
+
+    def ready(self, url: str = "", **more: Any) -> bool:
+        try:
+            with httpx.Client(trust_env=False, timeout=2, **more) as client:
+                return client.get((url or self.url) + "/ready").status_code == 200
+        except (httpx.HTTPError, httpx.UnsupportedProtocol):
+            return False
+
+    def workers(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    running: list[Serving] = []
+    with FakeServer(Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.2)) as provider:
+
+        def begin(*options: str, settings: str = "drain = 10", wait: bool = True, route: bool = True) -> Serving:
+            text = f'allow = ["gateway"]\n[plugins.gateway]\n{settings}\n'
+            if route:
+                text += f'[routes.main]\nbase_url = "{provider.base_url}"\nkey = "sk-0123456789"\n'
+            serving = Serving(tmp_path, text, "--port", "0", *options)
+            running.append(serving)
+            if wait:
+                assert until(serving.ready, 30), serving.said
+            return serving
+
+        yield begin
+        for serving in running:
+            serving.end()
+
+
+def streamed(url: str, got: list[bytes]) -> None:
+    with httpx.Client(trust_env=False, timeout=20) as client:
+        with client.stream("POST", url + "/v1/chat/completions", json={**ASKED, "stream": True}) as answer:
+            got.extend(answer.iter_raw())
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "two workers"])
+@pytest.mark.parametrize("server", ["uvicorn", "granian"])
+def test_a_drain_loses_no_stream(start, options, server):
+    if server == "granian":
+        pytest.importorskip("granian")
+        if options:
+            pytest.skip("granian opens its address itself, so it has one process")
+    serving = start(*options, settings=f'drain = 10\nserver = "{server}"')
+    got: list[bytes] = []
+    reader = threading.Thread(target=streamed, args=(serving.url, got))
+    reader.start()
+    assert until(lambda: got)
+    serving.process.send_signal(signal.SIGTERM)
+    reader.join(20)
+    assert b"[DONE]" in b"".join(got)
+    assert serving.process.wait(15) == 0
+    assert not serving.ready()
+
+
+def test_while_it_drains_nobody_new_is_taken_and_a_second_signal_ends_it(start):
+    serving = start()
+    got: list[bytes] = []
+    reader = threading.Thread(target=_broken, args=(serving.url, got))
+    reader.start()
+    assert until(lambda: got)
+    serving.process.send_signal(signal.SIGTERM)
+    assert until(lambda: not serving.ready())
+    serving.process.send_signal(signal.SIGTERM)
+    assert serving.process.wait(10) == 0
+    reader.join(20)
+    assert b"[DONE]" not in b"".join(got)
+
+
+def _broken(url: str, got: list[bytes]) -> None:
+    with pytest.raises(httpx.HTTPError):
+        streamed(url, got)
+
+
+def test_a_drain_has_an_end(start):
+    serving = start(settings="drain = 1")
+    got: list[bytes] = []
+    reader = threading.Thread(target=_broken, args=(serving.url, got))
+    reader.start()
+    assert until(lambda: got)
+    serving.process.send_signal(signal.SIGTERM)
+    assert serving.process.wait(15) == 0
+    reader.join(10)
+
+
+def test_it_says_that_it_drains_before_it_takes_no_more_connections(start):
+    serving = start(settings="drain = 10\nnotice = 2.0")
+    with httpx.Client(trust_env=False, timeout=5) as client:
+        serving.process.send_signal(signal.SIGTERM)
+        assert until(lambda: client.get(serving.url + "/ready").status_code == 503)
+        assert client.get(serving.url + "/health").status_code == 200
+        assert client.post(serving.url + "/v1/chat/completions", json=ASKED).status_code == 200
+    assert serving.process.wait(15) == 0
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for children in /proc")
+def test_a_worker_that_dies_is_replaced_and_all_end_with_the_supervisor(start):
+    serving = start("--workers", "2")
+    assert until(lambda: len(serving.workers()) == 2)
+    first, second = serving.workers()
+    os.kill(first, signal.SIGKILL)
+    assert until(lambda: len(serving.workers()) == 2 and first not in serving.workers(), 20)
+    with httpx.Client(trust_env=False) as client:
+        assert client.post(serving.url + "/v1/chat/completions", json=ASKED, timeout=20).status_code == 200
+    left = serving.workers()
+    serving.process.kill()
+    serving.process.wait(10)
+
+    def alive(pid: int) -> bool:
+        line = Path(f"/proc/{pid}/cmdline")
+        return line.exists() and bool(line.read_bytes())
+
+    assert until(lambda: not any(alive(pid) for pid in left), 20)
+    assert second in left
+
+
+def test_a_unix_socket_is_for_its_user_only_and_is_removed(start, tmp_path):
+    path = tmp_path / "gateway.sock"
+    serving = start("--uds", str(path), wait=False)
+    over = {"transport": httpx.HTTPTransport(uds=str(path))}
+    assert until(lambda: path.exists() and serving.ready("http://localhost", **over), 30), serving.said
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    serving.process.send_signal(signal.SIGINT)
+    assert serving.process.wait(15) == 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "two workers"])
+def test_what_is_wrong_is_said_before_anything_is_served(start, options):
+    serving = start("--host", "0.0.0.0", *options, wait=False, route=False)
+    assert serving.process.wait(30) == 2
+    assert "no route says where requests go" in serving.said
+    assert "give each caller a key" in serving.said
+    assert "Traceback" not in serving.said
+
+
+def test_an_address_that_is_taken_is_told_in_a_line(start):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        serving = start("--port", port, wait=False)
+        assert serving.process.wait(30) == 1
+    assert f"cannot listen at 127.0.0.1:{port}" in serving.said
+
+
+def test_check_says_whether_it_could_serve(start):
+    serving = start("--check", wait=False)
+    assert serving.process.wait(30) == 0
+    assert "serving" not in serving.said
+
+
+def test_plugins_show_their_pages_on_the_gateway():
+    from attrs import define
+    from clippy_hookspecs import hookimpl
+    from clippy_serving import json_reply
+    from gateway_world import World
+
+    async def page(request: Any) -> Any:
+        return json_reply({"url": request.url})
+
+    @define(eq=False)
+    class Shows:
+        @hookimpl
+        def register_routes(self, app: Any) -> None:
+            app.route("GET", "/shows/*", page)
+
+    @define(eq=False)
+    class Fails:
+        @hookimpl
+        def register_routes(self, app: Any) -> None:
+            raise RuntimeError("no pages today")
+
+    with World(Reply("x"), {"shows": Shows(), "fails": Fails()}) as world:
+        assert json.loads(world.ask("GET", "/shows/a?b=1").content) == {"url": "/shows/a?b=1"}
+        assert world.chat().status_code == 200

@@ -1,0 +1,172 @@
+"""Streams through the gateway: at once, with back-pressure, and how they end when somebody leaves."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from typing import Any
+
+import httpx
+import pytest
+from clippy_gateway import Key
+from gateway_world import CALLERS_KEY, Books, World, until
+
+from clippy_core.testing import Fault, Raw, Reply
+
+KEYS = {"keys": {"team": Key(CALLERS_KEY)}}
+WORDS = ("one ", "two ", "three ", "four ", "five ")
+
+
+def asked(stream: bool = True) -> bytes:
+    body = json.dumps({"model": "m", "stream": stream, "messages": [{"role": "user", "content": "hello"}]}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {CALLERS_KEY}\r\n"
+    return f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def read_events(connection: socket.socket, count: int) -> bytes:
+    """What comes until so many events have begun."""
+    got = b""
+    while got.count(b"data: ") < count:
+        piece = connection.recv(4096)
+        if not piece:
+            break
+        got += piece
+    return got
+
+
+@pytest.fixture(params=["bare", "with plugins"])
+def books(request: pytest.FixtureRequest) -> Books | None:
+    return None if request.param == "bare" else Books()
+
+
+def world_of(script: Any, books: Books | None) -> World:
+    return World(script, {} if books is None else {"books": books}, KEYS)
+
+
+def test_each_chunk_is_handed_on_before_the_next_one_is_there(books):
+    """The provider goes on only when the caller has the chunk before."""
+    with world_of(Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.15), books) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+            connection.sendall(asked())
+            for count in range(1, len(WORDS)):
+                read_events(connection, 1)
+                assert world.provider.provider.pieces[1] <= count + 2
+
+
+@pytest.mark.parametrize("left_after", range(len(WORDS) + 1))
+def test_a_caller_that_leaves_closes_the_provider_and_is_settled(books, left_after):
+    with world_of(Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.1), books) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+            connection.sendall(asked())
+            assert until(lambda: world.provider.calls == 1)
+            if left_after:
+                read_events(connection, left_after)
+        assert until(lambda: world.provider.closed_early == [1])
+        assert until(lambda: world.app.busy == 0)
+        if books is not None:
+            assert until(lambda: len(books.records) == 1)
+            assert books.records[0].outcome == "cancelled"
+            assert len(books.records[0].attempts) == 1
+
+
+def test_a_caller_that_leaves_before_a_plain_answer_closes_the_provider(books):
+    with world_of(Reply("late", delay=1.0), books) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+            connection.sendall(asked(stream=False))
+            assert until(lambda: world.provider.calls == 1)
+        assert until(lambda: world.app.busy == 0)
+        assert until(lambda: world.provider.closed_early == [1])
+        if books is not None:
+            assert until(lambda: [record.outcome for record in books.records] == ["cancelled"])
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_stream_that_breaks_off_upstream_breaks_off_here_without_an_end(books, at):
+    broken = [Fault.reset(at_delta=at), Reply("".join(WORDS), chunks=WORDS)]
+    with world_of([broken, Reply("well")], books) as world:
+        got = world.raw(asked().replace(b"host: x", b"host: x\r\nconnection: close"))
+        after = world.chat()
+        alive = world.ask("GET", "/ready")
+    assert b"[DONE]" not in got
+    assert not got.endswith(b"0\r\n\r\n") or b" 502 " in got.split(b"\r\n")[0]
+    assert (after.status_code, alive.status_code) == (200, 200)
+
+
+def test_a_provider_that_dies_and_comes_back_is_asked_again(books):
+    with world_of([Fault.reset(), Fault.reset(), Reply("well")], books) as world:
+        answers = [world.chat().status_code for _ in range(3)]
+    assert answers == [502, 502, 200]
+
+
+def test_a_reader_that_does_not_read_stops_the_provider():
+    """Back-pressure: of an endless answer the gateway holds a few buffers' worth."""
+    sent = 0
+    stop = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def provide() -> None:
+        nonlocal sent
+        connection, _ = listener.accept()
+        connection.settimeout(0.2)
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        while not stop.is_set() and sent < 200_000_000:
+            try:
+                sent += connection.send(b"data: " + b"x" * 65536 + b"\n\n")
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        connection.close()
+
+    provider = threading.Thread(target=provide)
+    provider.start()
+    routes = {
+        "main": {
+            "api": "openai.chat",
+            "base_url": f"http://127.0.0.1:{listener.getsockname()[1]}/v1",
+            "key": "sk-12345678",
+        }
+    }
+    with World(None, {}, KEYS, routes) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+            connection.sendall(asked())
+            connection.recv(1000)
+            before = -1
+            while before != sent:
+                before = sent
+                threading.Event().wait(0.5)
+            held = sent
+    stop.set()
+    provider.join()
+    listener.close()
+    assert held < 50_000_000
+
+
+def test_many_streams_at_the_same_time_are_all_whole(books):
+    with world_of(Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.05), books) as world:
+        got: list[bytes] = []
+        once = asked().replace(b"host: x", b"host: x\r\nconnection: close")
+        callers = [threading.Thread(target=lambda: got.append(world.raw(once))) for _ in range(40)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert world.app.busy == 0
+    assert len(got) == 40
+    assert all(b"[DONE]" in answer and answer.endswith(b"0\r\n\r\n") for answer in got)
+
+
+def test_what_is_no_chat_is_streamed_too(books):
+    parts = [b"%d" % number * 1000 for number in range(9)]
+    with world_of(Raw(parts, headers={"content-type": "application/octet-stream"}), books) as world:
+        assert world.ask("GET", "/v1/files/f/content").content == b"".join(parts)
+
+
+def test_a_stream_keeps_its_bytes(books):
+    with world_of(Reply("one two three"), books) as world:
+        body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+        direct = httpx.post(world.provider.base_url + "/chat/completions", json=body, trust_env=False).content
+        through = world.chat("x", body={"stream": True}).content
+    assert len(through.splitlines()) == len(direct.splitlines())
