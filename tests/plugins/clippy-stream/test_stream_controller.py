@@ -281,3 +281,21 @@ def test_under_an_sdk_the_id_is_with_the_response(sync_caller: Caller) -> None:
         with pytest.raises(openai.APIError):
             list(stream)
     assert controller.progress(request_id).state == "cancelled"
+
+
+def test_the_live_streams_are_a_table(sync_caller: Caller) -> None:
+    """One line while it runs, none when it has ended."""
+
+    def look(request_id: str) -> Any:
+        try:  # it waits for nothing, and a loop may be running already
+            controller.status_tables().send(None)
+        except StopIteration as done:
+            return request_id, done.value
+
+    seen = At("w9 ", look)
+    controller = controlled(sync_caller, [Reply(text="".join(WORDS), chunks=WORDS)], seen)
+    sync_caller.stream()
+    [(request_id, (table,))] = seen.got
+    assert [row[:2] for row in table.rows] == [(request_id, "streaming")]
+    assert dict(zip(table.columns, table.rows[0], strict=True))["tokens"] == 10
+    assert anyio.run(controller.status_tables)[0].rows == ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator
 from typing import Literal
 from uuid import uuid4
 
@@ -28,6 +27,7 @@ from .known import Place, Store, shown
 from .places import OnFailure, Places
 from .record import ROUTE, model_name
 from .rule import CLOSED, Machine, Mark, Rule, State
+from .showing import table_of
 
 log = logging.getLogger("clippy.breaker")
 
@@ -309,20 +309,9 @@ class CircuitBreaker:
             return "closed"
         return place.known(route.api, route.base_url).record.machine(model_name(model)).state(place.now())
 
-    async def status_tables(self) -> tuple[StatusTable, ...]:
-        """The breakers that have something to remember, as this process last saw them."""
-        place = self._places.last
-        rows = () if place is None else tuple(self._rows(place))
-        columns = ("route", "model", "state", "open for, s", "failures in a row", "openings", "why")
-        return (StatusTable("breakers", columns, rows),)
-
-    def _rows(self, place: Place) -> Iterator[tuple[str | int | float | None, ...]]:
-        now = place.now()
-        for known in place.all():
-            for name, one in known.record.machines.items():
-                state = "open" if self.state == "forced_open" else one.state(now)
-                left = round(one.left(now), 1) if state == "open" else None
-                yield known.shown, name or None, state, left, one.run, one.turn, one.why or None
+    async def status_tables(self) -> tuple[StatusTable]:
+        """The breakers of the routes that were called, as this process last saw them; those that are open first."""
+        return (table_of(self._places.last, self.state),)
 
 
 def _refused(message: str, scope: Literal["route", "model"], left: float | None) -> ErrorInfo:

@@ -96,9 +96,10 @@ class Place:
     window: int
     _routes: dict[str, Known] = field(factory=dict)
 
-    def all(self) -> tuple[Known, ...]:
-        """What is known here of every route."""
-        return tuple(self._routes.values())
+    @property
+    def routes(self) -> tuple[Known, ...]:
+        """Those that were called; any thread may ask."""
+        return tuple(self._routes.copy().values())
 
     def known(self, api: str, base_url: str) -> Known:
         """What is known here of a route."""
