@@ -1,4 +1,4 @@
-"""What is installed, as a plugin's command is told of it: for references and other views that may not import the core."""
+"""What is installed, as a plugin's command is told of it, which may not import the core."""
 
 from __future__ import annotations
 

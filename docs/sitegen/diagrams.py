@@ -16,7 +16,6 @@ from clippy_hookspecs import POLICIES
 
 from clippy_core import pipeline
 
-
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "clippy_core"
 CONTRACT = ROOT / "hookspecs" / "src" / "clippy_hookspecs"

@@ -48,7 +48,10 @@ def architecture_page(installed: Sequence[Any], chains: Sequence[Mapping[str, An
             _figure(draw_modules(found, CORE)),
             text.table(
                 ("module", "what for", "imports"),
-                ((code(name), text.prose(one.purpose), ", ".join(map(code, sorted(fewer[name])))) for name, one in sorted(found.items())),
+                (
+                    (code(name), text.prose(one.purpose), ", ".join(map(code, sorted(fewer[name]))))
+                    for name, one in sorted(found.items())
+                ),
             ),
         ]  # fmt: skip
     return text.page("Architecture", "the installed code", *parts)
@@ -79,10 +82,7 @@ def _step(step: Mapping[str, Any]) -> str:
 
 def _services(installed: Sequence[Any]) -> list[str] | str:
     rows = [
-        (text.reference(name), code(one.name))
-        for one in installed
-        if one.cls is not None
-        for name in services(one.cls)
+        (text.reference(name), code(one.name)) for one in installed if one.cls is not None for name in services(one.cls)
     ]
     return text.table(("service", "offered by"), sorted(rows)) if rows else "No plugin offers a service."
 

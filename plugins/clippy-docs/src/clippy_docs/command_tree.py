@@ -18,7 +18,9 @@ configuration of one machine."""
 def commands_page(cli: Any, root: click.Context) -> str:
     """The page.  *cli* has asked the plugins by then: it is asked for all names."""
     lines = [*_parameters(cli, root)]
-    return text.page("Commands", "the command line", INTRODUCTION, "## clippy", lines, list(_below(cli, root, "clippy")))
+    return text.page(
+        "Commands", "the command line", INTRODUCTION, "## clippy", lines, list(_below(cli, root, "clippy"))
+    )
 
 
 def _below(group: click.Group, ctx: click.Context, path: str) -> Iterator[str]:

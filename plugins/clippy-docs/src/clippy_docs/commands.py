@@ -19,10 +19,20 @@ def docs_group(cli: Any, folder: str) -> click.Group:
     def docs() -> None: ...
 
     @docs.command("build")
-    @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(folder), metavar="DIR",
-                  help="Write into DIR/markdown and DIR/html, which are replaced; the setting out if not given.")
-    @click.option("--format", "form", type=click.Choice(["markdown", "html", "both"]), default="markdown",
-                  help="Markdown, pages of HTML (they need Zensical), or both; Markdown if not given.")
+    @click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(folder),
+        metavar="DIR",
+        help="Write into DIR/markdown and DIR/html, which are replaced; the setting out if not given.",
+    )
+    @click.option(
+        "--format",
+        "form",
+        type=click.Choice(["markdown", "html", "both"]),
+        default="markdown",
+        help="Markdown, pages of HTML (they need Zensical), or both; Markdown if not given.",
+    )
     @click.option("--check", is_flag=True, help="Write nothing; end with 1 if what is in DIR is not up to date.")
     @click.pass_context
     def build(ctx: click.Context, out: Path, form: str, check: bool) -> None:  # fmt: skip

@@ -14,11 +14,13 @@ from .svg import Box, Drawing
 
 
 def draw_chains(chains: Sequence[Mapping[str, Any]]) -> str:
-    """A row for each hook that somebody implements: the hook, then its plugins in the order in which they are called."""
+    """A row for each hook that somebody implements: the hook, then its plugins in calling order."""
     rows = [chain for chain in chains if chain["plugins"]]
     longest = max((len(chain["plugins"]) for chain in rows), default=0)
     pitch, width = 58, 190
-    drawing = Drawing(max(740, 210 + longest * (width + 30)), len(rows) * pitch + 16, "Who is called for each hook, in order")
+    drawing = Drawing(
+        max(740, 210 + longest * (width + 30)), len(rows) * pitch + 16, "Who is called for each hook, in order"
+    )
     for number, chain in enumerate(rows):
         y = number * pitch + 8
         last = drawing.box(Box(8, y, width, 42, (chain["hook"], chain["combine"]), "hook"))
@@ -75,7 +77,7 @@ def _distribution(
     return Box(x, y, w, h, tuple([*lines, line] if line else lines), kind)
 
 
-# --- the modules of a package ------------------------------------------------------------------------------------------
+# --- the modules of a package -----------------------------------------------------------------------------------------
 
 
 def draw_modules(modules: Mapping[str, Module], package: str) -> str:

@@ -41,5 +41,3 @@ def differences(folder: Path, files: Mapping[str, bytes]) -> Iterator[str]:
             yield f"{folder / name} is no longer made"
         elif there[name].read_bytes() != files[name]:
             yield f"{folder / name} differs"
-
-

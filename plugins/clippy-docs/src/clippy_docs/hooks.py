@@ -58,7 +58,9 @@ def hooks_page(
             for name, policy in POLICIES.items()
         ),
     )
-    sections = [line for name, policy in POLICIES.items() for line in _section(name, policy, whose, by_hook.get(name, ()))]
+    sections = [
+        line for name, policy in POLICIES.items() for line in _section(name, policy, whose, by_hook.get(name, ()))
+    ]
     return text.page("Hooks", "clippy_hookspecs.specs", introduction, overview, sections, by=by)
 
 

@@ -23,6 +23,13 @@ extra:
   polyfills: [assets/iframe-worker.js]
 extra_css: [assets/site.css]
 plugins: [search, offline]
+markdown_extensions:
+  - attr_list
+  - md_in_html
+  - tables
+  - toc:
+      permalink: true
+  - pymdownx.superfences
 validation:
   links:
     not_found: warn

@@ -18,10 +18,7 @@ def plain(text: str, *, begins: bool = True) -> str:
     """*text* on one line as Markdown that shows exactly it; *begins*: it may stand at the start of a line."""
     words = " ".join(visible(text, keep=" \t\n\r").split(" "))
     words = " ".join(words.split())
-    shown = [
-        letter if _is_prose(words, place, begins) else f"&#{ord(letter)};"
-        for place, letter in enumerate(words)
-    ]
+    shown = [letter if _is_prose(words, place, begins) else f"&#{ord(letter)};" for place, letter in enumerate(words)]
     if begins and shown and not (words[0].isalpha() or words[0] in "\"'(/") and not shown[0].startswith("&"):
         shown[0] = f"&#{ord(words[0])};"  # 1. would begin a list, and --- draw a line
     return "".join(shown)

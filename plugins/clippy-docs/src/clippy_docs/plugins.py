@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import tomllib
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,8 +49,8 @@ def section(plugin: Any, up: str = "") -> list[str]:
         reason = plain(plugin.reason or "it was not imported")
         return [f"Distribution {code(plugin.distribution)}, {plain(plugin.status)}: {reason}.", ""]
     lines: list[str] = []
-    for block in text.paragraphs(cls, up=up) or ["Its class has no docstring."]:
-        lines += [block, ""]
+    for paragraph in text.paragraphs(cls, up=up) or ["Its class has no docstring."]:
+        lines += [paragraph, ""]
     imported = f"{cls.__module__.partition('.')[0]}.{cls.__name__}"
     lines += [f"Distribution {code(plugin.distribution)}, class {code(imported)}.{_marks(cls)}", ""]
     hooks = in_order(plugin)
@@ -62,7 +64,9 @@ def section(plugin: Any, up: str = "") -> list[str]:
     if fault:
         lines += [plain(fault), ""]
     if measured:
-        lines += text.table(("metric", "unit", "what it counts"), ((code(a), code(b), plain(c)) for a, b, c in measured))
+        lines += text.table(
+            ("metric", "unit", "what it counts"), ((code(a), code(b), plain(c)) for a, b, c in measured)
+        )
     return lines
 
 
@@ -75,7 +79,8 @@ def _settings(plugin: Any, up: str) -> list[str]:
             plain(one.type),
             code(one.default) if one.shown == "default" else _NOT_SHOWN[one.shown],
             code(one.environment),
-            (text.prose(one.doc, up=up) or "undocumented") + (f" ({plain(one.unit, begins=False)})" if one.unit else ""),
+            (text.prose(one.doc, up=up) or "undocumented")
+            + (f" ({plain(one.unit, begins=False)})" if one.unit else ""),
         )
         for one in plugin.settings
     )
@@ -89,9 +94,17 @@ def example(plugin: Any) -> list[str]:
     name = plugin.name if plugin.name.replace("-", "").replace("_", "").isalnum() else f'"{plugin.name}"'
     lines = [f"[plugins.{name}]"]
     for one in plugin.settings:
-        said = one.default if one.shown == "default" else "..."
-        lines.append(f"# {one.name} = {' '.join(said.split())}")
+        lines.append(f"# {one.name} = {_toml(one) if one.shown == 'default' else '...'}")
     return [block("\n".join(lines)), ""]
+
+
+def _toml(setting: Any) -> str:
+    """A default as TOML has it; dots for one that it has no form for."""
+    try:
+        tomllib.loads(f"value = {setting.default}")
+    except tomllib.TOMLDecodeError:
+        return json.dumps(setting.default) if setting.type == "path" else "..."
+    return " ".join(setting.default.split())
 
 
 def _does(hook: Any, up: str) -> str:

@@ -23,7 +23,9 @@ def pages(cli: Any, root: click.Context) -> dict[str, str]:
     installed: Sequence[Any] = cli.installed()
     chains: Sequence[Mapping[str, Any]] = cli.chains()
     by_name = _groups(installed)
-    by_hook: dict[str, list[str]] = {chain["hook"]: [_link(step["name"]) for step in chain["plugins"]] for chain in chains}
+    by_hook: dict[str, list[str]] = {
+        chain["hook"]: [_link(step["name"]) for step in chain["plugins"]] for chain in chains
+    }
     made = {
         "index.md": _index(installed),
         "hooks.md": hooks_page(by_hook, whose="called, in this order"),
@@ -56,7 +58,9 @@ def _index(installed: Sequence[Any]) -> str:
         "[Hooks](hooks.md), [values](values.md), [commands](commands.md), [metrics](metrics.md), "
         "[architecture](architecture.md).",
         "## Plugins",
-        text.table(("plugin", "version", "distribution", "status", "does"), rows) if rows else "No plugin is installed.",
+        text.table(("plugin", "version", "distribution", "status", "does"), rows)
+        if rows
+        else "No plugin is installed.",
     ]
     if aside:
         parts += ["## Set aside", text.table(("plugin", "why"), aside)]

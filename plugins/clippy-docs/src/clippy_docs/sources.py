@@ -18,7 +18,5 @@ def services(cls: type[Any]) -> tuple[str, ...]:
     except (OSError, TypeError, SyntaxError):
         return ()  # installed without its source
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
-    offered = [
-        node.args[0] for node in calls if isinstance(node.func, ast.Attribute) and node.func.attr == "offer"
-    ]
+    offered = [node.args[0] for node in calls if isinstance(node.func, ast.Attribute) and node.func.attr == "offer"]
     return tuple(dict.fromkeys(ast.unparse(one).rpartition(".")[2] for one in offered))
