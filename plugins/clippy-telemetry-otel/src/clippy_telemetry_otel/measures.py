@@ -51,13 +51,14 @@ class Measures:
     @classmethod
     def of(cls, meter: Meter) -> Measures:
         """Make the instruments; doing so twice for one meter gives the same ones."""
-        return cls(
-            *(
-                meter.create_histogram(name, unit, what, explicit_bucket_boundaries_advisory=_BOUNDARIES[unit])
-                for name, unit, what in _HISTOGRAMS
-            ),
-            *(meter.create_counter(name, unit, what) for name, unit, what in _COUNTERS),
+        duration, tokens, first_chunk = (
+            meter.create_histogram(name, unit, what, explicit_bucket_boundaries_advisory=_BOUNDARIES[unit])
+            for name, unit, what in _HISTOGRAMS
         )
+        lookups, attempts, retries, refusals, switches = (
+            meter.create_counter(name, unit, what) for name, unit, what in _COUNTERS
+        )
+        return cls(duration, tokens, first_chunk, lookups, attempts, retries, refusals, switches)
 
     def tell(self, record: AuditRecord, about: Attributes) -> None:
         """What one request adds; *about* are the attributes that all metrics of the conventions share."""
