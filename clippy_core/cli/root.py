@@ -124,9 +124,13 @@ class CommandLine(click.Group):
 
     @staticmethod
     def chains() -> list[dict[str, Any]]:
-        """For each hook who is called, in calling order: what ``clippy hooks --json --all`` prints."""
-        discovered = installation(click.get_current_context()).discovered
-        return [chain_document(name, discovered) for name in POLICIES]
+        """For each hook who is called, in calling order: what ``clippy hooks --json --all`` prints.
+
+        Raises ConfigError when the configuration is so wrong that it is not known what is active.
+        """
+        found = installation(click.get_current_context())
+        found.require_readable()
+        return [chain_document(name, found.discovered) for name in POLICIES]
 
     def ask_plugins(self, ctx: click.Context) -> None:
         """Let the plugins add their commands.  One that fails is reported in a line, and adds none."""

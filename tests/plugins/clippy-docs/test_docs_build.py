@@ -46,6 +46,21 @@ GOOD = '''
 '''
 BARE = "@define(eq=False)\nclass Plugin:\n    pass\n"
 BROKEN = "raise RuntimeError('not <em>today</em>')\n"
+PICKY = """
+    @define(eq=False)
+    class Plugin:
+        word: str = ""
+
+        def __attrs_post_init__(self):
+            raise RuntimeError(f"no {self.word}")
+"""
+ODD = """
+    @define(eq=False)
+    class Plugin:
+        word: str = ""
+
+    Plugin.__module__ = 7
+"""
 CONFIG = '[plugins.good]\nlimit = 7.25\napi_key = "sk-configured-secret"\nbare = ["canary-value"]\n'
 
 
@@ -125,6 +140,36 @@ def test_no_value_of_the_configuration_is_told_and_no_secret_default(installed: 
     everything = "".join(pages().values()) + result.output
     assert "its settings are wrong" in everything
     assert "canary-value" not in everything
+
+
+def test_what_a_plugin_raised_over_its_settings_is_told_without_them(installed: PluginFolder) -> None:
+    """Its own words may repeat them."""
+    installed.install("picky", PICKY)
+    rescan()
+    Path("clippy.toml").write_text('[plugins.picky]\nword = "canary-value"\n')
+    result = build()
+    everything = "".join(pages().values()) + result.output
+    assert "raised while it was made&#58; RuntimeError" in everything.replace("made: R", "made&#58; R")
+    assert "canary-value" not in everything
+
+
+def test_a_class_that_cannot_be_read_has_a_page_that_says_so(installed: PluginFolder) -> None:
+    """And the pages of the others are there."""
+    installed.install("odd", ODD)
+    rescan()
+    result = build()
+    assert result.exit_code == 0, result.output
+    made = pages()
+    assert "cannot be read" in made["plugins/odd.md"]
+    assert "Counts" in made["plugins/good.md"]
+
+
+def test_a_configuration_that_cannot_be_read_ends_it(installed: PluginFolder) -> None:
+    """It is not known then who is called."""
+    Path("clippy.toml").write_text("[plugins\n")
+    result = build()
+    assert result.exit_code == 2
+    assert not Path("out").exists()
 
 
 def test_two_processes_give_the_same_bytes(installed: PluginFolder) -> None:

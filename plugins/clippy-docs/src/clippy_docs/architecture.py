@@ -12,7 +12,7 @@ from clippy_hookspecs import POLICIES
 from . import text
 from .diagrams import draw_chains, draw_distributions, draw_modules
 from .imports import Graph, distributions, modules, reduced
-from .plain import code, plain
+from .plain import code
 from .sources import services
 
 CORE = "clippy_core"
@@ -94,7 +94,7 @@ def _imports(name: str, graph: Graph) -> Iterator[str]:
 
 def _folders(installed: Sequence[Any]) -> dict[str, Path]:
     names = {CORE, "clippy_hookspecs"}
-    names |= {plain(one.cls.__module__.partition(".")[0]) for one in installed if one.cls is not None}
+    names |= {str(one.cls.__module__).partition(".")[0] for one in installed if one.cls is not None}
     return {name: folder for name in sorted(names) if (folder := _folder(name)) is not None}
 
 

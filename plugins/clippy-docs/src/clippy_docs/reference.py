@@ -84,7 +84,12 @@ def _plugin(group: Sequence[Any]) -> str:
         if one.cls is not None and one.reason:
             parts.append(f"{plain(one.reason)}.")
         parts += [plain(warning) for warning in one.warnings]
-        parts.append(plugins.section(one, "../"))
-        if shown := plugins.example(one):
+        try:
+            told, shown = plugins.section(one, "../"), plugins.example(one)
+        except Exception as error:  # a class may be made to be unreadable; the other pages are worth having
+            parts.append(plain(f"What it says of itself cannot be read: {type(error).__name__}: {error}"))
+            continue
+        parts.append(told)
+        if shown:
             parts += ["In a configuration, with the defaults as comments:", shown]
     return text.page(plain(group[0].name), "the plugin's class", *parts)
