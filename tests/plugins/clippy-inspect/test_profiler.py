@@ -9,6 +9,7 @@ import httpx2
 import openai
 from attrs import define, evolve
 from clippy_hookspecs import Chunk, Request, RequestContext, hookimpl
+from clippy_inspect.comparing import compared
 from clippy_inspect.profiler import as_json, profile, speedscope
 from clippy_recorder import Recorder, Step
 from hypothesis import given
@@ -111,3 +112,32 @@ def test_the_page_and_its_data_say_the_same() -> None:
         graph = site.get("/api/profile/speedscope")
     assert "attachment" in graph.headers["content-disposition"]
     assert len(graph.json()["profiles"]) == 2
+
+
+def test_two_sets_are_compared_by_what_one_request_costs() -> None:
+    """However many there are in each; what changed most comes first, what was not called is not known."""
+    slower = evolve(exchange(9), steps=(Step(100, "prompt-cache", "pre_request", "passed", 63_000),))
+    changes = {(one.plugin, one.hook): one for one in compared(profile([exchange(1)] * 4), profile([slower] * 2))}
+    assert list(changes)[:2] == [("context-window", "compress_context"), ("prompt-cache", "pre_request")]
+    more = changes["prompt-cache", "pre_request"]
+    assert (more.before, more.now, more.difference, more.times) == (21_000, 63_000, 42_000, 3.0)
+    gone = changes["context-window", "compress_context"]
+    assert (gone.before, gone.now, gone.difference, gone.times) == (90_000, None, -90_000, None)
+    assert changes["", "all"].difference == 0
+    assert all(one.now is None for one in compared(profile([exchange(1)]), profile([])))
+
+
+def test_filters_choose_what_is_profiled_and_compared() -> None:
+    """A filter that cannot be read is said, on the page and as data, and nothing it says is taken for markup."""
+    with Site(Kept([exchange(1), retried(3), exchange(4, model="llama")])) as site:
+        told = site.get("/api/profile?q=model:llama&against=model:gpt-4o").json()
+        page = site.get("/profile?q=model:llama&against=model:gpt-4o").text
+        wrong = site.get("/profile?q=status:%3Cb%3E").text
+        refused = [site.get(f"/api/profile{path}?q=status:abc").status_code for path in ("", "/speedscope")]
+        graph = site.get("/api/profile/speedscope?q=model:llama").json()
+    assert (told["requests"], len(graph["profiles"])) == (1, 1)
+    assert {"guard", "retry"} <= {one["plugin"] for one in told["changes"]}
+    assert "Time of one request" in page
+    assert 'role="alert"></p>' not in wrong
+    assert "<b>" not in wrong
+    assert refused == [400, 400]

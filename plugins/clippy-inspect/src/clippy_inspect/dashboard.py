@@ -12,10 +12,10 @@ from clippy_hookspecs import Host, Status, StatusTable
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
+from .pace import WINDOWS, Rate
 from .view import Page, View
 
 LOOKED_AT: Final = 5000
-WINDOWS: Final = ((10.0, "10 s"), (60.0, "1 min"), (900.0, "15 min"))
 MOST_GROUPS: Final = 40
 OTHERS: Final = "(others)"
 """Names are chosen by callers: those beyond the commonest share a line."""
@@ -53,22 +53,17 @@ class Group:
 
 
 @frozen
-class Rate:
-    """Requests that began in the last ``seconds``, as so many a second; None if we do not look back so far."""
-
-    name: str
-    seconds: float
-    per_second: float | None
-
-
-@frozen
 class Dashboard:
-    """All of it.  ``since`` is when the oldest of the requests began that are looked at, unix seconds."""
+    """All of it.  ``since`` is when the oldest of the requests began that are looked at, unix seconds.
+
+    ``streams`` are those among the ``running``.
+    """
 
     now: float
     since: float | None
     total: Group
     running: int
+    streams: int
     rates: tuple[Rate, ...]
     retried: int
     recovered: int
@@ -82,8 +77,14 @@ class Dashboard:
     """(begin in unix seconds, requests, failures) of equal spans from ``since`` to ``now``."""
 
 
-def summed(exchanges: Sequence[Exchange], now: float, complete: bool = True) -> Dashboard:
-    """The dashboard of *exchanges* at *now*.  ``complete`` says that nothing older was forgotten."""
+def summed(
+    exchanges: Sequence[Exchange], now: float, complete: bool = True, rates: tuple[Rate, ...] | None = None
+) -> Dashboard:
+    """The dashboard of *exchanges* at *now*.
+
+    *rates* are those that were counted as requests began; None: they are taken from *exchanges*, of which ``complete``
+    says that nothing older was forgotten.
+    """
     over = [one for one in exchanges if one.state != "running"]
     since = min((one.began for one in exchanges), default=None)
     retried = [one for one in over if len(one.attempts) > 1]
@@ -92,7 +93,8 @@ def summed(exchanges: Sequence[Exchange], now: float, complete: bool = True) -> 
         since=since,
         total=group("all", over),
         running=len(exchanges) - len(over),
-        rates=tuple(_rate(exchanges, now, since, seconds, name, complete) for seconds, name in WINDOWS),
+        streams=sum(one.state == "running" and one.stream for one in exchanges),
+        rates=rates or tuple(_rate(exchanges, now, since, seconds, name, complete) for seconds, name in WINDOWS),
         retried=len(retried),
         recovered=sum(one.state == "answered" for one in retried),
         refused=sum(one.state == "refused" for one in over),
@@ -197,7 +199,8 @@ def pages(view: View) -> list[Page]:
     def board() -> Dashboard:
         exchanges = view.source.latest(LOOKED_AT)
         now = view.now() if view.live else max((one.began for one in exchanges), default=0.0)
-        return summed(exchanges, now, complete=len(exchanges) < min(LOOKED_AT, view.kept))
+        complete = len(exchanges) < min(LOOKED_AT, view.kept)
+        return summed(exchanges, now, complete, None if view.pace is None else view.pace.rates())
 
     async def page(request: RawRequest) -> RawReply:
         return view.page(request, "dashboard.html", b=board(), tables=await tables_of(view.host()))
@@ -214,6 +217,7 @@ def as_json(board: Dashboard, tables: Sequence[tuple[str, StatusTable | str]] = 
         "now": board.now,
         "since": board.since,
         "running": board.running,
+        "streams": board.streams,
         "total": _group(board.total),
         "rates": {rate.name: rate.per_second for rate in board.rates},
         "retried": board.retried,

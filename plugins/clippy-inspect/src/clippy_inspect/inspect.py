@@ -17,6 +17,7 @@ from clippy_recorder import Recorder
 from clippy_serving import Server
 
 from .door import Door
+from .pace import Pace
 from .site import application, guarded
 from .view import Source, View
 
@@ -58,6 +59,8 @@ class Inspect:
     _lock: Any = field(init=False, factory=threading.Lock, repr=False)
     _host: Host | None = field(init=False, default=None, repr=False)
     _source: Source = field(init=False, repr=False)
+    _pace: Pace = field(init=False, factory=Pace, repr=False)
+    _deaf: Callable[[], None] = field(init=False, default=lambda: None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._recorder = Recorder(enabled=True, level=self.level)
@@ -123,10 +126,12 @@ class Inspect:
 
     @hookimpl
     def register_commands(self, cli: Any) -> None:
-        """``clippy inspect``."""
+        """``clippy inspect`` and ``clippy top``."""
         from .commands import inspect_command
+        from .top_command import top_command
 
         cli.add_command(inspect_command(cli))
+        cli.add_command(top_command())
 
     @hookimpl
     def register_routes(self, app: Routes) -> None:
@@ -134,7 +139,7 @@ class Inspect:
         if not self.gateway:
             return
         door = self._door(None)
-        view = View(_Late(self), door.csrf, lambda: self._host)
+        view = View(_Late(self), door.csrf, lambda: self._host, pace=self._pace)
         for method, path, handler in guarded(view, door):
             app.route(method, path, handler)
         _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
@@ -151,10 +156,12 @@ class Inspect:
                 return
             self._look_at(host)
             door = self._door(0)
-            view = View(self._source, door.csrf, lambda: self._host, kept=getattr(self._source, "keep", 500))
+            kept = getattr(self._source, "keep", 500)
+            view = View(self._source, door.csrf, lambda: self._host, kept=kept, pace=self._pace)
             server = Server(application(view, door), port=self.port, drain=2)
             server.start()
             door.port, self._server = server.port, server
+            self._deaf = self._source.subscribe(self._pace.heard)
         link = door.link()
         _say(f"clippy: what this program asks of its models, once within ten minutes: {link}")
         if self.open:
@@ -166,6 +173,8 @@ class Inspect:
             return
         with self._lock:
             server, self._server, self._host = self._server, None, None
+            if server is not None:
+                self._deaf()
         if server is not None:
             server.stop()
 

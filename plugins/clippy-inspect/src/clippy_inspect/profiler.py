@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from attrs import frozen
-from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
-from clippy_serving import reply
 
-from .dashboard import LOOKED_AT, Spread, spread
-from .view import Page, View
+from .dashboard import Spread, spread
 
 SLOW_SHARE: Final = 0.05
 SLOW_NS: Final = 1_000_000
@@ -206,25 +203,6 @@ def _nested(spans: Sequence[_Span], total: int) -> list[dict[str, Any]]:
         done = stack.pop()
         events.append({"type": "C", "frame": done.title, "at": max(done.end, events[-1]["at"])})
     return events
-
-
-def pages(view: View) -> list[Page]:
-    def looked_at() -> tuple[Exchange, ...]:
-        return view.source.latest(LOOKED_AT)
-
-    async def page(request: RawRequest) -> RawReply:
-        return view.page(request, "profile.html", p=profile(looked_at()))
-
-    async def api(request: RawRequest) -> RawReply:
-        return view.json(as_json(profile(looked_at())))
-
-    async def flame(request: RawRequest) -> RawReply:
-        made = view.json(speedscope(looked_at()[-200:]))
-        headers = {"content-disposition": 'attachment; filename="clippy.speedscope.json"'}
-        assert isinstance(made.body, bytes)
-        return reply(200, made.body, "application/json", headers)
-
-    return [("GET", "/profile", page), ("GET", "/api/profile", api), ("GET", "/api/profile/speedscope", flame)]
 
 
 def as_json(made: Profile) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import Pages, text_reply
 
-from . import again, assets, conversations, dashboard, events, live, one, profiler, streams
+from . import again, assets, conversations, dashboard, events, live, one, profile_pages, streams
 from .door import HEADERS, Door
 from .view import Handler, Page, View
 
 MODULES: tuple[ModuleType, ...] = (
-    live, one, streams, again, dashboard, profiler, conversations, events, assets,
+    live, one, streams, again, dashboard, profile_pages, conversations, events, assets,
 )  # fmt: skip
 """Each has ``pages(view)``: its routes as (method, path, handler).  A new one stands here and its paths in paths.py."""
 

@@ -17,6 +17,7 @@ from clippy_serving import json_reply, reply
 from markupsafe import Markup
 
 from . import numbers
+from .pace import Pace
 from .text import visible
 
 Handler = Callable[[RawRequest], Awaitable[RawReply]]
@@ -68,6 +69,8 @@ class View:
     kept: int = 500
     """Requests that the source keeps: beyond them older ones were forgotten."""
     now: Callable[[], float] = field(default=time.time, repr=False)
+    pace: Pace | None = field(default=None, repr=False)
+    """Counts requests as they begin; None where that is over, as in a recording."""
 
     def page(self, request: RawRequest, template: str, status: int = 200, **values: Any) -> RawReply:
         """The template as a whole page, or as the part of one that htmx asked for (header ``HX-Request``).
