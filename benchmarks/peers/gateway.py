@@ -53,7 +53,11 @@ api = "openai.chat"
 base_url = "{upstream}/v1"
 key = "sk-provider-of-the-bench"
 """
-_DEFAULT = 'disable = ["inspect", "recorder", "telemetry-otel", "telemetry-sentry", "cache-redis", "state-redis"]\n'
+_DEFAULT = (
+    'allow = ["gateway", "audit", "cache", "cache-failures", "cache-memory", "cache-sqlite", "context-window", "dedup", '
+    '"prices", "prompt-cache", "breaker", "errors", "fallback", "retry", "stream", "stream-debug", "stream-monitor", '
+    '"telemetry-log", "throttle"]\n'
+)
 
 
 def free_port() -> int:

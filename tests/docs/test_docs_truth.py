@@ -73,7 +73,8 @@ def _is_default(cell: str, default: Any) -> bool:
         default = default.factory()
     span = re.fullmatch(r"`([^`]*)`", cell)
     if span is None:
-        return default is None or (isinstance(default, (tuple, list, dict)) and not default)
+        whole_table = attrs.has(type(default))  # its own settings stand in the reference
+        return default is None or whole_table or (isinstance(default, (tuple, list, dict)) and not default)
     try:
         value = tomllib.loads(f"value = {span[1]}")["value"]
     except tomllib.TOMLDecodeError:

@@ -222,6 +222,10 @@ def test_a_packed_body_is_not_unpacked(small):
 def test_deep_json_is_refused_before_it_is_parsed(small):
     head = {"content-type": "application/json"}
     assert small.ask("POST", OPENAI, content=b"[" * 900 + b"]" * 900, headers=head).status_code == 400
+    assert (
+        small.ask("POST", "/v1/moderations", content=b" " + b"[" * 900, headers={"content-type": "x/y"}).status_code
+        == 400
+    )
     assert small.chat("[[[[[[[[[[[[[[" * 20).status_code == 200
 
 

@@ -286,3 +286,21 @@ def test_one_connection_serves_many_requests():
             head = {"authorization": f"Bearer {CALLERS_KEY}"}
             assert client.post(world.url + "/v1/chat/completions", json=body, headers=head).status_code == 200
         assert world.provider.counters["connections"] == 1
+
+
+def test_a_header_of_a_plugin_cannot_begin_a_line_of_its_own():
+    from clippy_hookspecs import Answer, Headers, Response
+
+    @define(eq=False)
+    class Answers:
+        @hookimpl
+        def pre_request(self, request, ctx):
+            headers = Headers([("x-made", "a\r\nset-cookie: b=c"), ("x-fine", "d")])
+            return Answer(Response(api=request.api, headers=headers))
+
+    with gateway(Reply("x"), {"answers": Answers()}) as world:
+        answer = world.chat()
+    assert answer.status_code == 200
+    assert answer.headers["x-fine"] == "d"
+    assert "set-cookie" not in answer.headers
+    assert answer.headers["x-clippy-attempts"] == "0"

@@ -153,7 +153,7 @@ def test_many_streams_at_the_same_time_are_all_whole(books):
             caller.start()
         for caller in callers:
             caller.join()
-        assert world.app.busy == 0
+        assert until(lambda: world.app.busy == 0)
     assert len(got) == 40
     assert all(b"[DONE]" in answer and answer.endswith(b"0\r\n\r\n") for answer in got)
 

@@ -104,7 +104,7 @@ def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_can_be_read_by_everybody(width: int, scheme: str, site: Site, visit: Callable[..., Any]) -> None:
-    """No page is wider than its window, and axe finds nothing serious in any; colours count, so both schemes do."""
+    """No page is wider than its window, and axe finds nothing serious in any, in each scheme at one of the widths."""
     page = visit(site.door.link(), width, scheme)
     axe = AXE.read_text(encoding="utf-8")
     for path in PAGES:
@@ -112,6 +112,8 @@ def test_every_page_can_be_read_by_everybody(width: int, scheme: str, site: Site
         page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert over <= 0, f"{path} is {over} pixels too wide at {width}"
+        if (width, scheme) in {(1280, "light"), (390, "dark")}:
+            continue
         page.evaluate(axe)  # as the debugger does it: no page of ours would let a script in
         found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice']})")
         faults = [
@@ -229,6 +231,7 @@ def test_a_real_stream_is_paused_and_cancelled(visit: Callable[..., Any], capsys
         page.get_by_role("button", name="Cancel").click()
         page.get_by_text("No stream is running").wait_for()
         reader.join(20)
+        page.goto("about:blank")  # before its server goes
     assert ended == ["cancelled in the debugger"]
 
 

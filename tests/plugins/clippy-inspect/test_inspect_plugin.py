@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -174,6 +178,24 @@ def test_a_gateway_offers_the_pages_as_carefully(browser: Browser, capsys: pytes
         assert "default-src 'none'" in answer.headers["content-security-policy"]
     finally:
         server.stop()
+
+
+def test_a_forked_child_leaves_the_pages_to_its_parent(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    inspect = Inspect(enabled=True)
+    with clippy_core.Host({"inspect": inspect}):
+        pages = browser(address(capsys))
+        inspect._process = -1  # as in a child, for which this is the parent's
+        with clippy_core.Host({"inspect": inspect}):
+            pass
+        assert capsys.readouterr().err == ""
+        assert 200 == pages.get("/").status_code
+        inspect._process = os.getpid()
+
+
+def test_a_program_that_closes_nothing_ends_without_a_word(tmp_path: Path) -> None:
+    code = "import clippy_core, clippy_inspect; clippy_inspect.attach(clippy_core.Host())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (0, 1) == (done.returncode, len(done.stderr.splitlines()))
 
 
 def test_no_gateway_has_pages_unless_it_is_told_so() -> None:

@@ -143,7 +143,7 @@ class GatewayApp:
         anthropic = is_anthropic(path, head)
         judge_call(method, path, head, anthropic)
         body = await read_body(receive, self.limits)
-        if body and b"json" in head.get(b"content-type", b"json"):
+        if b"json" in head.get(b"content-type", b"json") or body[:64].lstrip()[:1] in (b"{", b"["):
             judge_depth(body, self.limits)
         if method == "GET" and self.choice.models:
             listed = models_reply(path, self.choice, caller, anthropic)
@@ -155,7 +155,7 @@ class GatewayApp:
         watch = _Watch(receive)
         try:
             reply = await self.host.answer(request)
-            await self._reply(reply, request.route, method, send)
+            await self._reply(reply, request.route, method, send, watch)
         except asyncio.CancelledError:
             if not watch.gone:
                 raise
@@ -185,7 +185,7 @@ class GatewayApp:
         route = self.choice.route(caller, wanted, api_of(scope["path"], anthropic), body)
         return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose)
 
-    async def _reply(self, reply: RawReply, route: str, method: str, send: Send) -> None:
+    async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: _Watch) -> None:
         body = reply.body
         try:
             own = told(reply.extensions.get("clippy"), self._routes.get(route, _NO_ROUTE), os.urandom(8).hex().encode())
@@ -193,12 +193,13 @@ class GatewayApp:
             if isinstance(body, bytes):
                 if reply.status not in (204, 304) and method != "HEAD":
                     headers.append((b"content-length", b"%d" % len(body)))
+                watch.stop()
                 await send({"type": "http.response.start", "status": reply.status, "headers": headers})
                 await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
                 return
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             try:
-                await _pump(body, send)
+                await _pump(body, send, watch)
             except Exception as error:
                 # Nothing more is sent, no end either: the server closes the connection, and nobody takes it for whole.
                 log.warning("a stream of the route %r broke off: %s", route, type(error).__name__)
@@ -214,10 +215,14 @@ class GatewayApp:
         await send({"type": "http.response.body", "body": text})
 
 
-async def _pump(body: ByteStream, send: Send) -> None:
-    """Each piece at once; the next one is read when the caller has room for it."""
+async def _pump(body: ByteStream, send: Send, watch: _Watch) -> None:
+    """Each piece at once; the next one is read when the caller has room for it.
+
+    With the end the caller has everything: whether it then leaves is nobody's concern, and nothing is cancelled for it.
+    """
     while (piece := await body.next()) is not None:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
+    watch.stop()
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -24,13 +24,14 @@ _ONE_ATTEMPT = (b"x-clippy-attempts", b"1")
 
 
 def reply_headers(reply: RawReply, own: list[Pair]) -> list[Pair]:
-    """*own*, and those of *reply* that are the caller's business."""
+    """*own*, and those of *reply* that are the caller's business.
+
+    A plugin may have made them of anything: one that would begin another line is left out.
+    """
     for name, value in reply.headers.raw:
         lower = name.lower()
-        if lower not in _KEPT_BACK:
+        if lower not in _KEPT_BACK and b"\n" not in value and b"\r" not in value and b"\0" not in value:
             own.append((lower, value))
-        elif lower == b"content-length" and not isinstance(reply.body, bytes) and reply.status == 200:
-            continue
     return own
 
 

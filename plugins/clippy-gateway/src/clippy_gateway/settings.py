@@ -44,7 +44,7 @@ class RequestLimits:
     head: int = field(default=32 * 1024, validator=gt(0), metadata=doc("names and values of all headers together"))
     target: int = field(default=8 * 1024, validator=gt(0), metadata=doc("path and query"))
     seconds: float = field(default=60.0, validator=gt(0), metadata=doc("seconds until a body has come whole"))
-    concurrency: int = field(default=1000, validator=gt(0), metadata=doc("requests at the same time in one worker"))
+    concurrency: int = field(default=2000, validator=gt(0), metadata=doc("requests at the same time in one worker"))
 
 
 @frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import webbrowser
@@ -50,6 +51,7 @@ class Inspect:
     _recorder: Recorder = field(init=False, repr=False)
     _recording: bool = field(init=False, default=False)
     _server: Server | None = field(init=False, default=None, repr=False)
+    _process: int | None = field(init=False, default=None)
     _holders: int = field(init=False, default=0)
     _lock: Any = field(init=False, factory=threading.Lock, repr=False)
     _host: Host | None = field(init=False, default=None, repr=False)
@@ -130,9 +132,12 @@ class Inspect:
     def start(self, host: Host) -> None:
         """Open the pages, unless they are; say where.  Raises OSError for a port that is taken."""
         with self._lock:
+            if self._process not in {None, os.getpid()}:
+                return  # a forked child: the pages are its parent's, and so is their port
             self._holders += 1
             if self._holders > 1:
                 return
+            self._process = os.getpid()
             others = [one for one in host.plugins.values() if isinstance(one, Recorder) and one.idle is None]
             self._source = others[0] if others else self._recorder
             self._recording, self._host = not others, host
@@ -154,6 +159,8 @@ class Inspect:
 
     def stop(self) -> None:
         """Close the pages when nobody holds them open any longer."""
+        if self._process != os.getpid():
+            return
         with self._lock:
             self._holders = max(0, self._holders - 1)
             server = self._server if self._holders == 0 else None
