@@ -130,7 +130,7 @@ async def test_it_shows_how_much_it_keeps(ctx: RequestContext, clock: VirtualClo
     cache.cache_store("k", entry_at(clock.time(), b"x" * 10), REQUEST, ctx)
     cache.cache_store("l", entry_at(clock.time(), b"x" * 30), REQUEST, ctx)
     [table] = await cache.status_tables()
-    assert (table.columns, table.rows) == (("entries", "bytes", "most bytes"), ((2, 40, 1000),))
+    assert (table.columns, table.rows) == (("entries", "bytes", "at most, bytes"), ((2, 40, 1000),))
 
 
 def test_the_least_recently_used_goes_first(ctx: RequestContext, clock: VirtualClock) -> None:

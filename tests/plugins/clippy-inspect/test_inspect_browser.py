@@ -211,7 +211,10 @@ def test_a_real_stream_is_paused_and_cancelled(visit: Callable[..., Any], capsys
     ask = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "count"}]}
     reply = Reply(text="".join(words), chunks=words, chunk_delay=0.005)
     with FakeServer(reply) as provider, clippy_core.Host({"inspect": Inspect(enabled=True)}) as host:
-        [link] = re.findall(r"http://\S+/open/\S+", capsys.readouterr().err)
+        link = ""
+        while not link.endswith("\n"):
+            link += capsys.readouterr().err
+        link = link.split()[-1]
 
         def read() -> None:
             with host.wrap(httpx.Client(base_url=provider.base_url, timeout=60)) as client:

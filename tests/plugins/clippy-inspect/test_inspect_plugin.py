@@ -15,7 +15,6 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from clippy_hookspecs import PluginError
 from clippy_inspect import Inspect, attach
 from clippy_recorder import Recorder
 from clippy_serving import Pages, Server
@@ -32,10 +31,16 @@ class TestInspect(PluginContract):
         return Inspect(enabled=True)
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if request.cls is None:
+        monkeypatch.setattr("clippy_inspect.inspect.SOON", 0)
+
+
 def address(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one-time link that was printed."""
-    [link] = re.findall(r"http://127\.0\.0\.1:\d+/open/\S+", capsys.readouterr().err)
-    return link
+    """The one-time link that was printed, or soon will be."""
+    link: str = eventually(lambda: re.findall(r"http://127\.0\.0\.1:\d+/open/\S+\n", capsys.readouterr().err))[0]
+    return link.strip()
 
 
 @pytest.fixture
@@ -91,6 +96,17 @@ def test_it_is_off_until_somebody_says_otherwise(capsys: pytest.CaptureFixture[s
         assert capsys.readouterr().err == ""
 
 
+def test_a_host_that_is_open_for_a_moment_opens_no_pages(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the commands of ``clippy`` do, also while a program of the same configuration has the port."""
+    monkeypatch.setattr("clippy_inspect.inspect.SOON", 60)
+    with clippy_core.Host({"inspect": Inspect(enabled=True)}):
+        pass
+    assert capsys.readouterr().err == ""
+    assert not [one for one in threading.enumerate() if one.name == "clippy-serving"]
+
+
 def test_the_pages_end_with_the_host(capsys: pytest.CaptureFixture[str]) -> None:
     with clippy_core.Host({"inspect": Inspect(enabled=True)}):
         link = address(capsys)
@@ -110,8 +126,8 @@ def test_attach_is_one_line_of_a_program(browser: Browser, capsys: pytest.Captur
     assert 1 == pages.get("/api/requests").json()["all"]
     inspect = host.plugins["inspect"]
     assert isinstance(inspect, Inspect)
+    host.open()
     host.close()
-    inspect.stop()
     with pytest.raises(httpx.ConnectError):
         pages.get("/")
 
@@ -204,13 +220,15 @@ def test_no_gateway_has_pages_unless_it_is_told_so() -> None:
     assert {} == app.handlers("/")
 
 
-def test_a_port_that_is_taken_is_said_when_the_host_opens() -> None:
+def test_a_port_that_is_taken_is_said_and_the_program_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     taken = Server(Pages())
     taken.start()
     try:
-        with pytest.raises(PluginError) as caught:
-            clippy_core.Host({"inspect": Inspect(enabled=True, port=taken.port)}).open()
-        assert str(taken.port) in str(caught.value.__cause__)
+        with clippy_core.Host({"inspect": Inspect(enabled=True, port=taken.port)}) as host:
+            said = eventually(lambda: capsys.readouterr().err)
+            assert f"the pages of this program are not open: cannot listen at 127.0.0.1:{taken.port}" in said
+            with pytest.raises(OSError, match="cannot listen"):
+                attach(host)  # who asks for them wants to know
     finally:
         taken.stop()
 

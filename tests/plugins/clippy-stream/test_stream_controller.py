@@ -296,7 +296,6 @@ def test_the_live_streams_are_a_table(sync_caller: Caller) -> None:
     controller = controlled(sync_caller, [Reply(text="".join(WORDS), chunks=WORDS)], seen)
     sync_caller.stream()
     [(request_id, (table,))] = seen.got
-    [row] = table.rows
-    told = dict(zip(table.columns, row, strict=True))
-    assert (told["id"], told["state"], told["tokens"]) == (request_id, "streaming", 10)
+    assert [row[:2] for row in table.rows] == [(request_id, "streaming")]
+    assert dict(zip(table.columns, table.rows[0], strict=True))["tokens"] == 10
     assert anyio.run(controller.status_tables)[0].rows == ()

@@ -144,11 +144,11 @@ class MemoryCache:
             kept = Cache.get(self._kept, key)
         return None if kept is None else kept.make()
 
-    async def status_tables(self) -> tuple[StatusTable, ...]:
-        """How much is kept."""
+    async def status_tables(self) -> tuple[StatusTable]:
+        """How much is kept, of how much."""
         with self._lock:
-            entries, size = len(self._kept), self._kept.currsize
-        return (StatusTable("kept", ("entries", "bytes", "most bytes"), ((entries, size, self.max_bytes),)),)
+            row = (len(self._kept), int(self._kept.currsize), self.max_bytes)
+        return (StatusTable("kept", ("entries", "bytes", "at most, bytes"), (row,)),)
 
 
 def _fits(selector: Selector, key: str, kept: _Kept) -> bool:

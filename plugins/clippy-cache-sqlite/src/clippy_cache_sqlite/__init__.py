@@ -182,7 +182,7 @@ class SqliteCache:
     async def status_tables(self) -> tuple[StatusTable]:
         """How much is kept, of how much.  Raises OSError or sqlite3.Error if the file cannot be read."""
         row = (*self._store.held(), self.max_bytes)
-        return (StatusTable("kept", ("entries", "bytes", "most bytes"), (row,)),)
+        return (StatusTable("kept", ("entries", "bytes", "at most, bytes"), (row,)),)
 
     def close(self) -> None:
         """Write what is pending and close the file, for use without a host; the next use opens it again."""

@@ -32,6 +32,7 @@ from .ledger import Ledger
 from .ledger_file import StoredKey
 from .notes import NOTES, Notes
 from .plans import SHARES, Plan, Rule, Share, plan_for
+from .showing import tables_of
 from .statistics import Statistics
 
 HEADER = "X-Clippy-Cache"
@@ -140,17 +141,8 @@ class CachePolicy:
         return Statistics.of(self._books.read())
 
     async def status_tables(self) -> tuple[StatusTable, ...]:
-        """What caches did in this process: answers by kind and cache, misses by reason, what was saved."""
-        now = self.statistics()
-        saved = now.saved
-        return (
-            StatusTable("hits", ("kind", "cache", "answers"), tuple((*who, count) for who, count in now.hits.items())),
-            StatusTable("misses", ("reason", "requests"), tuple(now.misses.items())),
-            StatusTable(
-                "saved", ("hit rate", "tokens in", "tokens out", "US dollars", "seconds"),
-                ((now.hit_rate, saved.input, saved.output, saved.dollars, saved.seconds),),
-            ),
-        )  # fmt: skip
+        """What caches did since this program began: hits by kind and cache, misses by reason."""
+        return tables_of(self.statistics())
 
     @hookimpl
     @contextmanager

@@ -20,9 +20,9 @@ def attach(host: H, *, port: int = 0, open: bool = False) -> H:  # noqa: A002 - 
     plugins = dict(host.plugins)
     found = next((one for one in plugins.values() if isinstance(one, Inspect)), None)
     if found is not None and found.enabled:
-        found.start(host)
+        found.show(host)
         return host
     plugins["inspect"] = inspect = Inspect(enabled=True, port=port, open=open)
     attached = host.with_plugins(plugins)
-    inspect.start(attached)
+    inspect.show(attached)
     return attached  # type: ignore[return-value]  # a host makes hosts of its own kind

@@ -21,6 +21,9 @@ from .pace import Pace
 from .site import application, guarded
 from .view import Source, View
 
+SOON = 0.3
+"""Seconds that a host is open before its pages are."""
+
 
 @define(eq=False)
 class Inspect:
@@ -88,12 +91,26 @@ class Inspect:
     @hookimpl
     @contextmanager
     def lifespan(self, host: Host) -> Iterator[None]:
-        """The pages are open as long as the host is."""
-        self.start(host)
+        """The pages are open as long as the host is, if that is more than a moment.
+
+        A command that only looks at the plugins opens a host too, and must not take a port for that.
+        """
+        with self._lock:
+            if not self._elsewhere():
+                self._look_at(host)
+            self._holders += 1
+        opening = threading.Timer(SOON, self._soon, (host,))
+        opening.daemon = True
+        opening.start()
         try:
             yield
         finally:
-            self.stop()
+            opening.cancel()
+            with self._lock:
+                self._holders -= 1
+                over = self._holders == 0
+            if over:
+                self.hide()
 
     @hookimpl
     def observe(self, event: Event, ctx: RequestContext) -> None:
@@ -129,27 +146,20 @@ class Inspect:
 
     # --- opening and closing ------------------------------------------------------------------------------------------
 
-    def start(self, host: Host) -> None:
-        """Open the pages, unless they are; say where.  Raises OSError for a port that is taken."""
+    def show(self, host: Host) -> None:
+        """Open the pages of *host*, unless they are open; say where.  Raises OSError for a port that is taken."""
+        self._open(host, lambda: True)
+
+    def _open(self, host: Host, wanted: Callable[[], bool]) -> None:
         with self._lock:
-            if self._process not in {None, os.getpid()}:
-                return  # a forked child: the pages are its parent's, and so is their port
-            self._holders += 1
-            if self._holders > 1:
+            if self._elsewhere() or self._server is not None or not wanted():
                 return
-            self._process = os.getpid()
-            others = [one for one in host.plugins.values() if isinstance(one, Recorder) and one.idle is None]
-            self._source = others[0] if others else self._recorder
-            self._recording, self._host = not others, host
+            self._look_at(host)
             door = self._door(0)
             kept = getattr(self._source, "keep", 500)
             view = View(self._source, door.csrf, lambda: self._host, kept=kept, pace=self._pace)
             server = Server(application(view, door), port=self.port, drain=2)
-            try:
-                server.start()
-            except BaseException:
-                self._holders = 0
-                raise
+            server.start()
             door.port, self._server = server.port, server
             self._deaf = self._source.subscribe(self._pace.heard)
         link = door.link()
@@ -157,18 +167,39 @@ class Inspect:
         if self.open:
             webbrowser.open(link)
 
-    def stop(self) -> None:
-        """Close the pages when nobody holds them open any longer."""
-        if self._process != os.getpid():
+    def hide(self) -> None:
+        """Close the pages."""
+        if self._elsewhere():
             return
         with self._lock:
+<<<<<<< HEAD
             self._holders = max(0, self._holders - 1)
             server = self._server if self._holders == 0 else None
             if server is not None:
                 self._server = self._host = None
                 self._deaf()
+=======
+            server, self._server, self._host = self._server, None, None
+>>>>>>> inspect
         if server is not None:
             server.stop()
+
+    def _soon(self, host: Host) -> None:
+        """What the timer of a lifespan does; a program must not fail for want of its debugger."""
+        try:
+            self._open(host, lambda: self._holders > 0)  # it may have been closed meanwhile
+        except OSError as error:
+            _say(f"clippy: the pages of this program are not open: {error.strerror or error}")
+
+    def _look_at(self, host: Host) -> None:
+        others = [one for one in host.plugins.values() if isinstance(one, Recorder) and one.idle is None]
+        self._source = others[0] if others else self._recorder
+        self._recording, self._host = not others, host
+        self._process = os.getpid()
+
+    def _elsewhere(self) -> bool:
+        """Whether this is a forked child: the pages are its parent's, and so is their port."""
+        return self._process not in {None, os.getpid()}
 
     def _door(self, port: int | None) -> Door:
         return Door(port, self.hosts) if self.token is None else Door(port, self.hosts, self.token)

@@ -15,6 +15,9 @@ from clippy_stream_monitor import Meter, Streams
 from .control import Control, runtime_folder
 from .progress import Progress, progress_of
 
+MOST_ROWS = 200
+_COLUMNS = ("id", "state", "model", "for, s", "tokens", "tokens a second", "percentage")
+
 
 @define(eq=False)
 class StreamController:
@@ -51,15 +54,6 @@ class StreamController:
         """The streams that have not ended, the oldest first."""
         return tuple(map(progress_of, self._streams.living()))
 
-    async def status_tables(self) -> tuple[StatusTable, ...]:
-        """The streams that have not ended."""
-        columns = ("id", "model", "state", "seconds", "tokens", "tokens/s", "percent")
-        rows = [
-            (one.id, one.model, one.state, round(one.seconds, 2), one.tokens, one.rate, one.percentage)
-            for one in self.live()
-        ]
-        return (StatusTable("streams", columns, tuple(rows)),)
-
     def progress(self, request_id: str) -> Progress:
         """How far it is."""
         return progress_of(self._streams.get(request_id))
@@ -89,6 +83,14 @@ class StreamController:
     def cancel(self, request_id: str, reason: str = "cancelled") -> None:
         """Close the upstream connection; whoever reads the stream gets an error with this *reason*."""
         self._streams.get(request_id).flow.cancel(reason)
+
+    async def status_tables(self) -> tuple[StatusTable]:
+        """The streams that have not ended, the oldest first, at most 200."""
+        rows = tuple(
+            (one.id, one.state, one.model, round(one.seconds, 3), one.tokens, one.rate, one.percentage)
+            for one in self.live()[:MOST_ROWS]
+        )
+        return (StatusTable("live streams", _COLUMNS, rows),)
 
     # --- what the host calls ------------------------------------------------------------------------------------------
 
