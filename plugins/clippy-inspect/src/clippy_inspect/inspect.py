@@ -172,15 +172,9 @@ class Inspect:
         if self._elsewhere():
             return
         with self._lock:
-<<<<<<< HEAD
-            self._holders = max(0, self._holders - 1)
-            server = self._server if self._holders == 0 else None
-            if server is not None:
-                self._server = self._host = None
-                self._deaf()
-=======
             server, self._server, self._host = self._server, None, None
->>>>>>> inspect
+            self._deaf()
+            self._deaf = lambda: None
         if server is not None:
             server.stop()
 
