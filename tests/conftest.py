@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import httpx
 import httpx2
 import pytest
@@ -10,6 +12,13 @@ from hypothesis import settings
 
 settings.register_profile("clippy", deadline=None)  # no test asserts a time: the machine may be busy
 settings.load_profile("clippy")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _garbage_of_the_module() -> None:
+    """A test that collects garbage looks through what its own module made: all else is a second and more each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=COLOURS)

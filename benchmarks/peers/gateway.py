@@ -54,7 +54,8 @@ base_url = "{upstream}/v1"
 key = "sk-provider-of-the-bench"
 """
 _DEFAULT = (
-    'allow = ["gateway", "audit", "cache", "cache-failures", "cache-memory", "cache-sqlite", "context-window", "dedup", '
+    'allow = ["gateway", "audit", "cache", "cache-failures", "cache-memory", "cache-sqlite", "context-window", '
+    '"dedup", '
     '"prices", "prompt-cache", "breaker", "errors", "fallback", "retry", "stream", "stream-debug", "stream-monitor", '
     '"telemetry-log", "throttle"]\n'
 )

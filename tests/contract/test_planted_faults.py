@@ -66,8 +66,13 @@ def _values(made: object) -> list[object]:
     return [*getattr(made, "__dict__", {}).values(), *(getattr(made, name, None) for name in slots)]
 
 
+_LONG = ("at_every_await", "with_and_without", "memory", "processes", "killed", "forked", "two_hosts", "every_colour")
+"""Checks that take long, above all with a plugin that sleeps: a fault that another one finds need not wait for them."""
+
+
 def _results(suite: str, factory: Callable[..., Any]) -> Iterator[Result]:
-    for check in checks_of(suite_for(getattr(testing, suite), _make(factory))):
+    checks = checks_of(suite_for(getattr(testing, suite), _make(factory)))
+    for check in sorted(checks, key=lambda check: any(word in check.name for word in _LONG)):
         yield run_check(check)
 
 

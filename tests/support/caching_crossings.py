@@ -340,8 +340,9 @@ What a stored answer is when it is given again: of which kind it is, whether it 
 is asked for as either, and what happened before it was stored. It is asked by an HTTP client under a host, in sync
 programs, on asyncio and on trio, with one cache alone and with all plugins of [composition](composition.md) together
 (`all`). That page crosses each plugin alone, more entrances and more failures with answers that are text. This page is
-made by `python tests/support/caching_crossings.py`; `tests/contract/test_caching_crossings.py` runs every cell and
-holds the page against what came out.
+made by `python tests/support/caching_crossings.py`, which runs every cell.
+`tests/contract/test_caching_crossings.py` runs a part of them in which any three of these meet (kind of answer, event,
+stored and asked form, plugins, colour), and holds the page against it.
 
 ## What is checked
 

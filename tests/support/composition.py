@@ -3,7 +3,8 @@
     python tests/support/composition.py > docs/composition.md
 
 Every cell is a host with real plugins, a provider with faults, a client, and books that must be right afterwards.
-``tests/contract/test_composition.py`` runs all of them and holds the page against the run.
+``tests/contract/test_composition.py`` runs a part of them in which any three values meet, and holds the page against
+it.
 """
 
 from __future__ import annotations
@@ -367,8 +368,8 @@ HEAD = """# Composition
 
 What becomes of a request under each first-party plugin alone and under all together: a stored answer (hit) or none
 (miss), a plain call or a stream, in sync programs, on asyncio and on trio. This page is made by
-`python tests/support/composition.py`; `tests/contract/test_composition.py` runs every cell and holds the page against
-what came out.
+`python tests/support/composition.py`, which runs every cell. `tests/contract/test_composition.py` runs a part of them
+in which any three of these meet (plugins, event, entrance, colour, hit, stream), and holds the page against it.
 
 ## What is checked
 

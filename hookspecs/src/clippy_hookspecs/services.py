@@ -296,7 +296,15 @@ class Host(Protocol):
         ...
 
     def with_plugins(self, plugins: Mapping[str, object]) -> Host:
-        """Another host with this configuration and other plugins."""
+        """Another host with this configuration and other plugins.  Whoever makes one closes it."""
+        ...
+
+    def close(self) -> None:
+        """Close what the plugins hold, in a program without an event loop."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what the plugins hold, with what belongs to the running event loop."""
         ...
 
 

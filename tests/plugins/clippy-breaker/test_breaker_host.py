@@ -117,6 +117,46 @@ def test_it_recovers_after_the_open_time_and_one_probe(caller: Caller) -> None:
     assert breaker.state_of(ROUTE) == "closed"
 
 
+def test_its_table_says_which_routes_are_open_and_for_how_long(sync_caller: Caller) -> None:
+    """Nothing before the first call; then a line for each route, and why it is not closed."""
+    plugins = alone()
+    breaker: Any = plugins["breaker"]
+    assert anyio.run(breaker.status_tables)[0].rows == ()
+    sync_caller.start(plugins, Switchable(DOWN))
+    calls(sync_caller, 9)
+
+    def line() -> dict[str, Any]:
+        [table] = anyio.run(breaker.status_tables)
+        [row] = table.rows
+        return dict(zip(table.columns, row, strict=True))
+
+    closed = line()
+    assert (closed["route"], closed["model"]) == ("openai.chat at http://fake.test", None)
+    assert (closed["state"], closed["failures in a row"], closed["why"]) == ("closed", 9, None)
+    calls(sync_caller, 1)
+    opened = line()
+    assert (opened["state"], opened["why"]) == (
+        "open",
+        "10 failures in a row, the last: overloaded, HTTP 503",
+    )
+    assert 8 <= opened["open for, s"] <= 12
+    sync_caller.clock.advance(12.1)
+    assert (line()["state"], line()["open for, s"]) == ("half_open", None)
+
+
+def test_its_table_says_that_it_was_told_to_stop_nothing(sync_caller: Caller) -> None:
+    """The setting stands behind the state that it overrules; one that is forced open is open."""
+    plugins = alone(state="metrics_only")
+    sync_caller.start(plugins, Switchable(DOWN))
+    calls(sync_caller, 10)
+    [table] = anyio.run(plugins["breaker"].status_tables)  # type: ignore[attr-defined]
+    assert [row[2] for row in table.rows] == ["open (metrics_only)"]
+    breaker: Any = plugins["breaker"]
+    breaker.state = "forced_open"
+    sync_caller.clock.advance(10_000)
+    assert [row[2] for row in anyio.run(breaker.status_tables)[0].rows] == ["open (forced_open)"]
+
+
 def test_each_failed_probe_doubles_the_open_time(caller: Caller) -> None:
     """10, 20, 40, 80 and then 120 seconds, a fifth more or less; one probe each."""
     caller.start(alone(), Switchable(DOWN))

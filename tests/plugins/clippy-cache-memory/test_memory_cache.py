@@ -123,6 +123,16 @@ def test_a_back_filled_entry_keeps_its_own_times(ctx: RequestContext, clock: Vir
     assert cache.cache_lookup("k", REQUEST, ctx) is None
 
 
+@pytest.mark.anyio
+async def test_it_shows_how_much_it_keeps(ctx: RequestContext, clock: VirtualClock) -> None:
+    """Entries and their bytes, beside what it may keep."""
+    cache = MemoryCache(max_bytes=1000)
+    cache.cache_store("k", entry_at(clock.time(), b"x" * 10), REQUEST, ctx)
+    cache.cache_store("l", entry_at(clock.time(), b"x" * 30), REQUEST, ctx)
+    [table] = await cache.status_tables()
+    assert (table.columns, table.rows) == (("entries", "bytes", "at most, bytes"), ((2, 40, 1000),))
+
+
 def test_the_least_recently_used_goes_first(ctx: RequestContext, clock: VirtualClock) -> None:
     """A hit counts as use."""
     cache = MemoryCache(max_bytes=30)

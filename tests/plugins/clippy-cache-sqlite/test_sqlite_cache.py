@@ -107,6 +107,21 @@ def test_an_entry_comes_back_as_it_was_stored(cache: SqliteCache, ctx: RequestCo
     assert cache.cache_lookup("other", REQUEST, ctx) is None
 
 
+@pytest.mark.anyio
+async def test_it_shows_how_much_it_keeps(cache: SqliteCache, ctx: RequestContext, clock: VirtualClock) -> None:
+    """Entries and bytes of the file, none before there is one; looking makes none."""
+    [table] = await cache.status_tables()
+    assert table.rows == ((0, 0, cache.max_bytes),)
+    assert not cache.path.exists()  # type: ignore[union-attr]
+    for key in "ab":
+        cache.cache_store(key, entry_at(clock.time(), b"x" * 1000), REQUEST, ctx)
+    [table] = await cache.status_tables()
+    [(entries, octets, most)] = table.rows
+    assert (entries, most) == (2, cache.max_bytes)
+    assert isinstance(octets, int)
+    assert 2000 < octets < 4000
+
+
 def test_nothing_touches_the_disk_before_the_first_use(path: Path) -> None:
     """Importing, configuring and opening a host that never asks leave no file."""
     with SqliteCache(path=path).lifespan(HOST):

@@ -304,3 +304,18 @@ def test_names_without_end_take_no_memory_without_end() -> None:
 def test_nothing_counted_has_no_rate_and_no_quantiles() -> None:
     found = Statistics.of({})
     assert (found.requests, found.hit_rate, found.hit_latency.quantile(0.5)) == (0, None, None)
+
+
+@pytest.mark.anyio
+async def test_the_tables_say_what_the_statistics_say() -> None:
+    """The rate in per cent, None before there was anything; the commonest first."""
+    policy, caller = CachePolicy(keep_statistics=False), Caller("sync", httpx)
+    [first, hits, misses] = await policy.status_tables()
+    assert (first.rows, hits.rows, misses.rows) == (((0, 0, 0, None),), (), ())
+    caller.start({"cache": policy, "cache-memory": MemoryCache()}, [Reply("once")])
+    for _ in range(4):
+        caller.chat(temperature=0)
+    [first, hits, misses] = await policy.status_tables()
+    assert first.rows == ((4, 3, 1, 75.0),)
+    assert hits.rows == (("exact", "cache-memory", 3),)
+    assert misses.rows == tuple(policy.statistics().misses.items())

@@ -240,3 +240,18 @@ def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
             signal.alarm(10)  # a child that waits is ended by it
             os._exit(0 if budget.take("route") else 1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+@pytest.mark.anyio
+async def test_it_shows_the_budgets_that_are_not_full() -> None:
+    """The emptiest first, without credentials in the address; a route without failures has no line."""
+    policy = RetryPolicy(budget=10)
+    assert (await policy.status_tables())[0].rows == ()
+    retries(policy, call("https://user:secret@once.test/v1"), 1)
+    retries(policy, call("https://often.test/v1?key=secret"), 50)
+    [table] = await policy.status_tables()
+    assert table.columns == ("address", "API", "retries left", "of")
+    assert table.rows == (
+        ("https://often.test", "openai.chat", 0.0, 10),
+        ("https://once.test", "openai.chat", 9.0, 10),
+    )

@@ -18,6 +18,8 @@ from redis_server import RedisServer
 
 CALLERS = 24
 CANCELLATIONS = {"asyncio": 2_000, "trio": 500}
+MOST = 50_000
+"""Cancellations after which we give up waiting for answers: a slow machine needs more of them, a broken store all."""
 OPEN = Callable[..., Any]
 
 
@@ -27,9 +29,13 @@ def test_no_answer_reaches_another_caller(backend: str, server: RedisServer, ope
     store, seed = open_store(server.url, max_connections=4), random.Random(4)
     counts = {"wrong": 0, "right": 0, "cancelled": 0}
 
+    def unfinished() -> bool:
+        few = counts["cancelled"] < CANCELLATIONS[backend] or counts["right"] <= CALLERS
+        return few and counts["cancelled"] < MOST
+
     async def caller(store: Any, number: int) -> None:
         mine = f"the value of {number}"
-        while counts["cancelled"] < CANCELLATIONS[backend]:
+        while unfinished():
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as group:
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from typing import Any
 
 import anyio
@@ -140,6 +141,10 @@ def test_a_stream_that_was_dropped_unread_is_not_live(sync_caller: Caller) -> No
     next(stream)
     del stream
     gc.collect()
+    for _ in range(10_000):  # the books are closed by another thread
+        if sync_caller.records.outcomes:
+            break
+        time.sleep(0.001)
     sync_caller.host.close()
     assert controller.live() == ()
     assert ["abandoned"] == sync_caller.records.outcomes
@@ -276,3 +281,21 @@ def test_under_an_sdk_the_id_is_with_the_response(sync_caller: Caller) -> None:
         with pytest.raises(openai.APIError):
             list(stream)
     assert controller.progress(request_id).state == "cancelled"
+
+
+def test_the_live_streams_are_a_table(sync_caller: Caller) -> None:
+    """One line while it runs, none when it has ended."""
+
+    def look(request_id: str) -> Any:
+        try:  # it waits for nothing, and a loop may be running already
+            controller.status_tables().send(None)
+        except StopIteration as done:
+            return request_id, done.value
+
+    seen = At("w9 ", look)
+    controller = controlled(sync_caller, [Reply(text="".join(WORDS), chunks=WORDS)], seen)
+    sync_caller.stream()
+    [(request_id, (table,))] = seen.got
+    assert [row[:2] for row in table.rows] == [(request_id, "streaming")]
+    assert dict(zip(table.columns, table.rows[0], strict=True))["tokens"] == 10
+    assert anyio.run(controller.status_tables)[0].rows == ()

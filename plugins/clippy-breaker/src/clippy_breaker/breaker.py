@@ -9,7 +9,17 @@ from uuid import uuid4
 
 from attrs import define, field
 from attrs.validators import and_, ge, gt, in_, le, optional
-from clippy_hookspecs import AttemptRefused, ErrorInfo, Outcome, Request, RequestContext, RouteInfo, StashKey, hookimpl
+from clippy_hookspecs import (
+    AttemptRefused,
+    ErrorInfo,
+    Outcome,
+    Request,
+    RequestContext,
+    RouteInfo,
+    StashKey,
+    StatusTable,
+    hookimpl,
+)
 
 from .attempt import Attempt, StoreFailed
 from .cooldown import begin_cooldown, cooldown_left, cooling_down
@@ -17,6 +27,7 @@ from .known import Place, Store, shown
 from .places import OnFailure, Places
 from .record import ROUTE, model_name
 from .rule import CLOSED, Machine, Mark, Rule, State
+from .showing import table_of
 
 log = logging.getLogger("clippy.breaker")
 
@@ -297,6 +308,10 @@ class CircuitBreaker:
         if place is None:
             return "closed"
         return place.known(route.api, route.base_url).record.machine(model_name(model)).state(place.now())
+
+    async def status_tables(self) -> tuple[StatusTable]:
+        """The breakers of the routes that were called, as this process last saw them; those that are open first."""
+        return (table_of(self._places.last, self.state),)
 
 
 def _refused(message: str, scope: Literal["route", "model"], left: float | None) -> ErrorInfo:

@@ -96,6 +96,11 @@ class Place:
     window: int
     _routes: dict[str, Known] = field(factory=dict)
 
+    @property
+    def routes(self) -> tuple[Known, ...]:
+        """Those that were called; any thread may ask."""
+        return tuple(self._routes.copy().values())
+
     def known(self, api: str, base_url: str) -> Known:
         """What is known here of a route."""
         name = shown(api, base_url)

@@ -18,7 +18,7 @@ from weakref import WeakSet
 from attrs import define, field
 from attrs.validators import ge
 from cachetools import Cache, LRUCache
-from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector, StoredEntry, hookimpl
+from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector, StatusTable, StoredEntry, hookimpl
 from clippy_hookspecs.stored import undecoded_entry
 
 __all__ = ["MemoryCache"]
@@ -143,6 +143,12 @@ class MemoryCache:
         with self._lock:
             kept = Cache.get(self._kept, key)
         return None if kept is None else kept.make()
+
+    async def status_tables(self) -> tuple[StatusTable]:
+        """How much is kept, of how much."""
+        with self._lock:
+            row = (len(self._kept), int(self._kept.currsize), self.max_bytes)
+        return (StatusTable("kept", ("entries", "bytes", "at most, bytes"), (row,)),)
 
 
 def _fits(selector: Selector, key: str, kept: _Kept) -> bool:

@@ -24,6 +24,7 @@ from clippy_hookspecs import (
     RequestContext,
     Scope,
     Selector,
+    StatusTable,
     StoredEntry,
     dump_entry,
     hookimpl,
@@ -177,6 +178,11 @@ class SqliteCache:
             except CorruptEntry:
                 break
         return None
+
+    async def status_tables(self) -> tuple[StatusTable]:
+        """How much is kept, of how much.  Raises OSError or sqlite3.Error if the file cannot be read."""
+        row = (*self._store.held(), self.max_bytes)
+        return (StatusTable("kept", ("entries", "bytes", "at most, bytes"), (row,)),)
 
     def close(self) -> None:
         """Write what is pending and close the file, for use without a host; the next use opens it again."""

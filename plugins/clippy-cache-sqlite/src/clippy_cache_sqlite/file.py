@@ -143,6 +143,12 @@ class CacheFile:
             for key, model, tags, tenant, user, session in [map(_text, texts)]
         ]
 
+    def held(self) -> tuple[int, int]:
+        """How many rows there are, and the bytes of their values."""
+        with self._writing:
+            found = self._writer.execute("SELECT count(*), CAST(total(size) AS INTEGER) FROM entries").fetchone()
+        return int(found[0]), int(found[1])
+
     def delete(self, parts: Mapping[str, str | None]) -> None:
         """Delete what matches all given *parts*, which are those of _MATCHING, and overwrite it on the disk."""
         with self._writing:

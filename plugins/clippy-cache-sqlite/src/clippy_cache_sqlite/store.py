@@ -113,6 +113,18 @@ class EntryStore:
             if type(row.value) is bytes and checksum_of(row.key, row.value) == row.checksum
         ]
 
+    def held(self) -> tuple[int, int]:
+        """Rows in the file and bytes of their values, without what is still to be written.
+
+        Raises OSError or sqlite3.Error if it cannot read.
+        """
+        if self._file is None and not self.path.exists():
+            return 0, 0
+        file = self._file or self._open(0.0)
+        if file is None:
+            raise OSError(f"the cache file {self.path} cannot be opened")
+        return file.held()
+
     def start(self) -> None:
         """A host opened: write behind from now on."""
         with self._lock:

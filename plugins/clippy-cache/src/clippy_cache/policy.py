@@ -19,6 +19,7 @@ from clippy_hookspecs import (
     Request,
     RequestContext,
     Response,
+    StatusTable,
     hookimpl,
 )
 from clippy_sqlite import follow_forks
@@ -31,6 +32,7 @@ from .ledger import Ledger
 from .ledger_file import StoredKey
 from .notes import NOTES, Notes
 from .plans import SHARES, Plan, Rule, Share, plan_for
+from .showing import tables_of
 from .statistics import Statistics
 
 HEADER = "X-Clippy-Cache"
@@ -137,6 +139,10 @@ class CachePolicy:
     def statistics(self) -> Statistics:
         """What caches did in this process since the plugin was made."""
         return Statistics.of(self._books.read())
+
+    async def status_tables(self) -> tuple[StatusTable, ...]:
+        """What caches did since this program began: hits by kind and cache, misses by reason."""
+        return tables_of(self.statistics())
 
     @hookimpl
     @contextmanager

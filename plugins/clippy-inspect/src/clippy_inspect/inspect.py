@@ -1,17 +1,213 @@
-"""The plugin."""
+"""The plugin: opens the pages beside a program, or on a gateway."""
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
 from attrs import define, field
+from attrs.validators import ge, in_, le, min_len, optional
+from clippy_hookspecs import AuditRecord, Event, Host, RequestContext, Routes, hookimpl
+from clippy_recorder import Recorder
+from clippy_serving import Server
+
+from .door import Door
+from .pace import Pace
+from .site import application, guarded
+from .view import Source, View
+
+SOON = 0.3
+"""Seconds that a host is open before its pages are."""
 
 
 @define(eq=False)
 class Inspect:
-    """Shows requests in pages, on the gateway or beside a program."""
+    """Shows what a program asks of its models, in pages on loopback for one browser."""
 
-    enabled: bool = field(default=False, metadata={"doc": "show the pages; off in production by default"})
+    enabled: bool = field(default=False, metadata={"doc": "open the pages while the host is open"})
+    port: int = field(
+        default=0, validator=[ge(0), le(65535)], metadata={"doc": "port of 127.0.0.1; 0: any that is free"}
+    )
+    open: bool = field(default=False, metadata={"doc": "open the pages in the browser of this machine"})
+    level: Literal["minimal", "standard", "detailed"] = field(
+        default="detailed",
+        validator=in_(("minimal", "standard", "detailed")),
+        metadata={"doc": "what is kept for the pages where no recorder is enabled"},
+    )
+    gateway: bool = field(default=False, metadata={"doc": "offer the pages on the gateway's own address as well"})
+    hosts: tuple[str, ...] = field(
+        default=(), converter=tuple, metadata={"doc": "names by which a browser reaches the gateway, beside loopback"}
+    )
+    token: str | None = field(
+        default=None,
+        repr=False,
+        validator=optional(min_len(24)),
+        metadata={"doc": "what scripts send as a bearer; None: a random one for each start"},
+    )
+
+    observes_only = True  # it changes no request and no answer
+    _recorder: Recorder = field(init=False, repr=False)
+    _recording: bool = field(init=False, default=False)
+    _server: Server | None = field(init=False, default=None, repr=False)
+    _process: int | None = field(init=False, default=None)
+    _holders: int = field(init=False, default=0)
+    _lock: Any = field(init=False, factory=threading.Lock, repr=False)
+    _host: Host | None = field(init=False, default=None, repr=False)
+    _source: Source = field(init=False, repr=False)
+    _pace: Pace = field(init=False, factory=Pace, repr=False)
+    _deaf: Callable[[], None] = field(init=False, default=lambda: None, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._recorder = Recorder(enabled=True, level=self.level)
+        self._source = self._recorder
 
     @property
     def idle(self) -> str | None:
-        """Why this plugin does nothing, None where it does something."""
-        return None if self.enabled else "it shows nothing until enabled = true"
+        """Why it has nothing to do, None if it has."""
+        return None if self.enabled else "enabled is not set"
+
+    @property
+    def reads_content(self) -> bool:
+        """Whether the host must hand it what was said."""
+        return self._recorder.reads_content
+
+    @property
+    def address(self) -> str | None:
+        """Where the pages are, None while they are closed."""
+        return None if self._server is None else f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def source(self) -> Source:
+        """Where the pages take their requests from: the host's recorder, or this plugin's own."""
+        return self._source
+
+    # --- the hooks ----------------------------------------------------------------------------------------------------
+
+    @hookimpl
+    @contextmanager
+    def lifespan(self, host: Host) -> Iterator[None]:
+        """The pages are open as long as the host is, if that is more than a moment.
+
+        A command that only looks at the plugins opens a host too, and must not take a port for that.
+        """
+        with self._lock:
+            if not self._elsewhere():
+                self._look_at(host)
+            self._holders += 1
+        opening = threading.Timer(SOON, self._soon, (host,))
+        opening.daemon = True
+        opening.start()
+        try:
+            yield
+        finally:
+            opening.cancel()
+            with self._lock:
+                self._holders -= 1
+                over = self._holders == 0
+            if over:
+                self.hide()
+
+    @hookimpl
+    def observe(self, event: Event, ctx: RequestContext) -> None:
+        """Keep what happens, where no recorder does."""
+        if self._recording:
+            self._recorder.observe(event, ctx)
+
+    @hookimpl(trylast=True)
+    def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
+        """Keep what became of a call, where no recorder does."""
+        if self._recording:
+            self._recorder.audit(record, ctx)
+
+    @hookimpl
+    def register_commands(self, cli: Any) -> None:
+        """``clippy inspect`` and ``clippy top``."""
+        from .commands import inspect_command
+        from .top_command import top_command
+
+        cli.add_command(inspect_command(cli))
+        cli.add_command(top_command())
+
+    @hookimpl
+    def register_routes(self, app: Routes) -> None:
+        """The pages on the gateway, with the same questions asked about every request."""
+        if not self.gateway:
+            return
+        door = self._door(None)
+        view = View(_Late(self), door.csrf, lambda: self._host, pace=self._pace)
+        for method, path, handler in guarded(view, door):
+            app.route(method, path, handler)
+        _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
+
+    # --- opening and closing ------------------------------------------------------------------------------------------
+
+    def show(self, host: Host) -> None:
+        """Open the pages of *host*, unless they are open; say where.  Raises OSError for a port that is taken."""
+        self._open(host, lambda: True)
+
+    def _open(self, host: Host, wanted: Callable[[], bool]) -> None:
+        with self._lock:
+            if self._elsewhere() or self._server is not None or not wanted():
+                return
+            self._look_at(host)
+            door = self._door(0)
+            kept = getattr(self._source, "keep", 500)
+            view = View(self._source, door.csrf, lambda: self._host, kept=kept, pace=self._pace)
+            server = Server(application(view, door), port=self.port, drain=2)
+            server.start()
+            door.port, self._server = server.port, server
+        link = door.link()
+        _say(f"clippy: what this program asks of its models, once within ten minutes: {link}")
+        if self.open:
+            webbrowser.open(link)
+
+    def hide(self) -> None:
+        """Close the pages."""
+        if self._elsewhere():
+            return
+        with self._lock:
+            server, self._server, self._host = self._server, None, None
+            self._deaf()
+        if server is not None:
+            server.stop()
+
+    def _soon(self, host: Host) -> None:
+        """What the timer of a lifespan does; a program must not fail for want of its debugger."""
+        try:
+            self._open(host, lambda: self._holders > 0)  # it may have been closed meanwhile
+        except OSError as error:
+            _say(f"clippy: the pages of this program are not open: {error.strerror or error}")
+
+    def _look_at(self, host: Host) -> None:
+        others = [one for one in host.plugins.values() if isinstance(one, Recorder) and one.idle is None]
+        self._source = others[0] if others else self._recorder
+        self._recording, self._host = not others, host
+        self._process = os.getpid()
+        self._deaf()
+        self._deaf = self._source.subscribe(self._pace.heard)
+
+    def _elsewhere(self) -> bool:
+        """Whether this is a forked child: the pages are its parent's, and so is their port."""
+        return self._process not in {None, os.getpid()}
+
+    def _door(self, port: int | None) -> Door:
+        return Door(port, self.hosts) if self.token is None else Door(port, self.hosts, self.token)
+
+
+@define(eq=False)
+class _Late:
+    """The source that the plugin has when it is asked: a gateway takes its routes before its host is open."""
+
+    plugin: Inspect
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plugin.source, name)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
+from typing import Any
 from weakref import WeakSet
 
 MAX_BUCKETS = 1024
@@ -51,6 +52,12 @@ class RetryBudget:
     def tokens(self, bucket: Hashable) -> float:
         """What is left in a bucket."""
         return self._tokens.get(bucket, self._size)
+
+    def drained(self) -> list[tuple[Any, float]]:
+        """The buckets that are not full, and what is left in each; the emptiest first."""
+        with self._lock:
+            kept = [*self._tokens.items()]
+        return sorted(kept, key=lambda one: one[1])
 
     def _keep(self, bucket: Hashable, tokens: float) -> None:
         if tokens >= self._size:

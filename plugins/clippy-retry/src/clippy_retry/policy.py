@@ -25,6 +25,7 @@ from clippy_hookspecs import (
     Retry,
     RouteInfo,
     StashKey,
+    StatusTable,
     hookimpl,
 )
 
@@ -40,6 +41,7 @@ _REQUEST = StashKey[Request]("retry.request")
 _IDEMPOTENCY_KEY = StashKey[str]("retry.idempotency-key")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SERVER_JITTER = 0.1
+_MOST_ROWS = 200
 _MID_STREAM = ("raise", "restart", "continue")
 _METHODS = ("auto", "prefill", "prompt")
 
@@ -165,6 +167,14 @@ class RetryPolicy:
         ctx.stash[_RESUMED] = ctx.stash.setdefault(_RESUMED, int) + 1
         return Restart(wait) if method == "restart" else Continue(wait, method)
 
+    async def status_tables(self) -> tuple[StatusTable]:
+        """The routes whose budget is not full, and what the emptiest account there has left; the emptiest first."""
+        rows: dict[tuple[str, str], float] = {}
+        for (address, api, _), left in self._budget.drained():
+            rows.setdefault((_origin(address), api or "other"), round(left, 2))
+        shown = tuple((address, api, left, self.budget) for (address, api), left in rows.items())
+        return (StatusTable("retry budgets", ("address", "API", "retries left", "of"), shown[:_MOST_ROWS]),)
+
     def _resumption(self, error: ErrorInfo, ctx: RequestContext) -> str | None:
         """``restart``, or how to continue; None when a part that was delivered must stay the last word."""
         if self.on_mid_stream == "raise" or not passes_by_itself(error):
@@ -225,3 +235,9 @@ def _address(route: RouteInfo) -> str:
         return route.base_url
     parts = urlsplit(route.base_url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _origin(address: str) -> str:
+    """An address as people may see it: without credentials, path or query."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

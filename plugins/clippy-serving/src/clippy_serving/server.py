@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -59,7 +60,7 @@ class Server:
         """Take no more connections, let answers end within ``drain`` seconds, and wait for that.  Twice is once."""
         if self._serving is None or self._thread is None:
             return
-        self._serving.should_exit = True
+        self._serving.end()
         self._thread.join()
         self._serving = self._thread = None
         self._remove_socket()
@@ -110,6 +111,8 @@ class _Serving(uvicorn.Server):
         self.listening = threading.Event()
         self.failure: BaseException | None = None
         self._drain = drain
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = asyncio.Event()
 
     def serve_here(self, sockets: list[socket.socket]) -> None:
         try:
@@ -121,10 +124,31 @@ class _Serving(uvicorn.Server):
         finally:
             self.listening.set()
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
+    def end(self) -> None:
+        """Begin to stop; from any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._ended.set)
+            except RuntimeError:
+                pass  # it has stopped
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal lets answers end, a second one of whatever kind does not."""
         self.force_exit = self.force_exit or self.should_exit
-        self.should_exit = True
+        self.end()
+
+    async def main_loop(self) -> None:
+        """As uvicorn's own, which looks ten times a second whether it shall end: this one is told."""
+        self._loop = asyncio.get_running_loop()
+        counter = 0
+        while not await self.on_tick(counter):
+            counter += 10  # uvicorn writes the date anew at each tenth
+            try:
+                async with asyncio.timeout(1):
+                    await self._ended.wait()
+            except TimeoutError:
+                pass
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

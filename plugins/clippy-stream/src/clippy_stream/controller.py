@@ -9,11 +9,14 @@ from typing import Any
 
 from attrs import asdict, define, field
 from attrs.validators import ge
-from clippy_hookspecs import Host, Request, RequestContext, hookimpl
+from clippy_hookspecs import Host, Request, RequestContext, StatusTable, hookimpl
 from clippy_stream_monitor import Meter, Streams
 
 from .control import Control, runtime_folder
 from .progress import Progress, progress_of
+
+MOST_ROWS = 200
+_COLUMNS = ("id", "state", "model", "for, s", "tokens", "tokens a second", "percentage")
 
 
 @define(eq=False)
@@ -80,6 +83,14 @@ class StreamController:
     def cancel(self, request_id: str, reason: str = "cancelled") -> None:
         """Close the upstream connection; whoever reads the stream gets an error with this *reason*."""
         self._streams.get(request_id).flow.cancel(reason)
+
+    async def status_tables(self) -> tuple[StatusTable]:
+        """The streams that have not ended, the oldest first, at most 200."""
+        rows = tuple(
+            (one.id, one.state, one.model, round(one.seconds, 3), one.tokens, one.rate, one.percentage)
+            for one in self.live()[:MOST_ROWS]
+        )
+        return (StatusTable("live streams", _COLUMNS, rows),)
 
     # --- what the host calls ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,86 @@
+"""Sending a recorded request again, through the running program's own host, and showing what became of it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any
+from urllib.parse import parse_qs
+
+from clippy_hookspecs import Headers
+from clippy_hookspecs.services import RawReply, RawRequest
+from clippy_recorder import Exchange
+from clippy_recorder.har import answer_of, answer_pieces
+from clippy_recorder.rerunning import request_of, route_for, said
+
+from .view import Page, View
+
+_NO_HOST = "a recording has no providers; clippy replay FILE --live sends its requests again"
+
+
+def pages(view: View) -> list[Page]:
+    async def replay(request: RawRequest) -> RawReply:
+        """``POST /api/replay`` with ``id``: sent to the route that answered then, with the route's own credentials.
+
+        The reply names the new request, and takes a page there.  It is sent for good: it costs what it costs.
+        """
+        wanted = _wanted(request)
+        exchange = view.source.find(wanted) if wanted is not None else None
+        if exchange is None:
+            return view.json({"error": "no such request is kept"}, 404)
+        host = view.host()
+        if host is None:
+            return view.json({"error": _NO_HOST}, 409)
+        if not exchange.came.body and not any(attempt.sent.body for attempt in exchange.attempts):
+            return view.json({"error": "its content was not recorded"}, 409)
+        try:
+            again = request_of(exchange, route_for(exchange, host))
+        except LookupError as error:
+            return view.json({"error": f"{error}; the caller's own credentials are not recorded"}, 409)
+        reply = await host.answer(again)
+        now = said(await _read(reply))
+        ctx = reply.extensions.get("clippy")
+        made = {"id": getattr(ctx, "id", None), "status": reply.status, **_compared(exchange, reply.status, now)}
+        answer = view.json(made)
+        if made["id"] is None:
+            return answer
+        more = (("hx-redirect", f"/requests/{made['id']}"),)
+        return RawReply(200, Headers((*answer.headers.pairs, *more)), answer.body, {})
+
+    return [("POST", "/api/replay", replay)]
+
+
+def _wanted(request: RawRequest) -> str | None:
+    """The id in a JSON object or a form."""
+    text = request.body.decode("utf-8", "replace")
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        told = {name: values[-1] for name, values in parse_qs(text, max_num_fields=20).items()}
+    wanted = told.get("id") if isinstance(told, dict) else None
+    return wanted if isinstance(wanted, str) else None
+
+
+async def _read(reply: RawReply) -> bytes:
+    """To its end: a request that nobody reads is not over."""
+    if isinstance(reply.body, bytes):
+        return reply.body
+    parts: list[bytes] = []
+    try:
+        while (piece := await reply.body.next()) is not None:
+            parts.append(piece)
+    finally:
+        await reply.body.aclose()
+    return b"".join(parts)
+
+
+def _compared(exchange: Exchange, status: int, now: str) -> dict[str, Any]:
+    """What the answer said then and says now, and the lines in which they differ."""
+    before = said(answer_of(exchange).body or b"".join(piece.data for piece in answer_pieces(exchange)))
+    lines = difflib.unified_diff(before.splitlines(), now.splitlines(), "recorded", "again", lineterm="", n=2)
+    return {
+        "recorded": {"status": exchange.status, "text": before},
+        "now": {"status": status, "text": now},
+        "same": (exchange.status, before) == (status, now),
+        "difference": list(lines)[2:],
+    }

@@ -1,0 +1,80 @@
+"""``clippy inspect``: a recording in the browser, whole or while it is being written."""
+
+from __future__ import annotations
+
+import threading
+import webbrowser
+from pathlib import Path
+from signal import SIGINT, SIGTERM, signal
+from typing import Any
+
+import click
+from clippy_recorder import Recorder, StrangeRecording
+from clippy_serving import Server
+
+from .door import Door
+from .recordings import Recording
+from .site import application
+from .view import View
+
+_HINT = (
+    "name a recording, or let the recorder write one: enabled = true and path = FILE in [plugins.recorder].\n"
+    "A running program shows its own pages: enabled = true in [plugins.inspect], or clippy_inspect.attach(host)"
+)
+
+
+def inspect_command(cli: Any) -> click.Command:
+    """``clippy inspect [FILE]``."""
+
+    @click.command("inspect")
+    @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+    @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of 127.0.0.1; 0: any that is free.")
+    @click.option("--open", "open_", is_flag=True, help="Open the pages in the browser.")
+    def inspect(file: Path | None, port: int, open_: bool) -> None:
+        """Show FILE, a recording of the recorder, in a browser, and go on while it is being written.
+
+        Without FILE: what the configured recorder writes.
+        """
+        path = file or _configured(cli)
+        if path is None:
+            raise click.UsageError(_HINT)
+        try:
+            recording = Recording(path)
+        except FileNotFoundError as error:
+            raise click.ClickException(f"there is no file {path}") from error
+        except (OSError, StrangeRecording) as error:
+            raise click.ClickException(str(error)) from error
+        _serve(recording, port, open_)
+
+    return inspect
+
+
+def _configured(cli: Any) -> Path | None:
+    with cli.host() as host:
+        paths = [one.path for one in host.plugins.values() if isinstance(one, Recorder)]
+    return next((path for path in paths if path is not None), None)
+
+
+def _serve(recording: Recording, port: int, open_: bool) -> None:
+    """Until Ctrl-C or SIGTERM."""
+    door = Door()
+    server = Server(application(View(recording, door.csrf), door), port=port, drain=2)
+    try:
+        server.start()
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+    door.port = server.port
+    ended = threading.Event()
+    before = {number: signal(number, lambda *_: ended.set()) for number in (SIGTERM, SIGINT)}
+    recording.follow()
+    try:
+        link = door.link()
+        click.echo(f"once within ten minutes: {link}")
+        if open_:
+            webbrowser.open(link)
+        ended.wait()
+    finally:
+        for number, handler in before.items():
+            signal(number, handler)
+        recording.stop()
+        server.stop()

@@ -1,0 +1,61 @@
+"""Two sets of requests side by side: which plugin takes longer than it did."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from .profiler import Cost, Profile
+
+Key = tuple[str, str]
+
+
+@frozen
+class Change:
+    """One hook of one plugin in both sets: nanoseconds that it takes of one request; None where it was not called.
+
+    The sets may be of different size, so that nothing but what one request costs can be compared.
+    """
+
+    plugin: str
+    hook: str
+    before: float | None
+    now: float | None
+
+    @property
+    def difference(self) -> float:
+        """Nanoseconds more of one request; what is not called takes none."""
+        return (self.now or 0.0) - (self.before or 0.0)
+
+    @property
+    def times(self) -> float | None:
+        """How many times as long it takes; None where it was not called before, or is not now."""
+        return self.now / self.before if self.before and self.now is not None else None
+
+
+def compared(before: Profile, now: Profile) -> tuple[Change, ...]:
+    """All hooks of both, those that changed most first, with the provider, the waits and the host at the end."""
+    was, is_ = _each(before), _each(now)
+    changes = [Change(*key, was.get(key), is_.get(key)) for key in dict.fromkeys((*was, *is_))]
+    changes.sort(key=lambda one: (-abs(one.difference), one.plugin, one.hook))
+    parts = [
+        Change("", name, _of_one(one, before.requests), _of_one(other, now.requests))
+        for name, one, other in (
+            ("provider", before.provider, now.provider),
+            ("waits", before.waits, now.waits),
+            ("host", before.host, now.host),
+            ("all", before.wall, now.wall),
+        )
+    ]
+    return (*changes, *parts)
+
+
+def _each(made: Profile) -> dict[Key, float]:
+    return {_key(cost): cost.total / made.requests for cost in made.costs if made.requests}
+
+
+def _of_one(total: int, requests: int) -> float | None:
+    return total / requests if requests else None
+
+
+def _key(cost: Cost) -> Key:
+    return cost.plugin, cost.hook

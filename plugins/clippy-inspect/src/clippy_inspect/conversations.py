@@ -1,0 +1,246 @@
+"""Requests that belong together, turn by turn: what was added, what was cut, what it came to; and one of them again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import define, field, frozen
+from clippy_hookspecs.services import RawReply, RawRequest
+from clippy_recorder import Exchange
+from clippy_recorder.har import answer_of, answer_pieces
+from clippy_recorder.rerunning import said
+
+from .dashboard import LOOKED_AT
+from .view import Page, View, part_of
+
+SHOWN: Final = 100
+_ID_OF_ANSWER: Final = re.compile(rb'"id"\s*:\s*"(resp_[A-Za-z0-9_-]{1,80})"')
+
+
+@frozen
+class Said:
+    """One message: who, what kind of thing, and its words."""
+
+    role: str
+    kind: str
+    text: str
+
+
+@frozen
+class Turn:
+    """One request of a conversation: what it added, what came back, how much of it left, and the sums so far.
+
+    ``cut`` counts the messages that came in and did not go out; ``tokens`` are those of all turns so far.
+    """
+
+    number: int
+    exchange: Exchange
+    added: tuple[Said, ...]
+    answer: str
+    messages: int
+    sent: int | None
+    tokens_in: int
+    tokens_out: int
+
+    @property
+    def cut(self) -> int:
+        """How many messages the plugins left out."""
+        return 0 if self.sent is None else max(0, self.messages - self.sent)
+
+
+@frozen
+class Conversation:
+    """Requests that go on from each other.  ``why`` says what holds them together."""
+
+    id: str
+    why: str
+    turns: tuple[Turn, ...]
+
+    @property
+    def title(self) -> str:
+        """The first words of it."""
+        first = next((one.text for turn in self.turns for one in turn.added if one.role == "user" and one.text), "")
+        return " ".join(first.split())[:80] or "(nothing was recorded)"
+
+
+@define(eq=False)
+class _Thread:
+    why: str
+    exchanges: list[Exchange] = field(factory=list)
+
+
+def conversations(exchanges: Sequence[Exchange]) -> list[Conversation]:
+    """*exchanges* as conversations, the one with the newest request first.
+
+    Those of one session belong together; else a request whose messages begin with all that another one sent, on behalf
+    of the same caller; else one that names the answer of another (``previous_response_id``).
+    """
+    threads: list[_Thread] = []
+    by_session: dict[Any, _Thread] = {}
+    by_prefix: dict[bytes, _Thread] = {}
+    by_answer: dict[str, _Thread] = {}
+    for exchange in sorted(exchanges, key=lambda one: one.began):
+        if exchange.parent is not None or not exchange.api:
+            continue
+        body = _body(exchange)
+        who = (exchange.scope.tenant, exchange.scope.user)
+        messages = _messages(body)
+        session = exchange.scope.session
+        thread = by_session.get((*who, session)) if session is not None else None
+        if session is None:
+            thread = by_answer.get(str(body.get("previous_response_id") or ""))
+            thread = thread or next((by_prefix[key] for key in _prefixes(who, messages) if key in by_prefix), None)
+        if thread is None:
+            thread = _Thread("one session" if session is not None else "each goes on from the one before")
+            threads.append(thread)
+        thread.exchanges.append(exchange)
+        if session is not None:
+            by_session[(*who, session)] = thread
+        elif messages:
+            by_prefix[_key(who, messages)] = thread
+        for answer in _answers(exchange):
+            by_answer[answer] = thread
+    made = [_conversation(thread) for thread in threads]
+    return sorted(made, key=lambda one: -one.turns[-1].exchange.began)
+
+
+def _prefixes(who: Any, messages: Sequence[Any]) -> Iterator[bytes]:
+    """The keys of what a request may go on from, the longest first; never of nothing."""
+    for end in range(len(messages) - 1, 0, -1):
+        yield _key(who, messages[:end])
+
+
+def _key(who: Any, messages: Sequence[Any]) -> bytes:
+    return hashlib.sha256(json.dumps([who, list(messages)], sort_keys=True, default=str).encode()).digest()
+
+
+def _answers(exchange: Exchange) -> list[str]:
+    if exchange.api != "openai.responses":
+        return []
+    body = answer_of(exchange).body or b"".join(piece.data for piece in answer_pieces(exchange)[:8])
+    found = _ID_OF_ANSWER.search(body[:65536])
+    return [found.group(1).decode("ascii")] if found else []
+
+
+def _conversation(thread: _Thread) -> Conversation:
+    turns: list[Turn] = []
+    before: Sequence[Any] = ()
+    tokens_in = tokens_out = 0
+    for number, exchange in enumerate(thread.exchanges, 1):
+        messages = _messages(_body(exchange))
+        added = messages[len(before) :] if list(messages[: len(before)]) == list(before) else messages
+        sent = len(_messages(_json(exchange.attempts[-1].sent.body))) if exchange.attempts else None
+        if exchange.usage is not None and exchange.state != "cached":
+            tokens_in, tokens_out = tokens_in + exchange.usage.input, tokens_out + exchange.usage.output
+        body = answer_of(exchange).body or b"".join(piece.data for piece in answer_pieces(exchange))
+        words = tuple(word for message in added for word in _said(message))
+        turns.append(Turn(number, exchange, words, said(body), len(messages), sent, tokens_in, tokens_out))
+        before = messages
+    return Conversation(thread.exchanges[0].id, thread.why, tuple(turns))
+
+
+# --- what a body says ---------------------------------------------------------------------------------------------
+
+
+def _json(body: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _body(exchange: Exchange) -> Mapping[str, Any]:
+    return _json(exchange.came.body or (exchange.attempts[0].sent.body if exchange.attempts else b""))
+
+
+def _messages(body: Mapping[str, Any]) -> list[Any]:
+    """The messages of a body, of whichever wire API; system text that stands beside them first."""
+    found = body.get("messages", body.get("input", []))
+    messages = [{"role": "user", "content": found}] if isinstance(found, str) else found
+    messages = list(messages) if isinstance(messages, list) else []
+    first = body.get("system") or body.get("instructions")
+    return [{"role": "system", "content": first}, *messages] if first else messages
+
+
+def _said(message: Any) -> Iterator[Said]:
+    if not isinstance(message, Mapping):
+        return
+    role = str(message.get("role") or message.get("type") or "?")
+    content = message.get("content")
+    if isinstance(content, str):
+        yield Said(role, "text", content)
+    for block in content if isinstance(content, list) else ():
+        if isinstance(block, Mapping):
+            kind = str(block.get("type", "text"))
+            words = block.get("text") or block.get("content") or block.get("input")
+            yield Said(role, kind, words if isinstance(words, str) else _short(words if words is not None else block))
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if isinstance(function, Mapping):
+            yield Said(role, "tool call", f"{function.get('name')}({function.get('arguments')})")
+    for name in ("arguments", "output"):  # the Responses API's calls and results are items of their own
+        if isinstance(message.get(name), str):
+            yield Said(role, str(message.get("type", name)), message[name])
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 2000 else f"{text[:2000]} ... ({len(text)} characters)"
+
+
+def pages(view: View) -> list[Page]:
+    def all_of_them() -> list[Conversation]:
+        return conversations(view.source.latest(LOOKED_AT))
+
+    def find(request: RawRequest, number: int) -> Conversation | None:
+        wanted = part_of(request, number)
+        return next((one for one in all_of_them() if one.id == wanted), None)
+
+    async def listed(request: RawRequest) -> RawReply:
+        return view.page(request, "conversations.html", conversations=all_of_them()[:SHOWN])
+
+    async def one(request: RawRequest) -> RawReply:
+        found = find(request, 1)
+        if found is None:
+            return view.missing(request, "No conversation of this name is kept.")
+        return view.page(request, "conversation.html", c=found)
+
+    async def api(request: RawRequest) -> RawReply:
+        return view.json({"conversations": [_as_json(one) for one in all_of_them()[:SHOWN]]})
+
+    async def api_one(request: RawRequest) -> RawReply:
+        found = find(request, 2)
+        return view.json({"error": "no such conversation"}, 404) if found is None else view.json(_as_json(found, True))
+
+    return [
+        ("GET", "/conversations", listed),
+        ("GET", "/conversations/*", one),
+        ("GET", "/api/conversations", api),
+        ("GET", "/api/conversations/*", api_one),
+    ]
+
+
+def _as_json(one: Conversation, whole: bool = False) -> dict[str, Any]:
+    told: dict[str, Any] = {"id": one.id, "title": one.title, "why": one.why, "requests": len(one.turns)}
+    last = one.turns[-1]
+    told |= {"tokens_in": last.tokens_in, "tokens_out": last.tokens_out, "last": last.exchange.began}
+    if whole:
+        told["turns"] = [
+            {
+                "id": turn.exchange.id,
+                "state": turn.exchange.state,
+                "added": [{"role": said.role, "kind": said.kind, "text": said.text} for said in turn.added],
+                "answer": turn.answer,
+                "messages": turn.messages,
+                "cut": turn.cut,
+                "tokens_in": turn.tokens_in,
+                "tokens_out": turn.tokens_out,
+            }
+            for turn in one.turns
+        ]
+    return told

@@ -1,0 +1,260 @@
+"""The dashboard: what the newest requests come to, by model, route, tenant and cache, and how the plugins are doing."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+from clippy_hookspecs import Host, Status, StatusTable
+from clippy_hookspecs.services import RawReply, RawRequest
+from clippy_recorder import Exchange
+
+from .pace import WINDOWS, Rate
+from .view import Page, View
+
+LOOKED_AT: Final = 5000
+MOST_GROUPS: Final = 40
+OTHERS: Final = "(others)"
+"""Names are chosen by callers: those beyond the commonest share a line."""
+_BARS: Final = 60
+
+
+@frozen
+class Spread:
+    """How long things took, in microseconds: nearest-rank quantiles of all that was looked at; None: of nothing."""
+
+    count: int
+    p50: int | None
+    p95: int | None
+    p99: int | None
+
+
+@frozen
+class Group:
+    """One line of a table: the requests with the same model, route, tenant ..., and what they come to.
+
+    ``cost`` is US dollars, None where a price that belongs to it is not known: a part of a sum is no sum.
+    ``saved`` counts those that a cache answered.
+    """
+
+    name: str
+    requests: int
+    failed: int
+    saved: int
+    latency: Spread
+    first_token: Spread
+    tokens_in: int
+    tokens_out: int
+    cost: float | None
+    unpriced: int
+
+
+@frozen
+class Dashboard:
+    """All of it.  ``since`` is when the oldest of the requests began that are looked at, unix seconds.
+
+    ``streams`` are those among the ``running``.
+    """
+
+    now: float
+    since: float | None
+    total: Group
+    running: int
+    streams: int
+    rates: tuple[Rate, ...]
+    retried: int
+    recovered: int
+    refused: int
+    kinds: tuple[tuple[str, int], ...]
+    caches: tuple[tuple[str, int], ...]
+    by_model: tuple[Group, ...]
+    by_route: tuple[Group, ...]
+    by_tenant: tuple[Group, ...]
+    timeline: tuple[tuple[float, int, int], ...]
+    """(begin in unix seconds, requests, failures) of equal spans from ``since`` to ``now``."""
+
+
+def summed(
+    exchanges: Sequence[Exchange], now: float, complete: bool = True, rates: tuple[Rate, ...] | None = None
+) -> Dashboard:
+    """The dashboard of *exchanges* at *now*.
+
+    *rates* are those that were counted as requests began; None: they are taken from *exchanges*, of which ``complete``
+    says that nothing older was forgotten.
+    """
+    over = [one for one in exchanges if one.state != "running"]
+    since = min((one.began for one in exchanges), default=None)
+    retried = [one for one in over if len(one.attempts) > 1]
+    return Dashboard(
+        now=now,
+        since=since,
+        total=group("all", over),
+        running=len(exchanges) - len(over),
+        streams=sum(one.state == "running" and one.stream for one in exchanges),
+        rates=rates or tuple(_rate(exchanges, now, since, seconds, name, complete) for seconds, name in WINDOWS),
+        retried=len(retried),
+        recovered=sum(one.state == "answered" for one in retried),
+        refused=sum(one.state == "refused" for one in over),
+        kinds=_commonest(_kind(one) for one in over if one.error),
+        caches=_commonest(str((one.provenance or {}).get("by") or "cache") for one in over if one.state == "cached"),
+        by_model=groups(over, lambda one: one.model or "(no model)"),
+        by_route=groups(over, lambda one: one.route or "(the caller's own address)"),
+        by_tenant=groups(over, lambda one: one.scope.tenant or one.scope.user or "(nobody said)"),
+        timeline=_timeline(exchanges, since, now),
+    )
+
+
+def _rate(
+    exchanges: Sequence[Exchange], now: float, since: float | None, seconds: float, name: str, complete: bool
+) -> Rate:
+    """Of a window that reaches back beyond what is kept nothing is known, unless there was nothing before."""
+    if since is None or (not complete and since > now - seconds):
+        return Rate(name, seconds, 0.0 if complete else None)
+    return Rate(name, seconds, sum(now - seconds < one.began <= now for one in exchanges) / seconds)
+
+
+def _kind(exchange: Exchange) -> str:
+    error = exchange.error or {}
+    return f"{error.get('category', 'unknown')}: {error.get('kind', 'unknown')}"
+
+
+def _commonest(names: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    counted = Counter(names).most_common()
+    shown, rest = counted[:MOST_GROUPS], counted[MOST_GROUPS:]
+    return (*shown, (OTHERS, sum(number for _, number in rest))) if rest else tuple(shown)
+
+
+def groups(exchanges: Iterable[Exchange], name: Callable[[Exchange], str]) -> tuple[Group, ...]:
+    """A line for each name, the commonest first."""
+    by_name: dict[str, list[Exchange]] = defaultdict(list)
+    for exchange in exchanges:
+        by_name[name(exchange)].append(exchange)
+    ordered = sorted(by_name.items(), key=lambda item: (-len(item[1]), item[0]))
+    made = [group(one, found) for one, found in ordered[:MOST_GROUPS]]
+    rest = [exchange for _, found in ordered[MOST_GROUPS:] for exchange in found]
+    return (*made, group(OTHERS, rest)) if rest else tuple(made)
+
+
+def group(name: str, exchanges: Sequence[Exchange]) -> Group:
+    """What *exchanges* come to.  What a cache answered cost nothing, and its tokens were not used again."""
+    paid = [one for one in exchanges if one.state == "answered"]
+    used = [one for one in exchanges if one.usage is not None and one.state != "cached"]
+    costs = [one.cost for one in paid]
+    unpriced = sum(cost is None for cost in costs)
+    return Group(
+        name,
+        len(exchanges),
+        sum(one.state in ("failed", "abandoned") for one in exchanges),
+        sum(one.state == "cached" for one in exchanges),
+        spread(one.duration for one in exchanges if one.state in ("answered", "cached")),
+        spread(one.first_token for one in exchanges if one.stream),
+        sum(one.usage.input for one in used if one.usage is not None),
+        sum(one.usage.output for one in used if one.usage is not None),
+        None if unpriced else sum(cost for cost in costs if cost is not None),
+        unpriced,
+    )
+
+
+def spread(values: Iterable[int | None]) -> Spread:
+    """The quantiles of *values*; None among them is left out."""
+    known = sorted(value for value in values if value is not None)
+    return Spread(len(known), *(quantile(known, share) for share in (0.50, 0.95, 0.99)))
+
+
+def quantile(ordered: Sequence[int], share: float) -> int | None:
+    """The nearest-rank quantile: the smallest value that at least *share* of all do not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+
+
+def _timeline(exchanges: Sequence[Exchange], since: float | None, now: float) -> tuple[tuple[float, int, int], ...]:
+    if since is None:
+        return ()
+    width = max(1.0, (now - since) / _BARS)
+    counts = [[0, 0] for _ in range(_BARS)]
+    for one in exchanges:
+        place = min(_BARS - 1, max(0, int((one.began - since) / width)))
+        counts[place][0] += 1
+        counts[place][1] += one.state == "failed"
+    used = min(_BARS, max(1, math.ceil((now - since) / width)))
+    return tuple((since + place * width, total, failed) for place, (total, failed) in enumerate(counts[:used]))
+
+
+async def tables_of(host: Host | None) -> list[tuple[str, StatusTable | str]]:
+    """How each plugin is doing, by its name: a table, or why there is none."""
+    found: list[tuple[str, StatusTable | str]] = []
+    for name, plugin in (host.plugins if host is not None else {}).items():
+        if not isinstance(plugin, Status):
+            continue
+        try:
+            found += [(name, table) for table in await plugin.status_tables()]
+        except Exception as error:  # a plugin that cannot say how it is doing says that, and the page goes on
+            found.append((name, f"could not tell: {type(error).__name__}"))
+    return found
+
+
+def pages(view: View) -> list[Page]:
+    def board() -> Dashboard:
+        exchanges = view.source.latest(LOOKED_AT)
+        now = view.now() if view.live else max((one.began for one in exchanges), default=0.0)
+        complete = len(exchanges) < min(LOOKED_AT, view.kept)
+        return summed(exchanges, now, complete, None if view.pace is None else view.pace.rates())
+
+    async def page(request: RawRequest) -> RawReply:
+        return view.page(request, "dashboard.html", b=board(), tables=await tables_of(view.host()))
+
+    async def api(request: RawRequest) -> RawReply:
+        return view.json(as_json(board(), await tables_of(view.host())))
+
+    return [("GET", "/dashboard", page), ("GET", "/api/dashboard", api)]
+
+
+def as_json(board: Dashboard, tables: Sequence[tuple[str, StatusTable | str]] = ()) -> dict[str, Any]:
+    """The dashboard as plain values; times in microseconds, ``now`` and ``since`` in unix seconds."""
+    return {
+        "now": board.now,
+        "since": board.since,
+        "running": board.running,
+        "streams": board.streams,
+        "total": _group(board.total),
+        "rates": {rate.name: rate.per_second for rate in board.rates},
+        "retried": board.retried,
+        "recovered": board.recovered,
+        "refused": board.refused,
+        "failures": dict(board.kinds),
+        "caches": dict(board.caches),
+        "by_model": [_group(one) for one in board.by_model],
+        "by_route": [_group(one) for one in board.by_route],
+        "by_tenant": [_group(one) for one in board.by_tenant],
+        "timeline": [list(one) for one in board.timeline],
+        "plugins": [_table(name, table) for name, table in tables],
+    }
+
+
+def _table(plugin: str, table: StatusTable | str) -> dict[str, Any]:
+    if isinstance(table, str):
+        return {"plugin": plugin, "error": table}
+    rows = [list(row) for row in table.rows]
+    return {"plugin": plugin, "name": table.name, "columns": list(table.columns), "rows": rows}
+
+
+def _group(one: Group) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "requests": one.requests,
+        "failed": one.failed,
+        "cached": one.saved,
+        "latency": {"count": one.latency.count, "p50": one.latency.p50, "p95": one.latency.p95, "p99": one.latency.p99},
+        "first_token": {
+            "count": one.first_token.count,
+            "p50": one.first_token.p50,
+            "p95": one.first_token.p95,
+            "p99": one.first_token.p99,
+        },
+        "tokens_in": one.tokens_in,
+        "tokens_out": one.tokens_out,
+        "cost": one.cost,
+        "unpriced": one.unpriced,
+    }

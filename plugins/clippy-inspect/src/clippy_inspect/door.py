@@ -1,0 +1,116 @@
+"""The secrets of one server of pages: its token, its one-time links, and the browsers that came through one."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Collection
+from typing import Final
+
+from attrs import define, field
+from clippy_hookspecs.services import RawReply, RawRequest
+from clippy_serving import reply, text_reply
+
+from .access import ALLOWED, Decision, Session, cookie_name, decide, port_of
+
+LINK_SECONDS: Final = 600.0
+_MOST_SESSIONS: Final = 16
+
+HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+"""On every answer, whoever asked and whatever came of it."""
+
+_ENTERED: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>clippy</title>
+<link rel="icon" href="data:,"><meta http-equiv="refresh" content="0;url=/">
+<p><a href="/">Go on to the requests</a></p></html>
+"""
+
+
+@define(eq=False)
+class Door:
+    """Asked about every request.
+
+    ``port`` is where the server listens, 0 until it does: then nothing is let in.  None is for pages on somebody
+    else's server: then the port of the Host header counts, and an Origin must have the same.
+    """
+
+    port: int | None = 0
+    hosts: Collection[str] = ()
+    token: str = field(factory=lambda: secrets.token_urlsafe(32), repr=False)
+    now: Callable[[], float] = field(default=time.monotonic, repr=False)
+    _codes: dict[str, float] = field(factory=dict, init=False, repr=False)
+    _sessions: list[Session] = field(factory=list, init=False, repr=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+
+    def link(self) -> str:
+        """A link that opens the pages in one browser, once, within ten minutes."""
+        return f"http://127.0.0.1:{self.port}{self.code()}"
+
+    def code(self) -> str:
+        """The path of such a link."""
+        code = secrets.token_urlsafe(24)
+        with self._lock:
+            self._codes[code] = self.now() + LINK_SECONDS
+        return f"/open/{code}"
+
+    def decide(self, request: RawRequest, websocket: bool = False) -> Decision:
+        return decide(
+            request.method,
+            request.url,
+            request.headers,
+            websocket=websocket,
+            port=self.port,
+            token=self.token,
+            sessions=tuple(self._sessions),
+            codes=self._good(),
+            hosts=self.hosts,
+        )
+
+    def guard(self, request: RawRequest, websocket: bool) -> RawReply | None:
+        """The answer to a request that is not let through (``clippy_serving.Pages``)."""
+        decision = self.decide(request, websocket)
+        if decision == ALLOWED:
+            return None
+        return text_reply(decision.status, decision.reason + "\n", HEADERS)
+
+    async def open(self, request: RawRequest) -> RawReply:
+        """Takes a one-time link for a cookie.
+
+        The page goes on by itself instead of by a redirect: a browser that followed the link from another site would
+        send no strict cookie with a redirect.
+        """
+        code = request.url.partition("?")[0].removeprefix("/open/")
+        with self._lock:
+            until = self._codes.pop(code, 0.0)
+            if until < self.now():  # two may have passed the guard with the same link
+                return text_reply(403, "This link was used already; the program can print another.\n")
+            session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+            self._sessions = [*self._sessions[1 - _MOST_SESSIONS :], session]
+        cookie = f"{self._cookie(request)}={session.cookie}; HttpOnly; SameSite=Strict; Path=/"
+        return reply(200, _ENTERED.encode(), "text/html; charset=utf-8", {"set-cookie": cookie})
+
+    def csrf(self, request: RawRequest) -> str:
+        """The value that the pages of this request's browser act with; "" for one that came with the token."""
+        name = self._cookie(request)
+        given = request.headers.get("cookie", "")
+        return next((one.csrf for one in self._sessions if f"{name}={one.cookie}" in given.split("; ")), "")
+
+    def _cookie(self, request: RawRequest) -> str:
+        return cookie_name(port_of(request.headers.get("host", "")) if self.port is None else self.port)
+
+    def _good(self) -> tuple[str, ...]:
+        with self._lock:
+            self._codes = {code: until for code, until in self._codes.items() if until >= self.now()}
+            return tuple(self._codes)

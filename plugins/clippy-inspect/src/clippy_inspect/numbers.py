@@ -1,0 +1,52 @@
+"""Numbers as people read them; what is not known is a dash, never a zero."""
+
+from __future__ import annotations
+
+import datetime
+
+__all__ = ["clock", "count", "dollars", "duration", "percent", "size"]
+
+UNKNOWN = "–"
+
+
+def duration(microseconds: float | None) -> str:
+    """``850 µs``, ``12.3 ms``, ``4.21 s``, ``3 min 05 s``."""
+    if microseconds is None or microseconds < 0:  # clocks of two places do not always agree
+        return UNKNOWN
+    if microseconds < 1000:
+        return f"{microseconds:.0f} µs"
+    if microseconds < 999_500:
+        return f"{microseconds / 1000:.{1 if microseconds < 99_950 else 0}f} ms"
+    if microseconds < 60_000_000:
+        return f"{microseconds / 1_000_000:.2f} s"
+    minutes, seconds = divmod(round(microseconds / 1_000_000), 60)
+    return f"{minutes} min {seconds:02d} s"
+
+
+def count(value: int | None) -> str:
+    """``12 345``: thousands apart by a thin space."""
+    return UNKNOWN if value is None else f"{value:,}".replace(",", "\u2009")
+
+
+def dollars(value: float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    return f"$ {value:.2f}" if value >= 100 or value == 0 else f"$ {value:.4f}" if value >= 0.0001 else f"$ {value:.2e}"
+
+
+def percent(share: float | None) -> str:
+    """Of a *share* between 0 and 1."""
+    return UNKNOWN if share is None else f"{share * 100:.1f} %"
+
+
+def size(octets: int | None) -> str:
+    if octets is None:
+        return UNKNOWN
+    if octets < 1000:
+        return f"{octets} B"
+    return f"{octets / 1000:.1f} kB" if octets < 1_000_000 else f"{octets / 1_000_000:.1f} MB"
+
+
+def clock(seconds: float) -> str:
+    """Time of day of Unix *seconds*, in the time zone of the program, with milliseconds."""
+    return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S.%f")[:-3]

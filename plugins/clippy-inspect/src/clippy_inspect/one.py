@@ -1,0 +1,195 @@
+"""One request from end to end: what came in, what each plugin made of it, what went out, and what came back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+from clippy_hookspecs.services import RawReply, RawRequest
+from clippy_recorder import Exchange, Message, Step, document, to_curl, to_har, to_jsonl, to_python
+from clippy_serving import reply
+
+from .changes import Line, changes, weight
+from .live import notes, row
+from .timeline import events, lanes, told, whole
+from .view import Page, View, part_of
+
+_EXPORTS: dict[str, tuple[Callable[[Exchange], str], str, str]] = {
+    "har": (lambda exchange: json.dumps(to_har([exchange]), indent=1), "application/json", "har"),
+    "curl": (to_curl, "text/plain; charset=utf-8", "sh"),
+    "python": (to_python, "text/plain; charset=utf-8", "py"),
+    "jsonl": (to_jsonl, "application/x-ndjson", "jsonl"),
+}
+
+
+@frozen
+class Change:
+    """A hook that made another value: its lines before and after."""
+
+    step: Step
+    lines: tuple[Line, ...]
+
+
+@frozen
+class Decision:
+    """Why the request went the way it did: what a plugin was asked, and what it said."""
+
+    at: int
+    plugin: str
+    asked: str
+    said: str
+
+
+@frozen
+class Context:
+    """A conversation that was made to fit: messages and characters before and after."""
+
+    plugin: str
+    before: tuple[int, int]
+    after: tuple[int, int]
+
+
+_ASKED = {
+    "cache_lookup": "Is there a stored answer?",
+    "cache_store": "Keep this answer?",
+    "on_error": "What now, after the failure?",
+    "classify_error": "What kind of failure is it?",
+    "pre_attempt": "May it be sent there?",
+}
+
+
+def changed(exchange: Exchange) -> list[Change]:
+    """The steps that changed a value, with the difference."""
+    return [
+        Change(step, tuple(changes(step.before, step.after)))
+        for step in exchange.steps
+        if step.before is not None and step.after is not None
+    ]
+
+
+def decisions(exchange: Exchange) -> Iterator[Decision]:
+    """Cache and retry reasons, in the order in which they were given."""
+    failures = [attempt.error for attempt in exchange.attempts if attempt.error]
+    for step in exchange.steps:
+        asked = _ASKED.get(step.hook)
+        if asked is None or (step.action == "passed" and step.hook in {"pre_attempt", "classify_error"}):
+            continue
+        answer = {"passed": "nothing", "hit": "yes", "miss": "no"}.get(step.action, step.action)
+        if step.hook == "on_error" and step.after:
+            answer = f"{answer}: {' '.join(step.after.split())}"
+        elif step.hook == "on_error" and failures:
+            answer = f"{answer}, after {failures[0].get('kind') or failures[0].get('category')}"
+        yield Decision(step.at, step.plugin, asked, answer)
+
+
+def contexts(exchange: Exchange) -> list[Context]:
+    found: list[Context] = []
+    for step in exchange.steps:
+        before, after = weight(step.before), weight(step.after)
+        if step.hook == "compress_context" and before is not None and after is not None:
+            found.append(Context(step.plugin, before, after))
+    return found
+
+
+def origin(exchange: Exchange) -> str | None:
+    """Where the answer came from, as a sentence, where that was not simply the provider."""
+    known = exchange.provenance or {}
+    source, by = known.get("source"), known.get("by")
+    if not source or (source == "provider" and not by):
+        return None
+    age = known.get("age")
+    said = [f"The answer came from the {source}" + (f" ({by})" if by else "")]
+    if age is not None:
+        said.append(f"{float(age):.1f} s old" + (" and stale" if known.get("stale") else ""))
+    return ", ".join(said) + (f": {known['reason']}" if known.get("reason") else ".")
+
+
+def why(error: Mapping[str, Any]) -> str:
+    """A failure as a sentence."""
+    kind = error.get("kind") or error.get("category") or "failure"
+    wait = error.get("retry_after")
+    asked = f" (asked to wait {wait:g} s)" if isinstance(wait, int | float) else ""
+    return f"{kind}: {error.get('message') or 'its message was not kept'}{asked}"
+
+
+def read(message: Message | None) -> str:
+    """A body byte for byte: what is no UTF-8 in it is shown as ``\\xff``."""
+    return "" if message is None else message.body.decode("utf-8", "backslashreplace")
+
+
+def laid_out(message: Message | None) -> str | None:
+    """The same for people: JSON with its lines and letters; None where that is no JSON or says no more."""
+    try:
+        return json.dumps(json.loads(message.body), indent=2, ensure_ascii=False) if message is not None else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def pages(view: View) -> list[Page]:
+    async def page(request: RawRequest) -> RawReply:
+        wanted = part_of(request, 1)
+        exchange = view.source.find(wanted)
+        if exchange is None:
+            return view.missing(request, f"No request {wanted} is kept. The recorder keeps the newest only.")
+        flow = view.source.flow(wanted) if exchange.state == "running" else None
+        return view.page(
+            request,
+            "one.html",
+            x=exchange,
+            row=row(exchange),
+            notes=notes(exchange),
+            flow=None if flow is None else flow.state,
+            total=whole(exchange),
+            lanes=lanes(exchange),
+            events=events(exchange),
+            changed=changed(exchange),
+            decisions=list(decisions(exchange)),
+            contexts=contexts(exchange),
+            told=told(exchange),
+            origin=origin(exchange),
+            why=why,
+            read=read,
+            laid_out=laid_out,
+            usage=exchange.usage,
+        )
+
+    async def api(request: RawRequest) -> RawReply:
+        exchange = view.source.find(part_of(request, 2))
+        return _unknown(view) if exchange is None else view.json(document(exchange))
+
+    async def below(request: RawRequest) -> RawReply:
+        """``/api/requests/ID/FORM`` and ``/api/requests/ID/sent/N``."""
+        wanted = request.url.partition("?")[0].split("/")
+        exchange = view.source.find(wanted[3])
+        if exchange is None:
+            return _unknown(view)
+        if wanted[4] == "sent":
+            return _sent(view, exchange, int(wanted[5]))
+        make, kind, ending = _EXPORTS[wanted[4]]
+        return _file(make(exchange).encode("utf-8", "backslashreplace"), kind, f"{exchange.id}.{ending}")
+
+    async def requests_or_below(request: RawRequest) -> RawReply:
+        whole_one = request.url.partition("?")[0].count("/") == 3
+        return await api(request) if whole_one else await below(request)
+
+    return [("GET", "/requests/*", page), ("GET", "/api/requests/*", requests_or_below)]
+
+
+def _sent(view: View, exchange: Exchange, number: int) -> RawReply:
+    """The body of an attempt as a file: byte for byte, but for secrets."""
+    if not 1 <= number <= len(exchange.attempts):
+        return view.json({"error": f"request {exchange.id} has {len(exchange.attempts)} attempts"}, 404)
+    body = exchange.attempts[number - 1].sent.body
+    return _file(body, "application/octet-stream", f"{exchange.id}-{number}.body")
+
+
+def _file(data: bytes, kind: str, name: str) -> RawReply:
+    safe = "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in name if sign.isascii())
+    headers: Mapping[str, str] = {"content-disposition": f'attachment; filename="{safe}"'}
+    return reply(200, data, kind, headers)
+
+
+def _unknown(view: View) -> RawReply:
+    return view.json({"error": "no such request is kept"}, 404)

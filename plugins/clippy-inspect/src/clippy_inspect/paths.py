@@ -1,0 +1,42 @@
+"""The pages there are.  A path that is not here is denied, whoever asks; a test holds list and routes equal."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+ID: Final = r"[A-Za-z0-9_-]{1,128}"
+
+_PAGES: Final = {
+    "GET": (
+        r"/",
+        rf"/requests/{ID}",
+        r"/streams",
+        r"/dashboard",
+        r"/profile",
+        r"/conversations",
+        rf"/conversations/{ID}",
+        r"/static/[a-zA-Z0-9.-]{1,64}",
+        r"/ws",
+        r"/api/rows",
+        r"/api/requests",
+        rf"/api/requests/{ID}",
+        rf"/api/requests/{ID}/(har|curl|jsonl|python)",
+        rf"/api/requests/{ID}/sent/[0-9]{{1,4}}",
+        r"/api/events",
+        r"/api/streams",
+        r"/api/dashboard",
+        r"/api/profile",
+        r"/api/profile/speedscope",
+        r"/api/conversations",
+        rf"/api/conversations/{ID}",
+    ),
+    "POST": (rf"/api/streams/{ID}/(pause|resume|cancel)", r"/api/replay"),
+}
+_KNOWN: Final = {method: re.compile("|".join(paths)) for method, paths in _PAGES.items()}
+
+
+def is_page(method: str, path: str) -> bool:
+    """Whether there is a page at *path*, which has no query, for *method*."""
+    known = _KNOWN.get(method)
+    return known is not None and known.fullmatch(path) is not None

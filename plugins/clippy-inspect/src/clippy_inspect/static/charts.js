@@ -1,0 +1,37 @@
+// Charts of numbers that the tables beside them hold as well.
+"use strict";
+
+// A custom property may hold light-dark(), which a canvas does not read: an element works it out.
+function worked(name) {
+  const probe = document.createElement("span");
+  probe.className = `probe ${name}`;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+let drawn = null;
+async function draw() {
+  const place = document.getElementById("rate-chart");
+  if (!place || typeof uPlot === "undefined") return;
+  const answer = await fetch(place.dataset.chart);
+  if (!answer.ok) return;
+  const line = (await answer.json()).timeline;
+  const data = [line.map((one) => one[0]), line.map((one) => one[1]), line.map((one) => one[2])];
+  if (drawn && drawn.root.isConnected) { drawn.setData(data); return; }
+  const axis = { stroke: worked("quiet"), grid: { stroke: worked("line-colour"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+  drawn = new uPlot({
+    width: place.clientWidth, height: 180, legend: { show: true }, cursor: { drag: { x: false, y: false } },
+    axes: [axis, { ...axis, size: 40 }],
+    series: [{}, { label: "requests", stroke: worked("accent"), width: 2, fill: worked("accent-ground") },
+             { label: "failed", stroke: worked("bad-colour"), width: 2, dash: [4, 3] }],
+  }, data, place);
+}
+function again() { if (drawn) { drawn.destroy(); drawn = null; } draw(); }
+addEventListener("resize", () => { const place = document.getElementById("rate-chart"); if (drawn && place) drawn.setSize({ width: place.clientWidth, height: 180 }); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+new MutationObserver(again).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+document.addEventListener("htmx:afterSwap", draw);
+document.addEventListener("DOMContentLoaded", draw);
+if (document.readyState !== "loading") draw();

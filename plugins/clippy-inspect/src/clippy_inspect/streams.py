@@ -1,0 +1,79 @@
+"""Live streams: seen while they run; paused, resumed and cancelled from a page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+from clippy_hookspecs import Flow
+from clippy_hookspecs.services import RawReply, RawRequest
+from clippy_recorder import Exchange
+
+from .live import Row, row
+from .timeline import told
+from .view import Page, View
+
+_SHOWN = 160
+
+
+@frozen
+class Stream:
+    """A stream that goes on: its line, what its flow says, how many chunks came, and the end of its text."""
+
+    row: Row
+    state: str
+    tone: str
+    chunks: int
+    characters: int
+    tail: str
+
+
+_TONES = {"paused": "held", "cancelled": "bad", "failed": "bad"}
+
+
+def stream(exchange: Exchange, flow: Flow) -> Stream:
+    text = told(exchange)
+    chunks = sum(piece.kind == "chunk_out" for piece in exchange.pieces) + exchange.lost
+    state = flow.state
+    return Stream(row(exchange), state, _TONES.get(state, "busy"), chunks, len(text), text[-_SHOWN:])
+
+
+def pages(view: View) -> list[Page]:
+    def running() -> list[Stream]:
+        going = [one for one in view.source.latest(500) if one.state == "running" and one.stream]
+        flows = [(one, view.source.flow(one.id)) for one in reversed(going)]
+        return [stream(one, flow) for one, flow in flows if flow is not None]
+
+    async def page(request: RawRequest) -> RawReply:
+        return view.page(request, "streams.html", streams=running())
+
+    async def api(request: RawRequest) -> RawReply:
+        return view.json({"streams": [_as_json(one) for one in running()]})
+
+    async def act(request: RawRequest) -> RawReply:
+        """``POST /api/streams/ID/pause``, ``resume`` or ``cancel``: what the flow's state is afterwards."""
+        *_, wanted, verb = request.url.partition("?")[0].split("/")
+        flow = view.source.flow(wanted)
+        if flow is None:
+            return view.json({"error": "no such stream is running"}, 404)
+        if verb == "cancel":
+            flow.cancel("cancelled in the debugger")
+        elif verb == "pause":
+            flow.pause()
+        else:
+            flow.resume()
+        return view.json({"id": wanted, "state": flow.state})
+
+    return [("GET", "/streams", page), ("GET", "/api/streams", api), ("POST", "/api/streams/*", act)]
+
+
+def _as_json(one: Stream) -> dict[str, Any]:
+    return {
+        "id": one.row.id,
+        "model": one.row.model,
+        "began": one.row.began,
+        "state": one.state,
+        "chunks": one.chunks,
+        "characters": one.characters,
+        "tail": one.tail,
+    }

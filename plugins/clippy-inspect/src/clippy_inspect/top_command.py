@@ -1,0 +1,65 @@
+"""``clippy top``: how requests are doing, in a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+import click
+
+from .top import GROUPS, line, main_table, plugin_tables, told
+from .watching import CannotTell, Inspector, Recorded, Watched
+
+_NEEDED = "clippy top needs textual to draw: pip install 'clippy-inspect[top]'; with --once it prints and needs nothing"
+
+
+def top_command() -> click.Command:
+    """``clippy top WHERE``."""
+
+    @click.command("top")
+    @click.argument("where")
+    @click.option("--token-file", type=click.File("r"), help="File with the token; - is standard input.")
+    @click.option(
+        "--by", type=click.Choice(list(GROUPS)), default="model", show_default=True, help="One line for each."
+    )
+    @click.option("--every", type=click.FloatRange(0.5, 3600), default=2.0, show_default=True, help="Seconds.")
+    @click.option("--once", is_flag=True, help="Print the tables and end.")
+    def top(where: str, token_file: IO[str] | None, by: str, every: float, once: bool) -> None:
+        """Show how the requests of a program are doing.
+
+        WHERE is the address of its pages, such as http://127.0.0.1:8765, or a recording. The token of an address is
+        the one in [plugins.inspect]; without --token-file you are asked for it. It is no option, since others may see
+        those.
+        """
+        try:
+            watched = _watched(where, token_file)
+            if once:
+                _print(watched, by)
+                return
+        except CannotTell as error:
+            raise click.ClickException(line(error, 400)) from error
+        try:
+            from .terminal import Top
+        except ImportError as error:
+            raise click.ClickException(_NEEDED) from error
+        app = Top(watched, every)
+        app.by = by
+        app.run()
+
+    return top
+
+
+def _watched(where: str, token_file: IO[str] | None) -> Watched:
+    if "://" not in where:
+        return Recorded(Path(where))
+    token = click.prompt("token", hide_input=True, err=True) if token_file is None else token_file.readline()
+    return Inspector(where, token.strip())
+
+
+def _print(watched: Watched, by: str) -> None:
+    document = watched.look()
+    click.echo(f"{line(watched.name)}: {told(document)}")
+    for sheet in (main_table(document, by), *plugin_tables(document)):
+        click.echo(f"\n{sheet.title}")
+        for text in sheet.lines():
+            click.echo(text)

@@ -1,0 +1,132 @@
+"""What every page is made with: where requests come from, how a page looks, and what its reader may do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+import jinja2
+from attrs import define, field, frozen
+from clippy_hookspecs import Flow, Host
+from clippy_hookspecs.services import RawReply, RawRequest
+from clippy_recorder import Exchange
+from clippy_serving import json_reply, reply
+from markupsafe import Markup
+
+from . import numbers
+from .pace import Pace
+from .text import visible
+
+Handler = Callable[[RawRequest], Awaitable[RawReply]]
+Page = tuple[str, str, Handler]
+
+
+class Source(Protocol):
+    """Where requests come from: a recorder at work, or a recording."""
+
+    def latest(self, limit: int = 200, before: str | None = None) -> tuple[Exchange, ...]:
+        """The newest exchanges, newest last; those before the exchange with the id *before*."""
+        ...
+
+    def find(self, wanted: str, /) -> Exchange | None: ...
+    def subscribe(self, callback: Callable[[str], None], /) -> Callable[[], None]: ...
+    def flow(self, wanted: str, /) -> Flow | None: ...
+
+
+@frozen
+class Place:
+    """An entry of the navigation."""
+
+    path: str
+    name: str
+
+
+PLACES = (
+    Place("/", "Requests"),
+    Place("/streams", "Streams"),
+    Place("/dashboard", "Dashboard"),
+    Place("/profile", "Profiler"),
+    Place("/conversations", "Conversations"),
+)
+
+
+@define(eq=False)
+class View:
+    """Pages render with ``page`` (a template below ``templates/``) and answer data with ``json``.
+
+    ``csrf`` tells the value with which the pages of a request's browser may act.  ``host``
+    is the program's own, where there is one; ``live`` is false where nothing can change any more.
+    """
+
+    source: Source
+    csrf: Callable[[RawRequest], str] = field(default=lambda request: "", repr=False)
+    host: Callable[[], Host | None] = field(default=lambda: None, repr=False)
+    live: bool = True
+    title: str = "clippy"
+    kept: int = 500
+    """Requests that the source keeps: beyond them older ones were forgotten."""
+    now: Callable[[], float] = field(default=time.time, repr=False)
+    pace: Pace | None = field(default=None, repr=False)
+    """Counts requests as they begin; None where that is over, as in a recording."""
+
+    def page(self, request: RawRequest, template: str, status: int = 200, **values: Any) -> RawReply:
+        """The template as a whole page, or as the part of one that htmx asked for (header ``HX-Request``).
+
+        Every value is escaped, and what cannot be seen in it is made visible, unless it is ``Markup`` of ours.
+        """
+        here = "/" + request.url.partition("?")[0].split("/")[1]
+        text = (
+            _templates()
+            .get_template(template)
+            .render(
+                places=PLACES,
+                here={"/requests": "/"}.get(here, here),
+                csrf=self.csrf(request),
+                live=self.live,
+                app=self.title,
+                can_send=self.host() is not None,
+                only_main=request.headers.get("hx-request") == "true",
+                **values,
+            )
+        )
+        return reply(status, text.encode("utf-8"), "text/html; charset=utf-8")
+
+    def json(self, value: Any, status: int = 200) -> RawReply:
+        return json_reply(value, status)
+
+    def missing(self, request: RawRequest, what: str) -> RawReply:
+        return self.page(request, "missing.html", 404, what=what)
+
+
+def arguments(request: RawRequest) -> Mapping[str, str]:
+    """The query of a request; of a name that is there several times the last."""
+    _, _, query = request.url.partition("?")
+    return {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True, max_num_fields=50).items()}
+
+
+def part_of(request: RawRequest, number: int) -> str:
+    """The *number*-th part of the path, from 0: of ``/requests/ID`` 1 is the id."""
+    return request.url.partition("?")[0].split("/")[number + 1]
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("clippy_inspect"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in numbers.__all__:
+        environment.filters[name] = getattr(numbers, name)
+    environment.filters["visible"] = visible
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    return value if isinstance(value, Markup) else visible(str(value)) if value is not None else ""

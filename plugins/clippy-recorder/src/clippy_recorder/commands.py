@@ -1,0 +1,272 @@
+"""``clippy recordings`` looks into files and turns them into others; ``clippy replay`` answers from one."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .documents import StrangeRecording, document
+from .exchange import Exchange
+from .exports import to_curl, to_jsonl, to_python
+from .files import read, write
+from .har import answer_of, answer_pieces, from_har, to_har
+
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def visible(text: object, keep: str = "") -> str:
+    """*text* with what a terminal would act upon written out: models and callers chose it."""
+    return "".join(
+        letter
+        if letter in keep or unicodedata.category(letter) not in _UNSAFE
+        else letter.encode("unicode_escape").decode("ascii")
+        for letter in str(text)
+    )
+
+
+def calls_of(path: Path) -> list[Exchange]:
+    """The calls in a recording or an HTTP archive.  Raises click.ClickException with a sentence."""
+    broken: list[int] = []
+    try:
+        calls = from_har(json.loads(path.read_bytes())) if path.suffix == ".har" else [*read(path, broken)]
+    except (StrangeRecording, OSError, ValueError, RecursionError) as error:
+        raise click.ClickException(visible(str(error))) from error
+    if broken:
+        click.echo(f"{len(broken)} calls could not be read and are left out (lines {broken[:5]} ...)", err=True)
+    return calls
+
+
+_file = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def recordings_group() -> click.Group:
+    """The commands about files."""
+
+    @click.group()
+    def recordings() -> None:
+        """Look into recorded calls: list, show, export, import."""
+
+    recordings.add_command(_list())
+    recordings.add_command(_show())
+    recordings.add_command(_export())
+    recordings.add_command(_import())
+    return recordings
+
+
+def _list() -> click.Command:
+    @click.command("list")
+    @_file
+    @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="The newest so many.")
+    @click.option("-m", "--model", help="Only calls of this model.")
+    @click.option("-q", "--query", help="Only calls with this text in the question or the answer.")
+    @_json
+    def list_(file: Path, count: int, model: str | None, query: str | None, as_json: bool) -> None:
+        """The calls in FILE, a line each, the newest last."""
+        wanted = [one for one in calls_of(file) if model in (None, one.model)]
+        if query is not None:
+            wanted = [one for one in wanted if query.encode() in _everything(one)]
+        if as_json:
+            click.echo(json.dumps([_summary(one) for one in wanted[-count:]], indent=2))
+            return
+        for one in wanted[-count:]:
+            click.echo(_line(one))
+
+    return list_
+
+
+def _everything(exchange: Exchange) -> bytes:
+    return exchange.came.body + answer_of(exchange).body + b"".join(piece.data for piece in answer_pieces(exchange))
+
+
+def _summary(exchange: Exchange) -> dict[str, Any]:
+    kept = ("id", "began", "model", "state", "status", "stream", "route", "duration", "usage", "cost", "error")
+    told = document(exchange)
+    return {name: told[name] for name in kept if name in told}
+
+
+def _line(exchange: Exchange) -> str:
+    usage = exchange.usage
+    parts = [
+        exchange.id,
+        exchange.state,
+        str(exchange.status or "-"),
+        exchange.model or "-",
+        "stream" if exchange.stream else "",
+        "-" if exchange.duration is None else f"{exchange.duration / 1e6:.3f} s",
+        "" if usage is None else f"{usage.input}+{usage.output} tokens",
+        "" if len(exchange.attempts) < 2 else f"{len(exchange.attempts)} attempts",
+    ]
+    return visible("  ".join(part for part in parts if part))
+
+
+def _show() -> click.Command:
+    @click.command()
+    @_file
+    @click.argument("id")
+    @_json
+    def show(file: Path, id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name
+        """One call of FILE with its attempts, what each plugin did, and what was said."""
+        one = _found(file, id)
+        if as_json:
+            click.echo(json.dumps(document(one), indent=2))
+            return
+        click.echo(_line(one))
+        for attempt in one.attempts:
+            failure = f" {attempt.error.get('category')}/{attempt.error.get('kind')}" if attempt.error else ""
+            status = attempt.answer.status if attempt.answer is not None else "-"
+            click.echo(
+                visible(f"  attempt {attempt.number} {attempt.route} {attempt.url} {status} {attempt.state}{failure}")
+            )
+        for step in one.steps:
+            times = f" x{step.calls}" if step.calls > 1 else ""
+            click.echo(visible(f"  {step.plugin} {step.hook} {step.action} {step.ns // 1000} us{times}"))
+        answer = answer_of(one)
+        body = answer.body or b"".join(piece.data for piece in answer_pieces(one))
+        for title, text in (("asked", one.came.body), ("answered", body)):
+            if text:
+                click.echo(f"{title}:")
+                click.echo(visible(text.decode("utf-8", "replace"), keep="\n\t"))
+
+    return show
+
+
+def _found(file: Path, request_id: str) -> Exchange:
+    one = next((one for one in calls_of(file) if one.id == request_id), None)
+    if one is None:
+        raise click.ClickException(
+            f"{visible(file)} has no call {visible(request_id)!r}; clippy recordings list shows them"
+        )
+    return one
+
+
+_FORMATS = ("har", "curl", "jsonl", "python")
+
+
+def _export() -> click.Command:
+    @click.command()
+    @_file
+    @click.option("--format", "form", type=click.Choice(_FORMATS), default="har", show_default=True)
+    @click.option("--id", "id", help="Only this call.")
+    @click.option("-o", "--output", type=click.Path(path_type=Path), help="A new file; default: print.")
+    def export(file: Path, form: str, id: str | None, output: Path | None) -> None:  # noqa: A002
+        """FILE as an HTTP archive, curl commands, JSON lines or programs with the official SDKs."""
+        calls = calls_of(file) if id is None else [_found(file, id)]
+        try:
+            text = exported(calls, form)
+        except ValueError as error:
+            raise click.ClickException(visible(str(error))) from error
+        if output is None:
+            click.echo(text if not sys.stdout.isatty() else visible(text, keep="\n\t"), nl=False)
+            return
+        try:
+            with output.open("x", encoding="utf-8") as new:
+                output.chmod(0o600)
+                new.write(text)
+        except OSError as error:
+            raise click.ClickException(visible(f"{output}: {error.strerror}")) from error
+
+    return export
+
+
+def exported(calls: list[Exchange], form: str) -> str:
+    """*calls* in one of the forms.  Raises ValueError for a call that has none."""
+    if form == "har":
+        return json.dumps(to_har(calls), indent=1) + "\n"
+    one: Callable[[Exchange], str] = {"curl": to_curl, "jsonl": to_jsonl, "python": to_python}[form]
+    return "".join(one(call) for call in calls)
+
+
+def _import() -> click.Command:
+    @click.command("import")
+    @_file
+    @click.argument("output", type=click.Path(path_type=Path))
+    def import_(file: Path, output: Path) -> None:
+        """An HTTP archive FILE (.har) as a recording OUTPUT (.jsonl or .sqlite); keys in it are taken out."""
+        if output.suffix not in (".jsonl", ".sqlite"):
+            raise click.ClickException("a recording's name ends in .jsonl or .sqlite")
+        calls = calls_of(file)
+        try:
+            count = write(output, calls)
+        except OSError as error:
+            raise click.ClickException(visible(f"{output}: {error.strerror}")) from error
+        click.echo(f"{count} calls")
+
+    return import_
+
+
+def replay_command(cli: Any) -> click.Command:
+    """``clippy replay``."""
+
+    @click.command()
+    @_file
+    @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of 127.0.0.1; 0: any that is free.")
+    @click.option(
+        "--speed", type=click.FloatRange(0), default=1.0, show_default=True, help="2: twice as fast, 0: at once."
+    )
+    @click.option(
+        "--extra", type=click.Choice(("404", "kill", "forward")), default="404", show_default=True,
+        help="What becomes of a request that is not in FILE.",
+    )  # fmt: skip
+    @click.option("--live", is_flag=True, help="Send each request again to its route, and show what differs.")
+    @click.option("--with", "more", multiple=True, metavar="PLUGIN", help="Make the calls through this plugin as well.")
+    @click.option("--without", "less", multiple=True, metavar="PLUGIN", help="Make the calls without this plugin.")
+    @_json
+    def replay(
+        file: Path,
+        port: int,
+        speed: float,
+        extra: Any,
+        live: bool,
+        more: tuple[str, ...],
+        less: tuple[str, ...],
+        as_json: bool,
+    ) -> None:
+        """Serve FILE as a provider on loopback, or make its calls again.
+
+        As a server: point an SDK's base URL at it; nothing leaves this machine.  With --live the calls are made again
+        on the configured routes.  With --with or --without they go through another set of plugins, against the recorded
+        answers.
+        """
+        from .serving import serve
+
+        calls = calls_of(file)
+        if live or more or less:
+            _again(cli, calls, live, more, less, as_json)
+        else:
+            serve(cli, calls, port, speed, extra)
+
+    return replay
+
+
+def _again(
+    cli: Any, calls: list[Exchange], live: bool, more: tuple[str, ...], less: tuple[str, ...], as_json: bool
+) -> None:
+    from .reporting import lines, report
+    from .rerunning import Books, plugin_named, rerun, through
+
+    try:
+        plugins = {name.rpartition(":")[2]: plugin_named(name) for name in more}
+        with cli.host() as host:
+            if live:
+                kept = {name: one for name, one in host.plugins.items() if name not in {*less, "recorder"}}
+                other = host.with_plugins({**kept, **plugins, "books": Books()})
+                try:
+                    made = rerun(calls, other, cli.run)
+                finally:
+                    other.close()
+            else:
+                made = through(calls, host, cli.run, plugins, less)
+    except LookupError as error:
+        raise click.ClickException(visible(str(error))) from error
+    if as_json:
+        click.echo(json.dumps(report(made), indent=2))
+    else:
+        for line in lines(made):
+            click.echo(visible(line))

@@ -1,0 +1,293 @@
+"""From a tape to an exchange: everything is worked out, and made clean, when somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
+from clippy_hookspecs import (
+    AuditRecord,
+    Chunk,
+    ErrorInfo,
+    Event,
+    Headers,
+    Outcome,
+    Provenance,
+    Request,
+    Response,
+    Scope,
+)
+
+from .exchange import Attempt, Exchange, Level, Message, Piece, Step
+from .said import as_text
+from .secrets import WITHHELD, Secrets, plain
+from .tape import Tape
+
+_FOLDS = frozenset({"pre_request", "compress_context", "pre_attempt", "on_response"})
+_TOLD = ("delta", "block", "choice", "id", "name", "finish_reason", "reason")
+
+
+def develop(tape: Tape, level: Level, literals: tuple[str, ...] = ()) -> Exchange:
+    """What is known of a call by now, without secrets and as far as *level* allows."""
+    return _Developer(tape, level, literals).exchange()
+
+
+class _Developer:
+    """One tape on its way to an exchange."""
+
+    def __init__(self, tape: Tape, level: Level, literals: tuple[str, ...]) -> None:
+        self._tape, self._record = tape, tape.record
+        self._events = tuple(tape.events)
+        self._level: Level = level
+        self._content = level == "detailed" and not tape.withheld
+        requests = [event.data for event in self._events if isinstance(event.data, Request)]
+        requests += [event.value for event in self._events if isinstance(event.value, Request)]
+        self._clean = Secrets.of([(one.headers, _address(one)) for one in requests], literals)
+        self._came = next((one for one in requests), None)
+
+    def exchange(self) -> Exchange:
+        """All of it."""
+        tape, record, came, clean = self._tape, self._record, self._came, self._clean
+        known = Exchange(
+            id=tape.id,
+            began=tape.time,
+            parent=tape.parent,
+            scope=self._scope(),
+            steps=tuple(self._steps()),
+            attempts=tuple(self._attempts()),
+            pieces=tuple(self._pieces()),
+            lost=tape.lost,
+            cost=tape.cost,
+        )
+        if came is not None:
+            known = evolve(
+                known,
+                api=came.api,
+                method=came.method,
+                url=clean.url(_address(came)),
+                model=clean.optional(came.model or None),
+                stream=came.endpoint.streams and came.stream,
+                came=self._message(came.headers, came.raw or b""),
+            )
+        return known if record is None else self._ended(known, record)
+
+    def _scope(self) -> Scope:
+        said = self._record.scope if self._record is not None else self._tape.ctx.scope if self._tape.ctx else Scope()
+        clean = self._clean.optional
+        return Scope(clean(said.tenant), clean(said.user), clean(said.session))
+
+    def _ended(self, known: Exchange, record: AuditRecord) -> Exchange:
+        answered = record.response
+        clean = self._clean
+        return evolve(
+            known,
+            state=record.outcome,
+            status=record.status,
+            duration=_us(record.duration),
+            first_token=_us(record.first_token),
+            usage=record.usage,
+            route=clean.optional(record.route),
+            finish_reason=clean.optional(record.finish_reason),
+            provenance=_provenance(record.provenance, clean),
+            error=_error(record.error, clean, self._content),
+            model=known.model or clean.optional(record.model),
+            api=known.api or record.api,
+            method=record.method,
+            url=known.url or clean.url(record.url),
+            stream=record.stream,
+            answered=None if answered is None else self._answer(answered),
+        )
+
+    def _answer(self, answer: Response) -> Message:
+        told = self._message(answer.headers, answer.raw or b"", answer.status)
+        if self._content and not answer.raw and not self._record_streamed():
+            return evolve(told, body=as_text(answer, self._clean.value).encode("utf-8", "backslashreplace"))
+        return told
+
+    def _record_streamed(self) -> bool:
+        return self._record is not None and self._record.stream
+
+    def _message(self, headers: Headers, body: bytes, status: int | None = None) -> Message:
+        shown = () if self._level == "minimal" else self._clean.headers(headers)
+        return Message(shown, self._clean.body(body) if self._content else b"", len(body), status)
+
+    # --- what the plugins did -----------------------------------------------------------------------------------------
+
+    def _steps(self) -> list[Step]:
+        """The hook calls in order, each with the value before and after it where it made another one."""
+        steps: list[Step] = []
+        entered: Any = self._came
+        attempt: Any = None
+        answer: Any = None
+        for event in self._events:
+            if event.kind == "attempt":
+                attempt = None
+                continue
+            if event.kind != "hook":
+                continue
+            call, made = event.data, event.value
+            before: Any = None
+            if isinstance(made, Request):
+                if call.hook == "pre_attempt":
+                    before, attempt = attempt or entered, made
+                elif call.hook in _FOLDS:
+                    before, entered = entered, made
+            elif isinstance(made, Response) and call.hook == "on_response":
+                before, answer = answer, made
+            steps.append(self._step(event, before))
+        if self._record is not None:
+            on_chunk = [call for call in self._record.trace if call.hook == "on_chunk"]
+            at = _us(self._record.first_token) or 0
+            clean = self._clean.text
+            steps += [Step(at, clean(one.plugin), one.hook, one.action, one.ns, one.calls) for one in on_chunk]
+        return steps
+
+    def _step(self, event: Event, before: Any) -> Step:
+        call, made = event.data, event.value
+        shown = self._content and made is not None and call.hook in _FOLDS
+        return Step(
+            self._at(event),
+            self._clean.text(call.plugin),
+            call.hook,
+            call.action,
+            call.ns,
+            call.calls,
+            as_text(before, self._clean.value) if shown and before is not None else None,
+            as_text(made, self._clean.value) if shown else None,
+        )
+
+    # --- the attempts -------------------------------------------------------------------------------------------------
+
+    def _attempts(self) -> list[Attempt]:
+        made: list[Attempt] = []
+        for event in self._events:
+            if event.kind == "attempt":
+                made.append(self._sent(event, len(made) + 1))
+            elif made and event.kind == "head":
+                status, headers = event.data
+                made[-1] = evolve(made[-1], head_at=self._at(event), answer=self._message(headers, b"", status))
+            elif made and event.kind == "closed":
+                made[-1] = self._closed(made[-1], event)
+        if self._record is None:
+            return made
+        for index, known in enumerate(self._record.attempts):
+            if index < len(made):  # one that a plugin refused was never sent
+                route, waited = self._clean.text(known.route), _us(known.waited) or 0
+                made[index] = evolve(made[index], number=known.number, route=route, waited=waited)
+        return made
+
+    def _sent(self, event: Event, number: int) -> Attempt:
+        sent: Request = event.data
+        ctx = self._tape.ctx
+        route = ctx.route.name if ctx is not None else ""
+        message = self._message(sent.headers, sent.raw or b"")
+        return Attempt(number, self._clean.text(route), self._at(event), self._clean.url(_address(sent)), message)
+
+    def _closed(self, attempt: Attempt, event: Event) -> Attempt:
+        outcome = event.data
+        if not isinstance(outcome, Outcome):
+            return attempt
+        answer = attempt.answer
+        if answer is not None:
+            body = b"".join(
+                one.data for one in self._events
+                if one.kind == "bytes" and attempt.at <= self._at(one) <= self._at(event)
+            )  # fmt: skip
+            plain_body = not self._record_streamed() and not _encoded(answer)
+            shown = self._clean.body(body) if self._content and plain_body else b""
+            answer = evolve(answer, body=shown, size=len(body))
+        error = _error(outcome.error, self._clean, self._content)
+        return evolve(attempt, answer=answer, ended_at=self._at(event), state=outcome.state, error=error)
+
+    # --- the time line ------------------------------------------------------------------------------------------------
+
+    def _pieces(self) -> list[Piece]:
+        kept: list[Piece] = []
+        streamed = [event for event in self._events if event.kind in ("bytes", "chunk_in", "chunk_out")]
+        withheld = self._content and self._holds_a_secret(streamed)
+        for event in streamed:
+            at, data = self._at(event), event.data
+            if isinstance(data, Chunk):
+                told = self._chunk(data, withheld)
+                kind = "chunk_in" if event.kind == "chunk_in" else "chunk_out"
+                kept.append(Piece(at, kind, chunk=told, size=len(data.delta)))  # type: ignore[arg-type]
+            else:
+                shown = data if self._content and not withheld else b""
+                kept.append(Piece(at, "bytes", data=shown, size=len(data)))
+        return kept
+
+    def _chunk(self, chunk: Chunk, withheld: bool) -> dict[str, Any]:
+        told: dict[str, Any] = {"kind": chunk.kind}
+        for name in _TOLD:
+            value = getattr(chunk, name)
+            if value and (self._content or name != "delta"):
+                told[name] = (WITHHELD if withheld else value) if name == "delta" else self._short(value)
+        if chunk.usage is not None:
+            told["usage"] = {"input": chunk.usage.input, "output": chunk.usage.output}
+        return told
+
+    def _short(self, value: Any) -> Any:
+        return self._clean.text(value) if isinstance(value, str) else value
+
+    def _holds_a_secret(self, streamed: list[Event]) -> bool:
+        """Whether a stream says one: it may lie across several of its pieces, so none of their content is shown."""
+        clean = self._clean
+        raw = b"".join(event.data for event in streamed if event.kind == "bytes")
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            text = ""  # encoded; what it says is told by the chunks
+        said: dict[tuple[str, int, int, str], list[str]] = {}
+        for event in streamed:
+            if isinstance(event.data, Chunk) and event.data.delta:
+                chunk = event.data
+                said.setdefault((event.kind, chunk.choice, chunk.block, chunk.kind), []).append(chunk.delta)
+        return any(clean.text(one) != one for one in (text, *map("".join, said.values())))
+
+    def _at(self, event: Event) -> int:
+        return (event.at - self._tape.began) // 1000
+
+
+def _address(request: Request) -> str:
+    return f"{request.url}?{request.query}" if request.query else request.url
+
+
+def _encoded(answer: Message) -> bool:
+    return any(name.lower() == "content-encoding" and value != "identity" for name, value in answer.headers)
+
+
+def _us(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1e6)
+
+
+def _error(error: ErrorInfo | None, clean: Secrets, content: bool) -> Mapping[str, Any] | None:
+    """What kind of failure; its message may quote the prompt, so it is content."""
+    if error is None:
+        return None
+    return plain(
+        {
+            "category": error.category,
+            "kind": clean.text(error.kind),
+            "status": error.status,
+            "code": clean.optional(error.code),
+            "message": clean.text(error.message) if content else None,
+            "retryable": error.retryable,
+            "retry_after": error.retry_after,
+        }
+    )
+
+
+def _provenance(said: Provenance | None, clean: Secrets) -> Mapping[str, Any] | None:
+    if said is None:
+        return None
+    return plain(
+        {
+            "source": said.source,
+            "by": clean.optional(said.by),
+            "route": clean.optional(said.route),
+            "age": said.age,
+            "stale": said.stale,
+            "reason": clean.optional(said.reason),
+        }
+    )

@@ -1,0 +1,196 @@
+"""Recordings as files: JSON lines or SQLite, both with a format number, both of many processes.
+
+A JSONL file begins with ``{"clippy_recording": 1}``; every other line is a call (:mod:`clippy_recorder.documents`).  A
+line that is torn, because a process died or a disk was full, is passed over and counted.  A SQLite file has the format
+number as its ``user_version``.  Nothing in either names code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from .documents import StrangeRecording, document, exchange_of
+from .exchange import Exchange
+
+FORMAT = 1
+"""Raised when an older reader would misread what is written; readers take every number up to their own."""
+_HEAD = "clippy_recording"
+LONGEST = 64 * 1024 * 1024
+"""Bytes of one line that are read."""
+_APPLICATION = 0x436C5265  # "ClRe": SQLite's application_id, which says whose file it is
+_BUSY = 5.0
+
+
+class Appender:
+    """Appends calls to a file that only its owner can read.  Raises OSError; after one it may be used again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._torn = False
+        self._database: sqlite3.Connection | None = None
+
+    def append(self, exchange: Exchange) -> None:
+        """Write one call."""
+        text = json.dumps(document(exchange), ensure_ascii=True, allow_nan=False)
+        if self.path.suffix == ".sqlite":
+            self._insert(exchange, text)
+        else:
+            self._append_line(text)
+
+    def _append_line(self, text: str) -> None:
+        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            line = f"{text}\n".encode()
+            size = os.fstat(file).st_size
+            if size == 0:
+                line = json.dumps({_HEAD: FORMAT}).encode() + b"\n" + line
+            elif self._torn or os.pread(file, 1, size - 1) != b"\n":
+                line = b"\n" + line
+            self._torn = True
+            written = os.write(file, line)
+            if written < len(line):
+                raise OSError(28, "No space left on device: a line was cut short")
+            self._torn = False
+        finally:
+            os.close(file)
+
+    def _insert(self, exchange: Exchange, text: str) -> None:
+        try:
+            if self._database is None:
+                self._database = _open(self.path)
+            with self._database as database:
+                database.execute(
+                    "INSERT OR REPLACE INTO calls (id, began, document) VALUES (?, ?, ?)",
+                    (exchange.id, exchange.began, text),
+                )
+        except sqlite3.Error as error:
+            self.close()
+            raise OSError(5, f"SQLite: {error}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable for everybody
+    database = sqlite3.connect(path, timeout=_BUSY, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version > FORMAT:
+            raise sqlite3.DatabaseError(f"the recording has format {version}, this version writes {FORMAT}")
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS calls (id TEXT PRIMARY KEY, began REAL NOT NULL, document TEXT NOT NULL)"
+        )
+        database.execute("CREATE INDEX IF NOT EXISTS calls_began ON calls (began)")
+        database.execute(f"PRAGMA application_id = {_APPLICATION}")
+        database.execute(f"PRAGMA user_version = {FORMAT}")
+        database.commit()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def write(path: Path, exchanges: Iterable[Exchange]) -> int:
+    """Write *exchanges* into a new file; how many they were.  Raises FileExistsError, OSError."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(Appender(path)) as appender:
+        count = 0
+        for exchange in exchanges:
+            appender.append(exchange)
+            count += 1
+        if count == 0 and path.suffix != ".sqlite":
+            path.write_text(json.dumps({_HEAD: FORMAT}) + "\n", encoding="ascii")
+    return count
+
+
+def read(path: Path, broken: list[int] | None = None) -> Iterator[Exchange]:
+    """The calls in a file, in the order in which they were written (SQLite: in which they began).
+
+    The numbers of lines that could not be read go into *broken*.  Raises StrangeRecording for what is no recording or
+    one of a later format, OSError.
+    """
+    with path.open("rb") as file:
+        start = file.read(16)
+    yield from _read_database(path, broken) if start == b"SQLite format 3\0" else _read_lines(path, broken)
+
+
+def _read_lines(path: Path, broken: list[int] | None) -> Iterator[Exchange]:
+    with path.open("rb") as file:
+        head = file.readline(4096)
+        _check_head(path, head)
+        number = 1
+        while line := file.readline(LONGEST):
+            number += 1
+            if not line.strip():
+                continue
+            try:
+                value = _parsed(line.decode())
+                if isinstance(value, dict) and _HEAD in value:
+                    _check(path, value[_HEAD])
+                    continue
+                yield exchange_of(value)
+            except (UnicodeDecodeError, ValueError, RecursionError) as error:
+                if isinstance(error, StrangeRecording) and "format" in str(error):
+                    raise
+                if broken is not None:
+                    broken.append(number)
+
+
+def _check_head(path: Path, line: bytes) -> None:
+    try:
+        value = _parsed(line.decode())
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict) or _HEAD not in value:
+        raise StrangeRecording(f'{path} is no recording: its first line is not {{"{_HEAD}": {FORMAT}}}')
+    _check(path, value[_HEAD])
+
+
+def _check(path: Path, number: Any) -> None:
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= FORMAT:
+        raise StrangeRecording(
+            f"{path} has format {str(number)[:20]!r}; this version reads up to {FORMAT}: upgrade clippy-recorder"
+        )
+
+
+def _parsed(text: str) -> Any:
+    return json.loads(text, parse_constant=_no_number)
+
+
+def _no_number(word: str) -> Any:
+    raise StrangeRecording(f"{word} is no number of JSON")
+
+
+def _read_database(path: Path, broken: list[int] | None) -> Iterator[Exchange]:
+    try:
+        with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=_BUSY)) as database:
+            if database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+                raise StrangeRecording(f"{path} is a SQLite file, and no recording")
+            _check(path, database.execute("PRAGMA user_version").fetchone()[0])
+            rows = database.execute("SELECT rowid, document FROM calls ORDER BY began, rowid")
+            for number, text in rows:
+                try:
+                    yield exchange_of(_parsed(text))
+                except (ValueError, TypeError, RecursionError):
+                    if broken is not None:
+                        broken.append(number)
+    except sqlite3.Error as error:
+        raise StrangeRecording(f"{path} cannot be read: {error}") from error
+
+
+def _quoted(path: Path) -> str:
+    from urllib.parse import quote
+
+    return quote(str(path))

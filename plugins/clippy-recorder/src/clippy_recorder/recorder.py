@@ -1,0 +1,216 @@
+"""The plugin: keeps a tape of each of the newest calls, and develops one when somebody looks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from attrs.validators import ge, in_, optional
+from clippy_audit import follow_forks
+from clippy_hookspecs import AuditRecord, Event, Flow, Host, Prices, RequestContext, hookimpl
+
+from .developing import develop
+from .exchange import Exchange, Level
+from .keeping import Keeper
+from .tape import TAPE, Tape
+
+logger = logging.getLogger("clippy.recorder")
+
+OFTEN = 100_000_000
+"""Nanoseconds between two words about one call that goes on."""
+
+
+def _absolute(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path).expanduser().absolute()
+
+
+def _is_recording(_: object, __: Any, path: Path) -> None:
+    if path.suffix not in (".jsonl", ".sqlite"):
+        raise ValueError(f"must end in .jsonl or .sqlite, got {str(path)!r}")
+
+
+@define(eq=False)
+class Recorder:
+    """Keeps what happened to each call, without secrets, to be looked at, exported and replayed."""
+
+    enabled: bool = field(default=False, metadata={"doc": "record; in memory, and in the file if there is one"})
+    level: Level = field(
+        default="detailed",
+        validator=in_(("minimal", "standard", "detailed")),
+        metadata={"doc": "minimal (no headers), standard (no content) or detailed (what was said, without secrets)"},
+    )
+    keep: int = field(default=500, validator=ge(1), metadata={"doc": "calls kept in memory, the newest"})
+    max_bytes: int = field(
+        default=64 * 1024 * 1024, validator=ge(65536), metadata={"doc": "bytes kept in memory, of one call a quarter"}
+    )
+    path: Path | None = field(
+        default=None,
+        converter=_absolute,
+        validator=optional(_is_recording),
+        metadata={"doc": "file to append to, .jsonl or .sqlite; None: memory alone"},
+    )
+    secrets: tuple[str, ...] = field(
+        default=(), converter=tuple, repr=False, metadata={"doc": "exact texts to take out, beside the keys of a call"}
+    )
+
+    observes_only = True  # it changes no request and no answer
+    _tapes: OrderedDict[str, Tape] = field(init=False, factory=OrderedDict, repr=False)
+    _size: int = field(init=False, default=0)
+    _told: tuple[Callable[[str], None], ...] = field(init=False, default=(), repr=False)
+    _lock: Any = field(init=False, factory=threading.Lock, repr=False)
+    _developing: Any = field(init=False, factory=threading.Lock, repr=False)
+    _keeper: Keeper | None = field(init=False, default=None, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        follow_forks(self)
+
+    @property
+    def idle(self) -> str | None:
+        """Why it has nothing to do, None if it has."""
+        return None if self.enabled else "enabled is not set"
+
+    @property
+    def reads_content(self) -> bool:
+        """Whether the host must hand it what was said."""
+        return self.level == "detailed"
+
+    # --- for those who look -------------------------------------------------------------------------------------------
+
+    def latest(self, limit: int = 200, before: str | None = None) -> tuple[Exchange, ...]:
+        """At most *limit* of the newest calls, the newest last; those before the one of id *before*, if it is given."""
+        with self._lock:
+            tapes = [*self._tapes.values()]
+        if before is not None:
+            ids = [tape.id for tape in tapes]
+            tapes = tapes[: ids.index(before)] if before in ids else []
+        return tuple(self._developed(tape) for tape in tapes[-limit:])
+
+    def find(self, request_id: str) -> Exchange | None:
+        """The call of this id, as far as it is; None if it is not kept."""
+        with self._lock:
+            tape = self._tapes.get(request_id)
+        return None if tape is None else self._developed(tape)
+
+    def flow(self, request_id: str) -> Flow | None:
+        """The handle of a call that goes on: pause, resume, cancel; None if it is over or not kept."""
+        with self._lock:
+            tape = self._tapes.get(request_id)
+        ctx = None if tape is None else tape.ctx
+        return None if ctx is None else ctx.flow
+
+    def subscribe(self, told: Callable[[str], None]) -> Callable[[], None]:
+        """Have *told* called with the id of a call that began, went on or ended; returns what ends that.
+
+        From whatever thread the call runs in, so it must not wait; of one call at most ten times a second.
+        """
+        with self._lock:
+            self._told = (*self._told, told)
+
+        def end() -> None:
+            with self._lock:
+                self._told = tuple(one for one in self._told if one is not told)
+
+        return end
+
+    def _developed(self, tape: Tape) -> Exchange:
+        """What is known of a call; of one that is over it is worked out once."""
+        if tape.developed is not None:
+            return tape.developed
+        if tape.record is None:
+            return develop(tape, self.level, self.secrets)
+        with self._developing:
+            if tape.developed is None:
+                tape.developed = develop(tape, self.level, self.secrets)
+                tape.events = []
+            return tape.developed
+
+    # --- the hooks ----------------------------------------------------------------------------------------------------
+
+    @hookimpl
+    def observe(self, event: Event, ctx: RequestContext) -> None:
+        """Keep what happens."""
+        tape = ctx.stash.get(TAPE)
+        if tape is None:
+            tape = self._begin(event, ctx)
+        tape.add(event)
+        if self._told and event.at - tape.told >= OFTEN:
+            tape.told = event.at
+            self._tell(tape.id)
+
+    @hookimpl(trylast=True)
+    def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
+        """The call is over: keep what became of it, and write it down."""
+        tape = ctx.stash.get(TAPE)
+        if tape is None:  # plugins were changed while it ran, or nothing but this was left of a request
+            tape = self._begin(None, ctx)
+        prices = ctx.services.get(Prices, None)
+        if prices is not None and record.usage is not None and record.model and record.outcome == "answered":
+            tape.cost = prices.cost(record.model, record.usage)
+        tape.withheld = record.outcome == "refused"
+        tape.record, tape.ctx = record, None
+        with self._lock:
+            self._size += tape.size
+            self._make_room()
+        if self._keeper is not None:
+            self._keeper.keep(tape)
+        self._tell(tape.id)
+
+    @hookimpl
+    @contextmanager
+    def lifespan(self, host: Host) -> Iterator[None]:
+        """Write on a thread of its own while the host is open."""
+        if self.enabled and self.path is not None:
+            self._keeper = Keeper(self.path, self._developed)
+        try:
+            yield
+        finally:
+            keeper, self._keeper = self._keeper, None
+            if keeper is not None:
+                keeper.close()
+
+    @hookimpl
+    def register_commands(self, cli: Any) -> None:
+        """``clippy recordings`` and ``clippy replay``."""
+        from .commands import recordings_group, replay_command
+
+        cli.add_command(recordings_group())
+        cli.add_command(replay_command(cli))
+
+    def _begin(self, event: Event | None, ctx: RequestContext) -> Tape:
+        at = event.at if event is not None else int(ctx.clock.now() * 1e9)
+        tape = Tape(ctx.id, ctx.parent, at, ctx.clock.time(), self.max_bytes // 4, ctx)
+        ctx.stash[TAPE] = tape
+        with self._lock:
+            self._tapes[tape.id] = tape
+            self._make_room()
+        return tape
+
+    def _make_room(self) -> None:
+        """Let the oldest calls go: those that are over first, since somebody may want to stop one that runs."""
+        while len(self._tapes) > self.keep or self._size > self.max_bytes:
+            over = next((one for one in self._tapes.values() if one.record is not None), None)
+            if over is None:
+                if len(self._tapes) <= 2 * self.keep:
+                    return
+                over = next(iter(self._tapes.values()))
+            del self._tapes[over.id]
+            if over.record is not None:
+                self._size -= over.size
+
+    def _tell(self, request_id: str) -> None:
+        for told in self._told:
+            try:
+                told(request_id)
+            except Exception:
+                logger.exception("somebody who wanted to be told of calls failed")
+
+    def after_fork(self) -> None:
+        """In a forked child: the calls under way are the parent's."""
+        self._lock, self._developing = threading.Lock(), threading.Lock()
+        self._tapes, self._size, self._told, self._keeper = OrderedDict(), 0, (), None

@@ -1,0 +1,204 @@
+"""Answering requests from a recording: what was asked then is answered as it was then, in its own time.
+
+A request is known by its method, its path and its body as canonical JSON, without regard to who asks.  Equal requests
+get the recorded answers in their order, and after the last one that one again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from attrs import define, field, frozen
+from clippy_hookspecs import Headers, RawReply, RawRequest
+
+from .exchange import Exchange, Message, Piece
+from .har import answer_of, answer_pieces
+
+Extra = Literal["404", "kill", "forward"]
+Sleep = Callable[[float], Awaitable[None]]
+_MADE_ANEW = frozenset({"content-length", "transfer-encoding", "content-encoding", "connection", "date", "server"})
+
+
+@frozen
+class Recorded:
+    """An answer of a recording.  ``waits`` are the seconds before each of its ``pieces``."""
+
+    status: int
+    headers: Headers
+    pieces: tuple[bytes, ...] = field(repr=False)
+    waits: tuple[float, ...] = ()
+    complete: bool = True
+
+
+def recorded(exchange: Exchange) -> Recorded | None:
+    """The answer of a recorded call; None if its content was not recorded, or it had none."""
+    answer: Message = answer_of(exchange)
+    pieces: list[Piece] = answer_pieces(exchange)
+    since = exchange.attempts[-1].at if exchange.attempts else 0
+    if answer.status is None:
+        return None
+    headers = Headers([pair for pair in answer.headers if pair[0].lower() not in _MADE_ANEW])
+    if exchange.stream and pieces:
+        if not all(piece.data for piece in pieces):
+            return None
+        waits, before = [], since
+        for piece in pieces:
+            waits.append(max(0, piece.at - before) / 1e6)
+            before = piece.at
+        complete = exchange.state in ("answered", "cached")
+        return Recorded(answer.status, headers, tuple(one.data for one in pieces), tuple(waits), complete)
+    if answer.size and not answer.body:
+        return None
+    head = exchange.attempts[-1].head_at if exchange.attempts else exchange.duration
+    return Recorded(answer.status, headers, (answer.body,), (max(0, (head or since) - since) / 1e6,))
+
+
+def known_by(method: str, url: str, body: bytes) -> bytes:
+    """What two equal requests have in common."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        path = url
+    try:
+        said = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
+        said = body
+    path = path.rstrip("/").removeprefix("/v1")
+    return hashlib.sha256(f"{method} {path}\0".encode("utf-8", "replace") + said).digest()
+
+
+@define(eq=False)
+class Cassette:
+    """The answers of a recording, by what they were asked.  May be asked from any thread."""
+
+    _answers: dict[bytes, list[Recorded]] = field(factory=dict, repr=False)
+    _next: dict[bytes, int] = field(factory=dict, repr=False)
+    _lock: Any = field(factory=threading.Lock, repr=False)
+    unusable: int = 0
+    """Calls of the recording whose answers cannot be given: they were recorded without content."""
+
+    @classmethod
+    def of(cls, exchanges: Iterable[Exchange]) -> Cassette:
+        """The answers of *exchanges*."""
+        made = cls()
+        for exchange in exchanges:
+            answer = recorded(exchange)
+            asked = sent_of(exchange)
+            if answer is None or (asked.size and not asked.body):
+                made.unusable += 1
+                continue
+            url = exchange.attempts[-1].url if exchange.attempts else exchange.url
+            for key in dict.fromkeys(
+                (
+                    known_by(exchange.method, exchange.url or url, exchange.came.body or asked.body),
+                    known_by(exchange.method, url or exchange.url, asked.body),
+                )
+            ):
+                made._answers.setdefault(key, []).append(answer)
+        return made
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def find(self, request: RawRequest) -> Recorded | None:
+        """The next answer for *request*, None if nothing equal was recorded."""
+        key = known_by(request.method, request.url, request.body)
+        with self._lock:
+            answers = self._answers.get(key)
+            if not answers:
+                return None
+            at = self._next.get(key, 0)
+            self._next[key] = at + 1
+            return answers[min(at, len(answers) - 1)]
+
+
+def sent_of(exchange: Exchange) -> Message:
+    """The request that the provider got."""
+    return exchange.attempts[-1].sent if exchange.attempts else exchange.came
+
+
+@define(eq=False)
+class Playback:
+    """A recorded answer as it is given again, piece by piece.  ``speed`` 2 is twice as fast, 0 at once."""
+
+    recorded: Recorded
+    speed: float
+    sleep: Sleep
+    _at: int = 0
+    _closed: bool = False
+
+    async def next(self) -> bytes | None:
+        """The next piece, in its time.  Raises ConnectionError where the recorded answer broke off."""
+        if self._closed:
+            return None
+        if self._at == len(self.recorded.pieces):
+            if not self.recorded.complete:
+                raise ConnectionError("the recorded answer broke off here")
+            return None
+        if self.speed > 0 and self.recorded.waits[self._at] > 0:
+            await self.sleep(self.recorded.waits[self._at] / self.speed)
+        piece = self.recorded.pieces[self._at]
+        self._at += 1
+        return piece
+
+    async def aclose(self) -> None:
+        """Nobody reads on."""
+        self._closed = True
+
+
+@define(eq=False)
+class Replay:
+    """Answers requests from a recording: a page for a server, and an ``Upstream`` for a host.
+
+    ``extra`` says what becomes of a request that was not recorded: ``404`` in the provider's own form, ``kill`` (the
+    connection is closed without an answer) or ``forward`` to *onward*.
+    """
+
+    cassette: Cassette
+    speed: float = 1.0
+    extra: Extra = "404"
+    sleep: Sleep = asyncio.sleep
+    onward: Callable[[RawRequest], Awaitable[RawReply]] | None = None
+    asked: int = 0
+    missing: list[str] = field(factory=list)
+
+    async def answer(self, request: RawRequest) -> RawReply:
+        """The recorded answer.  Raises ConnectionError where the connection is to be closed."""
+        self.asked += 1
+        found = self.cassette.find(request)
+        if found is not None:
+            playback = Playback(found, self.speed, self.sleep)
+            if len(found.pieces) == 1 and found.complete and not _streams(found):
+                return RawReply(found.status, found.headers, await playback.next() or b"", {})
+            return RawReply(found.status, found.headers, playback, {})
+        self.missing.append(f"{request.method} {request.url.partition('?')[0]}")
+        if self.extra == "kill":
+            raise ConnectionError("this request was not recorded")
+        if self.extra == "forward" and self.onward is not None:
+            return await self.onward(request)
+        return _not_recorded(request)
+
+    async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
+        """As an ``Upstream`` of a host."""
+        return await self.answer(request)
+
+
+def _streams(found: Recorded) -> bool:
+    return found.headers.get("content-type", "").startswith("text/event-stream")
+
+
+def _not_recorded(request: RawRequest) -> RawReply:
+    message = "this request is not in the recording: its method, path or body differs from every recorded one"
+    error: dict[str, Any] = {"type": "not_found_error", "message": message}
+    if request.url.partition("?")[0].endswith("/messages"):
+        body: dict[str, Any] = {"type": "error", "error": error}
+    else:
+        body = {"error": {**error, "code": "not_recorded", "param": None}}
+    headers = Headers({"content-type": "application/json", "x-should-retry": "false"})
+    return RawReply(404, headers, json.dumps(body).encode(), {})

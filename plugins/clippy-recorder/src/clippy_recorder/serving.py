@@ -1,0 +1,72 @@
+"""A recording as a provider on loopback."""
+
+from __future__ import annotations
+
+import threading
+from signal import SIGINT, SIGTERM, signal
+from typing import Any
+
+import click
+from clippy_hookspecs import RawReply, RawRequest
+from clippy_serving import Limits, Pages, Server
+
+from .commands import visible
+from .exchange import Exchange
+from .replaying import Cassette, Extra, Replay
+
+_BODY = 64 * 1024 * 1024
+"""Bytes of a request: what a provider takes."""
+
+
+def pages_of(replay: Replay) -> Pages:
+    """What a server answers with."""
+    return Pages(limits=Limits(body=_BODY), fallback=replay.answer)
+
+
+def serve(cli: Any, calls: list[Exchange], port: int, speed: float, extra: Extra) -> None:
+    """Serve until somebody ends it.  Raises click.ClickException if the recording has nothing to answer with."""
+    cassette = Cassette.of(calls)
+    if not len(cassette):
+        raise click.ClickException('no call in this recording has its content; record with level = "detailed"')
+    with cli.host() as host:
+
+        async def onward(request: RawRequest) -> RawReply:
+            from .rerunning import route_for
+
+            api = _api(request.url)
+            route = route_for(Exchange("", 0.0, api=api), host)
+            answer: RawReply = await host.answer(
+                RawRequest(request.method, request.url, request.headers, request.body, route)
+            )
+            return answer
+
+        replay = Replay(cassette, speed, extra, onward=onward if extra == "forward" else None)
+        server = Server(pages_of(replay), port=port)
+        server.start()
+        try:
+            where = f"http://127.0.0.1:{server.port}"
+            click.echo(f"{len(calls)} recorded calls as a provider: {where}/v1 for OpenAI, {where} for Anthropic")
+            if cassette.unusable:
+                click.echo(f"{cassette.unusable} calls were recorded without content and cannot be answered", err=True)
+            _until_ended()
+        finally:
+            server.stop()
+        for missing in dict.fromkeys(replay.missing):
+            click.echo(f"was asked and is not in the recording: {visible(missing)}", err=True)
+
+
+def _until_ended() -> None:
+    """Until somebody says so: Ctrl-C, or SIGTERM."""
+    ended = threading.Event()
+    before = {number: signal(number, lambda *_: ended.set()) for number in (SIGTERM, SIGINT)}
+    try:
+        ended.wait()
+    finally:
+        for number, handler in before.items():
+            signal(number, handler)
+
+
+def _api(url: str) -> str:
+    path = url.partition("?")[0]
+    tails = {"/chat/completions": "openai.chat", "/responses": "openai.responses", "/messages": "anthropic.messages"}
+    return next((api for tail, api in tails.items() if path.endswith(tail)), "")

@@ -1,0 +1,74 @@
+"""What is kept of a call while it runs: the host's own events, unread.
+
+Nothing here looks into a value: a tape costs a call an append for each event, and what they say is worked out when
+somebody looks (:mod:`clippy_recorder.developing`).
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+from clippy_hookspecs import AuditRecord, Chunk, Event, Request, RequestContext, StashKey
+
+from .exchange import Exchange
+
+_ENTRY = 200
+"""Bytes that an event counts for beside its content: itself, its chunk and their places."""
+_STREAMED = frozenset({"bytes", "chunk_in", "chunk_out"})
+
+
+@define(eq=False)
+class Tape:
+    """The events of one call.  ``began`` is nanoseconds of the host's clock, ``time`` unix seconds.
+
+    ``room`` is the bytes it may hold: of an answer beyond it the oldest pieces go first, and are counted as ``lost``.
+    ``ctx`` is there while the call runs, and ``record`` afterwards.
+    """
+
+    id: str
+    parent: str | None
+    began: int
+    time: float
+    room: int
+    ctx: RequestContext | None = field(repr=False)
+    events: list[Event] = field(factory=list, repr=False)
+    record: AuditRecord | None = field(default=None, repr=False)
+    developed: Exchange | None = field(default=None, repr=False)
+    """What was worked out when somebody first looked after the call was over; the events are let go then."""
+    cost: float | None = None
+    size: int = 0
+    lost: int = 0
+    told: int = 0
+    """When somebody was last told that it changed, nanoseconds of the host's clock."""
+    withheld: bool = False
+    """Whether its content may never be shown: it was refused, and may be what it was refused for."""
+
+    def add(self, event: Event) -> None:
+        """Keep *event*; a hook that only looked at a chunk is no event."""
+        self.events.append(event)
+        kind = event.kind
+        if kind in _STREAMED:
+            self.size += _size(event)
+            if self.size > self.room:
+                self._make_room()
+        else:
+            self.size += _size(event)
+
+    def _make_room(self) -> None:
+        """Let the older half of the answer's pieces go: one by one would cost a search for each."""
+        streamed = [index for index, event in enumerate(self.events) if event.kind in _STREAMED]
+        gone = set(streamed[: len(streamed) // 2 + 1])
+        self.lost += len(gone)
+        self.events = [event for index, event in enumerate(self.events) if index not in gone]
+        self.size = sum(_size(event) for event in self.events)
+
+
+def _size(event: Event) -> int:
+    data = event.data
+    if isinstance(data, Chunk):
+        return _ENTRY + len(data.delta)
+    if isinstance(data, bytes):
+        return _ENTRY + len(data)
+    return _ENTRY + (len(data.raw or b"") if isinstance(data, Request) else 0)
+
+
+TAPE = StashKey[Tape]("recorder.tape")

@@ -1,0 +1,191 @@
+"""Who is let in: the corpus and its variants, settled by the decision alone and again by the server over HTTP."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from access_cases import ATTACKS, BENIGN, CORPUS, Case, corpus, variants
+from clippy_hookspecs import Headers
+from clippy_inspect.access import Session, decide
+from clippy_inspect.door import LINK_SECONDS, Door
+from clippy_inspect.paths import is_page
+from clippy_inspect.site import all_pages
+from clippy_inspect.view import View
+from hypothesis import given
+from hypothesis import strategies as st
+from inspect_world import Kept, Site, exchange
+
+VALUES = {"PORT": 8765, "OTHER": 8766, "TOKEN": "tok-3f9a", "COOKIE": "coo-77b1", "CSRF": "cs-02dd"}
+SESSION = Session("coo-77b1", "cs-02dd")
+
+
+def allowed(case: Case) -> bool:
+    made = case.filled(**VALUES)
+    headers = Headers(made.headers)
+    decision = decide(
+        made.method, made.path, headers, websocket=made.websocket, port=8765, token="tok-3f9a", sessions=[SESSION]
+    )
+    assert decision.allowed == (decision.reason == "")
+    return decision.allowed
+
+
+@pytest.mark.skipif(not CORPUS.exists(), reason="the corpora are beside a working copy only")
+@pytest.mark.parametrize("case", corpus(), ids=lambda case: case.name)
+def test_the_corpus_is_settled(case: Case) -> None:
+    assert case.allowed == allowed(case)
+
+
+@pytest.mark.parametrize("case", variants(), ids=lambda case: case.name)
+def test_its_variants_are_settled(case: Case) -> None:
+    assert case.allowed == allowed(case)
+
+
+def test_there_are_enough_of_both() -> None:
+    assert len(ATTACKS) >= 60
+    assert len(BENIGN) >= 40
+
+
+@given(st.text(max_size=60), st.sampled_from(["GET", "POST", "HEAD"]))
+def test_nothing_but_a_page_is_let_through(path: str, method: str) -> None:
+    """Whatever the path says: with the token, only what the list of pages has."""
+    headers = {"Host": "127.0.0.1:8765", "Authorization": "Bearer tok-3f9a"}
+    decision = decide(method, path, headers, port=8765, token="tok-3f9a")
+    assert decision.allowed == is_page("GET" if method == "HEAD" else method, path.partition("?")[0])
+
+
+@given(st.text(max_size=40))
+def test_no_other_host_is_let_through(host: str) -> None:
+    ours = host.strip(" \t").lower() in {"127.0.0.1:8765", "localhost:8765", "[::1]:8765"}
+    assert ours == decide("GET", "/", {"host": host, "authorization": "Bearer t"}, port=8765, token="t").allowed
+
+
+def test_a_name_of_the_gateways_own_can_be_added() -> None:
+    def asked(host: str, **more: object) -> bool:
+        headers = {"host": host, "authorization": "Bearer t"}
+        return decide("GET", "/", headers, port=8765, token="t", **more).allowed  # type: ignore[arg-type]
+
+    assert not asked("models.internal")
+    assert asked("models.internal", hosts=["models.internal"])
+    assert asked("models.internal:8765", hosts=["models.internal"])
+    assert asked("models.internal:444", hosts=["models.internal:444"])
+    assert not asked("models.internal:8765", hosts=["models.internal:444"])
+    assert not asked("evil.models.internal", hosts=["models.internal"])
+
+
+def test_an_empty_secret_lets_nobody_in() -> None:
+    assert not decide("GET", "/", {"host": "127.0.0.1:1", "authorization": "Bearer "}, port=1, token="").allowed
+    cookies = {"host": "127.0.0.1:1", "cookie": "clippy-inspect-1="}
+    assert not decide("GET", "/", cookies, port=1, token="t", sessions=[Session("", "")]).allowed
+
+
+# --- over HTTP -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with Site(Kept([exchange(1)])) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def values(site: Site) -> dict[str, object]:
+    entered = httpx.get(site.door.link())
+    cookie = entered.headers["set-cookie"].partition("=")[2].partition(";")[0]
+    [session] = site.door._sessions
+    port = site.server.port
+    other = port + 1 if port < 60000 else port - 1
+    return {"PORT": port, "OTHER": other, "TOKEN": site.door.token, "COOKIE": cookie, "CSRF": session.csrf}
+
+
+def _bytes(case: Case) -> bytes:
+    lines = [f"{case.method} {case.path} HTTP/1.1", *(f"{name}: {value}" for name, value in case.headers)]
+    if not any(name == "Connection" for name, _ in case.headers):
+        lines.append("Connection: close")
+    if case.method == "POST":
+        lines.append("Content-Length: 0")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+@pytest.mark.parametrize("case", [*corpus(), *variants()], ids=lambda case: case.name)
+def test_the_server_answers_as_was_decided(case: Case, site: Site, values: dict[str, object]) -> None:
+    """No answer tells a browser that another origin may read it, and a denied one has nothing in it but a sentence."""
+    made = case.filled(**values)
+    if made.path == "/api/events":
+        pytest.skip("it never ends; the test of events reads it")
+    with socket.create_connection(("127.0.0.1", site.server.port), 10) as conn:
+        conn.sendall(_bytes(made))
+        answer = conn.recv(65536).decode("latin-1")
+    status = int(answer.split(" ", 2)[1])
+    assert "access-control-" not in answer.lower()
+    if case.allowed:
+        assert status not in {400, 401, 403, 405, 421}, answer
+        assert "content-security-policy: default-src 'none'; script-src 'self'" in answer.lower()
+    else:
+        assert 400 <= status < 500, answer
+        assert "gpt-4o" not in answer
+        assert "set-cookie" not in answer.lower()
+
+
+# --- the one-time link -----------------------------------------------------------------------------------------------
+
+
+def test_a_link_opens_once_and_its_cookie_is_another_value(site: Site) -> None:
+    link = site.door.link()
+    entered = httpx.get(link)
+    cookie = entered.headers["set-cookie"]
+    assert entered.status_code == 200
+    assert "HttpOnly; SameSite=Strict; Path=/" in cookie
+    assert link.rpartition("/")[2] not in cookie
+    assert site.door.token not in cookie
+    assert httpx.get(site.address + "/", headers={"cookie": cookie.partition(";")[0]}).status_code == 200
+    again = httpx.get(link)
+    assert (403, None) == (again.status_code, again.headers.get("set-cookie"))
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [("HEAD", {}), ("POST", {}), ("GET", {"sec-purpose": "prefetch"}), ("GET", {"purpose": "prefetch;prerender"})],
+)
+def test_what_only_looks_at_a_link_does_not_use_it_up(method: str, headers: dict[str, str], site: Site) -> None:
+    link = site.door.link()
+    assert httpx.request(method, link, headers=headers).status_code in {403, 405}
+    assert httpx.get(link, headers={"sec-fetch-site": "cross-site"}).status_code == 200  # from a terminal in a page
+
+
+def test_a_link_does_not_live_long() -> None:
+    now = [0.0]
+    door = Door(port=8765, now=lambda: now[0])
+    path = door.link().removeprefix("http://127.0.0.1:8765")
+
+    def good() -> bool:
+        return decide("GET", path, {"host": "127.0.0.1:8765"}, port=8765, token="t", codes=door._good()).allowed
+
+    assert good()
+    now[0] = LINK_SECONDS + 1
+    assert not good()
+
+
+def test_a_door_without_a_port_lets_nobody_in() -> None:
+    headers = {"host": "127.0.0.1:0", "authorization": f"Bearer {Door(token='t').token}"}
+    assert not decide("GET", "/", headers, port=0, token="t").allowed
+
+
+def test_every_route_is_on_the_list_of_pages_and_every_page_has_a_route() -> None:
+    """What is denied as unknown, and what answers, cannot part."""
+    from clippy_inspect import paths
+
+    routes = [(m, p) for m, p, _ in all_pages(View(Kept()), Door()) if p != "/open/*"]
+    samples = {r"[A-Za-z0-9_-]{1,128}": "a1", r"[a-zA-Z0-9.-]{1,64}": "app.css", r"[0-9]{1,4}": "1"}
+    for method, patterns in paths._PAGES.items():
+        for pattern in patterns:
+            path = pattern
+            for expression, sample in samples.items():
+                path = path.replace(expression, sample)
+            path = path.replace("(", "").partition("|")[0].rstrip(")")
+            known = [p for m, p in routes if m == method]
+            assert any(p == path or (p.endswith("*") and path.startswith(p[:-1])) for p in known), (method, path)
+    for method, path in routes:
+        assert any(p.startswith(path.rstrip("*").rstrip("/")) or p == path for p in paths._PAGES[method]), path

@@ -1,0 +1,132 @@
+"""Which requests belong together, what each turn added, and one of them sent again."""
+
+from __future__ import annotations
+
+import gc
+import json
+from typing import Any
+
+import pytest
+from attrs import evolve
+from clippy_hookspecs import Scope
+from clippy_inspect.conversations import conversations
+from clippy_recorder import Exchange, Message, Recorder
+from inspect_world import Kept, Site, exchange
+
+import clippy_core
+from clippy_core.testing import FakeServer, Reply
+
+
+def turn(
+    number: int, messages: list[dict[str, Any]], session: str | None = None, user: str = "ada", **body: Any
+) -> Exchange:
+    """A request with *messages*, answered ``answer N``."""
+    sent = json.dumps({"model": "m", "messages": messages, **body}).encode()
+    made = exchange(number, said=f"answer {number}", scope=Scope("acme", user, session))
+    attempts = tuple(evolve(one, sent=Message((), sent, len(sent))) for one in made.attempts)
+    return evolve(made, came=Message((), sent, len(sent)), attempts=attempts)
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text}
+
+
+FIRST = [user("Hello")]
+SECOND = [*FIRST, assistant("answer 1"), user("And then?")]
+THIRD = [*SECOND, assistant("answer 2"), user("And in the end?")]
+
+
+def test_requests_that_go_on_from_each_other_are_one_conversation() -> None:
+    """Whatever else was asked in between."""
+    found = conversations([turn(1, FIRST), turn(2, SECOND), turn(3, [user("Something else")]), turn(4, THIRD)])
+    assert [[one.exchange.id for one in each.turns] for each in found] == [
+        ["req-0001", "req-0002", "req-0004"], ["req-0003"]
+    ]  # fmt: skip
+    added = [[said.text for said in each.added] for each in found[0].turns]
+    assert added == [["Hello"], ["answer 1", "And then?"], ["answer 2", "And in the end?"]]
+    assert [each.answer for each in found[0].turns] == ["answer 1", "answer 2", "answer 4"]
+    assert [each.tokens_in for each in found[0].turns] == [1200, 2400, 3600]
+
+
+def test_two_callers_never_share_a_conversation() -> None:
+    """Though both begin with the same words."""
+    assert len(conversations([turn(1, FIRST), turn(2, SECOND, user="bob")])) == 2
+
+
+def test_a_session_holds_together_what_was_said_in_it() -> None:
+    """Also where the messages do not go on from each other."""
+    (one,) = conversations([turn(1, FIRST, "s1"), turn(2, [user("Another matter")], "s1")])
+    assert (one.why, len(one.turns)) == ("one session", 2)
+
+
+def test_messages_that_plugins_left_out_are_counted() -> None:
+    """What came in against what went out."""
+    whole = turn(1, THIRD)
+    short = json.dumps({"model": "m", "messages": THIRD[-1:]}).encode()
+    cut = evolve(whole, attempts=(evolve(whole.attempts[0], sent=Message((), short, len(short))),))
+    (one,) = conversations([cut])
+    assert one.turns[0].cut == 4
+
+
+def test_answers_of_the_responses_api_are_gone_on_from_by_their_id() -> None:
+    """The messages are the provider's affair there."""
+    said = json.dumps({"id": "resp_1", "output": []}).encode()
+    first = turn(1, [user("Hello")])
+    first = evolve(
+        first, api="openai.responses", attempts=(evolve(first.attempts[0], answer=Message((), said, 9, 200)),)
+    )
+    second = evolve(turn(2, [user("And?")], previous_response_id="resp_1"), api="openai.responses")
+    assert len(conversations([first, second])) == 1
+
+
+def test_tool_calls_and_results_are_shown_as_what_they_are() -> None:
+    """With the name and the arguments."""
+    call = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "look", "arguments": '{"at": "x"}'}}]}
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "found"}]}
+    (one,) = conversations([turn(1, [user("Look"), call, result])])
+    assert [(said.kind, said.text) for said in one.turns[0].added] == [
+        ("text", "Look"), ("tool call", 'look({"at": "x"})'), ("tool_result", "found")
+    ]  # fmt: skip
+
+
+def test_whatever_a_body_is_there_is_a_page() -> None:
+    """Nothing that a caller sends breaks it, and nothing in it is markup."""
+    bodies = [b"", b"{", b"[]", b"null", b'{"messages": 3}', b'{"messages": [null, 1, {"content": [1, {"text": 5}]}]}']
+    strange = [evolve(exchange(n), came=Message((), body, 3), attempts=()) for n, body in enumerate(bodies)]
+    evil = turn(99, [user("<img src=x onerror=alert(1)>")])
+    with Site(Kept([*strange, evil])) as site:
+        text = site.get("/conversations").text + site.get("/conversations/req-0099").text
+        assert site.get("/conversations/nothing").status_code == 404
+        assert len(site.get("/api/conversations").json()["conversations"]) == 7
+    assert "<img" not in text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # connections end with the pages' loop
+def test_a_recorded_request_is_sent_again_and_compared() -> None:
+    """On the route that answered then, with that route's key; what differs is told."""
+    told, missing = _sent_again()
+    gc.collect()
+    assert (told["same"], told["now"]["text"]) == (False, "It rains.\nStill.")
+    assert "+Still." in told["difference"]
+    assert missing == 404
+
+
+def _sent_again() -> tuple[Any, int]:
+    with FakeServer(Reply("It rains.\nStill.")) as server:
+        config = {"routes": {"primary": {"base_url": server.base_url, "key": "sk-of-the-route"}}}
+        host = clippy_core.Host([Recorder(enabled=True)], config=config)
+        with host, Site(Kept([exchange(1)]), host=host) as site:
+            told = site.post("/api/replay", json={"id": "req-0001"}).json()
+            missing = site.post("/api/replay", json={"id": "another"})
+        assert server.requests[0].headers["authorization"] == "Bearer sk-of-the-route"
+    return told, missing.status_code
+
+
+def test_without_a_host_nothing_is_sent() -> None:
+    """These are the pages of a recording."""
+    with Site(Kept([exchange(1)])) as site:
+        assert site.post("/api/replay", json={"id": "req-0001"}).status_code == 409

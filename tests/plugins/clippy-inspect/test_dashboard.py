@@ -1,0 +1,131 @@
+"""What the dashboard adds up, by hand and as a page."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import pytest
+from attrs import evolve
+from clippy_hookspecs import Scope, StatusTable
+from clippy_inspect.dashboard import MOST_GROUPS, OTHERS, as_json, group, groups, quantile, spread, summed, tables_of
+from clippy_recorder import Exchange
+from hypothesis import given
+from hypothesis import strategies as st
+from inspect_world import BEGAN, Kept, Site, cached, exchange, failed, retried, streamed
+
+
+@given(st.lists(st.integers(0, 10**7), min_size=1, max_size=60), st.sampled_from([0.5, 0.95, 0.99]))
+def test_a_quantile_is_the_smallest_value_that_so_many_do_not_exceed(values: list[int], share: float) -> None:
+    """The nearest rank, as its definition says."""
+    found = quantile(sorted(values), share)
+    assert found is not None
+    assert sum(value <= found for value in values) >= share * len(values)
+    smaller = [value for value in values if value < found]
+    assert len(smaller) < share * len(values)
+
+
+def test_nothing_has_no_quantile() -> None:
+    """And is no zero."""
+    assert (spread([]).p50, spread([None]).p99, spread([None]).count) == (None, None, 0)
+    assert spread([5]).p50 == statistics.median([5])
+
+
+def test_a_cost_that_is_not_known_makes_the_sum_unknown() -> None:
+    """A part of a sum is no sum; what a cache answered cost nothing."""
+    priced, unpriced = exchange(1, cost=0.5), exchange(2, cost=None)
+    assert group("m", [priced, priced]).cost == 1.0
+    assert (group("m", [priced, unpriced]).cost, group("m", [priced, unpriced]).unpriced) == (None, 1)
+    assert group("m", [priced, cached(3, cost=None)]).cost == 0.5
+    assert group("m", [priced, failed(4)]).cost == 0.5
+
+
+def test_tokens_that_a_cache_gave_are_not_counted_again() -> None:
+    """They were paid for once."""
+    assert group("m", [exchange(1), cached(2)]).tokens_in == 1200
+
+
+def test_names_that_callers_choose_are_bounded() -> None:
+    """The commonest have a line, the others share one, and nothing is lost."""
+    many = [exchange(number, model=f"model-{number}") for number in range(300)] + [exchange(900, model="model-7")]
+    lines = groups(many, lambda one: one.model or "")
+    assert len(lines) == MOST_GROUPS + 1
+    assert (lines[0].name, lines[0].requests) == ("model-7", 2)
+    assert lines[-1].name == OTHERS
+    assert sum(line.requests for line in lines) == 301
+
+
+def test_the_sums_of_a_mixed_hour() -> None:
+    """Retries, recoveries, hits, refusals, failures, streams and what runs."""
+    all_of_them = [
+        exchange(1), streamed(2), retried(3), failed(4), cached(5), exchange(6, state="refused", status=403),
+        exchange(7, state="running", duration=None),
+    ]  # fmt: skip
+    board = summed(all_of_them, BEGAN + 10)
+    assert (board.total.requests, board.running, board.retried, board.recovered, board.refused) == (6, 1, 1, 1, 1)
+    assert (board.total.failed, board.total.saved) == (1, 1)
+    assert board.kinds == (("overloaded: http_529", 1),)
+    assert board.caches == (("cache-memory", 1),)
+    assert board.total.first_token.p50 == 300_400
+    assert sum(total for _, total, _ in board.timeline) == 7
+    assert sum(bad for _, _, bad in board.timeline) == 1
+
+
+@pytest.mark.parametrize(("complete", "expected"), [(True, 0.2), (False, None)])
+def test_a_rate_is_told_only_for_a_time_that_is_known_whole(complete: bool, expected: float | None) -> None:
+    """Of a minute whose beginning was forgotten nothing is known."""
+    board = summed([exchange(number) for number in range(1, 13)], BEGAN + 12.5, complete=complete)
+    rates = {rate.name: rate.per_second for rate in board.rates}
+    assert rates["1 min"] == expected
+    assert rates["10 s"] == pytest.approx(1.0)
+
+
+def test_an_empty_dashboard_is_a_page() -> None:
+    """Nothing divides by nothing."""
+    with Site(Kept([])) as site:
+        assert site.get("/dashboard").status_code == 200
+        assert site.get("/profile").status_code == 200
+        assert site.get("/conversations").status_code == 200
+    assert as_json(summed([], 1.0))["since"] is None
+
+
+class Breaker:
+    """Shows a table."""
+
+    async def status_tables(self) -> list[StatusTable]:
+        return [StatusTable("breakers", ("route", "state", "open for, s"), (("main", "open", 3.5),))]
+
+
+class Broken:
+    """Cannot say how it is doing."""
+
+    async def status_tables(self) -> list[StatusTable]:
+        raise RuntimeError("no store, and a secret in the message")
+
+
+class Hosting:
+    @property
+    def plugins(self) -> dict[str, Any]:
+        return {"breaker": Breaker(), "broken": Broken(), "other": object()}
+
+
+@pytest.mark.anyio
+async def test_plugins_say_how_they_are_doing_and_one_that_cannot_says_that() -> None:
+    """The others are shown all the same; its message is not."""
+    found = await tables_of(Hosting())  # type: ignore[arg-type]
+    assert [name for name, _ in found] == ["breaker", "broken"]
+    assert found[1][1] == "could not tell: RuntimeError"
+    assert as_json(summed([], 1.0), found)["plugins"][0]["rows"] == [["main", "open", 3.5]]
+
+
+def test_the_page_has_every_number_of_its_chart_in_a_table() -> None:
+    """And escapes what callers chose."""
+    evil: Exchange = exchange(1, model="<script>alert(1)</script>", scope=Scope(tenant="<b>x</b>"))
+    with Site(Kept([evil, evolve(failed(2), route="<i>")])) as site:
+        text = site.get("/dashboard").text
+        told = site.get("/api/dashboard").json()
+    assert "<script>alert" not in text
+    assert "<b>x" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert told["total"]["requests"] == 2
+    assert text.count("<tr><td>") >= len(told["timeline"])

@@ -1,0 +1,251 @@
+"""The pages in a real Chromium: live data, keys, both schemes, both widths, and what axe finds wrong.
+
+The browser is the system's own (``chromium`` of Debian).  Without one these tests are skipped, unless the environment
+says TESTS_NEED_CHROMIUM=1, as CI does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from attrs import evolve
+from clippy_inspect import Inspect
+from inspect_world import BEGAN, Kept, Site, cached, exchange, failed, retried, streamed
+
+import clippy_core
+from clippy_core.testing import FakeServer, Reply
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+AXE = Path(__file__).with_name("vendored") / "axe.min.js"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+PAGES = ("/", "/requests/req-0003", "/requests/req-0008", "/streams", "/dashboard", "/profile", "/conversations")
+
+if CHROMIUM is None and os.environ.get("TESTS_NEED_CHROMIUM") != "1":
+    pytest.skip("no chromium on this machine (apt-get install chromium)", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    assert CHROMIUM is not None, "TESTS_NEED_CHROMIUM=1, and there is no chromium"
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Held:
+    """The flow of a stream that only a test moves."""
+
+    def __init__(self) -> None:
+        self.state = "streaming"
+        self.done: list[str] = []
+
+    def pause(self) -> None:
+        self.state = "paused"
+        self.done.append("pause")
+
+    def resume(self) -> None:
+        self.state = "streaming"
+        self.done.append("resume")
+
+    def cancel(self, reason: str = "") -> None:
+        self.state = "cancelled"
+        self.done.append("cancel")
+
+
+LIVE = {"state": "running", "duration": None, "usage": None, "cost": None, "finish_reason": None}
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    calls = [exchange(1), streamed(2), retried(3), failed(4), cached(5), streamed(8, **LIVE)]
+    with Site(Kept(calls, {"req-0008": Held()})) as made:
+        yield made
+
+
+@pytest.fixture
+def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """A browser that opened a one-time link; whatever it complains about afterwards fails the test."""
+    complaints: list[str] = []
+    contexts: list[Any] = []
+
+    def enter(link: str, width: int = 1280, scheme: str = "light") -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("response", lambda got: got.status >= 400 and complaints.append(f"{got.status} {got.url}"))
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.add_init_script(
+            "document.addEventListener('securitypolicyviolation',"
+            " event => console.error('CSP ' + event.violatedDirective + ' ' + event.blockedURI))"
+        )
+        page.goto(link)
+        page.wait_for_url(re.compile(r"/$"))
+        return page
+
+    yield enter
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_can_be_read_by_everybody(width: int, scheme: str, site: Site, visit: Callable[..., Any]) -> None:
+    """No page is wider than its window, and axe finds nothing serious in any, in each scheme at one of the widths."""
+    page = visit(site.door.link(), width, scheme)
+    axe = AXE.read_text(encoding="utf-8")
+    for path in PAGES:
+        page.goto(site.address + path)
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert over <= 0, f"{path} is {over} pixels too wide at {width}"
+        if (width, scheme) in {(1280, "light"), (390, "dark")}:
+            continue
+        page.evaluate(axe)  # as the debugger does it: no page of ours would let a script in
+        found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice']})")
+        faults = [
+            f"{path}: {fault['id']} ({fault['impact']}): {[node['html'][:120] for node in fault['nodes'][:3]]}"
+            for fault in found["violations"]
+            if fault["impact"] in {"serious", "critical"}
+        ]
+        assert faults == []
+
+
+def test_the_live_list_shows_what_comes_without_being_loaded_again(site: Site, visit: Callable[..., Any]) -> None:
+    page = visit(site.door.link())
+    page.get_by_text("live", exact=True).wait_for()
+    page.fill("#filter", "model:new-model")
+    page.get_by_text("No request fits the filter.").wait_for()
+    site.source.put(exchange(20, model="new-model"))
+    page.locator("#go-req-0020").wait_for()
+    assert page.locator("#told").inner_text().startswith("1 of ")
+    assert "q=model%3Anew-model" in page.url
+    page.fill("#filter", "status:soon")
+    page.locator("#fault", has_text="soon").wait_for()
+    site.source.exchanges = [one for one in site.source.exchanges if one.id != "req-0020"]
+
+
+def test_keys_are_enough(site: Site, visit: Callable[..., Any]) -> None:
+    """A slash goes to the filter, tab to the requests, enter opens one; the skip link comes first."""
+    page = visit(site.door.link())
+    page.keyboard.press("Tab")
+    assert "Skip to the content" == page.evaluate("document.activeElement.textContent")
+    page.keyboard.press("/")
+    assert "filter" == page.evaluate("document.activeElement.id")
+    page.keyboard.type("cached/")
+    assert "cached/" == page.input_value("#filter")
+    page.fill("#filter", "cached")
+    page.locator("#rows tr").nth(1).wait_for(state="detached")
+    while page.evaluate("document.activeElement.id") != "go-req-0005":
+        assert page.evaluate("document.activeElement.tagName") != "BODY"
+        page.keyboard.press("Tab")
+    assert "none" != page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/requests/req-0005")
+
+
+def test_the_time_line_and_its_table_say_the_same(site: Site, visit: Callable[..., Any]) -> None:
+    page = visit(site.door.link())
+    page.goto(site.address + "/requests/req-0002")
+    ticks = page.locator(".lane .tick")
+    assert len(site.source.exchanges[1].pieces) == ticks.count()
+    page.locator("#times summary").click() if page.locator("#times").get_attribute("open") is None else None
+    rows = page.locator("#times tbody tr")
+    assert rows.count() == 9 + 3 + 2  # pieces, an attempt's three times, two hooks
+    boxes = [ticks.nth(index).bounding_box()["x"] for index in range(3)]
+    assert boxes == sorted(boxes)
+    assert boxes[0] < boxes[1]
+
+
+def test_a_theme_is_kept(site: Site, visit: Callable[..., Any]) -> None:
+    page = visit(site.door.link(), scheme="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(ground)
+    page.click("#theme")
+    assert "Theme: light" == page.inner_text("#theme")
+    light = page.evaluate(ground)
+    assert light != dark
+    page.reload()
+    assert light == page.evaluate(ground)
+    page.click("#theme")
+    assert dark == page.evaluate(ground)
+
+
+def test_a_request_that_runs_is_drawn_again_and_keeps_what_was_opened(site: Site, visit: Callable[..., Any]) -> None:
+    flow = site.source.flows["req-0008"]
+    page = visit(site.door.link())
+    page.goto(site.address + "/requests/req-0008")
+    page.get_by_text("live", exact=True).wait_for()
+    page.locator("#came-headers summary").click()
+    page.click("#pause-req-0008")
+    page.locator("#resume-req-0008").wait_for()
+    assert page.locator(".state", has_text="paused").count() == 1
+    assert page.locator("#came-headers").get_attribute("open") is not None
+    page.click("#resume-req-0008")
+    page.locator("#pause-req-0008").wait_for()
+    page.click("#cancel-req-0008")
+    site.source.put(evolve(site.source.find("req-0008"), state="cancelled", duration=5))  # type: ignore[type-var]
+    page.locator(".state", has_text="cancelled").wait_for()
+    assert flow.done == ["pause", "resume", "cancel"]
+    site.source.put(streamed(8, **LIVE))
+    flow.state = "streaming"
+
+
+def test_a_real_stream_is_paused_and_cancelled(visit: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """In a program of its own: what is pressed in the browser holds and ends what its reader reads."""
+    words = tuple(f"w{number} " for number in range(2000))
+    ended: list[str] = []
+    ask = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "count"}]}
+    reply = Reply(text="".join(words), chunks=words, chunk_delay=0.005)
+    with FakeServer(reply) as provider, clippy_core.Host({"inspect": Inspect(enabled=True)}) as host:
+        link = ""
+        while not link.endswith("\n"):
+            link += capsys.readouterr().err
+        link = link.split()[-1]
+
+        def read() -> None:
+            with host.wrap(httpx.Client(base_url=provider.base_url, timeout=60)) as client:
+                try:
+                    with client.stream("POST", "/chat/completions", json=ask) as answer:
+                        answer.read()
+                    ended.append("whole")
+                except httpx.ReadError as error:
+                    ended.append(str(error))
+
+        page = visit(link)
+        reader = threading.Thread(target=read)
+        reader.start()
+        page.click("text=Streams")
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Resume").click()
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_text("No stream is running").wait_for()
+        reader.join(20)
+        page.goto("about:blank")  # before its server goes
+    assert ended == ["cancelled in the debugger"]
+
+
+def test_what_a_model_says_does_nothing_in_a_browser(site: Site, visit: Callable[..., Any]) -> None:
+    """Not in the page, and not where htmx puts a part of it."""
+    hostile = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+    page = visit(site.door.link())
+    site.source.put(exchange(30, hostile, hostile, model=hostile, began=BEGAN + 99))
+    page.locator("#go-req-0030").wait_for()
+    assert hostile in page.inner_text("#rows")
+    page.goto(site.address + "/requests/req-0030")
+    assert "owned" not in page.title().replace(hostile, "")
+    assert 0 == page.locator("main img, main script").count()
+    site.source.exchanges = [one for one in site.source.exchanges if one.id != "req-0030"]

@@ -1,0 +1,300 @@
+"""The pages, asked over HTTP as a browser or a script asks them: what they say, and that all of it is text."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from attrs import evolve
+from clippy_hookspecs import Scope
+from clippy_inspect.text import visible
+from clippy_recorder import Attempt, Message, Piece, Step
+from hypothesis import given
+from hypothesis import strategies as st
+from inspect_world import Kept, Site, answer, cached, exchange, failed, question, retried, streamed
+
+XSS = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "xss-dev.jsonl"
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    kept = Kept([exchange(1), streamed(2), retried(3), failed(4), cached(5)])
+    with Site(kept) as made:
+        yield made
+
+
+def words(page: httpx.Response) -> str:
+    """What somebody reads on a page."""
+    reader = Reader()
+    reader.feed(page.text)
+    return " ".join(" ".join(reader.texts).split())
+
+
+class Reader(html.parser.HTMLParser):
+    """A page as a browser takes it apart: its tags with their attributes, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, tuple[str, ...]]] = []
+        self.values: list[str] = []
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, tuple(name for name, _ in attrs)))
+        self.values += [value or "" for _, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+# --- what they say ---------------------------------------------------------------------------------------------------
+
+
+def test_the_live_list_shows_the_newest_first(site: Site) -> None:
+    text = site.get("/").text
+    assert sorted(range(1, 6), key=lambda n: text.index(f"/requests/req-{n:04}")) == [5, 4, 3, 2, 1]
+
+
+def test_a_filter_leaves_out_what_does_not_fit(site: Site) -> None:
+    page = site.get("/?q=status:>=400")
+    assert "1 of 5 requests" in words(page)
+    assert ["req-0004"] == [one["id"] for one in site.get("/api/requests?q=status:>=400").json()["requests"]]
+
+
+def test_a_filter_that_cannot_be_read_says_why_and_shows_everything(site: Site) -> None:
+    page = site.get("/?q=status:abc")
+    assert 'compares numbers, as in status:>=400; "abc" is none' in words(page)
+    assert "5 requests" in words(page)
+    assert 400 == site.get("/api/requests?q=status:abc").status_code
+
+
+def test_a_request_says_what_came_what_went_and_what_each_plugin_changed(site: Site) -> None:
+    said = words(site.get("/requests/req-0003"))
+    for wanted in (
+        "rate_limited: slow down (asked to wait 1 s)",
+        "after a wait of 1.00 s",
+        'added: "content": "How is the weather? Answer in one line."',
+        'removed: "content": "How is the weather?"',
+        "What now, after the failure?",
+        "attempt 2 sent",
+    ):
+        assert wanted in said
+
+
+def test_what_went_out_can_be_had_byte_for_byte() -> None:
+    odd = b'{"a":1.0,  "b":"\\u00e9\xff"}'
+    sent = Attempt(1, "primary", 5, sent=Message(body=odd, size=len(odd)))
+    with Site(Kept([exchange(1, attempts=(sent,))])) as site:
+        got = site.get("/api/requests/req-0001/sent/1")
+        assert odd == got.content
+        assert 'attachment; filename="req-0001-1.body"' == got.headers["content-disposition"]
+        assert '{"a":1.0,  "b":"\\u00e9\\xff"}' in "".join(_texts(site.get("/requests/req-0001")))
+        assert 404 == site.get("/api/requests/req-0001/sent/2").status_code
+
+
+def _texts(page: httpx.Response) -> list[str]:
+    reader = Reader()
+    reader.feed(page.text)
+    return reader.texts
+
+
+def test_every_time_of_the_picture_is_in_the_table(site: Site) -> None:
+    said = words(site.get("/requests/req-0002"))
+    for piece in site.source.exchanges[1].pieces:
+        assert f"{piece.at / 1000:.0f} ms" in said
+
+
+def test_a_cached_answer_says_from_where(site: Site) -> None:
+    assert "The answer came from the cache (cache-memory), 12.5 s old." in words(site.get("/requests/req-0005"))
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"), [("har", "json"), ("curl", "plain"), ("python", "plain"), ("jsonl", "ndjson")]
+)
+def test_a_request_can_be_taken_along(form: str, kind: str, site: Site) -> None:
+    got = site.get(f"/api/requests/req-0001/{form}")
+    assert kind in got.headers["content-type"]
+    assert got.headers["content-disposition"].startswith('attachment; filename="req-0001.')
+    assert "How is the weather?" in got.text
+
+
+def test_a_context_made_to_fit_says_what_it_was() -> None:
+    long, short = ([{"role": "user", "content": "x" * 50}] * count for count in (12, 3))
+    step = Step(9, "context-window", "compress_context", "changed", 5, 1, _request(long), _request(short))
+    with Site(Kept([exchange(1, steps=(step,))])) as site:
+        said = words(site.get("/requests/req-0001"))
+    assert "context-window 12 3" in said
+
+
+def _request(messages: list[Any]) -> str:
+    return json.dumps({"messages": messages}, indent=1)
+
+
+def test_what_was_not_recorded_is_said(site: Site) -> None:
+    bare = evolve(exchange(9), came=Message(size=70), answered=Message(size=20, status=200), attempts=())
+    with Site(Kept([bare])) as other:
+        said = words(other.get("/requests/req-0009"))
+    assert "the recorder keeps content at level “detailed” only" in said
+    assert "Nothing was sent to a provider." in said
+
+
+def test_a_request_that_is_not_kept_is_said(site: Site) -> None:
+    page = site.get("/requests/nope")
+    assert 404 == page.status_code
+    assert "No request nope is kept." in words(page)
+
+
+def test_events_say_which_requests_changed_and_nothing_else(site: Site) -> None:
+    with site.client.stream("GET", "/api/events") as events:
+        lines = events.iter_lines()
+        assert "retry: 1000" == next(lines)
+        site.source.put(evolve(exchange(1), state="answered"))
+        data = next(line for line in lines if line.startswith("data:"))
+    assert 'data: ["req-0001"]' == data
+    ended = _until(lambda: not site.source.listeners)
+    assert ended, "a reader who left is still told"
+
+
+def _until(what: Any) -> bool:
+    import threading
+
+    return any(what() or threading.Event().wait(0.01) for _ in range(500))
+
+
+def test_a_recording_has_nobody_to_send_again_to(site: Site) -> None:
+    answered = site.client.post("/api/replay", json={"id": "req-0001"})
+    assert (409, True) == (answered.status_code, "clippy replay" in answered.json()["error"])
+    assert 404 == site.client.post("/api/replay", json={"id": "nope"}).status_code
+    for body in (b"", b"[1]", b'{"id": 7}', b"\xff", b"[" * 100_000):
+        assert 404 == site.client.post("/api/replay", content=body).status_code
+
+
+# --- all of it is text -----------------------------------------------------------------------------------------------
+
+
+def _hostile() -> list[str]:
+    known = [json.loads(line)["input"] for line in XSS.read_text(encoding="utf-8").splitlines()] if XSS.exists() else []
+    ways_out = [
+        '"><script>alert(1)</script>', "'><img src=x onerror=alert(1)>", "</textarea><script>alert(1)</script>",
+        "</pre></details><script>alert(1)</script>", "{{ 7*7 }}", "{% raw %}", "${7*7}", "<!--", "]]>",
+        "&lt;script&gt;", "\u2028\u2029",
+        "</template><img src=x onerror=alert(1)>", "javascript:alert(1)", '" hx-get="/api/x" hx-trigger="load',
+        "<div hx-post=/api/replay hx-trigger=load>", "<title></title><script>", "\x00\x1b[31m\u202e", "\ud800",
+        "</svg><a>",
+    ]  # fmt: skip
+    return [*known, *[text.swapcase() for text in known[:40]], *ways_out]
+
+
+def _everywhere(text: str) -> Kept:
+    """A request that says *text* wherever somebody else's words can stand."""
+    raw = text.encode("utf-8", "backslashreplace")
+    error = {"category": text, "kind": text, "message": text, "retry_after": None}
+    message = Message(((text[:40], text),), raw, len(raw), 200)
+    whole = text.encode("utf-8", "replace").decode()
+    spoken = Message((("content-type", "application/json"),), question(whole), 9, 200)
+    before, after = json.dumps({"messages": [text]}), json.dumps({"messages": [text, "x"]})
+    attempts = (
+        Attempt(1, text, 5, text, message, 7, message, 9, "error", error),
+        Attempt(2, text, 15, text, spoken, 17, spoken, 19, text),
+    )
+    steps = (
+        Step(1, text, "pre_request", text, 5, 1, before, after),
+        Step(2, text, "compress_context", "changed", 5, 1, text, text + "\nmore"),
+        Step(3, text, "on_error", text, 5, 1, None, text),
+        Step(4, text, text, text, 5),
+    )  # fmt: skip
+    chunk = {"kind": "text", "delta": text, "name": text, "reason": text}
+    pieces = (Piece(6, "bytes", raw), Piece(7, "chunk_in", chunk=chunk), Piece(8, "chunk_out", chunk=chunk))
+    full = exchange(
+        1, model=text, api=text, url=text, method=text, route=text, state="failed", error=error, finish_reason=text,
+        scope=Scope(tenant=text, user=text, session=text),
+        provenance={"source": text, "by": text, "reason": text, "age": 1},
+        came=spoken, answered=message, attempts=attempts, steps=steps, pieces=pieces, parent=None,
+    )  # fmt: skip
+    live = evolve(full, id="req-0002", state="running", stream=True, answered=None)
+    plain = exchange(3, text=whole, answered=Message((), answer("x"), 5, 200))
+    return Kept([full, live, plain], {"req-0002": _Flow(text)})
+
+
+class _Flow:
+    def __init__(self, state: str) -> None:
+        self.state = state
+
+
+PAGES = ("/", "/api/rows", "/requests/req-0001", "/requests/req-0002", "/requests/req-0003", "/streams")
+DATA = ("/api/requests", "/api/requests/req-0001", "/api/streams")
+
+
+@pytest.fixture(scope="module")
+def harmless() -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+    """The tags of each page where everything says one harmless word."""
+    with Site(_everywhere("harmless")) as site:
+        return {path: _tags(site.get(path)) for path in PAGES}
+
+
+def _tags(page: httpx.Response) -> list[tuple[str, tuple[str, ...]]]:
+    reader = Reader()
+    reader.feed(page.text)
+    return sorted(set(reader.tags))
+
+
+@pytest.fixture(scope="module")
+def vessel() -> Iterator[Site]:
+    with Site() as made:
+        yield made
+
+
+@pytest.mark.parametrize("text", _hostile(), ids=lambda text: ascii(text)[1:40])
+def test_what_a_model_says_is_never_markup(
+    text: str, vessel: Site, harmless: dict[str, list[tuple[str, tuple[str, ...]]]]
+) -> None:
+    """No page gets a tag or an attribute that it has not with a harmless word; no data is anything but JSON."""
+    hostile = _everywhere(text)
+    vessel.source.exchanges, vessel.source.flows = hostile.exchanges, hostile.flows
+    for path in PAGES:
+        page = vessel.get(path)
+        assert 200 == page.status_code, path
+        assert set(_tags(page)) <= set(harmless[path]), path
+        assert "\x00" not in page.text
+        assert "\u202e" not in page.text
+    for path in DATA:
+        got = vessel.get(path)
+        assert ("application/json", "nosniff") == (got.headers["content-type"], got.headers["x-content-type-options"])
+        assert b"<" not in got.content
+        got.json()
+    filtered = vessel.client.get("/", params={"q": text.encode("utf-8", "replace").decode()})
+    assert set(_tags(filtered)) <= set(harmless["/"])
+
+
+def test_the_page_shows_the_text_itself(vessel: Site) -> None:
+    """Text is not taken away either: what was said can be read as it was said."""
+    hostile = _everywhere("<script>alert('&amp;')</script>")
+    vessel.source.exchanges, vessel.source.flows = hostile.exchanges, hostile.flows
+    assert "<script>alert('&amp;')</script>" in words(vessel.get("/requests/req-0001"))
+
+
+@given(st.text(max_size=80))
+def test_nothing_unseen_is_left_and_the_rest_stays(text: str) -> None:
+    shown = visible(text)
+    assert not any(sign in shown for sign in "\x00\x1b\x7f\u202e\u2066\u200b\ufeff\u2028")
+    assert visible(shown) == shown
+    if text.isascii() and text.isprintable():
+        assert shown == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\u202eb", "a[U+202E]b"), ("\x1b[31m", "␛[31m"), ("tab\tline\n", "tab\tline\n"), ("\x85", "[U+0085]"),
+        ("👩\u200d👧", "👩\u200d👧"), ("نمی\u200cخواهم", "نمی\u200cخواهم"), ("pass\u200dword", "pass[U+200D]word"),
+        ("\U000e0041", "[U+E0041]"), ("\ud800", "[U+D800]"), ("naïve – “ok”", "naïve – “ok”"),
+        ("\u200d\u200d", "[U+200D][U+200D]"),
+    ],
+)  # fmt: skip
+def test_signs_that_hide_are_named(text: str, shown: str) -> None:
+    assert shown == visible(text)

@@ -1,0 +1,247 @@
+"""The plugin in a real host: pages beside a program, its streams held and ended from them, and on a gateway."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from clippy_inspect import Inspect, attach
+from clippy_recorder import Recorder
+from clippy_serving import Pages, Server
+
+import clippy_core
+from clippy_core.testing import FakeServer, PluginContract, Reply
+
+Browser = Callable[[str], httpx.Client]
+ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "How is the weather?"}]}
+
+
+class TestInspect(PluginContract):
+    def make(self) -> Inspect:
+        return Inspect(enabled=True)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """The pages are opened by a clock: at once, or, while the suite compares what a plugin holds, not at all."""
+    monkeypatch.setattr("clippy_inspect.inspect.SOON", 0 if request.cls is None else 600)
+
+
+def address(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one-time link that was printed, or soon will be."""
+    link: str = eventually(lambda: re.findall(r"http://127\.0\.0\.1:\d+/open/\S+\n", capsys.readouterr().err))[0]
+    return link.strip()
+
+
+@pytest.fixture
+def browser() -> Iterator[Callable[[str], httpx.Client]]:
+    with ExitStack() as stack:
+        yield lambda link: stack.enter_context(closing(opened(link)))
+
+
+def opened(link: str) -> httpx.Client:
+    """Somebody who opened *link*: the cookie, and the value that pages act with."""
+    base = link.partition("/open/")[0]
+    client = httpx.Client(base_url=base, timeout=10)
+    entered = client.get(link)
+    assert entered.status_code == 200
+    name, _, value = entered.headers["set-cookie"].partition(";")[0].partition("=")
+    client.cookies.clear()
+    client.headers["cookie"] = f"{name}={value}"
+    found = re.search(r'x-clippy-csrf": "([^"]+)"', client.get("/").text.replace("&#34;", '"'))
+    assert found is not None
+    client.headers.update({"x-clippy-csrf": found[1], "origin": base})
+    return client
+
+
+def eventually(what: Callable[[], Any]) -> Any:
+    """What *what* says as soon as it says something; a call under way is another thread's."""
+    ended = threading.Event()
+    for _ in range(500):
+        if found := what():
+            return found
+        ended.wait(0.01)
+    raise AssertionError("it never came")
+
+
+@pytest.mark.parametrize("recorder", [False, True])
+def test_a_program_shows_what_it_asks(recorder: bool, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the host's own recorder where there is one, else with the plugin's."""
+    plugins: dict[str, object] = {"inspect": Inspect(enabled=True)}
+    if recorder:
+        plugins["recorder"] = Recorder(enabled=True)
+    with FakeServer(Reply("It rains.")) as provider, clippy_core.Host(plugins) as host:
+        with host.wrap(httpx.Client(base_url=provider.base_url)) as client:
+            client.post("/chat/completions", json=ASK)
+        pages = browser(address(capsys))
+        [asked] = pages.get("/api/requests").json()["requests"]
+        assert ("gpt-4o", "answered", 200) == (asked["model"], asked["state"], asked["status"])
+        text = pages.get(f"/requests/{asked['id']}").text
+        assert "How is the weather?" in text
+        assert "It rains." in text
+
+
+def test_it_is_off_until_somebody_says_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
+    with clippy_core.Host({"inspect": Inspect()}):
+        assert capsys.readouterr().err == ""
+
+
+def test_a_host_that_is_open_for_a_moment_opens_no_pages(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the commands of ``clippy`` do, also while a program of the same configuration has the port."""
+    monkeypatch.setattr("clippy_inspect.inspect.SOON", 60)
+    with clippy_core.Host({"inspect": Inspect(enabled=True)}):
+        pass
+    assert capsys.readouterr().err == ""
+    assert not [one for one in threading.enumerate() if one.name == "clippy-serving"]
+
+
+def test_the_pages_end_with_the_host(capsys: pytest.CaptureFixture[str]) -> None:
+    with clippy_core.Host({"inspect": Inspect(enabled=True)}):
+        link = address(capsys)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(link)
+
+
+def test_attach_is_one_line_of_a_program(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    """The link is there before the first request, and the other plugins stay."""
+    given = clippy_core.Host({"recorder": Recorder()})
+    host = attach(given)
+    pages = browser(address(capsys))
+    with FakeServer(Reply("It rains.")) as provider:
+        with host.wrap(httpx.Client(base_url=provider.base_url)) as client:
+            client.post("/chat/completions", json=ASK)
+    assert {"recorder", "inspect"} == set(host.plugins)
+    assert 1 == pages.get("/api/requests").json()["all"]
+    inspect = host.plugins["inspect"]
+    assert isinstance(inspect, Inspect)
+    host.open()
+    host.close()
+    with pytest.raises(httpx.ConnectError):
+        pages.get("/")
+
+
+def test_a_live_stream_is_held_and_ended_from_a_page(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    words = tuple(f"w{number} " for number in range(400))
+    reply = Reply(text="".join(words), chunks=words, chunk_delay=0.01)
+    got: list[bytes] = []
+    with FakeServer(reply) as provider, clippy_core.Host({"inspect": Inspect(enabled=True)}) as host:
+        pages = browser(address(capsys))
+
+        def read() -> None:
+            with host.wrap(httpx.Client(base_url=provider.base_url, timeout=30)) as client:
+                with client.stream("POST", "/chat/completions", json={**ASK, "stream": True}) as answer:
+                    with pytest.raises(httpx.ReadError, match="cancelled in the debugger"):
+                        for piece in answer.iter_raw():
+                            got.append(piece)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+
+        def streams() -> list[dict[str, Any]]:
+            return [one for one in pages.get("/api/streams").json()["streams"] if one["chunks"] > 3]
+
+        [stream] = eventually(streams)
+        act = f"/api/streams/{stream['id']}"
+        assert "paused" == pages.post(f"{act}/pause").json()["state"]
+        before = eventually(lambda: _still(pages))
+        assert "paused" in pages.get("/streams").text
+        assert "paused" in pages.get(f"/requests/{stream['id']}").text
+        pages.post(f"{act}/resume")
+        eventually(lambda: streams()[0]["chunks"] > before)
+        assert 403 == pages.post(f"{act}/cancel", headers={"x-clippy-csrf": "wrong"}).status_code
+        pages.post(f"{act}/cancel")
+        reader.join(20)
+        assert not reader.is_alive()
+        assert b"w399" not in b"".join(got)
+        [ended] = eventually(lambda: pages.get("/api/requests?q=cancelled").json()["requests"])
+        assert stream["id"] == ended["id"]
+        assert 404 == pages.post(f"{act}/pause").status_code
+
+
+def _still(pages: httpx.Client) -> int:
+    """How many chunks a paused stream has, once that stays the same."""
+    threading.Event().wait(0.1)
+    first, second = (pages.get("/api/streams").json()["streams"][0]["chunks"] for _ in range(2))
+    return first if first == second else 0
+
+
+def test_a_gateway_offers_the_pages_as_carefully(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = Inspect(enabled=True, gateway=True, hosts=("models.internal",))
+    app = Pages()
+    plugin.register_routes(app)
+    code = re.findall(r"/open/\S+", capsys.readouterr().err)[0]
+    server = Server(app)
+    server.start()
+    try:
+        base = f"http://127.0.0.1:{server.port}"
+        assert 401 == httpx.get(base + "/").status_code
+        assert 403 == httpx.get(base + "/", headers={"host": "evil.example"}).status_code
+        assert 401 == httpx.get(base + "/", headers={"host": "models.internal"}).status_code
+        answer = browser(base + code).get("/api/requests")
+        assert {"requests": [], "all": 0} == answer.json()
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    finally:
+        server.stop()
+
+
+def test_a_forked_child_leaves_the_pages_to_its_parent(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    inspect = Inspect(enabled=True)
+    with clippy_core.Host({"inspect": inspect}):
+        pages = browser(address(capsys))
+        inspect._process = -1  # as in a child, for which this is the parent's
+        with clippy_core.Host({"inspect": inspect}):
+            pass
+        assert capsys.readouterr().err == ""
+        assert 200 == pages.get("/").status_code
+        inspect._process = os.getpid()
+
+
+def test_a_program_that_closes_nothing_ends_without_a_word(tmp_path: Path) -> None:
+    code = "import clippy_core, clippy_inspect; clippy_inspect.attach(clippy_core.Host())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (0, 1) == (done.returncode, len(done.stderr.splitlines()))
+
+
+def test_no_gateway_has_pages_unless_it_is_told_so() -> None:
+    app = Pages()
+    Inspect(enabled=True).register_routes(app)
+    assert {} == app.handlers("/")
+
+
+def test_a_port_that_is_taken_is_said_and_the_program_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    taken = Server(Pages())
+    taken.start()
+    try:
+        with clippy_core.Host({"inspect": Inspect(enabled=True, port=taken.port)}) as host:
+            said = eventually(lambda: capsys.readouterr().err)
+            assert f"the pages of this program are not open: cannot listen at 127.0.0.1:{taken.port}" in said
+            with pytest.raises(OSError, match="cannot listen"):
+                attach(host)  # who asks for them wants to know
+    finally:
+        taken.stop()
+
+
+def test_it_serves_an_asyncio_program_too(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        async with clippy_core.Host({"inspect": Inspect(enabled=True)}) as host:
+            client = host.wrap(httpx.AsyncClient(base_url=provider.base_url))
+            async with client:
+                await client.post("/chat/completions", json=ASK)
+            link = address(capsys)
+            pages = await anyio.to_thread.run_sync(browser, link)
+            assert 1 == (await anyio.to_thread.run_sync(pages.get, "/api/requests")).json()["all"]
+
+    with FakeServer(Reply("It rains.")) as provider:
+        anyio.run(main)

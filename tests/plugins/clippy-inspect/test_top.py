@@ -1,0 +1,232 @@
+"""``clippy top``: the dashboard's main table in a terminal, which obeys what it is sent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from attrs import define, field
+from click.testing import CliRunner, Result
+from clippy_hookspecs import Scope
+from clippy_inspect.dashboard import as_json, summed
+from clippy_inspect.top import WIDEST, line, main_table, plugin_tables, told, width
+from clippy_inspect.top_command import top_command
+from clippy_inspect.watching import CannotTell, Inspector
+from clippy_recorder import write
+from hypothesis import given
+from hypothesis import strategies as st
+from inspect_world import BEGAN, Kept, Site, cached, exchange, failed, retried
+
+pytest.importorskip("textual")
+from clippy_inspect.terminal import Top
+from textual.widgets import DataTable, Static
+
+CASES = [
+    json.loads(text)
+    for text in (Path(__file__).resolve().parents[3].parent / "shared" / "data" / "ansi-dev.jsonl")
+    .read_text("utf-8")
+    .splitlines()
+]
+
+
+def document(*exchanges: Any) -> dict[str, Any]:
+    """What ``/api/dashboard`` tells, as it is after its way through JSON."""
+    made: dict[str, Any] = json.loads(json.dumps(as_json(summed(exchanges, BEGAN + 20))))
+    return made
+
+
+def ran(*arguments: str, given: str = "") -> Result:
+    return CliRunner().invoke(top_command(), arguments, input=given)
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_line_is_all_and_then_each_model() -> None:
+    """The numbers are the dashboard's; a cost that is not known is a dash."""
+    sheet = main_table(document(exchange(1), exchange(2, model="llama", cost=None), failed(3), cached(4)))
+    rows = {row[0]: dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows}
+    assert list(rows) == ["all", "gpt-4o", "llama"]
+    assert (rows["all"]["Requests"], rows["all"]["Failed"], rows["all"]["Cached"]) == ("4", "1", "1")
+    assert (rows["gpt-4o"]["Cost"], rows["llama"]["Cost"], rows["all"]["Cost"]) == ("$ 0.0041", "–", "–")
+    assert rows["llama"]["p50"] == "812 ms"
+
+
+@pytest.mark.parametrize(("by", "names"), [("route", ["all", "main"]), ("tenant", ["all", "acme"])])
+def test_lines_are_for_whatever_is_asked_for(by: str, names: list[str]) -> None:
+    """By route and by tenant as well."""
+    assert [row[0] for row in main_table(document(exchange(1, route="main")), by).rows] == names
+
+
+def test_above_it_stands_what_happened() -> None:
+    """Also where a rate is not known."""
+    said = told(document(exchange(1), retried(2), failed(3)))
+    assert "3 over, 0 running" in said
+    assert "retried 1, recovered 1" in said
+    assert "overloaded: http_529 1" in said
+    assert "–" in told({"rates": {"10 s": None}})
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*document(), "name", "p50"]), inner),
+    )
+)
+def test_whatever_a_server_tells_is_a_table(found: Any) -> None:
+    """It may be another version's, or somebody else's."""
+    answer = found if isinstance(found, dict) else {"by_model": [found], "plugins": [found], "total": found}
+    for sheet in (main_table(answer), *plugin_tables(answer)):
+        assert all("\n" not in text for text in sheet.lines())
+    assert "\n" not in told(answer)
+
+
+@given(st.text(max_size=300) | st.text("\x1b\x9b\r\n\t\x07\u202e[]31;mab", max_size=100))
+def test_a_cell_is_one_line_of_bounded_width(text: str) -> None:
+    """Whatever a caller called its model."""
+    shown = line(text)
+    assert width(shown) <= WIDEST
+    assert (obeyed(shown), "\n" in shown) == ([], False)
+
+
+# --- hostile texts ----------------------------------------------------------------------------------------------------
+
+
+def obeyed(text: str) -> list[str]:
+    """Signs that a terminal obeys or that turn text around, but for the ends of our own lines."""
+    turning = "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    control = (sign for sign in text if ord(sign) < 32 or 0x7F <= ord(sign) < 0xA0 or sign in turning)
+    return [sign for sign in control if sign != "\n"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_hostile_texts_are_shown_and_not_obeyed(case: dict[str, Any], tmp_path: Path) -> None:
+    """As a model, a tenant and a kind of failure; what is harmless is shown as it is."""
+    text = case["input"]
+    error = {"category": text, "kind": text}
+    file = tmp_path / "calls.jsonl"
+    write(file, [exchange(1, model=text, scope=Scope(tenant=text), route=text), failed(2, error=error)])
+    for by in ("model", "tenant", "route"):
+        result = ran(str(file), "--once", "--by", by)
+        assert result.exit_code == 0, result.output
+        assert obeyed(result.output) == []
+    if case["label"] == "benign":
+        kept = (
+            (case["keep"] or text).replace("\r\n", "\n").replace("\n", "\u240a").replace("\t", "\u2409")
+        )  # a cell is one line
+        assert kept in ran(str(file), "--once").output or width(text) > WIDEST
+
+
+# --- where the numbers come from --------------------------------------------------------------------------------------
+
+
+def test_a_running_program_is_asked_with_its_token(tmp_path: Path) -> None:
+    """The token comes from a file or from standard input, and stands in no list of processes."""
+    with Site(Kept([exchange(1), retried(2)])) as site:
+        address = f"http://127.0.0.1:{site.server.port}"
+        good, bad = tmp_path / "good", tmp_path / "bad"
+        good.write_text(f"{site.door.token}\n", encoding="utf-8")
+        bad.write_text("wrong\n", encoding="utf-8")
+        shown = ran(address, "--once", "--token-file", str(good))
+        typed = ran(address, "--once", "--token-file", "-", given=f"{site.door.token}\n")
+        refused = ran(address, "--once", "--token-file", str(bad))
+    assert shown.exit_code == typed.exit_code == 0, shown.output
+    assert shown.output == typed.output
+    assert "2 over, 0 running" in shown.output
+    assert refused.exit_code == 1
+    assert "does not take this token" in refused.output
+    gone = ran(address, "--once", "--token-file", str(good))
+    assert (gone.exit_code, "does not answer" in gone.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("where", "token", "why"),
+    [
+        ("http://models.example:80", "t", "in the clear"),
+        ("ftp://127.0.0.1", "t", "no address"),
+        ("http://[::1", "t", "no address"),
+        ("http://127.0.0.1:99999", "t", "no address"),
+        ("http://127.0.0.1:1", "two\rlines", "no token"),
+        ("http://127.0.0.1:1", "", "no token"),
+    ],
+)
+def test_a_token_is_not_sent_just_anywhere(where: str, token: str, why: str) -> None:
+    """Not in the clear to another machine, not to what is no address; and an error does not tell it."""
+    with pytest.raises(CannotTell, match=why) as raised:
+        Inspector(where, token)
+    assert not token or repr(token) not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [None, "no recording\n"])
+def test_a_recording_that_cannot_be_read_is_one_sentence(content: str | None, tmp_path: Path) -> None:
+    """No traceback."""
+    file = tmp_path / "calls.jsonl"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    result = ran(str(file), "--once")
+    assert (result.exit_code, "calls.jsonl" in result.output) == (1, True)
+
+
+# --- on the whole terminal --------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Script:
+    """Tells one document after the other, the last for ever; an exception among them is raised."""
+
+    told: list[Any] = field(factory=list)
+    name: str = "\x1b]0;title\x07here"
+
+    def look(self) -> Any:
+        found = self.told.pop(0) if len(self.told) > 1 else self.told[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def names(app: Top) -> list[str]:
+    table = app.query_one(DataTable)
+    return [str(table.get_row_at(at)[0]) for at in range(table.row_count)]
+
+
+def test_keys_change_what_a_line_is_and_nothing_is_taken_for_markup() -> None:
+    """A model called ``[bold]x[/]`` is shown so."""
+
+    async def run() -> None:
+        app = Top(Script([document(exchange(1, model="[bold]x[/]", route="\x1b[31mred"))]), every=3600)
+        async with app.run_test() as pilot:
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            assert names(app) == ["all", "[bold]x[/]"]
+            await pilot.press("r")
+            assert names(app) == ["all", "␛[31mred"]
+            await pilot.press("t")
+            assert names(app) == ["all", "acme"]
+            said = str(app.query_one("#told", Static).render())
+            assert obeyed(said) == []
+            await pilot.press("q")
+        assert app.return_code == 0
+
+    anyio.run(run)
+
+
+def test_a_program_that_is_gone_leaves_the_last_numbers_and_says_so() -> None:
+    """It is asked again; while it is paused it is not."""
+
+    async def run() -> None:
+        script = Script([document(exchange(1)), CannotTell("it does not answer"), document(exchange(1), exchange(2))])
+        app = Top(script, every=3600)
+        async with app.run_test() as pilot:
+            for expected, requests in (("1 over", "1"), ("it does not answer", "1"), ("2 over", "2")):
+                await app.workers.wait_for_complete()
+                await pilot.pause()
+                assert expected in str(app.query_one("#told", Static).render())
+                assert str(app.query_one(DataTable).get_row_at(0)[1]) == requests
+                app._again()
+            await pilot.press("p")
+            assert "paused" in str(app.query_one("#told", Static).render())
+
+    anyio.run(run)

@@ -1,0 +1,251 @@
+"""The recorder under the real SDKs: everything that happened is there, and no key is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anthropic
+import anyio
+import httpx2
+import openai
+import pytest
+from attrs import define, evolve
+from clippy_audit import AuditLog
+from clippy_cache_memory import MemoryCache
+from clippy_errors import ErrorClassifier
+from clippy_hookspecs import Message, Refusal, RequestContext, Text, hookimpl
+from clippy_recorder import Exchange, Recorder, document, read
+from clippy_retry import RetryPolicy
+
+import clippy_core
+from clippy_core.testing import FakeProvider, Fault, Reply, VirtualClock
+
+KEY = "sk-proj-canary0123456789abcdefghijklmnop"
+
+
+def recording(provider: FakeProvider, *plugins: Any, **settings: Any) -> tuple[Recorder, openai.OpenAI]:
+    """A recorder in a host under the real SDK."""
+    recorder = Recorder(enabled=True, **settings)
+    host = clippy_core.Host([recorder, *plugins], clock=VirtualClock())
+    client = openai.OpenAI(api_key=KEY, http_client=provider.client(httpx2))
+    return recorder, host.wrap(client)
+
+
+def ask(client: openai.OpenAI, text: str = "Hello", **more: Any) -> Any:
+    return client.chat.completions.create(model="m", messages=[{"role": "user", "content": text}], **more)
+
+
+def test_a_plain_call_is_there_with_its_bytes_its_attempt_and_its_usage():
+    """As it came, as it went, as it was answered."""
+    provider = FakeProvider(Reply("Hi there"))
+    recorder, client = recording(provider)
+    ask(client)
+    (call,) = recorder.latest()
+    assert (call.state, call.status, call.model, call.api, call.stream) == ("answered", 200, "m", "openai.chat", False)
+    assert call.came.body == provider.requests[0].body == call.attempts[0].sent.body
+    assert call.answered is not None
+    assert json.loads(call.answered.body)["choices"][0]["message"]["content"] == "Hi there"
+    assert json.loads(call.attempts[0].answer.body) == json.loads(call.answered.body)
+    assert call.usage.output > 0
+    assert call.attempts[0].state == "ok"
+
+
+def test_a_stream_keeps_the_boundaries_of_its_chunks():
+    """Byte for byte, piece for piece."""
+    provider = FakeProvider(Reply("one two three", chunks=("one ", "two ", "three")))
+    recorder, client = recording(provider)
+    assert len(list(ask(client, stream=True))) > 3
+    (call,) = recorder.latest()
+    pieces = [piece.data for piece in call.pieces if piece.kind == "bytes"]
+    assert b"".join(pieces).count(b"data: ") > 4
+    assert b"data: [DONE]" in b"".join(pieces)
+    said = [piece.chunk["delta"] for piece in call.pieces if piece.kind == "chunk_out" and piece.chunk.get("delta")]
+    assert "".join(said) == "one two three"
+
+
+def test_a_retried_call_shows_each_attempt_its_failure_and_its_wait():
+    """And what the plugins decided in between."""
+    provider = FakeProvider([Fault.status(503), Reply("Hi")])
+    recorder, client = recording(provider, RetryPolicy(), ErrorClassifier())
+    ask(client)
+    (call,) = recorder.latest()
+    first, second = call.attempts
+    assert (first.state, first.error["category"], first.answer.status) == ("error", "transient", 503)
+    assert (second.state, second.waited > 0) == ("ok", True)
+    assert ("retry", "on_error") in [(step.plugin, step.hook) for step in call.steps]
+
+
+@define(eq=False)
+class Politely:
+    """Adds a word to each question."""
+
+    @hookimpl
+    def pre_request(self, request: Any, ctx: RequestContext) -> Any:
+        return evolve(request, messages=(*request.messages, Message("user", (Text("please"),))))
+
+
+def test_what_a_plugin_changed_is_told_before_and_after():
+    """What came in stays what came in."""
+    provider = FakeProvider(Reply("Hi"))
+    recorder, client = recording(provider, Politely())
+    ask(client)
+    (call,) = recorder.latest()
+    (changed,) = [step for step in call.steps if step.hook == "pre_request" and step.action == "changed"]
+    assert "please" not in changed.before
+    assert "please" in changed.after
+    assert b"please" not in call.came.body
+    assert b"please" in call.attempts[0].sent.body
+
+
+def test_a_hit_says_where_it_came_from_and_has_no_attempt():
+    """The second of two equal calls."""
+    provider = FakeProvider(Reply("Hi"))
+    recorder, client = recording(provider, MemoryCache())
+    ask(client)
+    ask(client)
+    call = recorder.latest()[-1]
+    assert (call.state, call.provenance["source"], call.attempts) == ("cached", "cache", ())
+
+
+@define(eq=False)
+class Refuses:
+    """Lets nothing through."""
+
+    @hookimpl
+    def pre_request(self, request: Any, ctx: RequestContext) -> None:
+        raise Refusal("not here", code="no")
+
+
+def test_the_content_of_a_refused_call_is_never_kept():
+    """It may be what it was refused for."""
+    recorder, client = recording(FakeProvider(), Refuses())
+    with pytest.raises(openai.PermissionDeniedError):
+        ask(client, "a forbidden word")
+    (call,) = recorder.latest()
+    assert call.state == "refused"
+    assert "forbidden" not in everything(call)
+
+
+def everything(call: Exchange) -> str:
+    """All that a call's record says, in one text."""
+    return json.dumps(document(call), ensure_ascii=False)
+
+
+CANARY = "canary-7Hq2vXw9TzLk4Rb8"
+
+
+@pytest.mark.parametrize("level", ["minimal", "standard", "detailed"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_key_is_in_no_record_wherever_it_turns_up_again(level, stream, tmp_path):
+    """In a header, a prompt, a tool's argument, an address, an answer cut into pieces, a provider's message."""
+    key = f"sk-proj-{CANARY}"
+    halves = (f"your key is sk-proj-{CANARY[:9]}", f"{CANARY[9:]} it seems")
+    replies = [
+        Reply("".join(halves), chunks=halves),
+        Fault.status(401, body=json.dumps({"error": {"message": f"Incorrect API key provided: {key}"}})),
+    ]
+    provider = FakeProvider(replies)
+    path = tmp_path / "calls.jsonl"
+    recorder = Recorder(enabled=True, level=level, path=path)
+    client = openai.OpenAI(api_key=key, http_client=provider.client(httpx2), default_query={"api_key": key})
+    with clippy_core.Host([recorder, AuditLog(path=tmp_path / "audit.jsonl")]) as host:
+        wrapped = host.wrap(client)
+        tools = [{"type": "function", "function": {"name": "f", "description": key, "parameters": {}}}]
+        for _ in range(2):
+            try:
+                answer = ask(wrapped, f"use {key} or Bearer {key}", tools=tools, stream=stream)
+                if stream:
+                    list(answer)
+            except openai.OpenAIError:
+                pass
+        seen = [everything(call) for call in recorder.latest()]
+    assert len(seen) == 2
+    assert not [one for one in [*seen, path.read_text()] if CANARY[:9] in one]
+
+
+def test_below_detailed_nothing_that_was_said_is_kept():
+    """Neither the question nor the answer, nor a provider's message that may quote it."""
+    wrong = Fault.status(400, body=json.dumps({"error": {"message": "your private question"}}))
+    provider = FakeProvider([Reply("a private answer"), wrong])
+    recorder, client = recording(provider, level="standard")
+    ask(client, "a private question")
+    with pytest.raises(openai.BadRequestError):
+        ask(client, "a private question")
+    assert "private" not in "".join(map(everything, recorder.latest()))
+    assert recorder.latest()[0].came.size > 0
+
+
+def test_the_newest_calls_are_kept():
+    """The oldest make room, those that are over first."""
+    recorder, client = recording(FakeProvider(Reply("Hi")), keep=3)
+    for number in range(7):
+        ask(client, f"question {number}")
+    calls = recorder.latest()
+    assert [b"question 4" in one.came.body for one in calls] == [True, False, False]
+    assert recorder.latest(before=calls[1].id) == calls[:1]
+
+
+def test_large_answers_stay_within_the_bytes_that_were_given():
+    """Of one call the oldest pieces go, and are counted."""
+    recorder, client = recording(FakeProvider(Reply("x" * 120_000, chunks=300)), max_bytes=65536)
+    list(ask(client, stream=True))
+    (call,) = recorder.latest()
+    assert call.lost > 0
+    assert sum(len(piece.data) for piece in call.pieces) < 65536
+
+
+def test_who_wants_to_know_is_told_of_each_call():
+    """When it began and when it ended; one that fails to listen harms nobody."""
+    recorder, client = recording(FakeProvider(Reply("Hi")))
+    told: list[str] = []
+    end = recorder.subscribe(told.append)
+    recorder.subscribe(lambda _: 1 / 0)
+    ask(client)
+    assert set(told) == {recorder.latest()[0].id}
+    end()
+    before = len(told)
+    ask(client)
+    assert len(told) == before
+
+
+def test_a_stream_can_be_stopped_by_who_looks_at_it():
+    """The handle of a call that goes on; none of one that is over."""
+    recorder, client = recording(FakeProvider(Reply("a b c ", chunks=("a ", "b ", "c "))))
+    stream = ask(client, stream=True)
+    next(iter(stream))
+    (call,) = recorder.latest()
+    assert call.state == "running"
+    recorder.flow(call.id).cancel("enough")
+    with pytest.raises(openai.APIError):
+        list(stream)
+    assert recorder.find(call.id).state == "cancelled"
+    assert recorder.flow(call.id) is None
+
+
+def test_a_recorder_that_is_not_enabled_is_asked_nothing():
+    """It costs nothing: its hooks are left out."""
+    host = clippy_core.Host([Recorder()])
+    assert host.chains.idle
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("suffix", ["jsonl", "sqlite"])
+def test_calls_are_written_and_can_be_read_again(backend, suffix, tmp_path):
+    """What was kept in memory is what the file has."""
+    path = tmp_path / f"calls.{suffix}"
+    recorder = Recorder(enabled=True, path=path)
+
+    async def work() -> None:
+        provider = FakeProvider(Reply("one two", chunks=("one ", "two")))
+        client = anthropic.AsyncAnthropic(api_key=KEY, http_client=provider.async_client(httpx2))
+        async with clippy_core.Host([recorder]) as host:
+            async with host.wrap(client).messages.stream(
+                model="m", max_tokens=9, messages=[{"role": "user", "content": "Hi"}]
+            ) as stream:
+                assert await stream.get_final_text() == "one two"
+
+    anyio.run(work, backend=backend)
+    kept = recorder.latest()
+    assert [document(call) for call in read(path)] == [document(call) for call in kept]
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,321 @@
+"""Replaying a recording: as a provider, again on a route, and through other plugins."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import anyio
+import httpx2
+import openai
+import pytest
+from attrs import evolve
+from click.testing import CliRunner
+from clippy_hookspecs import Headers, RawRequest
+from clippy_recorder import Exchange, Recorder, read, to_curl, to_python, write
+from clippy_recorder.replaying import Cassette, Replay
+from clippy_recorder.serving import pages_of
+from clippy_serving import Server
+
+import clippy_core
+from clippy_core.cli import command_line
+from clippy_core.driven import drive
+from clippy_core.testing import FakeProvider, FakeServer, Fault, Reply, VirtualClock
+
+KEY = "sk-proj-0123456789abcdefghijklmn"
+MESSAGES: Any = [{"role": "user", "content": "Hello"}]
+
+
+def recorded(*acts: Any, ask: Any) -> list[Exchange]:
+    """What a recorder keeps of the calls that *ask* makes."""
+    clock = VirtualClock()
+    provider, recorder = FakeProvider(list(acts), clock=clock), Recorder(enabled=True)
+    host = clippy_core.Host([recorder], clock=clock)
+    ask(
+        host.wrap(openai.OpenAI(api_key=KEY, max_retries=0, http_client=provider.client(httpx2))),
+        host.wrap(anthropic.Anthropic(api_key=KEY, max_retries=0, http_client=provider.client(httpx2))),
+    )
+    return [*recorder.latest()]
+
+
+def both(chat: openai.OpenAI, claude: anthropic.Anthropic) -> list[Any]:
+    """The same four calls, whoever answers: plain and streamed, of two wire APIs."""
+    said: list[Any] = [chat.chat.completions.create(model="m", messages=MESSAGES).choices[0].message.content]
+    stream = chat.chat.completions.create(model="m", messages=MESSAGES, stream=True)
+    said.append([event.choices[0].delta.content for event in stream if event.choices])
+    said.append(claude.messages.create(model="m", max_tokens=9, messages=MESSAGES).content[0].text)
+    with claude.messages.stream(model="m", max_tokens=9, messages=MESSAGES) as events:
+        said.append(list(events.text_stream))
+    return said
+
+
+REPLY = Reply("one two three", chunks=("one ", "two ", "three"), chunk_delay=0.5)
+
+
+@pytest.fixture
+def served():
+    """A recording as a provider on loopback, at once."""
+    servers = []
+
+    def serve(calls: list[Exchange], **how: Any) -> tuple[Replay, str]:
+        replay = Replay(Cassette.of(calls), **{"speed": 0.0, **how})
+        server = Server(pages_of(replay))
+        server.start()
+        servers.append(server)
+        return replay, f"http://127.0.0.1:{server.port}"
+
+    yield serve
+    for server in servers:
+        server.stop()
+
+
+def test_the_official_sdks_get_from_a_recording_what_they_got_then(served):
+    """Plain and streamed; nothing but the recording is asked."""
+    first: list[Any] = []
+    calls = recorded(REPLY, REPLY, REPLY, REPLY, ask=lambda *clients: first.extend(both(*clients)))
+    _, url = served(calls)
+    with httpx2.Client(trust_env=False) as http:
+        chat = openai.OpenAI(api_key="another", base_url=f"{url}/v1", max_retries=0, http_client=http)
+        claude = anthropic.Anthropic(api_key="another", base_url=url, max_retries=0, http_client=http)
+        assert both(chat, claude) == first
+        with pytest.raises(openai.NotFoundError, match="not in the recording"):
+            chat.chat.completions.create(model="another", messages=MESSAGES)
+        with pytest.raises(anthropic.NotFoundError, match="not in the recording"):
+            claude.messages.create(model="another", max_tokens=9, messages=MESSAGES)
+
+
+def test_a_stream_comes_in_its_own_time_byte_for_byte():
+    """On a clock of our own; twice as fast where that is asked."""
+    calls = recorded(
+        REPLY, ask=lambda chat, _: list(chat.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+    )
+    asked = calls[0].attempts[0]
+    for speed in (1.0, 2.0):
+        waits: list[float] = []
+
+        async def sleep(seconds: float, waits: list[float] = waits) -> None:
+            waits.append(seconds)
+
+        async def play(speed: float = speed, sleep: Any = sleep) -> list[bytes]:
+            replay = Replay(Cassette.of(calls), speed, sleep=sleep)
+            reply = await replay.answer(RawRequest("POST", asked.url, Headers(), asked.sent.body))
+            assert not isinstance(reply.body, bytes)
+            pieces = []
+            while (piece := await reply.body.next()) is not None:
+                pieces.append(piece)
+            return pieces
+
+        pieces = drive(play())
+        assert pieces == [piece.data for piece in calls[0].pieces if piece.kind == "bytes"]
+        recorded_time = (calls[0].pieces[-1].at - asked.at) / 1e6
+        assert sum(waits) == pytest.approx(recorded_time / speed, abs=0.001)
+        assert sum(waits) > 1.0 / speed
+
+
+def test_equal_requests_get_the_recorded_answers_in_their_order_and_the_last_one_again():
+    """As a program that polls would see it."""
+    ask = lambda chat, _: [chat.chat.completions.create(model="m", messages=MESSAGES) for _ in range(2)]  # noqa: E731
+    calls = recorded(Reply("first"), Reply("second"), ask=ask)
+    cassette, asked = Cassette.of(calls), calls[0].attempts[0]
+    request = RawRequest(
+        "POST", asked.url, Headers(), json.dumps(dict(reversed(json.loads(asked.sent.body).items()))).encode()
+    )
+    found = [cassette.find(request) for _ in range(3)]
+    assert [b"first" in one.pieces[0] for one in found] == [True, False, False]
+
+
+def test_an_answer_that_broke_off_breaks_off_again(served):
+    """What came before is the same."""
+
+    def ask(chat: openai.OpenAI, _: Any) -> None:
+        with pytest.raises(openai.APIConnectionError):
+            list(chat.chat.completions.create(model="m", messages=MESSAGES, stream=True))
+
+    calls = recorded(Fault.reset(at_delta=2), ask=ask)
+    _, url = served(calls)
+    with httpx2.Client(trust_env=False) as http:
+        chat = openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0, http_client=http)
+        stream = chat.chat.completions.create(model="m", messages=MESSAGES, stream=True)
+        assert next(iter(stream)).choices
+        with pytest.raises((openai.APIConnectionError, httpx2.HTTPError)):
+            list(stream)
+
+
+def test_a_call_recorded_without_content_is_counted_and_never_answered():
+    """An empty answer would be a wrong one."""
+    calls = recorded(REPLY, ask=lambda chat, _: chat.chat.completions.create(model="m", messages=MESSAGES))
+    bare = evolve(calls[0], came=evolve(calls[0].came, body=b""), attempts=tuple(
+        evolve(one, sent=evolve(one.sent, body=b""), answer=evolve(one.answer, body=b"")) for one in calls[0].attempts
+    ))  # fmt: skip
+    cassette = Cassette.of([bare])
+    assert (len(cassette), cassette.unusable) == (0, 1)
+
+
+def test_the_programs_that_are_exported_make_the_call_again(tmp_path):
+    """In Python and in a shell; the key comes from the environment."""
+    calls = recorded(REPLY, REPLY, REPLY, REPLY, ask=both)
+    with FakeServer() as server:
+        for call in calls:
+            at = server.base_url if call.api == "openai.chat" else server.anthropic_url
+            origin = "https://api.openai.com/v1" if call.api == "openai.chat" else "https://api.anthropic.com"
+            here = evolve(call, url=call.url.replace(origin, at))
+            keys = {"OPENAI_API_KEY": "sk-of-mine", "ANTHROPIC_API_KEY": "sk-of-mine", "no_proxy": "127.0.0.1"}
+            program = tmp_path / "program.py"
+            program.write_text(to_python(here))
+            done = subprocess.run(
+                [sys.executable, program], capture_output=True, text=True, timeout=60, env={**os.environ, **keys}
+            )
+            assert done.returncode == 0, done.stderr
+            sent = server.requests[-1]
+            assert json.loads(sent.body) == json.loads(call.came.body)
+            assert "sk-of-mine" in (sent.headers.get("authorization", "") + sent.headers.get("x-api-key", ""))
+            words = shlex.split(to_curl(here))
+            assert words[:2] == ["curl", here.url]
+            assert words[words.index("--data-binary") + 1].encode() == call.came.body
+            assert KEY not in to_curl(here) + to_python(here)
+
+
+def test_nothing_in_an_exported_command_is_acted_upon():
+    """A prompt is quoted, whatever is in it."""
+    evil = "'; touch /tmp/never; echo `id` $(id) \\ \n"
+    calls = recorded(
+        REPLY, ask=lambda chat, _: chat.chat.completions.create(model="m", messages=[{"role": "user", "content": evil}])
+    )
+    words = shlex.split(to_curl(calls[0]))
+    assert json.loads(words[words.index("--data-binary") + 1])["messages"][0]["content"] == evil
+    compile(to_python(calls[0]), "program", "exec")
+
+
+# --- the command line ---------------------------------------------------------------------------------------------
+
+
+SHOUTS = '''
+from attrs import define, evolve
+from clippy_hookspecs import hookimpl
+
+@define(eq=False)
+class Shouts:
+    """Asks otherwise."""
+
+    @hookimpl
+    def pre_request(self, request, ctx):
+        return evolve(request, params={**request.params, "shouts": True})
+'''
+
+
+def run(*words: str) -> Any:
+    return CliRunner().invoke(command_line(), [*words], catch_exceptions=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a recording and a configuration of one route."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    ask = lambda chat, _: both(chat, _)[:0]  # noqa: E731
+    write(tmp_path / "calls.jsonl", recorded(REPLY, REPLY, REPLY, REPLY, ask=ask))
+    return tmp_path
+
+
+def configured(folder: Path, server: FakeServer) -> None:
+    (folder / "clippy.toml").write_text(
+        'allow = ["recorder"]\n'
+        f'[routes.chat]\nbase_url = "{server.base_url}"\nkey = "sk-route"\n'
+        f'[routes.claude]\napi = "anthropic.messages"\nbase_url = "{server.anthropic_url}"\nkey = "sk-route"\n'
+    )
+
+
+def test_a_recording_is_made_again_on_its_routes_and_what_differs_is_shown(folder):
+    """The same answers first, then another one."""
+    with FakeServer(FakeProvider(Reply("one two three"))) as server:
+        configured(folder, server)
+        told = json.loads(run("replay", "calls.jsonl", "--live", "--json").output)
+        assert (len(told["calls"]), told["same"], server.calls) == (4, 4, 4)
+    with FakeServer(FakeProvider(Reply("one two four"))) as server:
+        configured(folder, server)
+        printed = run("replay", "calls.jsonl", "--live").output
+    assert "-one two three" in printed
+    assert "+one two four" in printed
+    assert "0 of 4 calls have the same answer" in printed
+
+
+def test_yesterdays_calls_go_through_another_plugin_and_nobody_is_asked(folder, monkeypatch):
+    """A plugin that changes the question gets the recorded answer all the same."""
+    (folder / "shouting.py").write_text(SHOUTS)
+    monkeypatch.syspath_prepend(folder)
+    with FakeServer() as server:
+        configured(folder, server)
+        done = run("replay", "calls.jsonl", "--with", "shouting:Shouts", "--json")
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.output)
+        assert not server.requests
+    assert told["same"] == 4
+    assert told["again"]["attempts"] == 4
+    assert told["again"]["input"] == told["recorded"]["input"] > 0
+
+
+def test_files_are_listed_shown_and_turned_into_others(folder):
+    """And back, by way of an archive."""
+    calls = [*read(folder / "calls.jsonl")]
+    assert run("recordings", "list", "calls.jsonl").output.count("answered") == 4
+    shown = run("recordings", "show", "calls.jsonl", calls[1].id).output
+    assert "attempt 1" in shown
+    assert "[DONE]" in shown
+    assert run("recordings", "export", "calls.jsonl", "-o", "calls.har").exit_code == 0
+    assert run("recordings", "import", "calls.har", "back.sqlite").output == "4 calls\n"
+    back = [*read(folder / "back.sqlite")]
+    assert {one.id for one in back} == {one.id for one in calls}
+    assert [piece.data for piece in next(one for one in back if one.id == calls[1].id).pieces] == [
+        piece.data for piece in calls[1].pieces if piece.kind == "bytes"
+    ]
+
+
+def test_what_a_model_said_cannot_act_on_a_terminal(folder):
+    """Escapes are written out; text in any script is not."""
+    evil = "\x1b[2Jgone \x9b31m \u202e ✓ 日本語"
+    ask = lambda chat, _: chat.chat.completions.create(model="m", messages=[{"role": "user", "content": evil}])  # noqa: E731
+    write(folder / "evil.jsonl", recorded(Reply(evil), ask=ask))
+    request_id = next(iter(read(folder / "evil.jsonl"))).id
+    for words in (["show", "evil.jsonl", request_id], ["list", "evil.jsonl"]):
+        printed = run("recordings", *words).output
+        assert not {"\x1b", "\x9b", "\u202e"} & set(printed)
+
+
+def test_a_replay_as_a_process_ends_when_it_is_told(folder):
+    """It says where it listens; SIGTERM ends it in good order."""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "clippy_core.cli", "replay", "calls.jsonl", "--speed", "0"],
+        stdout=subprocess.PIPE, text=True, cwd=folder,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            url = line.split()[6]
+            with httpx2.Client(trust_env=False, timeout=20) as http:
+                chat = openai.OpenAI(api_key="x", base_url=url, max_retries=0, http_client=http)
+                answer = chat.chat.completions.create(model="m", messages=MESSAGES)
+            assert answer.choices[0].message.content == "one two three"
+            process.terminate()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_replay_stands_in_for_a_provider_on_any_event_loop(backend):
+    """As an Upstream of a host."""
+    calls = recorded(REPLY, ask=lambda chat, _: chat.chat.completions.create(model="m", messages=MESSAGES))
+    asked = calls[0].attempts[0]
+
+    async def work() -> int:
+        replay = Replay(Cassette.of(calls), 0.0)
+        return (await replay.send(RawRequest("POST", asked.url, Headers(), asked.sent.body), {})).status
+
+    assert anyio.run(work, backend=backend) == 200
