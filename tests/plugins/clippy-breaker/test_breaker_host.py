@@ -145,12 +145,16 @@ def test_its_table_says_which_routes_are_open_and_for_how_long(sync_caller: Call
 
 
 def test_its_table_says_that_it_was_told_to_stop_nothing(sync_caller: Caller) -> None:
-    """The setting stands behind the state that it overrules."""
+    """The setting stands behind the state that it overrules; one that is forced open is open."""
     plugins = alone(state="metrics_only")
     sync_caller.start(plugins, Switchable(DOWN))
     calls(sync_caller, 10)
     [table] = anyio.run(plugins["breaker"].status_tables)  # type: ignore[attr-defined]
     assert [row[2] for row in table.rows] == ["open (metrics_only)"]
+    breaker: Any = plugins["breaker"]
+    breaker.state = "forced_open"
+    sync_caller.clock.advance(10_000)
+    assert [row[2] for row in anyio.run(breaker.status_tables)[0].rows] == ["open (forced_open)"]
 
 
 def test_each_failed_probe_doubles_the_open_time(caller: Caller) -> None:

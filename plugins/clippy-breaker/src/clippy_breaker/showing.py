@@ -15,8 +15,7 @@ _FIRST = ("open", "half_open", "closed")
 def table_of(place: Place | None, setting: str) -> StatusTable:
     """A line for each route and for each model that has a breaker of its own there.
 
-    *setting* is the plugin's ``state``: where it is not "auto", the state is what the breaker would say, and the
-    setting stands behind it.
+    *setting* is the plugin's ``state``: where it is not "auto" it stands behind that of the breaker.
     """
     said = "" if setting == "auto" else f" ({setting})"
     rows: list[tuple[str, str | None, str, float | None, int, str | None]] = []
@@ -28,7 +27,8 @@ def table_of(place: Place | None, setting: str) -> StatusTable:
             state = machine.state(now)
             left = round(machine.left(now), 1) if state == "open" else None
             why = machine.why if state != "closed" else None
-            rows.append((known.shown, name or None, state + said, left, machine.run, why))
+            shown = "open" if setting == "forced_open" else state
+            rows.append((known.shown, name or None, shown + said, left, machine.run, why))
             order.append(_FIRST.index(state))
     sooner = sorted(range(len(rows)), key=lambda at: (order[at], rows[at][0], rows[at][1] or ""))
     return StatusTable("breakers", _COLUMNS, tuple(rows[at] for at in sooner[:MOST_ROWS]))
