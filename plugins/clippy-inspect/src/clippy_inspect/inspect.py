@@ -161,7 +161,6 @@ class Inspect:
             server = Server(application(view, door), port=self.port, drain=2)
             server.start()
             door.port, self._server = server.port, server
-            self._deaf = self._source.subscribe(self._pace.heard)
         link = door.link()
         _say(f"clippy: what this program asks of its models, once within ten minutes: {link}")
         if self.open:
@@ -190,6 +189,8 @@ class Inspect:
         self._source = others[0] if others else self._recorder
         self._recording, self._host = not others, host
         self._process = os.getpid()
+        self._deaf()
+        self._deaf = self._source.subscribe(self._pace.heard)
 
     def _elsewhere(self) -> bool:
         """Whether this is a forked child: the pages are its parent's, and so is their port."""
