@@ -40,6 +40,14 @@ def test_a_cost_that_is_not_known_makes_the_sum_unknown() -> None:
     assert group("m", [priced, failed(4)]).cost == 0.5
 
 
+def test_an_answer_that_was_ended_half_way_is_not_free() -> None:
+    """Its price is known to nobody; that of one which never began is nothing."""
+    ended = streamed(1, state="cancelled", usage=None, cost=None)
+    assert (group("m", [ended]).cost, group("m", [ended]).unpriced) == (None, 1)
+    assert group("m", [evolve(ended, first_token=None)]).cost == 0
+    assert group("m", [exchange(2, state="refused", cost=0.5)]).cost == 0.5
+
+
 def test_tokens_that_a_cache_gave_are_not_counted_again() -> None:
     """They were paid for once."""
     assert group("m", [exchange(1), cached(2)]).tokens_in == 1200

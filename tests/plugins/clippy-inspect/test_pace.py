@@ -63,15 +63,15 @@ def test_what_is_kept_is_bounded() -> None:
 
 
 def test_the_dashboard_tells_what_was_counted_and_not_what_is_kept() -> None:
-    """A recorder that keeps three requests is no reason to know of no more."""
+    """A recorder that keeps three requests is no reason to know of no more; pages may open after them."""
     plugins = {"inspect": Inspect(enabled=True, token=TOKEN), "recorder": Recorder(enabled=True, keep=3)}
     with FakeServer(Reply("It rains.")) as provider, clippy_core.Host(plugins) as host:
-        inspect = host.plugins["inspect"]
-        assert isinstance(inspect, Inspect)
-        inspect.show(host)
         with host.wrap(httpx.Client(base_url=provider.base_url)) as client:
             for _ in range(9):
                 client.post("/chat/completions", json={"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+        inspect = host.plugins["inspect"]
+        assert isinstance(inspect, Inspect)
+        inspect.show(host)
         told = httpx.get(f"{inspect.address}/api/dashboard", headers={"authorization": f"Bearer {TOKEN}"}).json()
     assert told["total"]["requests"] == 3
     assert told["rates"]["15 min"] == 9 / 900

@@ -140,7 +140,7 @@ def groups(exchanges: Iterable[Exchange], name: Callable[[Exchange], str]) -> tu
 
 def group(name: str, exchanges: Sequence[Exchange]) -> Group:
     """What *exchanges* come to.  What a cache answered cost nothing, and its tokens were not used again."""
-    paid = [one for one in exchanges if one.state == "answered"]
+    paid = [one for one in exchanges if _paid(one)]
     used = [one for one in exchanges if one.usage is not None and one.state != "cached"]
     costs = [one.cost for one in paid]
     unpriced = sum(cost is None for cost in costs)
@@ -156,6 +156,13 @@ def group(name: str, exchanges: Sequence[Exchange]) -> Group:
         None if unpriced else sum(cost for cost in costs if cost is not None),
         unpriced,
     )
+
+
+def _paid(exchange: Exchange) -> bool:
+    """Whether it cost something: also what was ended or refused after the provider had begun to answer."""
+    if exchange.state in ("cached", "running"):
+        return False
+    return exchange.state == "answered" or exchange.usage is not None or exchange.first_token is not None
 
 
 def spread(values: Iterable[int | None]) -> Spread:
