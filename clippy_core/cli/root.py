@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from clippy_hookspecs import ClippyError, ConfigError
+from clippy_hookspecs import POLICIES, ClippyError, ConfigError
 
 from .bench import bench
 from .config import config
 from .demo import demo
 from .doctor import doctor
-from .hooks import hooks
+from .hooks import chain_document, hooks
 from .installation import installation
 from .new_plugin import new_plugin
 from .output import say, visible
@@ -25,6 +25,7 @@ from .run import run
 if TYPE_CHECKING:
     from ..client import Client
     from ..host import Host
+    from .catalogue import InstalledPlugin
 
 T = TypeVar("T")
 DISTRIBUTION = "clippy-core"
@@ -113,6 +114,23 @@ class CommandLine(click.Group):
         from ..client import Client
 
         return Client(host)
+
+    @staticmethod
+    def installed() -> tuple[InstalledPlugin, ...]:
+        """Every installed plugin, those set aside included with the reason, as a plugin's command may know of it."""
+        from .catalogue import catalogue
+
+        return catalogue(installation(click.get_current_context()).discovered)
+
+    @staticmethod
+    def chains() -> list[dict[str, Any]]:
+        """For each hook who is called, in calling order: what ``clippy hooks --json --all`` prints.
+
+        Raises ConfigError when the configuration is so wrong that it is not known what is active.
+        """
+        found = installation(click.get_current_context())
+        found.require_readable()
+        return [chain_document(name, found.discovered) for name in POLICIES]
 
     def ask_plugins(self, ctx: click.Context) -> None:
         """Let the plugins add their commands.  One that fails is reported in a line, and adds none."""

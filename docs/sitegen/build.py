@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from clippy_docs.site import SiteFault, add_assets, zensical_site
+
 from .diagrams import DIAGRAMS
-from .offline import faults
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = re.compile(r"^<!-- diagram: (\w+) -->$", re.MULTILINE)
@@ -27,16 +27,14 @@ def build(target: Path = ROOT / "site") -> None:
         work = Path(folder)
         shutil.copy(ROOT / "mkdocs.yml", work)
         shutil.copytree(ROOT / "docs", work / "docs", ignore=shutil.ignore_patterns("__pycache__"))
+        add_assets(work / "docs")
         for page in (work / "docs").rglob("*.md"):
             page.write_text(with_diagrams(page.read_text(encoding="utf-8")), encoding="utf-8")
-        command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
-        run = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)  # noqa: S603 (a fixed command)
-        if run.returncode != 0:
-            raise SystemExit(f"the site could not be built:\n{run.stdout}{run.stderr}")
-        found = list(faults(work / "site"))
-        if found:
-            raise SystemExit("\n".join(["the site was built, but", *found]))
+        try:
+            site = zensical_site(work)
+        except SiteFault as fault:
+            raise SystemExit(str(fault)) from fault
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(work / "site", target)
+        shutil.copytree(site, target)
     pages = len(list(target.rglob("*.html")))
     sys.stdout.write(f"{pages} pages are built; every link leads somewhere and nothing is loaded from a network\n")

@@ -6,17 +6,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .hooks import hooks_page
-from .plugins import plugins_page
-from .values import values_page
+from clippy_docs.values import values_page
+
+from .plugins import BY, hooks_page, plugins_page
 
 DOCS = Path(__file__).resolve().parents[1]
 PAGES: dict[str, Callable[[], str]] = {
     "hooks.md": hooks_page,
     "plugins.md": plugins_page,
-    "values.md": values_page,
+    "values.md": lambda: values_page(BY),
 }
-REGENERATE = "python -m docs.sitegen pages"
+REGENERATE = BY
 
 
 def write_pages() -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import attrs
 import clippy_hookspecs
 import pytest
+from clippy_docs import text
+from clippy_docs.values import PARTS
 from clippy_hookspecs import POLICIES
 
-from docs.sitegen import text
 from docs.sitegen.pages import PAGES, REGENERATE
 from docs.sitegen.plugins import first_party
-from docs.sitegen.values import PARTS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -7,14 +7,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from clippy_docs.diagrams import layers
+from clippy_docs.imports import reduced
+from clippy_docs.offline import faults
 from clippy_hookspecs import POLICIES
 from hypothesis import given
 from hypothesis import strategies as st
 
 from docs.sitegen.build import MARK, with_diagrams
-from docs.sitegen.diagrams import DIAGRAMS, layers, way_of_a_request
-from docs.sitegen.imports import core_modules, distributions, reduced
-from docs.sitegen.offline import faults
+from docs.sitegen.diagrams import DIAGRAMS, core_modules, distributions, way_of_a_request
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))

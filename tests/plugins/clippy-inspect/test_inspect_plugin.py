@@ -33,8 +33,8 @@ class TestInspect(PluginContract):
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    # The contract compares what a plugin holds before and after requests: there no timer may open the pages between.
-    monkeypatch.setattr("clippy_inspect.inspect.SOON", 0 if request.cls is None else 3600)
+    """The pages are opened by a clock: at once, or, while the suite compares what a plugin holds, not at all."""
+    monkeypatch.setattr("clippy_inspect.inspect.SOON", 0 if request.cls is None else 600)
 
 
 def address(capsys: pytest.CaptureFixture[str]) -> str:

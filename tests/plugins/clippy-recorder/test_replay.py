@@ -17,6 +17,7 @@ import openai
 import pytest
 from attrs import evolve
 from click.testing import CliRunner
+from clippy_cache_memory import MemoryCache
 from clippy_hookspecs import Headers, RawRequest
 from clippy_recorder import Exchange, Recorder, read, to_curl, to_python, write
 from clippy_recorder.replaying import Cassette, Replay
@@ -145,6 +146,41 @@ def test_an_answer_that_broke_off_breaks_off_again(served):
         assert next(iter(stream)).choices
         with pytest.raises((openai.APIConnectionError, httpx2.HTTPError)):
             list(stream)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_error_of_the_provider_is_the_same_error_again(served, streamed):
+    """A refusal is a whole answer, also where a stream was asked for: the connection does not break."""
+
+    def ask(chat: openai.OpenAI, _: Any) -> None:
+        with pytest.raises(openai.RateLimitError):
+            chat.chat.completions.create(model="m", messages=MESSAGES, stream=streamed)
+
+    _, url = served(recorded(Fault.status(429), ask=ask))
+    with httpx2.Client(trust_env=False) as http:
+        ask(openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0, http_client=http), None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("second", [False, True])
+def test_a_hit_is_never_answered_with_anything_but_a_providers_bytes(first, second):
+    """A cache gives its own form of an answer: no SDK could read that, and an empty one would be wrong."""
+    provider, recorder = FakeProvider(REPLY, clock=(clock := VirtualClock())), Recorder(enabled=True)
+    host = clippy_core.Host([recorder, MemoryCache()], clock=clock)
+    chat = host.wrap(openai.OpenAI(api_key=KEY, max_retries=0, http_client=provider.client(httpx2)))
+    for streamed in (first, second):
+        answer = chat.chat.completions.create(model="m", messages=MESSAGES, temperature=0, stream=streamed)
+        _ = list(answer)
+    calls = recorder.latest()
+    assert [call.state for call in calls] == ["answered", "cached"]
+    wire = b"data: " if first else b'{"id":"chatcmpl'
+    cassette = Cassette.of(calls)
+    for _ in range(3):
+        found = cassette.find(RawRequest("POST", calls[0].url, Headers(), calls[0].came.body))
+        assert found is not None
+        assert found.pieces[0].startswith(wire)
+    hit = cassette.find(RawRequest("POST", calls[1].url, Headers(), calls[1].came.body))
+    assert (hit is None) == (first != second)
 
 
 def test_a_call_recorded_without_content_is_counted_and_never_answered():

@@ -72,6 +72,7 @@ def _judge_length(found: Mapping[bytes, bytes], limits: RequestLimits) -> None:
 
 
 def too_large(limits: RequestLimits) -> Refused:
+    """The refusal of a body beyond the limit, whether its length was told or it came."""
     return Refused(413, "body_too_large", f"the body is longer than {limits.body} bytes", close=True)
 
 

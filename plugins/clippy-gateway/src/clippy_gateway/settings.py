@@ -11,6 +11,7 @@ _POSITIVE: Any = optional(gt(0))
 
 
 def doc(text: str) -> dict[str, str]:
+    """The metadata of a setting: what it is for, as the reference shows it."""
     return {"doc": text}
 
 

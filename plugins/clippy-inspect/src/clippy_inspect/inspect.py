@@ -173,7 +173,6 @@ class Inspect:
         with self._lock:
             server, self._server, self._host = self._server, None, None
             self._deaf()
-            self._deaf = lambda: None
         if server is not None:
             server.stop()
 

@@ -37,7 +37,10 @@ class Recorded:
 
 
 def recorded(exchange: Exchange) -> Recorded | None:
-    """The answer of a recorded call; None if its content was not recorded, or it had none."""
+    """The answer of a recorded call; None if the bytes of a provider were not recorded, or it had no answer.
+
+    A cache that gives a plain answer as a stream, or a stream as a plain one, has no such bytes.
+    """
     answer: Message = answer_of(exchange)
     pieces: list[Piece] = answer_pieces(exchange)
     since = exchange.attempts[-1].at if exchange.attempts else 0
@@ -51,9 +54,12 @@ def recorded(exchange: Exchange) -> Recorded | None:
         for piece in pieces:
             waits.append(max(0, piece.at - before) / 1e6)
             before = piece.at
-        complete = exchange.state in ("answered", "cached")
+        # An error is a whole answer, though the call failed with it.
+        complete = exchange.state in ("answered", "cached") or answer.status >= 400
         return Recorded(answer.status, headers, tuple(one.data for one in pieces), tuple(waits), complete)
-    if answer.size and not answer.body:
+    if bool(answer.size) != bool(answer.body):  # without content, or told in our own words, which have no size
+        return None
+    if exchange.stream and not answer.body and answer.status < 400:
         return None
     head = exchange.attempts[-1].head_at if exchange.attempts else exchange.duration
     return Recorded(answer.status, headers, (answer.body,), (max(0, (head or since) - since) / 1e6,))
@@ -81,7 +87,7 @@ class Cassette:
     _next: dict[bytes, int] = field(factory=dict, repr=False)
     _lock: Any = field(factory=threading.Lock, repr=False)
     unusable: int = 0
-    """Calls of the recording whose answers cannot be given: they were recorded without content."""
+    """Calls of the recording that have no provider's answer to give: without content, or a cache's own form of one."""
 
     @classmethod
     def of(cls, exchanges: Iterable[Exchange]) -> Cassette:

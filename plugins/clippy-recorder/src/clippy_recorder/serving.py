@@ -47,7 +47,10 @@ def serve(cli: Any, calls: list[Exchange], port: int, speed: float, extra: Extra
             where = f"http://127.0.0.1:{server.port}"
             click.echo(f"{len(calls)} recorded calls as a provider: {where}/v1 for OpenAI, {where} for Anthropic")
             if cassette.unusable:
-                click.echo(f"{cassette.unusable} calls were recorded without content and cannot be answered", err=True)
+                click.echo(
+                    f"{cassette.unusable} calls have no provider's answer to give: without content, or from a cache",
+                    err=True,
+                )
             _until_ended()
         finally:
             server.stop()

@@ -17,6 +17,22 @@ from .conventions import GENERATES, Attributes, error_type, text
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = tuple(4**power for power in range(14))
 """The bucket boundaries that the conventions give."""
+_BOUNDARIES = {"s": _SECONDS, "{token}": _TOKENS}
+
+_HISTOGRAMS = (
+    ("gen_ai.client.operation.duration", "s", "GenAI operation duration."),
+    ("gen_ai.client.token.usage", "{token}", "Number of input and output tokens used."),
+    ("gen_ai.client.operation.time_to_first_chunk", "s", "Time to receive the first chunk of a streamed answer."),
+)
+_COUNTERS = (
+    ("clippy.cache.lookups", "{lookup}", "Lookups in caches, by their result."),
+    ("clippy.attempts", "{attempt}", "Upstream attempts, by route and outcome."),
+    ("clippy.retries", "{attempt}", "Repetitions on one route, by the failure before."),
+    ("clippy.refusals", "{request}", "Requests that a plugin refused, by code."),
+    ("clippy.switches", "{switch}", "Changes to another route."),
+)
+METRICS = (*_HISTOGRAMS, *_COUNTERS)
+"""Name, unit and meaning of each, in the order of the instruments in :class:`Measures`."""
 
 
 @frozen
@@ -35,31 +51,14 @@ class Measures:
     @classmethod
     def of(cls, meter: Meter) -> Measures:
         """Make the instruments; doing so twice for one meter gives the same ones."""
-        return cls(
-            meter.create_histogram(
-                "gen_ai.client.operation.duration",
-                "s",
-                "GenAI operation duration.",
-                explicit_bucket_boundaries_advisory=_SECONDS,
-            ),
-            meter.create_histogram(
-                "gen_ai.client.token.usage",
-                "{token}",
-                "Number of input and output tokens used.",
-                explicit_bucket_boundaries_advisory=_TOKENS,
-            ),
-            meter.create_histogram(
-                "gen_ai.client.operation.time_to_first_chunk",
-                "s",
-                "Time to receive the first chunk of a streamed answer.",
-                explicit_bucket_boundaries_advisory=_SECONDS,
-            ),
-            meter.create_counter("clippy.cache.lookups", "{lookup}", "Lookups in caches, by their result."),
-            meter.create_counter("clippy.attempts", "{attempt}", "Upstream attempts, by route and outcome."),
-            meter.create_counter("clippy.retries", "{attempt}", "Repetitions on one route, by the failure before."),
-            meter.create_counter("clippy.refusals", "{request}", "Requests that a plugin refused, by code."),
-            meter.create_counter("clippy.switches", "{switch}", "Changes to another route."),
+        duration, tokens, first_chunk = (
+            meter.create_histogram(name, unit, what, explicit_bucket_boundaries_advisory=_BOUNDARIES[unit])
+            for name, unit, what in _HISTOGRAMS
         )
+        lookups, attempts, retries, refusals, switches = (
+            meter.create_counter(name, unit, what) for name, unit, what in _COUNTERS
+        )
+        return cls(duration, tokens, first_chunk, lookups, attempts, retries, refusals, switches)
 
     def tell(self, record: AuditRecord, about: Attributes) -> None:
         """What one request adds; *about* are the attributes that all metrics of the conventions share."""

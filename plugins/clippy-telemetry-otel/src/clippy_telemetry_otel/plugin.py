@@ -18,7 +18,7 @@ from opentelemetry.trace import Tracer, TracerProvider
 
 from .content import content_attributes
 from .conventions import SCHEMA_URL, Attributes, error_type, server, signed, text
-from .measures import Measures, billed
+from .measures import METRICS, Measures, billed
 from .spans import Moments, RequestSpans, refused_by
 
 _SPANS = StashKey["RequestSpans | None"]("telemetry-otel.spans")
@@ -37,6 +37,7 @@ class OtelTelemetry:
 
     observes_only = True
     on_failure = "skip"
+    declares_metrics = METRICS
 
     content: bool = field(
         default=False,

@@ -1,4 +1,4 @@
-"""docs/values.md: the public types of ``clippy_hookspecs``, from the classes."""
+"""values.md: the public types of ``clippy_hookspecs``, from the classes."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ TOLD = {
 """What names say that carry no docstring of their own at run time."""
 
 
-def values_page() -> str:
-    """The page."""
+def values_page(by: str = "clippy docs build") -> str:
+    """The page; *by* is the command that makes it."""
     parts: list[str] = []
     for title, names in PARTS.items():
         parts += [f"**{title}:** " + ", ".join(_link(name) for name in names), ""]
@@ -80,7 +80,7 @@ def values_page() -> str:
         parts += [f"## {title}", ""]
         for name in names:
             parts += _section(name, getattr(clippy_hookspecs, name))
-    return text.page("Values", "clippy_hookspecs", INTRODUCTION, parts)
+    return text.page("Values", "clippy_hookspecs", INTRODUCTION, parts, by=by)
 
 
 def _link(name: str) -> str:

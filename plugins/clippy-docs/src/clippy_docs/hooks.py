@@ -1,19 +1,17 @@
-"""docs/hooks.md: the reference of the hooks, from their specifications and policies."""
+"""hooks.md: the reference of the hooks, from their specifications and policies."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from clippy_hookspecs import POLICIES, HookPolicy, specs
 
 from . import text
-from .plugins import first_party
 
 INTRODUCTION = """\
-The hooks in the order in which they are called. A hook is a method marked `@hookimpl`; it may name fewer arguments than
-there are. How to write one is told in [Write a plugin](write-a-plugin.md), the types are in [Values](values.md), and
-`clippy hooks` prints who is called on this machine, in which order."""
+The hooks in the order in which they are called, and which of the installed plugins implement them. A hook is a method
+marked `@hookimpl`; it may name fewer arguments than there are. The types are in [Values](values.md)."""
 
 COMBINE = {
     "fold": "fold: each plugin gets what the one before returned; None leaves it",
@@ -46,8 +44,13 @@ PARTS = {
 """The first hook of each part, and the part's title, as in ``specs.py``."""
 
 
-def hooks_page() -> str:
-    """The page."""
+def hooks_page(
+    by_hook: Mapping[str, Sequence[str]],
+    introduction: str = INTRODUCTION,
+    whose: str = "implemented by",
+    by: str = "clippy docs build",
+) -> str:
+    """The page; *by_hook* are the links to those that implement each, under the head *whose*."""
     overview = text.table(
         ("hook", "for", "combine", "a failure", "order"),
         (
@@ -55,18 +58,20 @@ def hooks_page() -> str:
             for name, policy in POLICIES.items()
         ),
     )
-    sections = [line for name, policy in POLICIES.items() for line in _section(name, policy)]
-    return text.page("Hooks", "clippy_hookspecs.specs", INTRODUCTION, overview, sections)
+    sections = [
+        line for name, policy in POLICIES.items() for line in _section(name, policy, whose, by_hook.get(name, ()))
+    ]
+    return text.page("Hooks", "clippy_hookspecs.specs", introduction, overview, sections, by=by)
 
 
 def _purpose(name: str) -> str:
-    purpose = (inspect.getdoc(getattr(specs, name)) or "").partition("\n\n")[0]
+    purpose = text.documentation(getattr(specs, name)).partition("\n\n")[0]
     return text.prose(purpose).rstrip(".").partition(": ")[0]
 
 
-def _section(name: str, policy: HookPolicy) -> Iterator[str]:
+def _section(name: str, policy: HookPolicy, whose: str, links: Sequence[str]) -> Iterator[str]:
     function = getattr(specs, name)
-    purpose, _, rest = (inspect.getdoc(function) or "").partition("\n\n")
+    purpose, _, rest = text.documentation(function).partition("\n\n")
     if name in PARTS:
         yield f"## {PARTS[name]}"
         yield ""
@@ -81,7 +86,6 @@ def _section(name: str, policy: HookPolicy) -> Iterator[str]:
     arguments = [
         f"`{one.name}`: {text.annotation(one.annotation, text.HOOKS)}" for one in signature.parameters.values()
     ]
-    by = [f"[{one.name}](plugins.md#{one.name})" for one in first_party() if name in one.hooks]
     rows = [
         ("arguments", "; ".join(arguments)),
         ("returns", text.annotation(signature.return_annotation, text.HOOKS)),
@@ -89,7 +93,7 @@ def _section(name: str, policy: HookPolicy) -> Iterator[str]:
         ("order", ORDER[policy.order]),
         ("written as", _written_as(name, policy)),
         ("a failure", _failure(name, policy)[1]),
-        ("in this repository", ", ".join(by) or "nobody yet"),
+        (whose, ", ".join(links) or "nobody yet"),
     ]
     yield from text.table(("", name), rows)
 

@@ -1,35 +1,30 @@
-"""Who imports whom, read from the sources: what the diagrams show."""
+"""Who imports whom, read from the sources and never imported: what the diagrams show."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 
 import attrs
 
-ROOT = Path(__file__).resolve().parents[2]
-CORE = ROOT / "clippy_core"
-CONTRACT = ROOT / "hookspecs" / "src" / "clippy_hookspecs"
 Graph = Mapping[str, frozenset[str]]
 
 
 @attrs.frozen
 class Module:
-    """A module or a package of the core: its name, what it is for, and what it imports when it is imported."""
+    """A module or a package: its name, what it is for, and what it imports when it is imported."""
 
     name: str
     purpose: str
     imports: frozenset[str]
 
 
-@cache
-def core_modules() -> Mapping[str, Module]:
-    """The core, a package of it as one."""
+def modules(folder: Path) -> Mapping[str, Module]:
+    """The modules of the package in *folder*, a package in it as one."""
     found: dict[str, Module] = {}
-    for path in sorted(CORE.rglob("*.py")):
-        place = path.relative_to(CORE).with_suffix("").parts
+    for path in sorted(folder.rglob("*.py")):
+        place = path.relative_to(folder).with_suffix("").parts
         if place == ("__init__",):
             continue
         tree = _tree(path)
@@ -42,20 +37,17 @@ def core_modules() -> Mapping[str, Module]:
     return {name: attrs.evolve(one, imports=one.imports & found.keys()) for name, one in found.items()}
 
 
-@cache
-def distributions() -> Graph:
-    """Each distribution of this repository with the import names, ours and others', that it uses.
+def distributions(folders: Mapping[str, Path]) -> Graph:
+    """Each package of *folders* with the import names, ours and others', that it uses.
 
     Left out are modules of commands, which the command line alone imports and brings what they need, and the test kit,
     whose needs are an extra.
     """
-    folders = {"clippy_hookspecs": CONTRACT, "clippy_core": CORE}
-    folders |= {path.parent.name: path.parent for path in sorted(ROOT.glob("plugins/*/src/*/__init__.py"))}
     return {
         name: frozenset(
             used
-            for path in folder.rglob("*.py")
-            if path.name != "commands.py" and "testing" not in path.parts
+            for path in sorted(folder.rglob("*.py"))
+            if path.name != "commands.py" and "testing" not in path.relative_to(folder).parts
             for used in _outside(_tree(path))
         )
         - {name}
@@ -83,7 +75,10 @@ def _reached(graph: Graph, start: str) -> frozenset[str]:
 
 
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except (OSError, SyntaxError, ValueError):
+        return ast.Module([], [])  # a file of somebody else's that this Python cannot read imports nothing
 
 
 def _purpose(tree: ast.Module) -> str:
@@ -103,7 +98,7 @@ def _eager(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _inside(tree: ast.Module, place: tuple[str, ...]) -> Iterator[str]:
-    """The top-level names of the core that a module at *place* imports relatively."""
+    """The top-level names of the package that a module at *place* imports relatively."""
     for node in _eager(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             above = place[: len(place) - node.level]
