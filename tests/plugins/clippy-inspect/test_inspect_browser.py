@@ -28,7 +28,10 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 AXE = Path(__file__).with_name("vendored") / "axe.min.js"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
-PAGES = ("/", "/requests/req-0003", "/requests/req-0008", "/streams", "/dashboard", "/profile", "/conversations")
+PAGES = (
+    "/", "/requests/req-0003", "/requests/req-0008", "/streams", "/dashboard", "/profile",
+    "/profile?q=status:200&against=-status:200", "/conversations", "/conversations/req-0001",
+)  # fmt: skip
 
 if CHROMIUM is None and os.environ.get("TESTS_NEED_CHROMIUM") != "1":
     pytest.skip("no chromium on this machine (apt-get install chromium)", allow_module_level=True)
@@ -236,6 +239,32 @@ def test_a_real_stream_is_paused_and_cancelled(visit: Callable[..., Any], capsys
         reader.join(20)
         page.goto("about:blank")  # before its server goes
     assert ended == ["cancelled in the debugger"]
+
+
+def test_two_sets_are_compared_by_keys_alone(site: Site, visit: Callable[..., Any]) -> None:
+    """The form takes what the live list takes; a filter that cannot be read is said, and the fields stay."""
+    page = visit(site.door.link())
+    page.click("text=Profiler")
+    page.fill("#q", "retried")
+    page.focus("#against")
+    page.keyboard.type("-retried")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Time of one request").wait_for()
+    row = page.get_by_role("region", name="Time of one request in both sets").get_by_role("row", name="guard")
+    assert "pre_request" in row.inner_text()
+    page.fill("#q", "status:soon")
+    page.keyboard.press("Enter")
+    page.locator("#fault", has_text="soon").wait_for()
+    assert (page.input_value("#q"), page.input_value("#against")) == ("status:soon", "-retried")
+
+
+def test_the_chart_of_the_dashboard_is_drawn_and_its_numbers_are_a_table(site: Site, visit: Callable[..., Any]) -> None:
+    page = visit(site.door.link())
+    page.click("text=Dashboard")
+    page.locator("#rate-chart canvas").wait_for()
+    counts = page.locator("#rate-table tbody td:nth-child(2)").all_text_contents()
+    told = sum(map(int, counts))
+    assert told == len(site.source.latest(1000))
 
 
 def test_what_a_model_says_does_nothing_in_a_browser(site: Site, visit: Callable[..., Any]) -> None:
