@@ -107,8 +107,8 @@ def test_two_workers_share_their_answers_over_redis(tmp_path):
             argv = [sys.executable, "-m", "clippy_core.cli", "--config", str(file), "serve", "--workers", "2"]
             process = subprocess.Popen([*argv, "--uds", str(socket_path)], stderr=subprocess.DEVNULL)
             try:
-                over = httpx.HTTPTransport(uds=str(socket_path), retries=3)
-                assert until(socket_path.exists, 30)
+                over = httpx.HTTPTransport(uds=str(socket_path))
+                assert until(lambda: _takes(socket_path), 30)
                 with httpx.Client(transport=over, timeout=60) as client:
                     first = client.post("http://localhost/v1/chat/completions", json=ASKED)
                 told = [_again(socket_path) for _ in range(20)]
@@ -120,6 +120,14 @@ def test_two_workers_share_their_answers_over_redis(tmp_path):
             assert provider.calls == 1
     finally:
         server.stop()
+
+
+def _takes(path: Path) -> bool:
+    """Whether somebody listens at *path*: it is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+        probe.connect(str(path))
+        return True
+    return False
 
 
 def _again(path: Path) -> str:

@@ -234,7 +234,7 @@ def test_behind_nginx_a_stream_comes_piece_by_piece(gateway, tmp_path):
                 chat = openai.OpenAI(
                     api_key=KEY, base_url=f"http://127.0.0.1:{port}/v1", max_retries=3, http_client=http
                 )
-                messages = [{"role": "user", "content": "Hello"}]
+                messages = [{"role": "user", "content": "Hello behind nginx"}]  # nobody's cached answer
                 stream = chat.chat.completions.create(model="m", messages=messages, stream=True)  # type: ignore[call-overload]
                 said = [
                     event.choices[0].delta.content
