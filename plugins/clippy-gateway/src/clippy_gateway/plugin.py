@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import define, field
 from attrs.validators import ge, gt, in_
@@ -12,12 +12,10 @@ from clippy_hookspecs import ConfigError, hookimpl
 from clippy_hookspecs.services import Host
 
 from .addresses import address_fault
-from .app import GatewayApp
-from .callers import Callers
-from .choosing import Choice
-from .pages import pages_of
 from .settings import Connections, Key, RequestLimits, doc
-from .upstream import AiohttpUpstream
+
+if TYPE_CHECKING:  # what serves is imported when it serves: every program that has the plugin imports this module
+    from .app import GatewayApp
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -83,6 +81,11 @@ class Gateway:
 
     def app(self, host: Host) -> GatewayApp:
         """The gateway on *host*.  Raises ConfigError with every fault of the settings."""
+        from .app import GatewayApp
+        from .callers import Callers
+        from .choosing import Choice
+        from .pages import pages_of
+
         faults = self.faults(host)
         if faults:
             raise ConfigError(faults)
@@ -92,5 +95,7 @@ class Gateway:
 
     def over_aiohttp(self, host: Host) -> Host:
         """*host* with aiohttp under it, unless another plugin offers what sends."""
+        from .upstream import AiohttpUpstream
+
         public = tuple(dict.fromkeys(name for key in self.keys.values() for name in key.base_urls))
         return host.with_plugins({**host.plugins, "aiohttp": AiohttpUpstream(self.upstream, public)})

@@ -19,6 +19,8 @@ _NO_HOST = "a recording has no providers; clippy replay FILE --live sends its re
 
 
 def pages(view: View) -> list[Page]:
+    """The routes of this module: sending again."""
+
     async def replay(request: RawRequest) -> RawReply:
         """``POST /api/replay`` with ``id``: sent to the route that answered then, with the route's own credentials.
 

@@ -26,6 +26,8 @@ def assets() -> dict[str, bytes]:
 
 
 def pages(view: View) -> list[Page]:
+    """The routes of this module: the files."""
+
     async def static(request: RawRequest) -> RawReply:
         name = part_of(request, 1)
         data = assets().get(name)

@@ -10,12 +10,8 @@ from typing import Any
 
 import click
 from clippy_recorder import Recorder, StrangeRecording
-from clippy_serving import Server
 
-from .door import Door
 from .recordings import Recording
-from .site import application
-from .view import View
 
 _HINT = (
     "name a recording, or let the recorder write one: enabled = true and path = FILE in [plugins.recorder].\n"
@@ -57,6 +53,12 @@ def _configured(cli: Any) -> Path | None:
 
 def _serve(recording: Recording, port: int, open_: bool) -> None:
     """Until Ctrl-C or SIGTERM."""
+    from clippy_serving import Server  # the command line lists its commands without a server
+
+    from .door import Door
+    from .site import application
+    from .view import View
+
     door = Door()
     server = Server(application(View(recording, door.csrf), door), port=port, drain=2)
     try:

@@ -194,6 +194,8 @@ def _short(value: Any) -> str:
 
 
 def pages(view: View) -> list[Page]:
+    """The routes of this module: the list, one conversation, and both as JSON."""
+
     def all_of_them() -> list[Conversation]:
         return conversations(view.source.latest(LOOKED_AT))
 

@@ -203,6 +203,8 @@ async def tables_of(host: Host | None) -> list[tuple[str, StatusTable | str]]:
 
 
 def pages(view: View) -> list[Page]:
+    """The routes of this module: the dashboard and its numbers as JSON."""
+
     def board() -> Dashboard:
         exchanges = view.source.latest(LOOKED_AT)
         now = view.now() if view.live else max((one.began for one in exchanges), default=0.0)

@@ -72,6 +72,7 @@ class Changes:
 
 
 def pages(view: View) -> list[Page]:
+    """The routes of this module: the stream of events."""
     readers: set[Changes] = set()
 
     async def events(request: RawRequest) -> RawReply:

@@ -183,11 +183,13 @@ def _read(body: bytes) -> str:
 
 
 def tokens(exchange: Exchange) -> tuple[int | None, int | None]:
+    """Tokens that went in and came out, None where they are not known."""
     usage = exchange.usage
     return (None, None) if usage is None else (usage.input, usage.output)
 
 
 def retried(exchange: Exchange) -> bool:
+    """Whether more than one attempt was made."""
     return len(exchange.attempts) > 1
 
 

@@ -8,18 +8,18 @@ import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import define, field
 from attrs.validators import ge, in_, le, min_len, optional
 from clippy_hookspecs import AuditRecord, Event, Host, RequestContext, Routes, hookimpl
 from clippy_recorder import Recorder
-from clippy_serving import Server
 
-from .door import Door
 from .pace import Pace
-from .site import application, guarded
-from .view import Source, View
+
+if TYPE_CHECKING:  # what serves pages is imported when they open: a program in production has this plugin, too
+    from .door import Door
+    from .view import Source
 
 SOON = 0.3
 """Seconds that a host is open before its pages are."""
@@ -53,12 +53,12 @@ class Inspect:
     observes_only = True  # it changes no request and no answer
     _recorder: Recorder = field(init=False, repr=False)
     _recording: bool = field(init=False, default=False)
-    _server: Server | None = field(init=False, default=None, repr=False)
+    _server: Any = field(init=False, default=None, repr=False)
     _process: int | None = field(init=False, default=None)
     _holders: int = field(init=False, default=0)
     _lock: Any = field(init=False, factory=threading.Lock, repr=False)
     _host: Host | None = field(init=False, default=None, repr=False)
-    _source: Source = field(init=False, repr=False)
+    _source: Any = field(init=False, repr=False)
     _pace: Pace = field(init=False, factory=Pace, repr=False)
     _deaf: Callable[[], None] = field(init=False, default=lambda: None, repr=False)
 
@@ -84,7 +84,8 @@ class Inspect:
     @property
     def source(self) -> Source:
         """Where the pages take their requests from: the host's recorder, or this plugin's own."""
-        return self._source
+        found: Source = self._source
+        return found
 
     # --- the hooks ----------------------------------------------------------------------------------------------------
 
@@ -138,6 +139,9 @@ class Inspect:
         """The pages on the gateway, with the same questions asked about every request."""
         if not self.gateway:
             return
+        from .site import guarded
+        from .view import View
+
         door = self._door(None)
         view = View(_Late(self), door.csrf, lambda: self._host, pace=self._pace)
         for method, path, handler in guarded(view, door):
@@ -154,6 +158,11 @@ class Inspect:
         with self._lock:
             if self._elsewhere() or self._server is not None or not wanted():
                 return
+            from clippy_serving import Server
+
+            from .site import application
+            from .view import View
+
             self._look_at(host)
             door = self._door(0)
             kept = getattr(self._source, "keep", 500)
@@ -196,6 +205,8 @@ class Inspect:
         return self._process not in {None, os.getpid()}
 
     def _door(self, port: int | None) -> Door:
+        from .door import Door
+
         return Door(port, self.hosts) if self.token is None else Door(port, self.hosts, self.token)
 
 

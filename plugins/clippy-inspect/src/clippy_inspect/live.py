@@ -38,6 +38,7 @@ class Row:
 
 
 def row(exchange: Exchange) -> Row:
+    """The line of one request."""
     tokens_in, tokens_out = tokens(exchange)
     return Row(
         exchange.id,
@@ -58,6 +59,7 @@ def row(exchange: Exchange) -> Row:
 
 
 def tone(state: str) -> str:
+    """The colour's name for a state; the word itself is shown beside it."""
     return _TONES.get(state, "bad")
 
 
@@ -82,6 +84,8 @@ def notes(exchange: Exchange) -> list[str]:
 
 
 def pages(view: View) -> list[Page]:
+    """The routes of this module: the list, its rows, and both as JSON."""
+
     def chosen(request: RawRequest) -> dict[str, Any]:
         """What the list shows for the filter in the query; with one that cannot be read, everything and why."""
         q = arguments(request).get("q", "")

@@ -29,6 +29,7 @@ def count(value: int | None) -> str:
 
 
 def dollars(value: float | None) -> str:
+    """``$ 12.50``, ``$ 0.0041``, ``$ 3.20e-06``."""
     if value is None:
         return UNKNOWN
     return f"$ {value:.2f}" if value >= 100 or value == 0 else f"$ {value:.4f}" if value >= 0.0001 else f"$ {value:.2e}"
@@ -40,6 +41,7 @@ def percent(share: float | None) -> str:
 
 
 def size(octets: int | None) -> str:
+    """``850 B``, ``12.3 kB``, ``4.2 MB``."""
     if octets is None:
         return UNKNOWN
     if octets < 1000:

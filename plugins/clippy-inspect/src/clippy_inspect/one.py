@@ -85,6 +85,7 @@ def decisions(exchange: Exchange) -> Iterator[Decision]:
 
 
 def contexts(exchange: Exchange) -> list[Context]:
+    """The conversation before and after each plugin that made it fit."""
     found: list[Context] = []
     for step in exchange.steps:
         before, after = weight(step.before), weight(step.after)
@@ -128,6 +129,8 @@ def laid_out(message: Message | None) -> str | None:
 
 
 def pages(view: View) -> list[Page]:
+    """The routes of this module: one request, its exports, and what was sent."""
+
     async def page(request: RawRequest) -> RawReply:
         wanted = part_of(request, 1)
         exchange = view.source.find(wanted)

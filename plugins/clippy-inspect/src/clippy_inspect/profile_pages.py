@@ -29,6 +29,8 @@ class _Asked:
 
 
 def pages(view: View) -> list[Page]:
+    """The routes of this module: the profiler, its numbers as JSON, and flame graphs."""
+
     def chosen(text: str) -> Sequence[Exchange]:
         wanted = parse(text)
         return [one for one in view.source.latest(LOOKED_AT) if wanted(one)]

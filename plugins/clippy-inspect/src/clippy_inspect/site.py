@@ -20,6 +20,7 @@ MODULES: tuple[ModuleType, ...] = (
 
 
 def all_pages(view: View, door: Door) -> Iterable[Page]:
+    """Every route there is, as (method, path, handler)."""
     yield "GET", "/open/*", door.open
     yield "GET", "/ws", _no_websocket
     for module in MODULES:

@@ -32,6 +32,7 @@ _TONES = {"paused": "held", "cancelled": "bad", "failed": "bad"}
 
 
 def stream(exchange: Exchange, flow: Flow) -> Stream:
+    """What is shown of a stream that goes on."""
     text = told(exchange)
     chunks = sum(piece.kind == "chunk_out" for piece in exchange.pieces) + exchange.lost
     state = flow.state
@@ -39,6 +40,8 @@ def stream(exchange: Exchange, flow: Flow) -> Stream:
 
 
 def pages(view: View) -> list[Page]:
+    """The routes of this module: the live streams, and what acts on them."""
+
     def running() -> list[Stream]:
         going = [one for one in view.source.latest(500) if one.state == "running" and one.stream]
         flows = [(one, view.source.flow(one.id)) for one in reversed(going)]

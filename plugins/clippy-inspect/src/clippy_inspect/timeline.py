@@ -52,6 +52,7 @@ def whole(exchange: Exchange) -> int:
 
 
 def lanes(exchange: Exchange) -> tuple[Lane, ...]:
+    """The lines of the picture: plugins, attempts, bytes and chunks."""
     total = whole(exchange)
 
     def place(at: int) -> float:

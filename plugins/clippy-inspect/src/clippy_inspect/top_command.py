@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 
 from .top import GROUPS, line, main_table, plugin_tables, told
-from .watching import CannotTell, Inspector, Recorded, Watched
+
+if TYPE_CHECKING:  # the command line lists its commands without what reads the numbers
+    from .watching import Watched
 
 _NEEDED = "clippy top needs textual to draw: pip install 'clippy-inspect[top]'; with --once it prints and needs nothing"
 
@@ -31,6 +33,8 @@ def top_command() -> click.Command:
         the one in [plugins.inspect]; without --token-file you are asked for it. It is no option, since others may see
         those.
         """
+        from .watching import CannotTell
+
         try:
             watched = _watched(where, token_file)
             if once:
@@ -50,6 +54,8 @@ def top_command() -> click.Command:
 
 
 def _watched(where: str, token_file: IO[str] | None) -> Watched:
+    from .watching import Inspector, Recorded
+
     if "://" not in where:
         return Recorded(Path(where))
     token = click.prompt("token", hide_input=True, err=True) if token_file is None else token_file.readline()

@@ -61,6 +61,7 @@ def _fault_of_length(fields: Sequence[Field], limits: Limits) -> Fault | None:
 
 
 def fault_of_body(size: int, limits: Limits) -> Fault | None:
+    """Why a body of *size* bytes is refused; None lets it through."""
     if size > limits.body:
         return 413, f"The body is longer than {limits.body} bytes."
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import anyio
@@ -133,7 +133,9 @@ class Pages:
         body = b""
         try:
             with anyio.fail_after(self.limits.body_seconds):
-                async for piece in _pieces(receive):
+                more = True
+                while more:
+                    piece, more = await _piece(receive)
                     body += piece
                     if (fault := fault_of_body(len(body), self.limits)) is not None:
                         return self._closing(text_reply(fault[0], fault[1] + "\n"))
@@ -149,14 +151,12 @@ class Pages:
         )
 
 
-async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        more = message.get("more_body", False)
-        yield message.get("body", b"")
+async def _piece(receive: Receive) -> tuple[bytes, bool]:
+    """The next piece of a body, and whether another one comes.  Raises Gone."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Gone
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _request(scope: Mapping[str, Any], body: bytes) -> RawRequest:

@@ -17,10 +17,12 @@ def reply(
     headers: Mapping[str, str] | None = None,
     **extensions: Any,
 ) -> RawReply:
+    """An answer of one type of content."""
     return RawReply(status, Headers({"content-type": content_type, **(headers or {})}), body, extensions)
 
 
 def text_reply(status: int, text: str, headers: Mapping[str, str] | None = None) -> RawReply:
+    """An answer of plain text."""
     return reply(status, text.encode("utf-8", "replace"), "text/plain; charset=utf-8", headers)
 
 
