@@ -67,6 +67,9 @@ def joined(pipeline: Pipeline, decision: Join, step: Step, moment: int) -> Joine
     return Joined(step.plugin, moment, decision.shared)
 
 
+_OF_THE_LEADER = frozenset({"PoolTimeout"})
+"""Exceptions of httpx and httpx2 about the leader's own connections: the next one may have one that is free."""
+
 # --- leading ----------------------------------------------------------------------------------------------------------
 
 
@@ -99,7 +102,8 @@ def _outcome(pipeline: Pipeline, result: Any) -> Outcome | None:
     """What an answer or a failure is for the others; None for what concerns nobody else, so that the next one leads."""
     ctx = pipeline.ctx
     if isinstance(result, Failed):
-        if isinstance(result.cause, AttemptRefused) or ctx.time_left() == 0.0:
+        own = isinstance(result.cause, AttemptRefused) or type(result.cause).__name__ in _OF_THE_LEADER
+        if own or ctx.time_left() == 0.0:
             return None
         told = result.response
         if told is not None:

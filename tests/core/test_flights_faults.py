@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 from attrs import define
 from calling import COLOURS, Keep
@@ -133,3 +134,26 @@ def test_what_a_plugin_answers_one_caller_reaches_no_other_that_shares_its_answe
         assert leader.text != other.text
 
     Lab(colour, {"everyone": ForEveryone(), "sorry": Apology()}, Valve(status=500)).run(scenario)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_leader_that_found_no_free_connection_hands_over(colour: str) -> None:
+    """Its own pool was full: that says nothing of the provider, and the next one may have a connection."""
+
+    async def scenario(lab: Lab) -> None:
+        leader = lab.call()
+        await lab.asked()
+        others = [lab.call() for _ in range(3)]
+        await lab.until(lambda: lab.waiting == 3)
+        lab.valve.exchanges[0].breaks = httpx.PoolTimeout("no connection is free")
+        lab.valve.flow(1)
+        await lab.asked(2)
+        lab.valve.flow()
+        for call in (leader, *others):
+            await lab.finished(call)
+        assert [call.text for call in others] == [WORDS] * 3
+        assert leader.record.outcome == "failed"
+
+    lab = Lab(colour).run(scenario)
+    assert len(lab.valve.exchanges) == 2
+    assert lab.valve.most == 1
