@@ -7,10 +7,17 @@ from itertools import combinations
 
 from .letters import slips
 from .lexicon import english
-from .reading import FACING, Reading, Word
+from .reading import FACING, FUNCTION, Reading, Word
 
 Guard = Callable[[Reading, Reading], "str | None"]
 
+_ASKS_FOR_A_PART = frozenset({"who", "whom", "what", "which"})
+_DO = frozenset({"do", "does", "did"})
+_AUXILIARIES = _DO | {
+    "can", "could", "will", "would", "shall", "should", "may", "might", "must", "has", "have", "had", "is", "are",
+    "was", "were",
+}  # fmt: skip
+_LEFT_BEHIND = frozenset({"of", "for", "from", "with", "to", "by", "about", "in", "on", "at", "into", "against"})
 _FROM, _TO = frozenset({"from", "off", "out"}), frozenset({"to", "into", "onto"})
 
 
@@ -48,6 +55,8 @@ def code(one: Reading, other: Reading) -> str | None:
 
 def name(one: Reading, other: Reading) -> str | None:
     """The same names, where both have any."""
+    if one.capitals & FUNCTION != other.capitals & FUNCTION:
+        return "name"  # US and us, WHO and who
     mine, yours = (
         {word.text for word in text.words if word.name or not english().knows(word.text)} for text in (one, other)
     )
@@ -102,6 +111,8 @@ def content(one: Reading, other: Reading) -> str | None:
 
 def order(one: Reading, other: Reading, pairs: Sequence[tuple[int, int]]) -> str | None:
     """Nothing has changed places: what stood behind *from*, or before *than*, still does."""
+    if _other_side(one, other, pairs):
+        return "order"
     for (a, b), (c, d) in combinations(pairs, 2):
         if (a - c) * (b - d) >= 0:
             continue
@@ -122,6 +133,33 @@ def order(one: Reading, other: Reading, pairs: Sequence[tuple[int, int]]) -> str
         if (before in _FROM and after in _TO) or (before in _TO and after in _FROM):
             return "direction"
     return None
+
+
+def _other_side(one: Reading, other: Reading, pairs: Sequence[tuple[int, int]]) -> bool:
+    """Whether one asks who did it and the other whom it was done to: "Who acquired X" and "Who did X acquire".
+
+    English tells the two apart by the auxiliary before the subject, by the preposition that is left behind at the end,
+    or by the order of words alone ("Who can call X", "Who can X call"; Huddleston and Pullum 2002, chapter 10, 7).
+    """
+    if not any((a - c) * (b - d) < 0 for (a, b), (c, d) in combinations(pairs, 2)):
+        return False
+    if not all(len(text.tokens) > 1 and text.tokens[0] in _ASKS_FOR_A_PART for text in (one, other)):
+        return False
+    if "by" in (one.tokens[-1], other.tokens[-1]):
+        return "by" in one.tokens and "by" in other.tokens  # else the passive of the same question
+    if (one.tokens[-1] in _LEFT_BEHIND) != (other.tokens[-1] in _LEFT_BEHIND):
+        return True
+    mine, yours = _auxiliary(one), _auxiliary(other)
+    if (mine in _DO and not yours) or (yours in _DO and not mine):
+        return True
+    return bool(mine and yours) and not (_LEFT_BEHIND & {*one.tokens, *other.tokens})
+
+
+def _auxiliary(text: Reading) -> str:
+    """The auxiliary behind the word that asks, or behind "which" and its noun; "" where there is none."""
+    place = 2 if text.tokens[0] == "which" and text.tokens[1] not in _AUXILIARIES and len(text.tokens) > 2 else 1
+    word = text.tokens[place]
+    return word if word in _AUXILIARIES else ""
 
 
 def aligned(one: Reading, other: Reading) -> tuple[list[tuple[int, int]], list[Word], list[Word]]:

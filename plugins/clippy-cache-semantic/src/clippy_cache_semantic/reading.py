@@ -161,6 +161,9 @@ _YES_NO = re.compile(
 _POSSIBLE_HOW = re.compile(r"^(?:is there (?:a|any) way|(?:would|do) (?:you )?(?:know how))\b")
 
 
+_ALL_CAPITALS = re.compile(r"\b[A-Z]{2,5}\b")
+
+
 @frozen
 class Word:
     """One word of content: as it stands in lower case, the words before and behind it, and whether it is a name.
@@ -185,6 +188,9 @@ class Reading:
 
     def __attrs_post_init__(self) -> None:
         self.normal = normalised(self.text)
+        if _ALL_CAPITALS.search(self.text) is not None:
+            for word in sorted(self.capitals & FUNCTION):  # US is another word than us
+                self.normal = re.sub(rf"\b{word}\b", word.upper(), self.normal)
 
     @cached_property
     def bare(self) -> str:
@@ -225,7 +231,7 @@ class Reading:
     @cached_property
     def capitals(self) -> frozenset[str]:
         """Names of up to five letters, all of them capitals."""
-        return frozenset(word.casefold() for word in re.findall(r"\b[A-Z]{2,5}\b", plain(self.text))) & self.names
+        return frozenset(word.casefold() for word in _ALL_CAPITALS.findall(plain(self.text))) & self.names
 
     @cached_property
     def words(self) -> tuple[Word, ...]:
