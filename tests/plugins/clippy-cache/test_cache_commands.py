@@ -180,6 +180,7 @@ def test_invalidate_drops_what_every_option_fits_and_never_all_by_mistake(place:
     place.ask(model="other", directives={"cache": "tags=news"})
     assert place.run("invalidate").exit_code == 2
     assert place.run("invalidate", "--all", "--tag", "news").exit_code == 2
+    assert place.run("invalidate", "--key-prefix", "").exit_code == 2
     assert len(place.shelf.kept) == 2
     assert place.run("invalidate", "--tag", "news", "--model", "m").exit_code == 0
     assert [one.model for one, _ in place.shelf.kept.values()] == ["other"]

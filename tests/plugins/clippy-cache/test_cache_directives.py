@@ -154,3 +154,9 @@ def test_a_block_takes_by_name_whatever_can_be_said() -> None:
     for name in names - {"tags"}:
         with clippy_cache.caching(**{name: True}):
             assert getattr(asked.get(), name) is True
+
+
+def test_one_tag_is_a_text_and_not_its_letters() -> None:
+    """``caching(tags="news")``, as people write it."""
+    with clippy_cache.caching(tags="news"):
+        assert asked.get().tags == ("news",)

@@ -25,7 +25,7 @@ def caching(
     max_age: float | None = None,
     ttl: float | None = None,
     stale_if_error: float | None = None,
-    tags: Iterable[str] = (),
+    tags: str | Iterable[str] = (),
     join: bool | None = None,
 ) -> Iterator[None]:
     """Within the block caches do for every request what is asked for, in words as in ``X-Clippy-Cache`` or by name.
@@ -34,7 +34,7 @@ def caching(
     seconds.  Raises ValueError for what cannot be obeyed.
     """
     said = parse(directives)
-    named = Directives(no_cache, no_store, only_if_cached, max_age, ttl, stale_if_error, tuple(tags), join)
+    named = Directives(no_cache, no_store, only_if_cached, max_age, ttl, stale_if_error, tags, join)
     token = asked.set(named.within(said).within(asked.get() or NOTHING))
     try:
         yield

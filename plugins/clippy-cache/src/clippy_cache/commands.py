@@ -87,6 +87,9 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
     @_selecting
     @click.option("--all", "everything", is_flag=True, help="Drop all of them.")
     def invalidate(everything: bool, **parts: str | None) -> None:
+        empty = [name for name, part in parts.items() if part == ""]
+        if empty:
+            raise click.UsageError(f"--{empty[0].replace('_', '-')} is empty, which would name everything")
         selector = _selector(parts)
         if everything == (selector != Selector()):
             raise click.UsageError("say which: by one or more of --key, --tag, --model, --tenant ..., or --all alone")
