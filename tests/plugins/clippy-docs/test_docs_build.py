@@ -61,7 +61,7 @@ ODD = """
 
     Plugin.__module__ = 7
 """
-CONFIG = '[plugins.good]\nlimit = 7.25\napi_key = "sk-configured-secret"\nbare = ["canary-value"]\n'
+CONFIG = '[plugins.good]\nlimit = 7.254193\napi_key = "sk-configured-secret"\nbare = ["canary-value"]\n'
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_no_value_of_the_configuration_is_told_and_no_secret_default(installed: 
     everything = "".join(pages().values())
     assert "not shown: a secret" in everything
     assert not [
-        one for one in ("7.25", "sk-configured-secret", "canary-value", "sk-default-secret") if one in everything
+        one for one in ("7.254193", "sk-configured-secret", "canary-value", "sk-default-secret") if one in everything
     ]
     Path("clippy.toml").write_text('[plugins.good]\nlimit = "canary-value"\n')
     result = build()
