@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 def invalidate(host: Host, **parts: Any) -> None:
     """Tell every cache of *host* to drop what the parts of a Selector name.
 
-    Raises ValueError for a part that is empty: a variable that was never set must not drop everything.
+    Raises ValueError for a prefix that is empty, which everything begins with: a variable that was never set must not
+    drop it all.
     """
-    empty = [name for name, part in parts.items() if part == ""]
+    empty = [name for name in ("key_prefix", "tag_prefix") if parts.get(name) == ""]
     if empty:
         raise ValueError(f"{', '.join(empty)} is empty, which would name everything; leave it out if that is meant")
     drive(_tell(host.chains, Selector(**parts), Run(None, host.sync_runtime())))

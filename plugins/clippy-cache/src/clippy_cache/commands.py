@@ -87,7 +87,7 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
     @_selecting
     @click.option("--all", "everything", is_flag=True, help="Drop all of them.")
     def invalidate(everything: bool, **parts: str | None) -> None:
-        empty = [name for name, part in parts.items() if part == ""]
+        empty = [name for name in ("key_prefix", "tag_prefix") if parts[name] == ""]
         if empty:
             raise click.UsageError(f"--{empty[0].replace('_', '-')} is empty, which would name everything")
         selector = _selector(parts)
