@@ -20,7 +20,7 @@ from .forms import Refused, error_body, error_headers, is_anthropic
 from .heads import judge_fields, read_head
 from .models import models_reply
 from .paths import judge_call, judge_spelling
-from .replies import reply_headers, told
+from .replies import judge_status, reply_headers, told
 from .settings import RequestLimits
 
 Receive = Callable[[], Awaitable[Any]]
@@ -189,6 +189,7 @@ class GatewayApp:
     async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: _Watch) -> None:
         body = reply.body
         try:
+            judge_status(reply.status)
             own = told(reply.extensions.get("clippy"), self._routes.get(route, _NO_ROUTE), os.urandom(8).hex().encode())
             headers = reply_headers(reply, own)
             if isinstance(body, bytes):

@@ -13,6 +13,7 @@ _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\
 def http_protocol(limits: Limits) -> type[asyncio.Protocol]:
     """httptools' reader where that is installed, else h11's."""
     try:
+        from httptools import HttpParserUpgrade
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:
         return _patient(_h11(), limits)
@@ -25,7 +26,7 @@ def http_protocol(limits: Limits) -> type[asyncio.Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self.parser: Any = Upgrading(self, self.parser)
+            self.parser: Any = Upgrading(self, self.parser, HttpParserUpgrade)
 
         def on_message_begin(self) -> None:
             self._silent = 0

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import httptools
-
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class Upgrading:
-    """Feeds *protocol*, and goes on after a head with ``Upgrade``.
+    """Feeds *protocol*, and goes on after a head with ``Upgrade``, at which the parser *stops* with an exception.
 
     httptools stops there and takes the message for one without a body, so a caller that merely offers HTTP/2 (Java's
     own client does so with every first request) would be answered as if it had sent nothing.
     """
 
-    def __init__(self, protocol: Any, parser: Any) -> None:
-        self._protocol = protocol
+    def __init__(self, protocol: Any, parser: Any, stops: type[Exception]) -> None:
+        self._protocol, self._stops = protocol, stops
         self._use(parser)
 
     def _use(self, parser: Any) -> None:
@@ -30,7 +28,7 @@ class Upgrading:
             try:
                 self._parser.feed_data(data)
                 return
-            except httptools.HttpParserUpgrade as stopped:
+            except self._stops as stopped:
                 data = data[stopped.args[0] :]
             if self._parser.get_method() == b"CONNECT":
                 return  # it is refused, and what follows is none of ours
@@ -39,7 +37,7 @@ class Upgrading:
     def _read_on(self) -> None:
         """Read what follows as the body of the request whose head has just come; nobody has looked at it yet."""
         fields = self._protocol.cycle.scope["headers"]
-        self._use(httptools.HttpRequestParser(_Body(self._protocol)))
+        self._use(type(self._parser)(_Body(self._protocol)))
         self._protocol.reads_on()
         told = b"".join(b"%s: %s\r\n" % field for field in fields if field[0] in _FRAMING)
         self._parser.feed_data(b"POST / HTTP/1.1\r\n" + told + b"\r\n")
