@@ -53,6 +53,17 @@ def _as_the_guide_has_it(folder: Path, port: int, front: int) -> str:
     return AROUND.format(folder=folder, guides=guides)
 
 
+def test_systemd_takes_the_unit_of_the_guide(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed (Debian: apt-get install systemd)")
+    unit = GUIDE.read_text("utf-8").partition("```ini\n")[2].partition("```")[0]
+    assert "/opt/clippy/bin/clippy" in unit
+    file = tmp_path / "clippy-gateway.service"
+    file.write_text(unit.replace("/opt/clippy/bin/clippy", sys.executable))
+    done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def _certificate(folder: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
+from clippy_serving.ending import ending_signals
 
 log = logging.getLogger("clippy.gateway")
 
@@ -73,7 +74,7 @@ class Supervisor:
         self.signals.append(number)
 
     def run(self, drain: float) -> int:
-        """Until SIGTERM or SIGINT, and then until all have ended: 0.
+        """Until SIGTERM, SIGINT or SIGHUP, and then until all have ended: 0.
 
         2 for a configuration that no worker takes, and what the last one ended with where none of them lives.
         """
@@ -122,10 +123,14 @@ def supervise(opened: socket.socket, count: int, drain: float) -> None:
     again = [*sys.orig_argv[1:], "--workers", "1", "--fd", str(opened.fileno()), "--parent", str(ours)]
 
     def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, *again], pass_fds=(opened.fileno(), ours))  # noqa: S603 - ourselves
+        return subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, *again],
+            pass_fds=(opened.fileno(), ours),
+            process_group=0,  # what a terminal sends to all would be a second signal, after which nobody waits
+        )
 
     supervisor = Supervisor([Worker(start) for _ in range(count)], opened)
-    before = {number: signal.signal(number, supervisor.note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, supervisor.note) for number in ending_signals()}
     try:
         code = supervisor.run(drain)
     finally:
