@@ -61,6 +61,11 @@ class Gateway:
                 f"plugins.gateway.host is {self.host!r}, which others can reach, and plugins.gateway.keys is empty: "
                 "give each caller a key, or listen at 127.0.0.1"
             )
+        if self.server == "granian" and self.workers > 1:
+            found.append(
+                f"plugins.gateway.workers is {self.workers}, but granian opens its address itself and so has one "
+                'process: leave workers at 1, or set server = "uvicorn"'
+            )
         named = [(f"plugins.gateway.models.{model!r}", route) for model, route in self.models.items()]
         named += [
             (f"plugins.gateway.keys.{name}.routes", route) for name, key in self.keys.items() for route in key.routes
