@@ -49,15 +49,20 @@ class Readers:
             "nobody reads the directive %s (header X-Clippy-%s), and it changes nothing: no active plugin declares it; "
             "read here are %s",
             _shown(name),
-            _shown(name)[1:-1],
+            _shown(name.title())[1:-1],
             ", ".join(sorted(self.names)),
         )
 
 
 def readers_of(plugins: Iterable[object]) -> Readers:
     """What the host and *plugins* read; a plugin declares it as ``directives``, a tuple of names."""
-    declared = (name.lower() for plugin in plugins for name in getattr(plugin, "directives", ()))
-    return Readers(frozenset((*OURS, *declared)))
+    return Readers(frozenset((*OURS, *(name for plugin in plugins for name in _declared(plugin)))))
+
+
+def _declared(plugin: object) -> list[str]:
+    said = getattr(plugin, "directives", ())
+    names = (said,) if isinstance(said, str) else said
+    return [name.lower() for name in names if isinstance(name, str)] if isinstance(names, Iterable) else []
 
 
 def as_headers(directives: Mapping[str, str] | None) -> list[tuple[str, str]]:

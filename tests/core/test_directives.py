@@ -71,6 +71,7 @@ def test_a_directive_that_nobody_reads_goes_through_and_is_told_of_once(
     assert sum("budget" in one for one in told) == 1
     assert "read here are cache, pace-of, session, tenant, user" in told[0]
     assert "\x1b" not in told[0]
+    assert "header X-Clippy-Made-Up-0)" in told[1]
     assert len(told) < 20
     assert reads.heard[0] == {"budget\x1b": "5"}
 
