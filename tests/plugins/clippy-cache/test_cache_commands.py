@@ -372,6 +372,14 @@ def test_explain_takes_several_requests_and_those_written_over_several_lines(pla
     assert [(one["line"], one["hit"]) for one in document] == [(1, True), (second, False)]
 
 
+def test_explain_goes_on_behind_a_request_that_is_refused(place: Place) -> None:
+    shown = place.run("explain", place.file({**QUESTION, "route": "nope"}, QUESTION))
+    first, second = shown.stdout.splitlines()
+    assert shown.exit_code == 1
+    assert first.startswith("line 1: neither hit nor miss, it was refused: there is no route 'nope'")
+    assert second.startswith("line 2: miss: ")
+
+
 def test_explain_does_not_take_other_credentials_for_another_tenant(place: Place) -> None:
     """Where no scope is given the credentials say who calls, so that both parts of the key differ by one cause."""
     address = f"{place.config['routes']['main']['base_url']}/chat/completions"

@@ -254,9 +254,9 @@ def _explanation(cli: Any, host: Any, client: Any, request: FileRequest, stored:
     token = explained.set(missed)
     try:
         asked = request.ask(cli, host, client, "only-if-cached, no-store")
-    except Exception as error:
+    except Exception as error:  # whatever ends it, before a cache is asked or in the caller's words
         if not missed:
-            raise click.ClickException(visible(f"it was refused: {error}")) from error
+            return {"hit": False, "key": None, "said": [f"neither hit nor miss, it was refused: {error}"]}
     else:
         if not missed:
             age = "" if asked.age is None else f", {asked.age:.0f} s old"
