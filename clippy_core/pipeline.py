@@ -177,6 +177,8 @@ class Pipeline:
     # --- 2 pre_request ------------------------------------------------------------------------------------------------
 
     async def _enter(self) -> Request | Response:
+        if self.ctx.directives:
+            self.settings.readers.check(self.ctx.directives)
         if not self.chains.pre_request:
             self.ledger.looked_at = self.request
             return self.request
@@ -234,8 +236,7 @@ class Pipeline:
         return entry
 
     def _make_keys(self, request: Request) -> None:
-        identity = self.caller
-        came = self.came_as
+        identity, came = self.caller, self.came_as
         if identity is None or request.headers is not came.headers or request.query != came.query:
             identity = self.settings.identity(request.headers, request.query)
         self.ctx.key = self.stored_as = self.key = make_key(request, self.ctx, identity, self.settings)

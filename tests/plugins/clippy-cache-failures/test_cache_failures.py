@@ -128,6 +128,18 @@ def test_what_passes_by_itself_is_never_kept() -> None:
     assert caller.chat("Hello").text == "up"
 
 
+def test_the_error_of_a_kept_failure_says_that_it_is_one_and_how_old() -> None:
+    caller = start("sync", CacheFailures(negative_ttl=30.0), [Fault.status(404), Reply("there")])
+    with pytest.raises(ProviderError) as fresh:
+        caller.chat("Hello")
+    caller.clock.advance(12)
+    with pytest.raises(ProviderError) as kept:
+        caller.chat("Hello")
+    assert "stored failure" not in str(fresh.value)
+    assert "[a stored failure, 12 s old, from cache-memory; no provider was asked now]" in str(kept.value)
+    assert (kept.value.info.status, kept.value.info.kind) == (404, fresh.value.info.kind)
+
+
 def test_no_store_keeps_no_failure_either() -> None:
     caller = start("sync", CacheFailures(negative_ttl=30.0), [Fault.status(404), Reply("there")])
     assert failed(caller, directives={"cache": "no-store"}) == 404

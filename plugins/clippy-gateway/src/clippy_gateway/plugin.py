@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from attrs import define, field
 from attrs.validators import ge, gt, in_
@@ -43,6 +43,8 @@ class Gateway:
     )
     limits: RequestLimits = field(factory=RequestLimits, metadata=doc("what one request may take up"))
     upstream: Connections = field(factory=Connections, metadata=doc("connections to the providers"))
+
+    directives: ClassVar[tuple[str, ...]] = ("route", "base-url")
 
     @hookimpl
     def register_commands(self, cli: Any) -> None:
