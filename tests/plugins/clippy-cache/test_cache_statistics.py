@@ -111,7 +111,7 @@ def test_a_random_workload_is_counted_as_the_provider_logged_it(colour: str, see
         said = chance.choice([None, None, None, None, "no-store", "no-cache", "only-if-cached", "max-age=20", "wrong"])
         params: dict[str, Any] = {} if said is None else {"directives": {"cache": said}}
         before, asked = policy.statistics(), caller.provider.calls
-        question = f"question {chance.randrange(6)}"
+        question = f"question {chance.randrange(8)}"
         if chance.random() < 0.5:
             caller.stream(question, stop_after=chance.choice([None, None, 1]), **params)
         else:
