@@ -19,7 +19,7 @@ from attrs import evolve
 from click.testing import CliRunner
 from clippy_cache_memory import MemoryCache
 from clippy_hookspecs import Headers, RawRequest
-from clippy_recorder import Exchange, Recorder, read, to_curl, to_python, write
+from clippy_recorder import Exchange, Recorder, document, exchange_of, read, to_curl, to_python, write
 from clippy_recorder.replaying import Cassette, Replay
 from clippy_recorder.serving import pages_of
 from clippy_serving import Server
@@ -161,26 +161,42 @@ def test_an_error_of_the_provider_is_the_same_error_again(served, streamed):
         ask(openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0, http_client=http), None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("first", [False, True])
-@pytest.mark.parametrize("second", [False, True])
-def test_a_hit_is_never_answered_with_anything_but_a_providers_bytes(first, second):
-    """A cache gives its own form of an answer: no SDK could read that, and an empty one would be wrong."""
+def stored_and_asked_again(first: bool, second: bool) -> list[Exchange]:
+    """A call and an equal one that a cache answers, each streamed or plain."""
     provider, recorder = FakeProvider(REPLY, clock=(clock := VirtualClock())), Recorder(enabled=True)
     host = clippy_core.Host([recorder, MemoryCache()], clock=clock)
     chat = host.wrap(openai.OpenAI(api_key=KEY, max_retries=0, http_client=provider.client(httpx2)))
     for streamed in (first, second):
         answer = chat.chat.completions.create(model="m", messages=MESSAGES, temperature=0, stream=streamed)
         _ = list(answer)
-    calls = recorder.latest()
+    calls = [*recorder.latest()]
     assert [call.state for call in calls] == ["answered", "cached"]
-    wire = b"data: " if first else b'{"id":"chatcmpl'
-    cassette = Cassette.of(calls)
-    for _ in range(3):
-        found = cassette.find(RawRequest("POST", calls[0].url, Headers(), calls[0].came.body))
-        assert found is not None
-        assert found.pieces[0].startswith(wire)
-    hit = cassette.find(RawRequest("POST", calls[1].url, Headers(), calls[1].came.body))
-    assert (hit is None) == (first != second)
+    return calls
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("second", [False, True])
+def test_a_hit_is_answered_in_the_form_that_its_caller_got_or_not_at_all(first, second):
+    """A stored stream given as a plain answer has no bytes of its own: an empty or foreign one would be wrong."""
+    cassette = Cassette.of(calls := stored_and_asked_again(first, second))
+    for call, streamed in zip(calls, (first, second), strict=True):
+        found = cassette.find(RawRequest("POST", call.url, Headers(), call.came.body))
+        if first and not streamed:
+            assert found is None
+        else:
+            assert found is not None
+            assert found.pieces[0].startswith(b"data: " if streamed else b'{"id":"chatcmpl')
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_recording_of_a_streamed_hit_alone_is_the_same_stream_again(served, first):
+    """Yesterday's cache answered, and today's recording knows no provider."""
+    _, hit = stored_and_asked_again(first, True)
+    _, url = served([exchange_of(json.loads(json.dumps(document(hit))))])
+    with httpx2.Client(trust_env=False) as http:
+        chat = openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0, http_client=http)
+        stream = chat.chat.completions.create(model="m", messages=MESSAGES, temperature=0, stream=True)
+        assert "".join(event.choices[0].delta.content or "" for event in stream) == "one two three"
 
 
 def test_a_call_recorded_without_content_is_counted_and_never_answered():

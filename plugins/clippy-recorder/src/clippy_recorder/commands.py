@@ -11,11 +11,13 @@ from typing import Any
 
 import click
 
-from .documents import StrangeRecording, document
+from .cleaning import cleaned
+from .documents import document
 from .exchange import Exchange
 from .exports import to_curl, to_jsonl, to_python
 from .files import read, write
 from .har import answer_of, answer_pieces, from_har, to_har
+from .reading import StrangeRecording
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -188,12 +190,15 @@ def _import() -> click.Command:
     @_file
     @click.argument("output", type=click.Path(path_type=Path))
     def import_(file: Path, output: Path) -> None:
-        """An HTTP archive FILE (.har) as a recording OUTPUT (.jsonl or .sqlite); keys in it are taken out."""
+        """FILE, an HTTP archive (.har) or a recording, as a recording OUTPUT (.jsonl or .sqlite).
+
+        Keys in it are taken out, whoever wrote it.
+        """
         if output.suffix not in (".jsonl", ".sqlite"):
             raise click.ClickException("a recording's name ends in .jsonl or .sqlite")
         calls = calls_of(file)
         try:
-            count = write(output, calls)
+            count = write(output, map(cleaned, calls))
         except OSError as error:
             raise click.ClickException(visible(f"{output}: {error.strerror}")) from error
         click.echo(f"{count} calls")

@@ -8,7 +8,6 @@ from typing import Any
 from attrs import evolve
 from clippy_hookspecs import (
     AuditRecord,
-    Chunk,
     ErrorInfo,
     Event,
     Headers,
@@ -21,11 +20,11 @@ from clippy_hookspecs import (
 
 from .exchange import Attempt, Exchange, Level, Message, Piece, Step
 from .said import as_text
-from .secrets import WITHHELD, Secrets, plain
+from .secrets import Secrets, plain
 from .tape import Tape
+from .timeline import TimeLine
 
 _FOLDS = frozenset({"pre_request", "compress_context", "pre_attempt", "on_response"})
-_TOLD = ("delta", "block", "choice", "id", "name", "finish_reason", "reason")
 
 
 def develop(tape: Tape, level: Level, literals: tuple[str, ...] = ()) -> Exchange:
@@ -56,7 +55,7 @@ class _Developer:
             scope=self._scope(),
             steps=tuple(self._steps()),
             attempts=tuple(self._attempts()),
-            pieces=tuple(self._pieces()),
+            pieces=self._pieces(),
             lost=tape.lost,
             cost=tape.cost,
         )
@@ -200,50 +199,8 @@ class _Developer:
         error = _error(outcome.error, self._clean, self._content)
         return evolve(attempt, answer=answer, ended_at=self._at(event), state=outcome.state, error=error)
 
-    # --- the time line ------------------------------------------------------------------------------------------------
-
-    def _pieces(self) -> list[Piece]:
-        kept: list[Piece] = []
-        streamed = [event for event in self._events if event.kind in ("bytes", "chunk_in", "chunk_out")]
-        withheld = self._content and self._holds_a_secret(streamed)
-        for event in streamed:
-            at, data = self._at(event), event.data
-            if isinstance(data, Chunk):
-                told = self._chunk(data, withheld)
-                kind = "chunk_in" if event.kind == "chunk_in" else "chunk_out"
-                kept.append(Piece(at, kind, chunk=told, size=len(data.delta)))  # type: ignore[arg-type]
-            else:
-                shown = data if self._content and not withheld else b""
-                kept.append(Piece(at, "bytes", data=shown, size=len(data)))
-        return kept
-
-    def _chunk(self, chunk: Chunk, withheld: bool) -> dict[str, Any]:
-        told: dict[str, Any] = {"kind": chunk.kind}
-        for name in _TOLD:
-            value = getattr(chunk, name)
-            if value and (self._content or name != "delta"):
-                told[name] = (WITHHELD if withheld else value) if name == "delta" else self._short(value)
-        if chunk.usage is not None:
-            told["usage"] = {"input": chunk.usage.input, "output": chunk.usage.output}
-        return told
-
-    def _short(self, value: Any) -> Any:
-        return self._clean.text(value) if isinstance(value, str) else value
-
-    def _holds_a_secret(self, streamed: list[Event]) -> bool:
-        """Whether a stream says one: it may lie across several of its pieces, so none of their content is shown."""
-        clean = self._clean
-        raw = b"".join(event.data for event in streamed if event.kind == "bytes")
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError:
-            text = ""  # encoded; what it says is told by the chunks
-        said: dict[tuple[str, int, int, str], list[str]] = {}
-        for event in streamed:
-            if isinstance(event.data, Chunk) and event.data.delta:
-                chunk = event.data
-                said.setdefault((event.kind, chunk.choice, chunk.block, chunk.kind), []).append(chunk.delta)
-        return any(clean.text(one) != one for one in (text, *map("".join, said.values())))
+    def _pieces(self) -> tuple[Piece, ...]:
+        return TimeLine(self._events, self._tape.began, self._content, self._clean).pieces()
 
     def _at(self, event: Event) -> int:
         return (event.at - self._tape.began) // 1000
