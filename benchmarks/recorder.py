@@ -33,7 +33,7 @@ def recorder_call(bench: Bench, *, bare: bool = False) -> Group:
             assert client.post(bench.server.chat_url, json=hosts.body()).json()["choices"]
 
         cases[case] = bench.block(call, waits=False)
-    return Group(f"one recorded call, sync, httpx, {_over(bare)}", cases, {} if bare else BARS, per_block=10)
+    return Group(f"one recorded call, sync, httpx, {_over(bare)}", cases, {} if bare else BARS, per_block=8)
 
 
 def recorder_stream(bench: Bench, *, bare: bool = False) -> Group:
@@ -41,7 +41,7 @@ def recorder_stream(bench: Bench, *, bare: bool = False) -> Group:
     cases = {}
     for case, host in _hosts(bench, "stream", bare).items():
         cases[case] = bench.block(_read(openai_client(bench, host, waits=False)), waits=False)
-    return Group(f"a recorded stream, sync, openai SDK, {_over(bare)}", cases, {} if bare else BARS, per_block=3)
+    return Group(f"a recorded stream, sync, openai SDK, {_over(bare)}", cases, {} if bare else BARS, per_block=2)
 
 
 def _over(bare: bool) -> str:

@@ -13,6 +13,7 @@ import click
 
 from .cleaning import cleaned
 from .documents import document
+from .dumps import from_dump, is_dump
 from .exchange import Exchange
 from .exports import to_curl, to_jsonl, to_python
 from .files import read, write
@@ -33,10 +34,13 @@ def visible(text: object, keep: str = "") -> str:
 
 
 def calls_of(path: Path) -> list[Exchange]:
-    """The calls in a recording or an HTTP archive.  Raises click.ClickException with a sentence."""
+    """The calls in a recording, an HTTP archive or a file of clippy-stream-debug.  Raises click.ClickException."""
     broken: list[int] = []
     try:
-        calls = from_har(json.loads(path.read_bytes())) if path.suffix == ".har" else [*read(path, broken)]
+        if path.suffix == ".har":
+            calls = from_har(json.loads(path.read_bytes()))
+        else:
+            calls = [cleaned(from_dump(path))] if is_dump(path) else [*read(path, broken)]
     except (StrangeRecording, OSError, ValueError, RecursionError) as error:
         raise click.ClickException(visible(str(error))) from error
     if broken:
@@ -190,7 +194,8 @@ def _import() -> click.Command:
     @_file
     @click.argument("output", type=click.Path(path_type=Path))
     def import_(file: Path, output: Path) -> None:
-        """FILE, an HTTP archive (.har) or a recording, as a recording OUTPUT (.jsonl or .sqlite).
+        """FILE as a recording OUTPUT (.jsonl or .sqlite): an HTTP archive (.har), what clippy-stream-debug dumped, or
+        another recording.
 
         Keys in it are taken out, whoever wrote it.
         """

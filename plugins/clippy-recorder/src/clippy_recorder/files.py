@@ -39,7 +39,7 @@ class Appender:
     def append(self, *exchanges: Exchange) -> None:
         """Write some calls at once: all of them in a SQLite file, in lines as many as there is room for."""
         if self.path.suffix == ".sqlite":
-            self._insert([(one.id, one.began, line(one)[:-1].decode("ascii")) for one in exchanges])
+            self._insert([(_storable(one.id), one.began, line(one)[:-1].decode("ascii")) for one in exchanges])
         elif exchanges:
             self._append_lines(b"".join(map(line, exchanges)))
 
@@ -76,6 +76,11 @@ class Appender:
             database.close()
 
 
+def _storable(request_id: str) -> str:
+    """An id as SQLite takes it: one from a file may hold half a character."""
+    return request_id.encode("utf-8", "backslashreplace").decode()
+
+
 def _open(path: Path) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable for everybody
     database = sqlite3.connect(path, timeout=_BUSY, check_same_thread=False)
@@ -106,7 +111,9 @@ def write(path: Path, exchanges: Iterable[Exchange]) -> int:
         for exchange in exchanges:
             appender.append(exchange)
             count += 1
-        if count == 0 and path.suffix != ".sqlite":
+        if count == 0 and path.suffix == ".sqlite":
+            appender.append()  # its tables, so that it is a recording with nothing in it
+        elif count == 0:
             path.write_text(json.dumps({_HEAD: FORMAT}) + "\n", encoding="ascii")
     return count
 

@@ -23,6 +23,7 @@ from .documents import document
 from .exchange import Attempt, Exchange, Message, Piece
 from .reading import StrangeRecording, exchange_of
 
+_LAST = 253_402_300_799.0  # the last second of the year 9999, after which a date has no text
 MOST = 100_000
 """Entries of one archive that are read."""
 
@@ -41,8 +42,9 @@ def _entry(exchange: Exchange) -> dict[str, Any]:
     first = exchange.first_token if exchange.first_token is not None else (last.head_at if last else None)
     total = (exchange.duration or 0) / 1000
     wait = min(total, (first or 0) / 1000)
+    began = datetime.fromtimestamp(min(max(0.0, exchange.began), _LAST), UTC)
     return {
-        "startedDateTime": datetime.fromtimestamp(max(0.0, exchange.began), UTC).isoformat(timespec="milliseconds"),
+        "startedDateTime": began.isoformat(timespec="milliseconds"),
         "time": total,
         "request": _request(exchange, sent),
         "response": _response(answer, pieces),

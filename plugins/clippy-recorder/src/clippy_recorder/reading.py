@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -88,7 +89,13 @@ class _Told:
 
     def maybe_number(self, name: str) -> float | None:
         found = self._is(name, (int, float), "a number")
-        return None if found is None else float(found)
+        try:
+            number = None if found is None else float(found)
+        except OverflowError:
+            number = math.inf
+        if number is not None and not math.isfinite(number):
+            raise StrangeRecording(f"{name!r} of a {self._what} is larger than any number of JSON")
+        return number
 
     def whole(self, name: str, default: int) -> int:
         found = self.maybe_whole(name)
