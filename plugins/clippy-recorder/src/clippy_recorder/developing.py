@@ -144,7 +144,8 @@ class _Developer:
 
     def _step(self, event: Event, before: Any) -> Step:
         call, made = event.data, event.value
-        shown = self._content and made is not None and call.hook in _FOLDS
+        if made is None or not self._content or call.hook not in _FOLDS:  # as nearly all: nothing was changed
+            return Step(self._at(event), self._clean.text(call.plugin), call.hook, call.action, call.ns, call.calls)
         return Step(
             self._at(event),
             self._clean.text(call.plugin),
@@ -152,8 +153,8 @@ class _Developer:
             call.action,
             call.ns,
             call.calls,
-            as_text(before, self._clean.value) if shown and before is not None else None,
-            as_text(made, self._clean.value) if shown else None,
+            as_text(before, self._clean.value) if before is not None else None,
+            as_text(made, self._clean.value),
         )
 
     # --- the attempts -------------------------------------------------------------------------------------------------

@@ -24,8 +24,9 @@ _LONGEST = 2 * 1024 * 1024
 """Characters of one text that are looked through; what is longer is not shown."""
 _SHORT = 256
 """Characters of a text that comes again with each call: an address, a header, the name of a plugin."""
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*+)"(\s*+:)?', re.DOTALL)
-_PAIR = re.compile(r'\[\s*+"(?:[^"\\]|\\.)*+"\s*+,\s*+"', re.DOTALL)
+_LETTERS = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
+_STRING = re.compile(rf"{_LETTERS}(\s*+:)?", re.DOTALL)
+_PAIR = re.compile(rf"\[\s*+{_LETTERS}\s*+,\s*+\"", re.DOTALL)
 _PART = 8
 """Letters of a credential that give it away where a text breaks off in the middle of it."""
 
