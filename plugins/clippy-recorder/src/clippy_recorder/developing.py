@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import evolve
@@ -48,7 +48,19 @@ class _Developer:
     def exchange(self) -> Exchange:
         """All of it."""
         tape, record, came, clean = self._tape, self._record, self._came, self._clean
-        known = Exchange(
+        known: dict[str, Any] = {}  # and one value of it in the end: each evolve costs as much as a hook
+        if came is not None:
+            known.update(
+                api=came.api,
+                method=came.method,
+                url=clean.url(_address(came)),
+                model=clean.optional(came.model or None),
+                stream=came.endpoint.streams and came.stream,
+                came=self._message(came.headers, came.raw or b""),
+            )
+        if record is not None:
+            self._ended(known, record)
+        return Exchange(
             id=tape.id,
             began=tape.time,
             parent=tape.parent,
@@ -58,29 +70,18 @@ class _Developer:
             pieces=self._pieces(),
             lost=tape.lost,
             cost=tape.cost,
+            **known,
         )
-        if came is not None:
-            known = evolve(
-                known,
-                api=came.api,
-                method=came.method,
-                url=clean.url(_address(came)),
-                model=clean.optional(came.model or None),
-                stream=came.endpoint.streams and came.stream,
-                came=self._message(came.headers, came.raw or b""),
-            )
-        return known if record is None else self._ended(known, record)
 
     def _scope(self) -> Scope:
         said = self._record.scope if self._record is not None else self._tape.ctx.scope if self._tape.ctx else Scope()
         clean = self._clean.optional
         return Scope(clean(said.tenant), clean(said.user), clean(said.session))
 
-    def _ended(self, known: Exchange, record: AuditRecord) -> Exchange:
+    def _ended(self, known: dict[str, Any], record: AuditRecord) -> None:
         answered = record.response
         clean = self._clean
-        return evolve(
-            known,
+        known.update(
             state=record.outcome,
             status=record.status,
             duration=_us(record.duration),
@@ -90,10 +91,10 @@ class _Developer:
             finish_reason=clean.optional(record.finish_reason),
             provenance=_provenance(record.provenance, clean),
             error=_error(record.error, clean, self._content),
-            model=known.model or clean.optional(record.model),
-            api=known.api or record.api,
+            model=known.get("model") or clean.optional(record.model),
+            api=known.get("api") or record.api,
             method=record.method,
-            url=known.url or clean.url(record.url),
+            url=known.get("url") or clean.url(record.url),
             stream=record.stream,
             answered=None if answered is None else self._answer(answered),
         )
@@ -159,46 +160,41 @@ class _Developer:
 
     # --- the attempts -------------------------------------------------------------------------------------------------
 
-    def _attempts(self) -> list[Attempt]:
-        made: list[Attempt] = []
+    def _attempts(self) -> Iterator[Attempt]:
+        made: list[dict[str, Any]] = []
         for event in self._events:
             if event.kind == "attempt":
                 made.append(self._sent(event, len(made) + 1))
             elif made and event.kind == "head":
                 status, headers = event.data
-                made[-1] = evolve(made[-1], head_at=self._at(event), answer=self._message(headers, b"", status))
-            elif made and event.kind == "closed":
-                made[-1] = self._closed(made[-1], event)
-        if self._record is None:
-            return made
-        for index, known in enumerate(self._record.attempts):
-            if index < len(made):  # one that a plugin refused was never sent
-                route, waited = self._clean.text(known.route), _us(known.waited) or 0
-                made[index] = evolve(made[index], number=known.number, route=route, waited=waited)
-        return made
+                made[-1].update(head_at=self._at(event), answer=self._message(headers, b"", status))
+            elif made and event.kind == "closed" and isinstance(event.data, Outcome):
+                self._closed(made[-1], event)
+        for one, known in zip(made, () if self._record is None else self._record.attempts, strict=False):
+            # One that a plugin refused was never sent.
+            one.update(number=known.number, route=self._clean.text(known.route), waited=_us(known.waited) or 0)
+        return (Attempt(**one) for one in made)
 
-    def _sent(self, event: Event, number: int) -> Attempt:
+    def _sent(self, event: Event, number: int) -> dict[str, Any]:
         sent: Request = event.data
         ctx = self._tape.ctx
         route = ctx.route.name if ctx is not None else ""
         message = self._message(sent.headers, sent.raw or b"")
-        return Attempt(number, self._clean.text(route), self._at(event), self._clean.url(_address(sent)), message)
+        url = self._clean.url(_address(sent))
+        return {"number": number, "route": self._clean.text(route), "at": self._at(event), "url": url, "sent": message}
 
-    def _closed(self, attempt: Attempt, event: Event) -> Attempt:
-        outcome = event.data
-        if not isinstance(outcome, Outcome):
-            return attempt
-        answer = attempt.answer
+    def _closed(self, attempt: dict[str, Any], event: Event) -> None:
+        outcome: Outcome = event.data
+        answer: Message | None = attempt.get("answer")
         if answer is not None:
-            body = b"".join(
-                one.data for one in self._events
-                if one.kind == "bytes" and attempt.at <= self._at(one) <= self._at(event)
-            )  # fmt: skip
+            since, until = attempt["at"], self._at(event)
+            pieces = [one for one in self._events if one.kind == "bytes"]
+            body = b"".join(one.data for one in pieces if since <= self._at(one) <= until)
             plain_body = not self._record_streamed() and not _encoded(answer)
             shown = self._clean.body(body) if self._content and plain_body else b""
-            answer = evolve(answer, body=shown, size=len(body))
+            attempt["answer"] = evolve(answer, body=shown, size=len(body))
         error = _error(outcome.error, self._clean, self._content)
-        return evolve(attempt, answer=answer, ended_at=self._at(event), state=outcome.state, error=error)
+        attempt.update(ended_at=self._at(event), state=outcome.state, error=error)
 
     def _pieces(self) -> tuple[Piece, ...]:
         return TimeLine(self._events, self._tape.began, self._content, self._clean).pieces()
