@@ -137,3 +137,22 @@ def test_a_key_in_two_events_of_another_tools_archive_is_not_taken_over():
     (call,) = from_har(made)
     assert HALVES[1] not in everything(call)
     assert call.stream
+
+
+NAMED = {
+    "a name that says key": b'{"tool": {"api_key": "hunter2hunter2A9"}}',
+    "a name written with escapes": rb'{"api\u005fkey": "hunter2hunter2A9"}',
+    "a name and its value": b'{"headers": [{"name": "x-api-key", "value": "hunter2hunter2A9"}]}',
+    "a pair": b'{"headers": [["x-api-key", "hunter2hunter2A9"]]}',
+    "a pair over lines": b'{"headers": [ [\n "x-api-key" ,\n "hunter2hunter2A9"]]}',
+    "an option": b'{"argv": "--user ada:hunter2hunter2A9 https://x.test"}',
+    "behind a text that looks like a name": rb'{"a": "\":", "password": "hunter2hunter2A9"}',
+}
+
+
+@pytest.mark.parametrize("body", NAMED.values(), ids=NAMED)
+def test_a_body_is_walked_through_where_a_name_says_what_its_text_does_not(body):
+    """Most are not, since no name in them says anything; their bytes stay."""
+    assert b"hunter2" not in Secrets().body(body)
+    harmless = b'{"model": "m", "max_tokens":  9, "messages": [{"role": "user", "content": "my \\"word\\": yes"}]}'
+    assert Secrets().body(harmless) == harmless
