@@ -48,6 +48,7 @@ def everything(call: Exchange) -> str:
 
 SAID = {
     "two events": [events("your key is " + HALVES[0], HALVES[1] + " it seems")],
+    "two events of a whole stream": [events(*HALVES), b"data: [DONE]\n\n"],
     "two pieces": [events(f"it is {KEY}")[:40], events(f"it is {KEY}")[40:]],
     "two events in many pieces": [bytes([one]) for one in events(*HALVES)],
     "one letter an event": [events(*KEY)],
