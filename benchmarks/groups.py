@@ -9,6 +9,7 @@ import httpx2
 from benchmarks.bench import Bench
 from benchmarks.calls import big_body, cached_call, plain_call, sdk_call
 from benchmarks.embedding import embedding
+from benchmarks.floor import floor_every, floor_stack
 from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, redis_cache, sqlite_cache, sqlite_store
 from benchmarks.state import state_store
 from benchmarks.stream_plugins import stream_chunk, stream_plugins
@@ -34,6 +35,8 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "stream-chunk": stream_chunk,
     "otel-call": otel_call,
     "otel-stream": otel_stream,
+    "floor-every": floor_every,
+    "floor-stack": floor_stack,
     "memory": memory_cache,
     "sqlite": sqlite_cache,
     "redis-sync": redis_cache,
