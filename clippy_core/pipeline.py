@@ -192,8 +192,7 @@ class Pipeline:
 
     async def lookup(self, request: Request) -> CacheEntry | None:
         """A stored answer.  Caches that were asked before the one that had it are told."""
-        caches = self.chains.cache_lookup
-        control = self.ctx.cache_control
+        caches, control = self.chains.cache_lookup, self.ctx.cache_control
         if not ((caches and control.lookup) or (self.chains.cache_store and control.store)):
             return None
         if keys.may_cache(request):
