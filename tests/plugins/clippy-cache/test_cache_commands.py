@@ -233,6 +233,7 @@ def test_invalidate_says_how_many_went(place: Place, monkeypatch: pytest.MonkeyP
     assert place.run("invalidate", "--model", "m").stdout.splitlines() == [
         "dropped 1 from shelf",
         "told mute to drop them; it cannot say how many it kept",
+        "what a running program holds in its own memory stays until that program drops it, or ends",
     ]
     assert place.run("invalidate", "--model", "m").stdout.startswith("dropped 0 from shelf")
 

@@ -106,6 +106,8 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
             say(f"told {name} to drop them; it cannot say how many it kept")
         if not before and not mute:
             say("nothing to drop: no cache is active; `clippy plugins list` shows what is")
+        else:
+            say("what a running program holds in its own memory stays until that program drops it, or ends")
 
     @cache.command("warm", help="Send the requests in FILE, one JSON object a line, that no cache can answer yet.")
     @click.argument("file", type=click.File("r", encoding="utf-8"))
