@@ -6,6 +6,7 @@ says TESTS_NEED_CHROMIUM=1, as CI does.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import clippy_inspect
 import httpx
 import pytest
 from attrs import evolve
@@ -240,6 +242,32 @@ def test_a_real_stream_is_paused_and_cancelled(visit: Callable[..., Any], capsys
         reader.join(20)
         page.goto("about:blank")  # before its server goes
     assert ended == ["cancelled in the debugger"]
+
+
+def test_a_request_is_sent_again_from_its_page(visit: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each time for good, with the difference as text below the button; afterwards no connection is open."""
+    hostile = "<img src=x onerror=alert(1)>"
+    replies = [Reply("It rains.\nStill."), Reply(f"It rains.\n{hostile}"), Reply("It rains.\nStill.")]
+    with FakeServer(replies) as provider:
+        config = {"routes": {"main": {"base_url": provider.base_url, "key": "sk-of-the-route", "model": "m"}}}
+        host = clippy_inspect.attach(clippy_core.Host({}, config=config))
+        with host, clippy_core.Client(host) as client:
+            client.chat("How is the weather?")
+            page = visit(capsys.readouterr().err.split()[-1])
+            page.locator("#rows a").click()
+            button, told = page.get_by_role("button", name="Send again"), page.locator("[id^='again-']")
+            button.click()
+            told.get_by_text(hostile, exact=True).wait_for()
+            assert ["Still."] == told.locator(".removed code").all_inner_texts()
+            assert [hostile] == told.locator(".added code").all_inner_texts()
+            button.click()
+            told.get_by_text("the same answer, status 200").wait_for()
+            keys = {sent.headers["authorization"] for sent in provider.requests}
+            assert (3, {"Bearer sk-of-the-route"}) == (len(provider.requests), keys)
+            page.click("text=Requests")
+            assert 3 == page.locator("#rows tr").count()
+            page.goto("about:blank")  # before its server goes
+    gc.collect()  # what was left open complains now
 
 
 def test_two_sets_are_compared_by_keys_alone(site: Site, visit: Callable[..., Any]) -> None:
