@@ -31,7 +31,8 @@ async def in_a_thread(work: Coroutine[Any, Any, T]) -> T:
             done.set_result(result)  # type: ignore[arg-type]  # it is a T where there is no error
 
     def run() -> None:
-        result, failure = None, None
+        result: T | None = None
+        failure: BaseException | None = None
         try:
             work.send(None)
             work.close()

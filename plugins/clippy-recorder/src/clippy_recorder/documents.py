@@ -54,6 +54,7 @@ def document(exchange: Exchange) -> dict[str, Any]:
             "steps": [_step(one) for one in exchange.steps],
             "pieces": [_piece(one) for one in exchange.pieces],
             "lost": exchange.lost,
+            "unread": exchange.unread,
         }
     )
 
@@ -171,6 +172,7 @@ def exchange_of(value: Any) -> Exchange:
         steps=tuple(_step_of(one) for one in told.each("steps")),
         pieces=tuple(_piece_of(one) for one in told.each("pieces")),
         lost=told.whole("lost", 0),
+        unread=told.whole("unread", 0),
     )
 
 
