@@ -28,7 +28,7 @@ def plain_call(bench: Bench, module: ModuleType = httpx, *, waits: bool = False)
     cases = {}
     for case, host in bench.variants(title).items():
         if case not in (MEMORY, SQLITE):
-            cases[case] = bench.block(_post(bench, module, host, waits), waits)
+            cases[case] = bench.block(post(bench, module, host, waits), waits)
     return Group(title, cases, CALL_BARS)
 
 
@@ -36,7 +36,7 @@ def cached_call(bench: Bench, module: ModuleType = httpx, *, waits: bool = False
     """The same question again, answered by a cache; compared in wall time with a call that is made."""
     title = f"one call answered by a cache, {'async' if waits else 'sync'}, {module.__name__}"
     variants = bench.variants(title)
-    calls = {case: _post(bench, module, variants[case], waits, same=True) for case in (BARE, MEMORY, SQLITE)}
+    calls = {case: post(bench, module, variants[case], waits, same=True) for case in (BARE, MEMORY, SQLITE)}
     if not waits:
         own = bench.stack.enter_context(clippy_core.Client(bench.host({"cache-memory": MemoryCache()})))
         asked = hosts.messages(same=True)
@@ -59,9 +59,10 @@ async def _await(call: Callable[[], Any]) -> None:
     await call()
 
 
-def _post(
+def post(
     bench: Bench, module: ModuleType, host: clippy_core.Host | None, waits: bool, same: bool = False
 ) -> Callable[[], Any]:
+    """Asks the server by a client of *module* under *host* (None: bare), and reads the answer's JSON."""
     url = bench.server.chat_url
     if waits:
         client = bench.async_client(module, host)

@@ -9,7 +9,9 @@ import httpx2
 from benchmarks.bench import Bench
 from benchmarks.calls import big_body, cached_call, plain_call, sdk_call
 from benchmarks.embedding import embedding
+from benchmarks.floor import floor_every, floor_stack
 from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, redis_cache, sqlite_cache, sqlite_store
+from benchmarks.recorder import recorder_call, recorder_stream
 from benchmarks.state import state_store
 from benchmarks.stream_plugins import stream_chunk, stream_plugins
 from benchmarks.streams import sdk_stream, stream
@@ -34,6 +36,12 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "stream-chunk": stream_chunk,
     "otel-call": otel_call,
     "otel-stream": otel_stream,
+    "recorder-call": recorder_call,
+    "recorder-stream": recorder_stream,
+    "recorder-call-bare": lambda bench: recorder_call(bench, bare=True),
+    "recorder-stream-bare": lambda bench: recorder_stream(bench, bare=True),
+    "floor-every": floor_every,
+    "floor-stack": floor_stack,
     "memory": memory_cache,
     "sqlite": sqlite_cache,
     "redis-sync": redis_cache,

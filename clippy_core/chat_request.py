@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from clippy_hookspecs import ConfigError, Headers, Message, Request, Text, Tool, evolve
 
 from . import routes
-from .host import OWN_HEADERS
+from .directives import as_headers
 from .wire import APIS, WireApi
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def build_request(
 ) -> tuple[Request, str]:
     """The request for a call of our own client, and the name of its route.
 
-    Raises ConfigError if there is no such route, ValueError if neither the call nor the route names a model.
+    Raises ConfigError if there is no such route, ValueError if neither the call nor the route names a model, TypeError
+    for directives that are no texts.
     """
     name = route or _default_route(host)
     known = host.settings.routes
@@ -45,8 +46,8 @@ def build_request(
     assert endpoint is not None
     if chosen.api == "anthropic.messages":
         params = {"max_tokens": 4096, **params}  # the one parameter that this API requires
-    ours = [(OWN_HEADERS + name, value) for name, value in (directives or {}).items()]
-    headers = Headers([("content-type", "application/json"), *routes.route_headers(chosen, chosen.api), *ours])
+    ours = (*routes.route_headers(chosen, chosen.api), *as_headers(directives))
+    headers = Headers([("content-type", "application/json"), *ours])
     conversation, offered = _messages(messages, api), _tools(tools, api)
     request = Request(chosen.api, endpoint, "POST", url, "", headers, wanted, conversation, offered, params, stream)
     return request, name

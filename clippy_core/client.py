@@ -22,6 +22,7 @@ from clippy_hookspecs import (
     Tool,
 )
 
+from .aboard import FLIGHT
 from .attempt import AttemptsFailed
 from .calls import AsyncSender, Call, SyncSender, phase
 from .chat_request import Conversation, build_request
@@ -49,8 +50,18 @@ def _whole(pipeline: Pipeline, result: object) -> Response:
     if not isinstance(result, Response):
         raise TypeError(f"expected a whole answer, got {type(result).__name__}")
     if result.status >= 400:
-        raise ProviderError(pipeline.failure or evolve(UNKNOWN_ERROR, status=result.status), result.raw or b"")
+        raise ProviderError(_failure(pipeline, result), result.raw or b"")
     return result
+
+
+def _failure(pipeline: Pipeline, result: Response) -> ErrorInfo:
+    """Why there is no answer; a stored failure says that it is one: the provider may be well again."""
+    info = pipeline.failure or evolve(UNKNOWN_ERROR, status=result.status)
+    given = pipeline.ctx.provenance
+    if given is None or given.source != "cache" or given.reason == FLIGHT:
+        return info
+    stored = f"a stored failure, {given.age or 0:.0f} s old, from {given.by}; no provider was asked now"
+    return evolve(info, message=f"{info.message or info.kind} [{stored}]")
 
 
 def _raised(error: AttemptsFailed | FlowCancelled) -> ProviderError:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .flow import FlowHandle
 from .forks import follow_forks
 from .http_upstream import HttpUpstream
+from .lifespans import arest, rest
 from .loops import running_library, running_loop
 from .made import Made
 from .portal import Portal
@@ -168,15 +169,15 @@ class Host(Made):
         await self._serving.aopen(self.async_runtime())
 
     def close(self) -> None:
-        """Close what the plugins hold; the host opens again when it is used again."""
-        for runtime in [one for one in [*self._runtimes.values()] if not one.alive()]:
-            runtime.settle_rest()
+        """Close what the plugins hold, once streams dropped just before are settled; the host may be used again."""
+        rest(self._sync_runtime, [*self._runtimes.values()])
         self._http.close(self._sync_runtime)
         self._serving.close()
 
     async def aclose(self) -> None:
         """As ``close``, with what belongs to the running event loop."""
         runtime = self.async_runtime()
+        await arest(self._sync_runtime, runtime)
         await self._http.aclose(runtime, self._sync_runtime)
         await self._serving.aclose(runtime)
 
@@ -298,7 +299,7 @@ class Host(Made):
         if runtime is None:
             for other, kept in list(self._runtimes.items()):
                 if not kept.alive():
-                    kept.settle_rest()
+                    kept.owed.settle_rest()
                     self._serving.drop(kept)
                     self._http.drop(kept)
                     self._runtimes.pop(other, None)
@@ -392,9 +393,7 @@ def _import_what_requests_need() -> None:
 _hosts: weakref.WeakSet[Host] = weakref.WeakSet()
 
 
+@atexit.register
 def _at_exit() -> None:
     for host in tuple(_hosts):
         host.close()
-
-
-atexit.register(_at_exit)

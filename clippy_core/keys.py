@@ -120,18 +120,26 @@ def key_fields(
 
     Keyed, so that nobody finds out a short text or a temperature by trying.
     """
-    body = parsed_body(request) or {}
-    around = loads(
-        _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
-    )
-    found = {f"header.{name}": item for name, item in around.pop("headers").items()} | around
-    for name, item in body.items():
+    around = _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
+    said: dict[str, Json] = {}
+    for name, item in (parsed_body(request) or {}).items():
         if name in _CONVERSATION and isinstance(item, list):
-            found |= {f"body.{name}[{place}]": one for place, one in enumerate(item)}
+            said |= {f"body.{name}[{place}]": one for place, one in enumerate(item)}
         elif name not in NOT_IN_KEY:
-            found[f"body.{name}"] = item
+            said[f"body.{name}"] = item
+    return _fields_around(around, salt) | _digests(said, salt)
+
+
+@functools.lru_cache(maxsize=256)
+def _fields_around(around: bytes, salt: bytes) -> dict[str, str]:
+    """:func:`key_fields` of what is around the body, which all calls of one caller to one address share."""
+    parts = loads(around)
+    return _digests({f"header.{name}": item for name, item in parts.pop("headers").items()} | parts, salt)
+
+
+def _digests(parts: Mapping[str, Json], salt: bytes) -> dict[str, str]:
     key = salt[:_LONGEST_KEY]
-    return {name: hashlib.blake2b(canonical(item), key=key, digest_size=8).hexdigest() for name, item in found.items()}
+    return {name: hashlib.blake2b(canonical(item), key=key, digest_size=8).hexdigest() for name, item in parts.items()}
 
 
 def _none() -> None:

@@ -83,7 +83,7 @@ from .sources import (
     read_whole,
     until_commit,
 )
-from .storing import keeps_failure, make_key, to_store, usable
+from .storing import EVER, Fits, answers, answers_late, keeps_failure, make_key, to_store, usable
 from .streaming import LiveStream
 from .untouched import as_written, keep_answer, keep_body, retouch
 from .whole import assembled, entry_of
@@ -177,6 +177,8 @@ class Pipeline:
     # --- 2 pre_request ------------------------------------------------------------------------------------------------
 
     async def _enter(self) -> Request | Response:
+        if self.ctx.directives:
+            self.settings.readers.check(self.ctx.directives)
         if not self.chains.pre_request:
             self.ledger.looked_at = self.request
             return self.request
@@ -190,16 +192,15 @@ class Pipeline:
 
     async def lookup(self, request: Request) -> CacheEntry | None:
         """A stored answer.  Caches that were asked before the one that had it are told."""
-        caches = self.chains.cache_lookup
-        control = self.ctx.cache_control
+        caches, control = self.chains.cache_lookup, self.ctx.cache_control
         if not ((caches and control.lookup) or (self.chains.cache_store and control.store)):
             return None
         if keys.may_cache(request):
             self._make_keys(request)
         if self.key is None or not control.lookup:
             return None
-        found, step = await self._stored_answer(request)
-        if not usable(found, self.ctx):
+        found, step = await self._stored_answer(self.key, usable)
+        if found is None:
             return None
         earlier = {asked.plugin for asked in caches[: caches.index(step)] if not found.note}
         behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
@@ -210,19 +211,18 @@ class Pipeline:
         """What a cache still keeps of an answer whose time is over, since there is no other."""
         if self.key is None or not self.ctx.cache_control.lookup:
             return None
-        self.ctx.stale_within = decision.within
-        found, step = await self._stored_answer(self.request)
-        good = found is not None and found.response.status < 400
-        return self._found(found, step.plugin, decision.reason) if found is not None and good else None
+        found, step = await self._stored_answer(self.key, answers_late, decision.within)
+        return None if found is None else self._found(found, step.plugin, decision.reason)
 
-    async def _stored_answer(self, request: Request) -> tuple[CacheEntry | None, Any]:
-        """What a cache has, and which.  A Join waits until all of them were asked."""
-        asked, moment = self.chains.cache_lookup, self.flights.now()
+    async def _stored_answer(self, key: str, fits: Fits, within: float = 0.0) -> tuple[CacheEntry | None, Any]:
+        """What a cache has that fits, and which.  A Join waits until all of them were asked."""
+        asked, moment, self.ctx.stale_within = self.chains.cache_lookup, self.flights.now(), within
         while True:
-            found, step = await self.chains.first(asked, (self.key, request, self.ctx), self.run)
-            if not isinstance(found, Join):
+            found, step = await self.chains.first(asked, (key, self.request, self.ctx), self.run)
+            if isinstance(found, Join):
+                self.joined = self.joined or aboard.joined(self, found, step, moment)
+            elif found is None or fits(found, self.ctx):
                 return found, step
-            self.joined = self.joined or aboard.joined(self, found, step, moment)
             asked = asked[asked.index(step) + 1 :]
 
     def _found(self, entry: CacheEntry, cache: str, reason: str | None = None) -> CacheEntry:
@@ -234,8 +234,7 @@ class Pipeline:
         return entry
 
     def _make_keys(self, request: Request) -> None:
-        identity = self.caller
-        came = self.came_as
+        identity, came = self.caller, self.came_as
         if identity is None or request.headers is not came.headers or request.query != came.query:
             identity = self.settings.identity(request.headers, request.query)
         self.ctx.key = self.stored_as = self.key = make_key(request, self.ctx, identity, self.settings)
@@ -549,6 +548,8 @@ class Pipeline:
         stores, ctx = self.chains.cache_store, self.ctx
         if self.stored_as is None or entry.response.raw is None or not stores or not ctx.cache_control.store:
             return
+        if failed and (await self._stored_answer(self.stored_as, answers, EVER))[0] is not None:
+            return  # an answer that can still help when the provider is down is worth more than this failure
         entry = to_store(entry, ctx, self.runtime.clock.time(), failed=failed)
         await self.chains.all(stores, (self.stored_as, entry, self.request, ctx), self.run)
 

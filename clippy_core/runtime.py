@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .driven import about_to_wait, drive, the_rest_of, until_it_waits, without_a_loop
+from .driven import about_to_wait, drive, the_rest_of, until_it_waits
 from .flow import FlowHandle
 from .loops import running_library, running_loop
+from .owed import Owed
 from .portal import Portal
 from .waiters import TaskWaiter, ThreadWaiter, Waiter, nothing, on_a_thread
 from .watchdog import Watchdog
@@ -119,6 +120,7 @@ class SyncRuntime:
         self._portal = portal
         self._watchdog = watchdog
         self._sleep = getattr(clock, "sleep", None)
+        self.owed = Owed()
 
     async def run_hook(self, coroutine: Any, step: Step) -> Any:
         return await coroutine if step.inline else self._portal.run(coroutine)
@@ -186,7 +188,13 @@ class SyncRuntime:
         return self._watchdog.arm(seconds, lambda: drive(work())).cancel
 
     def soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._watchdog.arm(0, lambda: drive(work()))
+        owed = self.owed.take(work)
+        self._watchdog.arm(0, lambda: drive(owed()))
+
+    def rest(self) -> None:
+        """Wait for what was asked for ``soon``, as long as settling may take, unless it is that which asks."""
+        if self.owed and not self._watchdog.here():
+            self.owed.wait(SETTLE_SECONDS)
 
     def hold_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         return on_a_thread(lambda: drive(work()))
@@ -211,7 +219,7 @@ class AsyncRuntime:
         self._portal = portal
         self._sleep = getattr(clock, "sleep", None)
         self._backend = running_library()
-        self._owed: dict[int, Callable[[], Coroutine[Any, Any, None]]] = {}
+        self.owed = Owed()
         self._token = running_loop()
 
     async def run_hook(self, coroutine: Any, step: Step) -> Any:
@@ -313,22 +321,14 @@ class AsyncRuntime:
         return call_off
 
     def soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._owed[id(work)] = work
+        if not self._call_soon(functools.partial(self._spawn, self.owed.take(work))):
+            self.owed.settle_rest()
 
-        async def pay() -> None:
-            try:
-                await work()
-            finally:
-                self._owed.pop(id(work), None)
-
-        if not self._call_soon(lambda: self._spawn(pay)):
-            self.settle_rest()
-
-    def settle_rest(self) -> None:
-        """Once the loop is gone: do what it no longer came to, as far as that goes without it."""
-        while self._owed:
-            _, work = self._owed.popitem()
-            without_a_loop(work)
+    async def rest(self) -> None:
+        """As :meth:`SyncRuntime.rest`."""
+        if self.owed:
+            with anyio.move_on_after(SETTLE_SECONDS):
+                await self.owed.paid(self.waiter())
 
     def hold(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run *work* in a task of the host's for as long as it takes."""

@@ -10,6 +10,7 @@ from clippy_hookspecs import Headers
 
 from .chains import Chains
 from .config import Deadlines, HostConfig, RouteConfig
+from .directives import Readers, readers_of
 from .discovery import Plugin
 from .fingerprint import fingerprint
 from .keys import credential_digest
@@ -21,6 +22,7 @@ class Settings:
     """One host's settings, made once when its configuration is read.
 
     ``salt`` keys the digests that stand for credentials.  ``fingerprint`` stands for the plugins that shape requests.
+    ``readers``: what callers may say to plugins.
     """
 
     routes: Mapping[str, RouteConfig] = field(factory=dict)
@@ -32,6 +34,7 @@ class Settings:
     abandoned_after: float = 60.0
     fingerprint: str = ""
     salt: bytes = field(default=b"", repr=False)
+    readers: Readers = field(factory=Readers)
 
     plans: dict[str, Any] = field(factory=dict, init=False, eq=False, repr=False)
     """What :mod:`clippy_core.straight` has found out of routes."""
@@ -71,4 +74,5 @@ def settings_of(config: HostConfig, plugins: Sequence[Plugin], chains: Chains, s
         abandoned_after=config.abandoned_after,
         fingerprint=fingerprint(plugins, chains),
         salt=b"" if chains.idle else salt or load_salt(config.salt_path),
+        readers=readers_of(plugin.object for plugin in plugins),
     )

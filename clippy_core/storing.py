@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import partial
-from typing import TypeGuard
 
 from clippy_hookspecs import CacheEntry, ErrorInfo, Request, Response
 
@@ -12,6 +13,12 @@ from .records import new_entry
 from .request_context import Context
 from .settings import Settings
 from .untouched import retouch
+
+EVER = math.inf
+"""For ``stale_within``: whatever a cache still keeps."""
+
+Fits = Callable[[CacheEntry, Context], bool]
+"""Whether an entry that a cache gave is what it was asked for."""
 
 
 def make_key(request: Request, ctx: Context, auth: str, settings: Settings) -> str | None:
@@ -22,10 +29,20 @@ def make_key(request: Request, ctx: Context, auth: str, settings: Settings) -> s
     return key
 
 
-def usable(found: CacheEntry | None, ctx: Context) -> TypeGuard[CacheEntry]:
-    """Whether what the caches gave answers the request."""
+def usable(found: CacheEntry, ctx: Context) -> bool:
+    """Whether an entry is as young as the request asks for."""
     oldest = ctx.cache_control.max_age
-    return found is not None and (oldest is None or ctx.clock.time() - found.stored_at <= oldest)
+    return oldest is None or ctx.clock.time() - found.stored_at <= oldest
+
+
+def answers(found: CacheEntry, ctx: Context) -> bool:
+    """Whether an entry holds an answer, and no failure."""
+    return found.response.status < 400
+
+
+def answers_late(found: CacheEntry, ctx: Context) -> bool:
+    """Whether an entry can stand in for a provider that fails."""
+    return answers(found, ctx) and usable(found, ctx)
 
 
 def to_store(entry: CacheEntry, ctx: Context, now: float, *, failed: bool) -> CacheEntry:

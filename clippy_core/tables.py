@@ -57,6 +57,11 @@ class Tables:
             less = self._less[plugins] = self.chains.without(plugins)
         return less
 
+    def record_nothing(self) -> None:
+        """Call no ``audit`` and no ``observe``.  Before the first request only."""
+        chains = self.chains
+        self.chains = type(chains)({**chains.steps, "audit": (), "observe": ()}, chains.faults)
+
     def ended(self, request: str) -> None:
         """No plugin will be called for this request any more."""
         self.under_way.discard(request)

@@ -58,6 +58,10 @@ class Watchdog:
             self._ready.notify()
         return alarm
 
+    def here(self) -> bool:
+        """Whether this thread is the watchdog's."""
+        return threading.current_thread() is self._thread
+
     def forget(self) -> None:
         """After a fork: the thread is not in this process, and its alarms were the parent's."""
         self.__init__()  # type: ignore[misc]

@@ -2,9 +2,11 @@
 
     PEERS_VENVS=<folder with core/> PEERS=<folder of the peers> python -m benchmarks.peers.gateway [--rounds 5]
 
-Needs wrk and taskset, and the fake provider and proxies of the peers' harness.  The proxy has core 0; provider and wrk
-share core 1.  Every request body has a number of its own, so that no cache and no flight answers: the provider must
-have seen as many requests as wrk had answers.  Figures are ratios inside a round, against Starlette + httpx.
+Needs wrk and taskset, and the fake provider and proxies of the peers' harness.  LiteLLM's proxy is beside them where
+PEERS_VENVS has a folder litellm/, Portkey's gateway where PEERS_NPM has its node_modules.  The proxy has core 0;
+provider and wrk share core 1.  Every request body has a number of its own, so that no cache and no flight answers: the
+provider must have seen as many requests as wrk had answers.  Figures are ratios inside a round, against Starlette +
+httpx; nan where a proxy does not pass streams on.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from typing import Any
 
 PEERS = Path(os.environ.get("PEERS", Path(__file__).parents[3] / "shared/peers"))
 CORE = Path(os.environ.get("PEERS_VENVS", "")) / "core/bin/python"
+NODE_MODULES = Path(os.environ.get("PEERS_NPM", PEERS / "nowhere")) / "node_modules"
 CLIPPY = str(Path(sys.executable).parent / "clippy")
 LUA = """
 local n = %(seed)d
@@ -35,6 +38,7 @@ local unique = %(share)d
 wrk.method = "POST"
 wrk.headers["content-type"] = "application/json"
 wrk.headers["authorization"] = "Bearer sk-fake"
+%(headers)s
 request = function()
   n = n + 1
   local number = n
@@ -42,6 +46,10 @@ request = function()
   local said = '"messages":[{"role":"user","content":"' .. number .. '. %(text)s"}]}'
   return wrk.format(nil, nil, nil, '{"model":"%(model)s",%(stream)s' .. said)
 end
+"""
+PORTKEY = "Portkey"
+_FOR_PORTKEY = """wrk.headers["x-portkey-provider"] = "openai"
+wrk.headers["x-portkey-custom-host"] = "http://127.0.0.1:%d/v1"
 """
 TEXT = "Tell me in a few words what a turtle thinks of the sea, and why it came back to it in the end."
 _BARE = 'allow = ["gateway"]\n'
@@ -69,13 +77,13 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def process(argv: list[str], port: int, cpu: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A server that answers /health, on one core; ended by SIGTERM."""
+    """A server on one core, from the moment it speaks HTTP; ended by SIGTERM."""
     log = tempfile.NamedTemporaryFile(prefix="bench-gateway-", suffix=".log", delete=False)  # noqa: SIM115
     started = subprocess.Popen(
         ["taskset", "-c", cpu, *argv], stdout=log, stderr=log, env={**os.environ, **env}, start_new_session=True
     )
     try:
-        for _ in range(300):
+        for _ in range(1200):  # LiteLLM takes half a minute
             with contextlib.suppress(OSError):
                 asked = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
                 asked.request("GET", "/health")
@@ -97,7 +105,13 @@ def ask(port: int, path: str, method: str = "GET") -> Any:
 
 
 def wrk(
-    port: int, connections: int, seconds: float, model: str = "fake", share: int = 100, stream: bool = False
+    port: int,
+    connections: int,
+    seconds: float,
+    model: str = "fake",
+    share: int = 100,
+    stream: bool = False,
+    headers: str = "",
 ) -> dict[str, float]:
     """One run of wrk: requests a second, p50 and p99 in microseconds, answers and bad ones."""
     values = {
@@ -106,6 +120,7 @@ def wrk(
         "model": model,
         "stream": '"stream":true,' if stream else "",
         "text": TEXT,
+        "headers": headers,
     }
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(LUA % values)
@@ -211,6 +226,16 @@ def commands(upstream: str, folder: Path, wanted: list[str]) -> dict[str, tuple[
         lambda p: [str(CORE), "-m", "granian", "asgi_aiohttp:app", "--interface", "asgi", "--host", "127.0.0.1",
                    "--port", p, "--no-log", "--working-dir", proxies],
     )  # fmt: skip
+    if (litellm := CORE.parents[2] / "litellm/bin/litellm").exists():
+        settings = {
+            "UPSTREAM_V1": f"{upstream}/v1", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR",
+            "LITELLM_MODE": "PRODUCTION", "LITELLM_MASTER_KEY": "sk-fake", "LITELLM_TELEMETRY": "False",
+        }  # fmt: skip
+        told = ["--config", f"{proxies}/litellm.yaml", "--host", "127.0.0.1", "--telemetry", "False"]
+        add("LiteLLM", lambda p: [str(litellm), *told, "--port", p], settings)
+    if (portkey := NODE_MODULES / "@portkey-ai/gateway/build/start-server.js").exists():
+        trusted = {"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
+        add(PORTKEY, lambda p: ["node", str(portkey), f"--port={p}", "--headless"], trusted)
     for server in ("uvicorn", "granian"):
         for name, head in (("bare", _BARE), ("default", _DEFAULT)):
             file = folder / f"{name}-{server}.toml"
@@ -241,18 +266,19 @@ def measure(rounds: int, seconds: float, wanted: list[str], share: int) -> dict[
             pids[name] = started.pid
             time.sleep(1)
             print(f"up: {name}, {rss(started.pid):.0f} MB", flush=True)
+        own = {PORTKEY: _FOR_PORTKEY % upstream}
         kinds = ("one", "load", "p99", "cpu", "streams", "lag50", "lag99", "lost")
         rows = {name: {kind: [] for kind in kinds} for name in ports}
-        for port in ports.values():
-            wrk(port, 4, 1)
-            wrk(port, 4, 1, "fake-c100-b1", stream=True)
+        for name, port in ports.items():
+            wrk(port, 4, 1, headers=own.get(name, ""))
+            wrk(port, 4, 1, "fake-c100-b1", stream=True, headers=own.get(name, ""))
         for turn in range(rounds):
             names = list(ports)
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                row, port = rows[name], ports[name]
-                row["one"].append(wrk(port, 1, seconds)["p50"])
+                row, port, headers = rows[name], ports[name], own.get(name, "")
+                row["one"].append(wrk(port, 1, seconds, headers=headers)["p50"])
                 before, used = ask(upstream, "/stats"), (cpu_seconds(pids[name]) if name in pids else 0.0)
-                load = wrk(port, 32, seconds, share=share)
+                load = wrk(port, 32, seconds, share=share, headers=headers)
                 seen = total(ask(upstream, "/stats")) - total(before)
                 row["cpu"].append(
                     ((cpu_seconds(pids[name]) if name in pids else 0.0) - used) / max(1, load["answers"]) * 1e6
@@ -260,8 +286,9 @@ def measure(rounds: int, seconds: float, wanted: list[str], share: int) -> dict[
                 row["load"].append(load["rps"])
                 row["p99"].append(load["p99"])
                 row["lost"].append(load["answers"] - seen + 1e6 * load["bad"])
-                row["streams"].append(wrk(port, 4, seconds, "fake-c100-b1", stream=True)["rps"])
-                lags = lag(port)
+                streams = wrk(port, 4, seconds, "fake-c100-b1", stream=True, headers=headers)
+                row["streams"].append(0.0 if streams["bad"] else streams["rps"])
+                lags = ([] if streams["bad"] else lag(port)) or [float("nan")]
                 row["lag50"].append(lags[len(lags) // 2])
                 row["lag99"].append(lags[int(len(lags) * 0.99)])
     return rows

@@ -91,8 +91,11 @@ class AuditLog:
     names: tuple[str, ...] = ()
 
     def lines(self, count: int) -> Iterator[Line]:
-        """The last *count* records, a line each."""
-        for record in self.records[-count:]:
+        """The last *count* kinds of records, the newest of each in a line: equal ones in a row say nothing."""
+        kinds: dict[str, dict[str, Any]] = {}
+        for record in reversed(self.records):
+            kinds.setdefault(_kind(record), record)
+        for record in reversed([*kinds.values()][:count]):
             yield line("      ", Span(_summary(record), "dim"))
 
     def files_with(self, *texts: str) -> list[str]:
@@ -133,13 +136,28 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
 
 
+_KIND = ("outcome", "provenance", "route", "api", "model", "status")
+_TELLING = ("id", "outcome", "provenance", "route", "status", "attempts", "duration", "usage", "model")
+
+
+def _kind(record: dict[str, Any]) -> str:
+    """What a record tells beside its own numbers: who answered, and how it ended."""
+    return "  ".join(_named(record, _KIND)) or _summary(record)
+
+
 def _summary(record: dict[str, Any]) -> str:
     """The telling fields of a record, if it has them by the names of AuditRecord; else those that are short."""
-    names = [name for name in ("outcome", "api", "model", "status", "attempts", "duration", "usage") if name in record]
-    return "  ".join(f"{name}={_short(record[name])}" for name in names or list(record)[:6])
+    return "  ".join(_named(record, _TELLING) or _named(record, [*record][:6]))
+
+
+def _named(record: dict[str, Any], names: Sequence[str]) -> list[str]:
+    return [f"{name}={_short(record[name])}" for name in names if name in record]
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, dict) and "source" in value:
+        by, why = value.get("by"), value.get("reason")
+        return str(by or value["source"]) + (f" ({why})" if why else "")
     if isinstance(value, dict):
         return "+".join(str(number) for number in value.values() if type(number) in (int, float))
     if isinstance(value, list):

@@ -15,7 +15,7 @@ from .grades import grades, print_grades
 from .installation import Installation, installation
 from .locking import differences_of
 from .output import json_option, say, say_json, table, visible
-from .plugins import as_document
+from .plugins import as_document, shown_status
 
 OURS = ("clippy-core", "clippy-hookspecs", "pluggy", "attrs", "cattrs", "anyio", "click", "orjson", "platformdirs")
 
@@ -65,8 +65,8 @@ def examine(found: Installation, clients: Sequence[str] = ()) -> dict[str, Any]:
         "file": str(found.config.file) if found.config.file else None,
         "faults": faults,
         "plugins": {
-            status: sum(plugin.status == status for plugin in discovered.plugins)
-            for status in ("loaded", "disabled", "quarantined")
+            status: sum(shown_status(plugin) == status for plugin in discovered.plugins)
+            for status in ("loaded", "idle", "disabled", "quarantined")
         },
         "quarantined": [{**as_document(plugin), "traceback": plugin.traceback} for plugin in quarantined],
         "grades": grades(discovered),

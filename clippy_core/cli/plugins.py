@@ -65,13 +65,15 @@ def as_document(plugin: Plugin) -> dict[str, Any]:
     }
 
 
+def shown_status(plugin: Plugin) -> str:
+    """What became of a plugin, for people: one that is loaded and waits for its settings is idle."""
+    return "idle" if plugin.idle else plugin.status
+
+
 def _lines(chosen: list[Plugin]) -> list[str]:
     if not chosen:
         return []
-    rows = [
-        (one.name, one.version or "-", "idle" if one.idle else one.status, ", ".join(one.hooks) or "-")
-        for one in chosen
-    ]
+    rows = [(one.name, one.version or "-", shown_status(one), ", ".join(one.hooks) or "-") for one in chosen]
     head, *lines = table(("plugin", "version", "status", "hooks"), rows)
     out = [head]
     for plugin, line in zip(chosen, lines, strict=True):

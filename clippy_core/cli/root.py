@@ -81,7 +81,8 @@ class CommandLine(click.Group):
             faults = installation(ctx).faults
             if not faults:
                 raise
-            raise Misconfigured([error.format_message(), *faults]) from error
+            maybe = "it may be that of a plugin which what is said above keeps from being there"
+            raise Misconfigured([*faults, f"{error.format_message().rstrip('.')}: {maybe}"]) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         self.ask_plugins(ctx)
@@ -91,14 +92,17 @@ class CommandLine(click.Group):
         return visible(super().get_help(ctx), keep="\n")  # it has the words of plugins in it
 
     @contextmanager
-    def host(self) -> Iterator[Host]:
+    def host(self, *, recorded: bool = True) -> Iterator[Host]:
         """The host that the configuration describes, open while a plugin's command uses it.
 
-        Raises ConfigError with every fault of the configuration.
+        With *recorded* false no plugin's ``audit`` and ``observe`` are called, for commands that only ask what would
+        become of a request.  Raises ConfigError with every fault of the configuration.
         """
         from ..host import Host
 
         with Host.from_config(installation(click.get_current_context()).path) as host:
+            if not recorded:
+                host._serving.current.record_nothing()  # noqa: SLF001 (a host made here, before its first request)
             yield host
 
     @staticmethod

@@ -202,6 +202,11 @@ def _only_message(message: Message) -> dict[str, Json]:
     return dict(written[0])
 
 
+def _said(body: Mapping[str, Json]) -> Message:
+    choices = body.get("choices")
+    return _taken_apart(choices[0])[0] if _readable(choices) else Message("assistant")
+
+
 def _finish(body: Mapping[str, Json]) -> str | None:
     choices = body.get("choices")
     return _reason(choices[0]) if _readable(choices) else None
@@ -227,6 +232,7 @@ API = OpenAIChat(
     of_response={
         "id": text_in("id"),
         "model": text_in("model"),
+        "message": _said,
         "finish_reason": _finish,
         "usage": _used,
         "more": _others,

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import httpx
 import pytest
 import trio
 from attrs import define, field
 from calling import COLOURS, Caller
 from clippy_hookspecs import (
+    AuditRecord,
     Chunk,
     ErrorInfo,
     Outcome,
@@ -427,6 +432,64 @@ def test_a_paused_stream_that_is_dropped_is_abandoned(sync_caller):
     gc.collect()
     time.sleep(0.2)
     assert ["abandoned"] == sync_caller.records.outcomes
+
+
+@define(eq=False)
+class Journal:
+    """A record that takes its time, in a file that is closed with the host."""
+
+    lines: list[str] = field(factory=list)
+
+    @hookimpl
+    @contextlib.contextmanager
+    def lifespan(self) -> Iterator[None]:
+        yield
+        self.lines.append("closed")
+
+    @hookimpl
+    def audit(self, record: AuditRecord) -> None:
+        time.sleep(0.02)
+        self.lines.append(record.outcome)
+
+
+@pytest.mark.parametrize("closed_in", ["its own way", "another thread", "an event loop"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_stream_dropped_just_before_the_host_is_closed_is_in_the_journal(colour, closed_in):
+    caller = Caller(colour, httpx).start([journal := Journal()], Reply("one two three"))
+
+    async def run() -> None:
+        await (await clippy_core.AsyncClient(caller.host, caller._http()).stream("Hello")).__anext__()
+        gc.collect()
+        if closed_in == "another thread":
+            await anyio.to_thread.run_sync(caller.host.close)
+        else:
+            await caller.host.aclose()
+
+    if colour == "sync":
+        next(clippy_core.Client(caller.host, caller._http()).stream("Hello"))
+        gc.collect()
+        anyio.run(caller.host.aclose) if closed_in == "an event loop" else caller.host.close()
+    else:
+        anyio.run(run, backend=colour)
+    assert ["abandoned", "closed"] == journal.lines
+
+
+def test_a_stream_that_settles_for_ever_does_not_keep_the_host_from_closing(sync_caller, monkeypatch):
+    monkeypatch.setattr("clippy_core.runtime.SETTLE_SECONDS", 0.01)
+    free, lines = threading.Event(), Journal()
+
+    @define(eq=False)
+    class Stuck:
+        @hookimpl
+        def audit(self) -> None:
+            free.wait(10)
+
+    sync_caller.start([Stuck(), lines], Reply("one two three"))
+    next(clippy_core.Client(sync_caller.host, sync_caller._http()).stream("Hello"))
+    gc.collect()
+    sync_caller.host.close()
+    assert ["closed"] == lines.lines
+    free.set()
 
 
 def test_a_stream_dropped_at_the_end_of_asyncio_run_is_recorded():

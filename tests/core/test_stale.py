@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from calling import Caller
 from clippy_hookspecs import (
     Answer,
@@ -171,3 +171,19 @@ def test_a_context_tells_who_gave_the_answer_and_whose_account_pays() -> None:
     assert "sk-" not in switched.account + straight.account
     assert len({ctx.account for ctx in decides.contexts}) == 2
     assert switched.account == host.settings.identity(provider.requests[1].headers)
+
+
+def test_what_a_nearer_cache_cannot_help_with_does_not_hide_what_a_farther_one_has() -> None:
+    """A kept failure, or an answer older than this request wants, is passed over as if it were not there."""
+    near, far, decides = Kept(), Kept(), Decides(Stale(100.0))
+    caller = Caller("sync", httpx)
+    caller.start({"a-near": near, "b-far": far, "decides": decides}, [Reply("old"), Fault.status(503)], routes=ROUTES)
+    post(caller)
+    (key,) = near.entries
+    far.entries[key] = near.entries[key]
+    refused = evolve(near.entries[key].response, status=404)
+    near.entries[key] = evolve(near.entries[key], response=refused, stored_at=caller.clock.time() + 1)
+    caller.clock.advance(FRESH + 1)
+
+    assert post(caller) == (200, "old")
+    assert decides.records[-1].provenance.by == "b-far"

@@ -69,26 +69,30 @@ def state(value: object) -> str:
     return "\n".join(_state(value, "", {}, 0))
 
 
-def _state(value: object, path: str, seen: dict[int, None], depth: int) -> Iterator[str]:
+# What was seen is held until the walk ends: a pair that a mapping makes while it is read is gone a moment later, and
+# the next one at the same address would pass for it. Which one does hangs on what else the process does.
+
+
+def _state(value: object, path: str, seen: dict[int, object], depth: int) -> Iterator[str]:
     if isinstance(value, SIMPLE):
         yield f"{path}={value!r:.200}" + (f" ({len(value)})" if isinstance(value, (str, bytes)) else "")
     elif id(value) in seen or depth > 8 or len(seen) > LONGEST or _foreign(value):
         return
     elif _is_container(value):
-        seen[id(value)] = None
+        seen[id(value)] = value
         items = _items(value)
         yield f"{path}: {len(items)} in {type(value).__name__}"
         for number, item in enumerate(items):
             yield from _state(item, f"{path}[{number}]", seen, depth + 1)
     else:
-        seen[id(value)] = None
+        seen[id(value)] = value
         for name, one in _fields(value):
             yield from _state(one, f"{path}.{name}", seen, depth + 1)
 
 
-def texts(value: object, depth: int = 0, seen: set[int] | None = None) -> Iterator[str]:
+def texts(value: object, depth: int = 0, seen: dict[int, object] | None = None) -> Iterator[str]:
     """Every text in *value* and in what it holds; ids and kinds of records, texts of messages."""
-    seen = set() if seen is None else seen
+    seen = {} if seen is None else seen
     if isinstance(value, str):
         yield value
     elif isinstance(value, (bytes, bytearray)):
@@ -96,7 +100,7 @@ def texts(value: object, depth: int = 0, seen: set[int] | None = None) -> Iterat
     elif isinstance(value, SIMPLE) or depth > 8 or id(value) in seen or len(seen) > LONGEST or _foreign(value):
         return
     else:
-        seen.add(id(value))
+        seen[id(value)] = value
         if isinstance(value, Mapping):
             parts: list[Any] = [part for pair in _items(value) for part in pair]
         elif _is_container(value):
@@ -156,7 +160,7 @@ class Remains:
 
     def places(self) -> dict[str, list[str]]:
         """The things that are kept, as text, by the place where they are."""
-        found = dict(self._containers(self.plugin, "", set(), 0))
+        found = dict(self._containers(self.plugin, "", {}, 0))
         for file in sorted(self.folder.rglob("*")):
             if file.is_file():
                 content = file.read_bytes()
@@ -165,11 +169,13 @@ class Remains:
         found["log"] = self.heard.lines
         return found
 
-    def _containers(self, value: object, path: str, seen: set[int], depth: int) -> Iterator[tuple[str, list[str]]]:
+    def _containers(
+        self, value: object, path: str, seen: dict[int, object], depth: int
+    ) -> Iterator[tuple[str, list[str]]]:
         for name, one in _fields(value):
             if isinstance(one, SIMPLE) or id(one) in seen or _foreign(one):
                 continue
-            seen.add(id(one))
+            seen[id(one)] = one
             if isinstance(one, Mapping):
                 yield f"{path}.{name}", ["\n".join(texts(pair)) for pair in _items(one)]
             elif _is_container(one):

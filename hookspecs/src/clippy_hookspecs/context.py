@@ -115,7 +115,9 @@ class RequestContext:
     ``stale_within``: a cache that is asked with it above 0 may answer with what is at most so many seconds past its
     time, because the provider failed.  ``cache_control`` is what caches may do for it; hooks change it by ``evolve``.
     ``directives`` is what the caller said to plugins: the ``X-Clippy-*`` headers, which never go upstream, by their
-    names without the prefix in lower case.  Contexts do not pickle; they live with their request.
+    names without the prefix in lower case; a plugin declares the names that it reads as the attribute ``directives`` of
+    its class, and a request that says nearly such a name is refused.  Contexts do not pickle; they live with their
+    request.
     """
 
     id: str

@@ -112,7 +112,7 @@ class Headers(Mapping[str, str]):
         raw = self._raw
         if raw is None:
             return self._by_name().get(name.lower(), default)
-        value = self._by_octets(raw).get(_octets(name))
+        value = (self._octets or self._by_octets(raw)).get(_octets(name))
         return default if value is None else value.decode(_LATIN)
 
     def __iter__(self) -> Iterator[str]:
@@ -122,7 +122,12 @@ class Headers(Mapping[str, str]):
         return len(self._by_name() if self._raw is None else self._by_octets(self._raw))
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
+        if not isinstance(name, str):
+            return False
+        raw = self._raw
+        if raw is None:
+            return name.lower() in self._by_name()
+        return _octets(name) in (self._octets or self._by_octets(raw))
 
     def __eq__(self, other: object) -> bool:
         return self.pairs == other.pairs if isinstance(other, Headers) else NotImplemented

@@ -337,6 +337,24 @@ def test_the_command_of_a_plugin_gets_an_open_host_of_the_configuration(
     assert "stap" in wrong.stderr
 
 
+def test_a_command_that_a_fault_keeps_away_is_told_behind_the_fault(run: Run, install: Install) -> None:
+    """What has to be mended comes first; that there is no such command is what came of it."""
+    install("limits", LIMITS)
+    Path("clippy.toml").write_text("[plugins.limits]\nlimt = 3\n")
+    result = run("limits", only="limits")
+    assert result.exit_code == 2
+    fault, consequence = result.stderr.splitlines()
+    assert "plugins.limits.limt: unknown setting; did you mean limit?" in fault
+    assert consequence.startswith("No such command 'limits': it may be that of a plugin")
+
+
+def test_a_plugin_that_waits_for_its_settings_is_idle_and_not_loaded(run: Run, install: Install) -> None:
+    """In every command the same word for it."""
+    install("waits", LAST.replace('on_failure = "disable"', 'idle = "no url is set"'))
+    assert "plugins: 0 loaded, 1 idle, " in run("doctor", only="waits").stdout
+    assert "idle" in run("plugins", "list", only="waits").stdout.splitlines()[1]
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

@@ -269,10 +269,24 @@ def test_audit_records_are_found_by_the_requests_they_name(tmp_path: Path) -> No
     log = audit_log(tmp_path, ["a", "b"])
     assert (log.ids, log.names) == (["a", "b"], ("log.jsonl",))
     first, second = (text_of(shown).strip() for shown in log.lines(5))
-    assert first == "outcome=cached  usage=1+2"
+    assert first == "id=a  outcome=cached  usage=1+2"
     assert second == r"request=b  x\x1b=1"
     assert log.files_with("cached") == ["log.jsonl"]
     assert log.files_with("nothing of it", "") == []
+
+
+def test_of_records_that_say_the_same_the_newest_is_shown(tmp_path: Path) -> None:
+    """With who answered and why: three lines that differ in their times alone would show nothing."""
+    records = [
+        {"id": "a", "outcome": "cached", "provenance": {"source": "cache", "by": "cache-memory", "reason": "flight"}},
+        *({"id": name, "outcome": "answered", "route": "backup", "duration": 1.5} for name in "bcd"),
+    ]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, records)))
+    shown = [text_of(one).strip() for one in audit_log(tmp_path, ["a", "b", "c", "d"]).lines(3)]
+    assert shown == [
+        "id=a  outcome=cached  provenance=cache-memory (flight)",
+        "id=d  outcome=answered  route=backup  duration=1.5",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,16 @@ def test_a_failure_that_is_no_outage_never_opens_it(sync_caller: Caller, fault: 
     assert sync_caller.provider.calls == 60
 
 
+def test_what_an_open_breaker_says_names_the_failure_under_it(sync_caller: Caller) -> None:
+    """Whoever has a wrong address soon reads of the breaker only."""
+    sync_caller.start(alone(), Switchable(Fault.connect_error()))
+    calls(sync_caller, 10)
+    with pytest.raises(ProviderError) as caught:
+        sync_caller.chat("Hello")
+    assert caught.value.info.kind == "breaker_open"
+    assert "10 failures in a row, the last: network, ConnectError: " in str(caught.value)
+
+
 def test_each_change_of_state_is_logged_without_the_key(sync_caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     """Open, half open, closed; with the route and why."""
     caplog.set_level(logging.INFO, "clippy.breaker")

@@ -128,6 +128,18 @@ def test_what_passes_by_itself_is_never_kept() -> None:
     assert caller.chat("Hello").text == "up"
 
 
+def test_the_error_of_a_kept_failure_says_that_it_is_one_and_how_old() -> None:
+    caller = start("sync", CacheFailures(negative_ttl=30.0), [Fault.status(404), Reply("there")])
+    with pytest.raises(ProviderError) as fresh:
+        caller.chat("Hello")
+    caller.clock.advance(12)
+    with pytest.raises(ProviderError) as kept:
+        caller.chat("Hello")
+    assert "stored failure" not in str(fresh.value)
+    assert "[a stored failure, 12 s old, from cache-memory; no provider was asked now]" in str(kept.value)
+    assert (kept.value.info.status, kept.value.info.kind) == (404, fresh.value.info.kind)
+
+
 def test_no_store_keeps_no_failure_either() -> None:
     caller = start("sync", CacheFailures(negative_ttl=30.0), [Fault.status(404), Reply("there")])
     assert failed(caller, directives={"cache": "no-store"}) == 404
@@ -139,3 +151,32 @@ def test_without_settings_it_takes_no_part_so_that_sdks_keep_their_retries() -> 
     (plugin,) = [one for one in caller.host.discovered.plugins if one.name == "cache-failures"]
     assert (plugin.hooks, plugin.idle) == ((), "neither stale_if_error nor negative_ttl is set")
     assert not Caller("sync", httpx).start({"cache": CachePolicy(keep_statistics=False)}).host.owns_retries
+
+
+def test_a_stale_answer_is_no_older_than_the_request_asks_for() -> None:
+    """RFC 9111, 5.2.1.1: whoever says how old an answer may be says it of late answers too."""
+    caller = start("sync", CacheFailures(stale_if_error=600.0), [Reply("first"), *[Fault.status(503)] * 9])
+    caller.chat("Hello")
+    caller.clock.advance(100)
+    assert failed(caller, directives={"cache": "max-age=99"}) == 503
+    assert failed(caller, directives={"cache": "max-age=99, stale-if-error=600"}) == 503
+    assert caller.chat("Hello", directives={"cache": "max-age=100"}).provenance.stale
+
+
+@pytest.mark.parametrize("late", [0.0, 61.0], ids=["fresh", "past its time"])
+def test_a_failure_that_is_kept_takes_no_answer_away(late: float) -> None:
+    script = [Reply("first"), Fault.status(404), *[Fault.status(503)] * 3]
+    caller = start("sync", CacheFailures(stale_if_error=600.0, negative_ttl=30.0), script)
+    caller.chat("Hello")
+    caller.clock.advance(late)
+    assert failed(caller, directives={"cache": "no-cache"}) == 404
+    answer = caller.chat("Hello")
+    assert (answer.text, answer.provenance.stale) == ("first", late > 0)
+
+
+def test_a_failure_is_kept_once_the_answer_before_it_is_of_no_use() -> None:
+    caller = start("sync", CacheFailures(stale_if_error=600.0, negative_ttl=30.0), [Reply("first"), Fault.status(404)])
+    caller.chat("Hello")
+    caller.clock.advance(60 + 1001)
+    assert failed(caller) == failed(caller) == 404
+    assert caller.provider.calls == 2

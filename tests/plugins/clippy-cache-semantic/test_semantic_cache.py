@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
+import anyio
 import pytest
 from attrs import Factory, define
 from clippy_cache_memory import MemoryCache
@@ -173,6 +174,27 @@ def test_shadow_mode_only_measures(clippy_host: Any, fake_provider: FakeProvider
     counted = cache.statistics()
     assert fake_provider.calls == counted.lookups == 3
     assert (counted.words, counted.meaning, counted.equal, counted.near, counted.other) == (1, 1, 1, 0, 1)
+
+
+@pytest.mark.parametrize("content", [False, True])
+def test_shadow_mode_shows_each_pair_so_that_one_can_judge(clippy_host: Any, content: bool) -> None:
+    """By the ids of both requests, which an audit log has; the questions themselves only where that is asked for."""
+    cache = SemanticCache(mode="shadow", content=content)
+    script = [Reply("Press the red button."), Reply("Press the red button."), Reply("That cannot be done at all.")]
+    client = Client(clippy_host(cache, EveryText(), script=script))
+    questions = ("How do I cancel my booking?", "how can I cancel my booking", "How do I cancel my reservation?")
+    first, same, other = (client.chat(text).extensions["clippy"].id for text in questions)
+    pairs = cache.shadowed()
+    assert [(one.request, one.stored, one.tier, one.answers) for one in pairs] == [
+        (same, first, "words", "equal"),
+        (other, same, "meaning", "other"),
+    ]
+    assert pairs[1].similarity == pytest.approx(1)  # of EveryText, which finds all questions alike
+    shown = [(one.question, one.stored_question) for one in pairs]
+    assert shown == ([(questions[1], questions[0]), (questions[2], questions[1])] if content else [("", "")] * 2)
+    [table] = anyio.run(cache.status_tables)
+    assert [row[0] for row in table.rows] == [other, same]
+    assert "cancel" not in repr((table, pairs))
 
 
 def test_a_reported_answer_is_not_given_for_so_little_again(

@@ -256,6 +256,27 @@ def test_a_newer_versions_file_is_left_alone(path: Path, cache: SqliteCache, lin
     assert "newer version" in lines()[0]
 
 
+@pytest.mark.parametrize("change", ["CREATE TABLE invented_later (a)", "ALTER TABLE entries RENAME TO answers"])
+def test_a_file_that_a_newer_version_takes_over_while_it_is_open_is_left_alone(
+    change: str, path: Path, cache: SqliteCache, lines: Callable[[], list[str]]
+) -> None:
+    """An old program that still runs neither writes its rows into it nor takes it for damaged."""
+    store(cache, "a")
+    with closing(sqlite3.connect(path, isolation_level=None)) as newer:
+        newer.execute(change)
+        newer.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
+    store(cache, "b")
+    assert lookup(cache, "b") is None
+    with pytest.raises(OSError, match="nothing was dropped"):
+        cache.cache_invalidate(Selector())
+    with closing(sqlite3.connect(path)) as newer:
+        table = "answers" if "answers" in change else "entries"
+        assert newer.execute(f"SELECT key FROM {table}").fetchall() == [("a",)]
+    assert not path.with_name(path.name + ".damaged").exists()
+    assert len(lines()) == 1
+    assert "newer version" in lines()[0]
+
+
 def test_an_older_file_is_brought_up_and_keeps_its_entries(
     path: Path, cache: SqliteCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,18 @@ from attrs import define, field
 from clippy_cache import CachePolicy
 from clippy_cache.explaining import nearest
 from clippy_cache.ledger_file import StoredKey
-from clippy_cache.requests import read_request
-from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector, StoredEntry, hookimpl
+from clippy_cache.requests import read_requests
+from clippy_hookspecs import (
+    AuditRecord,
+    CacheEntry,
+    Event,
+    Request,
+    RequestContext,
+    Scope,
+    Selector,
+    StoredEntry,
+    hookimpl,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,6 +97,10 @@ class Place:
     def ask(self, host: clippy_core.Host | None = None, **params: Any) -> None:
         with host or self.host() as opened, clippy_core.Client(opened) as client:
             client.chat(**{**QUESTION, **params})
+
+    def with_plugins(self, monkeypatch: pytest.MonkeyPatch, **plugins: object) -> None:
+        """Let the command line have these as well."""
+        monkeypatch.setattr(clippy_core.Host, "from_config", lambda *_: self.host(**plugins))
 
     def run(self, *arguments: str, given: str = "") -> click.testing.Result:
         runner = click.testing.CliRunner(
@@ -188,6 +202,41 @@ def test_invalidate_drops_what_every_option_fits_and_never_all_by_mistake(place:
     assert place.shelf.kept == {}
 
 
+@define(eq=False)
+class Mute:
+    """A cache that cannot list what it keeps, and keeps nothing."""
+
+    @hookimpl
+    def cache_lookup(self, key: str) -> None: ...
+
+    @hookimpl
+    def cache_store(self, key: str) -> None: ...
+
+
+def test_a_cache_that_cannot_list_is_not_said_to_be_empty(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.with_plugins(monkeypatch, mute=Mute())
+    listed, shown = place.run("list"), place.run("show", "abc")
+    assert (listed.exit_code, listed.stdout) == (0, "no stored answers in shelf\n")
+    assert listed.stderr == "mute cannot list what it keeps\n"
+    assert "mute cannot list what it keeps" in shown.stderr
+    monkeypatch.setattr(
+        clippy_core.Host, "from_config", lambda *_: clippy_core.Host({"mute": Mute()}, config=place.config)
+    )
+    alone = place.run("list")
+    assert (alone.exit_code, "mute cannot list what is kept" in alone.output) == (1, True)
+
+
+def test_invalidate_says_how_many_went(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.ask()
+    place.ask(model="other")
+    place.with_plugins(monkeypatch, mute=Mute())
+    assert place.run("invalidate", "--model", "m").stdout.splitlines() == [
+        "dropped 1 from shelf",
+        "told mute to drop them; it cannot say how many it kept",
+    ]
+    assert place.run("invalidate", "--model", "m").stdout.startswith("dropped 0 from shelf")
+
+
 # --- warm ------------------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +259,13 @@ def test_warm_tells_which_lines_failed(place: Place) -> None:
     assert shown.exit_code == 1
     assert "line 1: HTTP 404" in shown.stderr
     assert "0 were stored already, 0 are new, 1 failed" in shown.stdout
+
+
+def test_warm_names_the_line_whose_route_there_is_not(place: Place) -> None:
+    shown = place.run("warm", place.file(QUESTION, {**QUESTION, "route": "nope"}))
+    assert shown.exit_code == 1
+    assert "line 2: there is no route 'nope'; the configuration has main" in shown.stderr
+    assert "1 are new, 1 failed" in shown.stdout
 
 
 def test_warm_sends_nothing_of_a_file_with_a_wrong_line(place: Place) -> None:
@@ -279,6 +335,70 @@ def test_explaining_is_no_request_in_the_statistics(place: Place) -> None:
     assert place.run("stats", "--json").stdout == before
 
 
+def test_explain_leaves_nothing_behind(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a record nor an event, for a hit and for a miss, and no plugin that writes a log hears of it."""
+
+    @define(eq=False)
+    class Hears:
+        heard: list[Any] = field(factory=list)
+
+        @hookimpl
+        def audit(self, record: AuditRecord) -> None:
+            self.heard.append(record)
+
+        @hookimpl
+        def observe(self, event: Event) -> None:
+            self.heard.append(event)
+
+    place.ask()
+    hears = Hears()
+    place.with_plugins(monkeypatch, hears=hears)
+    for request in (QUESTION, {**QUESTION, "temperature": 1}):
+        place.explained(request)
+    assert hears.heard == []
+
+
+def test_explain_takes_several_requests_and_those_written_over_several_lines(place: Place) -> None:
+    place.ask()
+    path = place.folder / "requests.json"
+    path.write_text(json.dumps(QUESTION, indent=2) + "\n" + json.dumps({**QUESTION, "seed": 1}) + "\n")
+    shown = place.run("explain", str(path))
+    lines = shown.stdout.splitlines()
+    assert (shown.exit_code, lines[0][:32]) == (1, "line 1: hit: shelf has an answer")
+    second = len(json.dumps(QUESTION, indent=2).splitlines()) + 1
+    assert lines[1].startswith(f"line {second}: miss: the nearest stored answer")
+    assert "body.seed" in lines[2]
+    document = json.loads(place.run("explain", str(path), "--json").stdout)
+    assert [(one["line"], one["hit"]) for one in document] == [(1, True), (second, False)]
+
+
+def test_explain_goes_on_behind_a_request_that_is_refused(place: Place) -> None:
+    shown = place.run("explain", place.file({**QUESTION, "route": "nope"}, QUESTION))
+    first, second = shown.stdout.splitlines()
+    assert shown.exit_code == 1
+    assert first.startswith("line 1: neither hit nor miss, it was refused: there is no route 'nope'")
+    assert second.startswith("line 2: miss: ")
+
+
+def test_explain_does_not_take_other_credentials_for_another_tenant(place: Place) -> None:
+    """Where no scope is given the credentials say who calls, so that both parts of the key differ by one cause."""
+    address = f"{place.config['routes']['main']['base_url']}/chat/completions"
+    body = {"model": "m", "messages": [{"role": "user", "content": "raw"}]}
+    raw = {"url": address, "headers": {"authorization": "Bearer sk-a"}, "body": body}
+    place.run("warm", place.file(raw))
+    shown = place.run("explain", place.file({**raw, "headers": {"authorization": "Bearer sk-b"}})).stdout
+    assert "auth, scope (the credentials, which also say who calls" in shown
+    assert "another tenant" not in shown
+
+
+def test_explain_says_that_an_sdks_calls_and_those_on_a_route_never_share(place: Place) -> None:
+    place.ask()
+    address = f"{place.config['routes']['main']['base_url']}/chat/completions"
+    body = {"model": "m", "messages": QUESTION["messages"], "temperature": 0}
+    shown = place.run("explain", place.file({"url": address, "body": body})).stdout
+    assert "route (the route; a call of an SDK's client has none, so that it shares with no call on a route)" in shown
+
+
 def test_explain_without_any_stored_answer_says_so(place: Place) -> None:
     assert "no other answer is known" in place.explained(QUESTION)["said"][0]
 
@@ -307,8 +427,8 @@ def test_explain_of_what_is_never_cached_says_so(place: Place) -> None:
     ],
 )
 def test_what_is_no_request_is_said(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        read_request(text)
+    with pytest.raises(ValueError, match=f"line 1: .*{why}"):
+        list(read_requests(text))
 
 
 FIELDS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("xyz"), max_size=6)

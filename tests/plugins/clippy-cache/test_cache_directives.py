@@ -152,8 +152,24 @@ def test_a_block_takes_by_name_whatever_can_be_said() -> None:
     names = {one.name for one in fields(Directives)}
     assert names == {name.replace("no-join", "join").replace("-", "_") for name in NAMES}
     for name in names - {"tags"}:
-        with clippy_cache.caching(**{name: True}):
-            assert getattr(asked.get(), name) is True
+        value = 60 if name in ("max_age", "ttl", "stale_if_error") else True
+        with clippy_cache.caching(**{name: value}):
+            assert getattr(asked.get(), name) == value
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"ttl": "60"}, "ttl takes seconds as a number, as in ttl=60, not '60'"),
+        ({"max_age": True}, "max_age takes seconds as a number"),
+        ({"no_store": "yes"}, "no_store is True or False, not 'yes'"),
+        ({"tags": 5}, "tags takes names"),
+        ({"directives": {"no-store": True}}, "directives are a text, as in 'no-store, ttl=60'"),
+    ],
+)
+def test_a_value_of_another_type_is_said_to_be_none(said: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why), clippy_cache.caching(**said):
+        raise AssertionError("not reached")
 
 
 def test_one_tag_is_a_text_and_not_its_letters() -> None:

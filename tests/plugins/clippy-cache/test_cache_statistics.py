@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from calling import COLOURS, Caller
 from clippy_cache import CachePolicy, Latency, Statistics
 from clippy_cache.books import MOST_NAMES, Books
@@ -18,7 +18,7 @@ from clippy_cache.statistics import ACCURACY, added, bucket
 from clippy_cache_failures import CacheFailures
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
-from clippy_hookspecs import Prices, ProviderError, Refusal, ServiceRegistry, Usage, hookimpl
+from clippy_hookspecs import CacheEntry, Prices, ProviderError, Refusal, Request, ServiceRegistry, Usage, hookimpl
 from clippy_retry import RetryPolicy
 from flight_lab import Lab
 from hypothesis import given
@@ -111,7 +111,7 @@ def test_a_random_workload_is_counted_as_the_provider_logged_it(colour: str, see
         said = chance.choice([None, None, None, None, "no-store", "no-cache", "only-if-cached", "max-age=20", "wrong"])
         params: dict[str, Any] = {} if said is None else {"directives": {"cache": said}}
         before, asked = policy.statistics(), caller.provider.calls
-        question = f"question {chance.randrange(6)}"
+        question = f"question {chance.randrange(8)}"
         if chance.random() < 0.5:
             caller.stream(question, stop_after=chance.choice([None, None, 1]), **params)
         else:
@@ -203,6 +203,64 @@ def test_what_was_there_and_is_gone_is_told_from_what_never_was() -> None:
     assert policy.statistics().misses == {"absent": 2, "gone": 1, "not cacheable": 1}
 
 
+def test_what_an_equal_request_stores_meanwhile_was_not_there_before() -> None:
+    """Two misses of one key at once: the second to end is no miss of something that is gone."""
+    policy, caller = CachePolicy(keep_statistics=False), Caller("sync", httpx)
+
+    @define(eq=False)
+    class AsksInBetween:
+        inner: bool = False
+
+        @hookimpl
+        def pre_attempt(self) -> None:
+            if not self.inner:
+                self.inner = True
+                caller.chat("one")
+
+    caller.start({"cache": policy, "cache-memory": MemoryCache(), "in-between": AsksInBetween()})
+    caller.chat("one")
+    assert policy.statistics().misses == {"absent": 2}
+
+
+def test_without_a_cache_nothing_is_stored_and_nothing_gone() -> None:
+    policy, caller = CachePolicy(keep_statistics=False), Caller("sync", httpx)
+    caller.start({"cache": policy})
+    caller.chat("one")
+    caller.chat("one")
+    found = policy.statistics()
+    assert (found.misses, found.stored) == ({"absent": 2}, {})
+    assert found.not_stored == {"no cache is active": 2}
+
+
+def test_an_answer_to_another_question_is_a_hit_of_its_own_kind() -> None:
+    """It is no exact one, and tells nothing of what is stored for this request."""
+
+    @define(eq=False)
+    class NearEnough:
+        kept: list[CacheEntry] = field(factory=list)
+
+        @hookimpl
+        def cache_lookup(self, request: Request) -> CacheEntry | None:
+            wanted = request.messages[-1].text == "ONE" and self.kept
+            return evolve(self.kept[0], note="the same words") if wanted else None
+
+        @hookimpl
+        def cache_store(self, entry: CacheEntry) -> None:
+            self.kept.append(entry)
+
+    near = NearEnough()
+    policy, caller = CachePolicy(keep_statistics=False), Caller("sync", httpx)
+    caller.start({"cache": policy, "near": near}, ANSWER)
+    caller.chat("one")
+    assert caller.chat("ONE").provenance.reason == "the same words"
+    near.kept.clear()
+    caller.chat("ONE")
+    found = policy.statistics()
+    assert found.hits == {("similar", "near"): 1}
+    assert found.misses == {"absent": 2}
+    assert (found.saved.output, found.saved.untimed) == (3, 1)
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 def test_an_answer_that_was_not_kept_has_its_reason(stream: bool) -> None:
     policy, caller = CachePolicy(keep_statistics=False), Caller("sync", httpx)
@@ -248,7 +306,7 @@ def test_who_joins_a_flight_is_a_hit_and_the_leader_a_miss(colour: str) -> None:
 
 
 def test_what_never_came_to_a_cache_is_neither_hit_nor_miss() -> None:
-    from clippy_hookspecs import Answer, Message, Request, Response, Text
+    from clippy_hookspecs import Answer, Message, Response, Text
 
     @define(eq=False)
     class Says:

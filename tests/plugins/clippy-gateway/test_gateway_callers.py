@@ -186,6 +186,7 @@ def test_without_keys_the_host_says_whether_headers_about_the_scope_are_believed
         ({"main": {}}, {"models": {"m": "nowhere"}}, "plugins.gateway.models.'m' names the route 'nowhere'"),
         ({"main": {}}, {"keys": {"a": Key(CALLERS_KEY, routes=("x",))}}, "plugins.gateway.keys.a.routes names"),
         ({"main": {}}, {"keys": {"a": Key(CALLERS_KEY), "b": Key(CALLERS_KEY)}}, "have the same key"),
+        ({"main": {}}, {"server": "granian", "workers": 2}, 'leave workers at 1, or set server = "uvicorn"'),
     ],
 )
 def test_settings_that_cannot_be_meant_are_told_before_anything_is_served(routes, settings, said):
@@ -235,9 +236,10 @@ def test_heads_are_bounded(small):
     assert small.ask("GET", "/v1/files?" + "a" * 400).status_code == 414
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(small):
+@pytest.mark.parametrize("begun", [b"", b"{"], ids=["nothing", "its first byte"])
+def test_a_body_that_does_not_come_is_not_waited_for(small, begun):
     head = f"POST {OPENAI} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {CALLERS_KEY}\r\ncontent-length: 50\r\n\r\n"
-    assert b" 408 " in small.raw(head.encode() + b"{")
+    assert b" 408 " in small.raw(head.encode() + begun)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +247,8 @@ def test_a_body_that_does_not_come_is_not_waited_for(small):
     [
         ("GET", "/", 404), ("POST", "/admin", 404), ("POST", "/v2/chat", 404), ("GET", ANTHROPIC, 405),
         ("DELETE", "/v1/embeddings", 405), ("TRACE", "/v1/models", 405), ("OPTIONS", OPENAI, 405),
+        ("POST", "/v1/chat/%63ompletions", 400), ("POST", "/v1/chat%2Fcompletions/", 400),
+        ("POST", "/v1/%63hat/completions", 400), ("POST", "/v1/Chat/Completions", 400),
         ("POST", "/v1/../admin", 400), ("POST", "/v1/%2e%2e/admin", 400), ("POST", "/v1/a%5c..%5cb", 400),
     ],
 )  # fmt: skip
@@ -254,6 +258,13 @@ def test_what_no_provider_has_is_not_passed_on(small, method, path, status):
     said = small.raw(head.encode())
     assert said.split(b" ")[1] == str(status).encode(), said[:300]
     assert small.provider.calls == before
+
+
+def test_what_plugins_do_not_look_into_may_be_spelt_with_percent_signs(small):
+    before = small.provider.calls
+    small.ask("GET", "/v1/models/meta%2FLlama-3%20Chat")
+    small.ask("POST", "/v1/deployments/My%20Model/chat/completions", json={})
+    assert small.provider.calls == before + 2
 
 
 def test_a_form_of_a_web_page_is_no_chat(small):

@@ -250,6 +250,22 @@ def test_a_provider_that_repeats_its_key_does_not_tell_it_to_the_caller(plugins)
     assert PROVIDERS_KEY not in answer.text + repr(answer.headers.raw)
 
 
+@pytest.mark.parametrize("status", [101, 600, 999])
+def test_a_status_that_no_answer_has_is_a_bad_gateway(status, plugins):
+    """Uvicorn has no line for some of these, and a client takes 101 for another protocol."""
+    with gateway(Raw(b"{}", status), plugins) as world:
+        answer = world.chat()
+    assert answer.status_code == 502
+    assert answer.json()["error"]["code"] == "bad_status"
+
+
+def test_what_a_provider_says_about_its_connection_stays_there(plugins):
+    said = {"connection": "close, X-Hop", "x-hop": "1", "x-far": "2", "content-type": "application/json"}
+    with gateway(Raw(b'{"error":{}}', 400, said), plugins) as world:
+        headers = world.chat().headers
+    assert ("x-hop" in headers, headers["x-far"]) == (False, "2")
+
+
 def test_a_packed_answer_is_read_by_plugins_and_by_the_caller(plugins):
     import gzip
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 from clippy_gateway import Key
+from clippy_inspect import Inspect
 from gateway_world import CALLERS_KEY, World, until
 from redis_server import RedisServer
 
@@ -24,22 +26,53 @@ from clippy_core.testing import FakeServer, Reply
 WORDS = ("one ", "two ", "three ", "four ", "five ")
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 HEAD = {"authorization": f"Bearer {CALLERS_KEY}"}
-CONFIGURATION = """
+GUIDE = Path(__file__).parents[3] / "docs" / "gateway.md"
+AROUND = """
 daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
 events {{ worker_connections 64; }}
 http {{
   access_log off; client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
   uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-  upstream clippy {{ server 127.0.0.1:{port}; keepalive 8; }}
-  server {{
-    listen 127.0.0.1:{front};
-    location / {{
-      proxy_pass http://clippy; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_buffering off; proxy_request_buffering off; proxy_ignore_client_abort off;
-    }}
-  }}
+  {guides}
 }}
 """
+
+
+def _as_the_guide_has_it(folder: Path, port: int, front: int) -> str:
+    """The guide's words for nginx, with this test's places in them; each of these has to be there."""
+    guides = GUIDE.read_text("utf-8").partition("```nginx\n")[2].partition("```")[0]
+    places = {
+        "unix:/run/clippy/gateway.sock": f"127.0.0.1:{port}",
+        "listen 443 ssl": f"listen 127.0.0.1:{front} ssl",
+        "/etc/clippy/tls.crt": f"{folder}/tls.crt",
+        "/etc/clippy/tls.key": f"{folder}/tls.key",
+    }
+    for written, here in places.items():
+        assert written in guides
+        guides = guides.replace(written, here)
+    return AROUND.format(folder=folder, guides=guides)
+
+
+def test_systemd_takes_the_unit_of_the_guide(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed (Debian: apt-get install systemd)")
+    unit = GUIDE.read_text("utf-8").partition("```ini\n")[2].partition("```")[0]
+    assert "/opt/clippy/bin/clippy" in unit
+    file = tmp_path / "clippy-gateway.service"
+    file.write_text(unit.replace("/opt/clippy/bin/clippy", sys.executable))
+    done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _certificate(folder: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", folder / "tls.key", "-out", folder / "tls.crt"],
+        check=True, capture_output=True,
+    )  # fmt: skip
 
 
 def _free_port() -> int:
@@ -49,48 +82,60 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, port: int) -> Iterator[str]:
-    """An nginx of the test's own before *port*, as the guide has it."""
+def nginx(folder: Path, port: int, front: int) -> Iterator[httpx.Client]:
+    """A client of an nginx of the test's own, which speaks TLS at *front* before *port*, as the guide has it."""
     program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
     if program is None:
         pytest.skip("nginx is not installed (Debian: apt-get install nginx-light)")
-    front = _free_port()
+    _certificate(folder)
     file = folder / "nginx.conf"
-    file.write_text(CONFIGURATION.format(folder=folder, port=port, front=front))
+    file.write_text(_as_the_guide_has_it(folder, port, front))
     with (folder / "nginx.log").open("w") as log:
         process = subprocess.Popen([program, "-e", f"{folder}/error.log", "-c", str(file)], stdout=log, stderr=log)
     try:
-        url = f"http://127.0.0.1:{front}"
-        assert until(lambda: _answers(url)), (folder / "nginx.log").read_text()
-        yield url
+        trusted = ssl.create_default_context(cafile=folder / "tls.crt")
+        with httpx.Client(base_url=f"https://127.0.0.1:{front}", verify=trusted, trust_env=False, timeout=20) as client:
+            assert until(lambda: _answers(client)), (folder / "nginx.log").read_text()
+            yield client
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
 
 
-def _answers(url: str) -> bool:
+def _answers(client: httpx.Client) -> bool:
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url + "/ready", trust_env=False).status_code == 200
+        return client.get("/ready").status_code == 200
     return False
 
 
-def test_behind_nginx_streams_come_piece_by_piece_and_a_caller_may_leave(tmp_path):
+def test_behind_nginx_with_tls_streams_come_piece_by_piece_a_caller_may_leave_and_the_pages_open(tmp_path):
     script = Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.2)
-    with World(script, {}, {"keys": {"team": Key(CALLERS_KEY)}}) as world, nginx(tmp_path, world.server.port) as url:
+    front = _free_port()
+    origin = f"https://127.0.0.1:{front}"
+    inspect = Inspect(enabled=True, gateway=True, hosts=(origin,), token="token-of-this-very-test-0123")
+    settings = {"keys": {"team": Key(CALLERS_KEY)}}
+    with World(script, {"inspect": inspect}, settings) as world, nginx(tmp_path, world.server.port, front) as client:
         body = {**ASKED, "stream": True}
-        with httpx.Client(trust_env=False, timeout=20) as client:
-            with client.stream("POST", url + "/v1/chat/completions", json=body, headers=HEAD) as answer:
-                pieces = answer.iter_raw()
-                first = next(pieces)
-                early = world.provider.provider.pieces[1]
-                rest = b"".join(pieces)
-            with client.stream("POST", url + "/v1/chat/completions", json=body, headers=HEAD) as answer:
-                next(answer.iter_raw())
+        with client.stream("POST", "/v1/chat/completions", json=body, headers=HEAD) as answer:
+            pieces = answer.iter_raw()
+            first = next(pieces)
+            early = world.provider.provider.pieces[1]
+            rest = b"".join(pieces)
+        with client.stream("POST", "/v1/chat/completions", json=body, headers=HEAD) as answer:
+            next(answer.iter_raw())
         assert until(lambda: world.provider.closed_early == [2])
         assert until(lambda: world.app.busy == 0)
+        token = {"authorization": f"Bearer {inspect.token}"}
+        page = client.get("/", headers=token)
+        ours, other = (
+            client.post("/api/streams/none/pause", headers={**token, "origin": one})
+            for one in (origin, f"http://127.0.0.1:{front}")
+        )
     assert b"data: " in first
     assert early < len(WORDS)
     assert b"[DONE]" in rest
+    assert page.status_code == 200
+    assert (ours.status_code != 403, other.status_code) == (True, 403)
 
 
 def test_two_workers_share_their_answers_over_redis(tmp_path):

@@ -39,6 +39,7 @@ class Serving:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)},
+                start_new_session=True,
             )
 
     @property
@@ -93,19 +94,26 @@ def streamed(url: str, got: list[bytes]) -> None:
             got.extend(answer.iter_raw())
 
 
-@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "two workers"])
-@pytest.mark.parametrize("server", ["uvicorn", "granian"])
-def test_a_drain_loses_no_stream(start, options, server):
+@pytest.mark.parametrize(
+    ("server", "options", "ended_by"),
+    [
+        ("uvicorn", (), signal.SIGTERM),
+        ("uvicorn", (), signal.SIGHUP),
+        ("uvicorn", ("--workers", "2"), signal.SIGINT),
+        ("uvicorn", ("--workers", "2"), signal.SIGHUP),
+        ("granian", (), signal.SIGHUP),
+    ],
+)
+def test_a_drain_loses_no_stream(start, server, options, ended_by):
+    """Also where it is ended, or closed, by the terminal, which tells every process of the group."""
     if server == "granian":
         pytest.importorskip("granian")
-        if options:
-            pytest.skip("granian opens its address itself, so it has one process")
     serving = start(*options, settings=f'drain = 10\nserver = "{server}"')
     got: list[bytes] = []
     reader = threading.Thread(target=streamed, args=(serving.url, got))
     reader.start()
     assert until(lambda: got)
-    serving.process.send_signal(signal.SIGTERM)
+    os.killpg(serving.process.pid, ended_by)  # as a terminal does
     reader.join(20)
     assert b"[DONE]" in b"".join(got)
     assert serving.process.wait(15) == 0

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from access_cases import ATTACKS, BENIGN, CORPUS, Case, corpus, variants
 from clippy_hookspecs import Headers
+from clippy_hookspecs.services import RawRequest
 from clippy_inspect.access import Session, decide
 from clippy_inspect.door import LINK_SECONDS, Door
 from clippy_inspect.paths import is_page
@@ -153,6 +154,46 @@ def test_what_only_looks_at_a_link_does_not_use_it_up(method: str, headers: dict
     link = site.door.link()
     assert httpx.request(method, link, headers=headers).status_code in {403, 405}
     assert httpx.get(link, headers={"sec-fetch-site": "cross-site"}).status_code == 200  # from a terminal in a page
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "may"),
+    [
+        ("gw.example", "https://gw.example", True),
+        ("gw.example", "https://gw.example:443", True),
+        ("GW.example:443", "https://gw.example", True),
+        ("dev.example:8443", "https://dev.example:8443", True),
+        ("gw.example", "http://gw.example", False),  # whoever listens in may have written that page
+        ("gw.example:80", "https://gw.example:80", False),
+        ("dev.example", "https://dev.example", False),
+        ("gw.example", "https://dev.example:8443", False),
+        ("plain.example", "https://plain.example", False),
+        ("evil.example", "https://evil.example", False),
+        ("127.0.0.1:8787", "https://127.0.0.1:8787", False),
+        ("127.0.0.1:8787", "http://127.0.0.1:8787", True),
+    ],
+)
+@pytest.mark.parametrize(
+    "told", [{}, {"x-forwarded-proto": "https", "forwarded": "proto=https"}], ids=["", "forwarded"]
+)
+def test_behind_tls_a_name_of_https_has_pages_of_https_only(host, origin, may, told) -> None:
+    """The configuration says so, and no header: whoever reaches the port could send one."""
+    names = ("https://gw.example", "https://dev.example:8443", "plain.example")
+    cookie = f"clippy-inspect-{host.partition(':')[2] or 80}={SESSION.cookie}"
+    headers = {"host": host, "origin": origin, "cookie": cookie, "x-clippy-csrf": SESSION.csrf, **told}
+    decision = decide("POST", "/pause", headers, port=None, token="t", sessions=[SESSION], hosts=names, known=_any)
+    assert decision.allowed == may
+
+
+def _any(method: str, path: str) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(("host", "secure"), [("gw.example", True), ("127.0.0.1:80", False)])
+async def test_the_cookie_of_a_name_of_https_is_sent_over_tls_only(host: str, secure: bool) -> None:
+    door = Door(port=None, hosts=("https://gw.example",))
+    reply = await door.open(RawRequest("GET", door.code(), Headers({"host": host}), b""))
+    assert ("Secure" in reply.headers["set-cookie"]) == secure
 
 
 def test_a_link_does_not_live_long() -> None:

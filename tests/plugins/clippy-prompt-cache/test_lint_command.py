@@ -104,3 +104,12 @@ def test_a_file_that_is_not_text_is_told(tmp_path: Path) -> None:
     ran = CliRunner().invoke(cli, ["prompt-cache", "lint", str(file)])
     assert ran.exit_code == 1
     assert "not UTF-8" in ran.output
+
+
+def test_what_changed_its_order_is_shown(tmp_path: Path) -> None:
+    tools = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("alpha", "omega")]
+    messages = [{"role": "user", "content": "Hi"}]
+    bodies = [{"model": "m", "tools": each, "messages": messages} for each in (tools, tools[::-1])]
+    shown = lint(tmp_path, bodies, "--content").output
+    was, _, now = shown.partition("(order): ")[2].partition(" -> ")
+    assert ("alpha" in was, "omega" in now) == (True, True)

@@ -27,6 +27,7 @@ from clippy_recorder import (
     to_har,
     write,
 )
+from clippy_recorder.cleaning import cleaned
 from clippy_recorder.files import Appender
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -165,6 +166,7 @@ def test_a_full_disk_is_an_error_and_what_was_written_before_stays_readable(tmp_
 import resource, signal
 from pathlib import Path
 from clippy_recorder import Exchange, Message
+from clippy_recorder.cleaning import cleaned
 from clippy_recorder.files import Appender
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
@@ -190,7 +192,7 @@ def test_an_archive_brings_back_what_was_sent_and_answered(calls: list[Exchange]
     """Requests, answers and the bytes of streams; what HAR has no word for under our own names."""
     back = from_har(json.loads(json.dumps(to_har(calls))))
     assert [(one.id, one.came, one.attempts, one.steps) for one in back] == [
-        (one.id, one.came, one.attempts, one.steps) for one in map(exchange_of, map(document, calls))
+        (one.id, one.came, one.attempts, one.steps) for one in map(cleaned, map(exchange_of, map(document, calls)))
     ]
 
 

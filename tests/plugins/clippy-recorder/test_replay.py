@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from attrs import evolve
 from click.testing import CliRunner
 from clippy_cache_memory import MemoryCache
 from clippy_hookspecs import Headers, RawRequest
-from clippy_recorder import Exchange, Recorder, read, to_curl, to_python, write
+from clippy_recorder import Exchange, Recorder, document, exchange_of, read, to_curl, to_python, write
 from clippy_recorder.replaying import Cassette, Replay
 from clippy_recorder.serving import pages_of
 from clippy_serving import Server
@@ -89,6 +90,36 @@ def test_the_official_sdks_get_from_a_recording_what_they_got_then(served):
             chat.chat.completions.create(model="another", messages=MESSAGES)
         with pytest.raises(anthropic.NotFoundError, match="not in the recording"):
             claude.messages.create(model="another", max_tokens=9, messages=MESSAGES)
+
+
+def test_many_threads_of_both_sdks_get_their_own_answers_in_any_order(served):
+    """Each question its answer, and equal ones the recorded answers, each once before the last one comes again."""
+    provider, recorder = FakeProvider([Reply(f"answer {number}") for number in range(16)]), Recorder(enabled=True)
+    host = clippy_core.Host([recorder])
+    chat = host.wrap(openai.OpenAI(api_key=KEY, max_retries=0, http_client=provider.client(httpx2)))
+    claude = host.wrap(anthropic.Anthropic(api_key=KEY, max_retries=0, http_client=provider.client(httpx2)))
+
+    def said(by: Any, text: str) -> str:
+        question: list[Any] = [{"role": "user", "content": text}]
+        if isinstance(by, openai.OpenAI):
+            return by.chat.completions.create(model="m", messages=question).choices[0].message.content or ""
+        answer: str = by.messages.create(model="m", max_tokens=9, messages=question).content[0].text
+        return answer
+
+    asked = [(by, text) for by in (chat, claude) for text in ("a", "b", "c", "d", "e", "same", "same", "same")]
+    told = [said(*one) for one in asked]
+    _, url = served([*recorder.latest()])
+    with httpx2.Client(trust_env=False) as http, ThreadPoolExecutor(8) as threads:
+        here = {
+            openai.OpenAI: openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0, http_client=http),
+            anthropic.Anthropic: anthropic.Anthropic(api_key="x", base_url=url, max_retries=0, http_client=http),
+        }
+        order = [*range(len(asked))][::-1]
+        again = [*threads.map(lambda at: said(here[type(asked[at][0])], asked[at][1]), order)][::-1]
+        assert said(here[openai.OpenAI], "same") == told[7]
+    for start in (0, 8):
+        assert again[start : start + 5] == told[start : start + 5]
+        assert sorted(again[start + 5 : start + 8]) == sorted(told[start + 5 : start + 8])
 
 
 def test_a_stream_comes_in_its_own_time_byte_for_byte():
@@ -161,26 +192,42 @@ def test_an_error_of_the_provider_is_the_same_error_again(served, streamed):
         ask(openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0, http_client=http), None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("first", [False, True])
-@pytest.mark.parametrize("second", [False, True])
-def test_a_hit_is_never_answered_with_anything_but_a_providers_bytes(first, second):
-    """A cache gives its own form of an answer: no SDK could read that, and an empty one would be wrong."""
+def stored_and_asked_again(first: bool, second: bool) -> list[Exchange]:
+    """A call and an equal one that a cache answers, each streamed or plain."""
     provider, recorder = FakeProvider(REPLY, clock=(clock := VirtualClock())), Recorder(enabled=True)
     host = clippy_core.Host([recorder, MemoryCache()], clock=clock)
     chat = host.wrap(openai.OpenAI(api_key=KEY, max_retries=0, http_client=provider.client(httpx2)))
     for streamed in (first, second):
         answer = chat.chat.completions.create(model="m", messages=MESSAGES, temperature=0, stream=streamed)
         _ = list(answer)
-    calls = recorder.latest()
+    calls = [*recorder.latest()]
     assert [call.state for call in calls] == ["answered", "cached"]
-    wire = b"data: " if first else b'{"id":"chatcmpl'
-    cassette = Cassette.of(calls)
-    for _ in range(3):
-        found = cassette.find(RawRequest("POST", calls[0].url, Headers(), calls[0].came.body))
-        assert found is not None
-        assert found.pieces[0].startswith(wire)
-    hit = cassette.find(RawRequest("POST", calls[1].url, Headers(), calls[1].came.body))
-    assert (hit is None) == (first != second)
+    return calls
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("second", [False, True])
+def test_a_hit_is_answered_in_the_form_that_its_caller_got_or_not_at_all(first, second):
+    """A stored stream given as a plain answer has no bytes of its own: an empty or foreign one would be wrong."""
+    cassette = Cassette.of(calls := stored_and_asked_again(first, second))
+    for call, streamed in zip(calls, (first, second), strict=True):
+        found = cassette.find(RawRequest("POST", call.url, Headers(), call.came.body))
+        if first and not streamed:
+            assert found is None
+        else:
+            assert found is not None
+            assert found.pieces[0].startswith(b"data: " if streamed else b'{"id":"chatcmpl')
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_recording_of_a_streamed_hit_alone_is_the_same_stream_again(served, first):
+    """Yesterday's cache answered, and today's recording knows no provider."""
+    _, hit = stored_and_asked_again(first, True)
+    _, url = served([exchange_of(json.loads(json.dumps(document(hit))))])
+    with httpx2.Client(trust_env=False) as http:
+        chat = openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0, http_client=http)
+        stream = chat.chat.completions.create(model="m", messages=MESSAGES, temperature=0, stream=True)
+        assert "".join(event.choices[0].delta.content or "" for event in stream) == "one two three"
 
 
 def test_a_call_recorded_without_content_is_counted_and_never_answered():
@@ -295,6 +342,43 @@ def test_yesterdays_calls_go_through_another_plugin_and_nobody_is_asked(folder, 
     assert told["same"] == 4
     assert told["again"]["attempts"] == 4
     assert told["again"]["input"] == told["recorded"]["input"] > 0
+
+
+FAILS = '''
+from attrs import define
+from clippy_hookspecs import hookimpl
+
+@define(eq=False)
+class Fails:
+    """Breaks each call."""
+
+    @hookimpl
+    def pre_request(self, request, ctx):
+        raise ValueError("not today")
+
+@define(eq=False)
+class Needs:
+    """Has a setting without a default."""
+
+    word: str
+'''
+
+
+def test_a_plugin_that_fails_is_shown_beside_what_was_recorded(folder, monkeypatch):
+    """As its calls would have failed; one that cannot be made is a sentence."""
+    (folder / "failing.py").write_text(FAILS)
+    (folder / "broken.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(folder)
+    with FakeServer() as server:
+        configured(folder, server)
+        done = run("replay", "calls.jsonl", "--with", "failing:Fails", "--json")
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.output)
+        assert not server.requests
+        for plugin, why in (("failing:Needs", "default settings"), ("broken:It", "imported"), ("none", "no installed")):
+            done = run("replay", "calls.jsonl", "--with", plugin)
+            assert (done.exit_code, why in done.output) == (1, True), done.output
+    assert (told["same"], told["recorded"]["failed"], told["again"]["failed"]) == (0, 0, 4)
 
 
 def test_files_are_listed_shown_and_turned_into_others(folder):

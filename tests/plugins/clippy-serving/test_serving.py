@@ -170,6 +170,50 @@ def test_a_connection_that_says_nothing_is_closed(serve: Callable[[Pages], Serve
     assert raw(serve(pages()).port, b"") == b""
 
 
+def test_a_second_head_that_does_not_come_whole_is_not_waited_for(serve: Callable[[Pages], Server]) -> None:
+    """Its first piece ends the wait for another request, and with it the time that an idle connection may last."""
+    with socket.create_connection(("127.0.0.1", serve(pages()).port), 5) as conn:
+        conn.sendall(b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert b" 200 " in conn.recv(65536)
+        conn.sendall(b"GET /echo HTTP/1.1\r\na: b")
+        assert conn.recv(65536) == b""
+
+
+CHUNKED = b"POST /echo HTTP/1.1\r\n" + HOST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"
+
+
+async def told(request: RawRequest) -> RawReply:
+    return text_reply(200, f"{request.headers.get('x-late', 'no such header')} {request.body.decode()}")
+
+
+def test_a_trailer_is_no_header(serve: Callable[[Pages], Server]) -> None:
+    """Whoever stands in front takes headers out that callers may not send, and lets trailers through."""
+    made = Pages(limits=LIMITS)
+    made.route("POST", "/echo", told)
+    assert b"no such header hi" in raw(serve(made).port, CHUNKED + b"X-Late: yes\r\n\r\n")
+
+
+@pytest.mark.parametrize("data", [CHUNKED + b"a: " + b"b" * 1_000_000, CHUNKED[:-7] + b"2;" + b"b" * 1_000_000])
+def test_a_body_that_says_nothing_for_long_is_not_kept(data: bytes, serve: Callable[[Pages], Server]) -> None:
+    server = serve(pages())
+    answer = raw(server.port, data)
+    assert answer == b"" or int(answer.split()[1]) in {400, 408, 431}
+    assert httpx.get(url(server, "/echo")).status_code == 200
+
+
+def test_an_offer_of_another_protocol_costs_no_body(serve: Callable[[Pages], Server]) -> None:
+    """Java's own client offers HTTP/2 with whatever it sends first, and sends its next request on that connection."""
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+    first = b"POST /echo HTTP/1.1\r\n" + HOST + offer + b"Content-Length: 3\r\n\r\none"
+    second = b"POST /echo HTTP/1.1\r\n" + HOST + offer + b"Transfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n"
+    third = b"GET /echo HTTP/1.1\r\n" + HOST + offer + b"\r\n"
+    last = b"POST /echo HTTP/1.1\r\n" + HOST + b"Connection: close\r\nContent-Length: 4\r\n\r\nfour"
+    answer = raw(serve(pages()).port, first + second + third + last)
+    found = [answer.find(said) for said in (b"POST /echo one", b"POST /echo two", b"GET /echo", b"POST /echo four")]
+    assert -1 not in found
+    assert sorted(found) == found
+
+
 def test_the_guard_is_asked_before_the_body_is_read(serve: Callable[[Pages], Server]) -> None:
     asked: list[tuple[str, bool]] = []
 

@@ -211,6 +211,19 @@ def test_a_newer_versions_file_is_left_alone(path, opens):
         assert newer.execute("SELECT key FROM kept").fetchall() == [(b"k",)]
 
 
+def test_a_file_that_a_newer_version_takes_over_while_it_is_open_is_not_moved_away(path, opens):
+    """Its table is no longer as this program knows it, which is no damage."""
+    store = opens()
+    store.put("k", "v", 60.0)
+    changed(path, "ALTER TABLE kept RENAME TO counted")
+    changed(path, f"PRAGMA user_version = {SCHEMA.version + 1}")
+    for _ in range(2):
+        with pytest.raises(OSError, match="was written by a newer version of this plugin"):
+            store.put("k", "w", 60.0)
+    with closing(sqlite3.connect(path)) as newer:
+        assert newer.execute("SELECT key FROM counted").fetchall() == [(b"k",)]
+
+
 def test_an_older_file_is_brought_up_with_what_is_in_it(path, opens, monkeypatch):
     """A new schema version is a step more in its migrations."""
     store = opens()

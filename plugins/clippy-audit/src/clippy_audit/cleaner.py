@@ -49,6 +49,8 @@ class Cleaner:
         return self._seen.get((value, "url")) or self._once(value, "url")
 
     def _once(self, value: str, kind: str) -> str:
+        if not value:
+            return value  # it is not found among the seen, and there is nothing in it
         near = self._near(value)
         if kind == "url":
             cleaned = redact_url(near, self.literals)

@@ -64,6 +64,11 @@ def redact_url(url: str, literals: Sequence[str] = ()) -> str:
     return _remembered_url(url) if len(url) <= 2 * SHORT else _redacted_url(url, ())
 
 
+def says_secret(name: str) -> bool:
+    """Whether a field of this *name* may hold a secret, so that its value must be looked at beside it."""
+    return trust(name) is not Trust.NONE
+
+
 def _redacted_url(url: str, literals: tuple[str, ...]) -> str:
     try:
         host = urlsplit(url).hostname or ""
@@ -189,4 +194,4 @@ def _named_pair(value: Mapping[str, Json]) -> Trust:
     return Trust.NONE
 
 
-__all__ = ["SECRET_HEADERS", "redact", "redact_headers", "redact_url", "redact_value"]
+__all__ = ["SECRET_HEADERS", "redact", "redact_headers", "redact_url", "redact_value", "says_secret"]

@@ -37,6 +37,8 @@ LOOKS = 3
 """Times that one attempt asks for the place of a probe at the most."""
 PROBE_WAIT = 1.0
 """Seconds after which to ask again while another's probe is under way."""
+MOST_WORDS = 200
+"""Characters of what a connection said that failed, which is kept in the store and shown in errors and logs."""
 JITTER = 0.2
 """The part by which an open time is lengthened or shortened, so that processes do not all come back at once."""
 
@@ -328,7 +330,11 @@ def _limits_the_account(error: ErrorInfo) -> bool:
 
 
 def _described(error: ErrorInfo) -> str:
-    return f"{error.kind}, HTTP {error.status}" if error.status else error.kind
+    """A failure for people and logs.  Where nobody answered it is our own side that speaks, and no provider's words."""
+    if error.status:
+        return f"{error.kind}, HTTP {error.status}"
+    said = " ".join(error.message.split())[:MOST_WORDS]
+    return f"{error.kind}, {said}" if said else error.kind
 
 
 def _asked(error: ErrorInfo) -> float | None:

@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from weakref import WeakSet
 
 from attrs import define, evolve, field
@@ -23,19 +23,20 @@ from clippy_hookspecs import (
     RequestContext,
     Selector,
     StashKey,
+    StatusTable,
     dump_entry,
     hookimpl,
     load_entry,
 )
 
-from .counts import Hit, SemanticStatistics, compared
+from .counts import MOST_SHADOWED, Hit, SemanticStatistics, Shadowed, shadowed, table_of
 from .guards import PROFILES, difference
 from .question import Question, question_of
 from .reading import Reading
 from .shelf import Vector, unit
 from .store import Kept, Store
 
-__all__ = ["Hit", "SemanticCache", "SemanticStatistics"]
+__all__ = ["Hit", "SemanticCache", "SemanticStatistics", "Shadowed"]
 
 logger = logging.getLogger("clippy.cache-semantic")
 
@@ -52,7 +53,7 @@ class _Asked:
     question: Question
     reading: Reading
     vector: Vector | None = None
-    shadowed: Kept | None = None
+    shadowed: tuple[Kept, Hit] | None = None
 
 
 _ASKED = StashKey[_Asked]("cache-semantic.asked")
@@ -93,7 +94,14 @@ class SemanticCache:
         validator=ge(1),
         metadata={"doc": "Characters of a question; a longer one is neither kept nor answered here."},
     )
+    content: bool = field(
+        default=False,
+        metadata={
+            "doc": "The pairs of shadow mode have their questions; in memory only, never logged; for development."
+        },
+    )
     _store: Store = field(init=False, repr=False)
+    _shadowed: deque[Shadowed] = field(init=False, repr=False)
     _hits: OrderedDict[str, Hit] = field(init=False, repr=False)
     _counts: Counter[str] = field(init=False, repr=False)
     _vetoes: Counter[str] = field(init=False, repr=False)
@@ -106,6 +114,7 @@ class SemanticCache:
     def _begin(self) -> None:
         self._store = Store(self.max_entries, self.max_bytes)
         self._hits, self._counts, self._vetoes = OrderedDict(), Counter(), Counter()
+        self._shadowed = deque(maxlen=MOST_SHADOWED)
         self._lock = threading.Lock()
 
     @property
@@ -135,7 +144,7 @@ class SemanticCache:
         self._count(hit.tier)
         self._remember(ctx.id, hit)
         if self.mode == "shadow":
-            asked.shadowed = kept
+            asked.shadowed = kept, hit
             return None
         return evolve(
             entry, note="the same words" if hit.tier == "words" else f"the same meaning, {hit.similarity:.3f}"
@@ -148,8 +157,7 @@ class SemanticCache:
         if asked is None or entry.response.raw is None or entry.response.status != 200:
             return
         if asked.shadowed is not None:
-            shadowed, asked.shadowed = asked.shadowed, None
-            self._count(compared(load_entry(shadowed.blob).response.text, entry.response.text))
+            self._compare(asked, *asked.shadowed, entry, ctx.id)
         expires = min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
         if not ctx.clock.time() < expires:
             return
@@ -200,6 +208,15 @@ class SemanticCache:
         with self._lock:
             return self._hits.get(request_id)
 
+    def shadowed(self) -> tuple[Shadowed, ...]:
+        """The questions that would have been answered in shadow mode, at most the newest 256, the newest last."""
+        with self._lock:
+            return tuple(self._shadowed)
+
+    async def status_tables(self) -> tuple[StatusTable, ...]:
+        """What shadow mode would have answered, pair by pair, so that one can judge before it serves."""
+        return (table_of(self.shadowed()),) if self.mode == "shadow" else ()
+
     def statistics(self) -> SemanticStatistics:
         """What was counted so far."""
         with self._lock:
@@ -249,6 +266,15 @@ class SemanticCache:
             return None
         (numbers,) = await embedder.embed([reading.normal])
         return unit(numbers)
+
+    def _compare(self, asked: _Asked, kept: Kept, hit: Hit, entry: CacheEntry, request_id: str) -> None:
+        """Note what the provider said to a question that would have been answered with what is kept."""
+        asked.shadowed = None
+        texts = (asked.question.text, kept.reading.text) if self.content else ()
+        pair = shadowed(request_id, hit, load_entry(kept.blob), entry, *texts)
+        self._count(pair.answers)
+        with self._lock:
+            self._shadowed.append(pair)
 
     def _count(self, what: str) -> None:
         with self._lock:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
+from clippy_hookspecs import CacheEntry, StatusTable
 
 Tier = Literal["words", "meaning"]
+Answers = Literal["equal", "near", "other"]
 NEAR = 0.8
 """Share of words that two answers have in common from which on they count as near each other."""
+MOST_SHADOWED = 256
+"""Pairs of questions that shadow mode keeps to be looked at."""
+_LONGEST = 200
+"""Characters of a question that are kept for that."""
 _WORD = re.compile(r"\w+")
 
 
@@ -25,6 +31,43 @@ class Hit:
     key: str
     tier: Tier
     similarity: float
+
+
+@frozen
+class Shadowed:
+    """A question that would have been answered in shadow mode, and what the provider then said.
+
+    ``request`` is the id of its request, ``stored`` that of the request whose answer it would have got: an audit log
+    has both.  ``tier`` and ``similarity`` are those of :class:`Hit`.  ``answers`` says how the provider's answer
+    compares with the stored one: *equal*, *near* (four fifths of the words) or *other*.  ``question`` and
+    ``stored_question`` are content: empty unless the setting ``content`` is true, and at most 200 characters.
+    """
+
+    request: str
+    stored: str
+    tier: Tier
+    similarity: float
+    answers: Answers
+    question: str = field(default="", repr=False)
+    stored_question: str = field(default="", repr=False)
+
+
+def shadowed(
+    request: str, hit: Hit, stored: CacheEntry, now: CacheEntry, question: str = "", stored_question: str = ""
+) -> Shadowed:
+    """The pair of a question and what it would have been answered with; *now* is what the provider said."""
+    answers = compared(stored.response.text, now.response.text)
+    texts = question[:_LONGEST], stored_question[:_LONGEST]
+    return Shadowed(request, stored.origin, hit.tier, hit.similarity, answers, *texts)
+
+
+def table_of(shadowed: Sequence[Shadowed]) -> StatusTable:
+    """Pairs for people who watch, the newest first; never content."""
+    columns = ("request", "would have got the answer of", "by", "similarity", "the answers are")
+    rows = tuple(
+        (one.request, one.stored, one.tier, round(one.similarity, 3), one.answers) for one in reversed(shadowed)
+    )
+    return StatusTable("questions in the shadow", columns, rows)
 
 
 @frozen
@@ -47,7 +90,7 @@ class SemanticStatistics:
     reported: int
 
 
-def compared(one: str, other: str) -> Literal["equal", "near", "other"]:
+def compared(one: str, other: str) -> Answers:
     """How alike two answers are, by their words and how often each comes."""
     if " ".join(one.split()) == " ".join(other.split()):
         return "equal"

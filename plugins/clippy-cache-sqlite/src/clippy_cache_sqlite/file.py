@@ -102,6 +102,7 @@ class CacheFile:
         """
         with self._writing, self._writer as connection:
             connection.execute("BEGIN IMMEDIATE")
+            self._disk.schema.claim(connection)
             # Not INSERT OR REPLACE: that would delete without the trigger that counts.
             connection.executemany("DELETE FROM entries WHERE key = ?", [(row.key,) for row in rows])
             connection.executemany(_INSERT, [row.columns() for row in rows])
@@ -156,6 +157,7 @@ class CacheFile:
             try:
                 with self._writer as connection:
                     connection.execute("BEGIN IMMEDIATE")
+                    self._disk.schema.claim(connection)
                     connection.execute(_DELETE_MATCHING, parts)
             finally:
                 self._writer.execute("PRAGMA secure_delete = OFF")

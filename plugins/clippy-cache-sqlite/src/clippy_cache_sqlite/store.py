@@ -9,13 +9,15 @@ from pathlib import Path
 from zlib import crc32
 
 from attrs import define, field
-from clippy_sqlite import FAILURES, StrangeFile, error_code, is_damage, reason_of
+from clippy_sqlite import FAILURES, DamagedFile, StrangeFile, error_code, is_damage, reason_of
 
 from .file import CacheFile, Row, logger
 from .write_behind import WriteBehind
 
 REOPEN_AFTER = 10.0
 """Seconds until a file that could not be opened is tried again."""
+_BROKEN = (*FAILURES, DamagedFile, StrangeFile)
+_UNUSABLE = "no cache: the file %s cannot be used: %s"
 
 
 def checksum_of(key: str, value: bytes) -> int:
@@ -93,9 +95,11 @@ class EntryStore:
             raise OSError(f"nothing was dropped: the cache file {self.path} cannot be opened")
         try:
             file.delete(parts)
-        except FAILURES as error:
+        except _BROKEN as error:
             # A file that was set aside answers nobody any more.
             if not self._failed("nothing is dropped", error, file):
+                if isinstance(error, StrangeFile):
+                    raise OSError(f"nothing was dropped: the cache file {self.path} {error}") from error
                 raise
 
     def matching(self, parts: Mapping[str, str | None], limit: int) -> list[Row]:
@@ -180,7 +184,7 @@ class EntryStore:
             try:
                 file.write(rows, now)
                 return
-            except FAILURES as error:
+            except _BROKEN as error:
                 # A second time only if the damaged file was set aside, or closed by another thread meanwhile.
                 if not self._failed("nothing is stored", error, file) and self._file is file:
                     return
@@ -195,7 +199,7 @@ class EntryStore:
                 self._file = CacheFile.open(self.path, self.max_bytes, self.longest, self.timeout)
             except (*FAILURES, OSError, StrangeFile) as error:
                 self._failed_at = now
-                self._tell("open", "no cache: the file %s cannot be used: %s", self.path, reason_of(error))
+                self._tell("open", _UNUSABLE, self.path, reason_of(error))
             return self._file
 
     def _failed(self, effect: str, error: Exception, file: CacheFile) -> bool:
@@ -203,12 +207,15 @@ class EntryStore:
         with self._lock:
             if self._file is not file:
                 return False
-            if not is_damage(error):
+            if not is_damage(error) and not isinstance(error, StrangeFile):
                 self._tell(effect, "the cache file %s: %s, so %s", self.path, reason_of(error), effect)
                 return False
             self._file = None
             try:
                 file.set_aside(error)
+            except StrangeFile as strange:
+                self._tell("open", _UNUSABLE, self.path, strange)
+                return False
             except (*FAILURES, OSError) as failure:
                 self._tell("aside", "the cache file %s is damaged and cannot be moved away: %s", self.path, failure)
                 return False

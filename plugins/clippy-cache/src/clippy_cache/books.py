@@ -45,8 +45,8 @@ class Books:
         known = None
         gains: tuple[tuple[str, float], ...] = ()
         if not sent and kind != "negative":
-            known = self._known.get(ctx.key or "") or self._learn(record, ctx)
-            gains = _gains("saved", known, record.duration if kind == "exact" else None)
+            known = self._taken(record, ctx, kind)
+            gains = _gains("saved", known, record.duration if kind in ("exact", "similar") else None)
         where = "miss-latency/" if sent else "hit-latency/"
         self.add(
             (
@@ -80,6 +80,10 @@ class Books:
             told.append((f"not-stored/{_why_not(record, ctx, notes)}", 1))
         self.add(told)
 
+    def knows(self, key: str | None) -> bool:
+        """Whether an answer for *key* was stored, or given, in this process."""
+        return key in self._known
+
     def add(self, told: Iterable[tuple[str, float]]) -> None:
         """Count."""
         with self._lock:
@@ -102,13 +106,16 @@ class Books:
             return control.reason or "no lookup"
         if ctx.key is None:
             return "not cacheable"
-        return "gone" if ctx.key in self._known else "absent"
+        return "gone" if notes.was_known else "absent"
 
-    def _learn(self, record: AuditRecord, ctx: RequestContext) -> Known:
-        """Of an answer that another process, or an earlier one, has stored."""
-        known = self._priced(record, ctx, None)
-        if ctx.key is not None:
-            self._remember(ctx.key, known)
+    def _taken(self, record: AuditRecord, ctx: RequestContext, kind: str) -> Known:
+        """What the answer that was given took, which another process, or an earlier one, may have stored."""
+        key = ctx.key or ""
+        known = self._known.get(key) if kind != "similar" else None
+        if known is None:
+            known = self._priced(record, ctx, None)
+            if kind in ("exact", "stale"):  # others tell nothing of what is stored under this key
+                self._remember(key, known)
         return known
 
     def _remember(self, key: str, known: Known) -> None:
@@ -132,7 +139,9 @@ def _kind(record: AuditRecord, given: Provenance) -> str:
         return "joined"
     if given.stale:
         return "stale"
-    return "negative" if (record.status or 0) >= 400 else "exact"
+    if (record.status or 0) >= 400:
+        return "negative"
+    return "similar" if given.reason else "exact"
 
 
 def _gains(what: str, known: Known, took: float | None) -> tuple[tuple[str, float], ...]:

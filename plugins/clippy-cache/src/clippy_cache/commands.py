@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from attrs import asdict
 from clippy_hookspecs import CacheEntry, CacheListing, Scope, Selector, StoredEntry
 
 from .asking import explained
-from .explaining import nearest
-from .explaining import told as told_part
+from .explaining import nearest, told_parts
+from .keeping import keeps
 from .ledger_file import SECONDS_A_DAY, StoredKey, read_file
-from .requests import read_request, read_requests
+from .requests import FileRequest, read_requests
 from .statistics import Statistics
 from .visible import summary, visible
 from .warming import warm_all
@@ -54,13 +55,15 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
     @json_option
     def list_entries(limit: int, as_json: bool, **parts: str | None) -> None:
         with cli.host() as host:
-            rows = [(name, one) for name, listing in _listings(host) for one in listing.stored(_selector(parts), limit)]
+            listings, mute = _listings(host)
+            rows = [(name, one) for name, listing in listings for one in listing.stored(_selector(parts), limit)]
+        _say_mute(mute)
         rows = sorted(rows, key=lambda row: -row[1].stored_at)[:limit]
         if as_json:
             click.echo(json.dumps([_document(name, one) for name, one in rows], indent=2))
             return
         if not rows:
-            say("no stored answers")
+            say(f"no stored answers in {', '.join(name for name, _ in listings)}")
         now = time.time()
         for name, one in rows:
             say(_line(name, one, now))
@@ -94,18 +97,22 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
         if everything == (selector != Selector()):
             raise click.UsageError("say which: by one or more of --key, --tag, --model, --tenant ..., or --all alone")
         with cli.host() as host:
-            said = {
-                name: getattr(selector, name) for name in ("key", "key_prefix", "tag", "tag_prefix", "model", "scope")
-            }
-            host.invalidate(**said)
-        say("dropped")
+            listings, mute = _listings(host, may_be_none=True)
+            before = {name: _count(listing, selector) for name, listing in listings}
+            host.invalidate(**asdict(selector, recurse=False))
+        for name, count in before.items():
+            say(f"dropped {count} from {name}")
+        for name in mute:
+            say(f"told {name} to drop them; it cannot say how many it kept")
+        if not before and not mute:
+            say("nothing to drop: no cache is active; `clippy plugins list` shows what is")
 
     @cache.command("warm", help="Send the requests in FILE, one JSON object a line, that no cache can answer yet.")
     @click.argument("file", type=click.File("r", encoding="utf-8"))
     @click.option("--at-once", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests under way.")
     @click.pass_context
     def warm(context: click.Context, file: Any, at_once: int) -> None:
-        requests = list(_read(file))
+        requests = _read(file)
         with cli.host() as host:
             counts, failures = warm_all(cli, host, requests, at_once)
         for number, why in failures:
@@ -114,24 +121,26 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
         context.exit(1 if failures else 0)
 
     @cache.command(
-        "explain", help="Say whether a cache can answer the request in FILE (- for standard input), or why not."
+        "explain",
+        help="Say of each request in FILE (- for standard input) whether a cache can answer it, or why not.",
     )
     @click.argument("file", type=click.File("r", encoding="utf-8"))
     @json_option
     @click.pass_context
     def explain(context: click.Context, file: Any, as_json: bool) -> None:
-        try:
-            request = read_request(file.read())
-        except ValueError as error:
-            raise click.ClickException(visible(str(error))) from error
-        with cli.host() as host:
-            document = _explanation(cli, host, request, ledger()[1] if path is not None else [])
+        requests = _read(file)
+        stored = ledger()[1] if path is not None else []
+        with cli.host(recorded=False) as host, cli.client(host) as client:
+            told = [(line, _explanation(cli, host, client, request, stored)) for line, request in requests]
         if as_json:
-            click.echo(json.dumps(document, indent=2))
+            several = [{"line": line, **document} for line, document in told]
+            click.echo(json.dumps(several if len(told) > 1 else told[0][1], indent=2))
         else:
-            for line in document["said"]:
-                say(line)
-        context.exit(0 if document["hit"] else 1)
+            for line, document in told:
+                where = f"line {line}: " if len(told) > 1 else ""
+                for number, sentence in enumerate(document["said"]):
+                    say(sentence if number else f"{where}{sentence}")
+        context.exit(0 if all(document["hit"] for _, document in told) else 1)
 
     return cache
 
@@ -168,17 +177,31 @@ def _selector(parts: Mapping[str, str | None]) -> Selector:
     )
 
 
-def _listings(host: Any) -> list[tuple[str, CacheListing]]:
-    found = [(name, plugin) for name, plugin in host.plugins.items() if isinstance(plugin, CacheListing)]
-    if not found:
-        raise click.ClickException("no active cache can list what it keeps; `clippy plugins list` shows what is active")
-    return found
+def _listings(host: Any, *, may_be_none: bool = False) -> tuple[list[tuple[str, CacheListing]], list[str]]:
+    """The caches that can list what they keep, and the names of those that cannot.  Raises ClickException for none."""
+    caches = {name: plugin for name, plugin in host.plugins.items() if keeps(plugin)}
+    found = [(name, plugin) for name, plugin in caches.items() if isinstance(plugin, CacheListing)]
+    mute = [name for name in caches if name not in dict(found)]
+    if not found and not may_be_none:
+        what = f"{', '.join(mute)} cannot" if mute else "no active cache can"
+        raise click.ClickException(f"{what} list what is kept; `clippy plugins list` shows what is active")
+    return found, mute
+
+
+def _say_mute(names: Iterable[str]) -> None:
+    for name in names:
+        click.echo(visible(f"{name} cannot list what it keeps"), err=True)
+
+
+def _count(listing: CacheListing, selector: Selector) -> int:
+    return len(listing.stored(selector, _MANY))
 
 
 def _one_entry(host: Any, key: str) -> tuple[str, StoredEntry, CacheEntry]:
     """The one entry whose key begins so.  Raises ClickException for none, and for several."""
     found: dict[str, tuple[str, CacheListing, StoredEntry]] = {}
-    for name, listing in _listings(host):
+    listings, mute = _listings(host)
+    for name, listing in listings:
         for one in listing.stored(Selector(key_prefix=key), 2):
             found.setdefault(one.key, (name, listing, one))
     if len(found) > 1:
@@ -187,6 +210,7 @@ def _one_entry(host: Any, key: str) -> tuple[str, StoredEntry, CacheEntry]:
         entry = listing.stored_entry(one.key)
         if entry is not None:
             return name, one, entry
+    _say_mute(mute)
     raise click.ClickException(
         f"there is no stored answer whose key begins with {visible(key)}; see `clippy cache list`"
     )
@@ -214,27 +238,30 @@ def _line(cache: str, one: StoredEntry, now: float) -> str:
     return "  ".join([*parts, *who])
 
 
-def _read(file: Iterable[str]) -> Iterator[Any]:
+def _read(file: Any) -> list[tuple[int, FileRequest]]:
     try:
-        yield from read_requests("".join(file))
+        found = list(read_requests(file.read()))
     except ValueError as error:
         raise click.ClickException(visible(str(error))) from error
+    if not found:
+        raise click.ClickException(f"{visible(file.name)} has no request in it; it should have one JSON object a line")
+    return found
 
 
-def _explanation(cli: Any, host: Any, request: Any, stored: list[StoredKey]) -> dict[str, Any]:
+def _explanation(cli: Any, host: Any, client: Any, request: FileRequest, stored: list[StoredKey]) -> dict[str, Any]:
     """Whether a cache answers *request*, which is never sent, and if not, why."""
     missed: list[tuple[str | None, Mapping[str, str]]] = []
     token = explained.set(missed)
     try:
-        with cli.client(host) as client:
-            asked = request.ask(cli, host, client, "only-if-cached, no-store")
-    except Exception as error:
+        asked = request.ask(cli, host, client, "only-if-cached, no-store")
+    except Exception as error:  # whatever ends it, before a cache is asked or in the caller's words
         if not missed:
-            raise click.ClickException(visible(f"it was refused: {error}")) from error
+            return {"hit": False, "key": None, "said": [f"neither hit nor miss, it was refused: {error}"]}
     else:
         if not missed:
             age = "" if asked.age is None else f", {asked.age:.0f} s old"
-            said = f"hit: {asked.by} has an answer{age}{', past its time' if asked.stale else ''}"
+            why = f" ({asked.why})" if asked.why else ""
+            said = f"hit: {asked.by} has an answer{why}{age}{', past its time' if asked.stale else ''}"
             return {"hit": True, "cache": asked.by, "age": asked.age, "said": [said]}
     finally:
         explained.reset(token)
@@ -253,5 +280,5 @@ def _explanation(cli: Any, host: Any, request: Any, stored: list[StoredKey]) -> 
         why = f"miss: its answer was stored at {when}, and no cache has it any more: expired, evicted or dropped"
         return {**document, "said": [why]}
     lines = [f"miss: the nearest stored answer ({near.stored.key[:16]}, {when}) differs in"]
-    lines += [f"  {told_part(part, fields, near.stored.fields)}" for part in near.differing]
+    lines += [f"  {part}" for part in told_parts(near, fields, bool(request.scope))]
     return {**document, "said": lines}

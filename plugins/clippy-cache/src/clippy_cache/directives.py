@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from attrs import field, frozen
-from attrs.validators import ge, gt, optional
+from attrs import Attribute, field, frozen
+from attrs.validators import and_, ge, gt, optional
 from clippy_hookspecs import CacheControl, evolve
 
 LONGEST = 2.0**31
@@ -24,10 +24,22 @@ _SHOWN = 40
 
 def _tags(given: Any) -> tuple[str, ...]:
     """Tags from a text with spaces between them, or from several texts."""
+    if not isinstance(given, Iterable):
+        raise ValueError(f"tags takes names, as in tags='news sport', not {_shown(repr(given))}")
     tags = tuple(dict.fromkeys(given.split() if isinstance(given, str) else given))
     if len(tags) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
         raise ValueError(f"tags: at most {MOST_TAGS} of at most {LONGEST_TAG} characters each")
     return tags
+
+
+def _a_time(_: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ValueError(f"{attribute.name} takes seconds as a number, as in {attribute.name}=60, not {value!r:.40}")
+
+
+def _a_flag(_: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError(f"{attribute.name} is True or False, not {value!r:.40}")
 
 
 @frozen
@@ -39,14 +51,14 @@ class Directives:
     :class:`~clippy_hookspecs.CacheControl`.
     """
 
-    no_cache: bool = False
-    no_store: bool = False
-    only_if_cached: bool = False
-    max_age: float | None = field(default=None, validator=optional(ge(0)))
-    ttl: float | None = field(default=None, validator=optional(gt(0)))
-    stale_if_error: float | None = field(default=None, validator=optional(ge(0)))
+    no_cache: bool = field(default=False, validator=_a_flag)
+    no_store: bool = field(default=False, validator=_a_flag)
+    only_if_cached: bool = field(default=False, validator=_a_flag)
+    max_age: float | None = field(default=None, validator=and_(_a_time, optional(ge(0))))
+    ttl: float | None = field(default=None, validator=and_(_a_time, optional(gt(0))))
+    stale_if_error: float | None = field(default=None, validator=and_(_a_time, optional(ge(0))))
     tags: tuple[str, ...] = field(default=(), converter=_tags)
-    join: bool | None = None
+    join: bool | None = field(default=None, validator=_a_flag)
 
     def __attrs_post_init__(self) -> None:
         if self.no_cache and self.only_if_cached:
@@ -138,6 +150,8 @@ def parse(text: str) -> Directives:
 
     Raises ValueError for what is none, naming it: for unknown ones, wrong values, and one that is said twice.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"directives are a text, as in 'no-store, ttl=60', not {_shown(repr(text))}")
     found: dict[str, Any] = {}
     for name, value in _pieces(text):
         known = _KNOWN.get(name.lower())

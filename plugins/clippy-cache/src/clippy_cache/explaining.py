@@ -16,7 +16,7 @@ _SAID = {
     "base_url": "the address",
     "query": "the address's query",
     "api": "the wire API",
-    "route": "the route",
+    "route": "the route; a call of an SDK's client has none, so that it shares with no call on a route",
     "fingerprint": "the plugins that shape requests, their versions or settings",
     "schema": "the version of cache keys",
 }
@@ -40,7 +40,18 @@ def nearest(fields: Mapping[str, str], stored: Iterable[StoredKey]) -> Nearest |
     return best
 
 
-def told(part: str, fields: Mapping[str, str], stored: Mapping[str, str]) -> str:
+def told_parts(near: Nearest, fields: Mapping[str, str], scope_said: bool) -> list[str]:
+    """The parts that differ, for people; *scope_said*: the request's scope was given, and not told from credentials."""
+    parts = list(near.differing)
+    if not scope_said and {"scope", "auth"} <= {*parts}:
+        parts = [part for part in parts if part not in ("scope", "auth")]
+        who = ["auth, scope (the credentials, which also say who calls where no tenant or user is given)"]
+    else:
+        who = []
+    return who + [_told(part, fields, near.stored.fields) for part in parts]
+
+
+def _told(part: str, fields: Mapping[str, str], stored: Mapping[str, str]) -> str:
     """A part that differs, for people."""
     there = "only in this request" if part not in stored else "only in the stored one" if part not in fields else ""
     message = _MESSAGE.match(part)

@@ -15,6 +15,7 @@ class Notes:
     ``only_if_cached``: no provider may be asked, and ``refused``: one would have been.  ``tools`` and ``max_bytes`` are
     the settings of these names.  ``sent``: attempts that went to a provider.  ``form``: what the answer to a ``chat``
     must be.  ``stored``: the key that caches were given its answer with; ``withdrawn``: why they were not.
+    ``was_known``: whether its key had been stored when no cache had it, None until then.
     """
 
     only_if_cached: bool = False
@@ -26,6 +27,7 @@ class Notes:
     form: Form | None = None
     stored: str | None = None
     withdrawn: str | None = None
+    was_known: bool | None = None
 
     def fault_of(self, response: Response) -> str | None:
         """Why the settings do not allow an answer to be kept, in a few words; None if they do."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import platformdirs
 from attrs import define, evolve, field
@@ -28,6 +28,7 @@ from .asking import asked, explained
 from .books import Books
 from .directives import Directives, parse
 from .forms import fault_of, wanted_form
+from .keeping import keeps
 from .ledger import Ledger
 from .ledger_file import StoredKey
 from .notes import NOTES, Notes
@@ -95,6 +96,9 @@ class CachePolicy:
     _plain: bool = field(init=False, repr=False)
     _books: Books = field(init=False, repr=False, factory=Books)
     _ledger: Ledger | None = field(init=False, repr=False, default=None)
+    _host: Host | None = field(init=False, repr=False, default=None)
+
+    directives: ClassVar[tuple[str, ...]] = ("cache",)
 
     def __attrs_post_init__(self) -> None:
         self._plan = Plan(
@@ -148,16 +152,16 @@ class CachePolicy:
     @contextmanager
     def lifespan(self, host: Host) -> Iterator[None]:
         """Writes what is counted to the file while a host is open."""
-        ledger = self._ledger
-        if ledger is None:
-            yield
-            return
-        ledger.start()
+        ledger, self._host = self._ledger, host
+        if ledger is not None:
+            ledger.start()
         try:
             yield
         finally:
-            # In a process forked meanwhile this is its own ledger, not the one that was started.
-            (self._ledger or ledger).stop()
+            self._host = None
+            if ledger is not None:
+                # In a process forked meanwhile this is its own ledger, not the one that was started.
+                (self._ledger or ledger).stop()
 
     # --- what caches may do -------------------------------------------------------------------------------------------
 
@@ -186,19 +190,26 @@ class CachePolicy:
     @hookimpl(tryfirst=True)
     def compress_context(self, ctx: RequestContext) -> None:
         """No cache had it: what may only come from one ends here, before anybody asks a model to shorten it."""
-        notes = ctx.stash.get(NOTES)
-        if notes is not None and notes.only_if_cached:
+        notes = self._noted(ctx)
+        if notes.only_if_cached:
             raise _missed(notes, ctx)
 
     @hookimpl(trylast=True)
     def pre_attempt(self, request: Request, ctx: RequestContext) -> None:
         """Counts what is sent, once nobody else holds it back, and notes what the answer must be."""
-        notes = ctx.stash.setdefault(NOTES, Notes)
+        notes = self._noted(ctx)
         if notes.only_if_cached:
             raise _missed(notes, ctx)
         if not notes.sent and request.endpoint.chat:
             notes.form, notes.chat = wanted_form(request), True
         notes.sent += 1
+
+    def _noted(self, ctx: RequestContext) -> Notes:
+        """What is noted of a request that no cache answered; an equal one may store its answer from here on."""
+        notes = ctx.stash.setdefault(NOTES, Notes)
+        if notes.was_known is None:
+            notes.was_known = self._books.knows(ctx.key)
+        return notes
 
     @hookimpl
     def on_response(self, response: Response, ctx: RequestContext) -> None:
@@ -217,6 +228,9 @@ class CachePolicy:
         notes = ctx.stash.get(NOTES)
         if notes is None:
             return
+        if self._host is not None and not any(map(keeps, self._host.plugins.values())):
+            notes.withdrawn = "no cache is active"
+            return
         notes.stored = key
         if self._ledger is not None:
             self._ledger.store(StoredKey(key, entry.stored_at, request.model[:200], ctx.key_fields()))
@@ -225,9 +239,7 @@ class CachePolicy:
 
     @hookimpl
     def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
-        """Counts the request, unless it only asks what would become of it."""
-        if explained.get() is not None:
-            return
+        """Counts the request."""
         notes, given = ctx.stash.get(NOTES), record.provenance
         if given is not None and given.source == "cache":
             self._books.hit(record, ctx, given, notes)

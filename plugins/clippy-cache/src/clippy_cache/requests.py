@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,16 +24,20 @@ from clippy_hookspecs import Headers, RawReply, RawRequest
 
 _SCOPE = ("tenant", "user", "session")
 _HEADER = "x-clippy-cache"
+_BLANK = re.compile(r"\s*+")
 
 
 @frozen
 class Asked:
-    """What became of one: *hit*, *new* or *missed*, the cache that had it, and the age of what it had in seconds."""
+    """What became of one: *hit*, *new* or *missed*, the cache that had it, the age of what it had in seconds, and its
+    word on why it gives what was stored for another request.
+    """
 
     how: str
     by: str | None = None
     age: float | None = None
     stale: bool = False
+    why: str | None = None
 
 
 @frozen
@@ -56,7 +61,7 @@ class FileRequest:
 
 def _asked(given: Any) -> Asked:
     if given.source == "cache":
-        return Asked("hit", given.by, given.age, given.stale)
+        return Asked("hit", given.by, given.age, given.stale, given.reason)
     return Asked("new")
 
 
@@ -73,21 +78,26 @@ def _answered(reply: RawReply) -> Asked:
 
 
 def read_requests(text: str) -> Iterator[tuple[int, FileRequest]]:
-    """Each request in *text* with the number of its line.  Raises ValueError that names the line."""
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            try:
-                yield number, read_request(line)
-            except ValueError as error:
-                raise ValueError(f"line {number}: {error}") from error
+    """Each request in *text* with the number of the line on which it begins: one a line, or written over several.
+
+    Raises ValueError that names the line.
+    """
+    at = number = 0
+    decoder = json.JSONDecoder()
+    while (begin := _BLANK.match(text, at).end()) < len(text):  # type: ignore[union-attr]  # it matches nothing as well
+        number += text.count("\n", at, begin)
+        try:
+            found, at = decoder.raw_decode(text, begin)
+            yield number + 1, _request(found)
+        except RecursionError as error:
+            raise ValueError(f"line {number + 1}: it is nested too deep") from error
+        except ValueError as error:
+            raise ValueError(f"line {number + 1}: {error}") from error
+        number += text.count("\n", begin, at)
 
 
-def read_request(text: str) -> FileRequest:
-    """The request that *text* says.  Raises ValueError for what is none."""
-    try:
-        found = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
+def _request(found: Any) -> FileRequest:
+    """The request that a JSON value says.  Raises ValueError for what is none."""
     if not isinstance(found, dict):
         raise ValueError("a request is a JSON object")
     scope = found.pop("scope", {})

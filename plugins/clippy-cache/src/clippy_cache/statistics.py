@@ -63,11 +63,12 @@ class Saving:
 class Statistics:
     """What became of requests, as far as caches are concerned.
 
-    ``hits`` are answers by kind and cache: *exact*, *negative* (a kept failure), *stale* (given because the provider
-    failed) or *joined* (of an equal request under way).  ``misses`` are requests for which the provider was asked, or
-    would have been, by reason; ``others`` those for which it never came to that, by outcome.  ``attempts`` is how often
-    a provider was asked.  ``stored`` counts the answers that caches were given, by kind, ``not_stored`` those that they
-    were not, by reason.  ``saved`` is what hits did not use again, ``spent`` what misses used.
+    ``hits`` are answers by kind and cache: *exact*, *similar* (stored for another request that says the same),
+    *negative* (a kept failure), *stale* (given because the provider failed) or *joined* (of an equal request under
+    way).  ``misses`` are requests for which the provider was asked, or would have been, by reason; ``others`` those for
+    which it never came to that, by outcome.  ``attempts`` is how often a provider was asked.  ``stored`` counts the
+    answers that caches were given, by kind, ``not_stored`` those that they were not, by reason.  ``saved`` is what hits
+    did not use again, ``spent`` what misses used.
     """
 
     hits: Mapping[tuple[str, str], int] = field(factory=dict)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from clippy_hookspecs import ClippyError, ConfigError
+from clippy_hookspecs import ClippyError
 
 from .requests import FileRequest
 
@@ -15,17 +15,12 @@ from .requests import FileRequest
 def warm_all(
     cli: Any, host: Any, requests: Sequence[tuple[int, FileRequest]], at_once: int
 ) -> tuple[Counter[str], list[tuple[int, str]]]:
-    """Ask for all of *requests*; how many were hits and how many are new, and the lines that failed, with the reason.
-
-    Raises ConfigError, for which all of them would fail.
-    """
+    """Ask for all of *requests*; how many were hits, how many are new, and which lines failed and why."""
 
     def ask(numbered: tuple[int, FileRequest]) -> tuple[int, str, str]:
         number, request = numbered
         try:
             return number, request.ask(cli, host, client).how, ""
-        except ConfigError:
-            raise
         except (ClippyError, ValueError, TypeError) as error:
             return number, "failed", str(error)
 

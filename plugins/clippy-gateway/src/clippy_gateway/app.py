@@ -19,8 +19,8 @@ from .elsewhere import request_elsewhere
 from .forms import Refused, error_body, error_headers, is_anthropic
 from .heads import judge_fields, read_head
 from .models import models_reply
-from .paths import judge_call
-from .replies import reply_headers, told
+from .paths import judge_call, judge_spelling
+from .replies import judge_status, reply_headers, told
 from .settings import RequestLimits
 
 Receive = Callable[[], Awaitable[Any]]
@@ -141,6 +141,7 @@ class GatewayApp:
     async def _pass(self, scope: Any, head: dict[bytes, bytes], caller: Caller, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
         anthropic = is_anthropic(path, head)
+        judge_spelling(path, scope["raw_path"])
         judge_call(method, path, head, anthropic)
         body = await read_body(receive, self.limits)
         if b"json" in head.get(b"content-type", b"json") or body[:64].lstrip()[:1] in (b"{", b"["):
@@ -188,6 +189,7 @@ class GatewayApp:
     async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: _Watch) -> None:
         body = reply.body
         try:
+            judge_status(reply.status)
             own = told(reply.extensions.get("clippy"), self._routes.get(route, _NO_ROUTE), os.urandom(8).hex().encode())
             headers = reply_headers(reply, own)
             if isinstance(body, bytes):

@@ -23,17 +23,17 @@ class Gone(Exception):
 
 async def read_body(receive: Receive, limits: RequestLimits) -> bytes:
     """The whole body.  Raises Refused for one that is too long or too slow, and Gone."""
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        body: bytes = message.get("body", b"")
-        if len(body) > limits.body:
-            raise too_large(limits)
-        return body
     try:
-        async with asyncio.timeout(limits.seconds):
-            return await _rest(message, receive, limits)
+        async with asyncio.timeout(limits.seconds):  # also the first piece may never come
+            message = await receive()
+            if message["type"] != "http.request" or message.get("more_body", False):
+                return await _rest(message, receive, limits)
     except TimeoutError:
         raise Refused(408, "body_too_slow", f"the body took more than {limits.seconds:g} s", close=True) from None
+    body: bytes = message.get("body", b"")
+    if len(body) > limits.body:
+        raise too_large(limits)
+    return body
 
 
 async def _rest(message: Any, receive: Receive, limits: RequestLimits) -> bytes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 from typing import TYPE_CHECKING, Any
+
+from clippy_serving.ending import ending_signals
 
 if TYPE_CHECKING:
     from .app import GatewayApp
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def serve_on_granian(app: GatewayApp, gateway: Gateway, opened: socket.socket) -> None:
-    """Serve in this process and thread until SIGTERM or SIGINT; *opened* only said which address is free.
+    """Serve in this process and thread until SIGTERM, SIGINT or SIGHUP; *opened* only said which address is free.
 
     Raises RuntimeError where granian is not installed.
     """
@@ -30,7 +31,7 @@ def serve_on_granian(app: GatewayApp, gateway: Gateway, opened: socket.socket) -
 
     async def serving() -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ending_signals():
             loop.add_signal_handler(number, stop)
         await app.open()
         try:

@@ -20,6 +20,22 @@ _ONLY_POSTED = ("/messages", "/messages/count_tokens", "/embeddings", "/moderati
 _READ_AS_JSON = ("/chat/completions", "/completions", "/responses", "/messages", "/embeddings")
 
 
+def judge_spelling(path: str, raw: bytes) -> None:
+    """Raises Refused where a call that plugins look into is spelt so that they would not know it, but a provider might.
+
+    *path* is decoded once, *raw* is what was sent.
+    """
+    if b"%" not in raw and path.islower():
+        return
+    if _looked_into(path.lower()) != _looked_into(raw.decode("ascii")):
+        raise Refused(400, "bad_path", "this address is spelt in another way than the providers' own", close=True)
+
+
+def _looked_into(path: str) -> str | None:
+    plain = "/" + "/".join(step for step in path.split("/") if step)
+    return next((end for end in (*_READ_AS_JSON, *_ONLY_POSTED) if plain.endswith(end)), None)
+
+
 def judge_call(method: str, path: str, head: Mapping[bytes, bytes], anthropic: bool) -> None:
     """Raises Refused for a call that no provider has: 404, 405 or 415, which no SDK repeats."""
     if not path.startswith("/v1/") and path.split("/", 2)[1] not in _ROOTS:

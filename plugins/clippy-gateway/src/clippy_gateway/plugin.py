@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from attrs import define, field
 from attrs.validators import ge, gt, in_
@@ -44,6 +44,8 @@ class Gateway:
     limits: RequestLimits = field(factory=RequestLimits, metadata=doc("what one request may take up"))
     upstream: Connections = field(factory=Connections, metadata=doc("connections to the providers"))
 
+    directives: ClassVar[tuple[str, ...]] = ("route", "base-url")
+
     @hookimpl
     def register_commands(self, cli: Any) -> None:
         from .commands import serve_command
@@ -60,6 +62,11 @@ class Gateway:
             found.append(
                 f"plugins.gateway.host is {self.host!r}, which others can reach, and plugins.gateway.keys is empty: "
                 "give each caller a key, or listen at 127.0.0.1"
+            )
+        if self.server == "granian" and self.workers > 1:
+            found.append(
+                f"plugins.gateway.workers is {self.workers}, but granian opens its address itself and so has one "
+                'process: leave workers at 1, or set server = "uvicorn"'
             )
         named = [(f"plugins.gateway.models.{model!r}", route) for model, route in self.models.items()]
         named += [

@@ -7,6 +7,8 @@ from typing import Any
 from clippy_hookspecs import RequestContext
 from clippy_hookspecs.services import RawReply
 
+from .forms import Refused
+
 Pair = tuple[bytes, bytes]
 
 _KEPT_BACK = frozenset(
@@ -23,16 +25,29 @@ _CACHE_OFF, _CACHE_MISS = (b"x-clippy-cache", b"off"), (b"x-clippy-cache", b"mis
 _ONE_ATTEMPT = (b"x-clippy-attempts", b"1")
 
 
+def judge_status(status: int) -> None:
+    """Raises Refused for what is no answer: a status that says to wait for it (1xx), or that HTTP does not have."""
+    if not 200 <= status <= 599:
+        raise Refused(502, "bad_status", f"the provider answered with the status {status}, which is none of an answer")
+
+
 def reply_headers(reply: RawReply, own: list[Pair]) -> list[Pair]:
     """*own*, and those of *reply* that are the caller's business.
 
     A plugin may have made them of anything: one that would begin another line is left out.
     """
-    for name, value in reply.headers.raw:
+    fields = reply.headers.raw
+    kept_back = _KEPT_BACK | _named([value for name, value in fields if name.lower() == b"connection"])
+    for name, value in fields:
         lower = name.lower()
-        if lower not in _KEPT_BACK and b"\n" not in value and b"\r" not in value and b"\0" not in value:
+        if lower not in kept_back and b"\n" not in value and b"\r" not in value and b"\0" not in value:
             own.append((lower, value))
     return own
+
+
+def _named(connection: list[bytes]) -> frozenset[bytes]:
+    """What a Connection header says belongs to the connection as well (RFC 9110 section 7.6.1)."""
+    return frozenset(name.strip().lower() for value in connection for name in value.split(b","))
 
 
 def told(ctx: RequestContext | None, route: Pair, made_up: bytes) -> list[Pair]:

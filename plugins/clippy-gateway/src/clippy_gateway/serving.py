@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def run(
     gateway: Gateway, described: Host, *, check: bool = False, fd: int | None = None, parent: int | None = None
 ) -> None:
-    """Serve until SIGTERM or SIGINT, here or by workers.
+    """Serve until SIGTERM, SIGINT or SIGHUP, here or by workers.
 
     *fd* is a socket that listens and *parent* the pipe of the supervisor, for workers.  Raises ConfigError for settings
     that are wrong, OSError for an address that cannot be had and RuntimeError if a plugin does not open.

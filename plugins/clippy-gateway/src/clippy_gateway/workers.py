@@ -13,12 +13,15 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
+from clippy_serving.ending import ending_signals
 
 log = logging.getLogger("clippy.gateway")
 
 _SHORT_LIFE = 10.0
 """Seconds that a worker has to live to be started again at once when it dies."""
 _LONGEST_WAIT = 30.0
+_TRIES = 5
+"""Short lives in a row, of every worker, after which the next one would end no better."""
 _MISCONFIGURED = 2
 """The exit code of a command whose configuration is wrong: the next worker would meet the same."""
 
@@ -32,6 +35,7 @@ class Worker:
     began: float = 0.0
     wait: float = 0.0
     not_before: float = 0.0
+    tries: int = 0
 
     def look(self, now: float) -> int | None:
         """Start a process if none runs and it is time; the exit code of one that has just died."""
@@ -42,10 +46,19 @@ class Worker:
         code = self.process.poll()
         if code is None:
             return None
+        lived = self._lives(now)
         self.process = None
-        self.wait = 0.5 if now - self.began >= _SHORT_LIFE else min(_LONGEST_WAIT, max(0.5, 2 * self.wait))
+        self.tries = 0 if lived else self.tries + 1
+        self.wait = 0.5 if lived else min(_LONGEST_WAIT, max(0.5, 2 * self.wait))
         self.not_before = now + self.wait
         return code
+
+    def is_hopeless(self, now: float) -> bool:
+        """Whether no process has lived here for long, however often one was started."""
+        return self.tries >= _TRIES and not self._lives(now)
+
+    def _lives(self, now: float) -> bool:
+        return self.process is not None and now - self.began >= _SHORT_LIFE
 
 
 @define(eq=False)
@@ -61,13 +74,20 @@ class Supervisor:
         self.signals.append(number)
 
     def run(self, drain: float) -> int:
-        """Until SIGTERM or SIGINT, and then until all have ended; 2 for a configuration that no worker takes."""
+        """Until SIGTERM, SIGINT or SIGHUP, and then until all have ended: 0.
+
+        2 for a configuration that no worker takes, and what the last one ended with where none of them lives.
+        """
         while not self.signals:
             for worker in self.workers:
-                code = worker.look(time.monotonic())
+                code, now = worker.look(time.monotonic()), time.monotonic()
                 if code == _MISCONFIGURED:
                     self.stop(drain)
                     return code
+                if code is not None and all(one.is_hopeless(now) for one in self.workers):
+                    log.error("no worker lived for %g s in %d tries; what they said above is why", _SHORT_LIFE, _TRIES)
+                    self.stop(drain)
+                    return max(code, 1)  # a signal that ended it is a negative one
                 if code is not None:
                     log.warning("a worker ended with %s; the next one starts in %g s", code, worker.wait)
             time.sleep(0.1)
@@ -103,10 +123,14 @@ def supervise(opened: socket.socket, count: int, drain: float) -> None:
     again = [*sys.orig_argv[1:], "--workers", "1", "--fd", str(opened.fileno()), "--parent", str(ours)]
 
     def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, *again], pass_fds=(opened.fileno(), ours))  # noqa: S603 - ourselves
+        return subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, *again],
+            pass_fds=(opened.fileno(), ours),
+            process_group=0,  # what a terminal sends to all would be a second signal, after which nobody waits
+        )
 
     supervisor = Supervisor([Worker(start) for _ in range(count)], opened)
-    before = {number: signal.signal(number, supervisor.note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, supervisor.note) for number in ending_signals()}
     try:
         code = supervisor.run(drain)
     finally:

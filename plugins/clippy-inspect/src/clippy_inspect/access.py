@@ -24,6 +24,8 @@ CSRF_HEADER: Final = "x-clippy-csrf"
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 READING: Final = frozenset({"GET", "HEAD"})
 
+_TLS = "https://"
+_USUAL: Final = {"http": 80, "https": 443}
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
 _SEPARATORS = re.compile(r"[&;=?]")
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([1-9][0-9]{0,4}))?")
@@ -66,7 +68,8 @@ def decide(
 
     *path* is the target as it was sent, with its query.  *port* is where the server listens; None takes any that the
     Host header says, for pages on a server that is not ours.  *hosts* are further names (``name`` or ``name:port``)
-    that it is reached by, beside loopback.  *codes* are the one-time links that are
+    that it is reached by, beside loopback; ``https://name`` where something in front speaks TLS, and then an Origin
+    must be of https: what a header says of that is not believed.  *codes* are the one-time links that are
     still good.  *known* says whether there is such a page for a method: what it does not know is denied.
     """
     fields = _Fields(headers)
@@ -83,7 +86,7 @@ def decide(
         return Decision(False, 400, "A token does not belong into an address; send it in the Authorization header.")
     if plain.startswith("/open/"):
         return _opening(method, plain, fields, codes, websocket)
-    if (foreign := _foreign(method, fields, where, port, websocket)) is not None:
+    if (foreign := _foreign(method, fields, where, websocket)) is not None:
         return foreign
     if (refused := _stranger(method, fields, port, token, sessions, websocket)) is not None:
         return refused
@@ -126,19 +129,29 @@ class _Fields:
         return [value for key, _, value in pieces if key == name]
 
 
-def _authority(text: str) -> tuple[str, int] | None:
-    """Host and port of ``host[:port]``, which is all that a Host header or an http origin of ours may hold."""
+def is_secure(host: str, hosts: Collection[str]) -> bool:
+    """Whether one of *hosts* says that this Host header belongs to an address of https."""
+    given = _authority(host, "https")
+    secure = [name.removeprefix(_TLS) for name in hosts if name.startswith(_TLS)]
+    return given is not None and given in [_authority(name, "https") for name in secure]
+
+
+def _authority(text: str, scheme: str = "http") -> tuple[str, int] | None:
+    """Host and port of ``host[:port]``, which is all that a Host header or an origin of ours may hold."""
     found = _AUTHORITY.fullmatch(text)
-    return None if found is None else (found[1].lower(), int(found[2] or 80))
+    return None if found is None else (found[1].lower(), int(found[2] or _USUAL[scheme]))
 
 
-def _host(fields: _Fields, port: int, hosts: Collection[str]) -> tuple[str, int] | None:
-    named = _authority(fields.one("host") or "")
+def _host(fields: _Fields, port: int, hosts: Collection[str]) -> tuple[str, str] | None:
+    """The scheme and the Host header of a request to an address of ours."""
+    given = fields.one("host") or ""
+    if is_secure(given, hosts):
+        return "https", given
     ours = {(name, port) for name in LOOPBACK}
     for name in hosts:
         if (known := _authority(name)) is not None:
             ours |= {known} if name.endswith(f":{known[1]}") else {(known[0], port), (known[0], 80)}
-    return named if named in ours else None
+    return ("http", given) if _authority(given) in ours else None
 
 
 def _opening(method: str, path: str, fields: _Fields, codes: Collection[str], websocket: bool) -> Decision:
@@ -152,11 +165,12 @@ def _opening(method: str, path: str, fields: _Fields, codes: Collection[str], we
     return ALLOWED
 
 
-def _foreign(method: str, fields: _Fields, where: tuple[str, int], port: int, websocket: bool) -> Decision | None:
+def _foreign(method: str, fields: _Fields, where: tuple[str, str], websocket: bool) -> Decision | None:
     """Requests that a browser sends for a page of another origin, or that nobody can tell from those."""
     if "origin" in fields:
         scheme, _, rest = (fields.one("origin") or "").partition("://")
-        if scheme.lower() != "http" or _authority(rest) != where:
+        ours, host = where
+        if scheme.lower() != ours or _authority(rest, ours) != _authority(host, ours):
             return Decision(False, 403, "Pages of another origin may not ask here.")
     elif websocket:
         return Decision(False, 403, "A websocket needs an Origin.")

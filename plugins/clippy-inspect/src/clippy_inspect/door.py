@@ -12,7 +12,7 @@ from attrs import define, field
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import reply, text_reply
 
-from .access import ALLOWED, Decision, Session, cookie_name, decide, port_of
+from .access import ALLOWED, Decision, Session, cookie_name, decide, is_secure, port_of
 
 LINK_SECONDS: Final = 600.0
 _MOST_SESSIONS: Final = 16
@@ -99,6 +99,8 @@ class Door:
             session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
             self._sessions = [*self._sessions[1 - _MOST_SESSIONS :], session]
         cookie = f"{self._cookie(request)}={session.cookie}; HttpOnly; SameSite=Strict; Path=/"
+        if is_secure(request.headers.get("host", ""), self.hosts):
+            cookie += "; Secure"
         return reply(200, _ENTERED.encode(), "text/html; charset=utf-8", {"set-cookie": cookie})
 
     def csrf(self, request: RawRequest) -> str:

@@ -41,7 +41,11 @@ class Inspect:
     )
     gateway: bool = field(default=False, metadata={"doc": "offer the pages on the gateway's own address as well"})
     hosts: tuple[str, ...] = field(
-        default=(), converter=tuple, metadata={"doc": "names by which a browser reaches the gateway, beside loopback"}
+        default=(),
+        converter=tuple,
+        metadata={
+            "doc": "names by which a browser reaches the gateway, beside loopback; https://name where TLS is in front"
+        },
     )
     token: str | None = field(
         default=None,

@@ -65,7 +65,7 @@ def first_break(old: Sequence[Part], new: Sequence[Part]) -> Break | None:
     here, there = (tuple(part.text for part in parts if part.section == was.section) for parts in (old, new))
     place = was.index
     if sorted(here) == sorted(there):
-        return _whole(now, before, "order")
+        return Break(now.path, offset, 0, "order", *_windows(was.text, now.text))
     if now.text in here[place + 1 :]:
         return _whole(was, before, "removed")
     if was.text in there[place + 1 :]:
@@ -97,10 +97,15 @@ def _difference(was: Json, now: Json, path: str) -> tuple[str, int, str, str, st
         shown = json.dumps(longer[place], ensure_ascii=False)[: 2 * _SHOWN]
         return f"{path}[{place}]", 0, change, shown if change == "removed" else "", shown if change == "added" else ""
     if isinstance(was, str) and isinstance(now, str):
-        at = _common(was, now)
-        start = max(0, at - _SHOWN)
-        return path, at, text_change(was, now), was[start : at + _SHOWN], now[start : at + _SHOWN]
+        return path, _common(was, now), text_change(was, now), *_windows(was, now)
     return path, 0, "value", json.dumps(was)[: 2 * _SHOWN], json.dumps(now)[: 2 * _SHOWN]
+
+
+def _windows(was: str, now: str) -> tuple[str, str]:
+    """What stands around the first character in which two texts differ."""
+    at = _common(was, now)
+    start = max(0, at - _SHOWN)
+    return was[start : at + _SHOWN], now[start : at + _SHOWN]
 
 
 def _other_name(
@@ -111,7 +116,7 @@ def _other_name(
     path: str,
 ) -> tuple[str, int, str, str, str]:
     if was.keys() == now.keys() and new is not None:
-        return f"{path}.{new[0]}", 0, "order", "", ""
+        return f"{path}.{new[0]}", 0, "order", old[0] if old else "", new[0]
     if old is None or (new is not None and new[0] not in was):
         name, value = new or ("", None)
         return f"{path}.{name}", 0, "added", "", json.dumps(value, ensure_ascii=False)[: 2 * _SHOWN]

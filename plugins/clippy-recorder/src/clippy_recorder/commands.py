@@ -11,11 +11,14 @@ from typing import Any
 
 import click
 
-from .documents import StrangeRecording, document
+from .cleaning import cleaned
+from .documents import document
+from .dumps import from_dump, is_dump
 from .exchange import Exchange
 from .exports import to_curl, to_jsonl, to_python
 from .files import read, write
 from .har import answer_of, answer_pieces, from_har, to_har
+from .reading import StrangeRecording
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -31,10 +34,13 @@ def visible(text: object, keep: str = "") -> str:
 
 
 def calls_of(path: Path) -> list[Exchange]:
-    """The calls in a recording or an HTTP archive.  Raises click.ClickException with a sentence."""
+    """The calls in a recording, an HTTP archive or a file of clippy-stream-debug.  Raises click.ClickException."""
     broken: list[int] = []
     try:
-        calls = from_har(json.loads(path.read_bytes())) if path.suffix == ".har" else [*read(path, broken)]
+        if path.suffix == ".har":
+            calls = from_har(json.loads(path.read_bytes()))
+        else:
+            calls = [cleaned(from_dump(path))] if is_dump(path) else [*read(path, broken)]
     except (StrangeRecording, OSError, ValueError, RecursionError) as error:
         raise click.ClickException(visible(str(error))) from error
     if broken:
@@ -188,12 +194,16 @@ def _import() -> click.Command:
     @_file
     @click.argument("output", type=click.Path(path_type=Path))
     def import_(file: Path, output: Path) -> None:
-        """An HTTP archive FILE (.har) as a recording OUTPUT (.jsonl or .sqlite); keys in it are taken out."""
+        """FILE as a recording OUTPUT (.jsonl or .sqlite): an HTTP archive (.har), what clippy-stream-debug dumped, or
+        another recording.
+
+        Keys in it are taken out, whoever wrote it.
+        """
         if output.suffix not in (".jsonl", ".sqlite"):
             raise click.ClickException("a recording's name ends in .jsonl or .sqlite")
         calls = calls_of(file)
         try:
-            count = write(output, calls)
+            count = write(output, map(cleaned, calls))
         except OSError as error:
             raise click.ClickException(visible(f"{output}: {error.strerror}")) from error
         click.echo(f"{count} calls")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import evolve
 from clippy_hookspecs import (
     AuditRecord,
-    Chunk,
     ErrorInfo,
     Event,
     Headers,
@@ -21,11 +20,11 @@ from clippy_hookspecs import (
 
 from .exchange import Attempt, Exchange, Level, Message, Piece, Step
 from .said import as_text
-from .secrets import WITHHELD, Secrets, plain
+from .secrets import Secrets, plain
 from .tape import Tape
+from .timeline import TimeLine
 
 _FOLDS = frozenset({"pre_request", "compress_context", "pre_attempt", "on_response"})
-_TOLD = ("delta", "block", "choice", "id", "name", "finish_reason", "reason")
 
 
 def develop(tape: Tape, level: Level, literals: tuple[str, ...] = ()) -> Exchange:
@@ -49,20 +48,9 @@ class _Developer:
     def exchange(self) -> Exchange:
         """All of it."""
         tape, record, came, clean = self._tape, self._record, self._came, self._clean
-        known = Exchange(
-            id=tape.id,
-            began=tape.time,
-            parent=tape.parent,
-            scope=self._scope(),
-            steps=tuple(self._steps()),
-            attempts=tuple(self._attempts()),
-            pieces=tuple(self._pieces()),
-            lost=tape.lost,
-            cost=tape.cost,
-        )
+        known: dict[str, Any] = {}  # and one value of it in the end: each evolve costs as much as a hook
         if came is not None:
-            known = evolve(
-                known,
+            known.update(
                 api=came.api,
                 method=came.method,
                 url=clean.url(_address(came)),
@@ -70,18 +58,30 @@ class _Developer:
                 stream=came.endpoint.streams and came.stream,
                 came=self._message(came.headers, came.raw or b""),
             )
-        return known if record is None else self._ended(known, record)
+        if record is not None:
+            self._ended(known, record)
+        return Exchange(
+            id=tape.id,
+            began=tape.time,
+            parent=tape.parent,
+            scope=self._scope(),
+            steps=tuple(self._steps()),
+            attempts=tuple(self._attempts()),
+            pieces=self._pieces(),
+            lost=tape.lost,
+            cost=tape.cost,
+            **known,
+        )
 
     def _scope(self) -> Scope:
         said = self._record.scope if self._record is not None else self._tape.ctx.scope if self._tape.ctx else Scope()
         clean = self._clean.optional
         return Scope(clean(said.tenant), clean(said.user), clean(said.session))
 
-    def _ended(self, known: Exchange, record: AuditRecord) -> Exchange:
+    def _ended(self, known: dict[str, Any], record: AuditRecord) -> None:
         answered = record.response
         clean = self._clean
-        return evolve(
-            known,
+        known.update(
             state=record.outcome,
             status=record.status,
             duration=_us(record.duration),
@@ -92,10 +92,10 @@ class _Developer:
             finish_reason=clean.optional(record.finish_reason),
             provenance=_provenance(record.provenance, clean),
             error=_error(record.error, clean, self._content),
-            model=known.model or clean.optional(record.model),
-            api=known.api or record.api,
+            model=known.get("model") or clean.optional(record.model),
+            api=known.get("api") or record.api,
             method=record.method,
-            url=known.url or clean.url(record.url),
+            url=known.get("url") or clean.url(record.url),
             stream=record.stream,
             answered=None if answered is None else self._answer(answered),
         )
@@ -146,7 +146,8 @@ class _Developer:
 
     def _step(self, event: Event, before: Any) -> Step:
         call, made = event.data, event.value
-        shown = self._content and made is not None and call.hook in _FOLDS
+        if made is None or not self._content or call.hook not in _FOLDS:  # as nearly all: nothing was changed
+            return Step(self._at(event), self._clean.text(call.plugin), call.hook, call.action, call.ns, call.calls)
         return Step(
             self._at(event),
             self._clean.text(call.plugin),
@@ -154,97 +155,50 @@ class _Developer:
             call.action,
             call.ns,
             call.calls,
-            as_text(before, self._clean.value) if shown and before is not None else None,
-            as_text(made, self._clean.value) if shown else None,
+            as_text(before, self._clean.value) if before is not None else None,
+            as_text(made, self._clean.value),
         )
 
     # --- the attempts -------------------------------------------------------------------------------------------------
 
-    def _attempts(self) -> list[Attempt]:
-        made: list[Attempt] = []
+    def _attempts(self) -> Iterator[Attempt]:
+        made: list[dict[str, Any]] = []
         for event in self._events:
             if event.kind == "attempt":
                 made.append(self._sent(event, len(made) + 1))
             elif made and event.kind == "head":
                 status, headers = event.data
-                made[-1] = evolve(made[-1], head_at=self._at(event), answer=self._message(headers, b"", status))
-            elif made and event.kind == "closed":
-                made[-1] = self._closed(made[-1], event)
-        if self._record is None:
-            return made
-        for index, known in enumerate(self._record.attempts):
-            if index < len(made):  # one that a plugin refused was never sent
-                route, waited = self._clean.text(known.route), _us(known.waited) or 0
-                made[index] = evolve(made[index], number=known.number, route=route, waited=waited)
-        return made
+                made[-1].update(head_at=self._at(event), answer=self._message(headers, b"", status))
+            elif made and event.kind == "closed" and isinstance(event.data, Outcome):
+                self._closed(made[-1], event)
+        for one, known in zip(made, () if self._record is None else self._record.attempts, strict=False):
+            # One that a plugin refused was never sent.
+            one.update(number=known.number, route=self._clean.text(known.route), waited=_us(known.waited) or 0)
+        return (Attempt(**one) for one in made)
 
-    def _sent(self, event: Event, number: int) -> Attempt:
+    def _sent(self, event: Event, number: int) -> dict[str, Any]:
         sent: Request = event.data
         ctx = self._tape.ctx
         route = ctx.route.name if ctx is not None else ""
         message = self._message(sent.headers, sent.raw or b"")
-        return Attempt(number, self._clean.text(route), self._at(event), self._clean.url(_address(sent)), message)
+        url = self._clean.url(_address(sent))
+        return {"number": number, "route": self._clean.text(route), "at": self._at(event), "url": url, "sent": message}
 
-    def _closed(self, attempt: Attempt, event: Event) -> Attempt:
-        outcome = event.data
-        if not isinstance(outcome, Outcome):
-            return attempt
-        answer = attempt.answer
+    def _closed(self, attempt: dict[str, Any], event: Event) -> None:
+        outcome: Outcome = event.data
+        answer: Message | None = attempt.get("answer")
         if answer is not None:
-            body = b"".join(
-                one.data for one in self._events
-                if one.kind == "bytes" and attempt.at <= self._at(one) <= self._at(event)
-            )  # fmt: skip
+            since, until = attempt["at"], self._at(event)
+            pieces = [one for one in self._events if one.kind == "bytes"]
+            body = b"".join(one.data for one in pieces if since <= self._at(one) <= until)
             plain_body = not self._record_streamed() and not _encoded(answer)
             shown = self._clean.body(body) if self._content and plain_body else b""
-            answer = evolve(answer, body=shown, size=len(body))
+            attempt["answer"] = evolve(answer, body=shown, size=len(body))
         error = _error(outcome.error, self._clean, self._content)
-        return evolve(attempt, answer=answer, ended_at=self._at(event), state=outcome.state, error=error)
+        attempt.update(ended_at=self._at(event), state=outcome.state, error=error)
 
-    # --- the time line ------------------------------------------------------------------------------------------------
-
-    def _pieces(self) -> list[Piece]:
-        kept: list[Piece] = []
-        streamed = [event for event in self._events if event.kind in ("bytes", "chunk_in", "chunk_out")]
-        withheld = self._content and self._holds_a_secret(streamed)
-        for event in streamed:
-            at, data = self._at(event), event.data
-            if isinstance(data, Chunk):
-                told = self._chunk(data, withheld)
-                kind = "chunk_in" if event.kind == "chunk_in" else "chunk_out"
-                kept.append(Piece(at, kind, chunk=told, size=len(data.delta)))  # type: ignore[arg-type]
-            else:
-                shown = data if self._content and not withheld else b""
-                kept.append(Piece(at, "bytes", data=shown, size=len(data)))
-        return kept
-
-    def _chunk(self, chunk: Chunk, withheld: bool) -> dict[str, Any]:
-        told: dict[str, Any] = {"kind": chunk.kind}
-        for name in _TOLD:
-            value = getattr(chunk, name)
-            if value and (self._content or name != "delta"):
-                told[name] = (WITHHELD if withheld else value) if name == "delta" else self._short(value)
-        if chunk.usage is not None:
-            told["usage"] = {"input": chunk.usage.input, "output": chunk.usage.output}
-        return told
-
-    def _short(self, value: Any) -> Any:
-        return self._clean.text(value) if isinstance(value, str) else value
-
-    def _holds_a_secret(self, streamed: list[Event]) -> bool:
-        """Whether a stream says one: it may lie across several of its pieces, so none of their content is shown."""
-        clean = self._clean
-        raw = b"".join(event.data for event in streamed if event.kind == "bytes")
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError:
-            text = ""  # encoded; what it says is told by the chunks
-        said: dict[tuple[str, int, int, str], list[str]] = {}
-        for event in streamed:
-            if isinstance(event.data, Chunk) and event.data.delta:
-                chunk = event.data
-                said.setdefault((event.kind, chunk.choice, chunk.block, chunk.kind), []).append(chunk.delta)
-        return any(clean.text(one) != one for one in (text, *map("".join, said.values())))
+    def _pieces(self) -> tuple[Piece, ...]:
+        return TimeLine(self._events, self._tape.began, self._content, self._clean).pieces()
 
     def _at(self, event: Event) -> int:
         return (event.at - self._tape.began) // 1000

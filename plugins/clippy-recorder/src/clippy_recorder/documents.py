@@ -1,4 +1,4 @@
-"""An exchange as a JSON document, and back, without trusting it.
+"""An exchange as a JSON document; :mod:`clippy_recorder.reading` makes exchanges of them again.
 
 Bytes are text where they are UTF-8 (``{"text": ...}``) and base64 where they are not (``{"base64": ...}``).
 """
@@ -6,21 +6,17 @@ Bytes are text where they are UTF-8 (``{"text": ...}``) and base64 where they ar
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Mapping
-from typing import Any, get_args
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
 
-from clippy_hookspecs import Scope, Usage
+import orjson
+from clippy_hookspecs import Usage
 
-from .exchange import Attempt, Exchange, Message, Piece, State, Step
+from .exchange import Attempt, Exchange, Message, Piece, Step
 
-_STATES = frozenset(get_args(State))
 _NOTHING: tuple[Any, ...] = ("", (), [], {})
-_PIECES = frozenset({"bytes", "chunk_in", "chunk_out"})
-
-
-class StrangeRecording(ValueError):
-    """What was read is no recording of ours, or not a whole one."""
 
 
 def document(exchange: Exchange) -> dict[str, Any]:
@@ -57,6 +53,29 @@ def document(exchange: Exchange) -> dict[str, Any]:
             "unread": exchange.unread,
         }
     )
+
+
+def line(exchange: Exchange) -> bytes:
+    """*exchange* as one line of JSON in plain ASCII, its end included.  Raises ValueError for a number JSON has not."""
+    told = document(exchange)
+    try:
+        text = orjson.dumps(told)
+    except TypeError:  # a lone surrogate, an integer beyond 64 bits
+        return _escaped(told)
+    if not all(map(math.isfinite, _floats(told))):
+        raise ValueError(f"call {exchange.id} has a number that JSON has not")  # of which it writes null
+    # Nothing beyond ASCII is in a line, so that no terminal or program takes part of it for the end of one.
+    return text + b"\n" if text.isascii() and b"\x7f" not in text else _escaped(told)
+
+
+def _escaped(told: dict[str, Any]) -> bytes:
+    return json.dumps(told, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _floats(told: dict[str, Any]) -> Iterator[float]:
+    """The numbers of a call that are not whole, and might be none."""
+    for part in (told, told.get("error") or {}, told.get("provenance") or {}):
+        yield from (value for value in part.values() if isinstance(value, float))
 
 
 def _without_defaults(value: dict[str, Any]) -> dict[str, Any]:
@@ -107,202 +126,31 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 
 def _step(step: Step) -> dict[str, Any]:
-    return _without_defaults(
-        {
-            "at": step.at,
-            "plugin": step.plugin,
-            "hook": step.hook,
-            "action": step.action,
-            "ns": step.ns,
-            "calls": step.calls if step.calls != 1 else None,
-            "before": step.before,
-            "after": step.after,
-        }
-    )
+    """Written out, since there are thirty in a call."""
+    told: dict[str, Any] = {"at": step.at}
+    if step.plugin:
+        told["plugin"] = step.plugin
+    if step.hook:
+        told["hook"] = step.hook
+    if step.action:
+        told["action"] = step.action
+    told["ns"] = step.ns
+    if step.calls != 1:
+        told["calls"] = step.calls
+    if step.before:
+        told["before"] = step.before
+    if step.after:
+        told["after"] = step.after
+    return told
 
 
 def _piece(piece: Piece) -> dict[str, Any]:
-    return _without_defaults(
-        {
-            "at": piece.at,
-            "kind": piece.kind,
-            "data": _bytes(piece.data),
-            "chunk": dict(piece.chunk),
-            "size": piece.size or None,
-        }
-    )
-
-
-# --- and back -----------------------------------------------------------------------------------------------------
-
-
-def exchange_of(value: Any) -> Exchange:
-    """The exchange that a document tells of.  Raises StrangeRecording for anything else."""
-    if not isinstance(value, Mapping):
-        raise StrangeRecording("a recorded call is a JSON object")
-    told = _Told(value, "call")
-    state = told.text("state", "running")
-    if state not in _STATES:
-        raise StrangeRecording(f"a call's state is {state[:40]!r}; it is one of {', '.join(sorted(_STATES))}")
-    scope, usage = told.maybe("scope"), told.maybe("usage")
-    answered = told.maybe("answered")
-    return Exchange(
-        id=told.text("id"),
-        began=told.number("began", 0.0),
-        parent=told.optional("parent"),
-        api=told.text("api", ""),
-        method=told.text("method", "POST"),
-        url=told.text("url", ""),
-        model=told.optional("model"),
-        stream=told.flag("stream"),
-        scope=Scope() if scope is None else Scope(*[scope.optional(name) for name in ("tenant", "user", "session")]),
-        route=told.optional("route"),
-        state=state,  # type: ignore[arg-type]  # it is one of them
-        status=told.maybe_whole("status"),
-        duration=told.maybe_whole("duration"),
-        first_token=told.maybe_whole("first_token"),
-        usage=None if usage is None else _usage_of(usage),
-        cost=told.maybe_number("cost"),
-        finish_reason=told.optional("finish_reason"),
-        provenance=told.mapping("provenance"),
-        error=told.mapping("error"),
-        came=_message_of(told.maybe("came")) or Message(),
-        answered=_message_of(answered),
-        attempts=tuple(_attempt_of(one) for one in told.each("attempts")),
-        steps=tuple(_step_of(one) for one in told.each("steps")),
-        pieces=tuple(_piece_of(one) for one in told.each("pieces")),
-        lost=told.whole("lost", 0),
-        unread=told.whole("unread", 0),
-    )
-
-
-class _Told:
-    """One object of a document, read field by field."""
-
-    def __init__(self, value: Mapping[str, Any], what: str) -> None:
-        self._value, self._what = value, what
-
-    def _is(self, name: str, kinds: type | tuple[type, ...], word: str) -> Any:
-        found = self._value.get(name)
-        if found is not None and (not isinstance(found, kinds) or (isinstance(found, bool) and kinds is not bool)):
-            raise StrangeRecording(f"{name!r} of a {self._what} must be {word}, got {type(found).__name__}")
-        return found
-
-    def text(self, name: str, default: str | None = None) -> str:
-        found = self._is(name, str, "a text")
-        if found is None:
-            if default is None:
-                raise StrangeRecording(f"a {self._what} has no {name!r}")
-            return default
-        return str(found)
-
-    def optional(self, name: str) -> str | None:
-        found: str | None = self._is(name, str, "a text")
-        return found
-
-    def number(self, name: str, default: float) -> float:
-        found = self.maybe_number(name)
-        return default if found is None else found
-
-    def maybe_number(self, name: str) -> float | None:
-        found = self._is(name, (int, float), "a number")
-        return None if found is None else float(found)
-
-    def whole(self, name: str, default: int) -> int:
-        found = self.maybe_whole(name)
-        return default if found is None else found
-
-    def maybe_whole(self, name: str) -> int | None:
-        found: int | None = self._is(name, int, "a whole number")
-        return found
-
-    def flag(self, name: str) -> bool:
-        return bool(self._is(name, bool, "true or false"))
-
-    def mapping(self, name: str) -> Mapping[str, Any] | None:
-        found: Mapping[str, Any] | None = self._is(name, dict, "an object")
-        return found
-
-    def maybe(self, name: str) -> _Told | None:
-        found = self.mapping(name)
-        return None if found is None else _Told(found, name)
-
-    def each(self, name: str) -> list[_Told]:
-        found = self._is(name, list, "a list") or []
-        if not all(isinstance(one, dict) for one in found):
-            raise StrangeRecording(f"{name!r} of a {self._what} must be objects")
-        return [_Told(one, name.removesuffix("s")) for one in found]
-
-    def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
-        found = self._is(name, list, "a list") or []
-        pairs = [tuple(one) for one in found if isinstance(one, list) and len(one) == 2]
-        if len(pairs) != len(found) or not all(isinstance(text, str) for pair in pairs for text in pair):
-            raise StrangeRecording(f"{name!r} of a {self._what} must be pairs of texts")
-        return tuple(pairs)
-
-    def octets(self, name: str) -> bytes:
-        told = self.maybe(name)
-        if told is None:
-            return b""
-        text, encoded = told.optional("text"), told.optional("base64")
-        if text is not None:
-            return text.encode("utf-8", "surrogatepass")
-        try:
-            return base64.b64decode(encoded or "", validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise StrangeRecording(f"{name!r} of a {self._what} is no base64") from error
-
-
-def _usage_of(told: _Told) -> Usage:
-    return Usage(
-        told.whole("input", 0),
-        told.whole("output", 0),
-        told.whole("cache_read", 0),
-        told.whole("cache_write", 0),
-        told.whole("reasoning", 0),
-        told.flag("estimated"),
-    )
-
-
-def _message_of(told: _Told | None) -> Message | None:
-    if told is None:
-        return None
-    body = told.octets("body")
-    return Message(told.pairs("headers"), body, told.whole("size", 0), told.maybe_whole("status"))
-
-
-def _attempt_of(told: _Told) -> Attempt:
-    return Attempt(
-        told.whole("number", 1),
-        told.text("route", ""),
-        told.whole("at", 0),
-        told.text("url", ""),
-        _message_of(told.maybe("sent")) or Message(),
-        told.maybe_whole("head_at"),
-        _message_of(told.maybe("answer")),
-        told.maybe_whole("ended_at"),
-        told.text("state", ""),
-        told.mapping("error"),
-        told.whole("waited", 0),
-    )
-
-
-def _step_of(told: _Told) -> Step:
-    return Step(
-        told.whole("at", 0),
-        told.text("plugin", ""),
-        told.text("hook", ""),
-        told.text("action", ""),
-        told.whole("ns", 0),
-        told.whole("calls", 1),
-        told.optional("before"),
-        told.optional("after"),
-    )
-
-
-def _piece_of(told: _Told) -> Piece:
-    kind = told.text("kind")
-    if kind not in _PIECES:
-        raise StrangeRecording(f"a piece is {kind[:40]!r}; it is one of {', '.join(sorted(_PIECES))}")
-    data = told.octets("data")
-    return Piece(told.whole("at", 0), kind, data, told.mapping("chunk") or {}, told.whole("size", 0))  # type: ignore[arg-type]
+    """Written out, since there are hundreds in a stream."""
+    told: dict[str, Any] = {"at": piece.at, "kind": piece.kind}
+    if piece.data:
+        told["data"] = _bytes(piece.data)
+    if piece.chunk:
+        told["chunk"] = piece.chunk
+    if piece.size:
+        told["size"] = piece.size
+    return told

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .documents import document
+from .documents import line
 from .exchange import Exchange, Message
 
 _LEFT_TO_THE_CLIENT = frozenset(
@@ -21,7 +21,7 @@ _KEYS = {"anthropic.messages": "ANTHROPIC_API_KEY"}
 
 def to_jsonl(exchange: Exchange) -> str:
     """One line of JSON with everything that is known of it."""
-    return json.dumps(document(exchange), ensure_ascii=True) + "\n"
+    return line(exchange).decode("ascii")
 
 
 def to_curl(exchange: Exchange) -> str:

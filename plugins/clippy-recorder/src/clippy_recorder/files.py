@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from .documents import StrangeRecording, document, exchange_of
+from .documents import line
 from .exchange import Exchange
+from .reading import StrangeRecording, exchange_of
 
 FORMAT = 1
 """Raised when an older reader would misread what is written; readers take every number up to their own."""
@@ -35,40 +36,35 @@ class Appender:
         self._torn = False
         self._database: sqlite3.Connection | None = None
 
-    def append(self, exchange: Exchange) -> None:
-        """Write one call."""
-        text = json.dumps(document(exchange), ensure_ascii=True, allow_nan=False)
+    def append(self, *exchanges: Exchange) -> None:
+        """Write some calls at once: all of them in a SQLite file, in lines as many as there is room for."""
         if self.path.suffix == ".sqlite":
-            self._insert(exchange, text)
-        else:
-            self._append_line(text)
+            self._insert([(_storable(one.id), one.began, line(one)[:-1].decode("ascii")) for one in exchanges])
+        elif exchanges:
+            self._append_lines(b"".join(map(line, exchanges)))
 
-    def _append_line(self, text: str) -> None:
+    def _append_lines(self, lines: bytes) -> None:
         file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            line = f"{text}\n".encode()
             size = os.fstat(file).st_size
             if size == 0:
-                line = json.dumps({_HEAD: FORMAT}).encode() + b"\n" + line
+                lines = json.dumps({_HEAD: FORMAT}).encode() + b"\n" + lines
             elif self._torn or os.pread(file, 1, size - 1) != b"\n":
-                line = b"\n" + line
+                lines = b"\n" + lines
             self._torn = True
-            written = os.write(file, line)
-            if written < len(line):
+            written = os.write(file, lines)
+            if written < len(lines):
                 raise OSError(28, "No space left on device: a line was cut short")
             self._torn = False
         finally:
             os.close(file)
 
-    def _insert(self, exchange: Exchange, text: str) -> None:
+    def _insert(self, rows: Sequence[tuple[str, float, str]]) -> None:
         try:
             if self._database is None:
                 self._database = _open(self.path)
             with self._database as database:
-                database.execute(
-                    "INSERT OR REPLACE INTO calls (id, began, document) VALUES (?, ?, ?)",
-                    (exchange.id, exchange.began, text),
-                )
+                database.executemany("INSERT OR REPLACE INTO calls (id, began, document) VALUES (?, ?, ?)", rows)
         except sqlite3.Error as error:
             self.close()
             raise OSError(5, f"SQLite: {error}") from error
@@ -78,6 +74,11 @@ class Appender:
         database, self._database = self._database, None
         if database is not None:
             database.close()
+
+
+def _storable(request_id: str) -> str:
+    """An id as SQLite takes it: one from a file may hold half a character."""
+    return request_id.encode("utf-8", "backslashreplace").decode()
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -110,7 +111,9 @@ def write(path: Path, exchanges: Iterable[Exchange]) -> int:
         for exchange in exchanges:
             appender.append(exchange)
             count += 1
-        if count == 0 and path.suffix != ".sqlite":
+        if count == 0 and path.suffix == ".sqlite":
+            appender.append()  # its tables, so that it is a recording with nothing in it
+        elif count == 0:
             path.write_text(json.dumps({_HEAD: FORMAT}) + "\n", encoding="ascii")
     return count
 

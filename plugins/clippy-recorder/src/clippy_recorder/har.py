@@ -18,10 +18,12 @@ from urllib.parse import parse_qsl, urlsplit
 from attrs import evolve
 from clippy_hookspecs import Headers
 
-from .documents import StrangeRecording, document, exchange_of
+from .cleaning import cleaned
+from .documents import document
 from .exchange import Attempt, Exchange, Message, Piece
-from .secrets import Secrets
+from .reading import StrangeRecording, exchange_of
 
+_LAST = 253_402_300_799.0  # the last second of the year 9999, after which a date has no text
 MOST = 100_000
 """Entries of one archive that are read."""
 
@@ -40,8 +42,9 @@ def _entry(exchange: Exchange) -> dict[str, Any]:
     first = exchange.first_token if exchange.first_token is not None else (last.head_at if last else None)
     total = (exchange.duration or 0) / 1000
     wait = min(total, (first or 0) / 1000)
+    began = datetime.fromtimestamp(min(max(0.0, exchange.began), _LAST), UTC)
     return {
-        "startedDateTime": datetime.fromtimestamp(max(0.0, exchange.began), UTC).isoformat(timespec="milliseconds"),
+        "startedDateTime": began.isoformat(timespec="milliseconds"),
         "time": total,
         "request": _request(exchange, sent),
         "response": _response(answer, pieces),
@@ -129,19 +132,17 @@ def _exchange(entry: Any, number: int) -> Exchange:
     own = entry.get("_clippy")
     if isinstance(own, Mapping):
         exchange = exchange_of(own)
-        return evolve(exchange, pieces=tuple(_cut(body, chunks, exchange)))
+        return cleaned(evolve(exchange, pieces=tuple(_cut(body, chunks))))
     request, answer = _part(entry, "request"), _part(entry, "response")
     posted = request.get("postData")
     sent_body = _text(posted.get("text")).encode() if isinstance(posted, Mapping) else b""
     duration = _number(entry.get("time"))
     # Other tools leave keys in: they go no further than this.
-    asked, answered, address = Headers(_pairs(request)), Headers(_pairs(answer)), _text(request.get("url"))
-    clean = Secrets.of([(asked, address), (answered, "")])
-    body, url = clean.body(body), clean.url(address)
-    sent = Message(clean.headers(asked), clean.body(sent_body), len(sent_body))
-    status, shown = int(_number(answer.get("status"))), b"" if _streamed(answer) else body
-    head = Message(clean.headers(answered), shown, len(body), status)
-    wait = _number(_part(entry, "timings").get("wait"))
+    asked, url = Headers(_pairs(request)), _text(request.get("url"))
+    sent = Message(asked.pairs, sent_body, len(sent_body))
+    streamed, status, wait = _streamed(answer), int(_number(answer.get("status"))), _part(entry, "timings").get("wait")
+    head_at = int(_number(wait) * 1000)
+    head = Message(_pairs(answer), b"" if streamed else body, len(body), status)
     exchange = Exchange(
         id=f"har-{number}",
         began=_began(entry.get("startedDateTime")),
@@ -149,16 +150,16 @@ def _exchange(entry: Any, number: int) -> Exchange:
         url=url,
         api=_api(url),
         model=_model(sent_body),
-        stream=_streamed(answer),
-        state="answered" if 200 <= (head.status or 0) < 400 else "failed",
-        status=head.status,
+        stream=streamed,
+        state="answered" if 200 <= status < 400 else "failed",
+        status=status,
         duration=int(duration * 1000),
         came=sent,
         answered=head,
-        attempts=(Attempt(1, "", 0, url, sent, int(wait * 1000), head, int(duration * 1000), "ok"),),
+        attempts=(Attempt(1, "", 0, url, sent, head_at, head, int(duration * 1000), "ok"),),
+        pieces=(Piece(head_at, "bytes", body, size=len(body)),) if streamed and body else (),
     )
-    pieces = (Piece(int(wait * 1000), "bytes", body, size=len(body)),) if _streamed(answer) and body else ()
-    return evolve(exchange, pieces=pieces)
+    return cleaned(exchange)
 
 
 def _part(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -192,7 +193,7 @@ def _content(entry: Mapping[str, Any]) -> bytes:
         raise StrangeRecording("a body of the archive is no base64") from error
 
 
-def _cut(body: bytes, chunks: Any, exchange: Exchange) -> list[Piece]:
+def _cut(body: bytes, chunks: Any) -> list[Piece]:
     """*body* in the pieces that it came in."""
     pieces: list[Piece] = []
     at = 0

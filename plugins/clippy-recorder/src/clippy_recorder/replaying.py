@@ -37,9 +37,9 @@ class Recorded:
 
 
 def recorded(exchange: Exchange) -> Recorded | None:
-    """The answer of a recorded call; None if the bytes of a provider were not recorded, or it had no answer.
+    """The answer of a recorded call; None if its bytes were not recorded, or it had no answer.
 
-    A cache that gives a plain answer as a stream, or a stream as a plain one, has no such bytes.
+    A stored stream that a cache gives as a plain answer has no such bytes.
     """
     answer: Message = answer_of(exchange)
     pieces: list[Piece] = answer_pieces(exchange)
@@ -54,6 +54,8 @@ def recorded(exchange: Exchange) -> Recorded | None:
         for piece in pieces:
             waits.append(max(0, piece.at - before) / 1e6)
             before = piece.at
+        if not headers:  # of an answer that came from a cache, the host made the head
+            headers = Headers({"content-type": "text/event-stream"})
         # An error is a whole answer, though the call failed with it.
         complete = exchange.state in ("answered", "cached") or answer.status >= 400
         return Recorded(answer.status, headers, tuple(one.data for one in pieces), tuple(waits), complete)

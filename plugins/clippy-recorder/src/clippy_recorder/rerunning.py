@@ -259,13 +259,20 @@ def plugin_named(name: str) -> object:
     """An installed plugin by its name, or ``module:Class``, with its default settings.  Raises LookupError."""
     if ":" in name:
         module, _, attribute = name.partition(":")
-        try:
-            found: Any = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise LookupError(f"{name} cannot be imported: {error}") from error
-        return found()
+        return _made(name, lambda: getattr(importlib.import_module(module), attribute))
     for entry in entry_points(group="clippy"):
         if entry.name == name:
-            made: object = entry.load()()
-            return made
+            return _made(name, entry.load)
     raise LookupError(f"no installed plugin is named {name!r}; clippy plugins lists them")
+
+
+def _made(name: str, load: Callable[[], Any]) -> object:
+    try:
+        found = load()
+    except Exception as error:  # whatever a module does when it is imported
+        raise LookupError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+    try:
+        made: object = found()
+    except Exception as error:  # a setting without a default, or one that this machine cannot keep
+        raise LookupError(f"{name} cannot be made with its default settings: {error}") from error
+    return made

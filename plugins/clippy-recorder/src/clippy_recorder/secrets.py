@@ -7,22 +7,28 @@ it: the keys that a call brought along are known, and are looked for in everythi
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from attrs import frozen
-from clippy_audit import SECRET_HEADERS, redact, redact_headers, redact_url, redact_value
+from attrs import field, frozen
+from clippy_audit import SECRET_HEADERS, redact, redact_headers, redact_url, redact_value, says_secret
 from clippy_hookspecs import Headers
 
 SHORTEST = 6
 """Letters of a credential that is looked for elsewhere: shorter ones are parts of ordinary words."""
 WITHHELD = "[redacted]"
-_KEY_WORDS = frozenset(
-    {"key", "apikey", "token", "secret", "authorization", "auth", "password", "credential", "signature", "sig"}
-)
 _LONGEST = 2 * 1024 * 1024
 """Characters of one text that are looked through; what is longer is not shown."""
+_SHORT = 256
+"""Characters of a text that comes again with each call: an address, a header, the name of a plugin."""
+_LETTERS = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
+_STRING = re.compile(rf"{_LETTERS}(\s*+:)?", re.DOTALL)
+_PAIR = re.compile(rf"\[\s*+{_LETTERS}\s*+,\s*+\"", re.DOTALL)
+_PART = 8
+"""Letters of a credential that give it away where a text breaks off in the middle of it."""
 
 
 @frozen
@@ -30,6 +36,7 @@ class Secrets:
     """The exact texts to take out of one call's record, beside what looks like a secret anywhere."""
 
     literals: tuple[str, ...] = ()
+    _bodies: dict[bytes, bytes] = field(init=False, factory=dict, eq=False, repr=False)
 
     @classmethod
     def of(cls, heads: Iterable[tuple[Headers, str]], more: Iterable[str] = ()) -> Secrets:
@@ -44,7 +51,22 @@ class Secrets:
 
     def text(self, text: str) -> str:
         """*text* without secrets."""
+        if len(text) <= _SHORT:
+            return _clean_text(text, self.literals)
         return WITHHELD if len(text) > _LONGEST else redact(text, self.literals, personal=False)
+
+    def within(self, text: str) -> bool:
+        """Whether *text* says a secret or part of one."""
+        return self.text(text) != text or self.cut(text)
+
+    def cut(self, text: str) -> bool:
+        """Whether *text* breaks off, or begins, in the middle of a credential: an answer that was not heard to its end,
+        or whose beginning there was no room for."""
+        return any(
+            text.endswith(one[:place]) or text.startswith(one[-place:])
+            for one in self.literals
+            for place in range(_PART, len(one))
+        )
 
     def optional(self, text: str | None) -> str | None:
         """The same of a text that may not be there."""
@@ -52,7 +74,7 @@ class Secrets:
 
     def url(self, url: str) -> str:
         """An address without secrets."""
-        return redact_url(url, self.literals)
+        return _clean_url(url, self.literals) if len(url) <= _SHORT else redact_url(url, self.literals)
 
     def value(self, value: Any) -> Any:
         """A JSON value without secrets."""
@@ -60,8 +82,10 @@ class Secrets:
 
     def headers(self, headers: Headers) -> tuple[tuple[str, str], ...]:
         """Headers without the values that say who calls, in the order and spelling that they came in."""
-        kept = redact_headers(headers, self.literals)
-        return tuple(kept.pairs)
+        return tuple(
+            _clean_header(name, value, self.literals) if len(value) <= _SHORT else _header(name, value, self.literals)
+            for name, value in headers.pairs
+        )
 
     def body(self, body: bytes) -> bytes:
         """A body without secrets: the very bytes where there is none in it.
@@ -70,6 +94,12 @@ class Secrets:
         """
         if not body:
             return b""
+        known = self._bodies.get(body)  # what came is mostly what was sent, and what was answered what the caller got
+        if known is None:
+            known = self._bodies[body] = self._body(body)
+        return known
+
+    def _body(self, body: bytes) -> bytes:
         try:
             text = body.decode()
         except UnicodeDecodeError:
@@ -77,6 +107,8 @@ class Secrets:
         if len(text) > _LONGEST:
             return WITHHELD.encode()
         if text.lstrip()[:1] in ("{", "["):
+            if _says_no_more_than_its_text(text) and self.text(text) == text:
+                return body
             try:
                 value = json.loads(text)
             except (ValueError, RecursionError):
@@ -89,6 +121,34 @@ class Secrets:
         return self.text(text).encode("utf-8", "backslashreplace")
 
 
+def _says_no_more_than_its_text(text: str) -> bool:
+    """Whether no field of a JSON text needs more than the rules for texts: most do not, and walking costs ten times as
+    much.  What has a name that says key, a pair of a name and a value, or looks like an option is walked through."""
+    for content, is_name in _STRING.findall(text):
+        if content.startswith("-") or (is_name and ("\\" in content or content == "value" or says_secret(content))):
+            return False
+    return _PAIR.search(text) is None
+
+
+@lru_cache(maxsize=4096)
+def _clean_text(text: str, literals: tuple[str, ...]) -> str:
+    return redact(text, literals, personal=False)
+
+
+@lru_cache(maxsize=256)
+def _clean_url(url: str, literals: tuple[str, ...]) -> str:
+    return redact_url(url, literals)
+
+
+def _header(name: str, value: str, literals: tuple[str, ...]) -> tuple[str, str]:
+    (pair,) = redact_headers(Headers([(name, value)]), literals).pairs
+    return pair
+
+
+_clean_header = lru_cache(maxsize=2048)(_header)
+
+
+@lru_cache(maxsize=1024)
 def _says_key(name: str) -> bool:
     words = name.lower().replace("_", "-").split("-")
     return not {"key", "token", "secret", "authorization", "auth", "password", "credential", "signature"}.isdisjoint(

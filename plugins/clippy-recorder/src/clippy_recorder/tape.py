@@ -46,12 +46,15 @@ class Tape:
         """Keep *event*; a hook that only looked at a chunk is no event."""
         self.events.append(event)
         kind = event.kind
-        if kind in _STREAMED:
-            self.size += _size(event)
-            if self.size > self.room:
-                self._make_room()
+        if kind == "hook":  # nearly all events of a plain call, and of a stream nearly all are chunks
+            self.size += _ENTRY
+            return
+        if kind == "chunk_in" or kind == "chunk_out":
+            self.size += _ENTRY + len(event.data.delta)
         else:
             self.size += _size(event)
+        if self.size > self.room and kind in _STREAMED:
+            self._make_room()
 
     def _make_room(self) -> None:
         """Let the older half of the answer's pieces go: one by one would cost a search for each."""

@@ -13,17 +13,23 @@ _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\
 def http_protocol(limits: Limits) -> type[asyncio.Protocol]:
     """httptools' reader where that is installed, else h11's."""
     try:
+        from httptools import HttpParserUpgrade
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:
         return _patient(_h11(), limits)
+    from .upgrading import Upgrading
 
     class Bounded(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
-        """h11 bounds what it buffers; httptools does not, and a head without an end would be kept until memory ends."""
+        """h11 bounds what it buffers; httptools does not: a head, a trailer or the name of a chunk may never end."""
 
-        _head = -1  # bytes of the head that is being read; -1 between heads
+        _silent = -1  # bytes since a message began or gave a piece of its body; -1 between messages
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.parser: Any = Upgrading(self, self.parser, HttpParserUpgrade)
 
         def on_message_begin(self) -> None:
-            self._head = 0
+            self._silent = 0
             super().on_message_begin()
 
         def on_url(self, url: bytes) -> None:
@@ -32,18 +38,39 @@ def http_protocol(limits: Limits) -> type[asyncio.Protocol]:
             super().on_url(url)
 
         def on_headers_complete(self) -> None:
-            self._head = -1
+            self._silent = 0
             super().on_headers_complete()
+            self.headers = _Ignored()  # a trailer is no header: whoever judged the head has not seen it
+
+        def on_body(self, body: bytes) -> None:
+            self._silent = 0
+            super().on_body(body)
+
+        def on_message_complete(self) -> None:
+            self._silent = -1
+            super().on_message_complete()
+
+        def reads_on(self) -> None:
+            """A body follows the head that was taken for one without."""
+            self._silent, self.cycle.more_body = 0, True
 
         def data_received(self, data: bytes) -> None:
+            if self._silent >= 0:
+                self._silent += len(data)
             super().data_received(data)
-            if self._head >= 0 and not self.transport.is_closing():
-                self._head += len(data)
-                if self._head > 2 * (limits.head + limits.target):
+            if self._silent > 2 * (limits.head + limits.target) and not self.transport.is_closing():
+                if self.cycle is None or self.cycle.response_complete:
                     self.transport.write(_TOO_LONG)
-                    self.transport.close()
+                self.transport.close()
 
     return _patient(Bounded, limits)
+
+
+class _Ignored(list[tuple[bytes, bytes]]):
+    """Keeps nothing."""
+
+    def append(self, field: tuple[bytes, bytes]) -> None:
+        pass
 
 
 def _h11() -> Any:
@@ -54,7 +81,9 @@ def _h11() -> Any:
 
 def _patient(base: Any, limits: Limits) -> type[asyncio.Protocol]:
     class Patient(base):  # type: ignore[misc]
-        """Closes a connection that brings no whole head in time."""
+        """Closes a connection that brings no whole head in time: its first one, or another after an answer."""
+
+        _answered = None  # the request that was under way when somebody last looked
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
@@ -65,7 +94,12 @@ def _patient(base: Any, limits: Limits) -> type[asyncio.Protocol]:
             super().connection_lost(error)
 
         def _too_slow(self) -> None:
-            if self.cycle is None:
+            """Nothing was under way, and no request has begun since the last look: what came was no whole head."""
+            idle = self.cycle is None or self.cycle.response_complete
+            if idle and self.cycle is self._answered:
                 self.transport.close()
+                return
+            self._answered = self.cycle if idle else None
+            self._waiting = self.loop.call_later(limits.head_seconds, self._too_slow)
 
     return Patient

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGINT, SIGTERM, signal
+from signal import signal
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from attrs import define, field
 
+from .ending import ending_signals
 from .limits import Limits
 from .listening import listen
 from .protocols import http_protocol
@@ -27,8 +28,8 @@ Application = Callable[..., Any]
 class Server:
     """An ASGI application on a port, a unix socket (*uds*) or open *sockets*.
 
-    ``start`` serves in a daemon thread with an event loop of its own; ``run`` in this thread until SIGTERM or SIGINT,
-    after which answers under way have ``drain`` seconds to end.  Port 0 takes a free one; ``port`` then says which.
+    ``start`` serves in a daemon thread with an event loop of its own; ``run`` in this thread until SIGTERM, SIGINT or
+    SIGHUP, after which answers under way have ``drain`` seconds to end.  Port 0 takes a free one; ``port`` says which.
     Its head limits hold before the application is asked: pass the same ``Limits`` to both.
     """
 
@@ -66,9 +67,9 @@ class Server:
         self._remove_socket()
 
     def run(self) -> None:
-        """Serve in this thread until SIGTERM or SIGINT; a second signal does not wait.  Returns when all is closed.
+        """Serve in this thread until SIGTERM, SIGINT or SIGHUP; a second signal does not wait.
 
-        Raises like ``start``.
+        Returns when all is closed.  Raises like ``start``.
         """
         serving, sockets = self._made()
         self._serving = serving
@@ -169,7 +170,7 @@ class _Serving(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal(number, self.handle_exit) for number in (SIGTERM, SIGINT)}
+        before = {number: signal(number, self.handle_exit) for number in ending_signals()}
         try:
             yield
         finally:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from attrs import define, field
@@ -87,9 +87,14 @@ class SqliteFile:
             return True
 
     def set_aside(self, error: BaseException) -> None:
-        """Move the file that was opened out of the way, if nobody else has done that; its connections are closed."""
+        """Move the file that was opened out of the way, if nobody else has done that; its connections are closed.
+
+        Raises :class:`~clippy_sqlite.StrangeFile`, and leaves it, if it is not damaged but a newer version's by now.
+        """
         with self._alone():
             if not self.moved():
+                with suppress(*FAILURES, DamagedFile), closing(self.connect()) as connection:
+                    self.schema.version_of(connection)
                 self._set_aside(error)
 
     @contextmanager

@@ -55,6 +55,14 @@ class Schema:
             raise StrangeFile("is a database of another program")
         raise DamagedFile("its schema is not the one that was written")
 
+    def claim(self, connection: sqlite3.Connection) -> None:
+        """Look, within a transaction that is to write, whether the file is still of the present version.
+
+        Another program may have brought it up since it was opened.  Raises as :meth:`version_of`.
+        """
+        if connection.execute("PRAGMA user_version").fetchone() != (self.version,):
+            self.version_of(connection)
+
     def migrate(self, connection: sqlite3.Connection, version: int) -> None:
         """Bring a file of *version* to the present one, whole or not at all."""
         with connection:

@@ -148,7 +148,7 @@ class Access:
             self._file = None
             try:
                 file.set_aside(error)
-            except (*FAILURES, OSError) as failure:
+            except (*FAILURES, OSError, StrangeFile) as failure:
                 if error_code(failure) in _LOCKED:
                     raise Locked from failure
                 self._refuse(failure)

@@ -1,0 +1,300 @@
+"""The least that a call under plugins can cost in pure Python: straight-line programs that do what DESIGN.md demands.
+
+python -m benchmarks.instructions --only floor-every,floor-stack
+
+Each case does one thing more than the one before, so that the difference is what that thing costs; the last of them is
+the floor, and the host itself stands behind it.  Nothing here can be configured, switched off or traced to a plugin;
+what happens when something fails is left out, but for the ``try`` around each hook.  A program with the same hooks that
+does less than this leaves out something that the contract promises.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from time import monotonic, perf_counter_ns, time
+from typing import Any
+
+import httpx
+import orjson
+from attrs import define, field
+from clippy_hookspecs import (
+    Endpoint,
+    Event,
+    Headers,
+    HookCall,
+    Request,
+    RequestContext,
+    Response,
+    RouteInfo,
+    Scope,
+    Usage,
+)
+from clippy_hookspecs.blocks import draft
+
+from benchmarks import hosts
+from benchmarks.bench import BARE, EVERY, STACK, Bench
+from benchmarks.calls import CALL_BARS, post
+from benchmarks.floor_plugins import AUDIT, SQLITE, STATE, Plugins
+from clippy_core.flow import FlowHandle
+from clippy_core.records import new_attempt, new_entry, new_outcome, new_provenance, new_record
+from clippy_core.testing.timing import Block, Group
+
+PASSED, HOOKS, OBSERVERS, TIMES, LINES, EVENTS, VALUES, KEY, BOOKS = range(9)
+"""What a program does beside sending: all up to its last step."""
+
+_EVERY_STEPS = {
+    PASSED: "a transport in between, which reads the answer",
+    HOOKS: "+ the 40 calls of hooks, each in a try",
+    OBSERVERS: "+ the 225 calls of observers, each in a try",
+    TIMES: "+ two looks at the clock for each hook",
+    LINES: "+ a HookCall for each hook, in the trace",
+    EVENTS: "+ an Event for every fact: the 40, and 5 more",
+    VALUES: "+ context, request and answer, undecoded",
+    KEY: "+ the request's JSON and its cache key",
+    BOOKS: "+ the answer's JSON, outcome, entry, record",
+}
+_STACK_STEPS = {
+    PASSED: "a transport in between, which reads the answer",
+    BOOKS: "+ values, key, JSON, records; 28 no-ops, timed",
+    STATE: "+ memory cache, flight, retry, breaker, counts",
+    SQLITE: "+ SQLite: a select; the answer stored behind",
+    AUDIT: "+ the audit's line in its file",
+}
+
+_Call, _Event = draft(HookCall), draft(Event)
+_CHAT = Endpoint("chat", chat=True, cacheable=True, retryable=True, streams=True, body="json")
+_NOT_STORED = frozenset({b"content-length", b"date", b"connection", b"set-cookie", b"content-encoding"})
+_ROUTE, _SCOPE = RouteInfo("main", "openai.chat", "http://127.0.0.1/v1"), Scope()
+_AROUND = b'{"api":"openai.chat","auth":"","base_url":"http://127.0.0.1/v1","route":"main","scope":[null,null]}'
+_ABSENT: Any = object()
+_CALLED_STACK = {
+    "pre_request": 5, "cache_lookup": 3, "compress_context": 3, "pre_attempt": 6, "on_response": 1, "post_attempt": 3,
+    "cache_store": 3, "audit": 4,
+}  # fmt: skip
+"""How many plugins of the default stack are called for a call that goes well, as its trace says."""
+_CALLED_EVERY = tuple(_CALLED_STACK)
+
+
+def _nothing(_: Any) -> Any:
+    raise AssertionError("a no-op looks at nothing")
+
+
+@define(eq=False)
+class Floor(httpx.BaseTransport):
+    """Five plugins in every hook (``hooks`` by name, ``observers``), hand-inlined, up to and with ``last``."""
+
+    inner: httpx.BaseTransport
+    last: int
+    hooks: Mapping[str, tuple[tuple[str, str, Callable[..., Any]], ...]]
+    observers: tuple[Callable[..., Any], ...]
+    plugins: Plugins | None = None
+    faults: list[Exception] = field(factory=list)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        last, hooks, plugins, ctx, asked, key = self.last, self.hooks, self.plugins, None, None, ""
+        body = request.read()
+        began, began_at = monotonic(), time()
+        if last >= VALUES:
+            flow = FlowHandle(monotonic)
+            identity = os.urandom(8).hex()
+            ctx = RequestContext(identity, _SCOPE, _CLOCK, None, _ROUTE, flow)  # type: ignore[arg-type]
+            asked = Request.undecoded(
+                _nothing,
+                body,
+                api="openai.chat",
+                endpoint=_CHAT,
+                url=str(request.url),
+                headers=Headers.undecoded(request.headers.raw),
+            )
+        trace: list[HookCall] = ctx.trace if ctx is not None else []
+        self._tell("request", asked, ctx)
+        self._run(hooks["pre_request"], ctx, trace, asked)
+        if last >= KEY:
+            said = orjson.loads(body)
+            said.pop("stream", None)
+            canonical = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+            key = hashlib.sha256(b"".join((b"[", _AROUND, b",", canonical, b"]"))).hexdigest()
+            ctx.key = key  # type: ignore[union-attr]
+        self._run(hooks["cache_lookup"], ctx, trace, key, asked)
+        if plugins is not None:
+            plugins.look_up(key, last)
+        self._run(hooks["compress_context"], ctx, trace, asked, None)
+        self._run(hooks["pre_attempt"], ctx, trace, asked)
+        self._tell("attempt", asked, ctx)
+        answer = self.inner.handle_request(request)
+        first_token = monotonic() - began
+        stream = answer.stream
+        self._tell("head", answer.status_code, ctx)
+        data = b"".join(stream)  # type: ignore[arg-type]
+        stream.close()  # type: ignore[union-attr]
+        self._tell("bytes", data, ctx)
+        answer.stream = httpx.ByteStream(data)
+        response: Any = None
+        if last >= VALUES:
+            answer.extensions["clippy"] = ctx
+            response = Response.undecoded(
+                _nothing, data, api="openai.chat", headers=Headers.undecoded(answer.headers.raw)
+            )
+        self._run(hooks["on_response"], ctx, trace, response)
+        outcome, entry, usage, end, duration = None, None, None, None, monotonic() - began
+        if last >= BOOKS:
+            told = orjson.loads(data)
+            counts, choices = told["usage"], told["choices"]
+            usage = Usage(counts["prompt_tokens"], counts["completion_tokens"])
+            end = choices[0]["finish_reason"]
+            outcome = new_outcome("ok", None, 200, usage, duration, first_token)
+        self._tell("closed", outcome, ctx)
+        self._run(hooks["post_attempt"], ctx, trace, outcome)
+        if last >= BOOKS and end == "stop" and not choices[0]["message"]["refusal"]:
+            kept = [pair for pair in answer.headers.raw if pair[0].lower() not in _NOT_STORED]
+            clean = Response.undecoded(_nothing, data, api="openai.chat", headers=Headers.undecoded(kept))
+            entry = new_entry(clean, (), began_at, None, (), identity)
+        self._run(hooks["cache_store"], ctx, trace, key, entry, asked)
+        if plugins is not None:
+            plugins.store(key, entry, said, data, began_at, last)
+        record = None
+        if last >= BOOKS:
+            record = new_record(
+                identity, "answered", began_at, monotonic() - began, "openai.chat", "POST",
+                asked.url, said["model"], False, _SCOPE, "main", None, 200,  # type: ignore[union-attr]
+                (new_attempt(1, "main", 200, None, 0.0, duration),), usage, end, first_token,
+                new_provenance("provider", None, "main"), None, tuple(trace),
+            )  # fmt: skip
+        self._run(hooks["audit"], ctx, trace, record)
+        if plugins is not None:
+            plugins.audit(record, last)
+        if last >= VALUES:
+            flow.enter("completed")
+        return answer
+
+    def _run(
+        self, steps: Any, ctx: Any, trace: list[HookCall], first: Any, second: Any = _ABSENT, third: Any = _ABSENT
+    ) -> None:
+        """One hook by all plugins; all that is done for a step stands in this loop."""
+        last, observers = self.last, self.observers
+        for plugin, hook, function in steps:
+            start = perf_counter_ns() if last >= TIMES else 0
+            try:
+                if second is _ABSENT:
+                    result = function(first, ctx)
+                elif third is _ABSENT:
+                    result = function(first, second, ctx)
+                else:
+                    result = function(first, second, third, ctx)
+            except Exception as error:
+                self.faults.append(error)
+                continue
+            if result is not None or last < OBSERVERS:
+                continue
+            line = event = None
+            if last >= LINES:
+                ns = perf_counter_ns() - start
+                line = _Call()
+                line.plugin, line.hook, line.action, line.ns, line.calls = plugin, hook, "passed", ns, 1
+                line.__class__ = HookCall
+                trace.append(line)
+            elif last >= TIMES:
+                perf_counter_ns()
+            if not observers:
+                continue
+            if last >= EVENTS:
+                event = _Event()
+                event.kind, event.at, event.data, event.value = "hook", int(monotonic() * 1e9), line, None
+                event.__class__ = Event
+            for observe in observers:
+                try:
+                    observe(event, ctx)
+                except Exception as error:
+                    self.faults.append(error)
+
+    def _tell(self, kind: str, data: Any, ctx: Any) -> None:
+        """The observers, of what is no hook."""
+        if self.last < OBSERVERS or not self.observers:
+            return
+        event = None
+        if self.last >= EVENTS:
+            event = _Event()
+            event.kind, event.at, event.data, event.value = kind, int(monotonic() * 1e9), data, None
+            event.__class__ = Event
+        for observe in self.observers:
+            try:
+                observe(event, ctx)
+            except Exception as error:
+                self.faults.append(error)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class _Clock:
+    now = staticmethod(monotonic)
+    time = staticmethod(time)
+
+
+_CLOCK = _Clock()
+
+
+def floor_every(bench: Bench) -> Group:
+    """From the bare call to five plugins in every hook, step by step; then the host's."""
+    plugins = {name: hosts.EveryHook() for name in hosts.several(hosts.EveryHook, 5)}
+    observers = tuple(plugin.observe for plugin in plugins.values())
+    called = {
+        hook: tuple((name, hook, getattr(plugin, hook)) for name, plugin in plugins.items()) for hook in _CALLED_EVERY
+    }
+    cases = {BARE: _lazily(lambda: bench.block(post(bench, httpx, None, False), False))}
+    for last, name in _EVERY_STEPS.items():
+        hooks = called if last >= HOOKS else dict.fromkeys(called, ())
+        cases[name] = _floor(bench, partial(Floor, last=last, hooks=hooks, observers=observers))
+    cases[EVERY] = _host(bench, lambda: hosts.several(hosts.EveryHook, 5))
+    bars = dict.fromkeys((_EVERY_STEPS[BOOKS], EVERY), CALL_BARS[EVERY])
+    return Group("the floor of 5 plugins in every hook", cases, bars, per_block=12)
+
+
+def floor_stack(bench: Bench) -> Group:
+    """The same for the default stack; its plugins are written out, their hooks' calls are no-ops beside that."""
+    quiet = hosts.EveryHook()
+    called = {
+        hook: tuple((f"plugin-{number}", hook, getattr(quiet, hook)) for number in range(count))
+        for hook, count in _CALLED_STACK.items()
+    }
+    cases = {BARE: _lazily(lambda: bench.block(post(bench, httpx, None, False), False))}
+    for last, name in _STACK_STEPS.items():
+        hooks = called if last >= HOOKS else dict.fromkeys(called, ())
+        cases[name] = _floor(bench, partial(_stack_floor, bench, last=last, hooks=hooks))
+    (place := bench.folder / "floor-host").mkdir(exist_ok=True)
+    cases[STACK] = _host(bench, lambda: hosts.default_stack(place))
+    bars = dict.fromkeys((_STACK_STEPS[AUDIT], STACK), CALL_BARS[STACK])
+    return Group("the floor of the default stack", cases, bars, per_block=12)
+
+
+def _stack_floor(bench: Bench, last: int, **rest: Any) -> Floor:
+    (place := bench.folder / f"floor-{last}").mkdir(exist_ok=True)
+    return Floor(last=last, observers=(), plugins=Plugins(place) if last >= BOOKS else None, **rest)
+
+
+def _lazily(made: Callable[[], Block]) -> Block:
+    """A block that is made when it is first wanted: each is counted in a process of its own, which needs no other."""
+    known = functools.cache(made)
+    return lambda times: known()(times)
+
+
+def _host(bench: Bench, plugins: Callable[[], Mapping[str, object]]) -> Block:
+    return _lazily(lambda: bench.block(post(bench, httpx, bench.host(plugins()), False), False))
+
+
+def _floor(bench: Bench, made: Callable[..., Floor]) -> Block:
+    def block() -> Block:
+        inner = httpx.HTTPTransport(verify=hosts.tls(httpx), trust_env=False)
+        client = bench.stack.enter_context(hosts.sync_client(httpx, None, made(inner=inner)))
+        url = bench.server.chat_url
+
+        def call() -> None:
+            assert client.post(url, json=hosts.body()).json()["choices"]
+
+        return bench.block(call, False)
+
+    return _lazily(block)

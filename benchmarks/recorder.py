@@ -1,0 +1,96 @@
+"""What recording costs a call and a stream: switched off, in memory, and into a file on its own thread.
+
+The first cases are compared with the default stack, which the bars speak of; the others are what a bare host makes of
+it, where the recorder is the only plugin and a call to a loopback server costs next to nothing.  A recorder writes a
+moment after a call, on its own thread: each block waits for that, so that only its CPU time says anything, and all of
+what writing costs is in it, as if the program had no moment to spare.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from clippy_recorder import Recorder
+from clippy_recorder.keeping import SOON
+
+from benchmarks import hosts
+from benchmarks.bench import NONE, STACK, Bench
+from benchmarks.calls import openai_client
+from clippy_core.testing.canned import PIECES
+from clippy_core.testing.timing import Block, Group
+
+OFF, MEMORY, LINES, DATABASE = "+ recorder, off", "+ recorder, in memory", "+ recorder, .jsonl", "+ recorder, .sqlite"
+BARS = {OFF: 1.01, MEMORY: 1.05, LINES: 1.05, DATABASE: 1.05}
+
+
+def recorder_call(bench: Bench, *, bare: bool = False) -> Group:
+    """``client.post(json=...)`` and ``r.json()``, each with a question that is new."""
+    cases = {}
+    for case, host in _hosts(bench, "call", bare).items():
+        client = bench.sync_client(httpx, host)
+
+        def call(client: Any = client) -> None:
+            assert client.post(bench.server.chat_url, json=hosts.body()).json()["choices"]
+
+        cases[case] = _written(bench.block(call, waits=False))
+    return Group(f"one recorded call, sync, httpx, {_over(bare)}", cases, {} if bare else BARS, per_block=8)
+
+
+def recorder_stream(bench: Bench, *, bare: bool = False) -> Group:
+    """A stream of 100 pieces read by the openai SDK."""
+    cases = {}
+    for case, host in _hosts(bench, "stream", bare).items():
+        cases[case] = _written(bench.block(_read(openai_client(bench, host, waits=False)), waits=False))
+    return Group(f"a recorded stream, sync, openai SDK, {_over(bare)}", cases, {} if bare else BARS, per_block=2)
+
+
+def _written(block: Block) -> Block:
+    def waits(times: int) -> None:
+        block(times)
+        time.sleep(SOON + 0.02)
+
+    return waits
+
+
+def _over(bare: bool) -> str:
+    return "no other plugin" if bare else "default stack"
+
+
+def _hosts(bench: Bench, what: str, bare: bool) -> Mapping[str, Any]:
+    made = {}
+    for number, (case, settings) in enumerate(_SETTINGS.items()):
+        place = bench.folder / f"recorder-{what}-{bare}-{number}"
+        place.mkdir(exist_ok=True)
+        plugins = {} if bare else hosts.default_stack(place)
+        made[case if number or bare else STACK] = bench.host({**plugins, **_recorder(place, settings)})
+    return made
+
+
+def _recorder(place: Path, settings: Mapping[str, Any] | None) -> dict[str, object]:
+    if settings is None:
+        return {}
+    name = settings.get("path")
+    return {"recorder": Recorder(**{**settings, **({"path": place / name} if name else {})})}
+
+
+_SETTINGS: Mapping[str, Mapping[str, Any] | None] = {
+    NONE: None,
+    OFF: {},
+    MEMORY: {"enabled": True},
+    LINES: {"enabled": True, "path": "calls.jsonl"},
+    DATABASE: {"enabled": True, "path": "calls.sqlite"},
+}
+
+
+def _read(client: Any) -> Callable[[], None]:
+    def call() -> None:
+        stream = client.chat.completions.create(
+            model=hosts.MODEL, messages=hosts.messages(), temperature=0.5, stream=True
+        )
+        assert sum(bool(chunk.choices[0].delta.content) for chunk in stream) == PIECES
+
+    return call

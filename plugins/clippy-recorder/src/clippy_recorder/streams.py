@@ -1,0 +1,77 @@
+"""Whether a stream says a secret, however it is cut into pieces, events and fields.
+
+Of a stream that the host decodes, its chunks say what was said.  Of any other there are only bytes: each field of its
+events is put together again, since a key may come in two halves in two of them.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from .secrets import Secrets
+
+_MOST = 16 * 1024 * 1024
+"""Bytes of a stream that are looked through once its encoding is undone."""
+_DEEPEST = 40
+_ZLIB = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+def bytes_say_a_secret(body: bytes, encoding: str, clean: Secrets, decoded: bool) -> bool:
+    """Whether these bytes of a stream say one, or cannot be looked into.  *decoded*: its chunks are known besides."""
+    plain = _plain(body, encoding)
+    if plain is None:
+        return True
+    try:
+        text = plain.decode()
+    except UnicodeDecodeError:
+        return True
+    if clean.body(plain) != plain or clean.cut(text):
+        return True
+    one_document = text.startswith(("{", "[")) and "\n" not in text.strip()
+    return not (decoded or one_document) and any(map(clean.within, _fields(text)))
+
+
+def _plain(body: bytes, encoding: str) -> bytes | None:
+    """*body* without its content-encoding; None if it is too large or nobody here can undo it."""
+    coding = encoding.strip().lower()
+    if coding in ("", "identity"):
+        return body
+    if coding not in _ZLIB:
+        return None
+    inflater = zlib.decompressobj(_ZLIB[coding])
+    try:
+        plain = inflater.decompress(body, _MOST)
+    except zlib.error:
+        return None
+    return None if inflater.unconsumed_tail or inflater.unused_data else plain
+
+
+def _fields(text: str) -> Iterator[str]:
+    """What each field of a stream's events says in all of them: server-sent events, JSON lines or plain lines."""
+    said: dict[tuple[Any, ...], list[str]] = {}
+    for line in text.splitlines():
+        data = line[5:].removeprefix(" ") if line.startswith("data:") else line
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError):
+            if line.startswith("data:"):
+                said.setdefault((), []).append(data)
+            continue
+        _collect(value, (), said, _DEEPEST)
+    return map("".join, said.values())
+
+
+def _collect(value: Any, path: tuple[Any, ...], said: dict[tuple[Any, ...], list[str]], depth: int) -> None:
+    if isinstance(value, str):
+        said.setdefault(path, []).append(value)
+    elif depth and isinstance(value, dict):
+        place = value.get("index")
+        inside = (*path, place) if isinstance(place, int) else path
+        for name, one in value.items():
+            _collect(one, (*inside, name), said, depth - 1)
+    elif depth and isinstance(value, list):
+        for number, one in enumerate(value):
+            _collect(one, (*path, number), said, depth - 1)

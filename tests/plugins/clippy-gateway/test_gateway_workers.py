@@ -1,0 +1,101 @@
+"""When a worker that ended is started again, and when no more: in a time of the test's own."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import define, field
+from clippy_gateway import workers
+from clippy_gateway.workers import Supervisor, Worker
+
+
+@define(eq=False)
+class Time:
+    """Passes when somebody sleeps."""
+
+    now: float = 0.0
+    end: float = 1000.0
+    supervisor: Any = None
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.now > self.end:
+            self.supervisor.note(15, None)
+
+
+@define(eq=False)
+class Process:
+    """Ends with *code* after *life* seconds."""
+
+    time: Time
+    life: float
+    code: int
+    until: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.until = self.time.now + self.life
+
+    def poll(self) -> int | None:
+        return self.code if self.time.now >= self.until else None
+
+    def send_signal(self, number: int) -> None:
+        self.until, self.code = self.time.now, 0
+
+
+@define(eq=False)
+class Place:
+    """Starts one process after another, and notes when."""
+
+    time: Time
+    lives: Iterator[float]
+    code: int = 1
+    started: list[float] = field(factory=list)
+
+    def start(self) -> Any:
+        self.started.append(round(self.time.now, 1))
+        return Process(self.time, next(self.lives), self.code)
+
+
+def supervised(monkeypatch: pytest.MonkeyPatch, *lives: Iterator[float], code: int = 1) -> tuple[int, list[Place]]:
+    time = Time()
+    monkeypatch.setattr(workers, "time", time)
+    places = [Place(time, one, code) for one in lives]
+    time.supervisor = Supervisor([Worker(one.start) for one in places], socket.socket())
+    return time.supervisor.run(1.0), places
+
+
+def test_workers_that_never_live_are_tried_five_times_with_growing_delay(monkeypatch, caplog):
+    with caplog.at_level(logging.WARNING, "clippy.gateway"):
+        code, places = supervised(monkeypatch, itertools.repeat(0.05), itertools.repeat(0.05), code=3)
+    assert code == 3
+    assert [len(one.started) for one in places] == [5, 5]
+    gaps = [after - before for before, after in itertools.pairwise(places[0].started)]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] > 3
+    assert "no worker lived" in caplog.messages[-1]
+
+
+def test_a_worker_that_a_signal_ends_at_once_gives_a_code_too(monkeypatch):
+    code, _ = supervised(monkeypatch, itertools.repeat(0.05), code=-11)
+    assert code == 1
+
+
+def test_one_worker_that_lives_keeps_the_others_being_tried(monkeypatch):
+    code, (lives, dies) = supervised(monkeypatch, iter([0.05] * 4 + [5000.0]), itertools.repeat(0.05))
+    assert code == 0
+    assert len(lives.started) == 5
+    assert len(dies.started) > 20
+
+
+def test_a_long_life_makes_up_for_short_ones(monkeypatch):
+    code, (place,) = supervised(monkeypatch, itertools.cycle([0.05, 0.05, 0.05, 0.05, 20.0]))
+    assert code == 0
+    assert len(place.started) > 50

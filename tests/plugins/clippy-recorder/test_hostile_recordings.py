@@ -1,0 +1,130 @@
+"""Recordings that were cut, forged or written by several at once: read as far as they can be, and harmless."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sqlite3
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from clippy_recorder import Exchange, Message, Piece, StrangeRecording, read, write
+from clippy_recorder.commands import recordings_group
+from clippy_recorder.files import Appender
+
+HEAD = b'{"clippy_recording": 1}\n'
+
+
+def call(name: str) -> Exchange:
+    """A small call with a stream."""
+    body = b'{"model":"m"}'
+    pieces = (Piece(5, "bytes", b"data: [DONE]\n\n", size=14),)
+    url = "http://provider.test/v1/chat/completions"
+    came = Message((("x-a", "b"),), body, len(body))
+    return Exchange(
+        name, 1.0, api="openai.chat", url=url, model="m", stream=True, state="answered", status=200, came=came,
+        pieces=pieces,
+    )  # fmt: skip
+
+
+def test_a_recording_cut_at_any_byte_gives_the_calls_before_the_cut(tmp_path):
+    """Or is no recording, where not even its first line is there."""
+    path = tmp_path / "calls.jsonl"
+    write(path, [call("a"), call("b")])
+    whole = path.read_bytes()
+    ends = [place + 1 for place, byte in enumerate(whole) if byte == 10]
+    for cut in range(len(whole)):
+        path.write_bytes(whole[:cut])
+        if cut < len(HEAD) - 1:
+            with pytest.raises(StrangeRecording, match="no recording"):
+                list(read(path))
+            continue
+        there = sum(end - 1 <= cut for end in ends[1:])  # the last line may lack its end
+        assert [one.id for one in read(path)] == ["a", "b"][:there]
+
+
+def test_a_database_cut_anywhere_is_refused_in_a_sentence(tmp_path):
+    """SQLite says what it makes of it."""
+    path, cut = tmp_path / "calls.sqlite", tmp_path / "cut.sqlite"
+    write(path, [call("a")])
+    whole = path.read_bytes()
+    for end in range(0, len(whole), 997):
+        cut.write_bytes(whole[:end])
+        with pytest.raises(StrangeRecording):
+            list(read(cut))
+
+
+STRANGE = {
+    "a later kind of piece": b'{"id":"new","pieces":[{"at":1,"kind":"video"}]}',
+    "lists without end": b"[" * 100_000,
+    "objects without end": b'{"a":' * 100_000,
+    "a number beyond any": b'{"id":"x","began":1e400}',
+    "a whole number beyond any": b'{"id":"x","cost":1' + b"0" * 400 + b"}",
+    "a number of too many digits": b'{"id":"x","status":' + b"9" * 5000 + b"}",
+    "an id of a path and an escape": b'{"id":"../../etc/\\u0000passwd\\u001b[2J\\ud800","url":"\\u001b]0;x\\u0007"}',
+    "the last date": b'{"id":"x","began":1e308,"status":99999999999999999999}',
+    "a time before all": b'{"id":"x","began":-1e300,"duration":-5,"pieces":[{"at":-9,"kind":"bytes"}]}',
+    "deep content": b'{"id":"ok","error":' + b'{"a":' * 900 + b"1" + b"}" * 901,
+}
+
+
+def test_strange_lines_harm_no_command_and_no_other_call(tmp_path):
+    """Whatever is in them: the calls before and after are listed, exported, imported."""
+    path = tmp_path / "calls.jsonl"
+    write(path, [call(str(number)) for number in range(len(STRANGE) + 1)])
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(
+        b"".join([*lines[:2], *(line + b"\n" + whole for line, whole in zip(STRANGE.values(), lines[2:], strict=True))])
+    )
+    good = {str(number) for number in range(len(STRANGE) + 1)}
+    assert good <= {one.id for one in read(path)}
+    asked = [["list"], ["list", "--json"], *(["export", "--format", form] for form in ("har", "jsonl", "curl"))]
+    for command, *more in asked:
+        done = CliRunner().invoke(recordings_group(), [command, str(path), *more])
+        assert (done.exit_code, done.exception) == (0, None), (command, more, done.output[-300:])
+        assert command == "export" or "\x1b" not in done.output
+    for suffix in ("jsonl", "sqlite"):
+        copy = tmp_path / f"copy.{suffix}"
+        done = CliRunner().invoke(recordings_group(), ["import", str(path), str(copy)])
+        assert (done.exit_code, done.exception) == (0, None), done.output[-300:]
+        assert good <= {one.id for one in read(copy)}
+
+
+def test_a_line_of_a_later_format_asks_for_an_upgrade_wherever_it_stands(tmp_path):
+    """Two versions that wrote one file."""
+    path = tmp_path / "calls.jsonl"
+    write(path, [call("a")])
+    with path.open("ab") as file:
+        file.write(b'{"clippy_recording": 2}\n')
+    with pytest.raises(StrangeRecording, match="upgrade"):
+        list(read(path))
+    database = tmp_path / "calls.sqlite"
+    write(database, [])
+    with sqlite3.connect(database) as connection:
+        connection.execute("INSERT INTO calls VALUES ('later', 1.0, ?)", (json.dumps({"id": 7}),))
+    broken: list[int] = []
+    assert ([*read(database, broken)], len(broken)) == ([], 1)
+
+
+def _writes(path: Path, name: str) -> None:
+    appender = Appender(path)
+    for number in range(20):
+        appender.append(*(call(f"{name} {number} {part}") for part in range(5)))
+    appender.close()
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "sqlite"])
+def test_two_processes_write_into_one_file_and_every_call_is_whole(suffix, tmp_path):
+    """From its first line on, at the same time."""
+    path = tmp_path / f"calls.{suffix}"
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_writes, args=(path, name)) for name in ("one", "two")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    broken: list[int] = []
+    assert len({one.id for one in read(path, broken)}) == 200
+    assert broken == []
