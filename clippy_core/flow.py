@@ -23,8 +23,8 @@ class FlowHandle:
     """
 
     __slots__ = (
-        "_due", "_lock", "_look_again", "_now", "_paused", "_paused_at", "_paused_before", "_state", "_waiting",
-        "cancel_reason", "chunks_per_second", "held", "interrupt",
+        "_due", "_given_at", "_lock", "_look_again", "_now", "_paused", "_paused_at", "_paused_before", "_state",
+        "_unread", "_waiting", "cancel_reason", "chunks_per_second", "held", "interrupt",
     )  # fmt: skip
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -34,6 +34,8 @@ class FlowHandle:
         self._paused = False
         self._paused_at = 0.0
         self._paused_before = 0.0
+        self._given_at: float | None = None
+        self._unread = 0.0
         self._due = -math.inf  # on the clock of _active, which stands still while the stream is paused
         self._look_again = False
         self._waiting: dict[int, Callable[[], object]] = {}
@@ -67,6 +69,27 @@ class FlowHandle:
             return self._paused_before
         with self._lock:
             return self._paused_before + (self._now() - self._paused_at if self._paused else 0.0)
+
+    @property
+    def unread_for(self) -> float:
+        """Seconds since the last piece was given, 0 while the next one is read."""
+        return 0.0 if self._given_at is None else self._now() - self._given_at
+
+    @property
+    def unread_seconds(self) -> float:
+        """Seconds in which nothing was read so far: nobody asked for more, or this handle held it back."""
+        return self._unread + self.unread_for
+
+    def given(self) -> None:
+        """From now on nothing is read, until somebody has :meth:`asked`."""
+        self.asked()
+        self._given_at = self._now()
+
+    def asked(self) -> None:
+        """The next piece is asked for, and may be read."""
+        if self._given_at is not None:
+            self._unread += self._now() - self._given_at
+            self._given_at = None
 
     def pause(self) -> None:
         """Stop reading after the current chunk."""

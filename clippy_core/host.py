@@ -178,7 +178,7 @@ class Host(Made):
         """As ``close``, with what belongs to the running event loop."""
         runtime = self.async_runtime()
         await arest(self._sync_runtime, runtime)
-        await self._http.aclose(runtime)
+        await self._http.aclose(runtime, self._sync_runtime)
         await self._serving.aclose(runtime)
 
     def __enter__(self) -> Host:

@@ -69,8 +69,9 @@ class HttpUpstream:
         if pool is not None:
             pool.close()
 
-    async def aclose(self, runtime: AsyncRuntime) -> None:
-        """Close the connections of one event loop."""
+    async def aclose(self, runtime: AsyncRuntime, threads: SyncRuntime) -> None:
+        """Close the connections of one event loop, and those of threads."""
+        self.close(threads)
         pool = self._pools.pop(runtime, None)
         if pool is not None:
             await pool.aclose()

@@ -193,6 +193,7 @@ class Ledger:
             "usage": self._used(outcome),
             "finish_reason": self.finish_reason,
             "first_token": self.first_token,
+            "unread": self.flow.unread_seconds,
             "provenance": ctx.provenance,
             "error": error,
             "trace": tuple(ctx.trace),

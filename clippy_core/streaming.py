@@ -1,8 +1,7 @@
 """What the caller reads: a stream of events with plugins in it, or of bytes without.
 
-A stream is a class with ``async def next()`` and an idempotent ``async def aclose()``, one reader at a time.  There is
-no async generator in the core: they leak when closed early, end silently under a foreign loop, and cannot be closed
-from another task (design-review.md finding 4).
+A stream is a class with ``async def next()`` and an idempotent ``async def aclose()``, one reader at a time: an async
+generator leaks when closed early, ends silently under a foreign loop, and cannot be closed from another task.
 """
 
 from __future__ import annotations
@@ -70,7 +69,6 @@ class LiveStream:
     _ended: bool = field(default=False, init=False)
     _over: bool = field(default=False, init=False)
     _reading: bool = field(default=False, init=False)
-    _pulled_at: float = field(default=0.0, init=False)
     _paused: float = field(default=0.0, init=False)
     """Seconds of pauses by which the deadlines were moved already."""
     _unread_limit: float = field(default=0.0, init=False)
@@ -91,6 +89,7 @@ class LiveStream:
         if self._reading:
             raise RuntimeError("this stream is being read already; one reader at a time")
         self._reading = True
+        self.flow.asked()
         try:
             while not self._ready:
                 if self._late is not None:
@@ -124,7 +123,7 @@ class LiveStream:
             self._reading = False
 
     def _handed_on(self, piece: Piece | None) -> Piece | None:
-        self._pulled_at = self.runtime.clock.now()
+        self.flow.given()
         if self.flow.chunks_per_second is not None:
             self.flow.passed()
         return piece
@@ -147,6 +146,7 @@ class LiveStream:
                 self.runtime.soon(self._cancel_unread)
 
         self._ignore_flow = self.flow.watch(changed)
+        self.flow.given()  # it is handed out, and nothing of it is read yet
 
     async def _cancel_unread(self) -> None:
         if not self._reading and not self._settled:
@@ -168,11 +168,10 @@ class LiveStream:
 
     def _look_out(self) -> None:
         if self.ctx.leases and self._unread_limit and self._call_off is None:
-            self._pulled_at = self.runtime.clock.now()
             self._call_off = self.runtime.later(self._unread_limit, self._look)
 
     async def _look(self) -> None:
-        unread = self.runtime.clock.now() - self._pulled_at
+        unread = self.flow.unread_for
         if self._settled:
             return
         if unread >= self._unread_limit and not self.flow.paused and not self._reading:
@@ -219,7 +218,9 @@ class LiveStream:
         if flow.state == "idle":
             flow.enter("streaming")
         if flow.held:
+            flow.given()  # what it holds back is no wait for the provider
             await self.runtime.gate(flow)
+            flow.asked()
             paused, deadlines = flow.paused_seconds, getattr(self.source, "deadlines", None)
             if deadlines is not None:
                 deadlines.shift(paused - self._paused)

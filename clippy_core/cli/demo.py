@@ -59,21 +59,25 @@ class Performance:
         """Whether every scene that should work did."""
         return all(one.status != "failed" for one in self.played)
 
-    def run(self, *, live: bool, model: str | None) -> None:
-        """Play everything."""
+    def run(self, *, live: bool, model: str | None, pages: bool = False) -> None:
+        """Play everything; with *pages* the stage stays until Ctrl-C, so that what was played can be looked at."""
         began = time.monotonic()
         self.screen.now(line(Span("importing …", "dim")))
+        from .demo_pages import until_told_to_end
         from .demo_scenes import SCENES
         from .demo_stage import open_stage
 
-        with open_stage(self.screen, live=live, model=model) as stage:
+        with open_stage(self.screen, live=live, model=model, pages=pages) as stage:
             self._opening(stage)
             for number, scene in enumerate(SCENES, 1):
                 self._play(number, scene, stage)
             self.requests, self.advice = stage.sent, tuple(_advice(stage))
-        self.notes = tuple(stage.hide(note) for note in stage.notes.said)
-        self.seconds = time.monotonic() - began
-        self._ending()
+            if pages:
+                self._ending(stage, began)
+                self.screen.say(line(Span("The pages stay open until Ctrl-C.", "bold")))
+                until_told_to_end()
+        if not pages:
+            self._ending(stage, began)
 
     def _opening(self, stage: Stage) -> None:
         self.clients = tuple(driver.name for driver in (stage.primary, stage.other) if driver is not None)
@@ -98,7 +102,9 @@ class Performance:
         for shown in (*_beside((mark, Span(title, "bold")), proof.said, _STYLES[status]), *proof.below):
             self.screen.say(shown)
 
-    def _ending(self) -> None:
+    def _ending(self, stage: Stage, began: float) -> None:
+        self.notes = tuple(stage.hide(note) for note in stage.notes.said)
+        self.seconds = time.monotonic() - began
         counts = {status: sum(one.status == status for one in self.played) for status in ("ok", "failed", "skipped")}
         summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
         self.screen.say(line())
@@ -182,10 +188,11 @@ def _first_party() -> list[str]:
 @click.command()
 @click.option("--live", is_flag=True, help="Against the real endpoint of OPENAI_API_KEY or ANTHROPIC_API_KEY.")
 @click.option("--model", help="The model for --live; otherwise OPENAI_MODEL, or a small one that is listed.")
+@click.option("--open", "pages", is_flag=True, help="Show it in the browser meanwhile, and afterwards until Ctrl-C.")
 @click.option("--plain", is_flag=True, help="Lines only, no terminal codes.")
 @json_option
 @click.pass_context
-def demo(ctx: click.Context, live: bool, model: str | None, plain: bool, as_json: bool) -> None:
+def demo(ctx: click.Context, live: bool, model: str | None, pages: bool, plain: bool, as_json: bool) -> None:
     """See everything work in seconds: no key, no network, nothing left behind.
 
     A fake provider on loopback, the real SDKs, and the plugins that are installed, with their defaults: settings of
@@ -193,7 +200,7 @@ def demo(ctx: click.Context, live: bool, model: str | None, plain: bool, as_json
     """
     screen = Silence() if as_json else screen_for(plain=plain)
     performance = Performance(screen, marks())
-    performance.run(live=live, model=model)
+    performance.run(live=live, model=model, pages=pages)
     if as_json:
         say_json(performance.document())
     ctx.exit(0 if performance.ok else 1)

@@ -23,6 +23,7 @@ from ..discovery import Plugin
 from ..host import Host
 from ..testing import FakeServer, Reply, SeenRequest
 from ..testing.script import Step
+from .demo_pages import keep_open, pages_of
 from .demo_sdks import FAKE_MODEL, AnthropicDriver, Driver, Endpoint, OpenAIDriver, OwnDriver, installed, with_model
 from .output import visible
 from .screen import Line, Screen
@@ -93,6 +94,8 @@ class Stage:
     recorder: Recorder = field(factory=Recorder)
     notes: Notes = field(factory=lambda: Notes())
     heading: Line = ()
+    shown: dict[str, Any] = field(factory=dict)
+    """A plugin that shows every host of the stage, by its name."""
     host: Host = field(init=False)
     found: tuple[Plugin, ...] = field(init=False, default=())
 
@@ -109,12 +112,20 @@ class Stage:
         routes = {**self.routes, **(routes or {})}
         host = Host.from_config(file, salt_path=self.folder / "salt", routes=routes)
         self.found = host.discovered.plugins
-        return host.with_plugins({**host.plugins, RECORDER: self.recorder})
+        return host.with_plugins({**host.plugins, **self.shown, RECORDER: self.recorder})
 
     def restart(self) -> None:
         """Close the host, so that everything is written, and make another, as a new process would."""
         self.host.close()
         self.host = self.new_host()
+
+    def open_pages(self) -> Host:
+        """From now on pages show what goes through each host; whoever closes the one that is returned closes them."""
+        name, pages = pages_of(self.found)
+        self.shown[name] = pages
+        holder = keep_open(name, pages)
+        self.restart()
+        return holder
 
     @contextmanager
     def told(self, settings: str, routes: Mapping[str, Any] | None = None) -> Iterator[None]:
@@ -167,10 +178,11 @@ def _has_path(cls: type[Any]) -> bool:
 
 
 @contextmanager
-def open_stage(screen: Screen, *, live: bool = False, model: str | None = None) -> Iterator[Stage]:
+def open_stage(screen: Screen, *, live: bool = False, model: str | None = None, pages: bool = False) -> Iterator[Stage]:
     """A stage for the length of a ``with``; it leaves no file, no setting and no thread behind.
 
-    Raises ConfigError if CLIPPY_PLUGINS asks for something that is not there, UsageError if *live* has no key.
+    Raises ConfigError if CLIPPY_PLUGINS asks for something that is not there, UsageError if *live* has no key, or if
+    *pages* are wanted and no plugin has any.
     """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clippy-demo-", ignore_cleanup_errors=True))
@@ -178,7 +190,7 @@ def open_stage(screen: Screen, *, live: bool = False, model: str | None = None) 
         notes = Notes()
         stack.enter_context(_log_into(notes))
         acts = Acts()
-        server = None if live else stack.enter_context(FakeServer(acts, lifetime=300.0))
+        server = None if live else stack.enter_context(FakeServer(acts, lifetime=86_400.0 if pages else 300.0))
         endpoints = _live_endpoints(model) if server is None else _fake_endpoints(server)
         primary, other = _drivers(endpoints)
         for driver in (primary, other):
@@ -187,6 +199,8 @@ def open_stage(screen: Screen, *, live: bool = False, model: str | None = None) 
         secrets = tuple(endpoint.key for endpoint in endpoints.values())
         stage = Stage(screen, Path(folder), server, acts, _routes(endpoints), primary, other, secrets, notes=notes)
         stack.callback(lambda: stage.host.close())
+        if pages:
+            stack.callback(stage.open_pages().close)
         yield stage
 
 

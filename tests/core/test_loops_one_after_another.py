@@ -22,6 +22,7 @@ from clippy_hookspecs import Headers, RawRequest, RequestContext, StateStore, ho
 from sdk_lab import SDK_GENERATORS
 
 import clippy_core
+from clippy_core.driven import drive
 from clippy_core.testing import FakeServer, Reply
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in SDK_GENERATORS]
@@ -123,3 +124,25 @@ def test_one_host_serves_one_loop_after_another_and_keeps_nothing_of_those_befor
     one_after_another(RUNS[name], closes)
     gc.collect()
     assert not [one.name for one in set(threading.enumerate()) - before if one.name.startswith("clippy-portal")]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
+def test_what_is_closed_in_a_loop_leaves_no_connection_of_a_thread_open(run: Any) -> None:
+    """A thread of the program, or of a plugin, may have asked as well."""
+
+    def ask(host: clippy_core.Host, url: str) -> None:
+        body = {"model": "m", "messages": [{"role": "user", "content": "w"}]}
+        asked = RawRequest("POST", f"{url}/chat/completions", Headers(), json.dumps(body).encode(), route="main")
+        assert drive(host.answer(asked)).status == 200
+
+    async def program(host: clippy_core.Host, url: str) -> None:
+        async with host:
+            await anyio.to_thread.run_sync(ask, host, url)
+            assert len(host._http._pools) == 1
+        assert not host._http._pools
+
+    with FakeServer(Reply("one")) as server:
+        config = {"routes": {"main": {"base_url": server.base_url, "key": "sk-test", "model": "m"}}}
+        host, url = clippy_core.Host({"zz": Records()}, config=config), server.base_url
+        run(program(host, url)) if run is asyncio.run else run(program, host, url)
+    gc.collect()

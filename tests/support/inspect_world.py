@@ -147,7 +147,8 @@ class Site:
     host: Any = None
 
     def __enter__(self) -> Site:
-        self.server = Server(application(View(self.source, self.door.csrf, lambda: self.host), self.door), drain=2)
+        view = View(self.source, self.door.csrf, lambda: self.host, apart=True)
+        self.server = Server(application(view, self.door), drain=2)
         self.server.start()
         self.door.port = self.server.port
         self.address = f"http://127.0.0.1:{self.server.port}"

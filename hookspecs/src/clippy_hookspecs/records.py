@@ -188,6 +188,8 @@ class AuditRecord:
 
     ``time`` is unix seconds at the start, durations are seconds.  ``request`` and ``response`` hold content: they are
     given only to a plugin with a true ``reads_content`` attribute, and never for a request refused in pre_request.
+    ``unread`` is the part of the duration in which nothing of a stream was read: its reader was busy with what it had,
+    or the flow was paused or paced.
     """
 
     id: str
@@ -212,6 +214,7 @@ class AuditRecord:
     trace: tuple[HookCall, ...] = ()
     request: Request | None = field(default=None, repr=False)
     response: Response | None = field(default=None, repr=False)
+    unread: float = 0.0
 
 
 EventKind = Literal["request", "attempt", "head", "bytes", "chunk_in", "chunk_out", "hook", "closed"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
+import httpx
 import pytest
 from clippy_hookspecs import AttemptRecord, AuditRecord, HookCall, RequestContext, RouteInfo, Scope
 
@@ -298,3 +301,36 @@ def test_of_records_that_say_the_same_the_newest_is_shown(tmp_path: Path) -> Non
 def test_a_small_chat_model_is_chosen(names: list[str], chosen: str) -> None:
     """The demo should cost next to nothing; what is not for chat is passed over where there is a choice."""
     assert smallest(names) == chosen
+
+
+# --- pages beside it -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_played_can_be_looked_at_until_ctrl_c(tmp_path: Path) -> None:
+    """The link comes first; the scenes' hosts come and go, and one dashboard shows the requests of all of them."""
+    pytest.importorskip("clippy_inspect")
+    environ = {**os.environ, "CLIPPY_PLUGINS": "inspect,cache-memory", "HOME": str(tmp_path), "BROWSER": "true"}
+    command = [sys.executable, "-m", "clippy_core.cli", "demo", "--open", "--plain"]
+    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=environ, cwd=tmp_path) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        link = running.stderr.readline().split()[-1]
+        said = list(iter(running.stdout.readline, "The pages stay open until Ctrl-C.\n"))
+        with httpx.Client(base_url=link.partition("/open/")[0]) as browser:
+            entered = browser.get(link).headers["set-cookie"].partition(";")[0]
+            board = browser.get("/api/dashboard", headers={"cookie": entered}).json()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 0
+        assert running.stderr.read() == ""
+    reached = next(line for line in said if "requests reached the provider" in line)
+    assert board["total"]["requests"] > 3
+    assert board["running"] == 0
+    assert f" {board['total']['requests'] - board['total']['cached']} requests reached" in reached
+
+
+def test_without_pages_there_are_none_to_open(tmp_path: Path) -> None:
+    """It says what is missing, before anything is played."""
+    done = demo(tmp_path, "--open", CLIPPY_PLUGINS="cache-memory")
+    assert done.returncode == 2
+    assert "no plugin here has pages to open" in done.stderr
+    assert left_behind(tmp_path) == []

@@ -101,3 +101,28 @@ def test_a_request_says_itself_whether_it_shares(control: CacheControl, temperat
 def test_never_is_idle_and_says_why() -> None:
     assert Dedup(when="never").idle == 'when is "never"'
     assert Dedup().idle == ""
+
+
+def test_the_flights_are_a_table() -> None:
+    """One in the air with two who joined it; when it has landed two were handed what the first had asked for."""
+    dedup, seen = Dedup(when="always"), []
+
+    def look() -> dict[str, Any]:
+        try:  # it waits for nothing
+            dedup.status_tables().send(None)
+        except StopIteration as done:
+            (table,) = done.value
+        return dict(zip(table.columns, table.rows[0], strict=True))
+
+    async def scenario(lab: Lab) -> None:
+        lab.call()
+        await lab.asked()
+        lab.call()
+        lab.call()
+        await lab.until(lambda: lab.waiting == 2)
+        seen.append(look())
+        lab.valve.flow()
+
+    Lab("sync", {"together": dedup}).run(scenario)
+    assert seen == [{"in the air": 1, "joined": 2, "handed over": 0, "asked for themselves": 0}]
+    assert look() == {"in the air": 0, "joined": 0, "handed over": 2, "asked for themselves": 1}

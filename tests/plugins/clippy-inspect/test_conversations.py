@@ -6,7 +6,6 @@ import gc
 import json
 from typing import Any
 
-import pytest
 from attrs import evolve
 from clippy_hookspecs import Scope
 from clippy_inspect.conversations import conversations
@@ -105,9 +104,8 @@ def test_whatever_a_body_is_there_is_a_page() -> None:
     assert "<img" not in text
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # connections end with the pages' loop
 def test_a_recorded_request_is_sent_again_and_compared() -> None:
-    """On the route that answered then, with that route's key; what differs is told."""
+    """On the route that answered then, with that route's key; what differs is told.  No connection is left behind."""
     told, missing = _sent_again()
     gc.collect()
     assert (told["same"], told["now"]["text"]) == (False, "It rains.\nStill.")

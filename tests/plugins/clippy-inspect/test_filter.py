@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 from clippy_inspect.filter import MOST_CHARACTERS, NAMES, FilterError, parse
 from clippy_recorder import Exchange, Step
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from inspect_world import cached, exchange, failed, retried, streamed
 
@@ -120,6 +120,7 @@ def test_what_is_quoted_is_read_as_it_was_meant(texts: list[str]) -> None:
 
 
 @given(st.text(max_size=MOST_CHARACTERS))
+@example("0:0")
 def test_any_text_is_a_filter_or_a_sentence(text: str) -> None:
     try:
         wanted = parse(text)

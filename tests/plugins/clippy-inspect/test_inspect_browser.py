@@ -6,6 +6,7 @@ says TESTS_NEED_CHROMIUM=1, as CI does.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -14,11 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import clippy_inspect
 import httpx
 import pytest
 from attrs import evolve
 from clippy_inspect import Inspect
-from inspect_world import BEGAN, Kept, Site, cached, exchange, failed, retried, streamed
+from hostile_texts import Hosting, known, saying
+from inspect_world import Kept, Site, cached, exchange, failed, retried, streamed
 
 import clippy_core
 from clippy_core.testing import FakeServer, Reply
@@ -241,6 +244,32 @@ def test_a_real_stream_is_paused_and_cancelled(visit: Callable[..., Any], capsys
     assert ended == ["cancelled in the debugger"]
 
 
+def test_a_request_is_sent_again_from_its_page(visit: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each time for good, with the difference as text below the button; afterwards no connection is open."""
+    hostile = "<img src=x onerror=alert(1)>"
+    replies = [Reply("It rains.\nStill."), Reply(f"It rains.\n{hostile}"), Reply("It rains.\nStill.")]
+    with FakeServer(replies) as provider:
+        config = {"routes": {"main": {"base_url": provider.base_url, "key": "sk-of-the-route", "model": "m"}}}
+        host = clippy_inspect.attach(clippy_core.Host({}, config=config))
+        with host, clippy_core.Client(host) as client:
+            client.chat("How is the weather?")
+            page = visit(capsys.readouterr().err.split()[-1])
+            page.locator("#rows a").click()
+            button, told = page.get_by_role("button", name="Send again"), page.locator("[id^='again-']")
+            button.click()
+            told.get_by_text(hostile, exact=True).wait_for()
+            assert ["Still."] == told.locator(".removed code").all_inner_texts()
+            assert [hostile] == told.locator(".added code").all_inner_texts()
+            button.click()
+            told.get_by_text("the same answer, status 200").wait_for()
+            keys = {sent.headers["authorization"] for sent in provider.requests}
+            assert (3, {"Bearer sk-of-the-route"}) == (len(provider.requests), keys)
+            page.click("text=Requests")
+            assert 3 == page.locator("#rows tr").count()
+            page.goto("about:blank")  # before its server goes
+    gc.collect()  # what was left open complains now
+
+
 def test_two_sets_are_compared_by_keys_alone(site: Site, visit: Callable[..., Any]) -> None:
     """The form takes what the live list takes; a filter that cannot be read is said, and the fields stay."""
     page = visit(site.door.link())
@@ -267,14 +296,43 @@ def test_the_chart_of_the_dashboard_is_drawn_and_its_numbers_are_a_table(site: S
     assert told == len(site.source.latest(1000))
 
 
-def test_what_a_model_says_does_nothing_in_a_browser(site: Site, visit: Callable[..., Any]) -> None:
-    """Not in the page, and not where htmx puts a part of it."""
-    hostile = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-    page = visit(site.door.link())
-    site.source.put(exchange(30, hostile, hostile, model=hostile, began=BEGAN + 99))
-    page.locator("#go-req-0030").wait_for()
-    assert hostile in page.inner_text("#rows")
-    page.goto(site.address + "/requests/req-0030")
-    assert "owned" not in page.title().replace(hostile, "")
-    assert 0 == page.locator("main img, main script").count()
-    site.source.exchanges = [one for one in site.source.exchanges if one.id != "req-0030"]
+HOSTILE = (
+    "/", "/requests/whole", "/requests/req-0001", "/requests/live-0003", "/streams", "/dashboard", "/profile",
+    "/profile?q=failed&against=-failed", "/conversations", "/conversations/turn-0001",
+)  # fmt: skip
+
+
+def test_what_others_wrote_does_nothing_in_a_browser(visit: Callable[..., Any]) -> None:
+    """Not in a page, and not where htmx or a chart puts a part of it: nothing runs, and nothing is fetched."""
+    texts = known()[::3]
+    strange: list[str] = []
+    with Site(saying(texts), host=Hosting(tuple(texts))) as site:
+        page = visit(site.door.link())
+        page.on("dialog", lambda dialog: strange.append(dialog.message))
+        page.on("request", lambda sent: strange.append(sent.url) if not sent.url.startswith(site.address) else None)
+        for path in HOSTILE:
+            page.goto(site.address + path)
+            _swap(page)
+            page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+            assert 0 == page.locator("main :is(script, img, iframe, object, embed, base, style, link)").count(), path
+            assert 0 == page.locator("main a:not([href^='/']), main [style]:not(.chart *), main [srcdoc]").count(), path
+            assert 1 == page.locator("nav").count(), path
+        page.goto(site.address + "/dashboard")
+        page.locator("#rate-chart canvas").wait_for()
+        page.goto(site.address + "/")
+        page.fill("#filter", texts[0])
+        page.get_by_text(f" of {len(site.source.exchanges)} requests").wait_for()
+        assert texts[0] in page.inner_text("#rows")
+        page.goto("about:blank")  # before its server goes
+    assert strange == []
+
+
+def _swap(page: Any) -> None:
+    """Whatever of a page is drawn anew when something happens, drawn anew."""
+    live = page.locator("[hx-trigger*='exchange']")
+    if live.count():
+        page.evaluate(
+            "() => new Promise(done => { document.addEventListener('htmx:afterSettle', done, {once: true});"
+            " for (const name of ['exchange', 'exchange-slow', 'this-exchange'])"
+            " document.body.dispatchEvent(new CustomEvent(name)); })"
+        )

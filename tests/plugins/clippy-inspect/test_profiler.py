@@ -7,25 +7,32 @@ from typing import Any
 
 import httpx2
 import openai
-from attrs import define, evolve
+import pytest
+from attrs import asdict, define, evolve
+from clippy_errors import ErrorClassifier
 from clippy_hookspecs import Chunk, Request, RequestContext, hookimpl
 from clippy_inspect.comparing import compared
+from clippy_inspect.parts import parts_of
 from clippy_inspect.profiler import as_json, profile, speedscope
-from clippy_recorder import Recorder, Step
+from clippy_recorder import Attempt, Piece, Recorder, Step
+from clippy_retry import RetryPolicy
+from clippy_throttle import Throttle
 from hypothesis import given
 from hypothesis import strategies as st
-from inspect_world import Kept, Site, exchange, retried, streamed
+from inspect_world import Kept, Site, cached, exchange, retried, streamed
 
 import clippy_core
-from clippy_core.testing import FakeProvider, Reply
+from clippy_core.testing import FakeProvider, Fault, Reply, VirtualClock
+
+ASKED: Any = [{"role": "user", "content": "Hi"}]
 
 
 def test_the_parts_add_up_to_the_time_of_the_requests() -> None:
     """Provider, waits, plugins, and the host itself."""
     made = profile([exchange(1), retried(3), streamed(2)])
-    assert made.plugins + made.provider + made.waits + made.host == made.wall
-    assert made.waits == 1_000_000_000
-    assert made.provider > made.waits > made.plugins
+    assert made.parts.wall == made.wall
+    assert made.parts.waits == 1_000_000_000
+    assert made.parts.provider > made.parts.waits > made.parts.plugins
 
 
 def test_a_slow_plugin_is_named_with_its_reason() -> None:
@@ -83,22 +90,93 @@ class Sleeps:
         time.sleep(0.002)
 
 
-def test_what_was_measured_part_by_part_is_nearly_all_of_the_time() -> None:
-    """Against a clock outside, with a plugin that sleeps and a provider that waits."""
+def test_every_second_of_a_stream_has_a_name() -> None:
+    """On a clock that only the test moves: a retry, the provider, its chunks, a busy reader, and nothing is left."""
+    clock = VirtualClock()
+    reply = Reply("one two three", chunks=["one ", "two ", "three"], delay=4.0, chunk_delay=0.5)
+    http = FakeProvider([Fault.status(503, retry_after=2), reply], clock=clock).client(httpx2)
+    recorder = Recorder(enabled=True)
+    host = clippy_core.Host({"errors": ErrorClassifier(), "retry": RetryPolicy(), "recorder": recorder}, clock=clock)
+    client = host.wrap(openai.OpenAI(api_key="sk-test", http_client=http))
+    began = clock.now()
+    for chunk in client.chat.completions.create(model="m", messages=ASKED, stream=True):
+        if chunk.choices[0].delta.content:
+            clock.advance(3.0)  # what the program does with it
+    elapsed = round((clock.now() - began) * 1e9)
+    made = profile(recorder.latest())
+    parts = made.parts
+    assert made.wall == parts.wall == pytest.approx(elapsed, abs=5_000)
+    assert parts.waits == pytest.approx(waited := clock.sleeps[0] * 1e9, abs=5_000)
+    assert parts.until_answer == pytest.approx(4e9, abs=5e6)
+    assert parts.caller == pytest.approx(9e9, abs=5e6)
+    assert parts.between_chunks == pytest.approx(elapsed - 13e9 - waited, abs=5e6)
+    assert parts.plugins + parts.host < 10_000_000
+
+
+@pytest.mark.parametrize("how", ["paused", "slowed"])
+def test_what_holds_a_stream_back_is_not_the_provider(how: str) -> None:
+    """Neither a pause nor a rate: while it lasts nothing is read."""
+    clock = VirtualClock()
+    provider = FakeProvider(Reply("one two three", chunks=["one ", "two ", "three"]), clock=clock)
+    recorder = Recorder(enabled=True)
+    rate = {"throttle": Throttle(chunks_per_second=0.25)} if how == "slowed" else {}
+    host = clippy_core.Host({**rate, "recorder": recorder}, clock=clock, config={"routes": {"main": {"key": "k"}}})
+    with host, clippy_core.Client(host, provider.client()) as client, client.stream("Hi", model="m") as stream:
+        for _ in stream:
+            if how == "paused":
+                stream.context.flow.pause()
+                clock.advance(4.0)
+                stream.context.flow.resume()
+    parts = profile(recorder.latest()).parts
+    assert parts.caller >= 8_000_000_000
+    assert parts.provider < 10_000_000
+
+
+def test_who_waits_for_an_equal_request_waits_for_nothing_of_the_hosts() -> None:
+    """Its time is a wait, whatever the host did meanwhile."""
+    shared = {"source": "cache", "by": "dedup", "reason": "flight"}
+    parts = parts_of(cached(1, provenance=shared, duration=900_000, steps=()))
+    assert (parts.waits, parts.host) == (900_000_000, 0)
+
+
+whole_times = st.integers(0, 2_000_000)
+attempts = st.builds(
+    lambda at, head, end, waited, state: Attempt(1, "main", at, head_at=head, ended_at=end, waited=waited, state=state),
+    whole_times, st.none() | whole_times, st.none() | whole_times, whole_times, st.sampled_from(["ok", "error", ""]),
+)  # fmt: skip
+pieces = st.builds(Piece, whole_times, st.sampled_from(["bytes", "chunk_in", "chunk_out"]))
+
+
+@given(st.lists(attempts, max_size=3), st.lists(pieces, max_size=6), st.lists(spans, max_size=4), whole_times)
+def test_the_parts_are_the_whole_whatever_the_clocks_say(
+    tried: list[Attempt], came: list[Piece], steps: list[Step], unread: int
+) -> None:
+    """No part is less than nothing, and together they are the request's time."""
+    told = exchange(1, attempts=tuple(tried), pieces=tuple(came), steps=tuple(steps), unread=unread)
+    parts = parts_of(told)
+    assert parts.wall == (told.duration or 0) * 1000
+    assert min(asdict(parts).values()) >= 0
+
+
+def test_what_was_measured_part_by_part_is_the_time_that_a_clock_outside_saw() -> None:
+    """Real time, with a plugin that sleeps, a provider that waits, and a reader who takes his time."""
     provider = FakeProvider(Reply("one two three four", chunks=4, delay=0.05, chunk_delay=0.005))
     recorder = Recorder(enabled=True)
     host = clippy_core.Host({"sleeps": Sleeps(), "recorder": recorder})
     client = host.wrap(openai.OpenAI(api_key="sk-test", http_client=provider.client(httpx2)))
-    messages: Any = [{"role": "user", "content": "Hi"}]
     ask = client.chat.completions.create
-    list(ask(model="m", messages=messages, stream=True))  # what is imported at first use is nobody's time
+    list(ask(model="m", messages=ASKED, stream=True))  # what is imported at first use is nobody's time
     began = time.perf_counter()
     for _ in range(5):
-        list(ask(model="m", messages=messages, stream=True))
+        for _ in ask(model="m", messages=ASKED, stream=True):
+            time.sleep(0.003)
     outside = time.perf_counter() - began
     made = profile(recorder.latest()[1:])
+    print(f"parts {made.parts.wall / 1e9:.4f} s of {outside:.4f} s, measured {made.measured:.1%}: {made.parts}")
+    assert made.parts.wall == made.wall
     assert made.wall / 1e9 <= outside
     assert made.measured > 0.9
+    assert min(made.parts.caller, made.parts.plugins, made.parts.until_answer, made.parts.between_chunks) > 0
     assert "sleeps" in made.slow[0]
     by_hook = {(cost.plugin, cost.hook): cost for cost in made.costs}
     assert by_hook["sleeps", "on_chunk"].each.p50 > 2_000_000

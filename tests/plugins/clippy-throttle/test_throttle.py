@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import define
 from calling import Caller, Read
-from clippy_hookspecs import Restart, hookimpl
+from clippy_hookspecs import Chunk, RequestContext, Restart, hookimpl
 from clippy_throttle import Throttle, boundary
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -87,6 +87,35 @@ def test_pieces_come_one_by_one_and_not_in_a_burst(sync_caller: Caller) -> None:
     with clippy_core.Client(sync_caller.host, sync_caller._http()) as client, client.stream("Hello") as stream:
         at.extend(sync_caller.clock.now() for chunk in stream if chunk.kind == "text")
     assert [0.5 * number for number in range(20)] == pytest.approx([one - at[0] for one in at])
+
+
+def test_the_streams_that_are_slowed_are_a_table(sync_caller: Caller) -> None:
+    """How fast each goes, and how fast it may; none when it has ended, and none where nothing is slowed."""
+    throttle, seen = Throttle(chunks_per_second=2), []
+
+    def look() -> Any:
+        try:  # it waits for nothing
+            throttle.status_tables().send(None)
+        except StopIteration as done:
+            return done.value[0]
+
+    @define(eq=False)
+    class Looks:
+        @hookimpl
+        def on_chunk(self, chunk: Chunk, ctx: RequestContext) -> None:
+            if chunk.kind == "text":
+                seen.append((ctx.id, look()))
+
+    sync_caller.start(
+        {"looks": Looks(), "throttle": throttle}, Reply("one two three", chunks=["one ", "two ", "three"])
+    )
+    sync_caller.stream()
+    request_id, table = seen[-1]
+    (line,) = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+    assert (line["id"], line["pieces"], line["pieces a second allowed"]) == (request_id, 2, 2)
+    assert line["pieces a second"] == pytest.approx(2 / line["for, s"], abs=0.1)
+    assert line["tokens"] is None
+    assert look().rows == ()
 
 
 def in_one_read(body: str) -> Raw:

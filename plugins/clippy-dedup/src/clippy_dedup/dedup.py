@@ -6,7 +6,9 @@ from typing import Literal
 
 from attrs import define, field
 from attrs.validators import in_
-from clippy_hookspecs import Join, Request, RequestContext, hookimpl
+from clippy_hookspecs import AuditRecord, Join, Request, RequestContext, StatusTable, hookimpl
+
+from .aboard import Aboard
 
 When = Literal["deterministic", "always", "never"]
 
@@ -35,6 +37,8 @@ class Dedup:
         },
     )
 
+    _aboard: Aboard = field(init=False, factory=Aboard, repr=False)
+
     @property
     def idle(self) -> str:
         """Why it takes no part in requests; "" if it does."""
@@ -47,7 +51,20 @@ class Dedup:
             return None
         asked = ctx.cache_control.join
         joins = (self.when == "always" or deterministic(request)) if asked is None else asked
-        return Join(key, shared=self.across_processes) if joins else None
+        if not joins:
+            return None
+        if ctx.parent is None and ctx.cache_control.store:  # others go alone whatever is decided here
+            self._aboard.boards(key, ctx)
+        return Join(key, shared=self.across_processes)
+
+    @hookimpl
+    def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
+        """A request has left its flight."""
+        self._aboard.leaves(record, ctx)
+
+    async def status_tables(self) -> tuple[StatusTable]:
+        """Flights in the air, requests that joined one, and how many were handed what another had asked for."""
+        return (self._aboard.table(),)
 
 
 def deterministic(request: Request) -> bool:

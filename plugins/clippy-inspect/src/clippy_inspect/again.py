@@ -7,12 +7,13 @@ import json
 from typing import Any
 from urllib.parse import parse_qs
 
-from clippy_hookspecs import Headers
+from clippy_hookspecs import Headers, Host
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 from clippy_recorder.har import answer_of, answer_pieces
 from clippy_recorder.rerunning import request_of, route_for, said
 
+from .threads import in_a_thread
 from .view import Page, View
 
 _NO_HOST = "a recording has no providers; clippy replay FILE --live sends its requests again"
@@ -39,8 +40,7 @@ def pages(view: View) -> list[Page]:
             again = request_of(exchange, route_for(exchange, host))
         except LookupError as error:
             return view.json({"error": f"{error}; the caller's own credentials are not recorded"}, 409)
-        reply = await host.answer(again)
-        now = said(await _read(reply))
+        reply, now = await (in_a_thread(_answer(host, again)) if view.apart else _answer(host, again))
         ctx = reply.extensions.get("clippy")
         made = {"id": getattr(ctx, "id", None), "status": reply.status, **_compared(exchange, reply.status, now)}
         answer = view.json(made)
@@ -63,17 +63,18 @@ def _wanted(request: RawRequest) -> str | None:
     return wanted if isinstance(wanted, str) else None
 
 
-async def _read(reply: RawReply) -> bytes:
-    """To its end: a request that nobody reads is not over."""
+async def _answer(host: Host, request: RawRequest) -> tuple[RawReply, str]:
+    """The reply and what it says: read to its end, since a request that nobody reads is not over."""
+    reply = await host.answer(request)
     if isinstance(reply.body, bytes):
-        return reply.body
+        return reply, said(reply.body)
     parts: list[bytes] = []
     try:
         while (piece := await reply.body.next()) is not None:
             parts.append(piece)
     finally:
         await reply.body.aclose()
-    return b"".join(parts)
+    return reply, said(b"".join(parts))
 
 
 def _compared(exchange: Exchange, status: int, now: str) -> dict[str, Any]:

@@ -7,6 +7,14 @@ from attrs import frozen
 from .profiler import Cost, Profile
 
 Key = tuple[str, str]
+_PARTS = {
+    "until_answer": "until the answer began",
+    "between_chunks": "between chunks",
+    "waits": "waits and retries",
+    "caller": "the caller, and pauses",
+    "host": "the host itself",
+    "wall": "all",
+}
 
 
 @frozen
@@ -33,18 +41,13 @@ class Change:
 
 
 def compared(before: Profile, now: Profile) -> tuple[Change, ...]:
-    """All hooks of both, those that changed most first, with the provider, the waits and the host at the end."""
+    """All hooks of both, those that changed most first, with the parts that are no plugin's at the end."""
     was, is_ = _each(before), _each(now)
     changes = [Change(*key, was.get(key), is_.get(key)) for key in dict.fromkeys((*was, *is_))]
     changes.sort(key=lambda one: (-abs(one.difference), one.plugin, one.hook))
     parts = [
-        Change("", name, _of_one(one, before.requests), _of_one(other, now.requests))
-        for name, one, other in (
-            ("provider", before.provider, now.provider),
-            ("waits", before.waits, now.waits),
-            ("host", before.host, now.host),
-            ("all", before.wall, now.wall),
-        )
+        Change("", said, _of_one(getattr(before.parts, name), before), _of_one(getattr(now.parts, name), now))
+        for name, said in _PARTS.items()
     ]
     return (*changes, *parts)
 
@@ -53,8 +56,8 @@ def _each(made: Profile) -> dict[Key, float]:
     return {_key(cost): cost.total / made.requests for cost in made.costs if made.requests}
 
 
-def _of_one(total: int, requests: int) -> float | None:
-    return total / requests if requests else None
+def _of_one(total: int, made: Profile) -> float | None:
+    return total / made.requests if made.requests else None
 
 
 def _key(cost: Cost) -> Key:

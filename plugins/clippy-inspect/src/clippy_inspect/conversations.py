@@ -18,6 +18,7 @@ from .dashboard import LOOKED_AT
 from .view import Page, View, part_of
 
 SHOWN: Final = 100
+_TITLE: Final = 80
 _ID_OF_ANSWER: Final = re.compile(rb'"id"\s*:\s*"(resp_[A-Za-z0-9_-]{1,80})"')
 
 
@@ -64,7 +65,8 @@ class Conversation:
     def title(self) -> str:
         """The first words of it."""
         first = next((one.text for turn in self.turns for one in turn.added if one.role == "user" and one.text), "")
-        return " ".join(first.split())[:80] or "(nothing was recorded)"
+        said = " ".join(first.split())
+        return (said if len(said) <= _TITLE else f"{said[: _TITLE - 1].rstrip()}…") or "(nothing was recorded)"
 
 
 @define(eq=False)

@@ -184,7 +184,7 @@ def _timeline(exchanges: Sequence[Exchange], since: float | None, now: float) ->
     for one in exchanges:
         place = min(_BARS - 1, max(0, int((one.began - since) / width)))
         counts[place][0] += 1
-        counts[place][1] += one.state == "failed"
+        counts[place][1] += one.state in ("failed", "abandoned")
     used = min(_BARS, max(1, math.ceil((now - since) / width)))
     return tuple((since + place * width, total, failed) for place, (total, failed) in enumerate(counts[:used]))
 

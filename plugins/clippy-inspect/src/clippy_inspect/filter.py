@@ -116,7 +116,7 @@ def _test(word: Word) -> Test:
     if word.name == "text":
         return _text(word)
     raise FilterError(
-        f'There is no "{word.name}:". A term may begin with {", ".join(f"{name}:" for name in sorted(NAMES))}'
+        f'There is no "{word.name}:". A term may begin with {", ".join(f"{name}:" for name in sorted(NAMES))}.'
     )
 
 

@@ -170,7 +170,7 @@ class Inspect:
             self._look_at(host)
             door = self._door(0)
             kept = getattr(self._source, "keep", 500)
-            view = View(self._source, door.csrf, lambda: self._host, kept=kept, pace=self._pace)
+            view = View(self._source, door.csrf, lambda: self._host, kept=kept, pace=self._pace, apart=True)
             server = Server(application(view, door), port=self.port, drain=2)
             server.start()
             door.port, self._server = server.port, server

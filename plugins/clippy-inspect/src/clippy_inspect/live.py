@@ -10,6 +10,7 @@ from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
 from .filter import TERMS, Filter, FilterError, parse, retried, tokens
+from .numbers import count, many
 from .view import Page, View, arguments
 
 SHOWN = 200
@@ -96,9 +97,12 @@ def pages(view: View) -> list[Page]:
             fault = str(error)
         all_of_them = view.source.latest(SEARCHED)
         found = [exchange for exchange in reversed(all_of_them) if wanted(exchange)]
-        told = f"{len(found)} of {len(all_of_them)} requests" if wanted.terms else f"{len(all_of_them)} requests"
+        told = many(len(all_of_them), "request")
+        if len(all_of_them) == SEARCHED:  # there may be more
+            told = f"the newest {told}"
+        told = f"{count(len(found))} of {told}" if wanted.terms else told
         if len(found) > SHOWN:
-            told += f", the newest {SHOWN} are shown"
+            told += f"; {SHOWN} are shown"
         empty = "No request fits the filter." if all_of_them else "Nothing was asked yet."
         rows = [row(exchange) for exchange in found[:SHOWN]]
         return {"q": q, "fault": fault, "rows": rows, "told": told, "empty": empty, "found": found, "all": all_of_them}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 
-__all__ = ["clock", "count", "dollars", "duration", "percent", "size"]
+from clippy_hookspecs import StatusTable
+
+__all__ = ["clock", "count", "dollars", "duration", "many", "numeric", "percent", "plain", "size"]
 
 UNKNOWN = "–"
 
@@ -26,6 +28,27 @@ def duration(microseconds: float | None) -> str:
 def count(value: int | None) -> str:
     """``12 345``: thousands apart by a thin space."""
     return UNKNOWN if value is None else f"{value:,}".replace(",", "\u2009")
+
+
+def many(value: int, what: str) -> str:
+    """``1 request``, ``12 345 requests``."""
+    return f"{count(value)} {what}{'' if value == 1 else 's'}"
+
+
+def plain(value: str | int | float | bool | None) -> str:
+    """A cell of a plugin's table, whose column says the unit."""
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}".replace(",", "\u2009") if isinstance(value, int | float) else value
+
+
+def numeric(table: StatusTable) -> frozenset[int]:
+    """The columns of a table that hold numbers, by their places."""
+    cells = [(place, cell) for row in table.rows for place, cell in enumerate(row) if cell is not None]
+    words = {place for place, cell in cells if isinstance(cell, str | bool)}
+    return frozenset(place for place, _ in cells) - words
 
 
 def dollars(value: float | None) -> str:

@@ -115,6 +115,13 @@ def why(error: Mapping[str, Any]) -> str:
     return f"{kind}: {error.get('message') or 'its message was not kept'}{asked}"
 
 
+def whose(exchange: Exchange) -> str:
+    """Tenant, user and session, as far as they are known."""
+    scope = exchange.scope
+    known = (("tenant", scope.tenant), ("user", scope.user), ("session", scope.session))
+    return ", ".join(f"{name} {value}" for name, value in known if value)
+
+
 def read(message: Message | None) -> str:
     """A body byte for byte: what is no UTF-8 in it is shown as ``\\xff``."""
     return "" if message is None else message.body.decode("utf-8", "backslashreplace")
@@ -156,6 +163,7 @@ def pages(view: View) -> list[Page]:
             read=read,
             laid_out=laid_out,
             usage=exchange.usage,
+            whose=whose(exchange),
         )
 
     async def api(request: RawRequest) -> RawReply:

@@ -6,16 +6,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import asdict, frozen
 from clippy_recorder import Exchange
 
 from .dashboard import Spread, spread
+from .parts import Parts, added, end_of, parts_of
 
 SLOW_SHARE: Final = 0.05
 SLOW_NS: Final = 1_000_000
 """A plugin is called slow if it takes this share of the time that requests take, and this long for each of them."""
-_WITHIN: Final = frozenset({"on_chunk", "classify_error", "post_attempt", "on_response"})
-"""Hooks that run while an attempt is under way: their time is not the provider's."""
 
 
 @frozen
@@ -36,24 +35,18 @@ class Cost:
 
 @frozen
 class Profile:
-    """All of it; times in nanoseconds.  ``wall`` is the time of all requests together, and the parts add up to it.
-
-    ``host`` is what no hook, wait or provider took: the host's own work and the time between them.
-    """
+    """All of it; times in nanoseconds.  ``wall`` is the time of all requests together, and the parts add up to it."""
 
     requests: int
     wall: int
-    plugins: int
-    provider: int
-    waits: int
-    host: int
+    parts: Parts
     costs: tuple[Cost, ...]
     slow: tuple[str, ...]
 
     @property
     def measured(self) -> float:
         """The share of the wall time that was measured part by part, and is not the rest."""
-        return 1.0 if self.wall == 0 else (self.plugins + self.provider + self.waits) / self.wall
+        return 1.0 if self.wall == 0 else (self.wall - self.parts.host) / self.wall
 
 
 def profile(exchanges: Sequence[Exchange]) -> Profile:
@@ -79,35 +72,7 @@ def profile(exchanges: Sequence[Exchange]) -> Profile:
         for (plugin, hook), taken in calls.items()
     ]
     costs.sort(key=lambda cost: (-cost.total, cost.plugin, cost.hook))
-    parts = [_parts(one) for one in over]
-    plugins, provider, waits = (sum(part[place] for part in parts) for place in range(3))
-    return Profile(
-        len(over),
-        wall,
-        plugins,
-        provider,
-        waits,
-        max(0, wall - plugins - provider - waits),
-        tuple(costs),
-        _slow(costs, wall, len(over)),
-    )
-
-
-def _parts(exchange: Exchange) -> tuple[int, int, int]:
-    """Nanoseconds in plugins, at the provider, and waiting between attempts."""
-    spans = [(attempt.at, _end(exchange, place)) for place, attempt in enumerate(exchange.attempts)]
-    plugins = sum(step.ns for step in exchange.steps if step.hook != "audit")
-    waits = sum(attempt.waited for attempt in exchange.attempts) * 1000
-    provider = sum(max(0, end - begin) for begin, end in spans) * 1000
-    inside = [step for step in exchange.steps if step.hook in _WITHIN]
-    within = sum(step.ns for step in inside if any(begin <= step.at <= end for begin, end in spans))
-    return plugins, max(0, provider - within), waits
-
-
-def _end(exchange: Exchange, place: int) -> int:
-    """When an attempt was over, in microseconds: that of one that was never closed, when its request was."""
-    attempt = exchange.attempts[place]
-    return attempt.ended_at if attempt.ended_at is not None else exchange.duration or attempt.at
+    return Profile(len(over), wall, added(map(parts_of, over)), tuple(costs), _slow(costs, wall, len(over)))
 
 
 def _slow(costs: Sequence[Cost], wall: int, requests: int) -> tuple[str, ...]:
@@ -162,10 +127,10 @@ class _Span:
 def _evented(exchange: Exchange, frame: Any) -> dict[str, Any]:
     total = exchange.duration or 0
     spans = [_Span(0, total, f"{exchange.api or exchange.method} {exchange.model or ''}".strip())]
-    for place, attempt in enumerate(exchange.attempts):
+    for attempt in exchange.attempts:
         if attempt.waited:
             spans.append(_Span(attempt.at - attempt.waited, attempt.at, "wait"))
-        spans.append(_Span(attempt.at, _end(exchange, place), f"attempt {attempt.route or attempt.url}"))
+        spans.append(_Span(attempt.at, end_of(exchange, attempt), f"attempt {attempt.route or attempt.url}"))
     for step in exchange.steps:
         begin = step.at if step.hook == "on_chunk" else step.at - step.ns // 1000
         spans.append(_Span(begin, begin + step.ns // 1000, f"{step.plugin} {step.hook}"))
@@ -210,7 +175,7 @@ def as_json(made: Profile) -> dict[str, Any]:
     return {
         "requests": made.requests,
         "wall": made.wall,
-        "parts": {"plugins": made.plugins, "provider": made.provider, "waits": made.waits, "host": made.host},
+        "parts": asdict(made.parts),
         "measured": made.measured,
         "slow": list(made.slow),
         "costs": [

@@ -71,6 +71,8 @@ class View:
     now: Callable[[], float] = field(default=time.time, repr=False)
     pace: Pace | None = field(default=None, repr=False)
     """Counts requests as they begin; None where that is over, as in a recording."""
+    apart: bool = False
+    """Whether the pages run in an event loop that the program knows nothing of, and so nobody closes a host in it."""
 
     def page(self, request: RawRequest, template: str, status: int = 200, **values: Any) -> RawReply:
         """The template as a whole page, or as the part of one that htmx asked for (header ``HX-Request``).

@@ -86,6 +86,7 @@ class _Developer:
             status=record.status,
             duration=_us(record.duration),
             first_token=_us(record.first_token),
+            unread=_us(record.unread) or 0,
             usage=record.usage,
             route=clean.optional(record.route),
             finish_reason=clean.optional(record.finish_reason),

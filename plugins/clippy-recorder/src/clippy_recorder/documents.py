@@ -50,6 +50,7 @@ def document(exchange: Exchange) -> dict[str, Any]:
             "steps": [_step(one) for one in exchange.steps],
             "pieces": [_piece(one) for one in exchange.pieces],
             "lost": exchange.lost,
+            "unread": exchange.unread,
         }
     )
 

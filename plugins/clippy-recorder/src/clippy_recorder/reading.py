@@ -56,6 +56,7 @@ def exchange_of(value: Any) -> Exchange:
         steps=tuple(_step_of(one) for one in told.each("steps")),
         pieces=tuple(_piece_of(one) for one in told.each("pieces")),
         lost=told.whole("lost", 0),
+        unread=told.whole("unread", 0),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from attrs import define, evolve, field
 from attrs.validators import gt, in_, optional
-from clippy_hookspecs import Chunk, Request, RequestContext, StashKey, TokenCounter, hookimpl
+from clippy_hookspecs import Chunk, Flow, Request, RequestContext, StashKey, StatusTable, TokenCounter, hookimpl
 
 from .cutting import last_boundary, last_line, last_word
 
@@ -23,18 +25,36 @@ _WINDOW = 128
 counted with what is in the window before it: a longer one costs more, a shorter one rounds up more often."""
 
 
+_COLUMNS = (
+    "id", "state", "model", "for, s", "pieces", "pieces a second", "pieces a second allowed",
+    "tokens", "tokens a second", "tokens a second allowed",
+)  # fmt: skip
+_MOST_ROWS = 200
+_ENDED = frozenset({"completed", "failed", "cancelled"})
+
+
 @define(eq=False)
 class _Stream:
-    """What is known of one stream: the text that waits, by its place, and the text that was counted last."""
+    """What is known of one stream: the text that waits, by its place, and the text that was counted last.
+
+    ``pieces`` and ``given`` are how many pieces and tokens were slowed down so far, ``process`` whose stream it is.
+    """
 
     model: str
     counter: TokenCounter
+    ctx_id: str
+    flow: Flow
+    now: Callable[[], float]
+    began: float
     as_it_comes: bool = False
     held: dict[Place, str] = field(factory=dict)
     given_at: float = float("-inf")
     counted: str = ""
     tokens: int = 0
     owed: int = 0
+    pieces: int = 0
+    given: int = 0
+    process: int = field(factory=os.getpid)
 
     def count(self, text: str) -> int:
         """How many tokens more there are with *text*."""
@@ -74,6 +94,8 @@ class Throttle:
         default=0.1, validator=gt(0), metadata={"doc": "seconds between two pieces where coalesce is time"}
     )
 
+    _slowed: WeakValueDictionary[str, _Stream] = field(init=False, factory=WeakValueDictionary, repr=False)
+
     observes_only = True  # it delays and gathers, and changes no request: cached answers do not depend on it
 
     @property
@@ -88,7 +110,11 @@ class Throttle:
         """A stream is asked for."""
         if ctx.stream and self.idle is None:
             asked = any(request.params.get(name) for name in ("logprobs", "top_logprobs"))
-            ctx.stash[_STREAM] = _Stream(request.model, ctx.services.get(TokenCounter), asked)
+            counter, clock = ctx.services.get(TokenCounter), ctx.clock
+            stream = _Stream(request.model, counter, ctx.id, ctx.flow, clock.now, clock.now(), asked)
+            ctx.stash[_STREAM] = stream
+            if self.tokens_per_second is not None or self.chunks_per_second is not None:
+                self._slowed[ctx.id] = stream
 
     @hookimpl(tryfirst=True)
     def on_chunk(self, chunk: Chunk, ctx: RequestContext) -> Chunk | list[Chunk] | None:
@@ -120,6 +146,23 @@ class Throttle:
             return evolve(chunk, delta=out)
         return []
 
+    async def status_tables(self) -> tuple[StatusTable]:
+        """The streams that are slowed down now, the oldest first, with how fast they go and may go."""
+        known = [ref() for ref in self._slowed.valuerefs()]
+        process = os.getpid()
+        live = [one for one in known if one is not None and one.process == process and one.flow.state not in _ENDED]
+        live.sort(key=lambda one: one.began)
+        return (StatusTable("slowed streams", _COLUMNS, tuple(map(self._line, live[:_MOST_ROWS]))),)
+
+    def _line(self, one: _Stream) -> tuple[str | int | float | None, ...]:
+        seconds = one.now() - one.began
+        tokens = None if self.tokens_per_second is None else one.given
+        return (
+            one.ctx_id, one.flow.state, one.model, round(seconds, 3),
+            one.pieces, _rate(one.pieces, seconds), self.chunks_per_second,
+            tokens, _rate(tokens, seconds), self.tokens_per_second,
+        )  # fmt: skip
+
     def _whole(self, text: str, stream: _Stream, ctx: RequestContext) -> str:
         """As much of *text* as may go out now."""
         if self.coalesce == "time":
@@ -146,9 +189,16 @@ class Throttle:
     def _pace(self, text: str, stream: _Stream, ctx: RequestContext) -> None:
         """Each rate has its own time for a piece, and the slower one counts."""
         seconds = 0.0
+        stream.pieces += 1
         if self.tokens_per_second is not None:
-            seconds = stream.count(text) / self.tokens_per_second
+            tokens = stream.count(text)
+            stream.given += tokens
+            seconds = tokens / self.tokens_per_second
         if self.chunks_per_second is not None:
             seconds = max(seconds, 1.0 / self.chunks_per_second)
         if seconds:
             ctx.flow.pace(seconds)
+
+
+def _rate(number: int | None, seconds: float) -> float | None:
+    return round(number / seconds, 1) if number is not None and seconds > 0 else None

@@ -70,6 +70,13 @@ document.addEventListener("htmx:afterRequest", (event) => {
   here();
 });
 
+// A button that is being pressed is not taken away: its click would be lost.  The page is drawn a moment later.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (!document.querySelector("main button:active")) return;
+  event.detail.shouldSwap = false;
+  changed([]);
+});
+
 // What was open stays open when a page is drawn again.
 let open = new Map();
 document.addEventListener("htmx:beforeSwap", () => {

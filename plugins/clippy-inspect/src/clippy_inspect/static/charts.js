@@ -21,10 +21,12 @@ async function draw() {
   const data = [line.map((one) => one[0]), line.map((one) => one[1]), line.map((one) => one[2])];
   if (drawn && drawn.root.isConnected) { drawn.setData(data); return; }
   const axis = { stroke: worked("quiet"), grid: { stroke: worked("line-colour"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+  const clock = (at) => new Date(at * 1000).toLocaleTimeString([], { hour12: false });
+  const times = { ...axis, values: (_, places) => places.map(clock), space: 88 };
   drawn = new uPlot({
     width: place.clientWidth, height: 180, legend: { show: true }, cursor: { drag: { x: false, y: false } },
-    axes: [axis, { ...axis, size: 40 }],
-    series: [{}, { label: "requests", stroke: worked("accent"), width: 2, fill: worked("accent-ground") },
+    axes: [times, { ...axis, size: 56 }],
+    series: [{ value: (_, at) => (at === null ? "–" : clock(at)) }, { label: "requests", stroke: worked("accent"), width: 2, fill: worked("accent-ground") },
              { label: "failed", stroke: worked("bad-colour"), width: 2, dash: [4, 3] }],
   }, data, place);
 }
