@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .flow import FlowHandle
 from .forks import follow_forks
 from .http_upstream import HttpUpstream
-from .lifespans import arest, rest
 from .loops import running_library, running_loop
 from .made import Made
+from .owed import arest, rest
 from .portal import Portal
 from .repeats import Repeats, SdkRetries
 from .runtime import AsyncRuntime, Runtime, SyncRuntime

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .chains import Step, raise_failed
 from .loops import running_library
 from .portal import Portal
-from .runtime import AsyncRuntime, SyncRuntime
+from .runtime import AsyncRuntime
 
 if TYPE_CHECKING:  # needed by event loops only
     import anyio
@@ -362,22 +362,3 @@ def in_loop(runtime: AsyncRuntime, work: Callable[[], Coroutine[Any, Any, None]]
     if raised:
         raise raised[0]
     return True
-
-
-def rest(threads: SyncRuntime, loops: Sequence[AsyncRuntime]) -> None:
-    """Before anything is closed: wait, for a while, for what was left to be done soon; its records are owed."""
-    threads.rest()
-    for one in loops:
-        if not one.alive():
-            one.owed.settle_rest()
-        elif one.owed:
-            in_loop(one, one.rest)
-
-
-async def arest(threads: SyncRuntime, runtime: AsyncRuntime) -> None:
-    """As ``rest``, in the event loop of *runtime*."""
-    await runtime.rest()
-    if threads.owed:
-        import anyio.to_thread
-
-        await anyio.to_thread.run_sync(threads.rest)

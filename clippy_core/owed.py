@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .driven import without_a_loop
 
 if TYPE_CHECKING:
+    from .runtime import AsyncRuntime, SyncRuntime
     from .waiters import Waiter
 
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -64,3 +65,24 @@ class Owed:
         while self._works:
             _, work = self._works.popitem()
             without_a_loop(work)
+
+
+def rest(threads: SyncRuntime, loops: Sequence[AsyncRuntime]) -> None:
+    """Before anything is closed: wait, for a while, for what was left to be done soon; its records are owed."""
+    threads.rest()
+    for one in loops:
+        if not one.alive():
+            one.owed.settle_rest()
+        elif one.owed:
+            from .lifespans import in_loop  # brings attrs along, which whoever only imports the host does without
+
+            in_loop(one, one.rest)
+
+
+async def arest(threads: SyncRuntime, runtime: AsyncRuntime) -> None:
+    """As ``rest``, in the event loop of *runtime*."""
+    await runtime.rest()
+    if threads.owed:
+        import anyio.to_thread
+
+        await anyio.to_thread.run_sync(threads.rest)

@@ -116,7 +116,7 @@ def test_a_drain_loses_no_stream(start, server, options, ended_by):
     os.killpg(serving.process.pid, ended_by)  # as a terminal does
     reader.join(20)
     assert b"[DONE]" in b"".join(got)
-    assert serving.process.wait(15) == 0
+    assert serving.process.wait(45) == 0
     assert not serving.ready()
 
 
@@ -146,7 +146,7 @@ def test_a_drain_has_an_end(start):
     reader.start()
     assert until(lambda: got)
     serving.process.send_signal(signal.SIGTERM)
-    assert serving.process.wait(15) == 0
+    assert serving.process.wait(45) == 0
     reader.join(10)
 
 
@@ -157,7 +157,7 @@ def test_it_says_that_it_drains_before_it_takes_no_more_connections(start):
         assert until(lambda: client.get(serving.url + "/ready").status_code == 503)
         assert client.get(serving.url + "/health").status_code == 200
         assert client.post(serving.url + "/v1/chat/completions", json=ASKED).status_code == 200
-    assert serving.process.wait(15) == 0
+    assert serving.process.wait(45) == 0
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for children in /proc")
@@ -188,7 +188,7 @@ def test_a_unix_socket_is_for_its_user_only_and_is_removed(start, tmp_path):
     assert until(lambda: path.exists() and serving.ready("http://localhost", **over), 30), serving.said
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     serving.process.send_signal(signal.SIGINT)
-    assert serving.process.wait(15) == 0
+    assert serving.process.wait(45) == 0
     assert not path.exists()
 
 
