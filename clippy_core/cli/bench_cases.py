@@ -7,29 +7,27 @@ with it than without it.
 from __future__ import annotations
 
 import itertools
-import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import httpx
 from attrs import define, field, frozen
 from clippy_hookspecs import ConfigError, PluginError
 
 from ..config import Config, read_config
-from ..config_structure import setting_fields
 from ..discovery import Plugin, discover
 from ..host import Host
 from ..testing.canned import PIECES, CannedServer
 from ..testing.timing import Group, Samples, repeated, sample
+from .apart import elsewhere, homeless
 from .doctor_http import version_of
 
 BARE, NO_PLUGIN, ALL = "without clippy", "no plugin", "all of them"
-_FOLDERS = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME")
 _PACKAGES = ("clippy-core", "httpx")
 _QUESTION = "Tell me in a few words what a turtle thinks of the sea, and why it came back to it in the end."
 _MOST_PER_BLOCK = 20
@@ -91,7 +89,7 @@ class Bench:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
             config = read_config(path)
-            stack.enter_context(_homeless(folder))
+            stack.enter_context(homeless(folder))
             server = stack.enter_context(CannedServer())
             loaded = discover(config).loaded
             clients: dict[str, httpx.Client] = {}
@@ -128,20 +126,6 @@ class _Unusable(Exception):
     """A host under which the question is not answered."""
 
 
-@contextmanager
-def _homeless(folder: Path) -> Iterator[None]:
-    """Whatever looks for the user's folders finds *folder*."""
-    before = {name: os.environ.get(name) for name in _FOLDERS}
-    os.environ.update(dict.fromkeys(_FOLDERS, str(folder)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-
-
 def _hosts(path: Path | None, config: Config, loaded: Sequence[Plugin], folder: Path) -> dict[str, Make]:
     """How the host of each case is made.  They share no file with each other, nor with the user."""
     names = [plugin.name for plugin in loaded]
@@ -151,26 +135,14 @@ def _hosts(path: Path | None, config: Config, loaded: Sequence[Plugin], folder: 
         sets |= {_but(name): [other for other in names if other != name] for name in names}
     made: dict[str, Make] = {BARE: lambda: None, NO_PLUGIN: lambda: Host(config={"trace": False})}
     for number, (case, some) in enumerate(sets.items()):
-        tables = _elsewhere(config, [plugin for plugin in loaded if plugin.name in some], folder / str(number))
+        own = [plugin for plugin in loaded if plugin.name in some]
+        tables = elsewhere(config, own, folder / str(number), unnamed=True)
         made[case] = _maker(path, {"allow": some, "plugins": tables, "trace": False})
     return made
 
 
 def _maker(path: Path | None, overrides: Mapping[str, Any]) -> Make:
     return lambda: Host(None, config=read_config(path, overrides=overrides))
-
-
-def _elsewhere(config: Config, plugins: Sequence[Plugin], folder: Path) -> dict[str, dict[str, str]]:
-    """Settings that put each file that the configuration names into *folder*, and so each that it does not name."""
-    folder.mkdir()
-    tables: dict[str, dict[str, str]] = {}
-    for plugin in plugins:
-        for attribute in setting_fields(type(plugin.object)):
-            key = attribute.alias or attribute.name
-            named = config.table(plugin.name).get(key) is not None
-            if Path in (attribute.type, *get_args(attribute.type)) and (named or attribute.default is None):
-                tables.setdefault(plugin.name, {})[key] = str(folder / f"{plugin.name}-{key}")
-    return tables
 
 
 def _client(stack: ExitStack, make: Make) -> httpx.Client:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -25,6 +26,7 @@ from .run import run
 if TYPE_CHECKING:
     from ..client import Client
     from ..host import Host
+    from .apart import Apart
     from .catalogue import InstalledPlugin
 
 T = TypeVar("T")
@@ -104,6 +106,18 @@ class CommandLine(click.Group):
             if not recorded:
                 host._serving.current.record_nothing()  # noqa: SLF001 (a host made here, before its first request)
             yield host
+
+    @contextmanager
+    def apart(self, routes: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Apart]:
+        """A host as the configuration describes, for commands that try things out, with what was left out of it.
+
+        Its stores begin empty, its files go with it, nothing that other programs share is read or written, and waits
+        are over at once.  *routes* are tables for those that the configuration may lack.  Raises ConfigError.
+        """
+        from .apart import host_apart
+
+        with host_apart(installation(click.get_current_context()).path, routes) as found:
+            yield found
 
     @staticmethod
     def run(awaitable: Coroutine[Any, Any, T]) -> T:

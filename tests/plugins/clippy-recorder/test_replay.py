@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 from attrs import evolve
 from click.testing import CliRunner
 from clippy_cache_memory import MemoryCache
-from clippy_hookspecs import Headers, RawRequest
+from clippy_hookspecs import Headers, RawRequest, Scope
 from clippy_recorder import Exchange, Recorder, document, exchange_of, read, to_curl, to_python, write
 from clippy_recorder.replaying import Cassette, Replay
 from clippy_recorder.serving import pages_of
@@ -341,7 +342,71 @@ def test_yesterdays_calls_go_through_another_plugin_and_nobody_is_asked(folder, 
         assert not server.requests
     assert told["same"] == 4
     assert told["again"]["attempts"] == 4
-    assert told["again"]["input"] == told["recorded"]["input"] > 0
+    assert told["again"]["input"] == told["configured"]["input"] > 0
+
+
+EVERYTHING = """
+[plugins.audit]
+path = "audit.jsonl"
+[plugins.cache-sqlite]
+path = "answers.sqlite"
+[plugins.inspect]
+enabled = true
+port = 1
+"""
+
+
+def test_what_is_compared_leaves_nothing_behind_and_comes_out_the_same_each_time(folder):
+    """The stores of the program are neither read nor written: not its cache, its breaker's state, its audit log."""
+    (folder / "clippy.toml").write_text(EVERYTHING)
+    before = {*folder.rglob("*")}
+    first, second = (run("replay", "calls.jsonl", "--without", "retry", "--json") for _ in range(2))
+    assert (first.exit_code, second.exit_code) == (0, 0), first.output
+    assert first.stdout == second.stdout
+    told = json.loads(first.stdout)
+    assert (told["same"], told["configured"]["failed"]) == (4, 0)
+    assert told["notes"] == ["inspect is left out of both runs: it talks to other processes (its setting port)"]
+    assert {*folder.rglob("*")} == before
+
+
+def test_waits_are_over_at_once_and_count_as_they_were(folder):
+    """Calls come in their own time by the clock of the run, so a breaker sees a minute between two of them."""
+    calls = [*read(folder / "calls.jsonl")]
+    slow = [evolve(one, began=calls[0].began + 3600.0 * number) for number, one in enumerate(calls)]
+    write(folder / "slow.jsonl", slow)
+    began = time.monotonic()
+    told = json.loads(run("replay", "slow.jsonl", "--without", "retry", "--json").stdout)
+    assert time.monotonic() - began < 600
+    recorded = sum(one.duration or 0 for one in calls) / 1e6
+    assert told["again"]["latency"] == pytest.approx(recorded, rel=0.5)
+
+
+def test_plugins_that_are_not_there_or_do_nothing_are_told_of(folder):
+    (folder / "clippy.toml").write_text("")
+    wrong = run("replay", "calls.jsonl", "--without", "rety")
+    assert (wrong.exit_code, "--without rety: no such plugin is active; did you mean retry?" in wrong.output) == (
+        1,
+        True,
+    )
+    idle = run("replay", "calls.jsonl", "--with", "cache-semantic")
+    assert "cache-semantic does nothing: mode is off" in idle.stderr
+
+
+def test_calls_that_nobody_waited_for_are_left_out_and_counted(folder):
+    calls = [*read(folder / "calls.jsonl")]
+    write(folder / "left.jsonl", [evolve(calls[0], state="cancelled"), *calls[1:]])
+    done = run("replay", "left.jsonl", "--without", "retry", "--json")
+    assert json.loads(done.stdout)["same"] == 3
+    assert "1 calls got no whole answer then, and are left out" in done.stderr
+
+
+def test_each_tenants_calls_stay_its_own(folder):
+    """Two tenants who ask the same get an answer each; a cache that crossed them would show here as a hit."""
+    call = next(iter(read(folder / "calls.jsonl")))
+    asked = [evolve(call, id=f"{tenant}-{turn}", scope=Scope(tenant)) for turn in range(2) for tenant in ("a", "b")]
+    write(folder / "two.jsonl", asked)
+    told = json.loads(run("replay", "two.jsonl", "--without", "retry", "--json").stdout)
+    assert (told["configured"]["attempts"], told["configured"]["cached"]) == (2, 2)
 
 
 FAILS = '''
@@ -378,7 +443,7 @@ def test_a_plugin_that_fails_is_shown_beside_what_was_recorded(folder, monkeypat
         for plugin, why in (("failing:Needs", "default settings"), ("broken:It", "imported"), ("none", "no installed")):
             done = run("replay", "calls.jsonl", "--with", plugin)
             assert (done.exit_code, why in done.output) == (1, True), done.output
-    assert (told["same"], told["recorded"]["failed"], told["again"]["failed"]) == (0, 0, 4)
+    assert (told["same"], told["configured"]["failed"], told["again"]["failed"]) == (0, 0, 4)
 
 
 def test_files_are_listed_shown_and_turned_into_others(folder):

@@ -196,7 +196,12 @@ def _stranger(
         return Decision(False, 401, "Open the link that the program printed, or send its token as a bearer.")
     if method in READING:
         return None
-    if "origin" not in fields or not _same(fields.one(CSRF_HEADER) or "", session.csrf):
+    if "origin" not in fields:
+        why = (
+            "Acting with the page's cookie needs an Origin, as browsers send it; a program sends the token as a bearer."
+        )
+        return Decision(False, 403, why)
+    if not _same(fields.one(CSRF_HEADER) or "", session.csrf):
         return Decision(False, 403, "Acting needs the page's own value in a header; load the page again.")
     return None
 

@@ -242,6 +242,7 @@ _TEXTS: Final[dict[str, Callable[[Exchange], tuple[str | None, ...]]]] = {
         str((exchange.error or {}).get("kind") or ""),
     ),
     "plugin": lambda exchange: tuple(step.plugin for step in exchange.steps if step.action != "passed"),
+    "called": lambda exchange: tuple(step.plugin for step in exchange.steps),
 }
 _MARKS: Final[dict[str, Test]] = {
     "running": _stated("running"),
@@ -264,7 +265,7 @@ TERMS: Final = (
     ),
     ("failed", "a state or a mark: running answered cached refused failed cancelled abandoned streamed retried"),
     ('text:"the weather"', "somewhere in the question, the answer or an error; a word alone is the same"),
-    ("plugin:retry", "a plugin that did something to it"),
+    ("plugin:retry", "a plugin that did something to it; called:retry, one that was asked at least"),
     ("user:ada", "also tenant: session: route: api: url: id: error: finish: state:"),
     ("-cached", "not so"),
 )

@@ -54,7 +54,10 @@ def pages(view: View) -> list[Page]:
         return view.json({"streams": [_as_json(one) for one in running()]})
 
     async def act(request: RawRequest) -> RawReply:
-        """``POST /api/streams/ID/pause``, ``resume`` or ``cancel``: what the flow's state is afterwards."""
+        """``POST /api/streams/ID/pause``, ``resume`` or ``cancel``: what the flow's state is then.
+
+        Whoever reads the stream ends it when it sees that it is cancelled, which may be a moment later.
+        """
         *_, wanted, verb = request.url.partition("?")[0].split("/")
         flow = view.source.flow(wanted)
         if flow is None:
@@ -65,7 +68,8 @@ def pages(view: View) -> list[Page]:
             flow.pause()
         else:
             flow.resume()
-        return view.json({"id": wanted, "state": flow.state})
+        state = "cancelling" if verb == "cancel" and flow.state in ("idle", "streaming", "paused") else flow.state
+        return view.json({"id": wanted, "state": state})
 
     return [("GET", "/streams", page), ("GET", "/api/streams", api), ("POST", "/api/streams/*", act)]
 

@@ -258,25 +258,30 @@ def replay_command(cli: Any) -> click.Command:
 def _again(
     cli: Any, calls: list[Exchange], live: bool, more: tuple[str, ...], less: tuple[str, ...], as_json: bool
 ) -> None:
+    from .other_plugins import RECORDER, compared, plugins_named
     from .reporting import lines, report
-    from .rerunning import Books, plugin_named, rerun, through
+    from .rerunning import Books, rerun
 
+    notes: tuple[str, ...] = ()
     try:
-        plugins = {name.rpartition(":")[2]: plugin_named(name) for name in more}
-        with cli.host() as host:
-            if live:
-                kept = {name: one for name, one in host.plugins.items() if name not in {*less, "recorder"}}
-                other = host.with_plugins({**kept, **plugins, "books": Books()})
+        if live:
+            with cli.host() as host:
+                kept = {name: one for name, one in host.plugins.items() if name not in {*less, RECORDER}}
+                other = host.with_plugins({**kept, **plugins_named(more), "books": Books()})
                 try:
                     made = rerun(calls, other, cli.run)
                 finally:
                     other.close()
-            else:
-                made = through(calls, host, cli.run, plugins, less)
+        else:
+            found = compared(calls, cli.apart, cli.run, more, less)
+            made, notes = list(found.made), found.notes
     except LookupError as error:
         raise click.ClickException(visible(str(error))) from error
+    for note in notes:
+        click.echo(visible(note), err=True)
+    before = "recorded" if live else "configured"
     if as_json:
-        click.echo(json.dumps(report(made), indent=2))
+        click.echo(json.dumps(report(made, before, notes), indent=2))
     else:
-        for line in lines(made):
+        for line in lines(made, before):
             click.echo(visible(line))

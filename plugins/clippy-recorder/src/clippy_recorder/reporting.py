@@ -12,22 +12,23 @@ _SHOWN = 12
 """Lines of a difference that are shown of each call."""
 
 
-def report(made: Sequence[Rerun]) -> dict[str, Any]:
-    """All of it as JSON: each call, and the sums of both runs."""
+def report(made: Sequence[Rerun], before: str = "recorded", notes: Sequence[str] = ()) -> dict[str, Any]:
+    """All of it as JSON: each call, and the sums of both runs; *before* is what the first one is called."""
     return {
         "calls": [
             {
                 "id": one.id,
                 "model": one.model,
                 "same": one.same,
-                "recorded": _told(one.recorded),
+                before: _told(one.recorded),
                 "again": _told(one.again),
             }
             for one in made
         ],
         "same": sum(one.same for one in made),
-        "recorded": _sums([one.recorded for one in made]),
+        before: _sums([one.recorded for one in made]),
         "again": _sums([one.again for one in made]),
+        "notes": [*notes],
     }
 
 
@@ -59,22 +60,22 @@ def _sums(sides: Sequence[Side]) -> dict[str, Any]:
     }
 
 
-def lines(made: Sequence[Rerun]) -> Iterator[str]:
+def lines(made: Sequence[Rerun], before: str = "recorded") -> Iterator[str]:
     """All of it for a person: what differs, and the sums."""
     for one in made:
         if one.same:
             continue
         yield f"{one.id} {one.model or '-'}: {_short(one.recorded)} then, {_short(one.again)} now"
-        before, after = one.recorded.text.splitlines(), one.again.text.splitlines()
-        difference = list(difflib.unified_diff(before, after, "recorded", "again", lineterm="", n=1))[2:]
+        said, says = one.recorded.text.splitlines(), one.again.text.splitlines()
+        difference = list(difflib.unified_diff(said, says, before, "again", lineterm="", n=1))[2:]
         yield from (f"  {line}" for line in difference[:_SHOWN])
         if len(difference) > _SHOWN:
             yield f"  ... and {len(difference) - _SHOWN} more lines"
-    sums = report(made)
+    sums = report(made, before)
     yield f"{sums['same']} of {len(made)} calls have the same answer"
-    yield f"{'':10}{'recorded':>14}{'again':>14}"
+    yield f"{'':10}{before:>14}{'again':>14}"
     for name in ("input", "output", "cost", "latency", "attempts", "cached", "failed"):
-        yield f"{name:10}{_cell(sums['recorded'][name]):>14}{_cell(sums['again'][name]):>14}"
+        yield f"{name:10}{_cell(sums[before][name]):>14}{_cell(sums['again'][name]):>14}"
 
 
 def _short(side: Side) -> str:

@@ -1,12 +1,10 @@
-"""Sending recorded requests again: to the provider, or through other plugins against the recorded answers."""
+"""Making recorded calls again through a host, and what became of them, then and now."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from importlib.metadata import entry_points
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
@@ -18,14 +16,13 @@ from clippy_hookspecs import (
     RawReply,
     RawRequest,
     RequestContext,
-    ServiceRegistry,
-    Upstream,
+    Scope,
     hookimpl,
 )
 
 from .exchange import Exchange
 from .har import answer_of, answer_pieces
-from .replaying import Playback, recorded, sent_of
+from .replaying import sent_of
 
 _STAYS_BEHIND = frozenset({"host", "content-length", "connection", "transfer-encoding", "accept-encoding"})
 
@@ -77,12 +74,19 @@ def recorded_side(exchange: Exchange) -> Side:
 
 
 def request_of(exchange: Exchange, route: str) -> RawRequest:
-    """The recorded request, to be sent to *route* of a host's configuration, which brings the credentials."""
+    """The recorded request, for whom it was, to be sent to *route* of a configuration, which brings the credentials."""
     came = exchange.came if exchange.came.body else sent_of(exchange)
     pairs = [
         pair for pair in came.headers if pair[0].lower() not in _STAYS_BEHIND and "[redacted" not in pair[1]
     ]  # fmt: skip
-    return RawRequest(exchange.method, exchange.url, Headers(pairs), came.body, route=route)
+    return RawRequest(
+        exchange.method,
+        exchange.url,
+        Headers(pairs),
+        came.body,
+        route,
+        exchange.scope if exchange.scope != Scope() else None,
+    )
 
 
 def route_for(exchange: Exchange, host: Host) -> str:
@@ -107,8 +111,8 @@ def rerun(exchanges: Iterable[Exchange], host: Host, run: Callable[[Awaitable[An
             continue
         began = time.perf_counter()
         body, reply = run(_whole(host, request_of(exchange, route_for(exchange, host))))
-        latency = time.perf_counter() - began
         record = books.take() if books is not None else None
+        latency = time.perf_counter() - began if record is None else record.duration  # by the host's clock
         made.append(
             Rerun(exchange.id, exchange.model, recorded_side(exchange), _side(reply, body, record, latency, host))
         )
@@ -187,9 +191,6 @@ def _json(text: str) -> Any:
         return None
 
 
-# --- through other plugins ----------------------------------------------------------------------------------------
-
-
 @define(eq=False)
 class Books:
     """Keeps the record of the last call."""
@@ -205,74 +206,3 @@ class Books:
     def take(self) -> AuditRecord | None:
         """The record of the call that has just ended."""
         return self._records.pop() if self._records else None
-
-
-@define(eq=False)
-class Tape:
-    """Stands in the provider's place and gives the recorded answer of the call that is made again, whatever is asked:
-    a plugin that changes the question is judged by what it does, and not by a miss."""
-
-    current: Exchange | None = None
-
-    @hookimpl
-    def register_services(self, services: ServiceRegistry) -> None:
-        """Stand in for the provider."""
-        services.offer(Upstream, self)
-
-    async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
-        """The recorded answer, at once."""
-        found = None if self.current is None else recorded(self.current)
-        if found is None:
-            raise ConnectionError("the answer to this call was not recorded")
-        if len(found.pieces) == 1 and found.complete:
-            return RawReply(found.status, found.headers, found.pieces[0], {})
-        return RawReply(found.status, found.headers, Playback(found, 0.0, _no_wait), {})
-
-
-async def _no_wait(seconds: float) -> None:
-    return None
-
-
-def through(
-    exchanges: Sequence[Exchange],
-    host: Host,
-    run: Callable[[Awaitable[Any]], Any],
-    more: Mapping[str, object],
-    less: Iterable[str] = (),
-) -> list[Rerun]:
-    """Make the recorded calls through the plugins of *host* with *more* of them and *less* of them, against the
-    recorded answers; nothing is sent to a provider."""
-    tape, gone = Tape(), {*less, "recorder"}
-    kept = {name: plugin for name, plugin in host.plugins.items() if name not in gone}
-    other = host.with_plugins({**kept, **more, "recorded-answers": tape, "books": Books()})
-    made: list[Rerun] = []
-    try:
-        for exchange in exchanges:
-            tape.current = exchange
-            made += rerun([exchange], other, run)
-    finally:
-        other.close()
-    return made
-
-
-def plugin_named(name: str) -> object:
-    """An installed plugin by its name, or ``module:Class``, with its default settings.  Raises LookupError."""
-    if ":" in name:
-        module, _, attribute = name.partition(":")
-        return _made(name, lambda: getattr(importlib.import_module(module), attribute))
-    for entry in entry_points(group="clippy"):
-        if entry.name == name:
-            return _made(name, entry.load)
-    raise LookupError(f"no installed plugin is named {name!r}; clippy plugins lists them")
-
-
-def _made(name: str, load: Callable[[], Any]) -> object:
-    try:
-        found = load()
-    except Exception as error:  # whatever a module does when it is imported
-        raise LookupError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
-    try:
-        made: object = found()
-    except Exception as error:  # a setting without a default, or one that this machine cannot keep
-        raise LookupError(f"{name} cannot be made with its default settings: {error}") from error
-    return made

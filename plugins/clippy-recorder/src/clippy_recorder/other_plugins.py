@@ -1,0 +1,152 @@
+"""Recorded calls through two sets of plugins, against the recorded answers: what would have become of them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from importlib.metadata import entry_points
+from typing import Any
+
+from attrs import define, frozen
+from clippy_hookspecs import Host, RawReply, RawRequest, ServiceRegistry, Upstream, hookimpl
+
+from .exchange import Exchange
+from .replaying import Playback, recorded
+from .rerunning import Books, Rerun, rerun
+
+Run = Callable[[Awaitable[Any]], Any]
+Apart = Callable[[Mapping[str, Any]], AbstractContextManager[Any]]
+"""``cli.apart``: a host with empty stores on a clock of its own, for each run another, with routes it may lack."""
+
+RECORDER = "recorder"
+
+
+@frozen
+class Comparison:
+    """Each call as the configured plugins had it answered (``Rerun.recorded``) and as the others did; what to know."""
+
+    made: tuple[Rerun, ...]
+    notes: tuple[str, ...]
+
+
+@define(eq=False)
+class Tape:
+    """Stands in the provider's place and gives the recorded answer of the call that is made again, whatever is asked:
+    a plugin that changes the question is judged by what it does, and not by a miss."""
+
+    clock: Any
+    current: Exchange | None = None
+
+    @hookimpl
+    def register_services(self, services: ServiceRegistry) -> None:
+        """Stand in for the provider."""
+        services.offer(Upstream, self)
+
+    async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
+        """The recorded answer, in the recorded time by the host's clock."""
+        found = None if self.current is None else recorded(self.current)
+        if found is None:
+            raise ConnectionError("the answer to this call was not recorded")
+        if len(found.pieces) == 1 and found.complete:
+            await self.clock.sleep(found.waits[0])
+            return RawReply(found.status, found.headers, found.pieces[0], {})
+        return RawReply(found.status, found.headers, Playback(found, 1.0, self.clock.sleep), {})
+
+
+def compared(
+    exchanges: Sequence[Exchange], apart: Apart, run: Run, more: Sequence[str], less: Sequence[str]
+) -> Comparison:
+    """The recorded calls through the configured plugins, and through those with *more* and *less* of them.
+
+    Both runs begin with empty stores and share nothing with other programs, and nothing is sent to a provider, so the
+    same comparison gives the same figures every time.  Raises LookupError for a plugin that there is not.
+    """
+    calls = sorted((one for one in exchanges if one.parent is None and one.api), key=lambda one: one.began)
+    whole = [one for one in calls if one.status is not None and one.state not in ("cancelled", "abandoned", "running")]
+    notes = []
+    if len(whole) < len(calls):
+        notes.append(f"{len(calls) - len(whole)} calls got no whole answer then, and are left out")
+    routes = {_route_of(one): {"api": one.api, "base_url": "https://recorded.invalid/v1"} for one in whole}
+    with apart(routes) as found:
+        before = _through(whole, found.host, found.clock, run)
+        notes += [f"{name} is left out of both runs: {why}" for name, why in found.left_out.items()]
+    with apart(routes) as found:
+        chosen, about = _chosen(found.host, more, less)
+        notes += about
+        after = _through(whole, found.host.with_plugins(chosen), found.clock, run)
+    made = [
+        Rerun(one.id, one.model, then.again, now.again) for one, then, now in zip(whole, before, after, strict=True)
+    ]
+    return Comparison(tuple(made), tuple(notes))
+
+
+def _route_of(exchange: Exchange) -> str:
+    return exchange.route or exchange.api.replace(".", "-")
+
+
+def _through(exchanges: Sequence[Exchange], host: Host, clock: Any, run: Run) -> list[Rerun]:
+    """Each call in its time: who counts by the minute, or waits for a breaker, meets the pauses that there were."""
+    tape = Tape(clock)
+    kept = {name: plugin for name, plugin in host.plugins.items() if name != RECORDER}
+    other = host.with_plugins({**kept, "recorded-answers": tape, "books": Books()})
+    start, made = clock.now(), []
+    try:
+        for exchange in exchanges:
+            due = start + exchange.began - exchanges[0].began
+            if due > clock.now():
+                run(clock.sleep(due - clock.now()))
+            tape.current = exchange
+            made += rerun([exchange], other, run)
+    finally:
+        other.close()
+    return made
+
+
+def _chosen(host: Host, more: Sequence[str], less: Sequence[str]) -> tuple[dict[str, object], list[str]]:
+    """The plugins of *host* with *more* and *less* of them, and what is strange about that."""
+    unknown = [name for name in less if name not in host.plugins]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], list(host.plugins), 1)
+        hint = f"; did you mean {near[0]}?" if near else "; `clippy plugins list` shows what is"
+        raise LookupError(f"--without {unknown[0]}: no such plugin is active{hint}")
+    chosen, notes = {name: one for name, one in host.plugins.items() if name not in less}, []
+    for said in more:
+        name = said.rpartition(":")[2]
+        if said in chosen:
+            notes.append(f"{said} is active as it is; --without {said} shows what it does")
+        else:
+            chosen[name] = plugin_named(said)
+        idle = getattr(chosen[name], "idle", None)
+        if isinstance(idle, str):
+            notes.append(f"{name} does nothing: {idle}")
+    return chosen, notes
+
+
+def plugin_named(name: str) -> object:
+    """An installed plugin by its name, or ``module:Class``, with its default settings.  Raises LookupError."""
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        return _made(name, lambda: getattr(importlib.import_module(module), attribute))
+    for entry in entry_points(group="clippy"):
+        if entry.name == name:
+            return _made(name, entry.load)
+    raise LookupError(f"no installed plugin is named {name!r}; clippy plugins lists them")
+
+
+def plugins_named(names: Iterable[str]) -> dict[str, object]:
+    """Each by the name that it goes by in a host.  Raises LookupError."""
+    return {name.rpartition(":")[2]: plugin_named(name) for name in names}
+
+
+def _made(name: str, load: Callable[[], Any]) -> object:
+    try:
+        found = load()
+    except Exception as error:  # whatever a module does when it is imported
+        raise LookupError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+    try:
+        made: object = found()
+    except Exception as error:  # a setting without a default, or one that this machine cannot keep
+        raise LookupError(f"{name} cannot be made with its default settings: {error}") from error
+    return made
