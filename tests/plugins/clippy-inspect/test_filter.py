@@ -59,7 +59,7 @@ def chosen(text: str) -> set[str]:
         ("attempts:2", {"retried"}),
         ("plugin:guard", {"retried"}),
         ("plugin:prompt-cache", set()),  # it looked, and did nothing
-        ("called:prompt-cache", {"cached", "failed", "running", "stream"}),
+        ("called:prompt-cache", {"plain", "cached", "failed", "running", "stream"}),
         ("error:overloaded", {"failed"}),
         ("route:spare", {"retried"}),
         ("tenant:acme -cached -failed model:gpt*", {"plain", "stream"}),
