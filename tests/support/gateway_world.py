@@ -45,11 +45,12 @@ class World:
     provider: FakeServer = field(init=False)
     server: Server = field(init=False)
     app: Any = field(init=False)
+    gateway: Gateway = field(init=False)
     _stack: ExitStack = field(factory=ExitStack, init=False)
 
     def __enter__(self) -> World:
         self.provider = self._stack.enter_context(FakeServer(self.script))
-        gateway = Gateway(**self.settings)
+        gateway = self.gateway = Gateway(**self.settings)
         routes = self.routes or {
             "main": {"api": "openai.chat", "base_url": self.provider.base_url, "key": PROVIDERS_KEY},
             "answers": {"api": "openai.responses", "base_url": self.provider.base_url, "key": PROVIDERS_KEY},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import define, field
@@ -19,7 +19,8 @@ from .elsewhere import request_elsewhere
 from .forms import Refused, error_body, error_headers, is_anthropic
 from .heads import judge_fields, read_head
 from .models import models_reply
-from .paths import judge_call, judge_spelling
+from .paths import judge_call, judge_object, judge_spelling
+from .refusals import Refusals
 from .replies import judge_status, reply_headers, told
 from .settings import RequestLimits
 
@@ -51,6 +52,7 @@ class GatewayApp:
     limits: RequestLimits = field(factory=RequestLimits)
     pages: Any = None
     notice: float = 0.0
+    refusals: Refusals = field(factory=Refusals)
     ready: bool = field(default=False, init=False)
     draining: bool = field(default=False, init=False)
     busy: int = field(default=0, init=False)
@@ -110,18 +112,30 @@ class GatewayApp:
             await self.pages(scope, receive, send)
             return
         head: dict[bytes, bytes] = {}
+        caller: Caller | None = None
         try:
             head = read_head(scope, self.limits)
             caller = self.callers.find(head)
             await self._admitted(scope, head, caller, receive, send)
         except Refused as refused:
-            await _refuse(refused, is_anthropic(path, head), send)
+            await self._refuse(refused, scope, head, caller, send)
         except Gone:
             return  # nobody is there to be answered
         except Exception:
             log.exception("a request failed in the gateway itself")
             failed = Refused(500, "gateway_error", "the gateway failed; its log says why")
-            await _refuse(failed, is_anthropic(path, head), send)
+            await self._refuse(failed, scope, head, caller, send)
+
+    async def _refuse(
+        self, refused: Refused, scope: Any, head: dict[bytes, bytes], caller: Caller | None, send: Send
+    ) -> None:
+        path, request_id = scope["path"], os.urandom(8).hex()
+        known = caller.name if caller is not None and caller.key is not None else ""
+        self.refusals.note(refused.status, refused.code, known, scope["method"], path, request_id)
+        body = error_body(is_anthropic(path, head), refused.status, refused.code, refused.message, request_id)
+        headers = [(b"x-clippy-request-id", request_id.encode()), *error_headers(refused, body)]
+        await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     async def _admitted(
         self, scope: Any, head: dict[bytes, bytes], caller: Caller, receive: Receive, send: Send
@@ -146,6 +160,7 @@ class GatewayApp:
         body = await read_body(receive, self.limits)
         if b"json" in head.get(b"content-type", b"json") or body[:64].lstrip()[:1] in (b"{", b"["):
             judge_depth(body, self.limits)
+        judge_object(method, path, body)
         if method == "GET" and self.choice.models:
             listed = models_reply(path, self.choice, caller, anthropic)
             if listed is not None:
@@ -228,14 +243,6 @@ async def _pump(body: ByteStream, send: Send, watch: _Watch) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _refuse(refused: Refused, anthropic: bool, send: Send) -> None:
-    request_id = os.urandom(8).hex()
-    body = error_body(anthropic, refused.status, refused.code, refused.message, request_id)
-    headers = [(b"x-clippy-request-id", request_id.encode()), *error_headers(refused, body)]
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 class _Watch:
     """Cancels the task that answers when the caller leaves.
 
@@ -264,6 +271,3 @@ class _Watch:
         self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
-
-
-Application = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]

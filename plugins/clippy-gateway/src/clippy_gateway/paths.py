@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+
+import orjson
 
 from .forms import Refused
 
@@ -56,6 +59,23 @@ def judge_call(method: str, path: str, head: Mapping[bytes, bytes], anthropic: b
         return
     if path.endswith(_READ_AS_JSON) and b"json" not in head.get(b"content-type", b"json").lower():
         raise Refused(415, "not_json", "the body must be JSON: send Content-Type: application/json", close=True)
+
+
+def judge_object(method: str, path: str, body: bytes) -> None:
+    """Raises Refused for a call to a model whose body is no JSON object: no provider can read it, and no plugin."""
+    if method == "POST" and path.endswith(_READ_AS_JSON) and not _is_object(body):
+        raise Refused(400, "not_json", "the body is no JSON object")
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(body), dict)
+    except ValueError:
+        pass
+    try:  # half a surrogate pair, as JavaScript cuts them, is for the provider to judge
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _allowed(*methods: str) -> tuple[tuple[bytes, bytes], ...]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from attrs import define, field
 from attrs.validators import ge, gt, in_
-from clippy_hookspecs import ConfigError, hookimpl
+from clippy_hookspecs import ConfigError, StatusTable, hookimpl
 from clippy_hookspecs.services import Host
 
 from .addresses import address_fault
+from .refusals import Refusals
 from .settings import Connections, Key, RequestLimits, doc
 
 if TYPE_CHECKING:  # what serves is imported when it serves: every program that has the plugin imports this module
@@ -45,12 +46,17 @@ class Gateway:
     upstream: Connections = field(factory=Connections, metadata=doc("connections to the providers"))
 
     directives: ClassVar[tuple[str, ...]] = ("route", "base-url")
+    _refusals: Refusals = field(factory=Refusals, init=False, repr=False)
 
     @hookimpl
     def register_commands(self, cli: Any) -> None:
         from .commands import serve_command
 
         cli.add_command(serve_command(self, cli))
+
+    async def status_tables(self) -> list[StatusTable]:
+        """What this process refused itself."""
+        return [self._refusals.table()]
 
     def faults(self, host: Host) -> list[str]:
         """What is wrong with the settings on this host, a sentence each."""
@@ -97,7 +103,13 @@ class Gateway:
         if faults:
             raise ConfigError(faults)
         return GatewayApp(
-            host, Callers(self.keys), Choice(host.routes, self.models), self.limits, pages_of(host), self.notice
+            host,
+            Callers(self.keys),
+            Choice(host.routes, self.models),
+            self.limits,
+            pages_of(host),
+            self.notice,
+            self._refusals,
         )
 
     def over_aiohttp(self, host: Host) -> Host:

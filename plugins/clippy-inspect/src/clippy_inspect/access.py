@@ -161,7 +161,11 @@ def _opening(method: str, path: str, fields: _Fields, codes: Collection[str], we
         return Decision(False, 405 if method != "GET" else 403, "Such a link can only be opened in a browser.")
     given = path.removeprefix("/open/")
     if not any(_same(given, code) for code in codes):
-        return Decision(False, 403, "This link was used already, or its time is over; the program can print another.")
+        return Decision(
+            False,
+            403,
+            "This link was used already, or its time is over. A program prints another when it starts; one with plugins.inspect.token set also takes that, as a bearer.",
+        )
     return ALLOWED
 
 

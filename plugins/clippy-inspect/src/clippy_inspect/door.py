@@ -95,7 +95,7 @@ class Door:
         with self._lock:
             until = self._codes.pop(code, 0.0)
             if until < self.now():  # two may have passed the guard with the same link
-                return text_reply(403, "This link was used already; the program can print another.\n")
+                return text_reply(403, "This link was used already; the program prints another when it starts.\n")
             session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
             self._sessions = [*self._sessions[1 - _MOST_SESSIONS :], session]
         cookie = f"{self._cookie(request)}={session.cookie}; HttpOnly; SameSite=Strict; Path=/"
