@@ -161,11 +161,10 @@ def _opening(method: str, path: str, fields: _Fields, codes: Collection[str], we
         return Decision(False, 405 if method != "GET" else 403, "Such a link can only be opened in a browser.")
     given = path.removeprefix("/open/")
     if not any(_same(given, code) for code in codes):
-        return Decision(
-            False,
-            403,
-            "This link was used already, or its time is over. A program prints another when it starts; one with plugins.inspect.token set also takes that, as a bearer.",
+        why = (
+            "This link was used already, or its time is over. A program prints another when it starts; the token that "
         )
+        return Decision(False, 403, why + "plugins.inspect.token sets opens the pages too, sent as a bearer.")
     return ALLOWED
 
 
