@@ -26,6 +26,12 @@ ASKED = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 Start = Callable[..., "Serving"]
 
 
+def _as_from_a_terminal() -> None:
+    """Whoever runs these tests by ``nohup`` ignores SIGHUP, and so would their children."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Serving:
     """One ``clippy serve``."""
 
@@ -40,6 +46,7 @@ class Serving:
                 stderr=log,
                 env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)},
                 start_new_session=True,
+                preexec_fn=_as_from_a_terminal,
             )
 
     @property
