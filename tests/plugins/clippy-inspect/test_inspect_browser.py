@@ -265,6 +265,7 @@ def test_a_request_is_sent_again_from_its_page(visit: Callable[..., Any], capsys
             keys = {sent.headers["authorization"] for sent in provider.requests}
             assert (3, {"Bearer sk-of-the-route"}) == (len(provider.requests), keys)
             page.click("text=Requests")
+            page.locator("#rows tr").nth(2).wait_for()
             assert 3 == page.locator("#rows tr").count()
             page.goto("about:blank")  # before its server goes
     gc.collect()  # what was left open complains now

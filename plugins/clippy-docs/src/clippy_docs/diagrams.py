@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from math import fsum
 from typing import Any
 
 from .imports import Module, reduced
@@ -132,4 +133,4 @@ def _middle(
     name: str, graph: Mapping[str, frozenset[str]], users: Mapping[str, Sequence[str]], at: Mapping[str, float]
 ) -> float:
     near = [at[one] for one in (*graph[name], *users[name])]
-    return sum(near) / len(near) if near else at[name]
+    return fsum(near) / len(near) if near else at[name]  # exact: whatever order a set has, the same place
