@@ -23,7 +23,9 @@ def world():
 
 
 @pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES])
-@pytest.mark.parametrize("body", [b"{model", b"", b"[]", b'"text"', b"{} {}", b"\xff\xfe", b'{"model":"m"'])
+@pytest.mark.parametrize(
+    "body", [b"{model", b"", b"[]", b'"text"', b"{} {}", b"\xff\xfe", b'{"model":"m"', '{"model":"m"}'.encode("utf-16")]
+)
 def test_a_call_that_is_no_json_object_is_refused_and_nobody_asked(world, path, body):
     before = world.provider.calls
     answer = world.ask("POST", path, content=body, headers={"content-type": "application/json"})
@@ -74,3 +76,21 @@ def test_the_counts_are_the_plugins_status(world):
     world.ask("POST", CHAT, WRONG, json={"model": "m", "messages": []})
     (table,) = drive(world.gateway.status_tables())
     assert (401, "invalid_api_key", "") in {row[:3] for row in table.rows}
+
+
+DEEP = b" " * 64 + b'{"a":' + b"[" * 500 + b"]" * 500 + b"}"
+
+
+def test_a_deep_body_is_refused_however_its_type_is_written(world):
+    answer = world.ask("POST", CHAT, content=DEEP, headers={"content-type": "Application/JSON"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "body_too_deep")
+
+
+@pytest.mark.parametrize("text", ["hello", "\\ud83d"])
+def test_half_a_character_is_no_way_to_a_model_that_a_key_may_not_use(text):
+    """What our own reader does not take, a provider may."""
+    settings = {"keys": {"team": Key(CALLERS_KEY, routes=("main",))}, "models": {"dear*": "answers", "*": "main"}}
+    body = f'{{"model":"dear-1","messages":[{{"role":"user","content":"{text}"}}]}}'.encode()
+    with World(Reply("x"), {}, settings) as made:
+        answer = made.ask("POST", CHAT, content=body, headers={"content-type": "application/json"})
+        assert (answer.status_code, made.provider.calls) == (403, 0)

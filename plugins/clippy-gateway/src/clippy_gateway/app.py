@@ -158,7 +158,7 @@ class GatewayApp:
         judge_spelling(path, scope["raw_path"])
         judge_call(method, path, head, anthropic)
         body = await read_body(receive, self.limits)
-        if b"json" in head.get(b"content-type", b"json") or body[:64].lstrip()[:1] in (b"{", b"["):
+        if b"json" in head.get(b"content-type", b"json").lower() or body[:64].lstrip()[:1] in (b"{", b"["):
             judge_depth(body, self.limits)
         judge_object(method, path, body)
         if method == "GET" and self.choice.models:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 import orjson
@@ -66,9 +67,17 @@ def model_of(body: bytes) -> str:
     try:
         parsed = orjson.loads(body)
     except ValueError:
-        return ""
+        parsed = _read_leniently(body)
     model = parsed.get("model") if isinstance(parsed, dict) else None
     return model if isinstance(model, str) else ""
+
+
+def _read_leniently(body: bytes) -> object:
+    """What a provider may read that orjson does not, such as half a surrogate pair: no way around a list of models."""
+    try:
+        return json.loads(body.decode())
+    except (ValueError, RecursionError):
+        return None
 
 
 def api_of(path: str, anthropic: bool) -> str:

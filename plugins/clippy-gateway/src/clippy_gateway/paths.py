@@ -72,8 +72,8 @@ def _is_object(body: bytes) -> bool:
         return isinstance(orjson.loads(body), dict)
     except ValueError:
         pass
-    try:  # half a surrogate pair, as JavaScript cuts them, is for the provider to judge
-        return isinstance(json.loads(body), dict)
+    try:  # half a surrogate pair, as JavaScript cuts them, is for the provider to judge; another encoding is not JSON
+        return isinstance(json.loads(body.decode()), dict)
     except (ValueError, RecursionError):
         return False
 
