@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         RawRequest,
         Request,
         Response,
-        RouteInfo,
         Scope,
         Upstream,
     )
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from .attempt import Sender
     from .config import Config
     from .pipeline import Pipeline
+    from .records import route_info
     from .request_context import Context
     from .settings import Settings
     from .tables import Tables
@@ -343,7 +343,7 @@ class Host(Made):
             scope=scope,
             clock=self.clock,
             services=tables.view(runtime),
-            route=RouteInfo(route, request.api, request.url),
+            route=route_info(route, request.api, request.url),
             flow=flow,
             parent=parent.ctx.id if parent is not None else None,
             stream=request.endpoint.streams and request.stream,
@@ -379,12 +379,13 @@ def _settle(tables: Tables) -> Settings:
 
 def _import_what_requests_need() -> None:
     """As names of this module: an import in ``begin`` itself would cost every request half a microsecond a line."""
-    global Context, RouteInfo, Upstream, Pipeline, UpstreamSender, asker, whose
-    from clippy_hookspecs import RouteInfo, Upstream
+    global Context, Upstream, Pipeline, UpstreamSender, asker, route_info, whose
+    from clippy_hookspecs import Upstream
 
     from . import invalidation, token_pieces  # noqa: F401 - an upgrade may have replaced them when somebody needs them
     from .asking import asker
     from .pipeline import Pipeline
+    from .records import route_info
     from .request_context import Context
     from .upstream import UpstreamSender
     from .whose import whose

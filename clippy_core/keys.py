@@ -211,7 +211,7 @@ def may_cache(request: Request) -> bool:
         return not any(map(body.get, _STATEFUL)) and not isinstance(body.get("prompt"), dict)
     if request.endpoint.chat and not request.messages:
         return False  # a stranger's call that only looks like one of ours
-    if any(request.params.get(name) for name in _STATEFUL) or isinstance(request.params.get("prompt"), Mapping):
+    if any(map(request.params.get, _STATEFUL)) or isinstance(request.params.get("prompt"), Mapping):
         return False
     blocks = (block for message in request.messages for block in message.blocks)
     return not any(isinstance(block, Opaque) and block.kind == "item_reference" for block in blocks)
