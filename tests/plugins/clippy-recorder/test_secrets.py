@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from clippy_hookspecs import Scope
+from clippy_hookspecs import Headers, Scope
 from clippy_recorder import Attempt, Exchange, Message, Piece, Recorder, Step, document, from_har, to_har
 from clippy_recorder.secrets import Secrets
 from clippy_recorder.streams import bytes_say_a_secret
@@ -157,3 +157,10 @@ def test_a_body_is_walked_through_where_a_name_says_what_its_text_does_not(body)
     assert b"hunter2" not in Secrets().body(body)
     harmless = b'{"model": "m", "max_tokens":  9, "messages": [{"role": "user", "content": "my \\"word\\": yes"}]}'
     assert Secrets().body(harmless) == harmless
+
+
+@pytest.mark.parametrize("name", ["apikey", "x-apikey", "x-accesskey", "ocp-apim-subscription-key"])
+def test_a_key_in_a_header_or_an_address_of_any_name_that_says_so_is_looked_for_elsewhere(name):
+    """What is taken out of the header must not stand in the provider's complaint about it."""
+    for headers, url in ((Headers({name: "qwertz-93"}), ""), (Headers(), f"https://x.test/?{name}=qwertz-93")):
+        assert "qwertz-93" not in Secrets.of([(headers, url)]).text("no such key: qwertz-93")

@@ -14,6 +14,10 @@ from .exchange import Attempt, Exchange, Message, Piece, State, Step
 
 _STATES = frozenset(get_args(State))
 _PIECES = frozenset({"bytes", "chunk_in", "chunk_out"})
+_LARGEST = 2**63
+"""What a whole number stays below: nothing that is counted here comes near, and what reads it divides by others."""
+_LAST_DAY = 253_402_128_000.0
+"""Unix seconds: the last that are a date in every time zone."""
 
 
 class StrangeRecording(ValueError):
@@ -32,7 +36,7 @@ def exchange_of(value: Any) -> Exchange:
     answered = told.maybe("answered")
     return Exchange(
         id=told.text("id"),
-        began=told.number("began", 0.0),
+        began=told.moment("began"),
         parent=told.optional("parent"),
         api=told.text("api", ""),
         method=told.text("method", "POST"),
@@ -88,6 +92,12 @@ class _Told:
         found = self.maybe_number(name)
         return default if found is None else found
 
+    def moment(self, name: str) -> float:
+        found = self.number(name, 0.0)
+        if not 0 <= found <= _LAST_DAY:
+            raise StrangeRecording(f"{name!r} of a {self._what} is no time between the years 1970 and 9999")
+        return found
+
     def maybe_number(self, name: str) -> float | None:
         found = self._is(name, (int, float), "a number")
         try:
@@ -104,6 +114,8 @@ class _Told:
 
     def maybe_whole(self, name: str) -> int | None:
         found: int | None = self._is(name, int, "a whole number")
+        if found is not None and not -_LARGEST < found < _LARGEST:
+            raise StrangeRecording(f"{name!r} of a {self._what} is larger than anything that is counted")
         return found
 
     def flag(self, name: str) -> bool:

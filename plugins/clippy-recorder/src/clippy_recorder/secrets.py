@@ -44,7 +44,7 @@ class Secrets:
         found = dict.fromkeys(more)
         for headers, url in heads:
             for name, value in headers.pairs:
-                if name.lower() in SECRET_HEADERS or _says_key(name):
+                if name.lower() in SECRET_HEADERS or _says_key(name) or says_secret(name):
                     found.update(dict.fromkeys(_parts(value)))
             found.update(dict.fromkeys(_in_address(url)))
         return cls(tuple(sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True)))
@@ -166,7 +166,9 @@ def _in_address(url: str) -> list[str]:
     try:
         parts = urlsplit(url)
         found = [parts.password or "", unquote(parts.password or "")]
-        found += [value for name, value in parse_qsl(parts.query, max_num_fields=500) if _says_key(name)]
+        found += [
+            value for name, value in parse_qsl(parts.query, max_num_fields=500) if _says_key(name) or says_secret(name)
+        ]
     except ValueError:
         return []
     return found
