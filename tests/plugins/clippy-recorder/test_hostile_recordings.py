@@ -71,6 +71,8 @@ STRANGE = {
     "a duration beyond any": b'{"id":"x","duration":1' + b"0" * 400 + b"}",
     "a status beyond any": b'{"id":"x","status":1' + b"0" * 400 + b"}",
     "a time before all": b'{"id":"x","began":-1e300,"duration":-5,"pieces":[{"at":-9,"kind":"bytes"}]}',
+    "an age that is none": b'{"id":"x","provenance":{"age":"x"}}',
+    "a chunk of a strange kind": b'{"id":"x","pieces":[{"kind":"chunk_in","chunk":{"kind":[1]}}]}',
     "deep content": b'{"id":"ok","error":' + b'{"a":' * 900 + b"1" + b"}" * 901,
 }
 
@@ -83,6 +85,9 @@ def test_strange_lines_harm_no_command_and_no_other_call(tmp_path):
     path.write_bytes(
         b"".join([*lines[:2], *(line + b"\n" + whole for line, whole in zip(STRANGE.values(), lines[2:], strict=True))])
     )
+    broken: list[int] = []
+    list(read(path, broken))
+    assert len(broken) >= len(STRANGE) - 2
     good = {str(number) for number in range(len(STRANGE) + 1)}
     assert good <= {one.id for one in read(path)}
     asked = [["list"], ["list", "--json"], *(["export", "--format", form] for form in ("har", "jsonl", "curl"))]
