@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import multiprocessing
 import shlex
@@ -11,11 +12,13 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from click.testing import CliRunner
 from clippy_hookspecs import Scope, Usage
-from clippy_recorder import Exchange, Message, Piece, StrangeRecording, read, to_curl, to_python, write
+from clippy_recorder import Attempt, Exchange, Message, Piece, StrangeRecording, read, to_curl, to_python, write
 from clippy_recorder.commands import recordings_group
 from clippy_recorder.files import Appender
+from clippy_recorder.replaying import recorded
 
 HEAD = b'{"clippy_recording": 1}\n'
 
@@ -253,3 +256,28 @@ def test_a_text_is_found_as_it_is_read_however_it_was_sent(tmp_path):
         for text in ('café "AU', "SPAIN!!", "[[[", "tea")
     }
     assert found == {'café "AU': ["asked"], "SPAIN!!": ["heard"], "[[[": ["deep"], "tea": []}
+
+
+def answered(status: int, *headers: tuple[str, str]) -> Exchange:
+    sent = Message((), b'{"model":"m"}', 13)
+    told = Attempt(1, "", 0, "http://x.test/v1/chat/completions", sent, 5, Message(headers, b"{}", 2, status), 9, "ok")
+    return Exchange("a", 1.0, url=told.url, state="answered", status=status, came=sent, attempts=(told,), duration=9)
+
+
+def test_an_answer_that_http_has_no_form_for_is_not_replayed():
+    """The server would end the connection; of a head that is strange in part the rest is given."""
+    assert [recorded(answered(status)) for status in (-5, 0, 101, 600, 99999)] == [None] * 5
+    heads = [("x-good", "caf\xe9"), ("x-a", "b\r\nset-cookie: evil=1"), ("x\r\ny", "b"), ("x-half", "\ud800"), ("", "")]
+    found = recorded(answered(200, *heads))
+    assert found is not None
+    assert [*found.headers.pairs] == heads[:1]
+
+
+@pytest.mark.parametrize(("undone", "kept"), [(False, "gzip"), (True, None)])
+def test_a_stream_that_came_encoded_is_replayed_as_what_it_is(undone, kept):
+    """Its bytes say nothing without their encoding; the archive of a browser has it undone and still names it."""
+    call = answered(200, ("content-type", "text/event-stream"), ("content-encoding", "gzip"))
+    body = b"data: [DONE]\n\n" if undone else gzip.compress(b"data: [DONE]\n\n")
+    found = recorded(evolve(call, stream=True, pieces=(Piece(6, "bytes", body, size=len(body)),)))
+    assert found is not None
+    assert (found.pieces, found.headers.get("content-encoding")) == ((body,), kept)
