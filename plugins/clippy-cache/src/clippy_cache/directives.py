@@ -91,7 +91,7 @@ class Directives:
         if self.ttl is not None:
             found["ttl"] = self.ttl
         if self.stale_if_error is not None:
-            found["stale_if_error"] = self.stale_if_error
+            found["stale_if_error"] = found["max_stale"] = self.stale_if_error
         if self.tags:
             found["tags"] = tuple(dict.fromkeys((*control.tags, *self.tags)))
         if self.join is not None:
