@@ -202,7 +202,7 @@ class Pipeline:
         found, step = await self._stored_answer(self.key, usable)
         if found is None:
             return None
-        earlier = {asked.plugin for asked in caches[: caches.index(step)] if not found.note}
+        earlier = {asked.plugin for asked in caches[: caches.index(step)] if control.store and not found.note}
         behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
         await self.chains.all(behind, (self.key, found, request, self.ctx), self.run)
         return self._found(found, step.plugin, found.note or None)

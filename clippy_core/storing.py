@@ -83,7 +83,8 @@ def to_store(entry: CacheEntry, ctx: Context, now: float, *, failed: bool) -> Ca
     control = ctx.cache_control
     lives = control.negative_ttl if failed else control.ttl
     clean = retouch(answer, headers=keys.storable_headers(answer.headers, ctx.share), extensions={})
-    return new_entry(clean, entry.events, now, None if lives is None else now + lives, control.tags, ctx.id)
+    expires = None if lives is None or math.isinf(lives) else now + lives
+    return new_entry(clean, entry.events, now, expires, control.tags, ctx.id)
 
 
 def concerns_others(info: ErrorInfo, ctx: Context) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +22,9 @@ from clippy_hookspecs import (
     RequestContext,
     Response,
     Stale,
+    dump_entry,
     hookimpl,
+    load_entry,
 )
 
 import clippy_core
@@ -165,6 +168,28 @@ def test_what_a_plugin_made_of_a_stream_is_not_what_is_stored(colour: str, holds
     caller.start({"a": Policy(always(CacheControl())), "cache": cache, "upper": Upper(holds)}, Reply("so it was"))
     post(caller, stream=True)
     assert cache.only.response.text == "so it was"
+
+
+def test_what_may_not_be_stored_is_not_put_into_a_nearer_cache_either() -> None:
+    policy, near, far, caller = Policy(always(CacheControl())), Kept(), Kept(), Caller("sync", httpx)
+    caller.start({"a-policy": policy, "b-near": near, "c-far": far}, [Reply("once")], routes=ROUTES)
+    post(caller)
+    near.entries.clear()
+
+    policy.rule = always(CacheControl(store=False))
+    assert post(caller) == (200, "once")
+    assert not near.entries
+    policy.rule = always(CacheControl())
+    assert post(caller) == (200, "once")
+    assert near.entries == far.entries
+
+
+def test_a_time_without_end_leaves_it_to_the_caches() -> None:
+    """Infinity is no time that a stored entry can hold."""
+    caller, cache = start("sync", Policy(always(CacheControl(ttl=math.inf))))
+    post(caller)
+    assert cache.only.expires_at is None
+    assert load_entry(dump_entry(cache.only)).expires_at is None
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -13,7 +13,7 @@ from clippy_cache_failures import CacheFailures
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
 from clippy_fallback import Fallback
-from clippy_hookspecs import ProviderError, RequestContext, hookimpl
+from clippy_hookspecs import ProviderError, RequestContext, Retry, hookimpl
 from clippy_retry import RetryPolicy
 
 from clippy_core.testing import Fault, Reply
@@ -187,6 +187,33 @@ def test_the_error_of_a_kept_failure_tells_what_is_left_of_its_wait(fault: Fault
             caller.chat("Hello")
         waits.append(caught.value.info.retry_after)
     assert waits == [50.0, 30.0, 0.0]
+
+
+@define(eq=False)
+class AsksOnceMore:
+    """Somebody else's plugin, which decides before this one is asked."""
+
+    @hookimpl
+    def on_error(self, ctx: RequestContext) -> Retry | None:
+        return Retry(0.0) if ctx.attempt == 1 else None
+
+
+@pytest.mark.parametrize("order", [["once-more", "cache-failures"], ["cache-failures", "once-more"]], ids=str)
+@pytest.mark.parametrize(("faults", "kept"), [((404, 503), False), ((503, 404), True)], ids=str)
+def test_the_last_failure_decides_whether_it_is_kept(order: list[str], faults: tuple[int, int], kept: bool) -> None:
+    plugins = {
+        "cache-failures": CacheFailures(negative_ttl=30.0),
+        "cache-memory": MemoryCache(),
+        "errors": ErrorClassifier(),
+        "once-more": AsksOnceMore(),
+    }
+    script = [*map(Fault.status, faults), Reply("up")]
+    caller = Caller("sync", httpx).start(plugins, script, order=order)
+    assert failed(caller) == faults[-1]
+    if kept:
+        assert failed(caller) == faults[-1]
+    else:
+        assert caller.chat("Hello").text == "up"
 
 
 def test_no_store_keeps_no_failure_either() -> None:

@@ -27,6 +27,8 @@ def _tags(given: Any) -> tuple[str, ...]:
     if not isinstance(given, Iterable):
         raise ValueError(f"tags takes names, as in tags='news sport', not {_shown(repr(given))}")
     tags = tuple(dict.fromkeys(given.split() if isinstance(given, str) else given))
+    if strange := [tag for tag in tags if not isinstance(tag, str)]:
+        raise ValueError(f"tags takes names, as in tags='news sport', not {_shown(repr(strange[0]))}")
     if len(tags) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
         raise ValueError(f"tags: at most {MOST_TAGS} of at most {LONGEST_TAG} characters each")
     return tags
