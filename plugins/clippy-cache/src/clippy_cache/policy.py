@@ -268,6 +268,6 @@ def _directives(words: str, block: Directives | None) -> Directives:
 def _missed(notes: Notes, ctx: RequestContext) -> Refusal:
     """As RFC 9111, section 5.2.1.7, has it: a 504."""
     notes.refused = True
-    if (told := explained.get()) is not None:
+    if ctx.parent is None and (told := explained.get()) is not None:
         told.append((ctx.key, ctx.key_fields()))
     return Refusal("no cache has an answer to this request, and it said only-if-cached", 504, "not_cached")
