@@ -221,7 +221,7 @@ class Pipeline:
             found, step = await self.chains.first(asked, (key, self.request, self.ctx), self.run)
             if isinstance(found, Join):
                 self.joined = self.joined or aboard.joined(self, found, step, moment)
-            elif found is None or fits(found, self.ctx):
+            elif found is None or (found.response.api == self.request.api and fits(found, self.ctx)):
                 return found, step
             asked = asked[asked.index(step) + 1 :]
 
