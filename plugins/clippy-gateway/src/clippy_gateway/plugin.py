@@ -13,9 +13,10 @@ from clippy_hookspecs.services import Host
 
 from .addresses import address_fault
 from .refusals import Refusals
-from .settings import Connections, Key, RequestLimits, doc
+from .settings import AccessLog, Connections, Key, RequestLimits, doc
 
 if TYPE_CHECKING:  # what serves is imported when it serves: every program that has the plugin imports this module
+    from .access import Access
     from .app import GatewayApp
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -44,9 +45,11 @@ class Gateway:
     )
     limits: RequestLimits = field(factory=RequestLimits, metadata=doc("what one request may take up"))
     upstream: Connections = field(factory=Connections, metadata=doc("connections to the providers"))
+    access_log: AccessLog = field(factory=AccessLog, metadata=doc("a line for each request, none by default"))
 
     directives: ClassVar[tuple[str, ...]] = ("route", "base-url")
     _refusals: Refusals = field(factory=Refusals, init=False, repr=False)
+    _access: Any = field(default=None, init=False, repr=False)
 
     @hookimpl
     def register_commands(self, cli: Any) -> None:
@@ -110,11 +113,26 @@ class Gateway:
             pages_of(host),
             self.notice,
             self._refusals,
+            self._written(),
         )
 
     def over_aiohttp(self, host: Host) -> Host:
-        """*host* with aiohttp under it, unless another plugin offers what sends."""
+        """*host* with this gateway for its own and aiohttp under it, unless another plugin offers what sends."""
         from .upstream import AiohttpUpstream
 
+        # The command's options make another gateway of the configured one; pages shall show the one that serves.
+        plugins = {name: self if isinstance(plugin, Gateway) else plugin for name, plugin in host.plugins.items()}
+        access = self._written()
+        if access is not None and self.access_log.usage:
+            plugins["access-log"] = access
         public = tuple(dict.fromkeys(name for key in self.keys.values() for name in key.base_urls))
-        return host.with_plugins({**host.plugins, "aiohttp": AiohttpUpstream(self.upstream, public)})
+        return host.with_plugins({**plugins, "aiohttp": AiohttpUpstream(self.upstream, public)})
+
+    def _written(self) -> Access | None:
+        """What writes the access log, made when it is first wanted."""
+        if self._access is None and self.access_log.to:
+            from .access import Access
+
+            self._access = Access(self.access_log, {name for name in self.models if "*" not in name})
+        made: Access | None = self._access
+        return made
