@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from attrs import define, field
-from attrs.validators import ge, gt, in_
+from attrs.validators import and_, ge, gt, in_, le
 from clippy_hookspecs import ConfigError, StatusTable, hookimpl
 from clippy_hookspecs.services import Host
 
@@ -27,7 +28,9 @@ class Gateway:
     """``clippy serve``: the host that the configuration describes, for every program that speaks HTTP."""
 
     host: str = field(default="127.0.0.1", metadata=doc("address to listen at; another than loopback needs keys"))
-    port: int = field(default=8787, validator=ge(0), metadata=doc("port to listen at; 0 takes a free one"))
+    port: int = field(
+        default=8787, validator=and_(ge(0), le(65535)), metadata=doc("port to listen at; 0 takes a free one")
+    )
     uds: Path | None = field(default=None, metadata=doc("unix socket to listen at instead, for this user only"))
     workers: int = field(default=1, validator=gt(0), metadata=doc("processes that serve"))
     server: Literal["uvicorn", "granian"] = field(
@@ -47,6 +50,8 @@ class Gateway:
     upstream: Connections = field(factory=Connections, metadata=doc("connections to the providers"))
     access_log: AccessLog = field(factory=AccessLog, metadata=doc("a line for each request, none by default"))
 
+    among: int = field(default=1, init=False)
+    """Workers that serve at the same address, of which this process is one."""
     directives: ClassVar[tuple[str, ...]] = ("route", "base-url")
     _refusals: Refusals = field(factory=Refusals, init=False, repr=False)
     _access: Any = field(default=None, init=False, repr=False)
@@ -58,8 +63,12 @@ class Gateway:
         cli.add_command(serve_command(self, cli))
 
     async def status_tables(self) -> list[StatusTable]:
-        """What this process refused itself."""
-        return [self._refusals.table()]
+        """What this process refused itself; where it is one of several workers, which one this is."""
+        tables = [self._refusals.table()]
+        if self.among > 1:
+            row = (os.getpid(), self.among)
+            tables.insert(0, StatusTable("the worker that is shown here", ("process", "one of"), (row,)))
+        return tables
 
     def faults(self, host: Host) -> list[str]:
         """What is wrong with the settings on this host, a sentence each."""
