@@ -121,7 +121,11 @@ def test_nothing_secret_is_in_it_whatever_is_asked_and_answered(file):
         made.world.chat("prompt words", WRONG)
         made.world.ask("POST", f"/v1/{WRONG}/secret-0?api_key=canary", json={"model": "m"})
         made.world.ask("POST", "/v1/chat/completions", headers={"x-clippy-route": "secret-canary"}, json={"model": "m"})
-    assert len(made.lines) == 5
+        made.world.chat(body={"model": "line\n\x1b[2J\x7f\u202e"})
+        made.world.chat(body={"model": "mod\u00e8le"})
+    assert len(made.lines) == 7
+    assert [line.get("model") for line in made.lines][-2:] == [None, "mod\u00e8le"]
+    assert made.text.replace("\n", "").isprintable()
     assert not [word for word in (*CANARIES, CALLERS_KEY, PROVIDERS_KEY) if word in made.text]
 
 

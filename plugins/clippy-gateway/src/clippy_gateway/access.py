@@ -7,6 +7,7 @@ from a plugin's hook.  A line is put together and written by a thread, some at a
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
@@ -49,6 +50,7 @@ class Access:
     _used: dict[str, tuple[str | None, int | None, int | None]] = field(factory=dict, init=False, repr=False)
     _delivery: Delivery[Line] | None = field(default=None, init=False, repr=False)
     _warned: float = field(default=-_BETWEEN_WARNINGS, init=False, repr=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
     _sink: Any = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -62,7 +64,8 @@ class Access:
             return
         model, used = record.model, record.usage
         if model is not None and model not in self.models:
-            if (record.status or 500) < 400 and len(model) <= _LONGEST_MODEL and len(self.models) < _MODELS:
+            plain = len(model) <= _LONGEST_MODEL and model.isprintable()
+            if (record.status or 500) < 400 and plain and len(self.models) < _MODELS:
                 self.models.add(model)
             else:
                 model = None
@@ -81,7 +84,7 @@ class Access:
         """Write what waits."""
         delivery, self._delivery = self._delivery, None
         if delivery is not None:
-            self.lost += delivery.close(_CLOSING)
+            self._lose(delivery.close(_CLOSING))
             self._sink.close()
             self._warn("some waited when the gateway ended", at_once=True)
 
@@ -93,22 +96,28 @@ class Access:
         """Have *line* written soon."""
         line.used = self._used.pop(line.id, None)
         if self._delivery is not None and not self._delivery.put(line):
-            self.lost += 1
+            self._lose(1)
 
     def _write(self, lines: Sequence[Line]) -> None:
         form = as_json if self.settings.format == "json" else as_text
         try:
             self._sink.append(b"".join([form(line) for line in lines]))
-        except OSError as error:
-            self.lost += len(lines)
-            self._warn(f"cannot write {self.settings.to}: {error.strerror or type(error).__name__}")
+        except Exception as error:  # of whatever kind: the thread that writes is the only one there is
+            self._lose(len(lines))
+            why = error.strerror if isinstance(error, OSError) else None
+            self._warn(f"cannot write {self.settings.to}: {why or type(error).__name__}")
         else:
             self._warn("what takes it is slower than the requests")
+
+    def _lose(self, count: int) -> None:
+        with self._lock:
+            self.lost += count
 
     def _warn(self, why: str, *, at_once: bool = False) -> None:
         now = time.monotonic()
         if self.lost and (at_once or now - self._warned >= _BETWEEN_WARNINGS):
-            self._warned, lost, self.lost = now, self.lost, 0
+            with self._lock:
+                self._warned, lost, self.lost = now, self.lost, 0
             log.warning("the access log lost %d lines: %s", lost, why)
 
 
@@ -133,11 +142,10 @@ class Line:
     @property
     def id(self) -> str:
         """The request's id as its caller was told, "" for one that nothing was told."""
-        return self.said(b"x-clippy-request-id")
-
-    def said(self, name: bytes) -> str:
-        """A header of the answer, "" without it."""
-        return next((value.decode("latin-1") for known, value in self.headers if known == name), "")
+        for name, value in self.headers:
+            if name == b"x-clippy-request-id":
+                return value.decode("latin-1")
+        return ""
 
     async def receive(self) -> Any:
         """As ASGI's; counts the request's body."""

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 if TYPE_CHECKING:
     from .access import Line
 
@@ -17,13 +19,16 @@ _PIPE = 4096
 _PLAIN = re.compile(r"[!#-~]+\Z", re.ASCII)
 _PART = re.compile(r"(?:[a-z_]{1,24}|v[0-9]{1,2}(?:(?:alpha|beta)[0-9]?)?)?\Z", re.ASCII)
 _PARTS = 12
+_METHOD = re.compile(r"[A-Z]{1,20}\Z", re.ASCII)
 _ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 _IN_TEXT = ("key", "fingerprint", "route", "model", "attempts", "cache")
 
 
 def as_json(line: Line) -> bytes:
     """One object; what there is nothing to say of is left out."""
-    return _ENCODER.encode(fields(line)).encode("ascii") + b"\n"
+    told = fields(line)
+    whole = orjson.dumps(told)
+    return (whole if whole.isascii() else _ENCODER.encode(told).encode("ascii")) + b"\n"
 
 
 def as_text(line: Line) -> bytes:
@@ -41,20 +46,21 @@ def as_text(line: Line) -> bytes:
 def fields(line: Line) -> dict[str, Any]:
     """What is told of a request.  The path without what may name a person's thing, and without its query."""
     model, given, got = line.used or (None, None, None)
-    attempts = line.said(b"x-clippy-attempts")
+    said = dict(line.headers)
+    attempts = said.get(b"x-clippy-attempts", b"")
     told = {
-        "time": datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+        "time": f"{_second(int(line.at))}.{int(line.at * 1000) % 1000:03}Z",
         "id": line.id,
         "key": line.caller,
         "fingerprint": line.stranger,
-        "method": line.method if line.method.isalpha() and len(line.method) <= 20 else "*",
+        "method": line.method if _METHOD.match(line.method) else "*",
         "path": shape(line.path),
-        "route": line.said(b"x-clippy-route"),
+        "route": said.get(b"x-clippy-route", b"").decode("latin-1"),
         "model": model,
         "status": line.status or None,
         "refused": line.refused,
-        "attempts": int(attempts) if attempts.isdecimal() else None,
-        "cache": line.said(b"x-clippy-cache").replace(" ", ""),
+        "attempts": int(attempts) if attempts.isdigit() else None,
+        "cache": said.get(b"x-clippy-cache", b"").replace(b" ", b"").decode("latin-1"),
         "bytes_in": line.body,
         "bytes_out": line.sent,
         "input_tokens": given,
@@ -63,7 +69,12 @@ def fields(line: Line) -> dict[str, Any]:
         "duration": round(line.ended - line.began, 6),
         "end": None if line.whole else "left" if line.left else "broken",
     }
-    return {name: value for name, value in told.items() if value not in (None, "")}
+    return {name: value for name, value in told.items() if value is not None and value != ""}
+
+
+@lru_cache(maxsize=8)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()[:19]
 
 
 @lru_cache(maxsize=1024)
@@ -73,6 +84,7 @@ def shape(path: str) -> str:
     return "/".join(part if _PART.match(part) else "*" for part in parts[:_PARTS]) + ("/*" * (len(parts) > _PARTS))
 
 
+@lru_cache(maxsize=1024)
 def _word(value: object) -> str:
     text = str(value)
     return text if _PLAIN.match(text) else _ENCODER.encode(text)
