@@ -295,6 +295,17 @@ def test_a_length_that_is_told_twice_is_refused(small, head):
     assert small.provider.calls == before
 
 
+@pytest.mark.parametrize("name", ["x-clippy-tenant", "x-clippy-route"])
+def test_whom_a_call_is_for_and_where_it_goes_is_said_once(small, name):
+    """A proxy that adds its word behind a caller's own must learn that there were two."""
+    before = small.provider.calls
+    lines = f"authorization: Bearer {CALLERS_KEY}\r\n{name}: one\r\n{name}: two\r\ncontent-length: 2"
+    said = small.raw(f"POST {OPENAI} HTTP/1.1\r\nhost: x\r\n{lines}\r\n\r\n{{}}".encode())
+    assert b" 400 " in said.split(b"\r\n")[0]
+    assert b"comes twice" in said
+    assert small.provider.calls == before
+
+
 def test_too_many_at_the_same_time_are_told_to_wait():
     going = threading.Event()
 
