@@ -16,11 +16,12 @@ from typing import Any
 import httpx
 import orjson
 from attrs import define, field
-from clippy_hookspecs import Endpoint, Headers, Request, RequestContext, Response, RouteInfo, Scope, Usage
+from clippy_hookspecs import Headers, Request, RequestContext, Response, Usage
 
 from benchmarks import hosts
 from benchmarks.bench import BARE, MEMORY, Bench
 from benchmarks.calls import CACHED_BARS, post
+from benchmarks.floor_values import AROUND, CHAT, CLOCK, ROUTE, SCOPE, nothing
 from clippy_core.flow import FlowHandle
 from clippy_core.records import new_entry, new_provenance, new_record
 from clippy_core.testing.timing import Group
@@ -32,22 +33,7 @@ _STEPS = {
     KEY: "+ the request's JSON, its key, a look into a dict",
     RECORD: "+ the record of the call: the floor",
 }
-_CHAT = Endpoint("chat", chat=True, cacheable=True, retryable=True, streams=True, body="json")
-_ROUTE, _SCOPE = RouteInfo("main", "openai.chat", "http://127.0.0.1/v1"), Scope()
-_AROUND = b'{"api":"openai.chat","auth":"","base_url":"http://127.0.0.1/v1","route":"main","scope":[null,null]}'
-
-
-class _Clock:
-    now = staticmethod(monotonic)
-    time = staticmethod(time)
-
-
-_CLOCK: Any = _Clock()
 _SERVICES: Any = None
-
-
-def _nothing(_: Any) -> Any:
-    raise AssertionError("nobody looks into these")
 
 
 @define(eq=False)
@@ -66,15 +52,15 @@ class FromMemory(httpx.BaseTransport):
             headers = Headers.undecoded(request.headers.raw)
             identity = os.urandom(8).hex()
             flow = FlowHandle(monotonic)
-            ctx = RequestContext(identity, _SCOPE, _CLOCK, _SERVICES, _ROUTE, flow)
+            ctx = RequestContext(identity, SCOPE, CLOCK, _SERVICES, ROUTE, flow)
             asked = Request.undecoded(
-                _nothing, body, api="openai.chat", endpoint=_CHAT, url=str(request.url), headers=headers
+                nothing, body, api="openai.chat", endpoint=CHAT, url=str(request.url), headers=headers
             )
         if last >= KEY:
             said = orjson.loads(body)
             said.pop("stream", None)
             canonical = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
-            key = hashlib.sha256(b"".join((b"[", _AROUND, b",", canonical, b"]"))).hexdigest()
+            key = hashlib.sha256(b"".join((b"[", AROUND, b",", canonical, b"]"))).hexdigest()
         entry = self.kept.get(key) or self._fetch(request, key, began_at)
         answer = httpx.Response(200, headers=entry.response.headers.pairs, stream=httpx.ByteStream(entry.response.raw))
         if ctx is not None and asked is not None and flow is not None:
@@ -82,7 +68,7 @@ class FromMemory(httpx.BaseTransport):
             if last >= RECORD:
                 new_record(
                     ctx.id, "cached", began_at, monotonic() - began, "openai.chat", "POST", asked.url, said["model"],
-                    False, _SCOPE, "main", None, 200, (), Usage(1, 1), "stop", None,
+                    False, SCOPE, "main", None, 200, (), Usage(1, 1), "stop", None,
                     new_provenance("cache", "memory", "main"), None, (),
                 )  # fmt: skip
             flow.enter("completed")
@@ -92,7 +78,7 @@ class FromMemory(httpx.BaseTransport):
         answer = self.inner.handle_request(request)
         data = b"".join(answer.stream)  # type: ignore[arg-type]
         answer.stream.close()  # type: ignore[union-attr]
-        response = Response.undecoded(_nothing, data, api="openai.chat", headers=Headers.undecoded(answer.headers.raw))
+        response = Response.undecoded(nothing, data, api="openai.chat", headers=Headers.undecoded(answer.headers.raw))
         self.kept[key] = new_entry(response, (), now, None, (), "first")
         return self.kept[key]
 

@@ -111,6 +111,12 @@ def test_a_key_uses_its_own_routes_only():
         )
         listed = world.ask("GET", "/v1/models")
         paths = [seen.path for seen in world.provider.requests]
+        unknown = world.chat(headers={"x-clippy-route": "nowhere"})
+    assert named.json()["error"]["code"] == "route_not_allowed"
+    assert named.json()["error"]["message"] == "not the route 'claude': this key may use main"
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (403, "unknown_route")
+    assert unknown.json()["error"]["message"].endswith("; this key may use main"), "not which others there are"
+    assert "may use main" in by_model.json()["error"]["message"]
     assert (fine.status_code, named.status_code, by_model.status_code, message.status_code) == (200, 403, 403, 200)
     assert paths == ["/v1/chat/completions", "/v1/chat/completions"]
     assert listed.json()["data"] == []
