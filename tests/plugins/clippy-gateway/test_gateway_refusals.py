@@ -48,11 +48,11 @@ def test_what_is_wrong_with_an_object_is_for_the_provider_to_say(world, body):
 def test_a_refusal_has_a_line_with_the_id_that_its_caller_was_told(world, caplog):
     with caplog.at_level(logging.WARNING, "clippy.gateway"):
         refused = world.ask("POST", f"{CHAT}?key=canary", WRONG, json={"model": "m", "messages": []})
-        missing = world.ask("POST", "/v1nowhere", json={})
+        missing = world.ask("POST", "/nowhere/sk-canary-9", json={})
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split(" (request")[0] for line in lines] == [
         f"refused with 401 invalid_api_key: POST {CHAT} of nobody known (key #{fingerprint(WRONG)})",
-        "refused with 404 not_found: POST /v1nowhere of the key team",
+        "refused with 404 not_found: POST /nowhere/* of the key team",
     ]
     assert refused.headers["x-clippy-request-id"] in lines[0]
     assert missing.headers["x-clippy-request-id"] in lines[1]

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from .paths import shape
+
 if TYPE_CHECKING:
     from .access import Line
 
 _PIPE = 4096
 """Bytes that a pipe takes in one piece (PIPE_BUF), so that several workers may write to one."""
 _PLAIN = re.compile(r"[!#-~]+\Z", re.ASCII)
-_PART = re.compile(r"(?:[a-z_]{1,24}|v[0-9]{1,2}(?:(?:alpha|beta)[0-9]?)?)?\Z", re.ASCII)
-_PARTS = 12
 _METHOD = re.compile(r"[A-Z]{1,20}\Z", re.ASCII)
 _ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 _IN_TEXT = ("key", "fingerprint", "route", "model", "attempts", "cache")
@@ -75,13 +75,6 @@ def fields(line: Line) -> dict[str, Any]:
 @lru_cache(maxsize=8)
 def _second(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat()[:19]
-
-
-@lru_cache(maxsize=1024)
-def shape(path: str) -> str:
-    """*path* with a star for each part that is no word of an API: an id, a name, a key that went to the wrong place."""
-    parts = path.split("/")
-    return "/".join(part if _PART.match(part) else "*" for part in parts[:_PARTS]) + ("/*" * (len(parts) > _PARTS))
 
 
 @lru_cache(maxsize=1024)

@@ -11,12 +11,12 @@ from attrs import define, field
 from clippy_hookspecs import StatusTable
 
 from .forms import Refused
+from .paths import shape
 
 log = logging.getLogger("clippy.gateway")
 
 _PAUSE = 1.0
 """Seconds between two lines of one kind: whoever sends nonsense all day long must not fill a disk with it."""
-_SHOWN = 200
 _STRANGERS = 100
 """Wrong keys that are told apart; what comes with still others is counted together."""
 
@@ -55,7 +55,7 @@ class Refusals:
         who = f"the key {caller}" if caller else f"nobody known (key #{stranger})" if stranger else "nobody known"
         log.warning(
             "refused with %s %s: %s %s of %s (request %s)%s",
-            status, code, ascii(method[:20])[1:-1], ascii(path[:_SHOWN])[1:-1], who, request_id, _more(kind),
+            status, code, ascii(method[:20])[1:-1], shape(path), who, request_id, _more(kind),
         )  # fmt: skip
         self._kinds[(status, code, caller)] = _Kind(now)
 
