@@ -20,13 +20,14 @@ import httpx
 import orjson
 from attrs import define, field
 from clippy_cache_memory import MemoryCache
-from clippy_hookspecs import Endpoint, Headers, Request, RequestContext, Response, RouteInfo, Scope, Usage
+from clippy_hookspecs import Headers, Request, RequestContext, Response, Usage
 from clippy_hookspecs.stored import undecoded_entry
 
 import clippy_core
 from benchmarks import hosts
 from benchmarks.bench import BARE, MEMORY, OWN, Bench
 from benchmarks.calls import CACHED_BARS, post
+from benchmarks.floor_values import AROUND, CHAT, CLOCK, ROUTE, SCOPE, nothing
 from benchmarks.parts import sqlite_cache
 from clippy_core.flow import FlowHandle
 from clippy_core.records import new_entry, new_provenance, new_record
@@ -47,22 +48,7 @@ _OWN_STEPS = {
     OWN_ANSWER: "+ the answer's JSON, its text: the floor",
 }
 _OWN_HEADERS = (("content-type", "application/json"), ("authorization", "Bearer sk-bench"))
-_CHAT = Endpoint("chat", chat=True, cacheable=True, retryable=True, streams=True, body="json")
-_ROUTE, _SCOPE = RouteInfo("main", "openai.chat", "http://127.0.0.1/v1"), Scope()
-_AROUND = b'{"api":"openai.chat","auth":"","base_url":"http://127.0.0.1/v1","route":"main","scope":[null,null]}'
-
-
-class _Clock:
-    now = staticmethod(monotonic)
-    time = staticmethod(time)
-
-
-_CLOCK: Any = _Clock()
 _SERVICES: Any = None
-
-
-def _nothing(_: Any) -> Any:
-    raise AssertionError("nobody looks into these")
 
 
 @define(eq=False)
@@ -81,15 +67,15 @@ class FromMemory(httpx.BaseTransport):
             headers = Headers.undecoded(request.headers.raw)
             identity = os.urandom(8).hex()
             flow = FlowHandle(monotonic)
-            ctx = RequestContext(identity, _SCOPE, _CLOCK, _SERVICES, _ROUTE, flow)
+            ctx = RequestContext(identity, SCOPE, CLOCK, _SERVICES, ROUTE, flow)
             asked = Request.undecoded(
-                _nothing, body, api="openai.chat", endpoint=_CHAT, url=str(request.url), headers=headers
+                nothing, body, api="openai.chat", endpoint=CHAT, url=str(request.url), headers=headers
             )
         if last >= KEY:
             said = orjson.loads(body)
             said.pop("stream", None)
             canonical = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
-            key = hashlib.sha256(b"".join((b"[", _AROUND, b",", canonical, b"]"))).hexdigest()
+            key = hashlib.sha256(b"".join((b"[", AROUND, b",", canonical, b"]"))).hexdigest()
         entry = self.kept.get(key) or self._fetch(request, key, began_at)
         answer = httpx.Response(200, headers=entry.response.headers.pairs, stream=httpx.ByteStream(entry.response.raw))
         if ctx is not None and asked is not None and flow is not None:
@@ -97,7 +83,7 @@ class FromMemory(httpx.BaseTransport):
             if last >= RECORD:
                 new_record(
                     ctx.id, "cached", began_at, monotonic() - began, "openai.chat", "POST", asked.url, said["model"],
-                    False, _SCOPE, "main", None, 200, (), Usage(1, 1), "stop", None,
+                    False, SCOPE, "main", None, 200, (), Usage(1, 1), "stop", None,
                     new_provenance("cache", "memory", "main"), None, (),
                 )  # fmt: skip
             flow.enter("completed")
@@ -107,7 +93,7 @@ class FromMemory(httpx.BaseTransport):
         answer = self.inner.handle_request(request)
         data = b"".join(answer.stream)  # type: ignore[arg-type]
         answer.stream.close()  # type: ignore[union-attr]
-        response = Response.undecoded(_nothing, data, api="openai.chat", headers=Headers.undecoded(answer.headers.raw))
+        response = Response.undecoded(nothing, data, api="openai.chat", headers=Headers.undecoded(answer.headers.raw))
         self.kept[key] = new_entry(response, (), now, None, (), "first")
         return self.kept[key]
 
@@ -138,13 +124,13 @@ class OwnFloor:
     def text(self, messages: list[dict[str, str]]) -> str:
         body = orjson.dumps({"model": hosts.MODEL, "messages": messages})
         headers, flow = Headers(_OWN_HEADERS), FlowHandle(monotonic)
-        RequestContext(os.urandom(8).hex(), _SCOPE, _CLOCK, _SERVICES, _ROUTE, flow)
-        Request.undecoded(_nothing, body, api="openai.chat", endpoint=_CHAT, url=_ROUTE.base_url, headers=headers)
+        RequestContext(os.urandom(8).hex(), SCOPE, CLOCK, _SERVICES, ROUTE, flow)
+        Request.undecoded(nothing, body, api="openai.chat", endpoint=CHAT, url=ROUTE.base_url, headers=headers)
         entry, said = None, ""
         if self.last >= OWN_KEY:
             asked = orjson.loads(body)
             canonical = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
-            key = hashlib.sha256(b"".join((b"[", _AROUND, b",", canonical, b"]"))).hexdigest()
+            key = hashlib.sha256(b"".join((b"[", AROUND, b",", canonical, b"]"))).hexdigest()
             kept = self.kept.get(key) or self.kept.setdefault(key, self.kept[""])
             entry = undecoded_entry(kept.response.raw, "openai.chat", 200, headers, (), time(), None, (), "first")
             new_provenance("cache", "memory", "main", 1.0)
@@ -161,7 +147,7 @@ def floor_own(bench: Bench) -> Group:
     cases = {BARE: bench.block(post(bench, httpx, None, False, same=True), False)}
     with hosts.sync_client(httpx, None) as client:
         answer = client.post(bench.server.chat_url, json=hosts.body(True)).content
-    kept = new_entry(Response.undecoded(_nothing, answer, api="openai.chat"), (), 0.0, None, (), "first")
+    kept = new_entry(Response.undecoded(nothing, answer, api="openai.chat"), (), 0.0, None, (), "first")
     for last, name in _OWN_STEPS.items():
         floor = OwnFloor(last, {"": kept})
         cases[name] = bench.block(partial(floor.text, messages), False)

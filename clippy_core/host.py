@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         RawRequest,
         Request,
         Response,
+        RouteInfo,
         Scope,
         Upstream,
     )
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from .attempt import Sender
     from .config import Config
     from .pipeline import Pipeline
-    from .records import route_info
     from .request_context import Context
     from .settings import Settings
     from .tables import Tables
@@ -338,12 +338,13 @@ class Host(Made):
         if parent is not None:
             scope, chains = parent.ctx.scope, tables.without(frozenset(path))
             deadline = parent.ctx.deadline
+            directives = {**directives, **parent.ctx.directives}
         ctx = Context(
             id=os.urandom(8).hex(),
             scope=scope,
             clock=self.clock,
             services=tables.view(runtime),
-            route=route_info(route, request.api, request.url),
+            route=RouteInfo(route, request.api, request.url),
             flow=flow,
             parent=parent.ctx.id if parent is not None else None,
             stream=request.endpoint.streams and request.stream,
@@ -379,13 +380,12 @@ def _settle(tables: Tables) -> Settings:
 
 def _import_what_requests_need() -> None:
     """As names of this module: an import in ``begin`` itself would cost every request half a microsecond a line."""
-    global Context, Upstream, Pipeline, UpstreamSender, asker, route_info, whose
-    from clippy_hookspecs import Upstream
+    global Context, RouteInfo, Upstream, Pipeline, UpstreamSender, asker, whose
+    from clippy_hookspecs import RouteInfo, Upstream
 
     from . import invalidation, token_pieces  # noqa: F401 - an upgrade may have replaced them when somebody needs them
     from .asking import asker
     from .pipeline import Pipeline
-    from .records import route_info
     from .request_context import Context
     from .upstream import UpstreamSender
     from .whose import whose

@@ -35,9 +35,15 @@ SEMANTIC_HEADERS = frozenset(
         "azureml-model-deployment",
         "extra-parameters",
         "accept-language",
+        "x-portkey-provider",
+        "x-portkey-config",
+        "x-portkey-custom-host",
+        "helicone-target-url",
+        "helicone-openai-api-base",
+        "helicone-fallbacks",
     }
 )
-"""Request headers that can change an answer."""
+"""Request headers that can change an answer; gateways are told by the last of them who shall answer."""
 
 _SEMANTIC = tuple(sorted(SEMANTIC_HEADERS))
 _STATEFUL = ("previous_response_id", "conversation", "background", "container")
