@@ -202,9 +202,10 @@ class Pipeline:
         found, step = await self._stored_answer(self.key, usable)
         if found is None:
             return None
-        earlier = {asked.plugin for asked in caches[: caches.index(step)] if control.store and not found.note}
-        behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
-        await self.chains.all(behind, (self.key, found, request, self.ctx), self.run)
+        if step is not caches[0] and control.store and not found.note:
+            earlier = {asked.plugin for asked in caches[: caches.index(step)]}
+            behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
+            await self.chains.all(behind, (self.key, found, request, self.ctx), self.run)
         return self._found(found, step.plugin, found.note or None)
 
     async def _stale(self, decision: Stale) -> CacheEntry | None:
@@ -226,9 +227,8 @@ class Pipeline:
             asked = asked[asked.index(step) + 1 :]
 
     def _found(self, entry: CacheEntry, cache: str, reason: str | None = None) -> CacheEntry:
-        now, late = self.runtime.clock.time(), self.ctx.stale_within > 0
-        late = late or (entry.expires_at is not None and entry.expires_at < now)
-        age = max(0.0, now - entry.stored_at)
+        age = max(0.0, (now := self.runtime.clock.time()) - entry.stored_at)
+        late = self.ctx.stale_within > 0 or (entry.expires_at is not None and entry.expires_at < now)
         self.ctx.provenance = new_provenance("cache", cache, self.ctx.route.name, age, stale=late, reason=reason)
         self._entry = entry
         return entry
