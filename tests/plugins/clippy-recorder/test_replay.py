@@ -7,7 +7,6 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -370,15 +369,23 @@ def test_what_is_compared_leaves_nothing_behind_and_comes_out_the_same_each_time
 
 
 def test_waits_are_over_at_once_and_count_as_they_were(folder):
-    """Calls come in their own time by the clock of the run, so a breaker sees a minute between two of them."""
-    calls = [*read(folder / "calls.jsonl")]
-    slow = [evolve(one, began=calls[0].began + 3600.0 * number) for number, one in enumerate(calls)]
-    write(folder / "slow.jsonl", slow)
-    began = time.monotonic()
-    told = json.loads(run("replay", "slow.jsonl", "--without", "retry", "--json").stdout)
-    assert time.monotonic() - began < 600
-    recorded = sum(one.duration or 0 for one in calls) / 1e6
-    assert told["again"]["latency"] == pytest.approx(recorded, rel=0.5)
+    """Calls come in their own time by the clock of the run: a breaker that ten failures opened has closed by then."""
+
+    def ask(chat: openai.OpenAI, _: anthropic.Anthropic) -> None:
+        for _ in range(10):
+            with pytest.raises(openai.InternalServerError):
+                chat.chat.completions.create(model="m", messages=MESSAGES)
+        chat.chat.completions.create(model="m", messages=MESSAGES)
+
+    calls = recorded(*[Fault.status(503)] * 10, REPLY, ask=ask)
+    failed = {}
+    for seconds in (0, 3600):
+        again = [evolve(one, began=calls[0].began + seconds * number) for number, one in enumerate(calls)]
+        write(folder / f"{seconds}.jsonl", again)
+        told = json.loads(run("replay", f"{seconds}.jsonl", "--without", "retry", "--json").stdout)
+        failed[seconds] = told["again"]["failed"]
+        assert told["again"]["latency"] == pytest.approx(sum(one.duration or 0 for one in calls) / 1e6, rel=0.5)
+    assert failed == {0: 11, 3600: 10}
 
 
 def test_plugins_that_are_not_there_or_do_nothing_are_told_of(folder):

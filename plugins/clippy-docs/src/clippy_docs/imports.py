@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -20,6 +21,15 @@ class Module:
     imports: frozenset[str]
 
 
+@attrs.frozen
+class Source:
+    """What one file says: its purpose, its relative imports as the parser gives them, the top-level names of others."""
+
+    purpose: str = ""
+    inside: tuple[ast.ImportFrom, ...] = ()
+    outside: frozenset[str] = frozenset()
+
+
 def modules(folder: Path) -> Mapping[str, Module]:
     """The modules of the package in *folder*, a package in it as one."""
     found: dict[str, Module] = {}
@@ -27,12 +37,12 @@ def modules(folder: Path) -> Mapping[str, Module]:
         place = path.relative_to(folder).with_suffix("").parts
         if place == ("__init__",):
             continue
-        tree = _tree(path)
+        source = _source(path)
         name = place[0]
         before = found.get(name)
         front = before is None or path.name == "__init__.py"
-        purpose = _purpose(tree) if front else before.purpose  # type: ignore[union-attr]
-        imports = frozenset(_inside(tree, place)) | (before.imports if before else frozenset())
+        purpose = source.purpose if front else before.purpose  # type: ignore[union-attr]
+        imports = frozenset(_inside(source, place)) | (before.imports if before else frozenset())
         found[name] = Module(name, purpose, imports - {name})
     return {name: attrs.evolve(one, imports=one.imports & found.keys()) for name, one in found.items()}
 
@@ -48,7 +58,7 @@ def distributions(folders: Mapping[str, Path]) -> Graph:
             used
             for path in sorted(folder.rglob("*.py"))
             if path.name != "commands.py" and "testing" not in path.relative_to(folder).parts
-            for used in _outside(_tree(path))
+            for used in _source(path).outside
         )
         - {name}
         for name, folder in folders.items()
@@ -74,15 +84,25 @@ def _reached(graph: Graph, start: str) -> frozenset[str]:
     return frozenset(reached)
 
 
-def _tree(path: Path) -> ast.Module:
+def _source(path: Path) -> Source:
     try:
-        return ast.parse(path.read_bytes(), str(path))
+        stat = path.stat()
+    except OSError:
+        return Source()
+    return _parsed(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=2048)
+def _parsed(path: Path, changed: int, size: int) -> Source:
+    """Several pages look at the same files, and parsing them is most of what a page of them costs."""
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
     except (OSError, SyntaxError, ValueError):
-        return ast.Module([], [])  # a file of somebody else's that this Python cannot read imports nothing
-
-
-def _purpose(tree: ast.Module) -> str:
-    return (ast.get_docstring(tree) or "").partition("\n")[0]
+        return Source()  # a file of somebody else's that this Python cannot read imports nothing
+    nodes = [node for node in _eager(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    inside = tuple(node for node in nodes if isinstance(node, ast.ImportFrom) and node.level)
+    purpose = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return Source(purpose, inside, frozenset(_outside(nodes)))
 
 
 def _eager(tree: ast.Module) -> Iterator[ast.AST]:
@@ -97,17 +117,16 @@ def _eager(tree: ast.Module) -> Iterator[ast.AST]:
             waiting += ast.iter_child_nodes(node)
 
 
-def _inside(tree: ast.Module, place: tuple[str, ...]) -> Iterator[str]:
+def _inside(source: Source, place: tuple[str, ...]) -> Iterator[str]:
     """The top-level names of the package that a module at *place* imports relatively."""
-    for node in _eager(tree):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            above = place[: len(place) - node.level]
-            module = (*above, *(node.module.split(".") if node.module else ()))
-            yield from [module[0]] if module else [alias.name for alias in node.names]
+    for node in source.inside:
+        above = place[: len(place) - node.level]
+        module = (*above, *(node.module.split(".") if node.module else ()))
+        yield from [module[0]] if module else [alias.name for alias in node.names]
 
 
-def _outside(tree: ast.Module) -> Iterator[str]:
-    for node in _eager(tree):
+def _outside(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
