@@ -190,12 +190,13 @@ class GatewayApp:
                 await send({"type": "http.response.body", "body": listed[2]})
                 return
         request = self._request(scope, head, caller, anthropic, body)
-        watch = _Watch(receive)
+        watch = _Watch(receive, f"a request of the route {request.route!r}")
         try:
             reply = await self.host.answer(request)
             await self._reply(reply, request.route, method, send, watch)
         except asyncio.CancelledError:
             if not watch.gone:
+                log.warning("the answer to %s was cut off: the gateway ended", watch.of)
                 raise
             task = asyncio.current_task()
             if task is not None:
@@ -227,6 +228,7 @@ class GatewayApp:
             judge_status(reply.status)
             own = told(reply.extensions.get("clippy"), self._routes.get(route, _NO_ROUTE), os.urandom(8).hex().encode())
             headers = reply_headers(reply, own)
+            watch.of = f"request {own[0][1].decode()}"
             if isinstance(body, bytes):
                 if reply.status not in (204, 304) and method != "HEAD":
                     headers.append((b"content-length", b"%d" % len(body)))
@@ -239,7 +241,7 @@ class GatewayApp:
                 await _pump(body, send, watch)
             except Exception as error:
                 # Nothing more is sent, no end either: the server closes the connection, and nobody takes it for whole.
-                log.warning("a stream of the route %r broke off: %s", route, type(error).__name__)
+                log.warning("the stream of %s, route %r, broke off: %s", watch.of, route, type(error).__name__)
         finally:
             if not isinstance(body, bytes):
                 await body.aclose()
@@ -264,15 +266,15 @@ async def _pump(body: ByteStream, send: Send, watch: _Watch) -> None:
 
 
 class _Watch:
-    """Cancels the task that answers when the caller leaves.
+    """Cancels the task that answers when the caller leaves.  ``of`` is whose answer it is, for the log.
 
     To look for that costs a task; it is begun only for answers that take their time.
     """
 
-    __slots__ = ("_answering", "_receive", "_task", "_timer", "gone")
+    __slots__ = ("_answering", "_receive", "_task", "_timer", "gone", "of")
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive, self.gone = receive, False
+    def __init__(self, receive: Receive, of: str) -> None:
+        self._receive, self.gone, self.of = receive, False, of
         self._answering = asyncio.current_task()
         self._task: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
