@@ -65,7 +65,7 @@ class World:
         self.app = gateway.app(gateway.over_aiohttp(host))
         limits = gateway.limits
         head = Limits(body=limits.body, headers=limits.headers, head=limits.head, target=limits.target)
-        self.server = Server(self.app, drain=5, limits=head)
+        self.server = Server(self.app, drain=5, limits=head, refused=self.app.refusals.note_unread)
         self.server.start()
         self._stack.callback(self.server.stop)
         return self

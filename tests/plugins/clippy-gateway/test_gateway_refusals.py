@@ -45,6 +45,15 @@ def test_what_is_wrong_with_an_object_is_for_the_provider_to_say(world, body):
     assert world.provider.calls > before
 
 
+def test_what_the_server_refuses_is_counted_and_told_as_well(caplog):
+    refusals = Refusals()
+    with caplog.at_level(logging.WARNING, "clippy.gateway"):
+        for _ in range(3):
+            refusals.note_unread(431, "headers_too_long")
+    assert caplog.messages == ["refused with 431 headers_too_long: no whole request came"]
+    assert refusals.table().rows == ((431, "headers_too_long", "", 3),)
+
+
 def test_a_refusal_has_a_line_with_the_id_that_its_caller_was_told(world, caplog):
     with caplog.at_level(logging.WARNING, "clippy.gateway"):
         refused = world.ask("POST", f"{CHAT}?key=canary", WRONG, json={"model": "m", "messages": []})

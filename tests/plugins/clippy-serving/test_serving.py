@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -40,6 +41,22 @@ class Ticks:
 
     async def aclose(self) -> None:
         self.closed.set()
+
+
+class Once(Ticks):
+    """Says nothing after its first piece, so that nobody notices by writing that its reader left."""
+
+    async def next(self) -> bytes | None:
+        piece = await super().next()
+        self.pace = 60
+        return piece
+
+
+def streamed(ticks: Ticks) -> Callable[[RawRequest], Any]:
+    async def stream(request: RawRequest) -> RawReply:
+        return reply(200, ticks, "text/event-stream")
+
+    return stream
 
 
 async def echo(request: RawRequest) -> RawReply:
@@ -178,7 +195,49 @@ def test_a_second_head_that_does_not_come_whole_is_not_waited_for(serve: Callabl
         conn.sendall(b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n")
         assert b" 200 " in conn.recv(65536)
         conn.sendall(b"GET /echo HTTP/1.1\r\na: b")
-        assert conn.recv(65536) == b""
+        assert b" 408 " in conn.recv(65536)
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (b"GET /echo HTTP/1.1\r\na: b", 408, "head_too_slow"),
+        (b"\x16\x03\x01\x00\xff\x01\x00\r\n\r\n", 400, "no_request"),
+        (b"GET /echo HTTP/1.1\r\n" + HOST + b"a: " + b"b" * 400_000, 431, "headers_too_long"),
+        (b"", 0, ""),
+    ],
+)
+def test_what_never_reaches_the_application_is_told(data: bytes, status: int, code: str, reader: str) -> None:
+    """But not of who says nothing: a health check that opens a connection is none."""
+    heard: list[tuple[int, str]] = []
+    made = pages()
+    server = Server(made, limits=made.limits, refused=lambda status, code: heard.append((status, code)))
+    server.start()
+    raw(server.port, data)
+    server.stop()
+    if reader == "h11" and status == 431:
+        status, code = 400, "no_request"  # it bounds what it keeps itself
+    assert heard == ([(status, code)] if status else [])
+
+
+def test_the_log_tells_it_where_nobody_else_hears(serve: Callable[[Pages], Server], caplog: Any) -> None:
+    raw(serve(pages()).port, b"no HTTP\r\n\r\n")
+    assert caplog.messages == ["refused with 400 no_request: what came was no whole request"]
+
+
+def test_what_is_no_request_is_not_answered_amid_another_answer(serve: Callable[[Pages], Server]) -> None:
+    """Whoever reads that answer would find another head in the middle of it."""
+    made = pages()
+    made.route("GET", "/stream", streamed(Ticks(20)))
+    with socket.create_connection(("127.0.0.1", serve(made).port), 5) as conn:
+        conn.sendall(b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n")
+        while b"tick" not in conn.recv(65536):
+            pass
+        conn.sendall(b"no HTTP\r\n\r\n")
+        rest = b""
+        while piece := conn.recv(65536):
+            rest += piece
+    assert b"HTTP" not in rest.partition(b"\r\n0\r\n\r\n")[0]
 
 
 CHUNKED = b"POST /echo HTTP/1.1\r\n" + HOST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"
@@ -257,16 +316,16 @@ def test_a_stream_is_sent_piece_by_piece_and_closed(serve: Callable[[Pages], Ser
     assert ticks.closed.wait(5)
 
 
-def test_a_reader_who_leaves_closes_the_stream(serve: Callable[[Pages], Server]) -> None:
-    ticks = Ticks()
-
-    async def stream(request: RawRequest) -> RawReply:
-        return reply(200, ticks, "text/event-stream")
-
-    made = pages()
-    made.route("GET", "/stream", stream)
-    with httpx.stream("GET", url(serve(made), "/stream")) as answer:
-        next(answer.iter_bytes())
+@pytest.mark.parametrize("behind", [0, 1], ids=["alone", "another request waits"])
+def test_a_reader_who_leaves_closes_the_stream(serve: Callable[[Pages], Server], behind: int) -> None:
+    ticks, made = Once(), pages()
+    made.route("GET", "/stream", streamed(ticks))
+    with socket.create_connection(("127.0.0.1", serve(made).port), 5) as conn:
+        conn.sendall(
+            b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n" + behind * (b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n")
+        )
+        while b"tick" not in conn.recv(65536):
+            pass
     assert ticks.closed.wait(5)
 
 

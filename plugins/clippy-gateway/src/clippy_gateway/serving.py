@@ -91,7 +91,8 @@ def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket, parent: int 
 
         serve_on_granian(app, gateway, opened)
         return
-    Server(app, sockets=[opened], drain=gateway.drain, limits=head).run()
+    refused = app.refusals.note_unread
+    Server(app, sockets=[opened], drain=gateway.drain, limits=head, refused=refused).run()
 
 
 def _end_with(parent: int) -> None:

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from .limits import Limits
 
-_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+Told = Callable[[int, str], None]
 
 
-def http_protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """httptools' reader where that is installed, else h11's."""
+def http_protocol(limits: Limits, refused: Told) -> type[asyncio.Protocol]:
+    """httptools' reader where that is installed, else h11's; *refused* hears status and code of what is no request."""
     try:
         from httptools import HttpParserUpgrade
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:
-        return _patient(_h11(), limits)
+        return _patient(_telling(_h11(), refused), limits)
     from .upgrading import Upgrading
 
-    class Bounded(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
+    base: Any = _telling(HttpToolsProtocol, refused)
+
+    class Bounded(base):  # type: ignore[misc,unused-ignore]
         """h11 bounds what it buffers; httptools does not: a head, a trailer or the name of a chunk may never end."""
 
         _silent = -1  # bytes since a message began or gave a piece of its body; -1 between messages
+        _running: Any = None  # the request that is answered; ``cycle`` is the last that came
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             self.parser: Any = Upgrading(self, self.parser, HttpParserUpgrade)
+
+        def connection_lost(self, error: Exception | None) -> None:
+            if self._running is not None and not self._running.response_complete:
+                self._running.disconnected = True  # uvicorn tells only the last one, which may wait behind this one
+                self._running.message_event.set()
+            super().connection_lost(error)
 
         def on_message_begin(self) -> None:
             self._silent = 0
@@ -59,9 +70,14 @@ def http_protocol(limits: Limits) -> type[asyncio.Protocol]:
                 self._silent += len(data)
             super().data_received(data)
             if self._silent > 2 * (limits.head + limits.target) and not self.transport.is_closing():
-                if self.cycle is None or self.cycle.response_complete:
-                    self.transport.write(_TOO_LONG)
-                self.transport.close()
+                self.refuse(431, "headers_too_long")
+
+        def has_begun(self) -> bool:
+            return self._silent >= 0
+
+        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+            self._running = cycle
+            super()._start_asgi_task(cycle, app)
 
     return _patient(Bounded, limits)
 
@@ -77,6 +93,31 @@ def _h11() -> Any:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     return H11Protocol
+
+
+def _telling(base: Any, refused: Told) -> Any:
+    class Telling(base):  # type: ignore[misc]
+        """Has somebody hear of what it refuses, and writes nothing into an answer that is under way."""
+
+        def has_begun(self) -> bool:
+            """Whether some of a request has come, and not its whole head (h11)."""
+            return bool(self.conn.trailing_data[0])
+
+        def refuse(self, status: int, code: str) -> None:
+            """Answer what is no request, and close the connection."""
+            refused(status, code)
+            if self.cycle is None or self.cycle.response_complete:
+                phrase = HTTPStatus(status).phrase
+                head = (
+                    f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain\r\ncontent-length: {len(phrase) + 1}\r\n"
+                )
+                self.transport.write(f"{head}connection: close\r\n\r\n{phrase}\n".encode())
+            self.transport.close()
+
+        def send_400_response(self, _: str) -> None:
+            self.refuse(400, "no_request")
+
+    return Telling
 
 
 def _patient(base: Any, limits: Limits) -> type[asyncio.Protocol]:
@@ -97,7 +138,9 @@ def _patient(base: Any, limits: Limits) -> type[asyncio.Protocol]:
             """Nothing was under way, and no request has begun since the last look: what came was no whole head."""
             idle = self.cycle is None or self.cycle.response_complete
             if idle and self.cycle is self._answered:
-                self.transport.close()
+                if self.has_begun():
+                    self.refuse(408, "head_too_slow")
+                self.transport.close()  # who said nothing was not refused anything
                 return
             self._answered = self.cycle if idle else None
             self._waiting = self.loop.call_later(limits.head_seconds, self._too_slow)

@@ -20,9 +20,11 @@ from attrs import define, field
 from .ending import ending_signals
 from .limits import Limits
 from .listening import listen
-from .protocols import http_protocol
+from .protocols import Told, http_protocol
 
 Application = Callable[..., Any]
+
+_log = logging.getLogger("clippy.serving")
 
 
 @define(eq=False)
@@ -31,7 +33,8 @@ class Server:
 
     ``start`` serves in a daemon thread with an event loop of its own; ``run`` in this thread until SIGTERM, SIGINT or
     SIGHUP, after which answers under way have ``drain`` seconds to end.  Port 0 takes a free one; ``port`` says which.
-    Its head limits hold before the application is asked: pass the same ``Limits`` to both.
+    Its head limits hold before the application is asked: pass the same ``Limits`` to both.  ``refused`` hears status
+    and code (400, 408 or 431) of what was no whole request, which the application never sees; without it the log does.
     """
 
     app: Application
@@ -41,6 +44,7 @@ class Server:
     sockets: Sequence[socket.socket] | None = None
     drain: float = 30.0
     limits: Limits = field(factory=Limits)
+    refused: Told | None = None
     _serving: _Serving | None = field(default=None, init=False, repr=False)
     _thread: threading.Thread | None = field(default=None, init=False, repr=False)
 
@@ -90,7 +94,7 @@ class Server:
             self.port = sockets[0].getsockname()[1]
         config = uvicorn.Config(
             self.app,
-            http=http_protocol(self.limits),
+            http=http_protocol(self.limits, self.refused or _log_refused),
             ws="none",  # an upgrade is an ordinary request to the application, which may refuse it in words
             lifespan="auto",
             log_config=None,
@@ -180,6 +184,15 @@ class _Serving(uvicorn.Server):
                 signal(number, handler)
 
 
+def _log_refused(status: int, code: str) -> None:
+    _log.warning("refused with %s %s: what came was no whole request", status, code)
+
+
 def _says_more_than_the_end(record: logging.LogRecord) -> bool:
-    """No traceback for what was cut off when there was no more time: it is the server that did it, on purpose."""
+    """No traceback for what was cut off when there was no more time: it is the server that did it, on purpose.
+
+    And nothing of what is no HTTP: whoever is told of refusals hears of it.
+    """
+    if record.msg == "Invalid HTTP request received.":
+        return False
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
