@@ -44,8 +44,8 @@ _WHOSE = _FOR_THE_GATEWAY | {b"x-clippy-tenant", b"x-clippy-user", b"x-clippy-se
 class GatewayApp:
     """Passes requests through *host*.
 
-    ``drain`` is called when it shall end: from then on it is not ready, and after ``notice`` seconds nobody needs to
-    take more connections.
+    ``opened`` is called when it is ready, ``drain`` when it shall end: from then on it is not ready, and after
+    ``notice`` seconds nobody needs to take more connections.
     """
 
     host: Host
@@ -56,6 +56,7 @@ class GatewayApp:
     notice: float = 0.0
     refusals: Refusals = field(factory=Refusals)
     access: Access | None = None
+    opened: Callable[[], object] | None = None
     ready: bool = field(default=False, init=False)
     draining: bool = field(default=False, init=False)
     busy: int = field(default=0, init=False)
@@ -88,6 +89,8 @@ class GatewayApp:
         opener: Any = self.host
         await opener.aopen()
         self.ready = True
+        if self.opened is not None:
+            self.opened()
 
     async def close(self) -> None:
         """Close what the host holds in this event loop."""

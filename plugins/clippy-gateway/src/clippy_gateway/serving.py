@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from signal import SIGTERM
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from clippy_hookspecs.services import Host
 from clippy_serving import Limits, Server
 from clippy_serving.listening import listen
 
-from .workers import supervise
+from .workers import READY, supervise
 
 if TYPE_CHECKING:
     from .app import GatewayApp
@@ -49,12 +50,12 @@ def run(
     *,
     check: bool = False,
     of_worker: bool = False,
-    parent: int | None = None,
+    pipes: tuple[int, int] | None = None,
 ) -> None:
     """Serve at *opened* until SIGTERM, SIGINT or SIGHUP, here or by workers.
 
-    *parent* is the pipe of the supervisor, for workers.  Raises ConfigError for settings that are wrong and
-    RuntimeError if a plugin does not open.
+    *pipes* are the supervisor's, for workers: the one that ends with it, and the one that hears of us.  Raises
+    ConfigError for settings that are wrong and RuntimeError if a plugin does not open.
     """
     app = gateway.app(gateway.over_aiohttp(described))
     if check:
@@ -62,7 +63,7 @@ def run(
         click.echo(f"fine: routes {', '.join(app.choice.routes)}; {len(gateway.keys)} keys; {where} is free")
         return
     if of_worker:
-        serve(gateway, app, opened, parent)
+        serve(gateway, app, opened, pipes)
         return
     port = opened.getsockname()[1] if gateway.uds is None else 0
     where = f"http://{gateway.host}:{port}" if gateway.uds is None else f"unix:{gateway.uds}"
@@ -76,12 +77,14 @@ def run(
     if gateway.workers > 1:
         supervise(opened, gateway.workers, gateway.drain)
     else:
-        serve(gateway, app, opened, parent)
+        serve(gateway, app, opened, None)
 
 
-def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket, parent: int | None) -> None:
-    """Serve at *opened* in this process; also ends when the process at the other end of *parent* has ended."""
-    if parent is not None:
+def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket, pipes: tuple[int, int] | None) -> None:
+    """Serve at *opened* in this process, for a supervisor with *pipes* until that has ended."""
+    if pipes is not None:
+        parent, ready = pipes
+        app.opened = partial(os.write, ready, READY)
         threading.Thread(target=_end_with, args=(parent,), name="clippy-gateway-parent", daemon=True).start()
     _favour_requests()
     limits = gateway.limits

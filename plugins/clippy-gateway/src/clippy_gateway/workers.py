@@ -18,21 +18,49 @@ from clippy_serving.ending import ending_signals
 log = logging.getLogger("clippy.gateway")
 
 _SHORT_LIFE = 10.0
-"""Seconds that a worker has to live to be started again at once when it dies."""
+"""Seconds that a worker has to serve to be started again at once when it dies; what it takes to start is none of it."""
 _LONGEST_WAIT = 30.0
 _TRIES = 5
 """Short lives in a row, of every worker, after which the next one would end no better."""
+READY = b"1"
+"""What a worker says when it serves."""
 _MISCONFIGURED = 2
 """The exit code of a command whose configuration is wrong: the next worker would meet the same."""
+
+
+@define(eq=False)
+class Process:
+    """A worker's process, and the end of the pipe at which it says that it serves."""
+
+    popen: subprocess.Popen[bytes]
+    says: int
+
+    def poll(self) -> int | None:
+        """The exit code, None while it runs."""
+        return self.popen.poll()
+
+    def has_said(self) -> bool:
+        """Whether it has just said that it serves, which it does once."""
+        try:
+            return os.read(self.says, 1) == READY
+        except BlockingIOError:
+            return False
+
+    def send_signal(self, number: int) -> None:
+        self.popen.send_signal(number)
+
+    def close(self) -> None:
+        """It has ended."""
+        os.close(self.says)
 
 
 @define(eq=False)
 class Worker:
     """One place, and the process that is in it."""
 
-    start: Callable[[], subprocess.Popen[bytes]]
-    process: subprocess.Popen[bytes] | None = None
-    began: float = 0.0
+    start: Callable[[], Process]
+    process: Process | None = None
+    serves_since: float | None = None
     wait: float = 0.0
     not_before: float = 0.0
     tries: int = 0
@@ -41,12 +69,15 @@ class Worker:
         """Start a process if none runs and it is time; the exit code of one that has just died."""
         if self.process is None:
             if now >= self.not_before:
-                self.process, self.began = self.start(), now
+                self.process, self.serves_since = self.start(), None
             return None
+        if self.serves_since is None and self.process.has_said():
+            self.serves_since = now
         code = self.process.poll()
         if code is None:
             return None
         lived = self._lives(now)
+        self.process.close()
         self.process = None
         self.tries = 0 if lived else self.tries + 1
         self.wait = 0.5 if lived else min(_LONGEST_WAIT, max(0.5, 2 * self.wait))
@@ -54,11 +85,12 @@ class Worker:
         return code
 
     def is_hopeless(self, now: float) -> bool:
-        """Whether no process has lived here for long, however often one was started."""
+        """Whether no process has served here for long, however often one was started."""
         return self.tries >= _TRIES and not self._lives(now)
 
     def _lives(self, now: float) -> bool:
-        return self.process is not None and now - self.began >= _SHORT_LIFE
+        since = self.serves_since
+        return self.process is not None and since is not None and now - since >= _SHORT_LIFE
 
 
 @define(eq=False)
@@ -85,7 +117,7 @@ class Supervisor:
                     self.stop(drain)
                     return code
                 if code is not None and all(one.is_hopeless(now) for one in self.workers):
-                    log.error("no worker lived for %g s in %d tries; what they said above is why", _SHORT_LIFE, _TRIES)
+                    log.error("no worker served for %g s in %d tries; what they said above is why", _SHORT_LIFE, _TRIES)
                     self.stop(drain)
                     return max(code, 1)  # a signal that ended it is a negative one
                 if code is not None:
@@ -132,12 +164,21 @@ def supervise(opened: socket.socket, count: int, drain: float) -> None:
         str(ours),
     ]
 
-    def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, *again],
-            pass_fds=(opened.fileno(), ours),
-            process_group=0,  # what a terminal sends to all would be a second signal, after which nobody waits
-        )
+    def start() -> Process:
+        hears, says = os.pipe()
+        os.set_blocking(hears, False)
+        try:
+            popen = subprocess.Popen(  # noqa: S603 - ourselves
+                [sys.executable, *again, "--ready", str(says)],
+                pass_fds=(opened.fileno(), ours, says),
+                process_group=0,  # what a terminal sends to all would be a second signal, after which nobody waits
+            )
+        except BaseException:
+            os.close(hears)
+            raise
+        finally:
+            os.close(says)
+        return Process(popen, hears)
 
     supervisor = Supervisor([Worker(start) for _ in range(count)], opened)
     before = {number: signal.signal(number, supervisor.note) for number in ending_signals()}
