@@ -311,9 +311,10 @@ def test_a_form_of_a_web_page_is_no_chat(small):
         "content-length: 2\r\ncontent-length: 3",
         "content-length: -1",
         "transfer-encoding: chunked, identity",
+        "transfer-encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0",
     ],
 )
-def test_a_length_that_is_told_twice_is_refused(small, head):
+def test_a_length_that_is_told_twice_or_in_another_way_is_refused(small, head):
     before = small.provider.calls
     said = small.raw(
         f"POST {OPENAI} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {CALLERS_KEY}\r\n{head}\r\n\r\n{{}}".encode()

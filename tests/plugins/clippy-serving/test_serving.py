@@ -161,6 +161,10 @@ REFUSED = {
         b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         400,
     ),
+    "packed chunks": (
+        b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        400,
+    ),
     "too many headers": (b"GET /echo HTTP/1.1\r\n" + HOST + b"a: b\r\n" * 20 + b"Connection: close\r\n\r\n", 431),
     "headers too long": (b"GET /echo HTTP/1.1\r\n" + HOST + b"a: " + b"b" * 2000 + b"\r\n\r\n", 431),
     "path too long": (b"GET /" + b"a" * 200 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
@@ -314,6 +318,15 @@ def test_a_stream_is_sent_piece_by_piece_and_closed(serve: Callable[[Pages], Ser
     made.route("GET", "/stream", stream)
     assert httpx.get(url(serve(made), "/stream")).text == "tick\n" * 3
     assert ticks.closed.wait(5)
+
+
+def test_an_old_client_gets_a_stream_that_ends_with_its_connection(serve: Callable[[Pages], Server]) -> None:
+    made = pages()
+    made.route("GET", "/stream", streamed(Ticks(3)))
+    port = serve(made).port
+    head, _, body = raw(port, b"GET /stream HTTP/1.0\r\n" + HOST + b"\r\n").partition(b"\r\n\r\n")
+    assert (b"transfer-encoding" in head.lower(), body) == (False, b"tick\n" * 3)
+    assert raw(port, b"GET /echo HTTP/1.0\r\n" + HOST + b"\r\n").endswith(b"\r\n\r\nGET /echo ")
 
 
 @pytest.mark.parametrize("behind", [0, 1], ids=["alone", "another request waits"])

@@ -19,6 +19,7 @@ def http_protocol(limits: Limits, refused: Told) -> type[asyncio.Protocol]:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:
         return _patient(_telling(_h11(), refused), limits)
+    from .older import UntilTheEnd
     from .upgrading import Upgrading
 
     base: Any = _telling(HttpToolsProtocol, refused)
@@ -51,6 +52,8 @@ def http_protocol(limits: Limits, refused: Told) -> type[asyncio.Protocol]:
         def on_headers_complete(self) -> None:
             self._silent = 0
             super().on_headers_complete()
+            if self.scope["http_version"] == "1.0":
+                self.cycle.__class__ = UntilTheEnd
             self.headers = _Ignored()  # a trailer is no header: whoever judged the head has not seen it
 
         def on_body(self, body: bytes) -> None:
