@@ -241,7 +241,14 @@ def test_what_is_no_request_is_not_answered_amid_another_answer(serve: Callable[
         rest = b""
         while piece := conn.recv(65536):
             rest += piece
-    assert b"HTTP" not in rest.partition(b"\r\n0\r\n\r\n")[0]
+    answer, end, rest = rest.partition(b"\r\n0\r\n\r\n")
+    assert (b"HTTP" in answer, bool(end)) == (False, True)
+    assert rest == b"" or int(rest.split()[1]) == 400
+
+
+def test_a_body_that_breaks_is_refused(serve: Callable[[Pages], Server]) -> None:
+    head = b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+    assert status(serve(pages()).port, head + b"-1\r\nhi\r\n") == 400
 
 
 CHUNKED = b"POST /echo HTTP/1.1\r\n" + HOST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"

@@ -28,7 +28,6 @@ def http_protocol(limits: Limits, refused: Told) -> type[asyncio.Protocol]:
         """h11 bounds what it buffers; httptools does not: a head, a trailer or the name of a chunk may never end."""
 
         _silent = -1  # bytes since a message began or gave a piece of its body; -1 between messages
-        _running: Any = None  # the request that is answered; ``cycle`` is the last that came
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
@@ -102,20 +101,33 @@ def _telling(base: Any, refused: Told) -> Any:
     class Telling(base):  # type: ignore[misc]
         """Has somebody hear of what it refuses, and writes nothing into an answer that is under way."""
 
+        _running: Any = None  # the request that is answered; ``cycle`` is the last that came
+        _ending = False
+
         def has_begun(self) -> bool:
             """Whether some of a request has come, and not its whole head (h11)."""
             return bool(self.conn.trailing_data[0])
 
         def refuse(self, status: int, code: str) -> None:
-            """Answer what is no request, and close the connection."""
+            """Answer what is no request, and close the connection; what came whole before it is answered first."""
+            last = self.cycle
+            if self._ending:
+                return
+            self._ending = True
             refused(status, code)
-            if self.cycle is None or self.cycle.response_complete:
+            if last is not None and not last.response_complete and not last.more_body:
+                last.keep_alive = False
+                return
+            if last is None or last.response_complete or not (last.response_started or self._waits_behind(last)):
                 phrase = HTTPStatus(status).phrase
                 head = (
                     f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain\r\ncontent-length: {len(phrase) + 1}\r\n"
                 )
                 self.transport.write(f"{head}connection: close\r\n\r\n{phrase}\n".encode())
             self.transport.close()
+
+        def _waits_behind(self, last: Any) -> bool:
+            return self._running is not None and self._running is not last
 
         def send_400_response(self, _: str) -> None:
             self.refuse(400, "no_request")
