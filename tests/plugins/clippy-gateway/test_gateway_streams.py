@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
@@ -174,3 +175,42 @@ def test_a_stream_keeps_its_bytes(books):
         direct = httpx.post(world.provider.base_url + "/chat/completions", json=body, trust_env=False).content
         through = world.chat("x", body={"stream": True}).content
     assert len(through.splitlines()) == len(direct.splitlines())
+
+
+def test_who_has_no_answer_when_the_gateway_ends_is_told_so_in_the_callers_form():
+    """The server cancels what is under way when there is no more time; its own word would be a bare 500."""
+    head, _, body = asked().partition(b"\r\n\r\n")
+    pairs = [
+        (name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    ]
+    path = "/v1/chat/completions"
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": pairs,
+    }
+    sent: list[dict[str, Any]] = []
+    incoming = [{"type": "http.request", "body": body}]
+
+    async def receive() -> dict[str, Any]:
+        return incoming.pop() if incoming else await asyncio.Event().wait()
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def cut_off(world: World) -> None:
+        answering = asyncio.ensure_future(world.app(scope, receive, send))
+        while not world.provider.calls:
+            await asyncio.sleep(0.01)
+        answering.cancel()
+        await answering
+        await world.app.close()
+
+    with world_of(Fault.stall(), None) as world:
+        asyncio.run(cut_off(world))
+    start, whole = sent
+    assert (start["status"], dict(start["headers"])[b"x-should-retry"]) == (503, b"true")
+    assert json.loads(whole["body"])["error"]["code"] == "gateway_ended"

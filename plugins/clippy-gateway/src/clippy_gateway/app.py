@@ -193,18 +193,19 @@ class GatewayApp:
                 await send({"type": "http.response.body", "body": listed[2]})
                 return
         request = self._request(scope, head, caller, anthropic, body)
-        watch = _Watch(receive, f"a request of the route {request.route!r}")
+        watch = _Watch(receive)
         try:
             reply = await self.host.answer(request)
             await self._reply(reply, request.route, method, send, watch)
         except asyncio.CancelledError:
-            if not watch.gone:
+            if watch.of and not watch.gone:
                 log.warning("the answer to %s was cut off: the gateway ended", watch.of)
                 raise
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
-            raise Gone from None
+            ended = Refused(503, "gateway_ended", "the gateway ended before there was an answer", close=True)
+            raise Gone if watch.gone else ended from None
         finally:
             watch.stop()
 
@@ -269,15 +270,15 @@ async def _pump(body: ByteStream, send: Send, watch: _Watch) -> None:
 
 
 class _Watch:
-    """Cancels the task that answers when the caller leaves.  ``of`` is whose answer it is, for the log.
+    """Cancels the task that answers when the caller leaves.  ``of`` is whose answer it is, "" before there is one.
 
     To look for that costs a task; it is begun only for answers that take their time.
     """
 
     __slots__ = ("_answering", "_receive", "_task", "_timer", "gone", "of")
 
-    def __init__(self, receive: Receive, of: str) -> None:
-        self._receive, self.gone, self.of = receive, False, of
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self.gone, self.of = receive, False, ""
         self._answering = asyncio.current_task()
         self._task: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
