@@ -14,14 +14,19 @@ from clippy_hookspecs import ByteStream, ErrorInfo, Headers, RawReply, Request
 from .encoding import Decoding, decoded_headers, decoding_for
 from .judging import error_for, is_event_stream
 from .sources import EndedEarly, UnknownEncoding
-from .wire import APIS, decode_response, encode_response
+from .wire import APIS, KeptBody, decode_response, encode_response
 from .wire.base import StreamEvent
+from .wire.errors import error_in
 from .wire.openai_chat import wants_usage
 from .wire.stream import StreamDecoder
 from .wire.translate import TranslatedSource, translate_response
 
 LARGEST = 32 * 1024 * 1024
 """Bytes of a whole answer that is translated; no model says more."""
+
+
+class NoAnswer(ValueError):
+    """What came in place of an answer."""
 
 
 @define(eq=False)
@@ -90,7 +95,11 @@ class Events:
 
 
 async def translated(reply: RawReply, spoken: str, asked: Request) -> RawReply:
-    """*reply*, which speaks *spoken*, as *asked* expects it.  Raises ValueError for one that cannot be read."""
+    """*reply*, which speaks *spoken*, as *asked* expects it.
+
+    Raises UnknownEncoding, and ValueError for one that cannot be read or is no answer: saying that anew would make an
+    answer with nothing in it.
+    """
     encoding = decoding_for(reply.headers)
     if encoding is None:
         raise UnknownEncoding(reply.headers["content-encoding"])
@@ -100,11 +109,14 @@ async def translated(reply: RawReply, spoken: str, asked: Request) -> RawReply:
         return RawReply(reply.status, decoded_headers(reply.headers), stream, reply.extensions)
     whole = body if isinstance(body, bytes) else await _whole(body, encoding)
     response = decode_response(APIS[spoken], reply.status, decoded_headers(reply.headers), whole)
-    if reply.status >= 400:
-        response = error_for(asked, reply.status, _told(response.params.get("error"), reply))
+    kept = response.params
+    if reply.status >= 400 or (isinstance(kept, KeptBody) and error_in(kept.whole or {})):
+        response = error_for(asked, reply.status if reply.status >= 400 else 502, _told(kept.get("error"), reply))
+    elif reply.status >= 300 or not (response.message.blocks or response.finish_reason):
+        raise NoAnswer(f"a body of {len(whole)} bytes with the status {reply.status} is no answer")
     else:
         response = translate_response(response, asked.api)
-    return RawReply(reply.status, _of_body(reply.headers), encode_response(response), reply.extensions)
+    return RawReply(response.status, _of_body(reply.headers), encode_response(response), reply.extensions)
 
 
 async def _whole(body: ByteStream, encoding: Decoding) -> bytes:

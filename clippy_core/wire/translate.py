@@ -126,20 +126,25 @@ class TranslatedSource:
             return [Chunk("error", extra=_error(chunk.extra, self.api))]
         if chunk.kind in ("reasoning", "finish", "usage", "ping", "other") or (chunk.kind == "start" and self._started):
             return []
-        self._started = self._started or chunk.kind == "start"
-        return [evolve(chunk, extra={}, usage=None, finish_reason=None)]
+        opening = [] if chunk.kind == "start" else self._opening()
+        self._started = True
+        return [*opening, evolve(chunk, extra={}, usage=None, finish_reason=None)]
+
+    def _opening(self) -> list[Chunk]:
+        """The beginning of a message that came without one, as some servers of OpenAI's kind leave out the role."""
+        return [] if self._started else [Chunk("start")]
 
     def _end(self) -> list[Chunk]:
         """Finish reason, usage and terminal event, each where this API's callers look for it."""
-        self._told = True
+        self._told, opening = True, self._opening()
         reason = _finish(self._reason, self.api, calls=self._calls)
         usage = None if self._usage is None else evolve(self._usage, extra={})
         if self.api == "openai.responses":
-            return [Chunk("done", finish_reason=reason, usage=usage)]
+            return [*opening, Chunk("done", finish_reason=reason, usage=usage)]
         if self.api == "anthropic.messages":
-            return [Chunk("finish", finish_reason=reason, usage=usage), Chunk("done")]
+            return [*opening, Chunk("finish", finish_reason=reason, usage=usage), Chunk("done")]
         told = [Chunk("usage", usage=usage)] if usage is not None and self.tells_usage else []
-        return [Chunk("finish", finish_reason=reason), *told, Chunk("done")]
+        return [*opening, Chunk("finish", finish_reason=reason), *told, Chunk("done")]
 
     def cut(self) -> None:
         """Break the connection under a read that blocks in another thread."""

@@ -234,11 +234,12 @@ class GatewayApp:
             headers = reply_headers(reply, own)
             watch.of = f"request {own[0][1].decode()}"
             if isinstance(body, bytes):
-                if reply.status not in (204, 304) and method != "HEAD":
+                bare = method == "HEAD" or reply.status in (204, 304)  # without a body, whatever a plugin gave it
+                if not bare:
                     headers.append((b"content-length", b"%d" % len(body)))
                 watch.stop()
                 await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-                await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+                await send({"type": "http.response.body", "body": b"" if bare else body})
                 return
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             try:
@@ -278,8 +279,7 @@ class _Watch:
     __slots__ = ("_answering", "_receive", "_task", "_timer", "gone", "of")
 
     def __init__(self, receive: Receive) -> None:
-        self._receive, self.gone, self.of = receive, False, ""
-        self._answering = asyncio.current_task()
+        self._receive, self._answering, self.gone, self.of = receive, asyncio.current_task(), False, ""
         self._task: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
 
