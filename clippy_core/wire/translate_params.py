@@ -180,6 +180,11 @@ def _field(value: Json, name: str) -> Json:
 def untranslatable(request: Request, api: str) -> str | None:
     """What of *request* cannot be said in *api* and cannot be left out, in words; None if there is nothing."""
     params = request.params
+    odd = next((name for name in ("messages", "input", "system", "tools") if params.get(name)), None)
+    if any(not tool.name and (not tool.extra or "function" in tool.extra) for tool in request.tools):
+        odd = "tools"
+    if odd is not None or any(message.extra.get("content") for message in request.messages):
+        return f"its {odd or 'messages'} cannot be read, so they cannot be said otherwise"
     form = form_of(request)
     if form is not None and form.said(api) is None:
         return f"{api} has no way to ask for an answer of the form {form.kind}"

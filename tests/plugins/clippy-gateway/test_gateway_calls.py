@@ -147,6 +147,22 @@ def test_what_is_no_answer_is_not_translated_into_an_empty_one(answer):
     assert (answered.status_code, answered.json()["type"]) == (502, "error")
 
 
+NAMELESS = {"type": "function", "function": {}}
+
+
+@pytest.mark.parametrize(
+    "odd", [{"messages": ["x"]}, {"messages": "x"}, {"tools": [NAMELESS]}, {"tools": [None]},
+            *[{"messages": [{"role": "user", "content": content}, *ASKED]} for content in (5, ["x"], {"text": "x"})]]
+)  # fmt: skip
+def test_what_cannot_be_read_is_not_left_out_in_translation(odd):
+    """Without it another question would be answered."""
+    routes = {"main": {"api": "anthropic.messages", "base_url": "{provider}", "key": PROVIDERS_KEY}}
+    with gateway(Reply("x"), {}, routes=routes) as world:
+        answer = world.ask("POST", "/v1/chat/completions", json={"model": "m", "messages": ASKED, **odd})
+        assert world.provider.calls == 0
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "route_unfit")
+
+
 def test_a_stream_without_its_beginning_is_translated_with_one(plugins):
     """Not every server of OpenAI's kind says the role first, and Anthropic's SDK reads nothing without a beginning."""
     parts = [{"delta": {"content": "Hi"}, "finish_reason": None}, {"delta": {}, "finish_reason": "stop"}]
