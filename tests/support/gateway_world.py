@@ -41,6 +41,7 @@ class World:
     settings: Mapping[str, Any] = field(factory=dict)
     routes: Mapping[str, Any] | None = None
     trust_headers: bool = False
+    drain: float = 5
     books: Books = field(factory=Books)
     provider: FakeServer = field(init=False)
     server: Server = field(init=False)
@@ -65,7 +66,7 @@ class World:
         self.app = gateway.app(gateway.over_aiohttp(host))
         limits = gateway.limits
         head = Limits(body=limits.body, headers=limits.headers, head=limits.head, target=limits.target)
-        self.server = Server(self.app, drain=5, limits=head)
+        self.server = Server(self.app, drain=self.drain, limits=head)
         self.server.start()
         self._stack.callback(self.server.stop)
         return self

@@ -195,12 +195,17 @@ class GatewayApp:
             reply = await self.host.answer(request)
             await self._reply(reply, request.route, method, send, watch)
         except asyncio.CancelledError:
-            if not watch.gone:
+            if not (watch.gone or self.draining):
                 raise
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
-            raise Gone from None
+            if watch.gone:
+                raise Gone from None
+            if watch.told:
+                log.warning("the answer to request %s broke off: the gateway ended", watch.told)
+                return
+            raise Refused(503, "gateway_ending", "the gateway ended before there was an answer", close=True) from None
         finally:
             watch.stop()
 
@@ -226,7 +231,7 @@ class GatewayApp:
         try:
             judge_status(reply.status)
             own = told(reply.extensions.get("clippy"), self._routes.get(route, _NO_ROUTE), os.urandom(8).hex().encode())
-            headers = reply_headers(reply, own)
+            headers, watch.told = reply_headers(reply, own), own[0][1].decode()
             if isinstance(body, bytes):
                 if reply.status not in (204, 304) and method != "HEAD":
                     headers.append((b"content-length", b"%d" % len(body)))
@@ -239,7 +244,7 @@ class GatewayApp:
                 await _pump(body, send, watch)
             except Exception as error:
                 # Nothing more is sent, no end either: the server closes the connection, and nobody takes it for whole.
-                log.warning("a stream of the route %r broke off: %s", route, type(error).__name__)
+                log.warning("the answer to request %s broke off: %s", watch.told, type(error).__name__)
         finally:
             if not isinstance(body, bytes):
                 await body.aclose()
@@ -269,10 +274,10 @@ class _Watch:
     To look for that costs a task; it is begun only for answers that take their time.
     """
 
-    __slots__ = ("_answering", "_receive", "_task", "_timer", "gone")
+    __slots__ = ("_answering", "_receive", "_task", "_timer", "gone", "told")
 
     def __init__(self, receive: Receive) -> None:
-        self._receive, self.gone = receive, False
+        self._receive, self.gone, self.told = receive, False, ""  # the request's id, once its caller was told
         self._answering = asyncio.current_task()
         self._task: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)

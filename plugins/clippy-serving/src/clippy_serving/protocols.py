@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from .limits import Limits
 
+_log = logging.getLogger("clippy.serving.http")
+
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that an answer has no end: an application leaves it so where it must not look whole, and says why itself."""
+    return "without completing response" not in record.msg
+
+
+_log.addFilter(_is_news)
 
 
 def http_protocol(limits: Limits) -> type[asyncio.Protocol]:
@@ -86,6 +97,7 @@ def _patient(base: Any, limits: Limits) -> type[asyncio.Protocol]:
         _answered = None  # the request that was under way when somebody last looked
 
         def connection_made(self, transport: asyncio.Transport) -> None:
+            self.logger = _log
             super().connection_made(transport)
             self._waiting = self.loop.call_later(limits.head_seconds, self._too_slow)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -22,6 +23,8 @@ from .listening import listen
 from .protocols import http_protocol
 
 Application = Callable[..., Any]
+
+log = logging.getLogger("clippy.serving")
 
 
 @define(eq=False)
@@ -87,8 +90,18 @@ class Server:
         sockets = list(self.sockets) if self.sockets else [listen(self.host, self.port, self.uds)]
         if sockets[0].family in {socket.AF_INET, socket.AF_INET6}:
             self.port = sockets[0].getsockname()[1]
+        serving: list[_Serving] = []
+
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await self.app(scope, receive, send)
+            except asyncio.CancelledError:
+                if not (serving[0].should_exit and scope["type"] == "http"):
+                    raise
+                log.warning("a request was broken off: it was not answered when the server had to end")
+
         config = uvicorn.Config(
-            self.app,
+            answer,
             http=http_protocol(self.limits),
             ws="none",  # an upgrade is an ordinary request to the application, which may refuse it in words
             lifespan="auto",
@@ -99,7 +112,8 @@ class Server:
             h11_max_incomplete_event_size=2 * (self.limits.head + self.limits.target),
             timeout_graceful_shutdown=max(1, round(self.drain)),
         )
-        return _Serving(config, getattr(self.app, "drain", None)), sockets
+        serving.append(_Serving(config, getattr(self.app, "drain", None)))
+        return serving[0], sockets
 
     def _remove_socket(self) -> None:
         if self.uds is not None:
