@@ -24,6 +24,7 @@ from .paths import judge_call, judge_object, judge_spelling
 from .refusals import Refusals
 from .replies import judge_status, reply_headers, told
 from .settings import RequestLimits
+from .watching import Watch
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -32,9 +33,6 @@ Head = dict[bytes, bytes]
 log = logging.getLogger("clippy.gateway")
 
 _NO_ROUTE = (b"x-clippy-route", b"")
-_PATIENCE = 0.02
-"""Seconds after which somebody looks whether the caller is still there; most answers of a cache are gone by then."""
-
 _FOR_THE_GATEWAY = frozenset({b"x-clippy-route", b"x-clippy-base-url"})
 _WHOSE = _FOR_THE_GATEWAY | {b"x-clippy-tenant", b"x-clippy-user", b"x-clippy-session"}
 """Of a caller with a key these say nothing to the host; without keys it judges them by its ``trust_headers``."""
@@ -80,6 +78,12 @@ class GatewayApp:
         elif kind == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the client gets a 403
+
+    def refused_unread(self, status: int, code: str) -> None:
+        """The server refused what never became a request."""
+        self.refusals.note(Refused(status, code, ""), "", "*", "*", "none")
+        if self.access is not None:
+            self.access.refused_unread(code)
 
     async def open(self) -> None:
         """Open the host for this event loop.  Raises what its plugins raise."""
@@ -190,7 +194,7 @@ class GatewayApp:
                 await send({"type": "http.response.body", "body": listed[2]})
                 return
         request = self._request(scope, head, caller, anthropic, body)
-        watch = _Watch(receive)
+        watch = Watch(receive)
         try:
             reply = await self.host.answer(request)
             await self._reply(reply, request.route, method, send, watch)
@@ -226,7 +230,7 @@ class GatewayApp:
         route = self.choice.route(caller, wanted, api_of(scope["path"], anthropic), body)
         return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose)
 
-    async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: _Watch) -> None:
+    async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: Watch) -> None:
         body = reply.body
         try:
             judge_status(reply.status)
@@ -257,7 +261,7 @@ class GatewayApp:
         await send({"type": "http.response.body", "body": text})
 
 
-async def _pump(body: ByteStream, send: Send, watch: _Watch) -> None:
+async def _pump(body: ByteStream, send: Send, watch: Watch) -> None:
     """Each piece at once; the next one is read when the caller has room for it.
 
     With the end the caller has everything: whether it then leaves is nobody's concern, and nothing is cancelled for it.
@@ -266,33 +270,3 @@ async def _pump(body: ByteStream, send: Send, watch: _Watch) -> None:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     watch.stop()
     await send({"type": "http.response.body", "body": b""})
-
-
-class _Watch:
-    """Cancels the task that answers when the caller leaves.
-
-    To look for that costs a task; it is begun only for answers that take their time.
-    """
-
-    __slots__ = ("_answering", "_receive", "_task", "_timer", "gone", "told")
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive, self.gone, self.told = receive, False, ""  # the request's id, once its caller was told
-        self._answering = asyncio.current_task()
-        self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
-
-    def _begin(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._look())
-
-    async def _look(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.gone = True
-        if self._answering is not None:
-            self._answering.cancel()
-
-    def stop(self) -> None:
-        self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()

@@ -33,7 +33,9 @@ class Server:
 
     ``start`` serves in a daemon thread with an event loop of its own; ``run`` in this thread until SIGTERM, SIGINT or
     SIGHUP, after which answers under way have ``drain`` seconds to end.  Port 0 takes a free one; ``port`` says which.
-    Its head limits hold before the application is asked: pass the same ``Limits`` to both.
+    Its head limits hold before the application is asked: pass the same ``Limits`` to both.  An
+    application with ``drain()`` is told when it shall end, one with ``refused_unread(status, code)`` of what was
+    refused before it was a request; of that there is a line in the log otherwise.
     """
 
     app: Application
@@ -102,7 +104,7 @@ class Server:
 
         config = uvicorn.Config(
             answer,
-            http=http_protocol(self.limits),
+            http=http_protocol(self.limits, getattr(self.app, "refused_unread", None)),
             ws="none",  # an upgrade is an ordinary request to the application, which may refuse it in words
             lifespan="auto",
             log_config=None,
