@@ -54,6 +54,7 @@ class GatewayApp:
     notice: float = 0.0
     refusals: Refusals = field(factory=Refusals)
     access: Access | None = None
+    when_open: Callable[[], object] | None = None
     ready: bool = field(default=False, init=False)
     draining: bool = field(default=False, init=False)
     busy: int = field(default=0, init=False)
@@ -92,6 +93,8 @@ class GatewayApp:
         opener: Any = self.host
         await opener.aopen()
         self.ready = True
+        if self.when_open is not None:
+            self.when_open()
 
     async def close(self) -> None:
         """Close what the host holds in this event loop."""
