@@ -94,7 +94,7 @@ def test_a_stream_that_breaks_off_upstream_breaks_off_here_without_an_end(books,
     assert (after.status_code, alive.status_code) == (200, 200)
     if b" 502 " not in got.split(b"\r\n")[0]:
         told = re.search(rb"(?i)x-clippy-request-id: (\w+)", got)
-        assert f"the stream of request {told[1].decode()}, route 'main', broke off" in caplog.text
+        assert f"the answer to request {told[1].decode()} broke off" in caplog.text
 
 
 def test_a_provider_that_dies_and_comes_back_is_asked_again(books):
@@ -174,3 +174,40 @@ def test_a_stream_keeps_its_bytes(books):
         direct = httpx.post(world.provider.base_url + "/chat/completions", json=body, trust_env=False).content
         through = world.chat("x", body={"stream": True}).content
     assert len(through.splitlines()) == len(direct.splitlines())
+
+
+def test_an_answer_that_outlasts_the_drain_is_told_in_a_line_with_its_id(caplog):
+    with World(Reply("".join(WORDS), chunks=WORDS, chunk_delay=5.0), {}, KEYS, drain=1) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+            connection.sendall(asked())
+            got = read_events(connection, 1)
+            world.server.stop()
+            while piece := connection.recv(4096):
+                got += piece
+    assert b"[DONE]" not in got
+    assert not got.endswith(b"0\r\n\r\n")
+    name = got.partition(b"x-clippy-request-id: ")[2].partition(b"\r\n")[0].decode()
+    told = [record for record in caplog.records if record.levelno >= 30 and "graceful shutdown" not in record.msg]
+    assert [name in record.getMessage() for record in told] == [True]
+    assert told[0].exc_info is None
+
+
+def test_a_request_that_is_not_answered_when_the_drain_ends_is_refused(caplog):
+    with World(Reply("late", delay=5.0), {}, KEYS, drain=1) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+            connection.sendall(asked(stream=False))
+            assert until(lambda: world.provider.calls == 1)
+            world.server.stop()
+            got = connection.recv(4096)
+    assert b" 503 " in got.split(b"\r\n")[0]
+    assert b"gateway_ending" in got
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_stream_that_breaks_off_is_told_with_its_id_alone(caplog):
+    broken = [Fault.reset(at_delta=2), Reply("".join(WORDS), chunks=WORDS)]
+    with World([broken], {}, KEYS) as world:
+        got = world.raw(asked().replace(b"host: x", b"host: x\r\nconnection: close"))
+    name = got.partition(b"x-clippy-request-id: ")[2].partition(b"\r\n")[0].decode()
+    told = [record for record in caplog.records if record.levelno >= 30]
+    assert [name in record.getMessage() for record in told] == [True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -33,15 +34,23 @@ class Time:
 
 @define(eq=False)
 class Process:
-    """Ends with *code* after *life* seconds."""
+    """Ends with *code* after *life* seconds, of which it needs *opening* until it serves."""
 
     time: Time
     life: float
     code: int
+    opening: float
     until: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.until = self.time.now + self.life
+        self.opening += self.time.now
+
+    def serves(self) -> bool:
+        return self.opening <= min(self.time.now, self.until)
+
+    def close(self) -> None:
+        pass
 
     def poll(self) -> int | None:
         return self.code if self.time.now >= self.until else None
@@ -57,17 +66,18 @@ class Place:
     time: Time
     lives: Iterator[float]
     code: int = 1
+    opening: float = 0.0
     started: list[float] = field(factory=list)
 
     def start(self) -> Any:
         self.started.append(round(self.time.now, 1))
-        return Process(self.time, next(self.lives), self.code)
+        return Process(self.time, next(self.lives), self.code, self.opening)
 
 
-def supervised(monkeypatch: pytest.MonkeyPatch, *lives: Iterator[float], code: int = 1) -> tuple[int, list[Place]]:
+def supervised(monkeypatch: pytest.MonkeyPatch, *lives: Iterator[float], **place: Any) -> tuple[int, list[Place]]:
     time = Time()
     monkeypatch.setattr(workers, "time", time)
-    places = [Place(time, one, code) for one in lives]
+    places = [Place(time, one, **place) for one in lives]
     time.supervisor = Supervisor([Worker(one.start) for one in places], socket.socket())
     return time.supervisor.run(1.0), places
 
@@ -80,7 +90,7 @@ def test_workers_that_never_live_are_tried_five_times_with_growing_delay(monkeyp
     gaps = [after - before for before, after in itertools.pairwise(places[0].started)]
     assert gaps == sorted(gaps)
     assert gaps[-1] > 3
-    assert "no worker lived" in caplog.messages[-1]
+    assert "no worker served" in caplog.messages[-1]
 
 
 def test_a_worker_that_a_signal_ends_at_once_gives_a_code_too(monkeypatch):
@@ -99,3 +109,21 @@ def test_a_long_life_makes_up_for_short_ones(monkeypatch):
     code, (place,) = supervised(monkeypatch, itertools.cycle([0.05, 0.05, 0.05, 0.05, 20.0]))
     assert code == 0
     assert len(place.started) > 50
+
+
+def test_workers_whose_plugins_open_for_long_and_fail_are_given_up_too(monkeypatch):
+    code, (place,) = supervised(monkeypatch, itertools.repeat(40.0), opening=60.0)
+    assert code == 1
+    assert len(place.started) == 5
+
+
+def test_a_worker_says_that_it_serves_in_its_pipe():
+    said, says = os.pipe()
+    os.set_blocking(said, False)
+    process: Any = workers.Process(None, said)
+    assert not process.serves()
+    os.write(says, b"+")
+    assert process.serves()
+    os.close(says)
+    assert process.serves()
+    process.close()

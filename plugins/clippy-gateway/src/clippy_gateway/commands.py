@@ -25,7 +25,16 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
     @click.option("--fd", type=int, hidden=True, help="Listen at this open socket: for workers.")
     @click.option("--of", type=int, default=1, hidden=True, help="Be one of so many: for workers.")
     @click.option("--parent", type=int, hidden=True, help="End when this pipe does: for workers.")
-    def serve(check: bool, fd: int | None, of: int, parent: int | None, access_log: str | None, **given: Any) -> None:
+    @click.option("--serves", type=int, hidden=True, help="Say in this pipe that it serves: for workers.")
+    def serve(
+        check: bool,
+        fd: int | None,
+        of: int,
+        parent: int | None,
+        serves: int | None,
+        access_log: str | None,
+        **given: Any,
+    ) -> None:
         """Put the host between any program and its providers, over HTTP."""
         from .serving import listening, run
 
@@ -37,6 +46,6 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
         with listening(settings, fd) as opened:
             with cli.host() as described:
                 pass  # it opened, so it can be opened; the workers do that, each in its own event loop
-            run(settings, described, opened, check=check, of_worker=fd is not None, parent=parent)
+            run(settings, described, opened, check=check, of_worker=fd is not None, parent=parent, serves=serves)
 
     return serve

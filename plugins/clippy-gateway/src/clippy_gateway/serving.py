@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from signal import SIGTERM
 from typing import TYPE_CHECKING
 
@@ -50,11 +51,12 @@ def run(
     check: bool = False,
     of_worker: bool = False,
     parent: int | None = None,
+    serves: int | None = None,
 ) -> None:
     """Serve at *opened* until SIGTERM, SIGINT or SIGHUP, here or by workers.
 
-    *parent* is the pipe of the supervisor, for workers.  Raises ConfigError for settings that are wrong and
-    RuntimeError if a plugin does not open.
+    *parent* is the pipe of the supervisor, for workers, *serves* the one in which they say that they serve.  Raises
+    ConfigError for settings that are wrong and RuntimeError if a plugin does not open.
     """
     app = gateway.app(gateway.over_aiohttp(described))
     if check:
@@ -62,6 +64,7 @@ def run(
         click.echo(f"fine: routes {', '.join(app.choice.routes)}; {len(gateway.keys)} keys; {where} is free")
         return
     if of_worker:
+        app.when_open = None if serves is None else partial(os.write, serves, b"+")
         serve(gateway, app, opened, parent)
         return
     port = opened.getsockname()[1] if gateway.uds is None else 0

@@ -18,7 +18,7 @@ from clippy_serving.ending import ending_signals
 log = logging.getLogger("clippy.gateway")
 
 _SHORT_LIFE = 10.0
-"""Seconds that a worker has to live to be started again at once when it dies."""
+"""Seconds that a worker has to serve to be started again at once when it dies; how long it opened says nothing."""
 _LONGEST_WAIT = 30.0
 _TRIES = 5
 """Short lives in a row, of every worker, after which the next one would end no better."""
@@ -27,12 +27,42 @@ _MISCONFIGURED = 2
 
 
 @define(eq=False)
+class Process:
+    """A worker, and the pipe in which it says that it serves."""
+
+    popen: subprocess.Popen[bytes]
+    said: int
+    _serves: bool = field(default=False, init=False)
+
+    def serves(self) -> bool:
+        """Whether it ever said so."""
+        if not self._serves:
+            try:
+                self._serves = os.read(self.said, 1) != b""
+            except BlockingIOError:
+                pass
+        return self._serves
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        return self.popen.poll()
+
+    def send_signal(self, number: int) -> None:
+        self.popen.send_signal(number)
+
+    def close(self) -> None:
+        """Nothing more is heard of it."""
+        os.close(self.said)
+
+
+@define(eq=False)
 class Worker:
     """One place, and the process that is in it."""
 
-    start: Callable[[], subprocess.Popen[bytes]]
-    process: subprocess.Popen[bytes] | None = None
-    began: float = 0.0
+    start: Callable[[], Process]
+    process: Process | None = None
+    served: float | None = None
+    """Since when its process serves, None before."""
     wait: float = 0.0
     not_before: float = 0.0
     tries: int = 0
@@ -41,12 +71,15 @@ class Worker:
         """Start a process if none runs and it is time; the exit code of one that has just died."""
         if self.process is None:
             if now >= self.not_before:
-                self.process, self.began = self.start(), now
+                self.process, self.served = self.start(), None
             return None
+        if self.served is None and self.process.serves():
+            self.served = now
         code = self.process.poll()
         if code is None:
             return None
         lived = self._lives(now)
+        self.process.close()
         self.process = None
         self.tries = 0 if lived else self.tries + 1
         self.wait = 0.5 if lived else min(_LONGEST_WAIT, max(0.5, 2 * self.wait))
@@ -58,7 +91,7 @@ class Worker:
         return self.tries >= _TRIES and not self._lives(now)
 
     def _lives(self, now: float) -> bool:
-        return self.process is not None and now - self.began >= _SHORT_LIFE
+        return self.process is not None and self.served is not None and now - self.served >= _SHORT_LIFE
 
 
 @define(eq=False)
@@ -85,7 +118,7 @@ class Supervisor:
                     self.stop(drain)
                     return code
                 if code is not None and all(one.is_hopeless(now) for one in self.workers):
-                    log.error("no worker lived for %g s in %d tries; what they said above is why", _SHORT_LIFE, _TRIES)
+                    log.error("no worker served for %g s in %d tries; what they said above is why", _SHORT_LIFE, _TRIES)
                     self.stop(drain)
                     return max(code, 1)  # a signal that ended it is a negative one
                 if code is not None:
@@ -132,12 +165,21 @@ def supervise(opened: socket.socket, count: int, drain: float) -> None:
         str(ours),
     ]
 
-    def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, *again],
-            pass_fds=(opened.fileno(), ours),
-            process_group=0,  # what a terminal sends to all would be a second signal, after which nobody waits
-        )
+    def start() -> Process:
+        said, says = os.pipe()
+        os.set_blocking(said, False)
+        try:
+            popen = subprocess.Popen(  # noqa: S603 - ourselves
+                [sys.executable, *again, "--serves", str(says)],
+                pass_fds=(opened.fileno(), ours, says),
+                process_group=0,  # what a terminal sends to all would be a second signal, after which nobody waits
+            )
+        except BaseException:
+            os.close(said)
+            raise
+        finally:
+            os.close(says)
+        return Process(popen, said)
 
     supervisor = Supervisor([Worker(start) for _ in range(count)], opened)
     before = {number: signal.signal(number, supervisor.note) for number in ending_signals()}

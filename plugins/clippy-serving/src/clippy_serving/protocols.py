@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from .limits import Limits
 
+_log = logging.getLogger("clippy.serving.http")
+
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
-def http_protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """httptools' reader where that is installed, else h11's."""
+Note = Callable[[int, str], None]
+"""Hears of the status and the code with which something was refused that never became a request."""
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that an answer has no end: an application leaves it so where it must not look whole, and says why itself.
+
+    Nor that bytes were no HTTP, of which ``Note`` hears.
+    """
+    return "without completing response" not in record.msg and "Invalid HTTP request" not in record.msg
+
+
+_log.addFilter(_is_news)
+
+
+def _log_it(status: int, code: str) -> None:
+    _log.warning("refused with %d %s before it was a request", status, code)
+
+
+def http_protocol(limits: Limits, note: Note | None = None) -> type[asyncio.Protocol]:
+    """httptools' reader where that is installed, else h11's.  Without *note* refusals are logged."""
+    tell: Note = note or _log_it
     try:
         from httptools import HttpParserUpgrade
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:
-        return _patient(_h11(), limits)
+        return _patient(_h11(), limits, tell)
     from .upgrading import Upgrading
 
     class Bounded(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
@@ -60,10 +84,11 @@ def http_protocol(limits: Limits) -> type[asyncio.Protocol]:
             super().data_received(data)
             if self._silent > 2 * (limits.head + limits.target) and not self.transport.is_closing():
                 if self.cycle is None or self.cycle.response_complete:
+                    tell(431, "head_too_long")
                     self.transport.write(_TOO_LONG)
                 self.transport.close()
 
-    return _patient(Bounded, limits)
+    return _patient(Bounded, limits, tell)
 
 
 class _Ignored(list[tuple[bytes, bytes]]):
@@ -79,13 +104,14 @@ def _h11() -> Any:
     return H11Protocol
 
 
-def _patient(base: Any, limits: Limits) -> type[asyncio.Protocol]:
+def _patient(base: Any, limits: Limits, note: Note) -> type[asyncio.Protocol]:
     class Patient(base):  # type: ignore[misc]
         """Closes a connection that brings no whole head in time: its first one, or another after an answer."""
 
         _answered = None  # the request that was under way when somebody last looked
 
         def connection_made(self, transport: asyncio.Transport) -> None:
+            self.logger, self._heard = _log, False
             super().connection_made(transport)
             self._waiting = self.loop.call_later(limits.head_seconds, self._too_slow)
 
@@ -93,13 +119,23 @@ def _patient(base: Any, limits: Limits) -> type[asyncio.Protocol]:
             self._waiting.cancel()
             super().connection_lost(error)
 
+        def data_received(self, data: bytes) -> None:
+            self._heard = True
+            super().data_received(data)
+
+        def send_400_response(self, msg: str) -> None:
+            note(400, "no_http")
+            super().send_400_response(msg)
+
         def _too_slow(self) -> None:
             """Nothing was under way, and no request has begun since the last look: what came was no whole head."""
             idle = self.cycle is None or self.cycle.response_complete
             if idle and self.cycle is self._answered:
+                if self._heard:  # else it was opened in advance, or kept: nobody was refused anything
+                    note(408, "head_too_slow")
                 self.transport.close()
                 return
-            self._answered = self.cycle if idle else None
+            self._answered, self._heard = self.cycle if idle else None, False
             self._waiting = self.loop.call_later(limits.head_seconds, self._too_slow)
 
     return Patient
