@@ -22,15 +22,12 @@ import httpx
 import orjson
 from attrs import define, field
 from clippy_hookspecs import (
-    Endpoint,
     Event,
     Headers,
     HookCall,
     Request,
     RequestContext,
     Response,
-    RouteInfo,
-    Scope,
     Usage,
 )
 from clippy_hookspecs.blocks import draft
@@ -39,6 +36,7 @@ from benchmarks import hosts
 from benchmarks.bench import BARE, EVERY, STACK, Bench
 from benchmarks.calls import CALL_BARS, post
 from benchmarks.floor_plugins import AUDIT, SQLITE, STATE, Plugins
+from benchmarks.floor_values import AROUND, CHAT, CLOCK, ROUTE, SCOPE, nothing
 from clippy_core.flow import FlowHandle
 from clippy_core.records import new_attempt, new_entry, new_outcome, new_provenance, new_record
 from clippy_core.testing.timing import Block, Group
@@ -66,10 +64,7 @@ _STACK_STEPS = {
 }
 
 _Call, _Event = draft(HookCall), draft(Event)
-_CHAT = Endpoint("chat", chat=True, cacheable=True, retryable=True, streams=True, body="json")
 _NOT_STORED = frozenset({b"content-length", b"date", b"connection", b"set-cookie", b"content-encoding"})
-_ROUTE, _SCOPE = RouteInfo("main", "openai.chat", "http://127.0.0.1/v1"), Scope()
-_AROUND = b'{"api":"openai.chat","auth":"","base_url":"http://127.0.0.1/v1","route":"main","scope":[null,null]}'
 _ABSENT: Any = object()
 _CALLED_STACK = {
     "pre_request": 5, "cache_lookup": 3, "compress_context": 3, "pre_attempt": 6, "on_response": 1, "post_attempt": 3,
@@ -77,10 +72,6 @@ _CALLED_STACK = {
 }  # fmt: skip
 """How many plugins of the default stack are called for a call that goes well, as its trace says."""
 _CALLED_EVERY = tuple(_CALLED_STACK)
-
-
-def _nothing(_: Any) -> Any:
-    raise AssertionError("a no-op looks at nothing")
 
 
 @define(eq=False)
@@ -101,12 +92,12 @@ class Floor(httpx.BaseTransport):
         if last >= VALUES:
             flow = FlowHandle(monotonic)
             identity = os.urandom(8).hex()
-            ctx = RequestContext(identity, _SCOPE, _CLOCK, None, _ROUTE, flow)  # type: ignore[arg-type]
+            ctx = RequestContext(identity, SCOPE, CLOCK, None, ROUTE, flow)  # type: ignore[arg-type]
             asked = Request.undecoded(
-                _nothing,
+                nothing,
                 body,
                 api="openai.chat",
-                endpoint=_CHAT,
+                endpoint=CHAT,
                 url=str(request.url),
                 headers=Headers.undecoded(request.headers.raw),
             )
@@ -117,7 +108,7 @@ class Floor(httpx.BaseTransport):
             said = orjson.loads(body)
             said.pop("stream", None)
             canonical = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
-            key = hashlib.sha256(b"".join((b"[", _AROUND, b",", canonical, b"]"))).hexdigest()
+            key = hashlib.sha256(b"".join((b"[", AROUND, b",", canonical, b"]"))).hexdigest()
             ctx.key = key  # type: ignore[union-attr]
         self._run(hooks["cache_lookup"], ctx, trace, key, asked)
         if plugins is not None:
@@ -137,7 +128,7 @@ class Floor(httpx.BaseTransport):
         if last >= VALUES:
             answer.extensions["clippy"] = ctx
             response = Response.undecoded(
-                _nothing, data, api="openai.chat", headers=Headers.undecoded(answer.headers.raw)
+                nothing, data, api="openai.chat", headers=Headers.undecoded(answer.headers.raw)
             )
         self._run(hooks["on_response"], ctx, trace, response)
         outcome, entry, usage, end, duration = None, None, None, None, monotonic() - began
@@ -151,7 +142,7 @@ class Floor(httpx.BaseTransport):
         self._run(hooks["post_attempt"], ctx, trace, outcome)
         if last >= BOOKS and end == "stop" and not choices[0]["message"]["refusal"]:
             kept = [pair for pair in answer.headers.raw if pair[0].lower() not in _NOT_STORED]
-            clean = Response.undecoded(_nothing, data, api="openai.chat", headers=Headers.undecoded(kept))
+            clean = Response.undecoded(nothing, data, api="openai.chat", headers=Headers.undecoded(kept))
             entry = new_entry(clean, (), began_at, None, (), identity)
         self._run(hooks["cache_store"], ctx, trace, key, entry, asked)
         if plugins is not None:
@@ -160,7 +151,7 @@ class Floor(httpx.BaseTransport):
         if last >= BOOKS:
             record = new_record(
                 identity, "answered", began_at, monotonic() - began, "openai.chat", "POST",
-                asked.url, said["model"], False, _SCOPE, "main", None, 200,  # type: ignore[union-attr]
+                asked.url, said["model"], False, SCOPE, "main", None, 200,  # type: ignore[union-attr]
                 (new_attempt(1, "main", 200, None, 0.0, duration),), usage, end, first_token,
                 new_provenance("provider", None, "main"), None, tuple(trace),
             )  # fmt: skip
@@ -228,14 +219,6 @@ class Floor(httpx.BaseTransport):
 
     def close(self) -> None:
         self.inner.close()
-
-
-class _Clock:
-    now = staticmethod(monotonic)
-    time = staticmethod(time)
-
-
-_CLOCK = _Clock()
 
 
 def floor_every(bench: Bench) -> Group:

@@ -1,8 +1,8 @@
-"""The least that a stored answer can cost through httpx, in pure Python: a transport that answers from a dict.
+"""The least that a stored answer can cost in pure Python: through httpx, through our own client, from a SQLite file.
 
-python -m benchmarks.ratios --only floor-hit
+python -m benchmarks.ratios --only floor-hit,floor-own,floor-sqlite
 
-Each case does one thing more than the one before; the host with its memory cache stands behind them.  No hook is called
+Each case does one thing more than the one before; the host with its cache stands behind them.  No hook is called
 and nothing can be configured, so a host that costs less than the last case leaves out what the contract promises.
 """
 
@@ -10,44 +10,45 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
+from functools import partial
 from time import monotonic, time
 from typing import Any
+from zlib import crc32
 
 import httpx
 import orjson
 from attrs import define, field
-from clippy_hookspecs import Endpoint, Headers, Request, RequestContext, Response, RouteInfo, Scope, Usage
+from clippy_cache_memory import MemoryCache
+from clippy_hookspecs import Headers, Request, RequestContext, Response, Usage
+from clippy_hookspecs.stored import undecoded_entry
 
+import clippy_core
 from benchmarks import hosts
-from benchmarks.bench import BARE, MEMORY, Bench
+from benchmarks.bench import BARE, MEMORY, OWN, Bench
 from benchmarks.calls import CACHED_BARS, post
+from benchmarks.floor_values import AROUND, CHAT, CLOCK, ROUTE, SCOPE, nothing
+from benchmarks.parts import sqlite_cache
 from clippy_core.flow import FlowHandle
 from clippy_core.records import new_entry, new_provenance, new_record
-from clippy_core.testing.timing import Group
+from clippy_core.testing.timing import Group, repeated
+from clippy_core.wire.values import message_of, text_of
 
 CANNED, VALUES, KEY, RECORD = range(4)
+OWN_VALUES, OWN_KEY, OWN_ANSWER = range(3)
 _STEPS = {
     CANNED: "httpx over a transport that answers at once",
     VALUES: "+ context, request and answer, undecoded",
     KEY: "+ the request's JSON, its key, a look into a dict",
     RECORD: "+ the record of the call: the floor",
 }
-_CHAT = Endpoint("chat", chat=True, cacheable=True, retryable=True, streams=True, body="json")
-_ROUTE, _SCOPE = RouteInfo("main", "openai.chat", "http://127.0.0.1/v1"), Scope()
-_AROUND = b'{"api":"openai.chat","auth":"","base_url":"http://127.0.0.1/v1","route":"main","scope":[null,null]}'
-
-
-class _Clock:
-    now = staticmethod(monotonic)
-    time = staticmethod(time)
-
-
-_CLOCK: Any = _Clock()
+_OWN_STEPS = {
+    OWN_VALUES: "the question as JSON, context, request",
+    OWN_KEY: "+ its key, a look into a dict, an entry of it",
+    OWN_ANSWER: "+ the answer's JSON, its text: the floor",
+}
+_OWN_HEADERS = (("content-type", "application/json"), ("authorization", "Bearer sk-bench"))
 _SERVICES: Any = None
-
-
-def _nothing(_: Any) -> Any:
-    raise AssertionError("nobody looks into these")
 
 
 @define(eq=False)
@@ -66,15 +67,15 @@ class FromMemory(httpx.BaseTransport):
             headers = Headers.undecoded(request.headers.raw)
             identity = os.urandom(8).hex()
             flow = FlowHandle(monotonic)
-            ctx = RequestContext(identity, _SCOPE, _CLOCK, _SERVICES, _ROUTE, flow)
+            ctx = RequestContext(identity, SCOPE, CLOCK, _SERVICES, ROUTE, flow)
             asked = Request.undecoded(
-                _nothing, body, api="openai.chat", endpoint=_CHAT, url=str(request.url), headers=headers
+                nothing, body, api="openai.chat", endpoint=CHAT, url=str(request.url), headers=headers
             )
         if last >= KEY:
             said = orjson.loads(body)
             said.pop("stream", None)
             canonical = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
-            key = hashlib.sha256(b"".join((b"[", _AROUND, b",", canonical, b"]"))).hexdigest()
+            key = hashlib.sha256(b"".join((b"[", AROUND, b",", canonical, b"]"))).hexdigest()
         entry = self.kept.get(key) or self._fetch(request, key, began_at)
         answer = httpx.Response(200, headers=entry.response.headers.pairs, stream=httpx.ByteStream(entry.response.raw))
         if ctx is not None and asked is not None and flow is not None:
@@ -82,7 +83,7 @@ class FromMemory(httpx.BaseTransport):
             if last >= RECORD:
                 new_record(
                     ctx.id, "cached", began_at, monotonic() - began, "openai.chat", "POST", asked.url, said["model"],
-                    False, _SCOPE, "main", None, 200, (), Usage(1, 1), "stop", None,
+                    False, SCOPE, "main", None, 200, (), Usage(1, 1), "stop", None,
                     new_provenance("cache", "memory", "main"), None, (),
                 )  # fmt: skip
             flow.enter("completed")
@@ -92,7 +93,7 @@ class FromMemory(httpx.BaseTransport):
         answer = self.inner.handle_request(request)
         data = b"".join(answer.stream)  # type: ignore[arg-type]
         answer.stream.close()  # type: ignore[union-attr]
-        response = Response.undecoded(_nothing, data, api="openai.chat", headers=Headers.undecoded(answer.headers.raw))
+        response = Response.undecoded(nothing, data, api="openai.chat", headers=Headers.undecoded(answer.headers.raw))
         self.kept[key] = new_entry(response, (), now, None, (), "first")
         return self.kept[key]
 
@@ -111,6 +112,83 @@ def floor_hit(bench: Bench) -> Group:
     cases[MEMORY] = bench.block(post(bench, httpx, variants[MEMORY], False, same=True), False)
     bars = dict.fromkeys((_STEPS[RECORD], MEMORY), CACHED_BARS[MEMORY])
     return Group("the floor of an answer from memory", cases, bars, by="wall")
+
+
+@define(eq=False)
+class OwnFloor:
+    """Answers a conversation with what is kept, as our own client must: a step more for each higher ``last``."""
+
+    last: int
+    kept: dict[str, Any]
+
+    def text(self, messages: list[dict[str, str]]) -> str:
+        body = orjson.dumps({"model": hosts.MODEL, "messages": messages})
+        headers, flow = Headers(_OWN_HEADERS), FlowHandle(monotonic)
+        RequestContext(os.urandom(8).hex(), SCOPE, CLOCK, _SERVICES, ROUTE, flow)
+        Request.undecoded(nothing, body, api="openai.chat", endpoint=CHAT, url=ROUTE.base_url, headers=headers)
+        entry, said = None, ""
+        if self.last >= OWN_KEY:
+            asked = orjson.loads(body)
+            canonical = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+            key = hashlib.sha256(b"".join((b"[", AROUND, b",", canonical, b"]"))).hexdigest()
+            kept = self.kept.get(key) or self.kept.setdefault(key, self.kept[""])
+            entry = undecoded_entry(kept.response.raw, "openai.chat", 200, headers, (), time(), None, (), "first")
+            new_provenance("cache", "memory", "main", 1.0)
+        if self.last >= OWN_ANSWER and entry is not None:
+            words = orjson.loads(entry.response.raw)["choices"][0]["message"]
+            said = message_of(words["role"], (text_of(words["content"], {}),), {}, words).text
+        flow.enter("completed")
+        return said
+
+
+def floor_own(bench: Bench) -> Group:
+    """A call that is made, one of our own client that a dict answers, step by step, and the host's."""
+    messages = hosts.messages(same=True)
+    cases = {BARE: bench.block(post(bench, httpx, None, False, same=True), False)}
+    with hosts.sync_client(httpx, None) as client:
+        answer = client.post(bench.server.chat_url, json=hosts.body(True)).content
+    kept = new_entry(Response.undecoded(nothing, answer, api="openai.chat"), (), 0.0, None, (), "first")
+    for last, name in _OWN_STEPS.items():
+        floor = OwnFloor(last, {"": kept})
+        cases[name] = bench.block(partial(floor.text, messages), False)
+    host = bench.host({"cache-memory": MemoryCache()})
+    own = bench.stack.enter_context(clippy_core.Client(host))
+    cases[OWN] = bench.block(lambda: own.chat(messages).text, False)
+    bars = dict.fromkeys((_OWN_STEPS[OWN_ANSWER], OWN), CACHED_BARS[OWN])
+    return Group("the floor of an answer from memory, own client", cases, bars, by="wall")
+
+
+def floor_sqlite(bench: Bench) -> Group:
+    """A row that is selected, checked, made an entry, by hand, and the cache's lookup."""
+    group = sqlite_cache(bench)
+    key, lines, ttl = f"{0:064}", dict[bytes, Any](), 3600.0
+    database = sqlite3.connect(bench.folder / "select" / "only.db", isolation_level=None)
+    bench.stack.callback(database.close)
+    cursor, select = database.cursor(), "SELECT value, checksum FROM entries WHERE key = ? AND expires > ?"
+
+    def row() -> Any:
+        return cursor.execute(select, (key, 2.0)).fetchone()
+
+    def checked() -> bytes:
+        value, checksum = row()
+        assert crc32(value, crc32(key.encode())) == checksum
+        return value  # type: ignore[no-any-return]  # a blob
+
+    def entry() -> Any:
+        line, _, rest = checked().partition(b"\n")
+        api, status, headers, stored_at, expires, tags, origin = lines.get(line) or lines.setdefault(line, _line(line))
+        assert stored_at + ttl > 2.0
+        return undecoded_entry(rest, api, status, headers, (), stored_at, expires, tags, origin)
+
+    cases = {"bare select": group.cases["bare select"], "+ of the checksum, too": repeated(row)}
+    cases |= {"+ the checksum compared": repeated(checked), "+ an entry of it: the floor": repeated(entry)}
+    cases["lookup"] = group.cases["lookup"]
+    return Group("the floor of a lookup in SQLite", cases, group.bars, group.per_block)
+
+
+def _line(line: bytes) -> tuple[Any, ...]:
+    _, api, status, headers, stored_at, expires, tags, origin, _ = orjson.loads(line)
+    return api, status, Headers([(name, value) for name, value in headers]), stored_at, expires, tuple(tags), origin
 
 
 def _asking(client: httpx.Client, url: str) -> Any:

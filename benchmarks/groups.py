@@ -10,7 +10,7 @@ from benchmarks.bench import Bench
 from benchmarks.calls import big_body, cached_call, plain_call, sdk_call
 from benchmarks.embedding import embedding
 from benchmarks.floor import floor_every, floor_stack
-from benchmarks.floor_hit import floor_hit
+from benchmarks.floor_hit import floor_hit, floor_own, floor_sqlite
 from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, redis_cache, sqlite_cache, sqlite_store
 from benchmarks.recorder import recorder_call, recorder_stream
 from benchmarks.state import state_store
@@ -44,6 +44,8 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "floor-every": floor_every,
     "floor-stack": floor_stack,
     "floor-hit": floor_hit,
+    "floor-own": floor_own,
+    "floor-sqlite": floor_sqlite,
     "memory": memory_cache,
     "sqlite": sqlite_cache,
     "redis-sync": redis_cache,

@@ -19,12 +19,13 @@ from .flights import Seat
 from .loops import running_library
 from .outcomes import ALONE, Alone, Landed, Made, Outcome, Told
 from .records import new_entry, new_provenance
+from .request_context import Context
 from .runtime import SyncRuntime, TimeIsUp
 from .shared_source import SharedSource, copied
 from .shared_stream import Head, entry_from
 from .sources import Broken, EndedEarly
 from .state_memory import MemoryStateStore
-from .storing import concerns_others
+from .storing import concerns_others, usable
 from .streaming import LiveStream
 from .untouched import retouch
 from .wire import APIS, decode_response, encode_response
@@ -146,6 +147,14 @@ def pays(pipeline: Pipeline) -> bool:
     return True
 
 
+def suits(brought: Landed | Made | Told, ctx: Context) -> bool:
+    """Whether a request may have what a flight brought: its leader may have taken an older answer out of a cache."""
+    if not isinstance(brought, Landed) or brought.provenance is None:
+        return True
+    late = brought.provenance.stale and ctx.cache_control.max_stale is not None
+    return usable(brought.entry, ctx) and not late
+
+
 # --- following --------------------------------------------------------------------------------------------------------
 
 
@@ -176,11 +185,11 @@ async def follow(pipeline: Pipeline, request: Any) -> Result | None:
             result = await _streamed(pipeline, seat, brought)
             if result is not None:
                 return result
-        elif not isinstance(brought, Alone):
+        elif not isinstance(brought, Alone) and suits(brought, pipeline.ctx):
             return await _landed(pipeline, seat, brought)
         seat.leave()
         pipeline.seat = pipeline.ledger.seat = None
-        if isinstance(brought, Alone):
+        if not isinstance(brought, SharedSource):
             break
     return None
 

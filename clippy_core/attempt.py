@@ -56,8 +56,9 @@ def failure_of(
     headers: Headers | None = None,
     body: bytes = b"",
     exception: BaseException | None = None,
+    at: float | None = None,
 ) -> Failure:
-    """A failed attempt as it was seen, for those who judge it."""
+    """A failed attempt as it was seen, for those who judge it; *at* is unix seconds, None for now."""
     return Failure(
         status,
         headers or Headers(),
@@ -68,5 +69,5 @@ def failure_of(
         request.api,
         request.url,
         request.model or None,
-        ctx.clock.time(),
+        ctx.clock.time() if at is None else at,
     )

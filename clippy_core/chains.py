@@ -248,7 +248,13 @@ class Chains:
         self.record(step, "failed", start, run)
         if step.on_failure == "raise":
             raise_failed(step, error)
+        self.skip(step, error)
+
+    def skip(self, step: Step, error: Exception) -> None:
+        """Note a failure that is passed over; who is switched off by it watches no more either."""
         self.faults.note(step, error)
+        if self.faults.disabled:
+            self.watchers = tuple(one.function for one in self.observe if one.plugin not in self.faults.disabled)
 
     def record(self, step: Step, action: str, start: int, run: Run, result: object = None) -> None:
         """Add a line to the request's trace and tell the observers; outside a request nobody reads it."""
@@ -280,7 +286,7 @@ class Chains:
             except Exception as error:
                 if step.on_failure == "raise":
                     raise_failed(step, error)
-                self.faults.note(step, error)
+                self.skip(step, error)
                 continue
             if times is not None:
                 times.add(step, perf_counter_ns() - began, result is not None)
@@ -300,7 +306,7 @@ class Chains:
             try:
                 watch(told, ctx)
             except Exception as error:
-                self.faults.note(next(step for step in self.observe if step.function is watch), error)
+                self.skip(next(step for step in self.observe if step.function is watch), error)
 
 
 @define(eq=False)
@@ -338,16 +344,9 @@ _REQUEST_HOOKS = frozenset(
 )  # fmt: skip
 
 _ACTIONS: dict[type[Any], str] = {
-    Answer: "answered",
-    CacheEntry: "hit",
-    Join: "joined",
-    ErrorInfo: "classified",
-    Retry: "retry",
-    Switch: "switch",
-    Restart: "restart",
-    Stale: "stale",
-    Continue: "continue",
-}
+    Answer: "answered", CacheEntry: "hit", Join: "joined", ErrorInfo: "classified", Retry: "retry", Switch: "switch",
+    Restart: "restart", Stale: "stale", Continue: "continue",
+}  # fmt: skip
 
 
 def _behind(steps: Steps, step: Step) -> Steps:

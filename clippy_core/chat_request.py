@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from clippy_hookspecs import ConfigError, Headers, Message, Request, Text, Tool, evolve
+from attrs import frozen
+from clippy_hookspecs import ConfigError, Endpoint, Headers, Message, Request, Text, Tool, evolve
 
 from . import routes
+from .config import RouteConfig
 from .directives import as_headers
-from .wire import APIS, WireApi
+from .jsonio import dumps
+from .settings import Settings
+from .wire import APIS, WireApi, decode_request
 
 if TYPE_CHECKING:
     from .host import Host
+
+T = TypeVar("T")
+_OPENAI, _ANTHROPIC = APIS["openai.chat"], APIS["anthropic.messages"]
 
 Conversation = str | Sequence[Message | Mapping[str, Any]]
 
@@ -32,25 +39,56 @@ def build_request(
     Raises ConfigError if there is no such route, ValueError if neither the call nor the route names a model, TypeError
     for directives that are no texts.
     """
+    settings = host.settings
+    line = settings.lines.get(route) or _found(host, settings, route)
+    chosen = line.route
+    wanted = chosen.models.get(model or "") or model or chosen.model
+    if not wanted:
+        raise ValueError(f"which model? give model=..., or set routes.{line.name}.model")
+    headers = line.headers
+    if directives:
+        headers = Headers([*headers.pairs, *as_headers(directives)])
+    if line.api is _OPENAI and "stream" not in params and (body := _as_given(messages, tools)) is not None:
+        # It is the body already, and as bytes a request like any other: taken apart when somebody looks.
+        body = {**params, "model": wanted, **body}
+        if stream:
+            body["stream"] = True
+        return decode_request("POST", line.url, "", headers, dumps(body)), line.name
+    if line.api is _ANTHROPIC:
+        params = {"max_tokens": 4096, **params}  # the one parameter that this API requires
+    conversation, offered = _messages(messages, line.api), _read("tools", tools, Tool, line.api)
+    request = Request(
+        chosen.api, line.endpoint, "POST", line.url, "", headers, wanted, conversation, offered, params, stream
+    )
+    return request, line.name
+
+
+@frozen
+class _Line:
+    """What all calls on one route have in common."""
+
+    name: str
+    route: RouteConfig
+    api: WireApi
+    url: str
+    endpoint: Endpoint
+    headers: Headers
+
+
+def _found(host: Host, settings: Settings, route: str | None) -> _Line:
+    """The line of *route*, or of the default one; kept, since nothing of it changes while the settings do not."""
     name = route or _default_route(host)
-    known = host.settings.routes
+    known = settings.routes
     if name not in known:
         raise ConfigError([f"there is no route {name!r}; the configuration has {', '.join(sorted(known)) or 'none'}"])
     chosen = known[name]
-    wanted = chosen.models.get(model or "") or model or chosen.model
-    if not wanted:
-        raise ValueError(f"which model? give model=..., or set routes.{name}.model")
-    api = APIS[chosen.api]
     url = routes.address(chosen.api, chosen.base_url)
+    api = APIS[chosen.api]
     endpoint = api.endpoint("POST", url)
     assert endpoint is not None
-    if chosen.api == "anthropic.messages":
-        params = {"max_tokens": 4096, **params}  # the one parameter that this API requires
-    ours = (*routes.route_headers(chosen, chosen.api), *as_headers(directives))
-    headers = Headers([("content-type", "application/json"), *ours])
-    conversation, offered = _messages(messages, api), _tools(tools, api)
-    request = Request(chosen.api, endpoint, "POST", url, "", headers, wanted, conversation, offered, params, stream)
-    return request, name
+    headers = Headers([("content-type", "application/json"), *routes.route_headers(chosen, chosen.api)])
+    line = settings.lines[route] = _Line(name, chosen, api, url, endpoint, headers)
+    return line
 
 
 def _default_route(host: Host) -> str:
@@ -66,18 +104,23 @@ def _default_route(host: Host) -> str:
     return default
 
 
+def _as_given(messages: Conversation, tools: Sequence[Tool | Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The fields of OpenAI's body for a conversation that is in its form, None for one with other values in it."""
+    said: list[Any] = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+    body: dict[str, Any] = {"messages": said}
+    if tools:
+        body["tools"] = list(tools)
+    return body if {dict}.issuperset(map(type, [*said, *tools])) else None
+
+
 def _messages(messages: Conversation, api: WireApi) -> tuple[Message, ...]:
     if isinstance(messages, str):
         return (Message("user", (Text(messages),)),)
-    return tuple([one if isinstance(one, Message) else _read("messages", one, api) for one in messages])
+    return _read("messages", messages, Message, api)
 
 
-def _tools(tools: Sequence[Tool | Mapping[str, Any]], api: WireApi) -> tuple[Tool, ...]:
-    return tuple([one if isinstance(one, Tool) else _read("tools", one, api) for one in tools])
-
-
-def _read(field: str, given: Mapping[str, Any], api: WireApi) -> Any:
-    """A message or tool in OpenAI's form, which is the one that people know; another API gets it without that form."""
-    known = APIS["openai.chat"]
-    (decoded,) = known.request_fields({field: [dict(given)]})[field]
-    return decoded if api is known else evolve(decoded)
+def _read(field: str, given: Sequence[Any], kind: type[T], api: WireApi) -> tuple[T, ...]:
+    """Messages or tools.  OpenAI's form is the one that people know; another API gets them without that form."""
+    read = _OPENAI.request_fields({field: [dict(one) for one in given if not isinstance(one, kind)]})[field]
+    decoded = iter(read if api is _OPENAI else map(evolve, read))
+    return tuple([one if isinstance(one, kind) else next(decoded) for one in given])

@@ -35,11 +35,16 @@ class Readers:
     def check(self, said: Mapping[str, str]) -> None:
         """Raises Refusal for a misspelt name among *said*."""
         for name in said.keys() - self.names:
-            near = near_names(name.removeprefix(OWN_HEADERS), self.names)
+            near = self._near(name.removeprefix(OWN_HEADERS))
             if near:
                 why = f"no plugin reads the directive {_shown(name)}; did you mean {' or '.join(near)}?"
                 raise Refusal(why, 400, "unknown_directive")
             self._tell(name)
+
+    def _near(self, name: str) -> list[str]:
+        """What *name* may have been meant to be; ``cache-control`` and ``tenant-id`` are cache and tenant to people."""
+        begun = [known for known in sorted(self.names) if name.startswith((f"{known}-", f"{known}_"))]
+        return begun or near_names(name, self.names)
 
     def _tell(self, name: str) -> None:
         if name in self._told or len(self._told) >= _MOST_TOLD:

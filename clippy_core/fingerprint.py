@@ -8,22 +8,30 @@ from typing import Any, cast
 
 import attrs
 
-from .chains import Chains
+from .chains import Chains, Step
 from .discovery import Plugin
 
 
 def fingerprint(plugins: Sequence[Plugin], chains: Chains) -> str:
     """The plugins that shape requests, their versions and settings: another set must not share cached answers.
 
-    A plugin that only looks at requests says so with a true ``observes_only``; it changes no answer.
+    A plugin that only looks at requests says so with a true ``observes_only``; it changes no answer.  Of those that
+    change requests the order counts.
     """
-    shaping = {step.plugin for step in (*chains.pre_request, *chains.compress_context)}
+    shapes = (*chains.pre_request, *chains.compress_context, *filter(_may_change, chains.pre_attempt))
+    known = {plugin.name: plugin for plugin in plugins}
     lines = [
-        f"{plugin.name} {plugin.version} {_settings_text(plugin.object)}"
-        for plugin in plugins
-        if plugin.name in shaping and not getattr(plugin.object, "observes_only", False)
+        f"{name} {known[name].version} {_settings_text(known[name].object)}"
+        for name in dict.fromkeys(step.plugin for step in shapes)
+        if name in known and not getattr(known[name].object, "observes_only", False)
     ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
+
+
+def _may_change(step: Step) -> bool:
+    """Whether an implementation may change what is sent: many only hold a place, and say ``-> None``."""
+    said = getattr(getattr(step.owner, step.hook, step.function), "__annotations__", {})
+    return said.get("return", "") not in (None, "None")
 
 
 def _settings_text(plugin: object) -> str:

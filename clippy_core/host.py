@@ -338,6 +338,7 @@ class Host(Made):
         if parent is not None:
             scope, chains = parent.ctx.scope, tables.without(frozenset(path))
             deadline = parent.ctx.deadline
+            directives = {**directives, **parent.ctx.directives}
         ctx = Context(
             id=os.urandom(8).hex(),
             scope=scope,

@@ -35,9 +35,15 @@ SEMANTIC_HEADERS = frozenset(
         "azureml-model-deployment",
         "extra-parameters",
         "accept-language",
+        "x-portkey-provider",
+        "x-portkey-config",
+        "x-portkey-custom-host",
+        "helicone-target-url",
+        "helicone-openai-api-base",
+        "helicone-fallbacks",
     }
 )
-"""Request headers that can change an answer."""
+"""Request headers that can change an answer; gateways are told by the last of them who shall answer."""
 
 _SEMANTIC = tuple(sorted(SEMANTIC_HEADERS))
 _STATEFUL = ("previous_response_id", "conversation", "background", "container")
@@ -208,10 +214,10 @@ def may_cache(request: Request) -> bool:
         return False
     body = unread(request)
     if body is not None and APIS[request.api].plain(body):
-        return not any(map(body.get, _STATEFUL)) and not isinstance(body.get("prompt"), Mapping)
+        return not any(map(body.get, _STATEFUL)) and not isinstance(body.get("prompt"), dict)
     if request.endpoint.chat and not request.messages:
         return False  # a stranger's call that only looks like one of ours
-    if any(request.params.get(name) for name in _STATEFUL) or isinstance(request.params.get("prompt"), Mapping):
+    if any(map(request.params.get, _STATEFUL)) or isinstance(request.params.get("prompt"), Mapping):
         return False
     blocks = (block for message in request.messages for block in message.blocks)
     return not any(isinstance(block, Opaque) and block.kind == "item_reference" for block in blocks)
@@ -249,8 +255,12 @@ def credential_digest(headers: Headers, query: str, salt: bytes) -> str:
     parts.sort()
     if query:
         parts += [part for part in query.split("&") if part.startswith(("key=", "api_key=", "api-key="))]
-    if not parts:
-        return ""
+    return _digest_of_credentials(tuple(parts), salt) if parts else ""
+
+
+@functools.lru_cache(maxsize=256)
+def _digest_of_credentials(parts: tuple[str, ...], salt: bytes) -> str:
+    """Callers come again and again, and of a route of ours there is one."""
     return hashlib.blake2b(canonical(parts), key=salt[:_LONGEST_KEY], digest_size=32).hexdigest()
 
 

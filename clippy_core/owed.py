@@ -63,7 +63,10 @@ class Owed:
     def settle_rest(self) -> None:
         """Once the loop is gone: do what it no longer came to, as far as that goes without it."""
         while self._works:
-            _, work = self._works.popitem()
+            try:
+                _, work = self._works.popitem()
+            except KeyError:  # the collector came in between and did it
+                return
             without_a_loop(work)
 
 

@@ -83,7 +83,7 @@ from .sources import (
     read_whole,
     until_commit,
 )
-from .storing import EVER, Fits, answers, answers_late, keeps_failure, make_key, to_store, usable
+from .storing import EVER, Fits, answers, answers_late, keeps_failure, lateness, make_key, to_store, usable, waited
 from .streaming import LiveStream
 from .untouched import as_written, keep_answer, keep_body, retouch
 from .whole import assembled, entry_of
@@ -202,16 +202,17 @@ class Pipeline:
         found, step = await self._stored_answer(self.key, usable)
         if found is None:
             return None
-        earlier = {asked.plugin for asked in caches[: caches.index(step)] if not found.note}
-        behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
-        await self.chains.all(behind, (self.key, found, request, self.ctx), self.run)
+        if step is not caches[0] and control.store and not found.note:
+            earlier = {asked.plugin for asked in caches[: caches.index(step)]}
+            behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
+            await self.chains.all(behind, (self.key, found, request, self.ctx), self.run)
         return self._found(found, step.plugin, found.note or None)
 
     async def _stale(self, decision: Stale) -> CacheEntry | None:
         """What a cache still keeps of an answer whose time is over, since there is no other."""
-        if self.key is None or not self.ctx.cache_control.lookup:
+        if self.key is None or not (within := lateness(decision, self.ctx)):
             return None
-        found, step = await self._stored_answer(self.key, answers_late, decision.within)
+        found, step = await self._stored_answer(self.key, answers_late, within)
         return None if found is None else self._found(found, step.plugin, decision.reason)
 
     async def _stored_answer(self, key: str, fits: Fits, within: float = 0.0) -> tuple[CacheEntry | None, Any]:
@@ -221,14 +222,13 @@ class Pipeline:
             found, step = await self.chains.first(asked, (key, self.request, self.ctx), self.run)
             if isinstance(found, Join):
                 self.joined = self.joined or aboard.joined(self, found, step, moment)
-            elif found is None or fits(found, self.ctx):
+            elif found is None or (found.response.api == self.request.api and fits(found, self.ctx)):
                 return found, step
             asked = asked[asked.index(step) + 1 :]
 
     def _found(self, entry: CacheEntry, cache: str, reason: str | None = None) -> CacheEntry:
-        now, late = self.runtime.clock.time(), self.ctx.stale_within > 0
-        late = late or (entry.expires_at is not None and entry.expires_at < now)
-        age = max(0.0, now - entry.stored_at)
+        age = max(0.0, (now := self.runtime.clock.time()) - entry.stored_at)
+        late = self.ctx.stale_within > 0 or (entry.expires_at is not None and entry.expires_at < now)
         self.ctx.provenance = new_provenance("cache", cache, self.ctx.route.name, age, stale=late, reason=reason)
         self._entry = entry
         return entry
@@ -484,8 +484,9 @@ class Pipeline:
         """A stored answer goes the way of a live one, through the same plugins, in the provider's own chunks."""
         response = retouch(entry.response, provenance=self.ctx.provenance, extensions=self.own())
         if response.status >= 400:
-            body = response.raw or b""
-            self.failure = await self._judge("response", status=response.status, headers=response.headers, body=body)
+            seen = {"headers": response.headers, "body": response.raw or b"", "at": entry.stored_at}
+            info = await self._judge("response", status=response.status, **seen)
+            response, self.failure = waited(response, info, max(0.0, self.runtime.clock.time() - entry.stored_at))
             self.ctx.stream = False
         elif self.ctx.stream:
             return self._replayed(response, deque(replay(entry, self.request)))
@@ -516,9 +517,8 @@ class Pipeline:
         return self.whole_as_stream(response)
 
     def _replayed(self, response: Response, events: deque[bytes]) -> LiveStream:
-        headers = response.headers.without("content-type", "content-length").replace(
-            "content-type", "text/event-stream"
-        )
+        bare = response.headers.without("content-type", "content-length")
+        headers = bare.replace("content-type", "text/event-stream")
         source = ReplaySource(events, StreamDecoder(APIS[self.request.api]))
         self.ledger.status = response.status
         if self._tells_usage():

@@ -36,22 +36,15 @@ class Settings:
     salt: bytes = field(default=b"", repr=False)
     readers: Readers = field(factory=Readers)
 
+    lines: dict[str | None, Any] = field(factory=dict, init=False, eq=False, repr=False)
+    """What :mod:`clippy_core.chat_request` has found out of routes."""
     plans: dict[str, Any] = field(factory=dict, init=False, eq=False, repr=False)
     """What :mod:`clippy_core.straight` has found out of routes."""
     no_deadlines: ClassVar[Deadlines] = Deadlines()
 
     def deadlines(self, route: str) -> Deadlines:
         """The deadlines on a route: its own where it has them, else the host's."""
-        own = self.route_limits.get(route) if self.route_limits else None
-        if own is None:
-            return self.limits
-        general = self.limits
-        return Deadlines(
-            own.connect if own.connect is not None else general.connect,
-            own.first_token if own.first_token is not None else general.first_token,
-            own.idle if own.idle is not None else general.idle,
-            own.total if own.total is not None else general.total,
-        )
+        return self.route_limits.get(route, self.limits)
 
     def context_tokens(self, route: str) -> int | None:
         """How many input tokens a route allows."""
@@ -62,12 +55,22 @@ class Settings:
         return credential_digest(headers, query, self.salt)
 
 
+def _over(own: Deadlines, general: Deadlines) -> Deadlines:
+    """*own* deadlines, and those of *general* where there is none."""
+    return Deadlines(
+        own.connect if own.connect is not None else general.connect,
+        own.first_token if own.first_token is not None else general.first_token,
+        own.idle if own.idle is not None else general.idle,
+        own.total if own.total is not None else general.total,
+    )
+
+
 def settings_of(config: HostConfig, plugins: Sequence[Plugin], chains: Chains, salt: bytes = b"") -> Settings:
     """The settings of the host that has *plugins*; *salt* is one that is known already."""
     return Settings(
         routes=config.routes,
         limits=config.deadlines,
-        route_limits={name: route.deadlines for name, route in config.routes.items()},
+        route_limits={name: _over(route.deadlines, config.deadlines) for name, route in config.routes.items()},
         context={name: route.context_tokens for name, route in config.routes.items() if route.context_tokens},
         audit_content=config.audit.content,
         trust_headers=config.trust_headers,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from clippy_hookspecs import Request, Scope
-from clippy_hookspecs.headers import beginning
+from clippy_hookspecs import Headers, Request, Scope
+from clippy_hookspecs.headers import beginning, picked
 
 from .host import OWN_HEADERS
 from .records import new_scope
@@ -30,13 +30,23 @@ def whose(
     """
     scope, who = said or _NOBODY, None
     ours = beginning(request.headers, OWN_HEADERS)
+    told = _told(request.headers) if ours else _NOTHING
     if ours and settings.trust_headers:
-        told = {part: request.headers.get(f"{OWN_HEADERS}{part}") for part in _PARTS}
-        scope = Scope(**{part: kept if (kept := getattr(scope, part)) is not None else told[part] for part in _PARTS})
+        parts = {part: kept if (kept := getattr(scope, part)) is not None else told.get(part) for part in _PARTS}
+        scope = Scope(**parts)
     if by_credential and (scope is _NOBODY or scope == _NOBODY):
         who = settings.identity(request.headers, request.query)
         scope = new_scope(None, f"key-{who[:16]}") if who else scope
     if not ours:
-        return scope, request, who, _NOTHING
-    said_to_us = {name[len(OWN_HEADERS) :]: request.headers[name] for name in ours}
-    return scope, retouch(request, headers=request.headers.without(*ours)), who, said_to_us
+        return scope, request, who, told
+    return scope, retouch(request, headers=request.headers.without(*ours)), who, told
+
+
+def _told(headers: Headers) -> Mapping[str, str]:
+    """What the headers for us say.  Several lines of one name say what one line with all their values says (RFC 9110,
+    section 5.3): a program's own default must not hide the no-store of one call.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for name, value in picked(headers, lambda name: name.startswith(OWN_HEADERS)):
+        found.setdefault(name[len(OWN_HEADERS) :], {})[value] = None
+    return {name: ", ".join(values) for name, values in found.items()}

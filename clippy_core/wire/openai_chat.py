@@ -162,14 +162,20 @@ def _choice(value: Mapping[str, Json]) -> Choice:
 
 def _taken_apart(value: Mapping[str, Json]) -> tuple[Message, str | None, dict[str, Json]]:
     """Message, finish reason and the rest of a choice."""
-    extra = dict(value)
+    message, extra = _message(value), dict(value)
     if isinstance(extra.get("message"), dict):
-        message = read_message(extra.pop("message"))
-    else:  # The legacy completions: text without a message.
-        message = Message("assistant", (Text(extra["text"]),))
+        del extra["message"]
+    else:
         extra["text"] = ""
     finish_reason = extra.pop("finish_reason") if isinstance(extra.get("finish_reason"), str) else None
     return message, finish_reason, extra
+
+
+def _message(choice: Mapping[str, Json]) -> Message:
+    said = choice.get("message")
+    if isinstance(said, dict):
+        return read_message(said)
+    return Message("assistant", (Text(choice["text"]),))  # the legacy completions: text without a message
 
 
 def _first(params: Mapping[str, Json]) -> dict[str, Json] | None:
@@ -204,7 +210,7 @@ def _only_message(message: Message) -> dict[str, Json]:
 
 def _said(body: Mapping[str, Json]) -> Message:
     choices = body.get("choices")
-    return _taken_apart(choices[0])[0] if _readable(choices) else Message("assistant")
+    return _message(choices[0]) if _readable(choices) else Message("assistant")
 
 
 def _finish(body: Mapping[str, Json]) -> str | None:

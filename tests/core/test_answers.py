@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -28,6 +29,7 @@ from clippy_hookspecs import (
     StateStore,
     Text,
     TextFilter,
+    Tool,
     hookimpl,
 )
 
@@ -450,3 +452,15 @@ def test_forty_threads_may_ask_two_levels_deep():
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
     assert callers == len(done)
+
+
+def test_a_question_is_the_same_in_whatever_form_it_is_given(sync_caller):
+    """As a text, in OpenAI's form, which is sent as it is, and as our values, which are written."""
+    sync_caller.start([Keep()], Reply("Hi"))
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    ours = Tool("look", parameters={"type": "object"})
+    said = {"role": "user", "content": "Hello"}
+    for messages in ("Hello", [said], [Message("user", (Text("Hello"),))], [MappingProxyType(said)]):
+        for tools in ([tool], [ours]):
+            assert "Hi" == sync_caller.chat(messages, tools=tools, top_p=0.5).text
+    assert 1 == len(sync_caller.provider.requests)

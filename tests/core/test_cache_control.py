@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,12 +17,16 @@ from clippy_hookspecs import (
     CacheEntry,
     Chunk,
     ErrorInfo,
+    Message,
     ProviderError,
     Request,
     RequestContext,
     Response,
     Stale,
+    Text,
+    dump_entry,
     hookimpl,
+    load_entry,
 )
 
 import clippy_core
@@ -165,6 +170,28 @@ def test_what_a_plugin_made_of_a_stream_is_not_what_is_stored(colour: str, holds
     caller.start({"a": Policy(always(CacheControl())), "cache": cache, "upper": Upper(holds)}, Reply("so it was"))
     post(caller, stream=True)
     assert cache.only.response.text == "so it was"
+
+
+def test_what_may_not_be_stored_is_not_put_into_a_nearer_cache_either() -> None:
+    policy, near, far, caller = Policy(always(CacheControl())), Kept(), Kept(), Caller("sync", httpx)
+    caller.start({"a-policy": policy, "b-near": near, "c-far": far}, [Reply("once")], routes=ROUTES)
+    post(caller)
+    near.entries.clear()
+
+    policy.rule = always(CacheControl(store=False))
+    assert post(caller) == (200, "once")
+    assert not near.entries
+    policy.rule = always(CacheControl())
+    assert post(caller) == (200, "once")
+    assert near.entries == far.entries
+
+
+def test_a_time_without_end_leaves_it_to_the_caches() -> None:
+    """Infinity is no time that a stored entry can hold."""
+    caller, cache = start("sync", Policy(always(CacheControl(ttl=math.inf))))
+    post(caller)
+    assert cache.only.expires_at is None
+    assert load_entry(dump_entry(cache.only)).expires_at is None
 
 
 @pytest.mark.parametrize("colour", COLOURS)
@@ -341,3 +368,64 @@ def test_a_request_without_a_key_has_no_parts() -> None:
 def test_a_control_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         evolve(CacheControl(), **wrong)
+
+
+@pytest.mark.parametrize("api", ["anthropic.messages", "no.such.api", ""])
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_what_a_cache_gives_in_another_wire_api_is_a_miss(stream: bool, api: str) -> None:
+    """Whatever is in a file or on a server may have been written by anybody."""
+    caller, cache = start("sync", Policy(always(CacheControl())), [Reply("once"), Reply("again")])
+    post(caller)
+    ((key, entry),) = cache.entries.items()
+    cache.entries[key] = evolve(entry, response=evolve(entry.response, api=api))
+    status, _ = post(caller, stream=stream)
+    assert (status, caller.provider.calls) == (200, 2)
+
+
+@define(eq=False)
+class Adds:
+    """Adds a word to what is asked, where its host lets it."""
+
+    word: str
+
+    @hookimpl
+    def pre_attempt(self, request: Request) -> Request:
+        return evolve(request, messages=(*request.messages, Message("user", (Text(self.word),))))
+
+
+@define(eq=False)
+class AddsEarlier:
+    word: str
+
+    @hookimpl
+    def compress_context(self, request: Request) -> Request:
+        return evolve(request, messages=(*request.messages, Message("user", (Text(self.word),))))
+
+
+@define(eq=False)
+class Holds:
+    """Changes nothing before an attempt, and says so."""
+
+    @hookimpl
+    async def pre_attempt(self, request: Request) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("plugins", "order", "shared"),
+    [
+        ({"one": AddsEarlier("one"), "two": AddsEarlier("two")}, [], True),
+        ({"one": AddsEarlier("one"), "two": AddsEarlier("two")}, ["two", "one"], False),
+        ({"one": AddsEarlier("one"), "two": AddsEarlier("two"), "adds": Adds("three")}, [], False),
+        ({"one": AddsEarlier("one"), "two": AddsEarlier("two"), "holds": Holds()}, [], True),
+    ],
+    ids=["the same", "another order", "one that changes attempts", "one that does not"],
+)
+def test_an_answer_is_shared_by_hosts_that_send_the_same(
+    plugins: dict[str, Any], order: list[str], shared: bool
+) -> None:
+    cache, first, second = Kept(), Caller("sync", httpx), Caller("sync", httpx)
+    first.start({"one": AddsEarlier("one"), "two": AddsEarlier("two"), "cache": cache}, None, routes=ROUTES)
+    second.start({**plugins, "cache": cache}, None, routes=ROUTES, order=order)
+    for caller in (first, second):
+        caller.chat("Hello")
+    assert second.provider.calls == (0 if shared else 1)

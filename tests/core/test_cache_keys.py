@@ -242,6 +242,12 @@ def test_only_headers_that_change_an_answer_count_and_their_case_does_not() -> N
         assert key(headers={name: "x"}) == key(headers={})
 
 
+@pytest.mark.parametrize("name", ["X-Portkey-Provider", "X-Portkey-Config", "Helicone-Target-URL"])
+def test_what_tells_a_gateway_who_shall_answer_is_in_the_key(name: str) -> None:
+    """All providers behind one have one address and, often, one credential."""
+    assert len({key(headers=said) for said in ({}, {name: "openai"}, {name: "anthropic"})}) == 3
+
+
 def test_one_address_has_one_spelling() -> None:
     """Case of scheme and host and a slash at the end do not matter; everything else of an address does."""
     same = ("https://api.example.org/v1", "https://api.example.org/v1/", "HTTPS://API.Example.org/v1")

@@ -36,7 +36,16 @@ def reads() -> Reads:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("chache", "cache"), ("Cach", "cache"), ("X-Clippy-Cache", "cache"), ("pace_of", "pace-of"), ("tenent", "tenant")],
+    [
+        ("cache-control", "cache"),
+        ("tenant-id", "tenant"),
+        ("session_id", "session"),
+        ("chache", "cache"),
+        ("Cach", "cache"),
+        ("X-Clippy-Cache", "cache"),
+        ("pace_of", "pace-of"),
+        ("tenent", "tenant"),
+    ],
 )
 def test_a_misspelt_directive_is_refused_with_the_near_name(reads: Reads, name: str, meant: str) -> None:
     caller = Caller("sync", httpx).start({"reads": reads}, None)
@@ -88,3 +97,20 @@ def test_a_directive_that_nobody_reads_goes_through_and_is_told_of_once(
 def test_directives_that_are_no_texts_are_said_to_be_none(reads: Reads, directives: Any, why: str) -> None:
     with pytest.raises(TypeError, match=why):
         Caller("sync", httpx).start({"reads": reads}, None).chat("Hello", directives=directives)
+
+
+def test_several_lines_of_one_name_are_heard_together(reads: Reads) -> None:
+    """A default of the program's client, and what one call says."""
+    caller = Caller("sync", httpx).start({"reads": reads}, None)
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
+    lines = [("X-Clippy-Cache", "ttl=60"), ("x-clippy-cache", "no-store"), ("X-Clippy-Pace-Of", "5")]
+    assert caller.send(json=body, headers=[*lines, *lines]).status == 200
+    assert reads.heard == [{"cache": "ttl=60, no-store", "pace-of": "5"}]
+
+
+def test_two_tenants_in_one_request_are_neither_of_them(reads: Reads) -> None:
+    """Whoever may add a line must not become the tenant of the line before it."""
+    caller = Caller("sync", httpx).start({"reads": reads}, None, trust_headers=True)
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
+    caller.send(json=body, headers=[("x-clippy-tenant", "one"), ("x-clippy-tenant", "two")])
+    assert caller.records.last.scope.tenant == "one, two"

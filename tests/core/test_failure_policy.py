@@ -234,6 +234,36 @@ def test_the_configuration_may_switch_a_failing_plugin_off(sync_caller):
 
 
 @define(eq=False)
+class LooksOn:
+    """Raises in one hook, and counts what it is told of."""
+
+    raises: str
+    told: int = 0
+
+    @hookimpl
+    def pre_request(self) -> None:
+        if self.raises == "pre_request":
+            raise RuntimeError
+
+    @hookimpl
+    def observe(self) -> None:
+        self.told += 1
+        if self.raises == "observe":
+            raise RuntimeError
+
+
+@pytest.mark.parametrize("hook", ["pre_request", "observe"])
+def test_a_plugin_that_is_switched_off_is_told_of_nothing_more(sync_caller, hook):
+    plugin = LooksOn(hook)
+    sync_caller.start([plugin], Reply("Hi"), on_failure={"looks-on": "disable"})
+    sync_caller.chat()
+    told = plugin.told
+    assert told == (2 if hook == "pre_request" else 1)  # that there is a request, and that its own hook failed
+    sync_caller.chat()
+    assert plugin.told == told
+
+
+@define(eq=False)
 class Returns:
     """Returns from one hook what it should not."""
 

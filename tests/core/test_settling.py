@@ -30,6 +30,7 @@ from clippy_hookspecs import (
 )
 
 import clippy_core
+from clippy_core.owed import Owed
 from clippy_core.testing import Fault, Reply
 from clippy_core.testing.cancelling import STOPS, quiet, stopped
 
@@ -570,3 +571,21 @@ def test_a_cancel_while_the_connection_of_an_unread_answer_is_closed_loses_no_re
 
     anyio.run(sweep, backend="trio" if how == "trio" else "asyncio")
     caller.host.close()
+
+
+def test_work_that_the_collector_did_in_between_is_not_looked_for() -> None:
+    """It may come between any two steps of whoever does the rest once the loop is gone."""
+
+    class Overtaken(dict[int, Any]):
+        def __bool__(self) -> bool:
+            found = len(self) > 0
+            self.clear()
+            return found
+
+    async def work() -> None:
+        raise AssertionError("it was done already")
+
+    owed = Owed()
+    owed._works = Overtaken()
+    owed.take(work)
+    owed.settle_rest()

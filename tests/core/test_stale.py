@@ -187,3 +187,29 @@ def test_what_a_nearer_cache_cannot_help_with_does_not_hide_what_a_farther_one_h
 
     assert post(caller) == (200, "old")
     assert decides.records[-1].provenance.by == "b-far"
+
+
+@define(eq=False)
+class Bounds:
+    """Says how late an answer may be, as a request may."""
+
+    most: float | None
+
+    @hookimpl
+    def pre_request(self, ctx: RequestContext) -> None:
+        ctx.cache_control = evolve(ctx.cache_control, max_stale=self.most)
+
+
+@pytest.mark.parametrize(
+    ("most", "text"), [(0.0, "made"), (99.0, "made"), (101.0, "old words"), (None, "old words")], ids=str
+)
+def test_no_plugin_gives_an_answer_that_is_later_than_its_request_allows(most: float | None, text: str) -> None:
+    """The plugin's own decision allows an hour; what it says otherwise is carried out."""
+    decides, bounds, caller = Decides(Stale(3600.0, otherwise=Answer(MADE))), Bounds(None), Caller("sync", httpx)
+    plugins = {"bounds": bounds, "cache": Kept(), "decides": decides}
+    caller.start(plugins, [Reply("old words"), Fault.status(503)], routes=ROUTES)
+    post(caller)
+    caller.clock.advance(FRESH + 100)
+
+    bounds.most = most
+    assert post(caller) == (200, text)

@@ -80,7 +80,7 @@ FROZEN = [
     if inspect.isclass(value := getattr(contract, name)) and attrs.has(value) and value is not contract.RequestContext
 ]
 OTHER: dict[str, Any] = {"message": Message("tool"), "response": Response(status=201), "after": 2.5, "within": 2.5}
-OTHER |= {"ttl": 2.5, "stale_if_error": 2.5, "negative_ttl": 2.5, "max_age": 2.5, "share": "tenant"}
+OTHER |= {"ttl": 2.5, "stale_if_error": 2.5, "negative_ttl": 2.5, "max_age": 2.5, "max_stale": 2.5, "share": "tenant"}
 """Fields whose values are checked, or have methods: a value of their own type."""
 
 

@@ -157,7 +157,8 @@ class RequestContext:
         """Call a model from inside a plugin: the only way to do it.
 
         The request goes through the same pipeline and runtime, with this request's scope, deadline and budget, without
-        the plugins already on the path, at most three levels deep, and with an audit record of its own.
+        the plugins already on the path, at most three levels deep, and with an audit record of its own.  What this
+        request's caller said to plugins (``directives``) holds for it too, over what its own headers say.
 
         Raises :class:`~clippy_hookspecs.ProviderError` when it fails and RecursionError beyond the third level.
         """

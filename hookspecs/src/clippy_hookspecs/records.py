@@ -58,7 +58,9 @@ class CacheControl:
     same scope and credentials, *tenant* every user of the tenant, *everyone* all; looked up and stored as such, and
     fixed once pre_request is over.  ``join``: whether equal requests under way may share this one's answer; None leaves
     it to who asks.  ``max_age``: a stored answer older than so many seconds is none; None: of any age.  A status from
-    400 to 499 is shared and kept for those of the caller only: it may be about another's credentials.
+    400 to 499 is shared and kept for those of the caller only: it may be about another's credentials.  ``max_stale``: a
+    stored answer more than so many seconds past its time is none, whoever decides for :class:`Stale`; None: it is for
+    them to say.
     """
 
     lookup: bool = True
@@ -73,6 +75,7 @@ class CacheControl:
     join: bool | None = None
     reason: str | None = None
     max_age: float | None = field(default=None, validator=optional(ge(0)))
+    max_stale: float | None = field(default=None, validator=optional(ge(0)))
 
 
 @frozen

@@ -100,7 +100,9 @@ def undecoded_entry(
     another did to it, and what is kept stays as small as its bytes.
     """
     entry = _EntryDraft()
-    entry.response = Response.undecoded(_decode, body, api=api, status=status, headers=headers)
+    # The reader itself where it is known: it can tell one field without making all the others.
+    decoder = body_decoders.get(api, _decode)
+    entry.response = Response.undecoded(decoder, body, api=api, status=status, headers=headers)
     entry.events, entry.stored_at = events, stored_at
     entry.expires_at, entry.tags, entry.origin, entry.note = expires_at, tags, origin, ""
     entry.__class__ = CacheEntry

@@ -23,6 +23,7 @@ from clippy_hookspecs import (
     Usage,
     evolve,
 )
+from clippy_hookspecs.stored import undecoded_entry
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
@@ -438,6 +439,16 @@ def test_an_answer_that_breaks_off_is_a_failure(cut: int, text: str) -> None:
 def test_braces_in_an_answers_text_do_no_harm(text: str) -> None:
     """Where they do not pair the body is read."""
     assert not carries_error(API, json.dumps({"choices": [{"message": {"content": text}}]}).encode())
+
+
+def test_a_field_of_a_stored_answer_is_read_without_the_others() -> None:
+    """Most hits are only asked for their text."""
+    body = b'{"id": "1", "choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}'
+    response = undecoded_entry(body, "openai.chat", 200, Headers(), (), 0.0, None, (), "").response
+    assert (response.text, response.finish_reason) == ("Hi", "stop")
+    assert not response.decoded
+    assert (response.params["choices"], response.id) == ([{"message": {}}], "1")
+    assert response.decoded
 
 
 def test_an_error_body_is_one_the_sdk_reads() -> None:

@@ -269,6 +269,15 @@ def test_what_is_said_of_a_requests_caching_holds_for_its_inputs(sync_caller: Ca
         sync_caller.clock.advance(later)
 
 
+def test_a_vector_older_than_a_request_wants_is_asked_for_again(sync_caller: Caller) -> None:
+    says = Says([CacheControl(), CacheControl(max_age=30), CacheControl(max_age=9), CacheControl(max_age=9)])
+    sync_caller.start([EmbeddingsCache(ttl=60), says])
+    for calls, later in ((1, 10), (1, 0), (2, 9), (2, 0)):
+        ask(sync_caller, ["one"])
+        assert sync_caller.provider.calls == calls
+        sync_caller.clock.advance(later)
+
+
 def test_without_a_ttl_it_takes_no_part(sync_caller: Caller) -> None:
     sync_caller.start([EmbeddingsCache()])
     ask(sync_caller, ["one"])

@@ -6,13 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
+from attrs import define, evolve
 from calling import COLOURS, ROUTE, Caller
 from clippy_cache import CachePolicy
 from clippy_cache_failures import CacheFailures
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
 from clippy_fallback import Fallback
-from clippy_hookspecs import ProviderError
+from clippy_hookspecs import ProviderError, RequestContext, Retry, hookimpl
 from clippy_retry import RetryPolicy
 
 from clippy_core.testing import Fault, Reply
@@ -138,6 +139,81 @@ def test_the_error_of_a_kept_failure_says_that_it_is_one_and_how_old() -> None:
     assert "stored failure" not in str(fresh.value)
     assert "[a stored failure, 12 s old, from cache-memory; no provider was asked now]" in str(kept.value)
     assert (kept.value.info.status, kept.value.info.kind) == (404, fresh.value.info.kind)
+
+
+@pytest.mark.parametrize(
+    ("header", "sent", "given"),
+    [
+        ("retry-after", "100", "60"),
+        ("retry-after", "30", "0"),
+        ("retry-after", "40.5", "1"),
+        ("Retry-After", "Wed, 01 Jan 2031 00:00:00 GMT", "Wed, 01 Jan 2031 00:00:00 GMT"),
+        ("retry-after", "1924992000", "1924992000"),
+        ("retry-after-ms", "100000.5", "60001"),
+        ("x-request-id", "100", "100"),
+    ],
+)
+def test_the_head_of_a_kept_failure_tells_what_is_left_of_its_wait(header: str, sent: str, given: str) -> None:
+    """RFC 9110, section 10.2.3: a number counts from when the answer came; a date, or a moment, stays."""
+    caller = start("sync", CacheFailures(negative_ttl=90.0), [Fault.status(404, {header: sent}), Reply("there")])
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
+    assert caller.send(json=body).headers[header.lower()] == sent
+    caller.clock.advance(40)
+    assert caller.send(json=body).headers[header.lower()] == given
+
+
+IN_THE_BODY = '{"error": {"message": "Rate limit reached; please try again in 50s", "type": "requests"}}'
+
+
+@define(eq=False)
+class KeepsAll:
+    """Somebody else's plugin, which has every failure kept."""
+
+    @hookimpl
+    def pre_request(self, ctx: RequestContext) -> None:
+        ctx.cache_control = evolve(ctx.cache_control, negative_ttl=900.0)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.status(429, retry_after=50.0), Fault.status(429, body=IN_THE_BODY)], ids=["head", "body"]
+)
+def test_the_error_of_a_kept_failure_tells_what_is_left_of_its_wait(fault: Fault) -> None:
+    plugins = {"cache-memory": MemoryCache(), "errors": ErrorClassifier(), "keeps-all": KeepsAll()}
+    caller = Caller("sync", httpx).start(plugins, [fault, Reply("there")])
+    waits = []
+    for seconds in (0, 20, 35):
+        caller.clock.advance(seconds)
+        with pytest.raises(ProviderError) as caught:
+            caller.chat("Hello")
+        waits.append(caught.value.info.retry_after)
+    assert waits == [50.0, 30.0, 0.0]
+
+
+@define(eq=False)
+class AsksOnceMore:
+    """Somebody else's plugin, which decides before this one is asked."""
+
+    @hookimpl
+    def on_error(self, ctx: RequestContext) -> Retry | None:
+        return Retry(0.0) if ctx.attempt == 1 else None
+
+
+@pytest.mark.parametrize("order", [["once-more", "cache-failures"], ["cache-failures", "once-more"]], ids=str)
+@pytest.mark.parametrize(("faults", "kept"), [((404, 503), False), ((503, 404), True)], ids=str)
+def test_the_last_failure_decides_whether_it_is_kept(order: list[str], faults: tuple[int, int], kept: bool) -> None:
+    plugins = {
+        "cache-failures": CacheFailures(negative_ttl=30.0),
+        "cache-memory": MemoryCache(),
+        "errors": ErrorClassifier(),
+        "once-more": AsksOnceMore(),
+    }
+    script = [*map(Fault.status, faults), Reply("up")]
+    caller = Caller("sync", httpx).start(plugins, script, order=order)
+    assert failed(caller) == faults[-1]
+    if kept:
+        assert failed(caller) == faults[-1]
+    else:
+        assert caller.chat("Hello").text == "up"
 
 
 def test_no_store_keeps_no_failure_either() -> None:

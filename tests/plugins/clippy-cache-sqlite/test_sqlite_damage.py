@@ -432,6 +432,82 @@ def test_a_log_without_its_file_is_not_replayed(path: Path, cache: SqliteCache) 
     assert check(path) > 0
 
 
+@pytest.fixture
+def backup(tmp_path: Path) -> Path:
+    """A cache file that somebody kept, with one entry."""
+    kept = tmp_path / "kept.db"
+    with closing(SqliteCache(path=kept)) as other:
+        store(other, "kept")
+    return kept
+
+
+def held(path: Path) -> set[str]:
+    """The keys in a file that SQLite finds no fault with."""
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return {key for (key,) in database.execute("SELECT key FROM entries")}
+
+
+def later(seconds: float) -> RequestContext:
+    return evolve(CTX, clock=VirtualClock(epoch=CLOCK.time() + seconds))
+
+
+@pytest.mark.parametrize("first", ["store", "lookup", "another thread's lookup", "close"])
+def test_a_backup_that_is_restored_under_it_is_used_and_keeps_its_pages(
+    path: Path, cache: SqliteCache, backup: Path, first: str
+) -> None:
+    """The log of the file that was replaced lies beside the new one, and SQLite would write its pages into it."""
+    for key in KEYS:
+        store(cache, key)
+    assert lookup(cache, KEYS[0]) is not None
+    backup.replace(path)
+    if first == "store":
+        store(cache, "new")
+    elif first == "lookup":
+        assert cache.cache_lookup("kept", REQUEST, later(2)) is not None
+    elif first == "another thread's lookup":
+        assert cache._store._file is not None
+        cache._store._file.readers._idle.clear()
+        lookup(cache, "kept")  # a miss, which opens the file that lies there now
+    else:
+        cache.close()
+    assert lookup(cache, "kept") is not None
+    assert lookup(cache, KEYS[0]) is None
+    store(cache, "new")
+    cache.close()
+    assert held(path) == {"kept", "new"}
+
+
+def test_another_programs_database_that_takes_its_place_is_left_alone(path: Path, cache: SqliteCache) -> None:
+    """Through the log of the replaced file it would look like ours."""
+    for key in KEYS:
+        store(cache, key)
+    theirs = path.with_name("theirs.db")
+    with closing(sqlite3.connect(theirs)) as database, database:
+        database.execute("CREATE TABLE invoices (number INTEGER)")
+    content = theirs.read_bytes()
+    theirs.replace(path)
+    store(cache, "new")
+    assert lookup(cache, "new") is None
+    cache.close()
+    assert path.read_bytes() == content
+    assert not path.with_name(path.name + "-wal").exists()
+
+
+def test_two_caches_meet_in_the_file_that_replaced_theirs(path: Path, cache: SqliteCache, backup: Path) -> None:
+    """Who notices second must not remove the log that the first one has begun."""
+    with closing(SqliteCache(path=path)) as other:
+        store(cache, KEYS[0])
+        assert lookup(other, KEYS[0]) is not None
+        backup.replace(path)
+        store(cache, "mine")
+        store(other, "yours")
+        for one in (cache, other):
+            assert [lookup(one, key) is not None for key in ("kept", "mine", "yours", KEYS[0])] == [True] * 3 + [False]
+    cache.close()
+    assert held(path) == {"kept", "mine", "yours"}
+
+
 def test_two_caches_on_one_damaged_file_meet_again_in_the_new_one(path: Path, lines: Callable[[], list[str]]) -> None:
     """Who finds the damage second must not set the first one's new file aside."""
     path.write_bytes(good_file())

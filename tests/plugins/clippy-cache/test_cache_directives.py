@@ -6,11 +6,13 @@ import re
 from typing import Any
 
 import clippy_cache
+import httpx
 import pytest
 from attrs import fields
+from calling import Caller
 from clippy_cache.asking import asked
 from clippy_cache.directives import LONGEST, NOTHING, Directives, parse
-from clippy_hookspecs import CacheControl
+from clippy_hookspecs import CacheControl, Refusal
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -164,6 +166,7 @@ def test_a_block_takes_by_name_whatever_can_be_said() -> None:
         ({"max_age": True}, "max_age takes seconds as a number"),
         ({"no_store": "yes"}, "no_store is True or False, not 'yes'"),
         ({"tags": 5}, "tags takes names"),
+        ({"tags": ["news", 5]}, "tags takes names, .* not .5.$"),
         ({"directives": {"no-store": True}}, "directives are a text, as in 'no-store, ttl=60'"),
     ],
 )
@@ -176,3 +179,11 @@ def test_one_tag_is_a_text_and_not_its_letters() -> None:
     """``caching(tags="news")``, as people write it."""
     with clippy_cache.caching(tags="news"):
         assert asked.get().tags == ("news",)
+
+
+def test_a_header_and_a_block_that_cannot_both_be_obeyed_are_refused_as_a_header_is() -> None:
+    caller = Caller("sync", httpx).start({"cache": clippy_cache.CachePolicy(keep_statistics=False)}, None)
+    names = [f"t{number}" for number in range(40)]
+    with clippy_cache.caching(tags=names[:20]), pytest.raises(Refusal, match="at most 32") as caught:
+        caller.chat("Hello", directives={"cache": f'tags="{" ".join(names[20:])}"'})
+    assert (caught.value.status, caught.value.code) == (400, "cache_directive")

@@ -14,7 +14,7 @@ from calling import COLOURS, Caller
 from clippy_cache import CachePolicy, caching
 from clippy_cache.plans import Rule
 from clippy_cache_memory import MemoryCache
-from clippy_hookspecs import Refusal, RequestContext, hookimpl
+from clippy_hookspecs import Message, Refusal, Request, RequestContext, Text, hookimpl
 
 import clippy_core
 from clippy_core.testing import FakeProvider, Reply, VirtualClock
@@ -157,6 +157,27 @@ def test_our_own_client_says_it_by_an_argument_and_gets_refusals_as_they_are() -
             client.chat("other", directives={"cache": "only-if-cached"})
         with pytest.raises(Refusal, match="did you mean no-cache"):
             client.chat("hi", directives={"cache": "nocache"})
+
+
+@define(eq=False)
+class Shortens:
+    """Has a model shorten the conversation before it is sent."""
+
+    @hookimpl
+    async def compress_context(self, request: Request, ctx: RequestContext) -> None:
+        last = Text("Shorten: " + request.messages[-1].text)
+        await ctx.ask(Request("openai.chat", model="small", messages=(Message("user", (last,)),)))
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_what_plugins_ask_about_a_conversation_is_kept_as_little_as_it_is(colour: str) -> None:
+    caller = start(colour, CachePolicy(), numbered(), shortens=Shortens())
+    for sent in (2, 4):
+        post(caller, "no-store")
+        assert caller.provider.calls == sent
+    post(caller)
+    post(caller)
+    assert caller.provider.calls == 6
 
 
 # --- blocks ----------------------------------------------------------------------------------------------------------

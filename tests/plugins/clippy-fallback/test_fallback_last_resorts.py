@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from calling import Caller
+from clippy_cache import CachePolicy
 from clippy_cache_memory import MemoryCache
 from clippy_cache_sqlite import SqliteCache
 from clippy_errors import ErrorClassifier
@@ -77,6 +78,24 @@ def test_a_cache_that_keeps_nothing_longer_has_nothing() -> None:
     post(caller)
     caller.clock.advance(61)
     assert post(caller) == (503, "")
+
+
+@pytest.mark.parametrize(
+    ("said", "got"),
+    [("stale-if-error=0", (200, "sorry")), ("stale-if-error=39", (200, "sorry")), ("stale-if-error=41", (200, "old"))],
+)
+def test_a_request_that_wants_none_so_late_gets_the_text(said: str, got: tuple[int, str]) -> None:
+    plugins = {
+        "cache": CachePolicy(keep_statistics=False),
+        "cache-memory": MemoryCache(ttl=60.0, stale_if_error=3600.0),
+        "errors": ErrorClassifier(),
+        "fallback": Fallback(stale=600.0, static="sorry"),
+    }
+    caller = Caller("sync", httpx).start(plugins, [Reply("old"), DOWN])
+    post(caller)
+    caller.clock.advance(100)
+    answer = caller.send(json={"model": "m", "messages": HI}, headers={"x-clippy-cache": said})
+    assert (answer.status, json.loads(answer.body)["choices"][0]["message"]["content"]) == got
 
 
 @pytest.mark.parametrize("colour", COLOURS)

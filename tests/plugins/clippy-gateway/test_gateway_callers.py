@@ -111,6 +111,12 @@ def test_a_key_uses_its_own_routes_only():
         )
         listed = world.ask("GET", "/v1/models")
         paths = [seen.path for seen in world.provider.requests]
+        unknown = world.chat(headers={"x-clippy-route": "nowhere"})
+    assert named.json()["error"]["code"] == "route_not_allowed"
+    assert named.json()["error"]["message"] == "not the route 'claude': this key may use main"
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (403, "unknown_route")
+    assert unknown.json()["error"]["message"].endswith("; this key may use main"), "not which others there are"
+    assert "may use main" in by_model.json()["error"]["message"]
     assert (fine.status_code, named.status_code, by_model.status_code, message.status_code) == (200, 403, 403, 200)
     assert paths == ["/v1/chat/completions", "/v1/chat/completions"]
     assert listed.json()["data"] == []
@@ -286,6 +292,17 @@ def test_a_length_that_is_told_twice_is_refused(small, head):
         f"POST {OPENAI} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {CALLERS_KEY}\r\n{head}\r\n\r\n{{}}".encode()
     )
     assert b" 400 " in said.split(b"\r\n")[0]
+    assert small.provider.calls == before
+
+
+@pytest.mark.parametrize("name", ["x-clippy-tenant", "x-clippy-route"])
+def test_whom_a_call_is_for_and_where_it_goes_is_said_once(small, name):
+    """A proxy that adds its word behind a caller's own must learn that there were two."""
+    before = small.provider.calls
+    lines = f"authorization: Bearer {CALLERS_KEY}\r\n{name}: one\r\n{name}: two\r\ncontent-length: 2"
+    said = small.raw(f"POST {OPENAI} HTTP/1.1\r\nhost: x\r\n{lines}\r\n\r\n{{}}".encode())
+    assert b" 400 " in said.split(b"\r\n")[0]
+    assert b"comes twice" in said
     assert small.provider.calls == before
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 
 import pytest
+from clippy_gateway import Gateway
+from clippy_gateway.callers import Callers
+from clippy_gateway.forms import Refused
 from clippy_gateway.refusals import Refusals
 from clippy_gateway.settings import Key
 from gateway_world import CALLERS_KEY, World
@@ -45,15 +48,51 @@ def test_what_is_wrong_with_an_object_is_for_the_provider_to_say(world, body):
 def test_a_refusal_has_a_line_with_the_id_that_its_caller_was_told(world, caplog):
     with caplog.at_level(logging.WARNING, "clippy.gateway"):
         refused = world.ask("POST", f"{CHAT}?key=canary", WRONG, json={"model": "m", "messages": []})
-        missing = world.ask("POST", "/v1nowhere", json={})
+        missing = world.ask("POST", "/nowhere/sk-canary-9", json={})
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split(" (request")[0] for line in lines] == [
-        f"refused with 401 invalid_api_key: POST {CHAT} of nobody known",
-        "refused with 404 not_found: POST /v1nowhere of the key team",
+        f"refused with 401 invalid_api_key: POST {CHAT} of nobody known (key #{fingerprint(WRONG)})",
+        "refused with 404 not_found: POST /nowhere/* of the key team",
     ]
     assert refused.headers["x-clippy-request-id"] in lines[0]
     assert missing.headers["x-clippy-request-id"] in lines[1]
     assert "canary" not in "".join(lines)
+
+
+def fingerprint(key: str, *keys: str) -> str:
+    """Of a wrong *key*, at a gateway with these keys."""
+    callers = Callers({f"team-{number}": Key(one) for number, one in enumerate(keys or (CALLERS_KEY,))})
+    with pytest.raises(Refused) as refused:
+        callers.find({b"host": b"x", b"authorization": b"Bearer " + key.encode()})
+    return refused.value.stranger
+
+
+def test_one_wrong_key_has_one_fingerprint_that_tells_nothing_of_it():
+    other = "another-key-0123456789"
+    assert fingerprint(WRONG) == fingerprint(WRONG), "in every worker, and after the next start"
+    assert fingerprint(WRONG) != fingerprint(other)
+    assert fingerprint(WRONG, CALLERS_KEY, other) == fingerprint(WRONG, other, CALLERS_KEY)
+    assert fingerprint(WRONG) != fingerprint(WRONG, other), "who has not the gateway's keys cannot try keys out"
+    assert len(fingerprint(WRONG)) == 8
+
+
+def test_one_wrong_client_looks_otherwise_than_many(caplog):
+    now = [0.0]
+    one, many = Refusals(lambda: now[0]), Refusals(lambda: now[0])
+    with caplog.at_level(logging.WARNING, "clippy.gateway"):
+        for refusals, keys in ((one, 1), (many, 300)):
+            for number in range(601):
+                now[0] += 1.0 if number == 600 else 0.0
+                wrong = Refused(401, "invalid_api_key", "", stranger=f"{number % keys:08x}")
+                refusals.note(wrong, "", "POST", CHAT, "id")
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 4
+    assert "nobody known (key #00000000)" in lines[0]
+    assert lines[1].endswith("; 599 more of this kind since the last line")
+    assert lines[3].endswith("; 599 more of this kind since the last line, with 100 or more wrong keys")
+    assert one.table().rows == ((401, "invalid_api_key", "#00000000", 601),)
+    assert many.table().rows[0] == (401, "invalid_api_key", "#others", 400)
+    assert len(many.counts) == 101
 
 
 def test_a_flood_is_counted_and_fills_no_log(caplog):
@@ -62,8 +101,8 @@ def test_a_flood_is_counted_and_fills_no_log(caplog):
     with caplog.at_level(logging.WARNING, "clippy.gateway"):
         for number in range(1000):
             now[0] = number / 500
-            refusals.note(401, "invalid_api_key", "", "POST", "/v1/\x1b[2J" + "x" * 9000, "id")
-        refusals.note(429, "too_many_requests", "team", "POST", CHAT, "id")
+            refusals.note(Refused(401, "invalid_api_key", ""), "", "POST", "/v1/\x1b[2J" + "x" * 9000, "id")
+        refusals.note(Refused(429, "too_many_requests", ""), "team", "POST", CHAT, "id")
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
     assert "499 more of this kind" in lines[1]
@@ -75,7 +114,17 @@ def test_a_flood_is_counted_and_fills_no_log(caplog):
 def test_the_counts_are_the_plugins_status(world):
     world.ask("POST", CHAT, WRONG, json={"model": "m", "messages": []})
     (table,) = drive(world.gateway.status_tables())
-    assert (401, "invalid_api_key", "") in {row[:3] for row in table.rows}
+    assert (401, "invalid_api_key", f"#{fingerprint(WRONG)}") in {row[:3] for row in table.rows}
+
+
+def test_the_status_is_that_of_the_gateway_which_serves():
+    """The command's options make another one of the configured gateway, which is the one that plugins find."""
+    configured = Gateway(port=1)
+    with World(Reply("x"), {"gateway": configured}, {"keys": {"team": Key(CALLERS_KEY)}}) as made:
+        made.chat(key=WRONG)
+        shown = made.app.host.plugins["gateway"]
+        (table,) = drive(shown.status_tables())
+    assert [row[:2] for row in table.rows] == [(401, "invalid_api_key")]
 
 
 DEEP = b" " * 64 + b'{"a":' + b"[" * 500 + b"]" * 500 + b"}"

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from clippy_recorder.files import read
 from gateway_world import until
 
 from clippy_core.testing import FakeServer, Reply
@@ -81,7 +82,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     with FakeServer(Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.2)) as provider:
 
         def begin(*options: str, settings: str = "drain = 10", wait: bool = True, route: bool = True) -> Serving:
-            text = f'allow = ["gateway"]\n[plugins.gateway]\n{settings}\n'
+            text = f'allow = ["gateway", "recorder", "inspect"]\n[plugins.gateway]\n{settings}\n'
             if route:
                 text += f'[routes.main]\nbase_url = "{provider.base_url}"\nkey = "sk-0123456789"\n'
             serving = Serving(tmp_path, text, "--port", "0", *options)
@@ -139,6 +140,7 @@ def test_while_it_drains_nobody_new_is_taken_and_a_second_signal_ends_it(start):
     assert serving.process.wait(10) == 0
     reader.join(20)
     assert b"[DONE]" not in b"".join(got)
+    assert "Traceback" not in serving.said
 
 
 def _broken(url: str, got: list[bytes]) -> None:
@@ -155,6 +157,8 @@ def test_a_drain_has_an_end(start):
     serving.process.send_signal(signal.SIGTERM)
     assert serving.process.wait(45) == 0
     reader.join(10)
+    assert "Traceback" not in serving.said
+    assert re.search(r"the answer to request [0-9a-f]{16} was cut off: the gateway ended", serving.said)
 
 
 def test_it_says_that_it_drains_before_it_takes_no_more_connections(start):
@@ -208,18 +212,43 @@ def test_what_is_wrong_is_said_before_anything_is_served(start, options):
     assert "Traceback" not in serving.said
 
 
-def test_an_address_that_is_taken_is_told_in_a_line(start):
+@pytest.mark.parametrize("options", [(), ("--check",)], ids=["serving", "checking"])
+def test_an_address_that_is_taken_is_told_in_a_line(start, options):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        serving = start("--port", port, wait=False)
+        serving = start("--port", port, *options, wait=False)
         assert serving.process.wait(30) == 1
-    assert f"cannot listen at 127.0.0.1:{port}" in serving.said
+    (line,) = serving.said.splitlines()
+    assert line.startswith(f"Error: cannot listen at 127.0.0.1:{port}: Address already in use; another process has")
 
 
-def test_check_says_whether_it_could_serve(start):
-    serving = start("--check", wait=False)
+def test_check_says_whether_it_could_serve_and_leaves_the_address_free(start, tmp_path):
+    path = tmp_path / "gateway.sock"
+    serving = start("--uds", str(path), "--check", wait=False)
     assert serving.process.wait(30) == 0
     assert "serving" not in serving.said
+    assert not path.exists()
+
+
+def test_what_several_workers_write_is_one_log_and_one_recording_and_a_page_says_whose_it_is(start, tmp_path):
+    file, calls, token = tmp_path / "access.log", tmp_path / "calls.sqlite", "token-0123456789-0123456789-0123456789"
+    more = f'[plugins.recorder]\nenabled = true\npath = "{calls}"\n'
+    more += f'[plugins.inspect]\nenabled = true\ngateway = true\ntoken = "{token}"'
+    serving = start("--workers", "2", "--access-log", str(file), settings=f"drain = 10\n{more}")
+    assert until(lambda: serving.said.count("once within ten minutes") >= 2, 30)
+    for _ in range(3):
+        with httpx.Client(trust_env=False, timeout=20) as client:
+            assert client.post(serving.url + "/v1/chat/completions", json=ASKED).status_code == 200
+            board = client.get(serving.url + "/api/dashboard", headers={"authorization": f"Bearer {token}"}).json()
+        shown = [row for table in board["plugins"] for row in table["rows"] if "worker" in table["name"]]
+        assert shown[0][0] in serving.workers()
+        assert shown[0][1] == 2
+    assert "each of the 2 workers has pages of its own" in serving.said
+    serving.process.send_signal(signal.SIGTERM)
+    assert serving.process.wait(45) == 0
+    lines = [line for line in file.read_text().splitlines() if "/v1/chat/completions" in line]
+    assert [line.split()[1] for line in lines] == ["200"] * 3
+    assert {one.id for one in read(calls)} == {line.rpartition("id=")[2] for line in lines}
 
 
 def test_plugins_show_their_pages_on_the_gateway():

@@ -7,9 +7,11 @@ import json
 from typing import Any
 
 from attrs import evolve
-from clippy_hookspecs import Scope
+from clippy_hookspecs import Scope, Usage
 from clippy_inspect.conversations import conversations
 from clippy_recorder import Exchange, Message, Recorder
+from hypothesis import given
+from hypothesis import strategies as st
 from inspect_world import Kept, Site, exchange
 
 import clippy_core
@@ -34,6 +36,10 @@ def assistant(text: str) -> dict[str, Any]:
     return {"role": "assistant", "content": text}
 
 
+NAMES = (
+    "messages", "input", "role", "type", "content", "text", "tool_calls", "function", "name", "arguments", "output",
+    "system", "instructions", "previous_response_id", "id", "choices", "delta",
+)  # fmt: skip
 FIRST = [user("Hello")]
 SECOND = [*FIRST, assistant("answer 1"), user("And then?")]
 THIRD = [*SECOND, assistant("answer 2"), user("And in the end?")]
@@ -54,6 +60,46 @@ def test_requests_that_go_on_from_each_other_are_one_conversation() -> None:
 def test_two_callers_never_share_a_conversation() -> None:
     """Though both begin with the same words."""
     assert len(conversations([turn(1, FIRST), turn(2, SECOND, user="bob")])) == 2
+
+
+def test_a_cached_repeat_is_a_step_of_the_conversation_that_it_repeats() -> None:
+    """And not one of its own, of no tokens; asked of the provider again, the same words begin another one."""
+    repeat = evolve(turn(3, SECOND), state="cached")
+    [one] = conversations([turn(1, FIRST), turn(2, SECOND), repeat, turn(4, THIRD)])
+    assert [each.exchange.id for each in one.turns] == ["req-0001", "req-0002", "req-0003", "req-0004"]
+    assert ([each.tokens_in for each in one.turns], one.cached) == ([1200, 2400, 2400, 3600], 1)
+    assert len(conversations([turn(1, FIRST), turn(2, FIRST)])) == 2
+
+
+def test_a_cached_repeat_of_what_is_no_longer_kept_says_where_it_came_from() -> None:
+    with Site(Kept([evolve(turn(1, FIRST), state="cached")])) as site:
+        assert "1 from a cache" in site.get("/conversations").text
+
+
+def test_tokens_that_were_counted_here_are_marked_as_a_guess() -> None:
+    """In conversations and on the dashboard, where one of them makes a guess of the sum."""
+    guess = evolve(turn(1, FIRST), usage=Usage(1200, 40, estimated=True))
+    with Site(Kept([guess, turn(2, SECOND)])) as site:
+        assert "about 2\u2009400" in site.get("/conversations").text
+        assert "about 2\u2009400" in site.get("/dashboard").text
+        assert site.get("/api/conversations").json()["conversations"][0]["estimated"]
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(anything, anything)
+def test_a_request_of_any_shape_is_shown_and_hides_no_other(body: Any, answer: Any) -> None:
+    """A caller sends what it likes, and the list is of all of them."""
+    sent = Message((), json.dumps(body).encode(), 9)
+    odd = evolve(exchange(2), came=sent, answered=Message((), json.dumps(answer).encode(), 9), attempts=())
+    found = [conversation.title for conversation in conversations([turn(1, FIRST), odd])]
+    assert "Hello" in found
+    assert len(found) == 2
 
 
 def test_a_session_holds_together_what_was_said_in_it() -> None:

@@ -76,6 +76,12 @@ def test_a_request_says_what_came_what_went_and_what_each_plugin_changed(site: S
         assert wanted in said
 
 
+def test_an_export_that_there_is_not_says_why() -> None:
+    with Site(Kept([exchange(1, api="")])) as site:
+        answer = site.get("/api/requests/req-0001/python")
+    assert (answer.status_code, "there is no SDK for this call; export it as curl" in words(answer)) == (404, True)
+
+
 def test_what_went_out_can_be_had_byte_for_byte() -> None:
     odd = b'{"a":1.0,  "b":"\\u00e9\xff"}'
     sent = Attempt(1, "primary", 5, sent=Message(body=odd, size=len(odd)))

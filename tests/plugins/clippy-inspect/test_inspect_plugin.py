@@ -132,6 +132,16 @@ def test_attach_is_one_line_of_a_program(browser: Browser, capsys: pytest.Captur
         pages.get("/")
 
 
+def test_attaching_once_more_prints_another_link(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first one was used, by another browser or what looked at it first."""
+    host = attach(clippy_core.Host())
+    browser(address(capsys))
+    assert attach(host) is host
+    assert {"requests": [], "all": 0} == browser(address(capsys)).get("/api/requests").json()
+    host.open()
+    host.close()
+
+
 def test_a_live_stream_is_held_and_ended_from_a_page(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     words = tuple(f"w{number} " for number in range(400))
     reply = Reply(text="".join(words), chunks=words, chunk_delay=0.01)

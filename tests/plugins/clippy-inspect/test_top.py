@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from attrs import define, field
 from click.testing import CliRunner, Result
-from clippy_hookspecs import Scope
+from clippy_hookspecs import Scope, Usage
+from clippy_inspect.commands import inspect_command
 from clippy_inspect.dashboard import as_json, summed
 from clippy_inspect.top import WIDEST, line, main_table, plugin_tables, told, width
 from clippy_inspect.top_command import top_command
@@ -59,6 +61,14 @@ def test_the_first_line_is_all_and_then_each_model() -> None:
 def test_lines_are_for_whatever_is_asked_for(by: str, names: list[str]) -> None:
     """By route and by tenant as well."""
     assert [row[0] for row in main_table(document(exchange(1, route="main")), by).rows] == names
+
+
+def test_a_sum_with_a_guess_in_it_is_marked() -> None:
+    guess = exchange(1, model="guessed", usage=Usage(5, 6, estimated=True))
+    rows = {row[0]: row for row in main_table(document(guess, exchange(2))).rows}
+    assert rows["guessed"][-3:-1] == ("about 5", "about 6")
+    assert rows["all"][-3].startswith("about ")
+    assert not rows[str(exchange(2).model)][-3].startswith("about")
 
 
 def test_above_it_stands_what_happened() -> None:
@@ -158,6 +168,32 @@ def test_a_token_is_not_sent_just_anywhere(where: str, token: str, why: str) -> 
     with pytest.raises(CannotTell, match=why) as raised:
         Inspector(where, token)
     assert not token or repr(token) not in str(raised.value)
+
+
+def test_another_link_is_had_with_the_token_and_opens_the_pages_once(tmp_path: Path) -> None:
+    """For a link that was used or ran out; a browser that was let in lets in no other one."""
+    inspect = inspect_command(None)
+    with Site(Kept([exchange(1)])) as site:
+        (tmp_path / "token").write_text(site.door.token + "\n", encoding="utf-8")
+        words = ["--link", site.address, "--token-file", str(tmp_path / "token")]
+        [first, second] = (CliRunner().invoke(inspect, words).output.split()[-1] for _ in range(2))
+        assert first.startswith(f"{site.address}/open/")
+        assert first != second
+        with httpx.Client() as browser:
+            entered = browser.get(first)
+            assert entered.status_code == 200
+            again = browser.get(first)
+            assert (again.status_code, "clippy inspect --link" in again.text) == (403, True)
+            cookie = entered.headers["set-cookie"].partition(";")[0]
+            browser.cookies.clear()
+            page = browser.get(site.address, headers={"cookie": cookie}).text.replace("&#34;", '"')
+            csrf = page.partition('x-clippy-csrf": "')[2].partition('"')[0]
+            acting = {"cookie": cookie, "origin": site.address, "x-clippy-csrf": csrf}
+            assert browser.post(site.address + "/api/link", headers=acting).status_code == 403
+            assert browser.post(site.address + "/api/link").status_code == 401
+        (tmp_path / "token").write_text("x" * 43, encoding="utf-8")
+        wrong = CliRunner().invoke(inspect, words)
+        assert (wrong.exit_code, "does not take this token" in wrong.output) == (1, True)
 
 
 @pytest.mark.parametrize("content", [None, "no recording\n"])

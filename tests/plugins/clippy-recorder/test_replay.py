@@ -259,8 +259,8 @@ def test_the_programs_that_are_exported_make_the_call_again(tmp_path):
             assert json.loads(sent.body) == json.loads(call.came.body)
             assert "sk-of-mine" in (sent.headers.get("authorization", "") + sent.headers.get("x-api-key", ""))
             words = shlex.split(to_curl(here))
-            assert words[:2] == ["curl", here.url]
-            assert words[words.index("--data-binary") + 1].encode() == call.came.body
+            assert words[:4] == ["curl", "--globoff", "--url", here.url]
+            assert words[words.index("--data-raw") + 1].encode() == call.came.body
             assert KEY not in to_curl(here) + to_python(here)
 
 
@@ -271,7 +271,7 @@ def test_nothing_in_an_exported_command_is_acted_upon():
         REPLY, ask=lambda chat, _: chat.chat.completions.create(model="m", messages=[{"role": "user", "content": evil}])
     )
     words = shlex.split(to_curl(calls[0]))
-    assert json.loads(words[words.index("--data-binary") + 1])["messages"][0]["content"] == evil
+    assert json.loads(words[words.index("--data-raw") + 1])["messages"][0]["content"] == evil
     compile(to_python(calls[0]), "program", "exec")
 
 

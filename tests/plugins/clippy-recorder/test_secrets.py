@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from clippy_hookspecs import Scope
+from clippy_hookspecs import Headers, Scope
 from clippy_recorder import Attempt, Exchange, Message, Piece, Recorder, Step, document, from_har, to_har
 from clippy_recorder.secrets import Secrets
 from clippy_recorder.streams import bytes_say_a_secret
@@ -28,16 +28,16 @@ def events(*texts: str) -> bytes:
     return b"".join(b"data: %s\n\n" % json.dumps({"n": n, "say": text}).encode() for n, text in enumerate(texts))
 
 
-def through(pieces: list[bytes], head: dict[str, str]) -> Exchange:
-    """A stream whose events the host has no words for, and what was recorded of it."""
+def through(pieces: list[bytes], head: dict[str, str], url: str = URL) -> Exchange:
+    """A stream, as a rule of events that the host has no words for, and what was recorded of it."""
     answer = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=head, content=iter(pieces)))
     recorder = Recorder(enabled=True)
     with clippy_core.Host([recorder]) as host:
         transport = clippy_core.transport(host, module=httpx2, inner=answer)
         with httpx2.Client(transport=transport) as http:
-            asked = {"model": "m", "prompt": "speak", "stream": True}
+            asked = {"model": "m", "prompt": "speak", "messages": [], "stream": True}
             with contextlib.suppress(httpx2.HTTPError):  # of a stream that breaks off
-                http.post(URL, headers={"authorization": f"Bearer {KEY}"}, json=asked).read()
+                http.post(url, headers={"authorization": f"Bearer {KEY}"}, json=asked).read()
     (call,) = recorder.latest()
     return call
 
@@ -80,13 +80,13 @@ def test_a_stream_without_a_key_keeps_its_pieces_though_nobody_decodes_it():
 def test_an_encoded_body_is_looked_into_or_not_kept():
     """What is compressed is not in clear, but anybody can undo it."""
     whole = gzip.compress(events(*HALVES))
-    assert bytes_say_a_secret(whole, "gzip", CLEAN, decoded=False)
-    assert not bytes_say_a_secret(gzip.compress(events("fine")), "gzip", CLEAN, decoded=False)
-    assert bytes_say_a_secret(whole, "br", CLEAN, decoded=True)
-    assert bytes_say_a_secret(whole, "", CLEAN, decoded=True)
-    assert bytes_say_a_secret(b"".join(b'{"say": "%s"}\n' % half.encode() for half in HALVES), "", CLEAN, decoded=False)
-    assert bytes_say_a_secret(whole[:9], "gzip, br", CLEAN, decoded=False)
-    assert bytes_say_a_secret(gzip.compress(b"x" * (17 << 20)), "gzip", CLEAN, decoded=False)
+    assert bytes_say_a_secret(whole, "gzip", CLEAN)
+    assert not bytes_say_a_secret(gzip.compress(events("fine")), "gzip", CLEAN)
+    assert bytes_say_a_secret(whole, "br", CLEAN)
+    assert bytes_say_a_secret(whole, "", CLEAN)
+    assert bytes_say_a_secret(b"".join(b'{"say": "%s"}\n' % half.encode() for half in HALVES), "", CLEAN)
+    assert bytes_say_a_secret(whole[:9], "gzip, br", CLEAN)
+    assert bytes_say_a_secret(gzip.compress(b"x" * (17 << 20)), "gzip", CLEAN)
 
 
 def full_of_keys() -> Exchange:
@@ -157,3 +157,36 @@ def test_a_body_is_walked_through_where_a_name_says_what_its_text_does_not(body)
     assert b"hunter2" not in Secrets().body(body)
     harmless = b'{"model": "m", "max_tokens":  9, "messages": [{"role": "user", "content": "my \\"word\\": yes"}]}'
     assert Secrets().body(harmless) == harmless
+
+
+@pytest.mark.parametrize("name", ["apikey", "x-apikey", "x-accesskey", "ocp-apim-subscription-key"])
+def test_a_key_in_a_header_or_an_address_of_any_name_that_says_so_is_looked_for_elsewhere(name):
+    """What is taken out of the header must not stand in the provider's complaint about it."""
+    for headers, url in ((Headers({name: "qwertz-93"}), ""), (Headers(), f"https://x.test/?{name}=qwertz-93")):
+        assert "qwertz-93" not in Secrets.of([(headers, url)]).text("no such key: qwertz-93")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("authorization", "Basic bWU6aHVudGVyMnNlY3JldA==", "hunter2secret"),
+        ("cookie", "sid=hunter2secret; theme=dark", "hunter2secret"),
+        ("cookie", "theme=dark; sid=hunter2secret", "hunter2secret"),
+    ],
+)
+def test_what_a_credential_says_is_looked_for_as_well(name, value, said):
+    """A proxy complains of the password, and not of its base64."""
+    assert said not in Secrets.of([(Headers({name: value}), "")]).text(f"wrong password {said}")
+
+
+def test_a_key_in_pieces_of_a_field_that_no_chunk_has_is_not_in_a_recording():
+    """As a provider of its own mind tells the model's reasoning, token by token."""
+    thoughts = b"".join(
+        b'data: {"choices":[{"index":0,"delta":{"content":"a","thoughts":"%s"}}]}\n\n' % half.encode()
+        for half in HALVES
+    )
+    done = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    call = through(
+        [thoughts + done], {"content-type": "text/event-stream"}, URL.replace("/completions", "/chat/completions")
+    )
+    assert HALVES[1] not in everything(call)

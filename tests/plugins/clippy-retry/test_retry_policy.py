@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from retry_context import LIMITED, OVERLOADED, HandClock, context
 
+import clippy_core
+
 
 def seeded(seed: int = 0, **settings: Any) -> RetryPolicy:
     policy = RetryPolicy(**settings)
@@ -260,3 +262,8 @@ def test_a_policy_learns_what_was_waited_before() -> None:
         ctx.route_attempt = route_attempt
         decided(policy, OVERLOADED, ctx)
     assert seen == [(1, 0.0), (2, 2.0), (3, 4.0), (1, 0.0)]
+
+
+def test_how_often_is_tried_again_is_no_part_of_a_cache_key() -> None:
+    hosts = [clippy_core.Host({"retry": RetryPolicy(attempts=attempts)}) for attempts in (2, 5)]
+    assert {host.settings.fingerprint for host in hosts} == {clippy_core.Host({}).settings.fingerprint}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import socket
 import stat
@@ -18,7 +19,8 @@ import httpx
 import pytest
 from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawReply, RawRequest
-from clippy_serving import Limits, Pages, Server, json_reply, reply, text_reply
+from clippy_serving import Limits, NoAddress, Pages, Server, json_reply, reply, text_reply
+from clippy_serving.listening import listen
 
 LIMITS = Limits(body=1000, headers=20, head=2000, target=200, body_seconds=0.3, head_seconds=0.3)
 
@@ -313,6 +315,25 @@ def test_a_taken_port_is_the_callers_error() -> None:
         taken.listen()
         with pytest.raises(OSError, match=r"cannot listen at 127\.0\.0\.1:\d+"):
             Server(Pages(), port=taken.getsockname()[1]).start()
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "uds", "why"),
+    [
+        ("192.0.2.1", 0, None, "this machine has no such address"),
+        ("no.such.name.invalid", 0, None, "no address is known by this name"),
+        ("x" * 70, 0, None, "no address is known by this name"),
+        ("127.0.0.1", 70_000, None, "cannot listen at 127.0.0.1:70000"),
+        ("127.0.0.1", 0, "/nowhere/at/all/pages.sock", "the folder is not there"),
+        ("127.0.0.1", 0, "/tmp/" + "x" * 200, "too long"),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_told_with_its_cause(host, port, uds, why) -> None:
+    with pytest.raises(NoAddress) as error:
+        listen(host, port, uds).close()
+    assert why in str(error.value)
+    assert "Errno" not in str(error.value)
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
 
 
 def test_a_unix_socket_is_only_for_its_user_and_goes_with_the_server(tmp_path: Path) -> None:

@@ -390,6 +390,25 @@ def test_a_file_that_somebody_deleted_is_begun_again_by_all(path, opens):
     assert reader.get("k") == "newer"
 
 
+def test_a_backup_that_is_restored_under_it_is_what_all_go_on_with(path, opens):
+    """The log of the file that was replaced lies beside the backup, and must not be written into it."""
+    kept = path.with_name("kept.db")
+    backup = Called(kept, CLOCK)
+    backup.put("k", "kept", 600.0)
+    backup.close()
+    one, other = opens(), opens()
+    fill(one)
+    assert other.get("k1") is not None
+    kept.replace(path)
+    one.put("mine", "1", 600.0)
+    other.put("yours", "2", 600.0)
+    for store in (one, other):
+        assert [store.get(key) for key in ("k", "mine", "yours", "k1")] == ["kept", "1", "2", None]
+        store.close()
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
 # --- what is there ----------------------------------------------------------------------------------------------------
 
 

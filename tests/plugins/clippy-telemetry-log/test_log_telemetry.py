@@ -35,7 +35,6 @@ from clippy_hookspecs import (
     hookimpl,
 )
 from clippy_telemetry_log import JsonFormatter, LogTelemetry, telemetry
-from clippy_telemetry_log.delivery import Delivery
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -487,15 +486,6 @@ def test_closing_does_not_wait_for_a_handler_that_hangs(handler: Hold, monkeypat
     gate.open.set()
     thread.join(30)
     assert len(handler.records) == 1, "what was given up does not come later"
-
-
-def test_a_queue_that_was_closed_takes_nothing_that_nobody_would_deliver() -> None:
-    delivered: list[logging.LogRecord] = []
-    queue = Delivery(delivered.append, 10)
-    assert queue.put(logging.makeLogRecord({}))
-    assert queue.close(30) == 0
-    assert not queue.put(logging.makeLogRecord({}))
-    assert len(delivered) == 1
 
 
 def test_a_queue_serves_again_after_its_host_was_closed(handler: Hold) -> None:

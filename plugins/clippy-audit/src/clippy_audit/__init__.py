@@ -1,6 +1,7 @@
 """Writes one line for each request, without secrets."""
 
-from .forks import follow_forks
+from clippy_lines import follow_forks
+
 from .log import AuditLog
 from .record import Level
 from .redaction import SECRET_HEADERS, redact, redact_headers, redact_url, redact_value, says_secret

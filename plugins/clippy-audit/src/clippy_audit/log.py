@@ -16,12 +16,11 @@ from uuid import uuid4
 from attrs import define, field
 from attrs.validators import ge, in_
 from clippy_hookspecs import AuditRecord, Headers, Host, Request, RequestContext, StashKey, hookimpl
+from clippy_lines import AppendFile, Fsync, follow_forks
 from platformdirs import user_state_path
 
-from .appendfile import AppendFile, Fsync
 from .cleaner import Cleaner
 from .fields import keeps
-from .forks import follow_forks
 from .lines import SMALLEST, encode
 from .literals import SHORTEST
 from .names import Trust, trust

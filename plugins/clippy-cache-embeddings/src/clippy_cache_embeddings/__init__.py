@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -49,11 +50,12 @@ _SECRET = os.urandom(32)
 
 @frozen(eq=False)
 class _Kept:
-    """A vector as it came; ``model`` is the one that was asked, ``expires`` unix seconds, ``size`` bytes."""
+    """A vector as it came; ``model`` is the one that was asked, times are unix seconds, ``size`` bytes."""
 
     item: Item
     model: str
     around: Around
+    since: float
     expires: float
     size: int
     scope: Scope
@@ -115,7 +117,9 @@ class EmbeddingsCache:
         if inputs is None:
             return None
         wanted = _digests(request, inputs, ctx)
-        kept = self._find(wanted, ctx.clock.time()) if ctx.cache_control.lookup else {}
+        control, now = ctx.cache_control, ctx.clock.time()
+        oldest = -math.inf if control.max_age is None else now - control.max_age
+        kept = self._find(wanted, now, oldest) if control.lookup else {}
         missing = {key: value for key, value in zip(wanted, inputs, strict=True) if key not in kept}
         if not missing:
             return Answer(_answer(request, [kept[key] for key in wanted]), f"{len(wanted)} inputs were answered before")
@@ -160,10 +164,11 @@ class EmbeddingsCache:
                 if selector.names("", (), kept.scope, kept.model):
                     del self._kept[key]
 
-    def _find(self, keys: Sequence[bytes], now: float) -> dict[bytes, _Kept]:
-        """What is kept and not over, of the model that answered last: vectors of two models are not comparable."""
+    def _find(self, keys: Sequence[bytes], now: float, oldest: float) -> dict[bytes, _Kept]:
+        """What is kept since *oldest* and not over, of the model that answered last: those of two do not compare."""
         with self._lock:
-            found = {key: kept for key in keys if (kept := self._kept.get(key)) is not None and now < kept.expires}
+            known = {key: kept for key in keys if (kept := self._kept.get(key)) is not None}
+        found = {key: kept for key, kept in known.items() if kept.since >= oldest and now < kept.expires}
         if not found:
             return found
         newest = max(found.values(), key=lambda kept: kept.expires).around.model
@@ -177,7 +182,7 @@ class EmbeddingsCache:
             for key, item in new.items():
                 size = len(item.before) + len(item.after) + beside
                 if size <= self.max_bytes:
-                    self._kept[key] = _Kept(item, model, around, expires, size, ctx.scope)
+                    self._kept[key] = _Kept(item, model, around, since, expires, size, ctx.scope)
 
     def _forget(self, kept: Mapping[bytes, _Kept]) -> None:
         with self._lock:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from attrs import define, evolve, field
 from attrs.validators import ge
-from clippy_hookspecs import ErrorInfo, Request, RequestContext, Stale, hookimpl
+from clippy_hookspecs import ErrorInfo, Outcome, Request, RequestContext, Stale, StashKey, hookimpl
 
 _TRANSIENT = frozenset({"transient", "rate_limit"})
 _OUT_OF_ORDER = frozenset({"quota", "breaker_open"})
 _MET_AGAIN = frozenset({"model_not_found", "not_found", "unsupported"})
 _ACCESS = (401, 403)
+_OTHERS = StashKey[float]("cache-failures.negative-ttl")
+"""What anybody else had said of keeping failures."""
 _MINE = frozenset({"config"})
 """Kinds of ``validation`` that tell of this side: mended here, an equal request is answered."""
 
@@ -50,16 +52,23 @@ class CacheFailures:
 
     @hookimpl(tryfirst=True)  # outermost, so asked when nobody else helps: no retry, no other route
     def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Stale | None:
-        """A stale answer to what passes by itself; what does not is kept, and the caller gets it."""
+        """A stale answer to what passes by itself; the caller gets what does not."""
         control = ctx.cache_control
         if error.committed or ctx.committed:
             return None
         if error.category in _TRANSIENT or error.kind in _OUT_OF_ORDER:
             within = control.stale_if_error
             return Stale(within, f"{error.category}/{error.kind}") if within and control.lookup else None
-        if self.negative_ttl and _comes_again(error):
-            ctx.cache_control = evolve(control, negative_ttl=self.negative_ttl)
         return None
+
+    @hookimpl
+    def post_attempt(self, outcome: Outcome, ctx: RequestContext) -> None:
+        """Has a failure kept that an equal request would meet again, and none for what an attempt before it met."""
+        error, control = outcome.error, ctx.cache_control
+        if not self.negative_ttl or error is None:
+            return
+        others = ctx.stash.setdefault(_OTHERS, lambda: control.negative_ttl)
+        ctx.cache_control = evolve(control, negative_ttl=self.negative_ttl if _comes_again(error) else others)
 
 
 def _comes_again(error: ErrorInfo) -> bool:

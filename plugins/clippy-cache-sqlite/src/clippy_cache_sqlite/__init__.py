@@ -92,6 +92,11 @@ class SqliteCache:
         self._inherited.append(self._store)
         self._begin()
 
+    def _end_of(self, entry: CacheEntry) -> float:
+        """Until when it is fresh.  It knows the ttl of the process that stored it; of two the shorter counts."""
+        mine, told = entry.stored_at + self.ttl, entry.expires_at
+        return mine if told is None or mine < told else told
+
     @hookimpl
     @contextmanager
     def lifespan(self, host: Host) -> Iterator[None]:
@@ -116,8 +121,7 @@ class SqliteCache:
         except CorruptEntry:
             store.drop(key)
             return None
-        # The entry knows the ttl of the process that stored it; of two the shorter counts.
-        late = now - min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
+        late = now - self._end_of(entry)
         return entry if late < 0 or late < ctx.stale_within else None  # its row goes when it has been late for too long
 
     @hookimpl
@@ -126,7 +130,7 @@ class SqliteCache:
         if entry.response.raw is None:
             return
         now = ctx.clock.time()
-        expires = min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
+        expires = self._end_of(entry)
         if not now < expires:
             return
         late = max(self.stale_if_error, ctx.cache_control.stale_if_error)
@@ -163,7 +167,7 @@ class SqliteCache:
                 entry = load_entry(row.value, self._store.longest)
             except CorruptEntry:
                 continue
-            expires = min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
+            expires = self._end_of(entry)
             scope = Scope(*map(json.loads, (row.tenant, row.user, row.session)))
             found.append(
                 StoredEntry(row.key, len(row.value), entry.stored_at, expires, row.model or None, entry.tags, scope)

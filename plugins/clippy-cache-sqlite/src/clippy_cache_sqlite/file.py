@@ -81,7 +81,7 @@ class CacheFile:
         return cls(max_bytes, Readers(disk, _SELECT), disk, writer)
 
     def moved(self) -> bool:
-        """Whether the file at the path is another one by now: somebody deleted it or set it aside."""
+        """Whether the file at the path is another one by now: it was deleted, set aside or replaced."""
         return self._disk.moved()
 
     def set_aside(self, error: BaseException) -> None:
@@ -93,7 +93,7 @@ class CacheFile:
         """Close all connections; the last one of all processes also folds the write-ahead log into the file."""
         self.readers.close()
         with self._writing:
-            self._writer.close()
+            self._disk.close(self._writer)
 
     def write(self, rows: Sequence[Row], now: float) -> None:
         """Store *rows*, each of a key of its own; all or nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from .write_behind import WriteBehind
 
 REOPEN_AFTER = 10.0
 """Seconds until a file that could not be opened is tried again."""
+LOOK_SECONDS = 1.0
+"""How long lookups may still be answered from a file that somebody replaced, since to look costs a tenth of one."""
 _BROKEN = (*FAILURES, DamagedFile, StrangeFile)
 _UNUSABLE = "no cache: the file %s cannot be used: %s"
 
@@ -37,6 +40,7 @@ class EntryStore:
     _behind: WriteBehind | None = field(init=False, default=None)
     _lives: int = field(init=False, default=0)
     _failed_at: float | None = field(init=False, default=None)
+    _looked_at: float = field(init=False, default=-math.inf)
     _told: set[str] = field(init=False, factory=set)
     _lock: threading.RLock = field(init=False, repr=False, factory=threading.RLock)
 
@@ -45,7 +49,9 @@ class EntryStore:
         behind = self._behind
         if behind is not None and (row := behind.pending.get(key)) is not None:
             return row.value if now < row.expires else None
-        file = self._file or self._open(now)
+        file = self._file
+        if file is None or not 0 <= now - self._looked_at < LOOK_SECONDS:
+            file = self._current(now)
         if file is None:
             return None
         try:
@@ -108,7 +114,7 @@ class EntryStore:
             behind.flush()
         if self._file is None and not self.path.exists():
             return []
-        file = self._file or self._open(0.0)
+        file = self._current(0.0)
         if file is None:
             raise OSError(f"the cache file {self.path} cannot be opened")
         return [
@@ -124,7 +130,7 @@ class EntryStore:
         """
         if self._file is None and not self.path.exists():
             return 0, 0
-        file = self._file or self._open(0.0)
+        file = self._current(0.0)
         if file is None:
             raise OSError(f"the cache file {self.path} cannot be opened")
         return file.held()
@@ -175,10 +181,7 @@ class EntryStore:
 
     def _write(self, rows: Sequence[Row], now: float) -> None:
         for _ in range(2):
-            file = self._file
-            if file is not None and file.moved():
-                self._forget(file)
-            file = self._file or self._open(now)
+            file = self._current(now)
             if file is None:
                 return
             try:
@@ -188,6 +191,14 @@ class EntryStore:
                 # A second time only if the damaged file was set aside, or closed by another thread meanwhile.
                 if not self._failed("nothing is stored", error, file) and self._file is file:
                     return
+
+    def _current(self, now: float) -> CacheFile | None:
+        """The file at the path: the open one, unless another has taken its place."""
+        self._looked_at = now
+        file = self._file
+        if file is not None and file.moved():
+            self._forget(file)
+        return self._file or self._open(now)
 
     def _open(self, now: float) -> CacheFile | None:
         with self._lock:
@@ -206,6 +217,9 @@ class EntryStore:
         """Take note of a failure; True if it was damage and the file is out of the way."""
         with self._lock:
             if self._file is not file:
+                return False
+            if file.moved():
+                self._forget(file)
                 return False
             if not is_damage(error) and not isinstance(error, StrangeFile):
                 self._tell(effect, "the cache file %s: %s, so %s", self.path, reason_of(error), effect)

@@ -27,6 +27,8 @@ def _tags(given: Any) -> tuple[str, ...]:
     if not isinstance(given, Iterable):
         raise ValueError(f"tags takes names, as in tags='news sport', not {_shown(repr(given))}")
     tags = tuple(dict.fromkeys(given.split() if isinstance(given, str) else given))
+    if strange := [tag for tag in tags if not isinstance(tag, str)]:
+        raise ValueError(f"tags takes names, as in tags='news sport', not {_shown(repr(strange[0]))}")
     if len(tags) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
         raise ValueError(f"tags: at most {MOST_TAGS} of at most {LONGEST_TAG} characters each")
     return tags
@@ -91,7 +93,7 @@ class Directives:
         if self.ttl is not None:
             found["ttl"] = self.ttl
         if self.stale_if_error is not None:
-            found["stale_if_error"] = self.stale_if_error
+            found["stale_if_error"] = found["max_stale"] = self.stale_if_error
         if self.tags:
             found["tags"] = tuple(dict.fromkeys((*control.tags, *self.tags)))
         if self.join is not None:

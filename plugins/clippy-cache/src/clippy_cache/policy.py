@@ -178,10 +178,7 @@ class CachePolicy:
         if self.rules:
             plan = plan_for(plan, self.rules, request.model, ctx.route.name)
         control = plan.applied(ctx.cache_control, request)
-        said = _directives(words) if words is not None else None
-        if said is not None and block is not None:
-            said = said.within(block)
-        said = said or block
+        said = _directives(words, block) if words is not None else block
         ctx.cache_control = said.applied(control) if said is not None else control
         only = said is not None and said.only_if_cached
         if only or not plan.tools or plan.max_bytes is not None:
@@ -259,9 +256,11 @@ def _default_path() -> Path:
     return platformdirs.user_data_path("clippy", appauthor=False) / "cache-statistics.db"
 
 
-def _directives(words: str) -> Directives:
+def _directives(words: str, block: Directives | None) -> Directives:
+    """What a header says, within what a block says around it.  Raises Refusal."""
     try:
-        return _parsed(words)
+        said = _parsed(words)
+        return said if block is None else said.within(block)
     except ValueError as error:
         raise Refusal(f"{HEADER}: {error}", 400, "cache_directive") from error
 
@@ -269,6 +268,6 @@ def _directives(words: str) -> Directives:
 def _missed(notes: Notes, ctx: RequestContext) -> Refusal:
     """As RFC 9111, section 5.2.1.7, has it: a 504."""
     notes.refused = True
-    if (told := explained.get()) is not None:
+    if ctx.parent is None and (told := explained.get()) is not None:
         told.append((ctx.key, ctx.key_fields()))
     return Refusal("no cache has an answer to this request, and it said only-if-cached", 504, "not_cached")

@@ -12,6 +12,7 @@ from attrs import define, field
 from clippy_hookspecs import Headers
 from clippy_hookspecs.services import ByteStream, Host, RawReply, RawRequest
 
+from .access import Access, Line
 from .bodies import Gone, judge_depth, read_body
 from .callers import Caller, Callers
 from .choosing import Choice, api_of
@@ -26,6 +27,7 @@ from .settings import RequestLimits
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+Head = dict[bytes, bytes]
 
 log = logging.getLogger("clippy.gateway")
 
@@ -53,6 +55,7 @@ class GatewayApp:
     pages: Any = None
     notice: float = 0.0
     refusals: Refusals = field(factory=Refusals)
+    access: Access | None = None
     ready: bool = field(default=False, init=False)
     draining: bool = field(default=False, init=False)
     busy: int = field(default=0, init=False)
@@ -80,6 +83,8 @@ class GatewayApp:
 
     async def open(self) -> None:
         """Open the host for this event loop.  Raises what its plugins raise."""
+        if self.access is not None:
+            self.access.open()
         opener: Any = self.host
         await opener.aopen()
         self.ready = True
@@ -89,6 +94,8 @@ class GatewayApp:
         self.ready = False
         opener: Any = self.host
         await opener.aclose()
+        if self.access is not None:
+            await asyncio.to_thread(self.access.close)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -108,38 +115,53 @@ class GatewayApp:
         if scope["method"] in ("GET", "HEAD") and path in ("/health", "/ready"):
             await self._state(path, send)
             return
+        if self.access is None:
+            await self._judged(scope, receive, send, None)
+            return
+        line = self.access.begin(scope, receive, send)
+        try:
+            await self._judged(scope, line.receive, line.send, line)
+        finally:
+            line.end()
+
+    async def _judged(self, scope: Any, receive: Receive, send: Send, line: Line | None) -> None:
+        """A page, the host's answer, or why there is none; *line* learns what only we know."""
+        path: str = scope["path"]
         if self.pages is not None and self.pages.handlers(path):
             await self.pages(scope, receive, send)
             return
-        head: dict[bytes, bytes] = {}
+        head: Head = {}
         caller: Caller | None = None
         try:
             head = read_head(scope, self.limits)
             caller = self.callers.find(head)
+            if line is not None:
+                line.caller = caller.name
             await self._admitted(scope, head, caller, receive, send)
         except Refused as refused:
-            await self._refuse(refused, scope, head, caller, send)
-        except Gone:
-            return  # nobody is there to be answered
+            await self._refuse(refused, scope, head, caller, send, line)
+        except Gone:  # nobody is there to be answered
+            if line is not None:
+                line.left = True
         except Exception:
             log.exception("a request failed in the gateway itself")
             failed = Refused(500, "gateway_error", "the gateway failed; its log says why")
-            await self._refuse(failed, scope, head, caller, send)
+            await self._refuse(failed, scope, head, caller, send, line)
 
     async def _refuse(
-        self, refused: Refused, scope: Any, head: dict[bytes, bytes], caller: Caller | None, send: Send
+        self, refused: Refused, scope: Any, head: Head, caller: Caller | None, send: Send, line: Line | None
     ) -> None:
         path, request_id = scope["path"], os.urandom(8).hex()
         known = caller.name if caller is not None and caller.key is not None else ""
-        self.refusals.note(refused.status, refused.code, known, scope["method"], path, request_id)
+        self.refusals.note(refused, known, scope["method"], path, request_id)
+        if line is not None:
+            line.refused, line.stranger = refused.code, refused.stranger
         body = error_body(is_anthropic(path, head), refused.status, refused.code, refused.message, request_id)
         headers = [(b"x-clippy-request-id", request_id.encode()), *error_headers(refused, body)]
         await send({"type": "http.response.start", "status": refused.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _admitted(
-        self, scope: Any, head: dict[bytes, bytes], caller: Caller, receive: Receive, send: Send
-    ) -> None:
+    async def _admitted(self, scope: Any, head: Head, caller: Caller, receive: Receive, send: Send) -> None:
         most = self.limits.concurrency
         if self.busy >= most or (caller.key is not None and caller.busy >= (caller.key.concurrency or most)):
             wait = ((b"retry-after", b"1"),)
@@ -152,7 +174,7 @@ class GatewayApp:
             self.busy -= 1
             caller.busy -= 1
 
-    async def _pass(self, scope: Any, head: dict[bytes, bytes], caller: Caller, receive: Receive, send: Send) -> None:
+    async def _pass(self, scope: Any, head: Head, caller: Caller, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
         anthropic = is_anthropic(path, head)
         judge_spelling(path, scope["raw_path"])
@@ -168,12 +190,13 @@ class GatewayApp:
                 await send({"type": "http.response.body", "body": listed[2]})
                 return
         request = self._request(scope, head, caller, anthropic, body)
-        watch = _Watch(receive)
+        watch = _Watch(receive, f"a request of the route {request.route!r}")
         try:
             reply = await self.host.answer(request)
             await self._reply(reply, request.route, method, send, watch)
         except asyncio.CancelledError:
             if not watch.gone:
+                log.warning("the answer to %s was cut off: the gateway ended", watch.of)
                 raise
             task = asyncio.current_task()
             if task is not None:
@@ -182,9 +205,7 @@ class GatewayApp:
         finally:
             watch.stop()
 
-    def _request(
-        self, scope: Any, head: dict[bytes, bytes], caller: Caller, anthropic: bool, body: bytes
-    ) -> RawRequest:
+    def _request(self, scope: Any, head: Head, caller: Caller, anthropic: bool, body: bytes) -> RawRequest:
         """The request as the host gets it.  Raises Refused for what this caller may not ask for."""
         judge_fields(scope["headers"])
         method, target = scope["method"], scope["raw_path"].decode("ascii")
@@ -207,6 +228,7 @@ class GatewayApp:
             judge_status(reply.status)
             own = told(reply.extensions.get("clippy"), self._routes.get(route, _NO_ROUTE), os.urandom(8).hex().encode())
             headers = reply_headers(reply, own)
+            watch.of = f"request {own[0][1].decode()}"
             if isinstance(body, bytes):
                 if reply.status not in (204, 304) and method != "HEAD":
                     headers.append((b"content-length", b"%d" % len(body)))
@@ -219,7 +241,7 @@ class GatewayApp:
                 await _pump(body, send, watch)
             except Exception as error:
                 # Nothing more is sent, no end either: the server closes the connection, and nobody takes it for whole.
-                log.warning("a stream of the route %r broke off: %s", route, type(error).__name__)
+                log.warning("the stream of %s, route %r, broke off: %s", watch.of, route, type(error).__name__)
         finally:
             if not isinstance(body, bytes):
                 await body.aclose()
@@ -244,15 +266,15 @@ async def _pump(body: ByteStream, send: Send, watch: _Watch) -> None:
 
 
 class _Watch:
-    """Cancels the task that answers when the caller leaves.
+    """Cancels the task that answers when the caller leaves.  ``of`` is whose answer it is, for the log.
 
     To look for that costs a task; it is begun only for answers that take their time.
     """
 
-    __slots__ = ("_answering", "_receive", "_task", "_timer", "gone")
+    __slots__ = ("_answering", "_receive", "_task", "_timer", "gone", "of")
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive, self.gone = receive, False
+    def __init__(self, receive: Receive, of: str) -> None:
+        self._receive, self.gone, self.of = receive, False, of
         self._answering = asyncio.current_task()
         self._task: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)

@@ -13,6 +13,8 @@ from .forms import Refused
 from .heads import CREDENTIALS
 from .settings import Key
 
+_FINGERPRINT = 8
+"""Hexadecimal digits: enough to tell clients apart, too few to tell of a long key that it was this one."""
 _LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 
 
@@ -45,12 +47,16 @@ class Callers:
     keys: Mapping[str, Key]
     _known: dict[bytes, Caller] = field(init=False, repr=False)
     _anybody: Caller | None = field(init=False, default=None)
+    _secret: bytes = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._known = {
             _digest(key.key.encode()): Caller(name, key, scope=Scope(key.tenant, key.user or name))
             for name, key in self.keys.items()
         }
+        # Of the keys themselves: every worker, and the next life of the gateway, gives a stranger the same fingerprint,
+        # and who reads a log without knowing them cannot find out by trying which key it was.
+        self._secret = hashlib.sha256(b"".join(sorted(self._known))).digest()
         if not self.keys:
             self._anybody = Caller("")
 
@@ -70,7 +76,10 @@ class Callers:
             if hmac.compare_digest(known, digest):
                 found = caller
         if found is None:
-            raise Refused(401, "invalid_api_key", "this key is none of the gateway's own", close=True)
+            stranger = hmac.digest(self._secret, given, "sha256").hex()[:_FINGERPRINT]
+            raise Refused(
+                401, "invalid_api_key", "this key is none of the gateway's own", close=True, stranger=stranger
+            )
         return found
 
 

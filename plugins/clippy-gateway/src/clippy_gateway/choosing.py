@@ -27,22 +27,35 @@ class Choice:
     def route(self, caller: Caller, named: str | None, api: str, body: bytes) -> str:
         """The name of a route.  Raises Refused for one that there is not, or not for this caller."""
         if named is not None:
-            if named not in self.routes or not caller.may_use(named):
-                raise Refused(403, "route_not_allowed", "this key may not use the route that X-Clippy-Route names")
+            if named not in self.routes:
+                raise Refused(403, "unknown_route", f"there is no route {_shown(named)}; {self._open_to(caller)}")
+            if not caller.may_use(named):
+                raise Refused(403, "route_not_allowed", f"not the route {_shown(named)}: {self._open_to(caller)}")
             return named
         if self._patterns and body:
             of_model = self.of_model(model_of(body))
             if of_model is not None:
                 if not caller.may_use(of_model):
-                    raise Refused(403, "model_not_allowed", "this key may not use the model that it asked for")
+                    message = f"the model that was asked for is the route {of_model}'s: {self._open_to(caller)}"
+                    raise Refused(403, "model_not_allowed", message)
                 return of_model
         own = caller.key.routes if caller.key is not None and caller.key.routes else tuple(self.routes)
         speaks = (name for name in own if self.routes[name].api == api)
         return next(speaks, own[0])
 
+    def _open_to(self, caller: Caller) -> str:
+        """What a caller may know of routes: its own."""
+        own = [name for name in self.routes if caller.may_use(name)]
+        return f"{'this key' if caller.key is not None else 'X-Clippy-Route'} may use {', '.join(own)}"
+
     def of_model(self, model: str) -> str | None:
         """The route of the first pattern that *model* fits."""
         return next((route for parts, route in self._patterns if fits(model, parts)), None)
+
+
+def _shown(name: str) -> str:
+    """A caller's own word, in one line of an answer."""
+    return ascii(name if len(name) <= 60 else name[:60] + "...")
 
 
 def fits(text: str, parts: Sequence[str]) -> bool:

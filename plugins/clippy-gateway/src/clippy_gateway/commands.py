@@ -17,19 +17,26 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
 
     @click.command("serve")
     @click.option("--host", help="Address to listen at.")
-    @click.option("--port", type=int, help="Port to listen at; 0 takes a free one.")
+    @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen at; 0 takes a free one.")
     @click.option("--uds", type=click.Path(path_type=Path), help="Unix socket to listen at.")
     @click.option("--workers", type=click.IntRange(min=1), help="Processes that serve.")
+    @click.option("--access-log", metavar="WHERE", help="A line for each request, to the file WHERE or to stderr.")
     @click.option("--check", is_flag=True, help="Say whether it could serve, and stop.")
     @click.option("--fd", type=int, hidden=True, help="Listen at this open socket: for workers.")
+    @click.option("--of", type=int, default=1, hidden=True, help="Be one of so many: for workers.")
     @click.option("--parent", type=int, hidden=True, help="End when this pipe does: for workers.")
-    def serve(check: bool, fd: int | None, parent: int | None, **given: Any) -> None:
+    def serve(check: bool, fd: int | None, of: int, parent: int | None, access_log: str | None, **given: Any) -> None:
         """Put the host between any program and its providers, over HTTP."""
-        from .serving import run
+        from .serving import listening, run
 
+        if access_log is not None:
+            given["access_log"] = evolve(gateway.access_log, to=access_log)
         settings = evolve(gateway, **{name: value for name, value in given.items() if value is not None})
-        with cli.host() as described:
-            pass  # it opened, so it can be opened; the workers do that, each in its own event loop
-        run(settings, described, check=check, fd=fd, parent=parent)
+        settings.among = of
+        # The address first: whether it can be had is soon known, and opening plugins takes a while.
+        with listening(settings, fd) as opened:
+            with cli.host() as described:
+                pass  # it opened, so it can be opened; the workers do that, each in its own event loop
+            run(settings, described, opened, check=check, of_worker=fd is not None, parent=parent)
 
     return serve

@@ -20,14 +20,23 @@ _TYPES = {
 class Refused(Exception):
     """The gateway's answer to a request that it does not pass on.
 
-    ``close``: what is left of the request was not read, so the connection cannot be used again.
+    ``close``: what is left of the request was not read, so the connection cannot be used again.  ``stranger``: the
+    fingerprint of a key that is none of the gateway's own.
     """
 
     def __init__(
-        self, status: int, code: str, message: str, *, headers: tuple[Pair, ...] = (), close: bool = False
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        headers: tuple[Pair, ...] = (),
+        close: bool = False,
+        stranger: str = "",
     ) -> None:
         super().__init__(status, code, message)
         self.status, self.code, self.message, self.headers, self.close = status, code, message, headers, close
+        self.stranger = stranger
 
 
 def is_anthropic(path: str, headers: dict[bytes, bytes]) -> bool:

@@ -18,7 +18,13 @@ _WANTED = frozenset(
         b"transfer-encoding", b"anthropic-version", b"upgrade",
     }
 )  # fmt: skip
-_ONCE = frozenset({b"host", b"content-length", b"content-type", b"transfer-encoding", *CREDENTIALS})
+_ONCE = frozenset(
+    {
+        *CREDENTIALS, b"host", b"content-length", b"content-type", b"transfer-encoding", b"x-clippy-tenant",
+        b"x-clippy-user", b"x-clippy-session", b"x-clippy-route", b"x-clippy-base-url",
+    }
+)  # fmt: skip
+"""Whoever adds a line behind another's must not speak for it, nor be outspoken by it."""
 _OWN = b"x-clippy-"
 _PLAIN = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
 _NO_TARGET = bytes(byte for byte in range(256) if 0x21 <= byte <= 0x7E)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import orjson
 
@@ -20,6 +22,8 @@ _ROOTS = frozenset(
 """First steps of the providers' addresses, for clients that leave out ``/v1``."""
 
 _ONLY_POSTED = ("/messages", "/messages/count_tokens", "/embeddings", "/moderations")
+_PART = re.compile(r"(?:[a-z_]{1,24}|v[0-9]{1,2}(?:(?:alpha|beta)[0-9]?)?)?\Z", re.ASCII)
+_PARTS, _LONGEST = 12, 200
 _READ_AS_JSON = ("/chat/completions", "/completions", "/responses", "/messages", "/embeddings")
 
 
@@ -80,3 +84,14 @@ def _is_object(body: bytes) -> bool:
 
 def _allowed(*methods: str) -> tuple[tuple[bytes, bytes], ...]:
     return ((b"allow", ", ".join(methods).encode()),)
+
+
+def shape(path: str) -> str:
+    """*path* with a star for each part that is no word of an API: an id, a name, a key that went to the wrong place."""
+    return _shape(path) if len(path) <= _LONGEST else "/*"
+
+
+@lru_cache(maxsize=1024)
+def _shape(path: str) -> str:
+    parts = path.split("/")
+    return "/".join(part if _PART.match(part) else "*" for part in parts[:_PARTS]) + ("/*" * (len(parts) > _PARTS))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from attrs import define, field
-from attrs.validators import ge, gt, in_
+from attrs.validators import and_, ge, gt, in_, le
 from clippy_hookspecs import ConfigError, StatusTable, hookimpl
 from clippy_hookspecs.services import Host
 
 from .addresses import address_fault
 from .refusals import Refusals
-from .settings import Connections, Key, RequestLimits, doc
+from .settings import AccessLog, Connections, Key, RequestLimits, doc
 
 if TYPE_CHECKING:  # what serves is imported when it serves: every program that has the plugin imports this module
+    from .access import Access
     from .app import GatewayApp
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -26,7 +28,9 @@ class Gateway:
     """``clippy serve``: the host that the configuration describes, for every program that speaks HTTP."""
 
     host: str = field(default="127.0.0.1", metadata=doc("address to listen at; another than loopback needs keys"))
-    port: int = field(default=8787, validator=ge(0), metadata=doc("port to listen at; 0 takes a free one"))
+    port: int = field(
+        default=8787, validator=and_(ge(0), le(65535)), metadata=doc("port to listen at; 0 takes a free one")
+    )
     uds: Path | None = field(default=None, metadata=doc("unix socket to listen at instead, for this user only"))
     workers: int = field(default=1, validator=gt(0), metadata=doc("processes that serve"))
     server: Literal["uvicorn", "granian"] = field(
@@ -44,9 +48,13 @@ class Gateway:
     )
     limits: RequestLimits = field(factory=RequestLimits, metadata=doc("what one request may take up"))
     upstream: Connections = field(factory=Connections, metadata=doc("connections to the providers"))
+    access_log: AccessLog = field(factory=AccessLog, metadata=doc("a line for each request, none by default"))
 
+    among: int = field(default=1, init=False)
+    """Workers that serve at the same address, of which this process is one."""
     directives: ClassVar[tuple[str, ...]] = ("route", "base-url")
     _refusals: Refusals = field(factory=Refusals, init=False, repr=False)
+    _access: Any = field(default=None, init=False, repr=False)
 
     @hookimpl
     def register_commands(self, cli: Any) -> None:
@@ -55,8 +63,12 @@ class Gateway:
         cli.add_command(serve_command(self, cli))
 
     async def status_tables(self) -> list[StatusTable]:
-        """What this process refused itself."""
-        return [self._refusals.table()]
+        """What this process refused itself; where it is one of several workers, which one this is."""
+        tables = [self._refusals.table()]
+        if self.among > 1:
+            row = (os.getpid(), self.among)
+            tables.insert(0, StatusTable("the worker that is shown here", ("process", "one of"), (row,)))
+        return tables
 
     def faults(self, host: Host) -> list[str]:
         """What is wrong with the settings on this host, a sentence each."""
@@ -110,11 +122,26 @@ class Gateway:
             pages_of(host),
             self.notice,
             self._refusals,
+            self._written(),
         )
 
     def over_aiohttp(self, host: Host) -> Host:
-        """*host* with aiohttp under it, unless another plugin offers what sends."""
+        """*host* with this gateway for its own and aiohttp under it, unless another plugin offers what sends."""
         from .upstream import AiohttpUpstream
 
+        # The command's options make another gateway of the configured one; pages shall show the one that serves.
+        plugins = {name: self if isinstance(plugin, Gateway) else plugin for name, plugin in host.plugins.items()}
+        access = self._written()
+        if access is not None and self.access_log.usage:
+            plugins["access-log"] = access
         public = tuple(dict.fromkeys(name for key in self.keys.values() for name in key.base_urls))
-        return host.with_plugins({**host.plugins, "aiohttp": AiohttpUpstream(self.upstream, public)})
+        return host.with_plugins({**plugins, "aiohttp": AiohttpUpstream(self.upstream, public)})
+
+    def _written(self) -> Access | None:
+        """What writes the access log, made when it is first wanted."""
+        if self._access is None and self.access_log.to:
+            from .access import Access
+
+            self._access = Access(self.access_log, {name for name in self.models if "*" not in name})
+        made: Access | None = self._access
+        return made

@@ -10,39 +10,71 @@ from collections.abc import Callable
 from attrs import define, field
 from clippy_hookspecs import StatusTable
 
+from .forms import Refused
+from .paths import shape
+
 log = logging.getLogger("clippy.gateway")
 
 _PAUSE = 1.0
 """Seconds between two lines of one kind: whoever sends nonsense all day long must not fill a disk with it."""
-_SHOWN = 200
+_STRANGERS = 100
+"""Wrong keys that are told apart; what comes with still others is counted together."""
+
+
+@define(eq=False)
+class _Kind:
+    """One status, code and caller since the last line about it."""
+
+    told: float = -_PAUSE
+    left_out: int = 0
+    strangers: set[str] = field(factory=set)
 
 
 @define(eq=False)
 class Refusals:
-    """Counted by code and caller, both of which the configuration bounds; a line in the log for each, but no flood."""
+    """Counted by code and caller, both of which the configuration bounds; a line in the log for each, but no flood.
+
+    Wrong keys are told apart by their fingerprints: one client that was set up wrongly looks otherwise than many.
+    """
 
     now: Callable[[], float] = time.monotonic
     counts: Counter[tuple[int, str, str]] = field(factory=Counter, init=False)
-    _told: dict[tuple[int, str, str], tuple[float, int]] = field(factory=dict, init=False, repr=False)
+    _kinds: dict[tuple[int, str, str], _Kind] = field(factory=dict, init=False, repr=False)
+    _strangers: set[str] = field(factory=set, init=False, repr=False)
 
-    def note(self, status: int, code: str, caller: str, method: str, path: str, request_id: str) -> None:
+    def note(self, refused: Refused, caller: str, method: str, path: str, request_id: str) -> None:
         """One was refused.  *caller* is the name of a key in the configuration, "" for who has none."""
-        kind = (status, code, caller)
-        self.counts[kind] += 1
-        at, seen = self._told.get(kind, (-_PAUSE, 0))
-        now = self.now()
-        if now - at < _PAUSE:
+        status, code, stranger = refused.status, refused.code, refused.stranger
+        self.counts[(status, code, caller or self._known(stranger))] += 1
+        kind, now = self._kinds.setdefault((status, code, caller), _Kind()), self.now()
+        if now - kind.told < _PAUSE:
+            kind.left_out += 1
+            if stranger and len(kind.strangers) < _STRANGERS:
+                kind.strangers.add(stranger)
             return
-        left_out = self.counts[kind] - seen - 1
-        self._told[kind] = (now, self.counts[kind])
+        who = f"the key {caller}" if caller else f"nobody known (key #{stranger})" if stranger else "nobody known"
         log.warning(
             "refused with %s %s: %s %s of %s (request %s)%s",
-            status, code, ascii(method[:20])[1:-1], ascii(path[:_SHOWN])[1:-1],
-            f"the key {caller}" if caller else "nobody known", request_id,
-            f"; {left_out} more of this kind since the last line" if left_out else "",
+            status, code, ascii(method[:20])[1:-1], shape(path), who, request_id, _more(kind),
         )  # fmt: skip
+        self._kinds[(status, code, caller)] = _Kind(now)
 
     def table(self) -> StatusTable:
         """The counts, the most frequent first."""
         rows = tuple((status, code, caller, count) for (status, code, caller), count in self.counts.most_common(100))
         return StatusTable("refusals of the gateway", ("status", "code", "key", "requests"), rows)
+
+    def _known(self, stranger: str) -> str:
+        if stranger and stranger not in self._strangers and len(self._strangers) >= _STRANGERS:
+            return "#others"
+        if stranger:
+            self._strangers.add(stranger)
+        return f"#{stranger}" if stranger else ""
+
+
+def _more(kind: _Kind) -> str:
+    if not kind.left_out:
+        return ""
+    count = len(kind.strangers)
+    keys = f", with {count}{' or more' if count >= _STRANGERS else ''} wrong keys" if count > 1 else ""
+    return f"; {kind.left_out} more of this kind since the last line{keys}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import socket
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from signal import SIGTERM
 from typing import TYPE_CHECKING
 
@@ -21,34 +24,59 @@ if TYPE_CHECKING:
     from .app import GatewayApp
     from .plugin import Gateway
 
+log = logging.getLogger("clippy.gateway")
+
+
+@contextmanager
+def listening(gateway: Gateway, fd: int | None) -> Iterator[socket.socket]:
+    """A socket that listens where *gateway* says, for as long as it is wanted, or the open one *fd* of a worker.
+
+    Raises NoAddress.
+    """
+    opened = socket.socket(fileno=fd) if fd is not None else listen(gateway.host, gateway.port, gateway.uds)
+    try:
+        yield opened
+    finally:
+        opened.close()
+        if fd is None and gateway.uds is not None:
+            gateway.uds.unlink(missing_ok=True)
+
 
 def run(
-    gateway: Gateway, described: Host, *, check: bool = False, fd: int | None = None, parent: int | None = None
+    gateway: Gateway,
+    described: Host,
+    opened: socket.socket,
+    *,
+    check: bool = False,
+    of_worker: bool = False,
+    parent: int | None = None,
 ) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP, here or by workers.
+    """Serve at *opened* until SIGTERM, SIGINT or SIGHUP, here or by workers.
 
-    *fd* is a socket that listens and *parent* the pipe of the supervisor, for workers.  Raises ConfigError for settings
-    that are wrong, OSError for an address that cannot be had and RuntimeError if a plugin does not open.
+    *parent* is the pipe of the supervisor, for workers.  Raises ConfigError for settings that are wrong and
+    RuntimeError if a plugin does not open.
     """
     app = gateway.app(gateway.over_aiohttp(described))
     if check:
-        click.echo(f"fine: routes {', '.join(app.choice.routes)}; {len(gateway.keys)} keys")
+        where = gateway.uds or f"{gateway.host}:{opened.getsockname()[1]}"
+        click.echo(f"fine: routes {', '.join(app.choice.routes)}; {len(gateway.keys)} keys; {where} is free")
         return
-    if fd is not None:
-        serve(gateway, app, socket.socket(fileno=fd), parent)
+    if of_worker:
+        serve(gateway, app, opened, parent)
         return
-    opened = listen(gateway.host, gateway.port, gateway.uds)
     port = opened.getsockname()[1] if gateway.uds is None else 0
     where = f"http://{gateway.host}:{port}" if gateway.uds is None else f"unix:{gateway.uds}"
     click.echo(f"serving at {where}" + (f" with {gateway.workers} workers" if gateway.workers > 1 else ""), err=True)
-    try:
-        if gateway.workers > 1:
-            supervise(opened, gateway.workers, gateway.drain)
-        else:
-            serve(gateway, app, opened, parent)
-    finally:
-        if gateway.uds is not None:
-            gateway.uds.unlink(missing_ok=True)
+    if gateway.workers > 1 and app.pages is not None:
+        log.warning(
+            "each of the %d workers has pages of its own, with what came to it alone; how to see all of them stands in "
+            "the guide to the gateway, under several workers",
+            gateway.workers,
+        )
+    if gateway.workers > 1:
+        supervise(opened, gateway.workers, gateway.drain)
+    else:
+        serve(gateway, app, opened, parent)
 
 
 def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket, parent: int | None) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from attrs import field, frozen
-from attrs.validators import ge, gt, min_len, optional
+from attrs.validators import ge, gt, in_, min_len, optional
 
 _POSITIVE: Any = optional(gt(0))
 
@@ -19,7 +20,9 @@ def doc(text: str) -> dict[str, str]:
 class Key:
     """One caller's key, which is the gateway's own: it never goes to a provider."""
 
-    key: str = field(repr=False, validator=min_len(16), metadata=doc('the key, best as {env = "NAME"}'))
+    key: str = field(
+        repr=False, validator=min_len(16), metadata=doc('the key, at least 16 characters, best as {env = "NAME"}')
+    )
     tenant: str | None = field(default=None, metadata=doc("the tenant that its calls are made for"))
     user: str | None = field(default=None, metadata=doc("the user that its calls are made for; None: the key's name"))
     routes: tuple[str, ...] = field(default=(), metadata=doc("the only routes it may use, the first is its default"))
@@ -58,3 +61,31 @@ class Connections:
     read: float | None = field(
         default=600.0, validator=_POSITIVE, metadata=doc("seconds until the next piece of an answer")
     )
+
+
+@frozen
+class AccessLog:
+    """A line for each request."""
+
+    to: str = field(default="", metadata=doc('"stderr", or the file to write; "": none'))
+    format: Literal["text", "json"] = field(
+        default="text", validator=in_(("text", "json")), metadata=doc("text for people, json for machines")
+    )
+    usage: bool = field(
+        default=True,
+        metadata=doc("also the model and the tokens, for which each request and answer is looked into"),
+    )
+    max_bytes: int = field(
+        default=64 * 1024 * 1024, validator=ge(4096), metadata=doc("bytes at which a file is set aside")
+    )
+    keep: int = field(default=5, validator=ge(1), metadata=doc("files set aside that are kept"))
+
+    @property
+    def is_stderr(self) -> bool:
+        """Whether it goes to standard error."""
+        return self.to == "stderr"
+
+    @property
+    def path(self) -> Path:
+        """The file that it goes to."""
+        return Path(self.to).expanduser()

@@ -120,7 +120,17 @@ def supervise(opened: socket.socket, count: int, drain: float) -> None:
     ours, theirs = os.pipe()
     os.set_inheritable(ours, True)
     opened.set_inheritable(True)
-    again = [*sys.orig_argv[1:], "--workers", "1", "--fd", str(opened.fileno()), "--parent", str(ours)]
+    again = [
+        *sys.orig_argv[1:],
+        "--workers",
+        "1",
+        "--of",
+        str(count),
+        "--fd",
+        str(opened.fileno()),
+        "--parent",
+        str(ours),
+    ]
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - ourselves

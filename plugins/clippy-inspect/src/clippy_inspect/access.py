@@ -49,6 +49,10 @@ class Session:
 
 
 ALLOWED: Final = Decision(True)
+USED: Final = (
+    "This link was used already, or its time is over. A program prints another when it starts, when it calls "
+    "clippy_inspect.attach(host) again, or for clippy inspect --link ADDRESS, which asks for plugins.inspect.token."
+)
 
 
 def decide(
@@ -161,10 +165,7 @@ def _opening(method: str, path: str, fields: _Fields, codes: Collection[str], we
         return Decision(False, 405 if method != "GET" else 403, "Such a link can only be opened in a browser.")
     given = path.removeprefix("/open/")
     if not any(_same(given, code) for code in codes):
-        why = (
-            "This link was used already, or its time is over. A program prints another when it starts; the token that "
-        )
-        return Decision(False, 403, why + "plugins.inspect.token sets opens the pages too, sent as a bearer.")
+        return Decision(False, 403, USED)
     return ALLOWED
 
 

@@ -12,7 +12,8 @@ H = TypeVar("H", bound=Host)
 
 
 def attach(host: H, *, port: int = 0, open: bool = False) -> H:  # noqa: A002 - as in the configuration
-    """*host* with pages that show what goes through it; the link to them is printed at once.
+    """*host* with pages that show what goes through it; the link to them is printed at once.  Once more on what
+    this returned prints another link: one that was used opens nothing.
 
     For development: before the first request, and use what it returns.  The pages end with ``close()`` of that host,
     else with the program.  Raises OSError for a port that is taken.

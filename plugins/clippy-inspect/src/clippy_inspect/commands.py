@@ -6,12 +6,13 @@ import threading
 import webbrowser
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
-from typing import Any
+from typing import IO, Any
 
 import click
 from clippy_recorder import Recorder, StrangeRecording
 
 from .recordings import Recording
+from .top_command import token_of
 
 _HINT = (
     "name a recording, or let the recorder write one: enabled = true and path = FILE in [plugins.recorder].\n"
@@ -26,11 +27,17 @@ def inspect_command(cli: Any) -> click.Command:
     @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
     @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of 127.0.0.1; 0: any that is free.")
     @click.option("--open", "open_", is_flag=True, help="Open the pages in the browser.")
-    def inspect(file: Path | None, port: int, open_: bool) -> None:
+    @click.option("--link", metavar="ADDRESS", help="Print another one-time link to the pages of a running program.")
+    @click.option("--token-file", type=click.File("r"), help="For --link: file with the token; - is standard input.")
+    def inspect(file: Path | None, port: int, open_: bool, link: str | None, token_file: IO[str] | None) -> None:
         """Show FILE, a recording of the recorder, in a browser, and go on while it is being written.
 
-        Without FILE: what the configured recorder writes.
+        Without FILE: what the configured recorder writes.  With --link nothing is shown here: a program whose link was
+        used or has run out makes another, for who knows the token in its [plugins.inspect].
         """
+        if link is not None:
+            click.echo(f"once within ten minutes: {_another(link, token_file)}")
+            return
         path = file or _configured(cli)
         if path is None:
             raise click.UsageError(_HINT)
@@ -43,6 +50,16 @@ def inspect_command(cli: Any) -> click.Command:
         _serve(recording, port, open_)
 
     return inspect
+
+
+def _another(address: str, token_file: IO[str] | None) -> str:
+    from .top import line
+    from .watching import CannotTell, Inspector
+
+    try:
+        return Inspector(address, token_of(token_file)).link()
+    except CannotTell as error:
+        raise click.ClickException(line(error, 400)) from error
 
 
 def _configured(cli: Any) -> Path | None:

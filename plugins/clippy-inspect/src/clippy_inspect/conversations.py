@@ -35,7 +35,8 @@ class Said:
 class Turn:
     """One request of a conversation: what it added, what came back, how much of it left, and the sums so far.
 
-    ``cut`` counts the messages that came in and did not go out; ``tokens`` are those of all turns so far.
+    ``cut`` counts the messages that came in and did not go out; ``tokens`` are those of all turns so far, ``estimated``
+    whether some of them were counted here.  What a cache answered used none.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Turn:
     sent: int | None
     tokens_in: int
     tokens_out: int
+    estimated: bool
 
     @property
     def cut(self) -> int:
@@ -60,6 +62,11 @@ class Conversation:
     id: str
     why: str
     turns: tuple[Turn, ...]
+
+    @property
+    def cached(self) -> int:
+        """How many of its requests a cache answered."""
+        return sum(turn.exchange.state == "cached" for turn in self.turns)
 
     @property
     def title(self) -> str:
@@ -79,7 +86,8 @@ def conversations(exchanges: Sequence[Exchange]) -> list[Conversation]:
     """*exchanges* as conversations, the one with the newest request first.
 
     Those of one session belong together; else a request whose messages begin with all that another one sent, on behalf
-    of the same caller; else one that names the answer of another (``previous_response_id``).
+    of the same caller, or are just these where a cache answered: that is the same question again; else one that names
+    the answer of another (``previous_response_id``).
     """
     threads: list[_Thread] = []
     by_session: dict[Any, _Thread] = {}
@@ -95,7 +103,10 @@ def conversations(exchanges: Sequence[Exchange]) -> list[Conversation]:
         thread = by_session.get((*who, session)) if session is not None else None
         if session is None:
             thread = by_answer.get(str(body.get("previous_response_id") or ""))
-            thread = thread or next((by_prefix[key] for key in _prefixes(who, messages) if key in by_prefix), None)
+            thread = thread or next(
+                (by_prefix[key] for key in _prefixes(who, messages, exchange.state == "cached") if key in by_prefix),
+                None,
+            )
         if thread is None:
             thread = _Thread("one session" if session is not None else "each goes on from the one before")
             threads.append(thread)
@@ -110,9 +121,9 @@ def conversations(exchanges: Sequence[Exchange]) -> list[Conversation]:
     return sorted(made, key=lambda one: -one.turns[-1].exchange.began)
 
 
-def _prefixes(who: Any, messages: Sequence[Any]) -> Iterator[bytes]:
-    """The keys of what a request may go on from, the longest first; never of nothing."""
-    for end in range(len(messages) - 1, 0, -1):
+def _prefixes(who: Any, messages: Sequence[Any], repeats: bool) -> Iterator[bytes]:
+    """The keys of what a request may go on from, the longest first, or also repeat; never of nothing."""
+    for end in range(len(messages) - (not repeats), 0, -1):
         yield _key(who, messages[:end])
 
 
@@ -132,15 +143,17 @@ def _conversation(thread: _Thread) -> Conversation:
     turns: list[Turn] = []
     before: Sequence[Any] = ()
     tokens_in = tokens_out = 0
+    estimated = False
     for number, exchange in enumerate(thread.exchanges, 1):
         messages = _messages(_body(exchange))
         added = messages[len(before) :] if list(messages[: len(before)]) == list(before) else messages
         sent = len(_messages(_json(exchange.attempts[-1].sent.body))) if exchange.attempts else None
         if exchange.usage is not None and exchange.state != "cached":
             tokens_in, tokens_out = tokens_in + exchange.usage.input, tokens_out + exchange.usage.output
+            estimated = estimated or exchange.usage.estimated
         body = answer_of(exchange).body or b"".join(piece.data for piece in answer_pieces(exchange))
         words = tuple(word for message in added for word in _said(message))
-        turns.append(Turn(number, exchange, words, said(body), len(messages), sent, tokens_in, tokens_out))
+        turns.append(Turn(number, exchange, words, said(body), len(messages), sent, tokens_in, tokens_out, estimated))
         before = messages
     return Conversation(thread.exchanges[0].id, thread.why, tuple(turns))
 
@@ -181,7 +194,8 @@ def _said(message: Any) -> Iterator[Said]:
             kind = str(block.get("type", "text"))
             words = block.get("text") or block.get("content") or block.get("input")
             yield Said(role, kind, words if isinstance(words, str) else _short(words if words is not None else block))
-    for call in message.get("tool_calls") or ():
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, Mapping) else None
         if isinstance(function, Mapping):
             yield Said(role, "tool call", f"{function.get('name')}({function.get('arguments')})")
@@ -230,9 +244,20 @@ def pages(view: View) -> list[Page]:
 
 
 def _as_json(one: Conversation, whole: bool = False) -> dict[str, Any]:
-    told: dict[str, Any] = {"id": one.id, "title": one.title, "why": one.why, "requests": len(one.turns)}
+    told: dict[str, Any] = {
+        "id": one.id,
+        "title": one.title,
+        "why": one.why,
+        "requests": len(one.turns),
+        "cached": one.cached,
+    }
     last = one.turns[-1]
-    told |= {"tokens_in": last.tokens_in, "tokens_out": last.tokens_out, "last": last.exchange.began}
+    told |= {
+        "tokens_in": last.tokens_in,
+        "tokens_out": last.tokens_out,
+        "estimated": last.estimated,
+        "last": last.exchange.began,
+    }
     if whole:
         told["turns"] = [
             {
@@ -244,6 +269,7 @@ def _as_json(one: Conversation, whole: bool = False) -> dict[str, Any]:
                 "cut": turn.cut,
                 "tokens_in": turn.tokens_in,
                 "tokens_out": turn.tokens_out,
+                "estimated": turn.estimated,
             }
             for turn in one.turns
         ]

@@ -37,7 +37,8 @@ class Group:
     """One line of a table: the requests with the same model, route, tenant ..., and what they come to.
 
     ``cost`` is US dollars, None where a price that belongs to it is not known: a part of a sum is no sum.
-    ``saved`` counts those that a cache answered.
+    ``saved`` counts those that a cache answered.  ``estimated``: some of the tokens were counted here, since no
+    provider told how many they were.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Group:
     tokens_out: int
     cost: float | None
     unpriced: int
+    estimated: bool
 
 
 @frozen
@@ -155,6 +157,7 @@ def group(name: str, exchanges: Sequence[Exchange]) -> Group:
         sum(one.usage.output for one in used if one.usage is not None),
         None if unpriced else sum(cost for cost in costs if cost is not None),
         unpriced,
+        any(one.usage.estimated for one in used if one.usage is not None),
     )
 
 
@@ -266,4 +269,5 @@ def _group(one: Group) -> dict[str, Any]:
         "tokens_out": one.tokens_out,
         "cost": one.cost,
         "unpriced": one.unpriced,
+        "estimated": one.estimated,
     }

@@ -10,12 +10,13 @@ from typing import Final
 
 from attrs import define, field
 from clippy_hookspecs.services import RawReply, RawRequest
-from clippy_serving import reply, text_reply
+from clippy_serving import json_reply, reply, text_reply
 
-from .access import ALLOWED, Decision, Session, cookie_name, decide, is_secure, port_of
+from .access import ALLOWED, USED, Decision, Session, cookie_name, decide, is_secure, port_of
 
 LINK_SECONDS: Final = 600.0
 _MOST_SESSIONS: Final = 16
+_MOST_CODES: Final = 16
 
 HEADERS: Final = {
     "content-security-policy": (
@@ -62,7 +63,8 @@ class Door:
         """The path of such a link."""
         code = secrets.token_urlsafe(24)
         with self._lock:
-            self._codes[code] = self.now() + LINK_SECONDS
+            newest = [*self._codes.items()][1 - _MOST_CODES :]
+            self._codes = {**dict(newest), code: self.now() + LINK_SECONDS}
         return f"/open/{code}"
 
     def decide(self, request: RawRequest, websocket: bool = False) -> Decision:
@@ -95,13 +97,19 @@ class Door:
         with self._lock:
             until = self._codes.pop(code, 0.0)
             if until < self.now():  # two may have passed the guard with the same link
-                return text_reply(403, "This link was used already; the program prints another when it starts.\n")
+                return text_reply(403, f"{USED}\n")
             session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
             self._sessions = [*self._sessions[1 - _MOST_SESSIONS :], session]
         cookie = f"{self._cookie(request)}={session.cookie}; HttpOnly; SameSite=Strict; Path=/"
         if is_secure(request.headers.get("host", ""), self.hosts):
             cookie += "; Secure"
         return reply(200, _ENTERED.encode(), "text/html; charset=utf-8", {"set-cookie": cookie})
+
+    async def renew(self, request: RawRequest) -> RawReply:
+        """The path of another link, for whoever has the token: what a browser was let in with lets in no other one."""
+        if "authorization" not in request.headers:
+            return text_reply(403, "Another link is for who sends the token as a bearer.\n")
+        return json_reply({"path": self.code()})
 
     def csrf(self, request: RawRequest) -> str:
         """The value that the pages of this request's browser act with; "" for one that came with the token."""

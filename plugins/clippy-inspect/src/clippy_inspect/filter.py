@@ -7,13 +7,13 @@ which a backslash takes the next character as it is.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from attrs import frozen
 from clippy_recorder import Exchange
+from clippy_recorder.searching import says
 
 Test = Callable[[Exchange], bool]
 MOST_TERMS: Final = 32
@@ -155,31 +155,7 @@ def _equal(word: Word, texts: Callable[[Exchange], tuple[str | None, ...]]) -> T
 
 
 def _text(word: Word) -> Test:
-    wanted = word.value.casefold()
-    return lambda exchange: any(wanted in text.casefold() for text in spoken(exchange))
-
-
-def spoken(exchange: Exchange) -> Iterator[str]:
-    """Everything of an exchange that a text may be found in, as far as its recording kept it."""
-    yield from (exchange.id, exchange.model or "", exchange.url, exchange.route or "")
-    yield str((exchange.error or {}).get("message", ""))
-    yield _read(exchange.came.body)
-    if exchange.answered is not None:
-        yield _read(exchange.answered.body)
-    for attempt in exchange.attempts:
-        yield _read(attempt.sent.body)
-        yield str((attempt.error or {}).get("message", ""))
-        if attempt.answer is not None:
-            yield _read(attempt.answer.body)
-    yield "".join(str(piece.chunk.get("delta") or "") for piece in exchange.pieces if piece.kind == "chunk_out")
-
-
-def _read(body: bytes) -> str:
-    """A JSON body as somebody reads it: ``\\u00e9`` in it is found as é."""
-    try:
-        return json.dumps(json.loads(body), ensure_ascii=False) if body else ""
-    except ValueError:
-        return body.decode("utf-8", "replace")
+    return lambda exchange: says(exchange, word.value)
 
 
 def tokens(exchange: Exchange) -> tuple[int | None, int | None]:

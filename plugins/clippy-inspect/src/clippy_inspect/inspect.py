@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what serves pages is imported when they open: a program in 
 
 SOON = 0.3
 """Seconds that a host is open before its pages are."""
+_SHOWN = "clippy: what this program asks of its models, once within ten minutes: "
 
 
 @define(eq=False)
@@ -51,13 +52,14 @@ class Inspect:
         default=None,
         repr=False,
         validator=optional(min_len(24)),
-        metadata={"doc": "what scripts send as a bearer; None: a random one for each start"},
+        metadata={"doc": "what scripts and `clippy inspect --link` send; None: a random one for each start"},
     )
 
     observes_only = True  # it changes no request and no answer
     _recorder: Recorder = field(init=False, repr=False)
     _recording: bool = field(init=False, default=False)
     _server: Any = field(init=False, default=None, repr=False)
+    _link: Callable[[], str] | None = field(init=False, default=None, repr=False)
     _process: int | None = field(init=False, default=None)
     _holders: int = field(init=False, default=0)
     _lock: Any = field(init=False, factory=threading.Lock, repr=False)
@@ -155,8 +157,15 @@ class Inspect:
     # --- opening and closing ------------------------------------------------------------------------------------------
 
     def show(self, host: Host) -> None:
-        """Open the pages of *host*, unless they are open; say where.  Raises OSError for a port that is taken."""
-        self._open(host, lambda: True)
+        """Open the pages of *host*, unless they are open; print a link, also another one to pages that are.
+
+        Raises OSError for a port that is taken.
+        """
+        link = self._link
+        if link is not None and not self._elsewhere():
+            _say(f"{_SHOWN}{link()}")
+        else:
+            self._open(host, lambda: True)
 
     def _open(self, host: Host, wanted: Callable[[], bool]) -> None:
         with self._lock:
@@ -173,9 +182,9 @@ class Inspect:
             view = View(self._source, door.csrf, lambda: self._host, kept=kept, pace=self._pace, apart=True)
             server = Server(application(view, door), port=self.port, drain=2)
             server.start()
-            door.port, self._server = server.port, server
+            door.port, self._server, self._link = server.port, server, door.link
         link = door.link()
-        _say(f"clippy: what this program asks of its models, once within ten minutes: {link}")
+        _say(f"{_SHOWN}{link}")
         if self.open:
             webbrowser.open(link)
 
@@ -184,7 +193,7 @@ class Inspect:
         if self._elsewhere():
             return
         with self._lock:
-            server, self._server, self._host = self._server, None, None
+            server, self._server, self._host, self._link = self._server, None, None, None
             self._deaf()
         if server is not None:
             server.stop()

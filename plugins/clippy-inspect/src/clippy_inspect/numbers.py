@@ -25,9 +25,9 @@ def duration(microseconds: float | None) -> str:
     return f"{minutes} min {seconds:02d} s"
 
 
-def count(value: int | None) -> str:
-    """``12 345``: thousands apart by a thin space."""
-    return UNKNOWN if value is None else f"{value:,}".replace(",", "\u2009")
+def count(value: int | None, about: bool = False) -> str:
+    """``12 345``: thousands apart by a thin space; ``about 12 345`` where some of it is a guess."""
+    return UNKNOWN if value is None else ("about " if about else "") + f"{value:,}".replace(",", "\u2009")
 
 
 def many(value: int, what: str) -> str:

@@ -179,7 +179,11 @@ def pages(view: View) -> list[Page]:
         if wanted[4] == "sent":
             return _sent(view, exchange, int(wanted[5]))
         make, kind, ending = _EXPORTS[wanted[4]]
-        return _file(make(exchange).encode("utf-8", "backslashreplace"), kind, f"{exchange.id}.{ending}")
+        try:
+            made = make(exchange)
+        except ValueError as error:  # there is no SDK for this call, or no body of it
+            return view.missing(request, f"There is no such export: {error}.")
+        return _file(made.encode("utf-8", "backslashreplace"), kind, f"{exchange.id}.{ending}")
 
     async def requests_or_below(request: RawRequest) -> RawReply:
         whole_one = request.url.partition("?")[0].count("/") == 3

@@ -31,7 +31,7 @@ _PAGES: Final = {
         r"/api/conversations",
         rf"/api/conversations/{ID}",
     ),
-    "POST": (rf"/api/streams/{ID}/(pause|resume|cancel)", r"/api/replay"),
+    "POST": (rf"/api/streams/{ID}/(pause|resume|cancel)", r"/api/replay", r"/api/link"),
 }
 _KNOWN: Final = {method: re.compile("|".join(paths)) for method, paths in _PAGES.items()}
 

@@ -22,6 +22,7 @@ MODULES: tuple[ModuleType, ...] = (
 def all_pages(view: View, door: Door) -> Iterable[Page]:
     """Every route there is, as (method, path, handler)."""
     yield "GET", "/open/*", door.open
+    yield "POST", "/api/link", door.renew
     yield "GET", "/ws", _no_websocket
     for module in MODULES:
         yield from module.pages(view)

@@ -99,7 +99,7 @@ def _row(group: Mapping[str, Any]) -> tuple[str, ...]:
         *(_count(group.get(name)) for name in ("requests", "failed", "cached")),
         *(_known(numbers.duration, latency.get(name)) for name in ("p50", "p95", "p99")),
         _known(numbers.duration, first.get("p50")),
-        *(_count(group.get(name)) for name in ("tokens_in", "tokens_out")),
+        *(_count(group.get(name), group.get("estimated") is True) for name in ("tokens_in", "tokens_out")),
         _known(numbers.dollars, group.get("cost")),
     )
 
@@ -110,8 +110,8 @@ def _known(shown: Callable[[float], str], value: object) -> str:
     return shown(value) if usable else numbers.UNKNOWN  # type: ignore[arg-type]
 
 
-def _count(value: object) -> str:
-    return _known(lambda number: numbers.count(int(number)), value)
+def _count(value: object, about: bool = False) -> str:
+    return _known(lambda number: numbers.count(int(number), about), value)
 
 
 def _rate(value: object) -> str:

@@ -58,8 +58,13 @@ def _watched(where: str, token_file: IO[str] | None) -> Watched:
 
     if "://" not in where:
         return Recorded(Path(where))
-    token = click.prompt("token", hide_input=True, err=True) if token_file is None else token_file.readline()
-    return Inspector(where, token.strip())
+    return Inspector(where, token_of(token_file))
+
+
+def token_of(file: IO[str] | None) -> str:
+    """The token in *file*, else from whoever sits before the terminal: it is no option, since others may see those."""
+    given = click.prompt("token", hide_input=True, err=True) if file is None else file.readline()
+    return str(given).strip()
 
 
 def _print(watched: Watched, by: str) -> None:

@@ -18,6 +18,7 @@ from .recordings import Recording
 
 _PATIENCE: Final = 10.0
 _MOST_BYTES: Final = 8_000_000
+_CODE: Final = re.compile("/open/[A-Za-z0-9_-]{20,100}")
 _TOKEN: Final = re.compile("[\x21-\x7e]{1,4096}")
 
 
@@ -63,12 +64,22 @@ class Inspector:
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
     def look(self) -> Mapping[str, Any]:
+        return self._asked("GET", "/api/dashboard")
+
+    def link(self) -> str:
+        """Another one-time link to the pages.  Raises :class:`CannotTell`."""
+        path = self._asked("POST", "/api/link").get("path")
+        if not isinstance(path, str) or not _CODE.fullmatch(path):
+            raise CannotTell(f"what {self.name} answers is no link")
+        return f"{urlsplit(self.url).scheme}://{self.name}{path}"
+
+    def _asked(self, method: str, path: str) -> Mapping[str, Any]:
         parts = urlsplit(self.url)
         opened = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         try:
             connection = opened(parts.hostname or "", parts.port, timeout=_PATIENCE)
             try:
-                connection.request("GET", "/api/dashboard", headers={"authorization": f"Bearer {self.token}"})
+                connection.request(method, path, headers={"authorization": f"Bearer {self.token}"})
                 answer = connection.getresponse()
                 body = answer.read(_MOST_BYTES + 1)
             finally:
@@ -88,7 +99,7 @@ def _document(body: bytes, name: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise CannotTell(f"what {name} answers is no dashboard")
+        raise CannotTell(f"what {name} answers is nothing of the pages")
     return document
 
 

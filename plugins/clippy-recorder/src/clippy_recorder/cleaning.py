@@ -102,7 +102,7 @@ def _say_a_secret(exchange: Exchange, clean: Secrets) -> bool:
         until = starts[number] if number < len(starts) else None
         data = (one.data for one in exchange.pieces if since <= one.at and (until is None or one.at < until))
         body = b"".join(data)
-        if body and bytes_say_a_secret(body, _coding(exchange, number), clean, decoded=False):
+        if body and bytes_say_a_secret(body, _coding(exchange, number), clean):
             return True
     return False
 

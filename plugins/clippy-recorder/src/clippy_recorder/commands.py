@@ -6,6 +6,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from .exports import to_curl, to_jsonl, to_python
 from .files import read, write
 from .har import answer_of, answer_pieces, from_har, to_har
 from .reading import StrangeRecording
+from .searching import says
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -71,13 +73,13 @@ def _list() -> click.Command:
     @_file
     @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="The newest so many.")
     @click.option("-m", "--model", help="Only calls of this model.")
-    @click.option("-q", "--query", help="Only calls with this text in the question or the answer.")
+    @click.option("-q", "--query", help="Only calls that say this text, in small or large letters.")
     @_json
     def list_(file: Path, count: int, model: str | None, query: str | None, as_json: bool) -> None:
         """The calls in FILE, a line each, the newest last."""
         wanted = [one for one in calls_of(file) if model in (None, one.model)]
         if query is not None:
-            wanted = [one for one in wanted if query.encode() in _everything(one)]
+            wanted = [one for one in wanted if says(one, query)]
         if as_json:
             click.echo(json.dumps([_summary(one) for one in wanted[-count:]], indent=2))
             return
@@ -87,27 +89,26 @@ def _list() -> click.Command:
     return list_
 
 
-def _everything(exchange: Exchange) -> bytes:
-    return exchange.came.body + answer_of(exchange).body + b"".join(piece.data for piece in answer_pieces(exchange))
-
-
 def _summary(exchange: Exchange) -> dict[str, Any]:
-    kept = ("id", "began", "model", "state", "status", "stream", "route", "duration", "usage", "cost", "error")
+    kept = ("id", "began", "scope", "model", "state", "status", "stream", "route", "duration", "usage", "cost", "error")
     told = document(exchange)
     return {name: told[name] for name in kept if name in told}
 
 
 def _line(exchange: Exchange) -> str:
-    usage = exchange.usage
+    usage, tenant = exchange.usage, exchange.scope.tenant
+    about = "about " if usage is not None and usage.estimated else ""
     parts = [
         exchange.id,
+        datetime.fromtimestamp(exchange.began).astimezone().isoformat(" ", "seconds"),
         exchange.state,
         str(exchange.status or "-"),
         exchange.model or "-",
         "stream" if exchange.stream else "",
         "-" if exchange.duration is None else f"{exchange.duration / 1e6:.3f} s",
-        "" if usage is None else f"{usage.input}+{usage.output} tokens",
+        "" if usage is None else f"{about}{usage.input}+{usage.output} tokens",
         "" if len(exchange.attempts) < 2 else f"{len(exchange.attempts)} attempts",
+        "" if tenant is None else f"tenant {tenant}",
     ]
     return visible("  ".join(part for part in parts if part))
 
@@ -185,7 +186,9 @@ def exported(calls: list[Exchange], form: str) -> str:
     """*calls* in one of the forms.  Raises ValueError for a call that has none."""
     if form == "har":
         return json.dumps(to_har(calls), indent=1) + "\n"
-    one: Callable[[Exchange], str] = {"curl": to_curl, "jsonl": to_jsonl, "python": to_python}[form]
+    if form == "jsonl":
+        return to_jsonl(*calls)
+    one: Callable[[Exchange], str] = {"curl": to_curl, "python": to_python}[form]
     return "".join(one(call) for call in calls)
 
 

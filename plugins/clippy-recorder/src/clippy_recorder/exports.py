@@ -4,46 +4,50 @@ from __future__ import annotations
 
 import json
 import pprint
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .documents import line
 from .exchange import Exchange, Message
+from .files import recording
 
 _LEFT_TO_THE_CLIENT = frozenset(
     {"host", "content-length", "connection", "accept-encoding", "transfer-encoding", "user-agent", "accept"}
 )
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_BREAKS = re.compile(r"[\r\n\0]+")
 _KEYS = {"anthropic.messages": "ANTHROPIC_API_KEY"}
 """Environment variables with the caller's own key, where it is not OpenAI's."""
 
 
-def to_jsonl(exchange: Exchange) -> str:
-    """One line of JSON with everything that is known of it."""
-    return line(exchange).decode("ascii")
+def to_jsonl(*exchanges: Exchange) -> str:
+    """A recording of *exchanges* in JSON lines: everything that is known of them, for every reader of recordings."""
+    return recording(exchanges).decode("ascii")
 
 
 def to_curl(exchange: Exchange) -> str:
     """The request as a command for a POSIX shell; the key comes from the environment.
 
-    What came from a model or a caller is quoted: nothing in it is acted upon.
+    What came from a model or a caller is quoted: nothing in it is acted upon, by the shell or by curl, to which a body
+    that begins with ``@`` names a file to send, an address with a dash is an option, and braces are several addresses.
     """
     came = _request(exchange)
-    words = ["curl", shlex.quote(exchange.url), "-X", shlex.quote(exchange.method)]
+    words = ["curl", "--globoff", "--url", shlex.quote(exchange.url), "-X", shlex.quote(exchange.method)]
     if exchange.stream:
         words.append("--no-buffer")
     parts = [" ".join(words)]
     for name, value in came.headers:
         lower = name.lower()
-        if lower in _LEFT_TO_THE_CLIENT or lower.startswith("x-stainless-"):
+        if lower in _LEFT_TO_THE_CLIENT or lower.startswith("x-stainless-") or not _NAME.fullmatch(name):
             continue
         if "[redacted" in value:
             parts.append(f'-H "{_credential(lower, exchange)}"')
         else:
-            parts.append(f"-H {shlex.quote(f'{name}: {value}')}")
+            parts.append(f"-H {shlex.quote(_BREAKS.sub(' ', f'{name}: {value}') if value else f'{name};')}")
     if came.body:
-        parts.append(f"--data-binary {shlex.quote(came.body.decode('utf-8', 'replace'))}")
+        parts.append(f"--data-raw {shlex.quote(came.body.decode('utf-8', 'replace'))}")
     return " \\\n  ".join(parts) + "\n"
 
 
@@ -72,23 +76,37 @@ def to_python(exchange: Exchange) -> str:
     }
     if exchange.api not in calls:
         raise ValueError(f"there is no SDK for {exchange.api or 'this call'}; export it as curl")
-    body = _request(exchange).body
-    try:
-        params = json.loads(body)
-    except ValueError:
-        params = None
-    if not isinstance(params, Mapping):
-        raise ValueError('the request\'s body was not recorded; record with level = "detailed"')
+    params = _params(_request(exchange).body)
     module, client, method = calls[exchange.api]
-    known, more = _arguments(params)
+    try:
+        known, more = _arguments(params)
+        said = pprint.pformat(known, width=100, sort_dicts=False)
+    except RecursionError as error:
+        raise ValueError("the request's body is nested too deeply for a program; export it as curl") from error
     lines = [
         f"from {module} import {client}",
         "",
         f"client = {client}(base_url={_base(exchange)!r})  # the key: {_KEYS.get(exchange.api, 'OPENAI_API_KEY')}",
-        f"answer = client.{method}(**{pprint.pformat(known, width=100, sort_dicts=False)}{more})",
+        f"answer = client.{method}(**{said}{more})",
     ]
     lines += ["for event in answer:", "    print(event)"] if exchange.stream else ["print(answer)"]
     return "\n".join(lines) + "\n"
+
+
+def _params(body: bytes) -> Mapping[str, Any]:
+    if not body:
+        raise ValueError('the request\'s body was not recorded; record with level = "detailed"')
+    try:
+        params = json.loads(body, parse_constant=_no_literal)
+    except (ValueError, RecursionError):
+        params = None
+    if not isinstance(params, Mapping):
+        raise ValueError("the request's body is no JSON object that Python can write; export it as curl")
+    return params
+
+
+def _no_literal(word: str) -> Any:
+    raise ValueError(f"{word} is no literal of Python")
 
 
 def _arguments(params: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

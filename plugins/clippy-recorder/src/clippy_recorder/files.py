@@ -26,14 +26,24 @@ LONGEST = 64 * 1024 * 1024
 """Bytes of one line that are read."""
 _APPLICATION = 0x436C5265  # "ClRe": SQLite's application_id, which says whose file it is
 _BUSY = 5.0
+_LONGEST_HEAD = 4096
+
+
+def recording(exchanges: Iterable[Exchange]) -> bytes:
+    """A whole recording in JSON lines."""
+    return json.dumps({_HEAD: FORMAT}).encode() + b"\n" + b"".join(map(line, exchanges))
 
 
 class Appender:
-    """Appends calls to a file that only its owner can read.  Raises OSError; after one it may be used again."""
+    """Appends calls to a file that only its owner can read.  Raises OSError; after one it may be used again.
+
+    A file that is no recording, or one of a later format, is left as it is: a wrong path must not cost what is there.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._torn = False
+        self._known = False
         self._database: sqlite3.Connection | None = None
 
     def append(self, *exchanges: Exchange) -> None:
@@ -41,23 +51,31 @@ class Appender:
         if self.path.suffix == ".sqlite":
             self._insert([(_storable(one.id), one.began, line(one)[:-1].decode("ascii")) for one in exchanges])
         elif exchanges:
-            self._append_lines(b"".join(map(line, exchanges)))
+            self._append_lines(exchanges)
 
-    def _append_lines(self, lines: bytes) -> None:
+    def _append_lines(self, exchanges: Sequence[Exchange]) -> None:
         file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             size = os.fstat(file).st_size
-            if size == 0:
-                lines = json.dumps({_HEAD: FORMAT}).encode() + b"\n" + lines
-            elif self._torn or os.pread(file, 1, size - 1) != b"\n":
+            if size and not self._known:
+                self._look_at(file)
+            lines = b"".join(map(line, exchanges)) if size else recording(exchanges)
+            if size and (self._torn or os.pread(file, 1, size - 1) != b"\n"):
                 lines = b"\n" + lines
             self._torn = True
             written = os.write(file, lines)
             if written < len(lines):
                 raise OSError(28, "No space left on device: a line was cut short")
-            self._torn = False
+            self._torn, self._known = False, True
         finally:
             os.close(file)
+
+    def _look_at(self, file: int) -> None:
+        """Whether what is there is a recording that this version may add to."""
+        try:
+            _check_head(self.path, os.pread(file, _LONGEST_HEAD, 0).partition(b"\n")[0])
+        except StrangeRecording as error:
+            raise OSError(22, f"nothing is added to it: {error}") from error
 
     def _insert(self, rows: Sequence[tuple[str, float, str]]) -> None:
         try:
@@ -85,11 +103,15 @@ def _open(path: Path) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable for everybody
     database = sqlite3.connect(path, timeout=_BUSY, check_same_thread=False)
     try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
+        owner = database.execute("PRAGMA application_id").fetchone()[0]
+        others = database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name != 'calls'").fetchone()
+        if owner not in (0, _APPLICATION) or (owner == 0 and others):
+            raise sqlite3.DatabaseError("this is another program's database, and no recording")
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version > FORMAT:
             raise sqlite3.DatabaseError(f"the recording has format {version}, this version writes {FORMAT}")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
         database.execute(
             "CREATE TABLE IF NOT EXISTS calls (id TEXT PRIMARY KEY, began REAL NOT NULL, document TEXT NOT NULL)"
         )
@@ -131,7 +153,7 @@ def read(path: Path, broken: list[int] | None = None) -> Iterator[Exchange]:
 
 def _read_lines(path: Path, broken: list[int] | None) -> Iterator[Exchange]:
     with path.open("rb") as file:
-        head = file.readline(4096)
+        head = file.readline(_LONGEST_HEAD)
         _check_head(path, head)
         number = 1
         while line := file.readline(LONGEST):
@@ -182,11 +204,12 @@ def _read_database(path: Path, broken: list[int] | None) -> Iterator[Exchange]:
             if database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
                 raise StrangeRecording(f"{path} is a SQLite file, and no recording")
             _check(path, database.execute("PRAGMA user_version").fetchone()[0])
+            database.text_factory = bytes  # one that is torn is no reason to lose the others
             rows = database.execute("SELECT rowid, document FROM calls ORDER BY began, rowid")
             for number, text in rows:
                 try:
-                    yield exchange_of(_parsed(text))
-                except (ValueError, TypeError, RecursionError):
+                    yield exchange_of(_parsed(text.decode()))
+                except (ValueError, TypeError, AttributeError, RecursionError):
                     if broken is not None:
                         broken.append(number)
     except sqlite3.Error as error:

@@ -14,6 +14,15 @@ from .exchange import Attempt, Exchange, Message, Piece, State, Step
 
 _STATES = frozenset(get_args(State))
 _PIECES = frozenset({"bytes", "chunk_in", "chunk_out"})
+_KNOWN_TEXTS = (
+    "kind", "delta", "id", "name", "finish_reason", "reason", "source", "by", "route", "category", "code", "message",
+)  # fmt: skip
+_KNOWN_NUMBERS, _KNOWN_WHOLES = ("age", "retry_after"), ("block", "choice", "status")
+"""What is in a chunk, an error and a provenance, where they say the same by the same name."""
+_LARGEST = 2**63
+"""What a whole number stays below: nothing that is counted here comes near, and what reads it divides by others."""
+_LAST_DAY = 253_402_128_000.0
+"""Unix seconds: the last that are a date in every time zone."""
 
 
 class StrangeRecording(ValueError):
@@ -32,7 +41,7 @@ def exchange_of(value: Any) -> Exchange:
     answered = told.maybe("answered")
     return Exchange(
         id=told.text("id"),
-        began=told.number("began", 0.0),
+        began=told.moment("began"),
         parent=told.optional("parent"),
         api=told.text("api", ""),
         method=told.text("method", "POST"),
@@ -48,8 +57,8 @@ def exchange_of(value: Any) -> Exchange:
         usage=None if usage is None else _usage_of(usage),
         cost=told.maybe_number("cost"),
         finish_reason=told.optional("finish_reason"),
-        provenance=told.mapping("provenance"),
-        error=told.mapping("error"),
+        provenance=told.typed("provenance"),
+        error=told.typed("error"),
         came=_message_of(told.maybe("came")) or Message(),
         answered=_message_of(answered),
         attempts=tuple(_attempt_of(one) for one in told.each("attempts")),
@@ -88,6 +97,12 @@ class _Told:
         found = self.maybe_number(name)
         return default if found is None else found
 
+    def moment(self, name: str) -> float:
+        found = self.number(name, 0.0)
+        if not 0 <= found <= _LAST_DAY:
+            raise StrangeRecording(f"{name!r} of a {self._what} is no time between the years 1970 and 9999")
+        return found
+
     def maybe_number(self, name: str) -> float | None:
         found = self._is(name, (int, float), "a number")
         try:
@@ -104,6 +119,8 @@ class _Told:
 
     def maybe_whole(self, name: str) -> int | None:
         found: int | None = self._is(name, int, "a whole number")
+        if found is not None and not -_LARGEST < found < _LARGEST:
+            raise StrangeRecording(f"{name!r} of a {self._what} is larger than anything that is counted")
         return found
 
     def flag(self, name: str) -> bool:
@@ -112,6 +129,19 @@ class _Told:
     def mapping(self, name: str) -> Mapping[str, Any] | None:
         found: Mapping[str, Any] | None = self._is(name, dict, "an object")
         return found
+
+    def typed(self, name: str) -> Mapping[str, Any] | None:
+        """An object of any fields, of which those that we know are what they should be."""
+        found = self.maybe(name)
+        if found is None:
+            return None
+        for text in _KNOWN_TEXTS:
+            found.optional(text)
+        for number in _KNOWN_NUMBERS:
+            found.maybe_number(number)
+        for whole in _KNOWN_WHOLES:
+            found.maybe_whole(whole)
+        return self.mapping(name)
 
     def maybe(self, name: str) -> _Told | None:
         found = self.mapping(name)
@@ -172,7 +202,7 @@ def _attempt_of(told: _Told) -> Attempt:
         _message_of(told.maybe("answer")),
         told.maybe_whole("ended_at"),
         told.text("state", ""),
-        told.mapping("error"),
+        told.typed("error"),
         told.whole("waited", 0),
     )
 
@@ -195,4 +225,4 @@ def _piece_of(told: _Told) -> Piece:
     if kind not in _PIECES:
         raise StrangeRecording(f"a piece is {kind[:40]!r}; it is one of {', '.join(sorted(_PIECES))}")
     data = told.octets("data")
-    return Piece(told.whole("at", 0), kind, data, told.mapping("chunk") or {}, told.whole("size", 0))  # type: ignore[arg-type]
+    return Piece(told.whole("at", 0), kind, data, told.typed("chunk") or {}, told.whole("size", 0))  # type: ignore[arg-type]

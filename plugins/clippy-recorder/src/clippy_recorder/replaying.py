@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal
@@ -22,6 +23,8 @@ from .har import answer_of, answer_pieces
 
 Extra = Literal["404", "kill", "forward"]
 Sleep = Callable[[float], Awaitable[None]]
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile("[\t\x20-\x7e\x80-\xff]*")
 _MADE_ANEW = frozenset({"content-length", "transfer-encoding", "content-encoding", "connection", "date", "server"})
 
 
@@ -44,9 +47,9 @@ def recorded(exchange: Exchange) -> Recorded | None:
     answer: Message = answer_of(exchange)
     pieces: list[Piece] = answer_pieces(exchange)
     since = exchange.attempts[-1].at if exchange.attempts else 0
-    if answer.status is None:
+    if answer.status is None or not 200 <= answer.status <= 599:  # the file may be anybody's
         return None
-    headers = Headers([pair for pair in answer.headers if pair[0].lower() not in _MADE_ANEW])
+    headers = Headers([pair for pair in answer.headers if pair[0].lower() not in _MADE_ANEW and _can_be_sent(*pair)])
     if exchange.stream and pieces:
         if not all(piece.data for piece in pieces):
             return None
@@ -54,6 +57,9 @@ def recorded(exchange: Exchange) -> Recorded | None:
         for piece in pieces:
             waits.append(max(0, piece.at - before) / 1e6)
             before = piece.at
+        coding = Headers(answer.headers).get("content-encoding")
+        if coding and _VALUE.fullmatch(coding) and not _is_text(b"".join(piece.data for piece in pieces)):
+            headers = Headers([*headers.pairs, ("content-encoding", coding)])  # archives of browsers have it undone
         if not headers:  # of an answer that came from a cache, the host made the head
             headers = Headers({"content-type": "text/event-stream"})
         # An error is a whole answer, though the call failed with it.
@@ -65,6 +71,19 @@ def recorded(exchange: Exchange) -> Recorded | None:
         return None
     head = exchange.attempts[-1].head_at if exchange.attempts else exchange.duration
     return Recorded(answer.status, headers, (answer.body,), (max(0, (head or since) - since) / 1e6,))
+
+
+def _can_be_sent(name: str, value: str) -> bool:
+    """Whether HTTP has a form for such a header: a server ends the connection over any other one."""
+    return _NAME.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def known_by(method: str, url: str, body: bytes) -> bytes:

@@ -6,6 +6,7 @@ it: the keys that a call brought along are known, and are looked for in everythi
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,8 @@ from clippy_hookspecs import Headers
 SHORTEST = 6
 """Letters of a credential that is looked for elsewhere: shorter ones are parts of ordinary words."""
 WITHHELD = "[redacted]"
+_COOKIE = 12
+"""Letters of a cookie that may be a secret: most are shorter, and say what somebody likes to see."""
 _LONGEST = 2 * 1024 * 1024
 """Characters of one text that are looked through; what is longer is not shown."""
 _SHORT = 256
@@ -44,8 +47,8 @@ class Secrets:
         found = dict.fromkeys(more)
         for headers, url in heads:
             for name, value in headers.pairs:
-                if name.lower() in SECRET_HEADERS or _says_key(name):
-                    found.update(dict.fromkeys(_parts(value)))
+                if name.lower() in SECRET_HEADERS or _says_key(name) or says_secret(name):
+                    found.update(dict.fromkeys(_parts(name, value)))
             found.update(dict.fromkeys(_in_address(url)))
         return cls(tuple(sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True)))
 
@@ -156,17 +159,31 @@ def _says_key(name: str) -> bool:
     )
 
 
-def _parts(value: str) -> list[str]:
-    """A credential as it is, and without the word for its scheme before it."""
+def _parts(name: str, value: str) -> list[str]:
+    """A credential as it is, without the word for its scheme before it, and what it says: a password, a cookie each."""
     value = value.strip()
-    return [value, value.partition(" ")[2].strip()] if " " in value else [value]
+    if name.lower() == "cookie":
+        each = [one.partition("=")[2].strip() for one in value.split(";")]
+        return [value, *(one for one in each if len(one) >= _COOKIE)]
+    scheme, _, rest = value.partition(" ")
+    return [value, rest.strip(), *(_passwords(rest) if scheme.lower() == "basic" else ())]
+
+
+def _passwords(encoded: str) -> list[str]:
+    try:
+        said = base64.b64decode(encoded, validate=True).decode()
+    except ValueError:
+        return []
+    return [said, said.partition(":")[2]]
 
 
 def _in_address(url: str) -> list[str]:
     try:
         parts = urlsplit(url)
         found = [parts.password or "", unquote(parts.password or "")]
-        found += [value for name, value in parse_qsl(parts.query, max_num_fields=500) if _says_key(name)]
+        found += [
+            value for name, value in parse_qsl(parts.query, max_num_fields=500) if _says_key(name) or says_secret(name)
+        ]
     except ValueError:
         return []
     return found

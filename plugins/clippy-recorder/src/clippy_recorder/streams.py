@@ -1,15 +1,17 @@
 """Whether a stream says a secret, however it is cut into pieces, events and fields.
 
-Of a stream that the host decodes, its chunks say what was said.  Of any other there are only bytes: each field of its
-events is put together again, since a key may come in two halves in two of them.
+Each field of its events is put together again, since a key may come in two halves in two of them: also of a stream that
+the host decodes, whose chunks say only what every provider says.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
+
+import orjson
 
 from .secrets import Secrets
 
@@ -19,8 +21,9 @@ _DEEPEST = 40
 _ZLIB = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
-def bytes_say_a_secret(body: bytes, encoding: str, clean: Secrets, decoded: bool) -> bool:
-    """Whether these bytes of a stream say one, or cannot be looked into.  *decoded*: its chunks are known besides."""
+def bytes_say_a_secret(body: bytes, encoding: str, clean: Secrets, known: Collection[str] = ()) -> bool:
+    """Whether these bytes of a stream say one, or cannot be looked into.  *known* are texts that were looked through,
+    such as those of its chunks together: what else its events say may be a field that only one provider has."""
     plain = _plain(body, encoding)
     if plain is None:
         return True
@@ -31,7 +34,7 @@ def bytes_say_a_secret(body: bytes, encoding: str, clean: Secrets, decoded: bool
     if clean.body(plain) != plain or clean.cut(text):
         return True
     one_document = text.startswith(("{", "[")) and "\n" not in text.strip()
-    return not (decoded or one_document) and any(map(clean.within, _fields(text)))
+    return not one_document and any(clean.within(said) for said in _fields(text) if said not in known)
 
 
 def _plain(body: bytes, encoding: str) -> bytes | None:
@@ -52,16 +55,24 @@ def _plain(body: bytes, encoding: str) -> bytes | None:
 def _fields(text: str) -> Iterator[str]:
     """What each field of a stream's events says in all of them: server-sent events, JSON lines or plain lines."""
     said: dict[tuple[Any, ...], list[str]] = {}
-    for line in text.splitlines():
+    for line in filter(None, text.splitlines()):
         data = line[5:].removeprefix(" ") if line.startswith("data:") else line
         try:
-            value = json.loads(data)
+            value = _parsed(data)
         except (ValueError, RecursionError):
             if line.startswith("data:"):
                 said.setdefault((), []).append(data)
             continue
         _collect(value, (), said, _DEEPEST)
-    return map("".join, said.values())
+    for texts in said.values():  # most say the same in each event, such as a model's name: twice shows its seams
+        yield "".join(texts if len(set(texts)) > 1 else texts[:2])
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError:  # also for half a letter, and for numbers that only Python has
+        return json.loads(text)
 
 
 def _collect(value: Any, path: tuple[Any, ...], said: dict[tuple[Any, ...], list[str]], depth: int) -> None:

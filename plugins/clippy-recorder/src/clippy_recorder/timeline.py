@@ -74,9 +74,10 @@ class TimeLine:
             if isinstance(event.data, Chunk) and event.data.delta:
                 chunk = event.data
                 said.setdefault((event.kind, chunk.choice, chunk.block, chunk.kind), []).append(chunk.delta)
-        if any(map(self._clean.within, dict.fromkeys(map("".join, said.values())))):
+        known = dict.fromkeys(map("".join, said.values()))
+        if any(map(self._clean.within, known)):
             return True
-        return any(bytes_say_a_secret(body, coding, self._clean, bool(said)) for body, coding in self._bodies())
+        return any(bytes_say_a_secret(body, coding, self._clean, known) for body, coding in self._bodies())
 
     def _bodies(self) -> Iterator[tuple[bytes, str]]:
         """What each attempt's answer brought, and its content-encoding."""

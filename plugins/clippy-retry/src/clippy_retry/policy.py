@@ -119,6 +119,11 @@ class RetryPolicy:
         default=Factory(lambda self: RetryBudget(self.budget or 0.0), takes_self=True),
     )
 
+    @property
+    def observes_only(self) -> bool:
+        """A request that is sent again, with a header for that or without, is the same: stored answers stay good."""
+        return True
+
     def delay(self, error: ErrorInfo, attempt: int, previous: float) -> float | None:
         """Seconds before the next attempt, None for no retry; what a policy of your own replaces.
 

@@ -1,8 +1,20 @@
 """A small, strict HTTP server for what plugins show: routes, limits before parsing, streams, graceful drain."""
 
 from .limits import Limits
+from .listening import NoAddress
 from .pages import Guard, Handler, Pages
 from .replies import json_reply, reply, see_other, text_reply
 from .server import Server
 
-__all__ = ["Guard", "Handler", "Limits", "Pages", "Server", "json_reply", "reply", "see_other", "text_reply"]
+__all__ = [
+    "Guard",
+    "Handler",
+    "Limits",
+    "NoAddress",
+    "Pages",
+    "Server",
+    "json_reply",
+    "reply",
+    "see_other",
+    "text_reply",
+]

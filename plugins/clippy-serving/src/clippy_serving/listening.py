@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
 from pathlib import Path
 
+from clippy_hookspecs import ClippyError
+
 _BACKLOG = 2048
+
+_FOR_PORTS: dict[int | None, str] = {
+    errno.EADDRINUSE: "another process has this port: end it, or choose another one; port 0 takes any that is free",
+    errno.EACCES: "this user may not have this port: choose one from 1024 on",
+    errno.EADDRNOTAVAIL: "this machine has no such address: 127.0.0.1 is for itself alone, 0.0.0.0 are all that it has",
+}
+_FOR_PATHS: dict[int | None, str] = {
+    errno.EADDRINUSE: "another process listens there, or a file has this path: choose another one",
+    errno.EACCES: "this user may not write in this folder",
+    errno.ENOENT: "the folder is not there: make it first",
+}
+
+
+class NoAddress(ClippyError, OSError):
+    """An address that cannot be had; says which, why, and what to do."""
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 def listen(host: str, port: int, uds: str | Path | None) -> socket.socket:
-    """A listening socket at *uds*, else at *host* and *port*.  Raises OSError, which names the address."""
+    """A listening socket at *uds*, else at *host* and *port*.  Raises NoAddress."""
     try:
         return _unix(Path(uds)) if uds is not None else _tcp(host, port)
-    except OSError as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         where = str(uds) if uds is not None else f"{host}:{port}"
-        raise OSError(error.errno, f"cannot listen at {where}: {error.strerror or error}") from error
+        number = error.errno if isinstance(error, OSError) else None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if isinstance(error, (socket.gaierror, UnicodeError)):
+            what = "no address is known by this name: give one of this machine's, such as 127.0.0.1"
+        else:
+            what = (_FOR_PATHS if uds is not None else _FOR_PORTS).get(number, "")
+        raise NoAddress(number, f"cannot listen at {where}: {why}{what and '; '}{what}") from error
 
 
 def _tcp(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    family, kind, protocol, _, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
     opened = socket.socket(family, kind, protocol)
     try:
         if os.name == "posix":  # elsewhere it would let two servers share a port
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(address)
+        opened.bind((address[0], port, *address[2:]))  # getaddrinfo makes some other port of one beyond 65535
         opened.listen(_BACKLOG)
-    except OSError:
+    except (OSError, OverflowError):
         opened.close()
         raise
     return opened

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -116,6 +117,7 @@ class _Serving(uvicorn.Server):
         self._ended = asyncio.Event()
 
     def serve_here(self, sockets: list[socket.socket]) -> None:
+        logging.getLogger("uvicorn.error").addFilter(_says_more_than_the_end)
         try:
             self.run(sockets)
         except (Exception, SystemExit) as error:  # uvicorn leaves with SystemExit where the application does not start
@@ -176,3 +178,8 @@ class _Serving(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal(number, handler)
+
+
+def _says_more_than_the_end(record: logging.LogRecord) -> bool:
+    """No traceback for what was cut off when there was no more time: it is the server that did it, on purpose."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

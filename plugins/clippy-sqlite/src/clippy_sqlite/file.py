@@ -41,6 +41,7 @@ class SqliteFile:
     longest: int
     timeout: float
     _identity: tuple[int, int] | None = field(init=False, default=None)
+    _log: tuple[int, int] | None = field(init=False, default=None)
 
     def open(self) -> sqlite3.Connection:
         """A connection to the file, made first if there is none; a damaged one is set aside and a new one begun.
@@ -57,6 +58,8 @@ class SqliteFile:
                 connection = self._ready()
             try:
                 self._identity = self._found()
+                with suppress(FileNotFoundError):
+                    self._log = self._found("-wal")
             except BaseException:
                 connection.close()
                 raise
@@ -79,8 +82,27 @@ class SqliteFile:
             raise
         return connection
 
+    def close(self, connection: sqlite3.Connection) -> None:
+        """Close what :meth:`open` gave, after all other connections to the file.
+
+        Where another file lies at the path by now, the log beside it is still that of the file that was opened.  SQLite
+        would take it for the other's, and write old pages into a backup that somebody restored: so it goes first.
+        """
+        try:
+            if self._log is not None and self.moved():
+                with self._alone(), suppress(FileNotFoundError):
+                    # While our connection is open no other log can have its number; another process may have been here.
+                    if self._found("-wal") == self._log:
+                        for suffix in ("-wal", "-shm"):
+                            self._beside(suffix).unlink(missing_ok=True)
+        except (*FAILURES, OSError) as error:
+            message = "the log of an earlier %s is still beside %s and could not be removed: %s"
+            self.log.warning(message, self.what, self.path, reason_of(error))
+        finally:
+            connection.close()
+
     def moved(self) -> bool:
-        """Whether the file at the path is not the one that was opened: somebody deleted it or set it aside."""
+        """Whether the file at the path is not the one that was opened: it was deleted, set aside or replaced."""
         try:
             return self._found() != self._identity
         except OSError:
@@ -140,8 +162,9 @@ class SqliteFile:
         message = "the %s %s is damaged (%s); it is now %s, and a new one is begun"
         self.log.warning(message, self.what, self.path, reason_of(error), aside.name)
 
-    def _found(self) -> tuple[int, int]:
-        found = self.path.stat()
+    def _found(self, suffix: str = "") -> tuple[int, int]:
+        """What tells the file at the path, or the one beside it, from any other."""
+        found = self._beside(suffix).stat()
         return found.st_dev, found.st_ino
 
     def _beside(self, suffix: str) -> Path:

@@ -66,6 +66,9 @@ class Readers:
             time.sleep(0.0005)
 
     def _open(self) -> sqlite3.Cursor:
+        if self.file.moved():
+            # With the first one's log beside it, which close() removes.
+            raise sqlite3.ProgrammingError(f"another file lies where the {self.file.what} was")
         connection = self.file.connect(min(self.file.timeout, READ_TIMEOUT))
         connection.execute("PRAGMA query_only = ON")
         # One cursor for all lookups of a connection: a new one each time costs a tenth of the select.

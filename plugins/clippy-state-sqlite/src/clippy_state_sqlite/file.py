@@ -104,7 +104,7 @@ class StateFile:
         """Wait for a write that is under way and close all connections."""
         self._readers.close()
         with self._writing:
-            self._writer.connection.close()
+            self._disk.close(self._writer.connection)
 
     def wait_for_readers(self, seconds: float) -> None:
         """After :meth:`close`: wait until no thread is reading any more, at most so long."""

@@ -8,16 +8,15 @@ import logging
 import secrets
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 from attrs import define, field
 from attrs.validators import and_, ge, in_, le
-from clippy_audit import follow_forks
 from clippy_hookspecs import AuditRecord, Host, Outcome, RequestContext, Scope, hookimpl
+from clippy_lines import Delivery, follow_forks
 
-from .delivery import Delivery
 from .fields import PREFIX, attempt_sentence, of_attempt, of_request, request_sentence
 from .names import name
 
@@ -83,7 +82,7 @@ class LogTelemetry:
     raised: int = field(init=False, default=0)
     """Records at which a handler or a filter of the program raised."""
     _open: int = field(init=False, default=0, repr=False)
-    _delivery: Delivery | None = field(init=False, default=None, repr=False)
+    _delivery: Delivery[logging.LogRecord] | None = field(init=False, default=None, repr=False)
     _key: bytes = field(init=False, repr=False)
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
@@ -97,7 +96,7 @@ class LogTelemetry:
         with self._lock:
             self._open += 1
             if self.queue and self._delivery is None:
-                self._delivery = Delivery(self._deliver, self.queue_size)
+                self._delivery = Delivery(self._deliver, self.queue_size, "clippy-telemetry-log")
         try:
             yield
         finally:
@@ -147,17 +146,18 @@ class LogTelemetry:
         extra = {PREFIX + key: value for key, value in fields.items()}
         record = logger.makeRecord(logger.name, level, __file__, 0, message, words, None, None, extra)
         if delivery is None:
-            self._deliver(record)
+            self._deliver((record,))
         elif delivery.put(record):
             self._count(lost=-lost)
         else:
             self._count(lost=1)
 
-    def _deliver(self, record: logging.LogRecord) -> None:
-        try:
-            logger.handle(record)
-        except Exception:  # of a handler or filter that is not ours; to log it would be to call it again
-            self._count(raised=1)
+    def _deliver(self, records: Sequence[logging.LogRecord]) -> None:
+        for record in records:
+            try:
+                logger.handle(record)
+            except Exception:  # of a handler or filter that is not ours; to log it would be to call it again
+                self._count(raised=1)
 
     def _count(self, lost: int = 0, raised: int = 0) -> None:
         if lost or raised:

@@ -49,7 +49,7 @@ class AppendFile:
             self._open()
 
     def append(self, line: bytes) -> None:
-        """Add *line*, which ends with a newline and holds no other.  Raises OSError when it was not written whole."""
+        """Add *line*, or some of them: it ends with a newline.  Raises OSError when it was not written whole."""
         with self._lock:
             size = self._current()
             if self._regular and size and size + len(line) > self.max_bytes:

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from clippy_audit.appendfile import AppendFile
+from clippy_lines import AppendFile
 
 WRITER = """
 import sys
 from pathlib import Path
-from clippy_audit.appendfile import AppendFile
+from clippy_lines import AppendFile
 path, name, count, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 file = AppendFile(path, max_bytes=limit, keep=1000)
 for number in range(count):

@@ -1,0 +1,169 @@
+"""The access log: a line for each request, also for one that reaches no plugin, and nothing in it that is a secret.
+
+What a line says was said to the caller: it is read off the answer as it goes out.  Only the model and the tokens come
+from a plugin's hook.  A line is put together and written by a thread, some at a time, so a request never waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar
+
+from attrs import define, field
+from clippy_hookspecs import AuditRecord, RequestContext, hookimpl
+from clippy_lines import AppendFile, Delivery
+
+from .access_lines import StandardError, as_json, as_text
+from .settings import AccessLog
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+log = logging.getLogger("clippy.gateway")
+
+_SOON = 0.1
+"""Seconds in which lines wait for others: what a gateway that is killed loses of them at most."""
+_TOGETHER, _WAITING = 500, 10_000
+_CLOSING = 2.0
+"""Seconds in which a gateway that ends writes what waits."""
+_BETWEEN_WARNINGS = 10.0
+_UNCLAIMED, _MODELS, _LONGEST_MODEL = 4096, 1000, 100
+
+
+@define(eq=False)
+class Access:
+    """Writes the lines; as a plugin of the host it learns the model and the tokens of each request.
+
+    A model is told once a request for it was not refused, or where the configuration names it (``models``): any other
+    name may be a prompt or a key that went to the wrong place.
+    """
+
+    observes_only: ClassVar[bool] = True
+
+    settings: AccessLog
+    models: set[str] = field(factory=set)
+    lost: int = field(default=0, init=False)
+    """Lines that there was no room for, or that could not be written, since that was last told."""
+    _used: dict[str, tuple[str | None, int | None, int | None]] = field(factory=dict, init=False, repr=False)
+    _delivery: Delivery[Line] | None = field(default=None, init=False, repr=False)
+    _warned: float = field(default=-_BETWEEN_WARNINGS, init=False, repr=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+    _sink: Any = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        told = self.settings
+        self._sink = StandardError() if told.is_stderr else AppendFile(told.path, told.max_bytes, told.keep)
+
+    @hookimpl(trylast=True)
+    def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
+        """Note what a request was about until its line is made."""
+        if record.parent is not None:
+            return
+        model, used = record.model, record.usage
+        if model is not None and model not in self.models:
+            plain = len(model) <= _LONGEST_MODEL and model.isprintable()
+            if (record.status or 500) < 400 and plain and len(self.models) < _MODELS:
+                self.models.add(model)
+            else:
+                model = None
+        if len(self._used) >= _UNCLAIMED:  # those of callers that left before they heard of their request's id
+            del self._used[next(iter(self._used))]
+        self._used[record.id] = (model, None, None) if used is None else (model, used.input, used.output)
+
+    def open(self) -> None:
+        """Begin.  Raises OSError for a file that cannot be written."""
+        if not self.settings.is_stderr:
+            self._sink.open()
+        if self._delivery is None:
+            self._delivery = Delivery(self._write, _WAITING, "clippy-gateway-access", _SOON, _TOGETHER)
+
+    def close(self) -> None:
+        """Write what waits."""
+        delivery, self._delivery = self._delivery, None
+        if delivery is not None:
+            self._lose(delivery.close(_CLOSING))
+            self._sink.close()
+            self._warn("some waited when the gateway ended", at_once=True)
+
+    def begin(self, scope: Any, receive: Receive, send: Send) -> Line:
+        """The line of a request that has just come."""
+        return Line(self, scope["method"], scope["path"], receive, send)
+
+    def end(self, line: Line) -> None:
+        """Have *line* written soon."""
+        line.used = self._used.pop(line.id, None)
+        if self._delivery is not None and not self._delivery.put(line):
+            self._lose(1)
+
+    def _write(self, lines: Sequence[Line]) -> None:
+        form = as_json if self.settings.format == "json" else as_text
+        try:
+            self._sink.append(b"".join([form(line) for line in lines]))
+        except Exception as error:  # of whatever kind: the thread that writes is the only one there is
+            self._lose(len(lines))
+            why = error.strerror if isinstance(error, OSError) else None
+            self._warn(f"cannot write {self.settings.to}: {why or type(error).__name__}")
+        else:
+            self._warn("what takes it is slower than the requests")
+
+    def _lose(self, count: int) -> None:
+        with self._lock:
+            self.lost += count
+
+    def _warn(self, why: str, *, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if self.lost and (at_once or now - self._warned >= _BETWEEN_WARNINGS):
+            with self._lock:
+                self._warned, lost, self.lost = now, self.lost, 0
+            log.warning("the access log lost %d lines: %s", lost, why)
+
+
+class Line:
+    """What is noted of one request while it is answered; stands between the application and the server."""
+
+    __slots__ = (
+        "_access", "_receive", "_send", "at", "began", "body", "caller", "ended", "first", "headers", "left", "method",
+        "path", "refused", "sent", "status", "stranger", "used", "whole",
+    )  # fmt: skip
+
+    def __init__(self, access: Access, method: str, path: str, receive: Receive, send: Send) -> None:
+        self._access, self._receive, self._send = access, receive, send
+        self.method, self.path, self.at, self.began = method, path, time.time(), time.perf_counter()
+        self.caller = self.refused = self.stranger = ""
+        self.body = self.sent = self.status = 0
+        self.first = self.ended = 0.0
+        self.headers: Sequence[tuple[bytes, bytes]] = ()
+        self.used: tuple[str | None, int | None, int | None] | None = None
+        self.left = self.whole = False
+
+    @property
+    def id(self) -> str:
+        """The request's id as its caller was told, "" for one that nothing was told."""
+        for name, value in self.headers:
+            if name == b"x-clippy-request-id":
+                return value.decode("latin-1")
+        return ""
+
+    async def receive(self) -> Any:
+        """As ASGI's; counts the request's body."""
+        message = await self._receive()
+        self.body += len(message.get("body", b""))
+        return message
+
+    async def send(self, message: Any) -> None:
+        """As ASGI's; notes the answer's head and counts its body."""
+        if message["type"] == "http.response.start":
+            self.status, self.headers, self.first = message["status"], message["headers"], time.perf_counter()
+            await self._send(message)
+            return
+        await self._send(message)
+        self.sent += len(message.get("body", b""))
+        self.whole = not message.get("more_body", False)
+
+    def end(self) -> None:
+        """The request is over."""
+        self.ended = time.perf_counter()
+        self._access.end(self)

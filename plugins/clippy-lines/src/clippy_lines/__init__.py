@@ -1,0 +1,7 @@
+"""What plugins that write logs have in common: a file of whole lines, a queue that delays nobody, and forks."""
+
+from .appendfile import AppendFile, Fsync
+from .delivery import Delivery
+from .forks import follow_forks
+
+__all__ = ["AppendFile", "Delivery", "Fsync", "follow_forks"]

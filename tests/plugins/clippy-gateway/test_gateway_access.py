@@ -1,0 +1,196 @@
+"""The access log: a line for each request, whatever became of it, without a secret and without waiting."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from attrs import define
+from clippy_cache_memory import MemoryCache
+from clippy_errors import ErrorClassifier
+from clippy_gateway.paths import shape
+from clippy_gateway.settings import AccessLog, Key
+from clippy_hookspecs import Usage
+from clippy_retry import RetryPolicy
+from gateway_world import CALLERS_KEY, PROVIDERS_KEY, World, until
+
+from clippy_core.testing import Fault, Reply
+
+CANARIES = ("canary", "sk-", "secret", "prompt words", "answer words")
+WRONG = "sk-wrong-canary-0123456789"
+
+
+class Logged:
+    """A gateway that writes its access log into *file*."""
+
+    def __init__(self, file: Path, script: Any, plugins: Mapping[str, object] | None = None, **log: Any) -> None:
+        self.file = file
+        settings = {
+            "keys": {"shop": Key(CALLERS_KEY)},
+            "access_log": AccessLog(to=str(file), **{"format": "json", **log}),
+        }
+        self.world = World(script, plugins or {}, settings)
+
+    def __enter__(self) -> Logged:
+        self.world.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.world.__exit__()
+
+    @property
+    def text(self) -> str:
+        """What was written, all of it: the gateway has ended."""
+        return self.file.read_text("ascii")
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "access.log"
+
+
+def test_a_line_says_who_asked_what_and_how_it_went(file):
+    with Logged(file, Reply("answer words", usage=Usage(12, 3))) as made:
+        answer = made.world.chat("prompt words")
+    (line,) = made.lines
+    assert re.fullmatch(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
+    assert 0 < line.pop("first_byte") <= line.pop("duration")
+    assert line == {
+        "id": answer.headers["x-clippy-request-id"],
+        "key": "shop", "method": "POST", "path": "/v1/chat/completions", "route": "main", "model": "m", "status": 200,
+        "attempts": 1, "cache": "off", "input_tokens": 12, "output_tokens": 3,
+        "bytes_in": len(answer.request.content), "bytes_out": len(answer.content),
+    }  # fmt: skip
+
+
+def test_text_is_one_line_of_plain_words(file):
+    with Logged(file, Reply("answer words", usage=Usage(12, 3)), format="text") as made:
+        answer = made.world.chat("prompt words")
+        made.world.ask("GET", "/v1/files/file-secret?key=secret", WRONG)
+    fine, refused = made.text.splitlines()
+    assert re.fullmatch(
+        r"\S+Z 200 \d+\.\d{3}s POST /v1/chat/completions key=shop route=main model=m attempts=1 cache=off "
+        rf"bytes=\d+\+\d+ tokens=12\+3 id={answer.headers['x-clippy-request-id']}",
+        fine,
+    )
+    assert re.fullmatch(
+        r"\S+Z 401 \d+\.\d{3}s GET /v1/files/\* fingerprint=[0-9a-f]{8} bytes=0\+\d+ refused=invalid_api_key id=\w{16}",
+        refused,
+    )
+
+
+def test_attempts_and_hits_are_those_that_the_caller_was_told(file):
+    script = [Fault.status(503), Reply("answer words")]
+    plugins = {"cache-memory": MemoryCache(), "errors": ErrorClassifier(), "retry": RetryPolicy(base=0.001, cap=0.001)}
+    with Logged(file, script, plugins) as made:
+        made.world.chat("prompt words")
+        made.world.chat("prompt words")
+    told = [(line["attempts"], line["cache"].partition(";")[0]) for line in made.lines]
+    assert told == [(2, "miss"), (0, "hit")]
+
+
+def test_a_stream_is_counted_to_its_end_and_one_that_its_reader_leaves_says_so(file):
+    words = tuple(f"word{number} " for number in range(50))
+    with Logged(file, Reply("".join(words), chunks=words, chunk_delay=0.02)) as made:
+        url, body = made.world.url + "/v1/chat/completions", {"model": "m", "messages": [], "stream": True}
+        headers = {"authorization": f"Bearer {CALLERS_KEY}"}
+        with httpx.Client(trust_env=False, timeout=20, headers=headers) as client:
+            with client.stream("POST", url, json=body) as answer:
+                next(answer.iter_raw())
+        assert until(lambda: not made.world.app.busy)
+    (line,) = made.lines
+    assert (line["status"], line["end"], line["model"]) == (200, "left", "m")
+    assert 0 < line["bytes_out"]
+    assert line["id"]
+
+
+def test_nothing_secret_is_in_it_whatever_is_asked_and_answered(file):
+    with Logged(file, [Reply("answer words"), Fault.status(400, body=b'{"error":{"message":"secret"}}')]) as made:
+        made.world.chat("prompt words", headers={"x-secret": "canary", "x-clippy-route": "main"})
+        made.world.chat("prompt words", body={"model": "sk-canary-that-is-no-model"})
+        made.world.chat("prompt words", WRONG)
+        made.world.ask("POST", f"/v1/{WRONG}/secret-0?api_key=canary", json={"model": "m"})
+        made.world.ask("POST", "/v1/chat/completions", headers={"x-clippy-route": "secret-canary"}, json={"model": "m"})
+        made.world.chat(body={"model": "line\n\x1b[2J\x7f\u202e"})
+        made.world.chat(body={"model": "mod\u00e8le"})
+    assert len(made.lines) == 7
+    assert [line.get("model") for line in made.lines][-2:] == [None, "mod\u00e8le"]
+    assert made.text.replace("\n", "").isprintable()
+    assert not [word for word in (*CANARIES, CALLERS_KEY, PROVIDERS_KEY) if word in made.text]
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/responses/resp_67cb32528d", "/v1/responses/*"),
+        ("/v1beta/models/gemini-pro:generateContent", "/v1beta/models/*"),
+        ("/v1/messages/batches/msgbatch_01/results", "/v1/messages/batches/*/results"),
+        ("/v1/vector_stores/vs_1/files", "/v1/vector_stores/*/files"),
+        ("/\x1b[2J/\n/ü", "/*/*/*"),
+        ("/" + "x/" * 50, "/x" * 11 + "/*"),
+        ("/" + "x/" * 5000, "/*"),
+        ("/v1/sk-canary/" + "a" * 25, "/v1/*/*"),
+    ],
+)
+def test_a_path_shows_the_words_of_an_api_and_a_star_for_the_rest(path, shown):
+    assert shape(path) == shown
+
+
+def test_without_usage_no_request_is_looked_into(file):
+    with Logged(file, Reply("answer words"), usage=False) as made:
+        made.world.chat("prompt words")
+        assert "access-log" not in made.world.app.host.plugins
+    (line,) = made.lines
+    assert (line["status"], line["route"], line.get("model"), line.get("input_tokens")) == (200, "main", None, None)
+
+
+@define(eq=False)
+class Sink:
+    """Where lines go instead: to whatever *append* does."""
+
+    append: Callable[[bytes], object]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_log_that_cannot_be_written_loses_lines_and_no_request(file, caplog):
+    def full(_: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with Logged(file, Reply("answer words")) as made:
+        made.world.app.access._sink = Sink(full)
+        assert [made.world.chat().status_code for _ in range(3)] == [200] * 3
+    told = [record.getMessage() for record in caplog.records if "the access log lost" in record.getMessage()]
+    assert "cannot write" in told[0]
+    assert sum(int(line.split()[4]) for line in told) == 3
+    assert not file.read_bytes()
+
+
+def test_a_log_that_hangs_keeps_no_request_waiting(file):
+    gate = threading.Event()
+    with Logged(file, Reply("answer words")) as made:
+        made.world.app.access._sink = Sink(lambda _: gate.wait(30))
+        assert [made.world.chat(str(number)).status_code for number in range(3)] == [200] * 3
+        gate.set()
+
+
+def test_standard_error_gets_whole_lines(capfd):
+    world = World(Reply("x"), {}, {"keys": {"shop": Key(CALLERS_KEY)}, "access_log": AccessLog(to="stderr")})
+    with world as made:
+        made.chat()
+        assert made.ask("GET", "/health").status_code == 200
+    lines = capfd.readouterr().err.splitlines()
+    assert len([line for line in lines if "POST /v1/chat/completions key=shop" in line]) == 1
+    assert "/health" not in "".join(lines), "probes are no requests"
