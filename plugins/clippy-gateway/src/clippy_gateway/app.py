@@ -84,7 +84,7 @@ class GatewayApp:
         """The server refused what never became a request."""
         self.refusals.note(Refused(status, code, ""), "", "*", "*", "none")
         if self.access is not None:
-            self.access.refused_unread(code)
+            self.access.refused_unread(status, code)
 
     async def open(self) -> None:
         """Open the host for this event loop.  Raises what its plugins raise."""
