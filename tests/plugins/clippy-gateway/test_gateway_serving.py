@@ -140,6 +140,7 @@ def test_while_it_drains_nobody_new_is_taken_and_a_second_signal_ends_it(start):
     assert serving.process.wait(10) == 0
     reader.join(20)
     assert b"[DONE]" not in b"".join(got)
+    assert "Traceback" not in serving.said
 
 
 def _broken(url: str, got: list[bytes]) -> None:
@@ -156,6 +157,8 @@ def test_a_drain_has_an_end(start):
     serving.process.send_signal(signal.SIGTERM)
     assert serving.process.wait(45) == 0
     reader.join(10)
+    assert "Traceback" not in serving.said
+    assert re.search(r"the answer to request [0-9a-f]{16} broke off: the gateway ended", serving.said)
 
 
 def test_it_says_that_it_drains_before_it_takes_no_more_connections(start):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from typing import Any
@@ -82,7 +83,7 @@ def test_a_caller_that_leaves_before_a_plain_answer_closes_the_provider(books):
 
 
 @pytest.mark.parametrize("at", range(4))
-def test_a_stream_that_breaks_off_upstream_breaks_off_here_without_an_end(books, at):
+def test_a_stream_that_breaks_off_upstream_breaks_off_here_without_an_end(books, at, caplog):
     broken = [Fault.reset(at_delta=at), Reply("".join(WORDS), chunks=WORDS)]
     with world_of([broken, Reply("well")], books) as world:
         got = world.raw(asked().replace(b"host: x", b"host: x\r\nconnection: close"))
@@ -91,6 +92,9 @@ def test_a_stream_that_breaks_off_upstream_breaks_off_here_without_an_end(books,
     assert b"[DONE]" not in got
     assert not got.endswith(b"0\r\n\r\n") or b" 502 " in got.split(b"\r\n")[0]
     assert (after.status_code, alive.status_code) == (200, 200)
+    if b" 502 " not in got.split(b"\r\n")[0]:
+        told = re.search(rb"(?i)x-clippy-request-id: (\w+)", got)
+        assert f"the answer to request {told[1].decode()} broke off" in caplog.text
 
 
 def test_a_provider_that_dies_and_comes_back_is_asked_again(books):
