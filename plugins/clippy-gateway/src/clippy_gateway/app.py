@@ -33,6 +33,9 @@ Head = dict[bytes, bytes]
 log = logging.getLogger("clippy.gateway")
 
 _NO_ROUTE = (b"x-clippy-route", b"")
+_ENDING = 3.0
+"""Seconds in which a request that was cancelled is settled: a little more than the host takes for that."""
+
 _FOR_THE_GATEWAY = frozenset({b"x-clippy-route", b"x-clippy-base-url"})
 _WHOSE = _FOR_THE_GATEWAY | {b"x-clippy-tenant", b"x-clippy-user", b"x-clippy-session"}
 """Of a caller with a key these say nothing to the host; without keys it judges them by its ``trust_headers``."""
@@ -84,7 +87,7 @@ class GatewayApp:
         """The server refused what never became a request."""
         self.refusals.note(Refused(status, code, ""), "", "*", "*", "none")
         if self.access is not None:
-            self.access.refused_unread(code)
+            self.access.refused_unread(status, code)
 
     async def open(self) -> None:
         """Open the host for this event loop.  Raises what its plugins raise."""
@@ -97,8 +100,11 @@ class GatewayApp:
             self.when_open()
 
     async def close(self) -> None:
-        """Close what the host holds in this event loop."""
+        """Close what the host holds in this event loop, after those whom the server has just cancelled."""
         self.ready = False
+        until = asyncio.get_running_loop().time() + _ENDING
+        while self.busy and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - waited for once
+            await asyncio.sleep(0.01)
         opener: Any = self.host
         await opener.aclose()
         if self.access is not None:

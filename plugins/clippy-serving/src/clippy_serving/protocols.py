@@ -12,6 +12,7 @@ from .limits import Limits
 _log = logging.getLogger("clippy.serving.http")
 
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 Note = Callable[[int, str], None]
@@ -133,6 +134,7 @@ def _patient(base: Any, limits: Limits, note: Note) -> type[asyncio.Protocol]:
             if idle and self.cycle is self._answered:
                 if self._heard:  # else it was opened in advance, or kept: nobody was refused anything
                     note(408, "head_too_slow")
+                    self.transport.write(_TOO_SLOW)
                 self.transport.close()
                 return
             self._answered, self._heard = self.cycle if idle else None, False
