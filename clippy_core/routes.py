@@ -120,12 +120,15 @@ def base_of(route: RouteConfig) -> str:
 
 
 def below(path: str, base: str) -> str:
-    """The same place under *base* as *path* names under its own root.  Raises Refusal for one outside."""
+    """The same place under *base* as *path* names under its own root.  Raises Refusal for one outside.
+
+    Read as the most generous server on the way might read it: decoded twice, without what follows a semicolon.
+    """
     if "." in path or "%" in path or "\\" in path:
-        steps = unquote(path).replace("\\", "/").split("/")
+        steps = [step.partition(";")[0] for step in unquote(unquote(path)).replace("\\", "/").split("/")]
         if ".." in steps or "." in steps:
             raise Refusal("the path of a request names no place of its own: it has . or .. in it", 400, "bad_path")
-    return base + path.removeprefix("/v1")
+    return base + (path[3:] if path.startswith("/v1/") else path)  # else "/v1%2f@elsewhere" would end base's host name
 
 
 def obstacle(request: Request, route: RouteConfig) -> str | None:

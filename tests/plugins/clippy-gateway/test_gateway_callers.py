@@ -18,6 +18,7 @@ from clippy_hookspecs import ConfigError, Scope
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from clippy_core import Host
 from clippy_core.testing import Reply
@@ -149,8 +150,31 @@ def test_a_request_to_an_address_of_the_callers_has_no_key_in_it():
     made = request_elsewhere("https://api.example.com/v1", caller, None, "POST", "/v1/chat/completions", fields, b"{}")
     assert (made.url, made.route) == ("https://api.example.com/v1/chat/completions", "")
     assert sorted(made.headers) == ["content-type", "x-clippy-cache"]
-    with pytest.raises(Refused):
-        request_elsewhere("https://api.example.com/v1", caller, None, "POST", "/v1/%2e%2e/admin", fields, b"{}")
+    for path in ("/v1/%2e%2e/admin", "/v1/%252e%252e/admin", "/v1/..;/admin"):
+        with pytest.raises(Refused):
+            request_elsewhere("https://api.example.com/v1", caller, None, "POST", path, fields, b"{}")
+
+
+def test_no_path_makes_another_host_of_the_one_that_it_is_put_behind():
+    """``https://api.example.com`` and ``%2f@127.0.0.1`` would be the address of 127.0.0.1."""
+    from clippy_gateway.callers import Caller
+    from clippy_gateway.elsewhere import request_elsewhere
+
+    caller = Caller("team", Key(CALLERS_KEY, base_urls=("api.example.com",)))
+    for path in ("/v1%2f@127.0.0.1/files", "/v1%2F@127.0.0.1:8443/files", "/v1%2f.evil.example/files"):
+        made = request_elsewhere("https://api.example.com", caller, None, "GET", path, [], b"")
+        assert URL(made.url, encoded=True).host == "api.example.com", path
+
+
+def test_no_path_takes_the_key_of_a_route_to_another_host():
+    """The same behind a route whose address has no path of its own, as Azure's and many a local one's."""
+    with World(Reply("x")) as elsewhere:
+        routes = {"main": {"api": "openai.chat", "base_url": "{provider}", "headers": {"api-key": PROVIDERS_KEY}}}
+        with World(Reply("x"), routes=routes) as world:
+            to = elsewhere.provider.origin.partition("://")[2]
+            head = f"GET /v1%2f@{to}/files HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+            assert world.raw(head.encode()).startswith(b"HTTP/1.1 ")
+            assert (elsewhere.provider.calls, world.provider.calls) == (0, 1)
 
 
 # --- without keys -----------------------------------------------------------------------------------------------------
@@ -255,7 +279,9 @@ def test_a_body_that_does_not_come_is_not_waited_for(small, begun):
         ("DELETE", "/v1/embeddings", 405), ("TRACE", "/v1/models", 405), ("OPTIONS", OPENAI, 405),
         ("POST", "/v1/chat/%63ompletions", 400), ("POST", "/v1/chat%2Fcompletions/", 400),
         ("POST", "/v1/%63hat/completions", 400), ("POST", "/v1/Chat/Completions", 400),
+        ("POST", "/v1/messages//count_tokens", 400), ("POST", "/v1/chat/completions;v=1", 400), ("GET", "/v1/messages/", 405),
         ("POST", "/v1/../admin", 400), ("POST", "/v1/%2e%2e/admin", 400), ("POST", "/v1/a%5c..%5cb", 400),
+        ("POST", "/v1/%252e%252e/admin", 400), ("POST", "/v1/..;x/admin", 400), ("POST", "/v1/chat/completions/", 400),
     ],
 )  # fmt: skip
 def test_what_no_provider_has_is_not_passed_on(small, method, path, status):

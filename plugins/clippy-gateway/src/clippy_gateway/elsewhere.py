@@ -30,11 +30,13 @@ def request_elsewhere(
     fault = address_fault(base, trusted=False, allow=allow)
     if fault is not None:
         raise Refused(403, "base_url_not_allowed", f"nothing is sent to the address in X-Clippy-Base-URL: {fault}")
-    steps = unquote(target.partition("?")[0]).replace("\\", "/").split("/")
+    decoded = unquote(unquote(target.partition("?")[0])).replace("\\", "/")
+    steps = [step.partition(";")[0] for step in decoded.split("/")]
     if ".." in steps or "." in steps:
         raise Refused(400, "bad_path", "the path of a request names no place of its own: it has . or .. in it")
     kept = [(name, value) for name, value in fields if _goes_on(name, value)]
-    return RawRequest(method, base.rstrip("/") + target.removeprefix("/v1"), Headers.undecoded(kept), body, "", scope)
+    below = target[3:] if target.startswith("/v1/") else target  # else "/v1%2f@other" would end the name of the host
+    return RawRequest(method, base.rstrip("/") + below, Headers.undecoded(kept), body, "", scope)
 
 
 def _goes_on(name: bytes, value: bytes) -> bool:

@@ -32,15 +32,15 @@ def judge_spelling(path: str, raw: bytes) -> None:
 
     *path* is decoded once, *raw* is what was sent.
     """
-    if b"%" not in raw and path.islower():
+    if path.islower() and b"%" not in raw and b"//" not in raw and b";" not in raw:
         return
-    if _looked_into(path.lower()) != _looked_into(raw.decode("ascii")):
+    steps = [step.partition(";")[0] for step in path.lower().split("/")]
+    if _looked_into("/" + "/".join(filter(None, steps))) != _looked_into(raw.decode("ascii").rstrip("/")):
         raise Refused(400, "bad_path", "this address is spelt in another way than the providers' own", close=True)
 
 
 def _looked_into(path: str) -> str | None:
-    plain = "/" + "/".join(step for step in path.split("/") if step)
-    return next((end for end in (*_READ_AS_JSON, *_ONLY_POSTED) if plain.endswith(end)), None)
+    return next((end for end in (*_READ_AS_JSON, *_ONLY_POSTED) if path.endswith(end)), None)
 
 
 def judge_call(method: str, path: str, head: Mapping[bytes, bytes], anthropic: bool) -> None:
@@ -55,6 +55,7 @@ def judge_call(method: str, path: str, head: Mapping[bytes, bytes], anthropic: b
             close=True,
             headers=_allowed(*sorted(_METHODS)),
         )
+    path = path.rstrip("/")
     if method != "POST":
         if path.endswith(_ONLY_POSTED):
             raise Refused(
@@ -67,7 +68,7 @@ def judge_call(method: str, path: str, head: Mapping[bytes, bytes], anthropic: b
 
 def judge_object(method: str, path: str, body: bytes) -> None:
     """Raises Refused for a call to a model whose body is no JSON object: no provider can read it, and no plugin."""
-    if method == "POST" and path.endswith(_READ_AS_JSON) and not _is_object(body):
+    if method == "POST" and path.rstrip("/").endswith(_READ_AS_JSON) and not _is_object(body):
         raise Refused(400, "not_json", "the body is no JSON object")
 
 
