@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from typing import Any
 
 import anthropic
@@ -250,6 +252,26 @@ def test_a_provider_that_repeats_its_key_does_not_tell_it_to_the_caller(plugins)
     assert PROVIDERS_KEY not in answer.text + repr(answer.headers.raw)
 
 
+@pytest.mark.parametrize("form", ["in pieces", "packed", "streamed", "packed otherwise"])
+def test_it_does_not_tell_it_either_in_an_answer_that_comes_in_pieces(form):
+    """Most answers of real providers have no length, and many an error is packed."""
+    repeated = b'{"error":{"message":"Wrong: ' + PROVIDERS_KEY.encode() + b'"}}'
+
+    def tell(seen):
+        assert {one.strip() for one in seen.headers["accept-encoding"].split(",")} == {"gzip", "deflate"}
+        if form == "streamed":
+            return Raw(repeated, 200, {"content-type": "text/event-stream"})
+        if form == "in pieces":
+            return Raw((repeated[:40], repeated[40:60], repeated[60:]), 401, {"content-type": "application/json"})
+        coding, pack = ("gzip", gzip.compress) if form == "packed" else ("deflate", zlib.compress)
+        return Raw(pack(repeated), 401, {"content-type": "application/json", "content-encoding": coding})
+
+    with gateway(tell, {}) as world:
+        answer = world.chat(headers={"accept-encoding": "gzip, deflate, br, zstd"})
+    assert PROVIDERS_KEY not in answer.text
+    assert answer.text == '{"error":{"message":"Wrong: ***"}}'
+
+
 @pytest.mark.parametrize("status", [101, 600, 999])
 def test_a_status_that_no_answer_has_is_a_bad_gateway(status, plugins):
     """Uvicorn has no line for some of these, and a client takes 101 for another protocol."""
@@ -267,8 +289,6 @@ def test_what_a_provider_says_about_its_connection_stays_there(plugins):
 
 
 def test_a_packed_answer_is_read_by_plugins_and_by_the_caller(plugins):
-    import gzip
-
     plain = b'{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[]}'
     packed = Raw(gzip.compress(plain), headers={"content-type": "application/json", "content-encoding": "gzip"})
     with gateway(packed, plugins) as world:

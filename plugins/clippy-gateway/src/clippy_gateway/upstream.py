@@ -15,7 +15,7 @@ from clippy_hookspecs.services import Host, RawReply, RawRequest, ServiceRegistr
 from multidict import CIMultiDict
 from yarl import URL
 
-from .echoes import Pair, keys_in, without_keys
+from .echoes import Hiding, Pair, asked_for, can_unpack, keys_in, packed, without_keys
 from .resolving import JudgingResolver
 from .settings import Connections
 
@@ -65,21 +65,22 @@ class AiohttpUpstream:
         """As :meth:`clippy_hookspecs.Upstream.send`.  Raises aiohttp's own exceptions, and TimeoutError."""
         session = self._sessions.get(asyncio.get_running_loop()) or self._opened()
         pairs = request.headers.pairs
+        keys = keys_in(pairs)
         response = await session.request(
             request.method,
             _url(request.url),
             data=request.body or None,
-            headers=CIMultiDict([pair for pair in pairs if pair[0].lower() not in _WRITTEN_ANEW]),
+            headers=_sent(pairs, keys),
             allow_redirects=False,
             timeout=self._timeouts(timeout) if timeout else self._usual,
         )
-        keys, fields = keys_in(pairs), cast(Sequence[Pair], response.raw_headers)
+        fields = cast(Sequence[Pair], response.raw_headers)
         if keys:
             fields = without_keys(fields, keys)
         told = response.headers
         length = told.get("Content-Length", "")
         if not length.isdigit() or int(length) > _WHOLE or "Content-Encoding" in told or _is_stream(told):
-            return RawReply(response.status, Headers.undecoded(fields), AiohttpBody(response), _NOTHING)
+            return _streamed(response, fields, keys)
         try:
             body = await response.read()
         except BaseException:
@@ -115,13 +116,34 @@ class AiohttpUpstream:
         )
 
 
+def _sent(pairs: Sequence[tuple[str, str]], keys: Sequence[bytes]) -> CIMultiDict[str]:
+    sent = CIMultiDict([pair for pair in pairs if pair[0].lower() not in _WRITTEN_ANEW])
+    if keys and (accepted := sent.get("accept-encoding")):
+        sent["accept-encoding"] = _cut(accepted)
+    return sent
+
+
+_cut = lru_cache(maxsize=256)(asked_for)
+
+
+def _streamed(response: aiohttp.ClientResponse, fields: Sequence[Pair], keys: Sequence[bytes]) -> RawReply:
+    """An answer whose body goes piece by piece.  A packed one is looked into if it is an error: those repeat keys."""
+    hiding, coding = None, packed(fields) if keys else ""
+    if keys and not coding:
+        hiding = Hiding(keys)
+    elif response.status >= 400 and can_unpack(coding):
+        hiding = Hiding(keys, unpack=True)
+        fields = [pair for pair in fields if pair[0].lower() not in (b"content-encoding", b"content-length")]
+    return RawReply(response.status, Headers.undecoded(fields), AiohttpBody(response, hiding), _NOTHING)
+
+
 class AiohttpBody:
     """The body of an answer, piece by piece: the socket is read when somebody asks for the next one."""
 
-    __slots__ = ("_closed", "_content", "_response")
+    __slots__ = ("_closed", "_content", "_hiding", "_response")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response, self._content = response, response.content
+    def __init__(self, response: aiohttp.ClientResponse, hiding: Hiding | None = None) -> None:
+        self._response, self._content, self._hiding = response, response.content, hiding
         protocol = None if response.connection is None else response.connection.protocol
         # aiohttp closes a connection whose chunks it cannot read and tells its reader nothing, who would wait for ever.
         self._closed: asyncio.Future[None] | None = None if protocol is None else protocol.closed
@@ -132,7 +154,13 @@ class AiohttpBody:
 
     async def next(self) -> bytes | None:
         """The next piece, None at the end.  Raises ClientPayloadError where the answer broke off."""
-        return await self._content.readany() or None
+        while True:
+            piece = await self._content.readany()
+            if self._hiding is None:
+                return piece or None
+            shown = self._hiding.feed(piece) if piece else self._hiding.finish()
+            if shown or not piece:
+                return shown or None
 
     async def aclose(self) -> None:
         """Give the connection back if it was read to its end, and close it otherwise."""
