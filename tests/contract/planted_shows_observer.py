@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from attrs import define, field
 from calling import Caller
-from clippy_hookspecs import Request, RequestContext, StashKey, StateStore, evolve, hookimpl
+from clippy_hookspecs import Message, Request, RequestContext, StashKey, StateStore, Text, evolve, hookimpl
 from planted_shows import Make, a_caller, answered, shows
 from planted_state import Store
 
@@ -98,7 +98,7 @@ def notes_that_another_plugin_finds_again(make):
 @shows(SUITE, "changes the request in place", sound="ann", broken=None)
 def the_user_that_the_provider_is_told(make):
     caller = watched(make)
-    caller.chat(user="ann")
+    caller.chat([Message("user", (Text("Hello"),))], user="ann")  # a question that comes as bytes leaves as them
     return caller.provider.requests[0].fields.get("user")
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import httpx
-from attrs import define, field
+from attrs import define, evolve, field
 from clippy_gateway import Gateway
 from clippy_hookspecs import AuditRecord, RequestContext, hookimpl
 from clippy_serving import Limits, Server
@@ -41,6 +41,8 @@ class World:
     settings: Mapping[str, Any] = field(factory=dict)
     routes: Mapping[str, Any] | None = None
     trust_headers: bool = False
+    drain: float = 5
+    head_seconds: float = 30
     books: Books = field(factory=Books)
     provider: FakeServer = field(init=False)
     server: Server = field(init=False)
@@ -65,7 +67,8 @@ class World:
         self.app = gateway.app(gateway.over_aiohttp(host))
         limits = gateway.limits
         head = Limits(body=limits.body, headers=limits.headers, head=limits.head, target=limits.target)
-        self.server = Server(self.app, drain=5, limits=head, refused=self.app.refusals.note_unread)
+        head = evolve(head, head_seconds=self.head_seconds)
+        self.server = Server(self.app, drain=self.drain, limits=head)
         self.server.start()
         self._stack.callback(self.server.stop)
         return self

@@ -194,3 +194,18 @@ def test_standard_error_gets_whole_lines(capfd):
     lines = capfd.readouterr().err.splitlines()
     assert len([line for line in lines if "POST /v1/chat/completions key=shop" in line]) == 1
     assert "/health" not in "".join(lines), "probes are no requests"
+
+
+def test_an_answer_that_outlasts_the_drain_has_its_line(file):
+    words = ("one ", "two ", "three ")
+    logged = Logged(file, Reply("".join(words), chunks=words, chunk_delay=5.0))
+    logged.world.drain = 1
+    with logged, httpx.Client(trust_env=False, timeout=20) as client:
+        body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+        headers = {"authorization": f"Bearer {CALLERS_KEY}"}
+        with client.stream("POST", f"{logged.world.url}/v1/chat/completions", json=body, headers=headers) as answer:
+            pieces = answer.iter_raw()  # one that is dropped closes the answer
+            next(pieces)
+            logged.world.server.stop()
+    (line,) = logged.lines
+    assert (line["status"], line["end"], line["key"]) == (200, "broken", "shop")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import socket
+import time
 
 import pytest
 from clippy_gateway import Gateway
 from clippy_gateway.callers import Callers
 from clippy_gateway.forms import Refused
 from clippy_gateway.refusals import Refusals
-from clippy_gateway.settings import Key
+from clippy_gateway.settings import AccessLog, Key, RequestLimits
 from gateway_world import CALLERS_KEY, World
 
 from clippy_core.driven import drive
@@ -43,15 +45,6 @@ def test_what_is_wrong_with_an_object_is_for_the_provider_to_say(world, body):
     before = world.provider.calls
     world.ask("POST", CHAT, content=body, headers={"content-type": "application/json"})
     assert world.provider.calls > before
-
-
-def test_what_the_server_refuses_is_counted_and_told_as_well(caplog):
-    refusals = Refusals()
-    with caplog.at_level(logging.WARNING, "clippy.gateway"):
-        for _ in range(3):
-            refusals.note_unread(431, "headers_too_long")
-    assert caplog.messages == ["refused with 431 headers_too_long: no whole request came"]
-    assert refusals.table().rows == ((431, "headers_too_long", "", 3),)
 
 
 def test_a_refusal_has_a_line_with_the_id_that_its_caller_was_told(world, caplog):
@@ -152,3 +145,27 @@ def test_half_a_character_is_no_way_to_a_model_that_a_key_may_not_use(text):
     with World(Reply("x"), {}, settings) as made:
         answer = made.ask("POST", CHAT, content=body, headers={"content-type": "application/json"})
         assert (answer.status_code, made.provider.calls) == (403, 0)
+
+
+def test_what_never_became_a_request_is_counted_logged_and_in_the_access_log(tmp_path, caplog):
+    file = tmp_path / "access.log"
+    settings = {"keys": {"team": Key(CALLERS_KEY)}, "access_log": AccessLog(to=str(file))}
+    settings["limits"] = RequestLimits(head=1000, target=1000)
+    with World(Reply("x"), {}, settings, head_seconds=0.2) as world:
+        assert world.raw(b"")[:1] == b""  # opened and not used: nothing was refused
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+            for piece in (b"GET / HTTP/1.1\r\nx: ", b"y" * 5000):
+                connection.sendall(piece)
+                time.sleep(0.05)  # so that it comes as a piece of its own
+            assert connection.recv(4096).startswith(b"HTTP/1.1 431 ")
+        assert world.raw(b"sk-canary\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+        assert world.raw(b"GET /sk-canary HTTP/1.1\r\nHo").startswith(b"HTTP/1.1 408 ")
+        rows = sorted(world.gateway._refusals.table().rows)
+    wanted = [(400, "no_http"), (408, "head_too_slow"), (431, "head_too_long")]
+    assert rows == [(status, code, "", 1) for status, code in wanted]
+    told = sorted(record.getMessage().partition(": ")[0] for record in caplog.records if record.levelno >= 30)
+    assert told == [f"refused with {status} {code}" for status, code in wanted]
+    lines = file.read_text().splitlines()
+    wanted_lines = [[str(status), "*", "*", "bytes=0+0", f"refused={code}"] for status, code in wanted]
+    assert sorted(line.split()[1:2] + line.split()[3:] for line in lines) == wanted_lines
+    assert "canary" not in caplog.text + "".join(lines)

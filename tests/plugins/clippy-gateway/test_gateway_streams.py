@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import socket
@@ -95,7 +94,7 @@ def test_a_stream_that_breaks_off_upstream_breaks_off_here_without_an_end(books,
     assert (after.status_code, alive.status_code) == (200, 200)
     if b" 502 " not in got.split(b"\r\n")[0]:
         told = re.search(rb"(?i)x-clippy-request-id: (\w+)", got)
-        assert f"the stream of request {told[1].decode()}, route 'main', broke off" in caplog.text
+        assert f"the answer to request {told[1].decode()} broke off" in caplog.text
 
 
 def test_a_provider_that_dies_and_comes_back_is_asked_again(books):
@@ -177,40 +176,39 @@ def test_a_stream_keeps_its_bytes(books):
     assert len(through.splitlines()) == len(direct.splitlines())
 
 
-def test_who_has_no_answer_when_the_gateway_ends_is_told_so_in_the_callers_form():
-    """The server cancels what is under way when there is no more time; its own word would be a bare 500."""
-    head, _, body = asked().partition(b"\r\n\r\n")
-    pairs = [
-        (name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in head.split(b"\r\n")[1:])
-    ]
-    path = "/v1/chat/completions"
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": pairs,
-    }
-    sent: list[dict[str, Any]] = []
-    incoming = [{"type": "http.request", "body": body}]
+def test_an_answer_that_outlasts_the_drain_is_told_in_a_line_with_its_id(caplog):
+    with World(Reply("".join(WORDS), chunks=WORDS, chunk_delay=5.0), {}, KEYS, drain=1) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+            connection.sendall(asked())
+            got = read_events(connection, 1)
+            world.server.stop()
+            while piece := connection.recv(4096):
+                got += piece
+    assert b"[DONE]" not in got
+    assert not got.endswith(b"0\r\n\r\n")
+    name = got.partition(b"x-clippy-request-id: ")[2].partition(b"\r\n")[0].decode()
+    told = [record for record in caplog.records if record.levelno >= 30 and "graceful shutdown" not in record.msg]
+    assert [name in record.getMessage() for record in told] == [True]
+    assert told[0].exc_info is None
 
-    async def receive() -> dict[str, Any]:
-        return incoming.pop() if incoming else await asyncio.Event().wait()
 
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+def test_a_request_that_is_not_answered_when_the_drain_ends_is_refused(caplog):
+    with World(Reply("late", delay=5.0), {}, KEYS, drain=1) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+            connection.sendall(asked(stream=False))
+            assert until(lambda: world.provider.calls == 1)
+            world.server.stop()
+            got = connection.recv(4096)
+    assert b" 503 " in got.split(b"\r\n")[0]
+    assert b"gateway_ending" in got
+    assert b"x-should-retry: true" in got
+    assert not [record for record in caplog.records if record.exc_info]
 
-    async def cut_off(world: World) -> None:
-        answering = asyncio.ensure_future(world.app(scope, receive, send))
-        while not world.provider.calls:
-            await asyncio.sleep(0.01)
-        answering.cancel()
-        await answering
-        await world.app.close()
 
-    with world_of(Fault.stall(), None) as world:
-        asyncio.run(cut_off(world))
-    start, whole = sent
-    assert (start["status"], dict(start["headers"])[b"x-should-retry"]) == (503, b"true")
-    assert json.loads(whole["body"])["error"]["code"] == "gateway_ended"
+def test_a_stream_that_breaks_off_is_told_with_its_id_alone(caplog):
+    broken = [Fault.reset(at_delta=2), Reply("".join(WORDS), chunks=WORDS)]
+    with World([broken], {}, KEYS) as world:
+        got = world.raw(asked().replace(b"host: x", b"host: x\r\nconnection: close"))
+    name = got.partition(b"x-clippy-request-id: ")[2].partition(b"\r\n")[0].decode()
+    told = [record for record in caplog.records if record.levelno >= 30]
+    assert [name in record.getMessage() for record in told] == [True]

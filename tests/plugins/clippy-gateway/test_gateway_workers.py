@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 from clippy_gateway import workers
-from clippy_gateway.workers import READY, Supervisor, Worker
+from clippy_gateway.workers import Supervisor, Worker
 
 
 @define(eq=False)
@@ -34,28 +34,29 @@ class Time:
 
 @define(eq=False)
 class Process:
-    """Serves after *start* seconds, and ends with *code* after *life* seconds."""
+    """Ends with *code* after *life* seconds, of which it needs *opening* until it serves."""
 
     time: Time
     life: float
     code: int
-    start: float = 0.0
+    opening: float
     until: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.until, self.start = self.time.now + self.life, self.time.now + self.start
+        self.until = self.time.now + self.life
+        self.opening += self.time.now
 
-    def has_said(self) -> bool:
-        return self.start <= self.time.now
+    def serves(self) -> bool:
+        return self.opening <= min(self.time.now, self.until)
+
+    def close(self) -> None:
+        pass
 
     def poll(self) -> int | None:
         return self.code if self.time.now >= self.until else None
 
     def send_signal(self, number: int) -> None:
         self.until, self.code = self.time.now, 0
-
-    def close(self) -> None:
-        pass
 
 
 @define(eq=False)
@@ -65,20 +66,18 @@ class Place:
     time: Time
     lives: Iterator[float]
     code: int = 1
-    takes: float = 0.0
+    opening: float = 0.0
     started: list[float] = field(factory=list)
 
     def start(self) -> Any:
         self.started.append(round(self.time.now, 1))
-        return Process(self.time, next(self.lives), self.code, self.takes)
+        return Process(self.time, next(self.lives), self.code, self.opening)
 
 
-def supervised(
-    monkeypatch: pytest.MonkeyPatch, *lives: Iterator[float], code: int = 1, takes: float = 0.0
-) -> tuple[int, list[Place]]:
+def supervised(monkeypatch: pytest.MonkeyPatch, *lives: Iterator[float], **place: Any) -> tuple[int, list[Place]]:
     time = Time()
     monkeypatch.setattr(workers, "time", time)
-    places = [Place(time, one, code, takes) for one in lives]
+    places = [Place(time, one, **place) for one in lives]
     time.supervisor = Supervisor([Worker(one.start) for one in places], socket.socket())
     return time.supervisor.run(1.0), places
 
@@ -112,26 +111,19 @@ def test_a_long_life_makes_up_for_short_ones(monkeypatch):
     assert len(place.started) > 50
 
 
-def test_a_worker_that_takes_long_to_fail_is_not_tried_for_ever(monkeypatch):
-    """A database that does not answer, say: what it waits before it serves is no life."""
-    code, (place,) = supervised(monkeypatch, itertools.repeat(15.0), code=3, takes=20.0)
-    assert code == 3
+def test_workers_whose_plugins_open_for_long_and_fail_are_given_up_too(monkeypatch):
+    code, (place,) = supervised(monkeypatch, itertools.repeat(40.0), opening=60.0)
+    assert code == 1
     assert len(place.started) == 5
 
 
-def test_a_worker_that_takes_long_to_start_may_live_short_after_it(monkeypatch):
-    """Its life counts from when it serves: 12 s of starting and 5 s of serving are no long life."""
-    code, (place,) = supervised(monkeypatch, itertools.repeat(17.0), takes=12.0)
-    assert (code, len(place.started)) == (1, 5)
-
-
-def test_what_a_process_says_is_heard_once_and_its_end_is_nothing_said():
-    hears, says = os.pipe()
-    os.set_blocking(hears, False)
-    process = workers.Process(Any, hears)  # type: ignore[arg-type]
-    assert not process.has_said()
-    os.write(says, READY)
+def test_a_worker_says_that_it_serves_in_its_pipe():
+    said, says = os.pipe()
+    os.set_blocking(said, False)
+    process: Any = workers.Process(None, said)
+    assert not process.serves()
+    os.write(says, b"+")
+    assert process.serves()
     os.close(says)
-    assert process.has_said()
-    assert not process.has_said()
+    assert process.serves()
     process.close()

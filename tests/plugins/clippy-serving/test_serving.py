@@ -206,27 +206,31 @@ def test_a_second_head_that_does_not_come_whole_is_not_waited_for(serve: Callabl
     ("data", "status", "code"),
     [
         (b"GET /echo HTTP/1.1\r\na: b", 408, "head_too_slow"),
-        (b"\x16\x03\x01\x00\xff\x01\x00\r\n\r\n", 400, "no_request"),
-        (b"GET /echo HTTP/1.1\r\n" + HOST + b"a: " + b"b" * 400_000, 431, "headers_too_long"),
+        (b"\x16\x03\x01\x00\xff\x01\x00\r\n\r\n", 400, "no_http"),
+        (b"GET /echo HTTP/1.1\r\n" + HOST + b"a: " + b"b" * 400_000, 431, "head_too_long"),
         (b"", 0, ""),
     ],
 )
 def test_what_never_reaches_the_application_is_told(data: bytes, status: int, code: str, reader: str) -> None:
     """But not of who says nothing: a health check that opens a connection is none."""
     heard: list[tuple[int, str]] = []
-    made = pages()
-    server = Server(made, limits=made.limits, refused=lambda status, code: heard.append((status, code)))
+
+    class Hears(Pages):
+        def refused_unread(self, status: int, code: str) -> None:
+            heard.append((status, code))
+
+    server = Server(Hears(), limits=LIMITS)
     server.start()
     raw(server.port, data)
     server.stop()
     if reader == "h11" and status == 431:
-        status, code = 400, "no_request"  # it bounds what it keeps itself
+        status, code = 400, "no_http"  # it bounds what it keeps itself
     assert heard == ([(status, code)] if status else [])
 
 
 def test_the_log_tells_it_where_nobody_else_hears(serve: Callable[[Pages], Server], caplog: Any) -> None:
     raw(serve(pages()).port, b"no HTTP\r\n\r\n")
-    assert caplog.messages == ["refused with 400 no_request: what came was no whole request"]
+    assert caplog.messages == ["refused with 400 no_http before it was a request"]
 
 
 def test_what_is_no_request_is_not_answered_amid_another_answer(serve: Callable[[Pages], Server]) -> None:

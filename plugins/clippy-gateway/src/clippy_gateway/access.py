@@ -92,6 +92,15 @@ class Access:
         """The line of a request that has just come."""
         return Line(self, scope["method"], scope["path"], receive, send)
 
+    def refused_unread(self, status: int, code: str) -> None:
+        """A line of what the server refused before it was a request: neither method nor path is known of it."""
+
+        async def nothing(*_: Any) -> None: ...
+
+        line = Line(self, "*", "*", nothing, nothing)
+        line.status, line.refused, line.whole = status, code, True
+        line.end()
+
     def end(self, line: Line) -> None:
         """Have *line* written soon."""
         line.used = self._used.pop(line.id, None)

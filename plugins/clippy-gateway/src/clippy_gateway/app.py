@@ -24,6 +24,7 @@ from .paths import judge_call, judge_object, judge_spelling
 from .refusals import Refusals
 from .replies import judge_status, reply_headers, told
 from .settings import RequestLimits
+from .watching import Watch
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -32,8 +33,8 @@ Head = dict[bytes, bytes]
 log = logging.getLogger("clippy.gateway")
 
 _NO_ROUTE = (b"x-clippy-route", b"")
-_PATIENCE = 0.02
-"""Seconds after which somebody looks whether the caller is still there; most answers of a cache are gone by then."""
+_ENDING = 3.0
+"""Seconds in which a request that was cancelled is settled: a little more than the host takes for that."""
 
 _FOR_THE_GATEWAY = frozenset({b"x-clippy-route", b"x-clippy-base-url"})
 _WHOSE = _FOR_THE_GATEWAY | {b"x-clippy-tenant", b"x-clippy-user", b"x-clippy-session"}
@@ -44,8 +45,8 @@ _WHOSE = _FOR_THE_GATEWAY | {b"x-clippy-tenant", b"x-clippy-user", b"x-clippy-se
 class GatewayApp:
     """Passes requests through *host*.
 
-    ``opened`` is called when it is ready, ``drain`` when it shall end: from then on it is not ready, and after
-    ``notice`` seconds nobody needs to take more connections.
+    ``drain`` is called when it shall end: from then on it is not ready, and after ``notice`` seconds nobody needs to
+    take more connections.
     """
 
     host: Host
@@ -56,7 +57,7 @@ class GatewayApp:
     notice: float = 0.0
     refusals: Refusals = field(factory=Refusals)
     access: Access | None = None
-    opened: Callable[[], object] | None = None
+    when_open: Callable[[], object] | None = None
     ready: bool = field(default=False, init=False)
     draining: bool = field(default=False, init=False)
     busy: int = field(default=0, init=False)
@@ -82,6 +83,12 @@ class GatewayApp:
             await receive()
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the client gets a 403
 
+    def refused_unread(self, status: int, code: str) -> None:
+        """The server refused what never became a request."""
+        self.refusals.note(Refused(status, code, ""), "", "*", "*", "none")
+        if self.access is not None:
+            self.access.refused_unread(status, code)
+
     async def open(self) -> None:
         """Open the host for this event loop.  Raises what its plugins raise."""
         if self.access is not None:
@@ -89,12 +96,15 @@ class GatewayApp:
         opener: Any = self.host
         await opener.aopen()
         self.ready = True
-        if self.opened is not None:
-            self.opened()
+        if self.when_open is not None:
+            self.when_open()
 
     async def close(self) -> None:
-        """Close what the host holds in this event loop."""
+        """Close what the host holds in this event loop, after those whom the server has just cancelled."""
         self.ready = False
+        until = asyncio.get_running_loop().time() + _ENDING
+        while self.busy and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - waited for once
+            await asyncio.sleep(0.01)
         opener: Any = self.host
         await opener.aclose()
         if self.access is not None:
@@ -193,19 +203,22 @@ class GatewayApp:
                 await send({"type": "http.response.body", "body": listed[2]})
                 return
         request = self._request(scope, head, caller, anthropic, body)
-        watch = _Watch(receive)
+        watch = Watch(receive)
         try:
             reply = await self.host.answer(request)
             await self._reply(reply, request.route, method, send, watch)
         except asyncio.CancelledError:
-            if watch.of and not watch.gone:
-                log.warning("the answer to %s was cut off: the gateway ended", watch.of)
+            if not (watch.gone or self.draining):
                 raise
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
-            ended = Refused(503, "gateway_ended", "the gateway ended before there was an answer", close=True)
-            raise Gone if watch.gone else ended from None
+            if watch.gone:
+                raise Gone from None
+            if watch.told:
+                log.warning("the answer to request %s broke off: the gateway ended", watch.told)
+                return
+            raise Refused(503, "gateway_ending", "the gateway ended before there was an answer", close=True) from None
         finally:
             watch.stop()
 
@@ -226,13 +239,12 @@ class GatewayApp:
         route = self.choice.route(caller, wanted, api_of(scope["path"], anthropic), body)
         return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose)
 
-    async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: _Watch) -> None:
+    async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: Watch) -> None:
         body = reply.body
         try:
             judge_status(reply.status)
             own = told(reply.extensions.get("clippy"), self._routes.get(route, _NO_ROUTE), os.urandom(8).hex().encode())
-            headers = reply_headers(reply, own)
-            watch.of = f"request {own[0][1].decode()}"
+            headers, watch.told = reply_headers(reply, own), own[0][1].decode()
             if isinstance(body, bytes):
                 bare = method == "HEAD" or reply.status in (204, 304)  # without a body, whatever a plugin gave it
                 if not bare:
@@ -246,7 +258,7 @@ class GatewayApp:
                 await _pump(body, send, watch)
             except Exception as error:
                 # Nothing more is sent, no end either: the server closes the connection, and nobody takes it for whole.
-                log.warning("the stream of %s, route %r, broke off: %s", watch.of, route, type(error).__name__)
+                log.warning("the answer to request %s broke off: %s", watch.told, type(error).__name__)
         finally:
             if not isinstance(body, bytes):
                 await body.aclose()
@@ -259,7 +271,7 @@ class GatewayApp:
         await send({"type": "http.response.body", "body": text})
 
 
-async def _pump(body: ByteStream, send: Send, watch: _Watch) -> None:
+async def _pump(body: ByteStream, send: Send, watch: Watch) -> None:
     """Each piece at once; the next one is read when the caller has room for it.
 
     With the end the caller has everything: whether it then leaves is nobody's concern, and nothing is cancelled for it.
@@ -268,32 +280,3 @@ async def _pump(body: ByteStream, send: Send, watch: _Watch) -> None:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     watch.stop()
     await send({"type": "http.response.body", "body": b""})
-
-
-class _Watch:
-    """Cancels the task that answers when the caller leaves.  ``of`` is whose answer it is, "" before there is one.
-
-    To look for that costs a task; it is begun only for answers that take their time.
-    """
-
-    __slots__ = ("_answering", "_receive", "_task", "_timer", "gone", "of")
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive, self._answering, self.gone, self.of = receive, asyncio.current_task(), False, ""
-        self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
-
-    def _begin(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._look())
-
-    async def _look(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.gone = True
-        if self._answering is not None:
-            self._answering.cancel()
-
-    def stop(self) -> None:
-        self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()

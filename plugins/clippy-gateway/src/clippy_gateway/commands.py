@@ -25,13 +25,13 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
     @click.option("--fd", type=int, hidden=True, help="Listen at this open socket: for workers.")
     @click.option("--of", type=int, default=1, hidden=True, help="Be one of so many: for workers.")
     @click.option("--parent", type=int, hidden=True, help="End when this pipe does: for workers.")
-    @click.option("--ready", type=int, hidden=True, help="Say into this pipe that it serves: for workers.")
+    @click.option("--serves", type=int, hidden=True, help="Say in this pipe that it serves: for workers.")
     def serve(
         check: bool,
         fd: int | None,
         of: int,
         parent: int | None,
-        ready: int | None,
+        serves: int | None,
         access_log: str | None,
         **given: Any,
     ) -> None:
@@ -46,7 +46,6 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
         with listening(settings, fd) as opened:
             with cli.host() as described:
                 pass  # it opened, so it can be opened; the workers do that, each in its own event loop
-            pipes = None if parent is None or ready is None else (parent, ready)
-            run(settings, described, opened, check=check, of_worker=fd is not None, pipes=pipes)
+            run(settings, described, opened, check=check, of_worker=fd is not None, parent=parent, serves=serves)
 
     return serve

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .forms import Refused
-from .headers import header_fault
+from .headers import PLAIN, header_fault
 from .settings import RequestLimits
 
 Pair = tuple[bytes, bytes]
@@ -26,7 +26,6 @@ _ONCE = frozenset(
 )  # fmt: skip
 """Whoever adds a line behind another's must not speak for it, nor be outspoken by it."""
 _OWN = b"x-clippy-"
-_PLAIN = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
 _NO_TARGET = bytes(byte for byte in range(256) if 0x21 <= byte <= 0x7E)
 
 
@@ -90,9 +89,9 @@ def judge_fields(fields: Sequence[Pair]) -> None:
     The server that read them lets most of this through no more; another one might.
     """
     joined = b"".join([value for _, value in fields])
-    if not joined.translate(None, _PLAIN):
+    if not joined.translate(None, PLAIN):
         return
     for name, value in fields:
-        if value.translate(None, _PLAIN):
+        if value.translate(None, PLAIN):
             fault = header_fault("X", value.decode("latin-1")) or "a header is wrong"
             raise Refused(400, "bad_header", fault.replace("header X", f"header {name[:64].decode('latin-1')}"))

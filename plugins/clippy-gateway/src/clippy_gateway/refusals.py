@@ -45,15 +45,6 @@ class Refusals:
     def note(self, refused: Refused, caller: str, method: str, path: str, request_id: str) -> None:
         """One was refused.  *caller* is the name of a key in the configuration, "" for who has none."""
         status, code, stranger = refused.status, refused.code, refused.stranger
-        who = f"the key {caller}" if caller else f"nobody known (key #{stranger})" if stranger else "nobody known"
-        what = f"{ascii(method[:20])[1:-1]} {shape(path)} of {who} (request {request_id})"
-        self._note(status, code, caller, stranger, what)
-
-    def note_unread(self, status: int, code: str) -> None:
-        """What came over a connection was no whole request; the server refused it."""
-        self._note(status, code, "", "", "no whole request came")
-
-    def _note(self, status: int, code: str, caller: str, stranger: str, what: str) -> None:
         self.counts[(status, code, caller or self._known(stranger))] += 1
         kind, now = self._kinds.setdefault((status, code, caller), _Kind()), self.now()
         if now - kind.told < _PAUSE:
@@ -61,7 +52,11 @@ class Refusals:
             if stranger and len(kind.strangers) < _STRANGERS:
                 kind.strangers.add(stranger)
             return
-        log.warning("refused with %s %s: %s%s", status, code, what, _more(kind))
+        who = f"the key {caller}" if caller else f"nobody known (key #{stranger})" if stranger else "nobody known"
+        log.warning(
+            "refused with %s %s: %s %s of %s (request %s)%s",
+            status, code, ascii(method[:20])[1:-1], shape(path), who, request_id, _more(kind),
+        )  # fmt: skip
         self._kinds[(status, code, caller)] = _Kind(now)
 
     def table(self) -> StatusTable:

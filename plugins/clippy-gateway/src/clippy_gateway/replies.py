@@ -8,6 +8,7 @@ from clippy_hookspecs import RequestContext
 from clippy_hookspecs.services import RawReply
 
 from .forms import Refused
+from .headers import PLAIN
 
 Pair = tuple[bytes, bytes]
 
@@ -20,6 +21,9 @@ _KEPT_BACK = frozenset(
     }
 )  # fmt: skip
 """What belongs to one connection (RFC 9110 section 7.6.1) or to the provider's own origin, and what is ours to say."""
+
+_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+"""What names of headers are made of (RFC 9110 section 5.6.2)."""
 
 _CACHE_OFF, _CACHE_MISS = (b"x-clippy-cache", b"off"), (b"x-clippy-cache", b"miss")
 _ONE_ATTEMPT = (b"x-clippy-attempts", b"1")
@@ -34,13 +38,18 @@ def judge_status(status: int) -> None:
 def reply_headers(reply: RawReply, own: list[Pair]) -> list[Pair]:
     """*own*, and those of *reply* that are the caller's business.
 
-    A plugin may have made them of anything: one that would begin another line is left out.
+    A provider sends and a plugin makes anything: one that the server would not send, and break the answer off for, is
+    left out.
     """
     fields = reply.headers.raw
+    if b"".join([name for name, _ in fields]).translate(None, _TOKEN) or b"".join(
+        [value for _, value in fields]
+    ).translate(None, PLAIN):
+        fields = [(n, v) for n, v in fields if n and not n.translate(None, _TOKEN) and not v.translate(None, PLAIN)]
     kept_back = _KEPT_BACK | _named([value for name, value in fields if name.lower() == b"connection"])
     for name, value in fields:
         lower = name.lower()
-        if lower not in kept_back and b"\n" not in value and b"\r" not in value and b"\0" not in value:
+        if lower not in kept_back:
             own.append((lower, value))
     return own
 

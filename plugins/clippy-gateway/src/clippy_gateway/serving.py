@@ -19,7 +19,7 @@ from clippy_hookspecs.services import Host
 from clippy_serving import Limits, Server
 from clippy_serving.listening import listen
 
-from .workers import READY, supervise
+from .workers import supervise
 
 if TYPE_CHECKING:
     from .app import GatewayApp
@@ -50,11 +50,12 @@ def run(
     *,
     check: bool = False,
     of_worker: bool = False,
-    pipes: tuple[int, int] | None = None,
+    parent: int | None = None,
+    serves: int | None = None,
 ) -> None:
     """Serve at *opened* until SIGTERM, SIGINT or SIGHUP, here or by workers.
 
-    *pipes* are the supervisor's, for workers: the one that ends with it, and the one that hears of us.  Raises
+    *parent* is the pipe of the supervisor, for workers, *serves* the one in which they say that they serve.  Raises
     ConfigError for settings that are wrong and RuntimeError if a plugin does not open.
     """
     app = gateway.app(gateway.over_aiohttp(described))
@@ -63,7 +64,8 @@ def run(
         click.echo(f"fine: routes {', '.join(app.choice.routes)}; {len(gateway.keys)} keys; {where} is free")
         return
     if of_worker:
-        serve(gateway, app, opened, pipes)
+        app.when_open = None if serves is None else partial(os.write, serves, b"+")
+        serve(gateway, app, opened, parent)
         return
     port = opened.getsockname()[1] if gateway.uds is None else 0
     where = f"http://{gateway.host}:{port}" if gateway.uds is None else f"unix:{gateway.uds}"
@@ -77,14 +79,12 @@ def run(
     if gateway.workers > 1:
         supervise(opened, gateway.workers, gateway.drain)
     else:
-        serve(gateway, app, opened, None)
+        serve(gateway, app, opened, parent)
 
 
-def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket, pipes: tuple[int, int] | None) -> None:
-    """Serve at *opened* in this process, for a supervisor with *pipes* until that has ended."""
-    if pipes is not None:
-        parent, ready = pipes
-        app.opened = partial(os.write, ready, READY)
+def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket, parent: int | None) -> None:
+    """Serve at *opened* in this process; also ends when the process at the other end of *parent* has ended."""
+    if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), name="clippy-gateway-parent", daemon=True).start()
     _favour_requests()
     limits = gateway.limits
@@ -94,8 +94,7 @@ def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket, pipes: tuple
 
         serve_on_granian(app, gateway, opened)
         return
-    refused = app.refusals.note_unread
-    Server(app, sockets=[opened], drain=gateway.drain, limits=head, refused=refused).run()
+    Server(app, sockets=[opened], drain=gateway.drain, limits=head).run()
 
 
 def _end_with(parent: int) -> None:

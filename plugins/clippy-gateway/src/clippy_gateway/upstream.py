@@ -140,10 +140,17 @@ def _streamed(response: aiohttp.ClientResponse, fields: Sequence[Pair], keys: Se
 class AiohttpBody:
     """The body of an answer, piece by piece: the socket is read when somebody asks for the next one."""
 
-    __slots__ = ("_content", "_hiding", "_response")
+    __slots__ = ("_closed", "_content", "_hiding", "_response")
 
     def __init__(self, response: aiohttp.ClientResponse, hiding: Hiding | None = None) -> None:
         self._response, self._content, self._hiding = response, response.content, hiding
+        protocol = None if response.connection is None else response.connection.protocol
+        # aiohttp closes a connection whose chunks it cannot read and tells its reader nothing, who would wait for ever.
+        self._closed: asyncio.Future[None] | None = None if protocol is None else protocol.closed
+        if self._closed is not None:
+            self._closed.remove_done_callback(_retrieve)  # that of the answer before
+            self._closed.add_done_callback(_retrieve)
+            self._closed.add_done_callback(self._break_off)
 
     async def next(self) -> bytes | None:
         """The next piece, None at the end.  Raises ClientPayloadError where the answer broke off."""
@@ -157,10 +164,22 @@ class AiohttpBody:
 
     async def aclose(self) -> None:
         """Give the connection back if it was read to its end, and close it otherwise."""
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._break_off)
         if not self._content.at_eof():
             self._response.close()
         else:
             self._response.release()
+
+    def _break_off(self, _: asyncio.Future[None]) -> None:
+        if not self._content.is_eof() and self._content.exception() is None:
+            self._content.set_exception(aiohttp.ClientPayloadError("the connection was closed within the answer"))
+
+
+def _retrieve(closed: asyncio.Future[None]) -> None:
+    """Nobody else asks why a connection was closed, and asyncio would log that nobody did."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 def _is_stream(headers: Mapping[str, str]) -> bool:

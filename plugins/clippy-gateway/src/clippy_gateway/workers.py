@@ -18,40 +18,41 @@ from clippy_serving.ending import ending_signals
 log = logging.getLogger("clippy.gateway")
 
 _SHORT_LIFE = 10.0
-"""Seconds that a worker has to serve to be started again at once when it dies; what it takes to start is none of it."""
+"""Seconds that a worker has to serve to be started again at once when it dies; how long it opened says nothing."""
 _LONGEST_WAIT = 30.0
 _TRIES = 5
 """Short lives in a row, of every worker, after which the next one would end no better."""
-READY = b"1"
-"""What a worker says when it serves."""
 _MISCONFIGURED = 2
 """The exit code of a command whose configuration is wrong: the next worker would meet the same."""
 
 
 @define(eq=False)
 class Process:
-    """A worker's process, and the end of the pipe at which it says that it serves."""
+    """A worker, and the pipe in which it says that it serves."""
 
     popen: subprocess.Popen[bytes]
-    says: int
+    said: int
+    _serves: bool = field(default=False, init=False)
+
+    def serves(self) -> bool:
+        """Whether it ever said so."""
+        if not self._serves:
+            try:
+                self._serves = os.read(self.said, 1) != b""
+            except BlockingIOError:
+                pass
+        return self._serves
 
     def poll(self) -> int | None:
-        """The exit code, None while it runs."""
+        """Its exit code, None while it runs."""
         return self.popen.poll()
-
-    def has_said(self) -> bool:
-        """Whether it has just said that it serves, which it does once."""
-        try:
-            return os.read(self.says, 1) == READY
-        except BlockingIOError:
-            return False
 
     def send_signal(self, number: int) -> None:
         self.popen.send_signal(number)
 
     def close(self) -> None:
-        """It has ended."""
-        os.close(self.says)
+        """Nothing more is heard of it."""
+        os.close(self.said)
 
 
 @define(eq=False)
@@ -60,7 +61,8 @@ class Worker:
 
     start: Callable[[], Process]
     process: Process | None = None
-    serves_since: float | None = None
+    served: float | None = None
+    """Since when its process serves, None before."""
     wait: float = 0.0
     not_before: float = 0.0
     tries: int = 0
@@ -69,10 +71,10 @@ class Worker:
         """Start a process if none runs and it is time; the exit code of one that has just died."""
         if self.process is None:
             if now >= self.not_before:
-                self.process, self.serves_since = self.start(), None
+                self.process, self.served = self.start(), None
             return None
-        if self.serves_since is None and self.process.has_said():
-            self.serves_since = now
+        if self.served is None and self.process.serves():
+            self.served = now
         code = self.process.poll()
         if code is None:
             return None
@@ -85,12 +87,11 @@ class Worker:
         return code
 
     def is_hopeless(self, now: float) -> bool:
-        """Whether no process has served here for long, however often one was started."""
+        """Whether no process has lived here for long, however often one was started."""
         return self.tries >= _TRIES and not self._lives(now)
 
     def _lives(self, now: float) -> bool:
-        since = self.serves_since
-        return self.process is not None and since is not None and now - since >= _SHORT_LIFE
+        return self.process is not None and self.served is not None and now - self.served >= _SHORT_LIFE
 
 
 @define(eq=False)
@@ -165,20 +166,20 @@ def supervise(opened: socket.socket, count: int, drain: float) -> None:
     ]
 
     def start() -> Process:
-        hears, says = os.pipe()
-        os.set_blocking(hears, False)
+        said, says = os.pipe()
+        os.set_blocking(said, False)
         try:
             popen = subprocess.Popen(  # noqa: S603 - ourselves
-                [sys.executable, *again, "--ready", str(says)],
+                [sys.executable, *again, "--serves", str(says)],
                 pass_fds=(opened.fileno(), ours, says),
                 process_group=0,  # what a terminal sends to all would be a second signal, after which nobody waits
             )
         except BaseException:
-            os.close(hears)
+            os.close(said)
             raise
         finally:
             os.close(says)
-        return Process(popen, hears)
+        return Process(popen, said)
 
     supervisor = Supervisor([Worker(start) for _ in range(count)], opened)
     before = {number: signal.signal(number, supervisor.note) for number in ending_signals()}

@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from .limits import Limits
 
-Told = Callable[[int, str], None]
+_log = logging.getLogger("clippy.serving.http")
+
+Note = Callable[[int, str], None]
+"""Hears of the status and the code with which something was refused that never became a request."""
 
 
-def http_protocol(limits: Limits, refused: Told) -> type[asyncio.Protocol]:
-    """httptools' reader where that is installed, else h11's; *refused* hears status and code of what is no request."""
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that an answer has no end: an application leaves it so where it must not look whole, and says why itself.
+
+    Nor that bytes were no HTTP, of which ``Note`` hears.
+    """
+    return "without completing response" not in record.msg and "Invalid HTTP request" not in record.msg
+
+
+_log.addFilter(_is_news)
+
+
+def _log_it(status: int, code: str) -> None:
+    _log.warning("refused with %d %s before it was a request", status, code)
+
+
+def http_protocol(limits: Limits, note: Note | None = None) -> type[asyncio.Protocol]:
+    """httptools' reader where that is installed, else h11's.  Without *note* refusals are logged."""
+    tell: Note = note or _log_it
     try:
         from httptools import HttpParserUpgrade
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:
-        return _patient(_telling(_h11(), refused), limits)
+        return _patient(_h11(), limits, tell, h11=True)
     from .older import UntilTheEnd
     from .upgrading import Upgrading
 
-    base: Any = _telling(HttpToolsProtocol, refused)
+    base: Any = HttpToolsProtocol
 
-    class Bounded(base):  # type: ignore[misc,unused-ignore]
+    class Bounded(base):  # type: ignore[misc]
         """h11 bounds what it buffers; httptools does not: a head, a trailer or the name of a chunk may never end."""
 
         _silent = -1  # bytes since a message began or gave a piece of its body; -1 between messages
@@ -38,6 +58,10 @@ def http_protocol(limits: Limits, refused: Told) -> type[asyncio.Protocol]:
                 self._running.disconnected = True  # uvicorn tells only the last one, which may wait behind this one
                 self._running.message_event.set()
             super().connection_lost(error)
+
+        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+            self._running = cycle
+            super()._start_asgi_task(cycle, app)
 
         def on_message_begin(self) -> None:
             self._silent = 0
@@ -72,16 +96,9 @@ def http_protocol(limits: Limits, refused: Told) -> type[asyncio.Protocol]:
                 self._silent += len(data)
             super().data_received(data)
             if self._silent > 2 * (limits.head + limits.target) and not self.transport.is_closing():
-                self.refuse(431, "headers_too_long")
+                self.refuse(431, "head_too_long")
 
-        def has_begun(self) -> bool:
-            return self._silent >= 0
-
-        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-            self._running = cycle
-            super()._start_asgi_task(cycle, app)
-
-    return _patient(Bounded, limits)
+    return _patient(Bounded, limits, tell)
 
 
 class _Ignored(list[tuple[bytes, bytes]]):
@@ -97,51 +114,16 @@ def _h11() -> Any:
     return H11Protocol
 
 
-def _telling(base: Any, refused: Told) -> Any:
-    class Telling(base):  # type: ignore[misc]
-        """Has somebody hear of what it refuses, and writes nothing into an answer that is under way."""
-
-        _running: Any = None  # the request that is answered; ``cycle`` is the last that came
-        _ending = False
-
-        def has_begun(self) -> bool:
-            """Whether some of a request has come, and not its whole head (h11)."""
-            return bool(self.conn.trailing_data[0])
-
-        def refuse(self, status: int, code: str) -> None:
-            """Answer what is no request, and close the connection; what came whole before it is answered first."""
-            last = self.cycle
-            if self._ending:
-                return
-            self._ending = True
-            refused(status, code)
-            if last is not None and not last.response_complete and not last.more_body:
-                last.keep_alive = False
-                return
-            if last is None or last.response_complete or not (last.response_started or self._waits_behind(last)):
-                phrase = HTTPStatus(status).phrase
-                head = (
-                    f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain\r\ncontent-length: {len(phrase) + 1}\r\n"
-                )
-                self.transport.write(f"{head}connection: close\r\n\r\n{phrase}\n".encode())
-            self.transport.close()
-
-        def _waits_behind(self, last: Any) -> bool:
-            return self._running is not None and self._running is not last
-
-        def send_400_response(self, _: str) -> None:
-            self.refuse(400, "no_request")
-
-    return Telling
-
-
-def _patient(base: Any, limits: Limits) -> type[asyncio.Protocol]:
+def _patient(base: Any, limits: Limits, note: Note, *, h11: bool = False) -> type[asyncio.Protocol]:
     class Patient(base):  # type: ignore[misc]
         """Closes a connection that brings no whole head in time: its first one, or another after an answer."""
 
         _answered = None  # the request that was under way when somebody last looked
+        _running: Any = None  # the request that is answered; ``cycle`` is the last that came
+        _refused = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:
+            self.logger = _log
             super().connection_made(transport)
             self._waiting = self.loop.call_later(limits.head_seconds, self._too_slow)
 
@@ -149,13 +131,42 @@ def _patient(base: Any, limits: Limits) -> type[asyncio.Protocol]:
             self._waiting.cancel()
             super().connection_lost(error)
 
+        def has_begun(self) -> bool:
+            """Whether some of a head has come, and not the whole of it."""
+            return bool(self.conn.trailing_data[0]) if h11 else self._silent >= 0
+
+        def send_400_response(self, msg: str) -> None:
+            self.refuse(400, "no_http")
+
+        def refuse(self, status: int, code: str) -> None:
+            """Answer what is no request, and close the connection.
+
+            What came whole before it is answered first, and nothing is written into an answer that is under way.
+            """
+            if self._refused:
+                return
+            self._refused, last = True, self.cycle
+            note(status, code)
+            under_way = last is not None and not last.response_complete
+            if under_way and not last.more_body:
+                last.keep_alive = False
+                return
+            queued = self._running is not None and self._running is not last
+            if not under_way or not (last.response_started or queued):
+                phrase = HTTPStatus(status).phrase
+                head = (
+                    f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain\r\ncontent-length: {len(phrase) + 1}\r\n"
+                )
+                self.transport.write(f"{head}connection: close\r\n\r\n{phrase}\n".encode())
+            self.transport.close()
+
         def _too_slow(self) -> None:
             """Nothing was under way, and no request has begun since the last look: what came was no whole head."""
             idle = self.cycle is None or self.cycle.response_complete
             if idle and self.cycle is self._answered:
-                if self.has_begun():
+                if self.has_begun():  # else it was opened in advance, or kept: nobody was refused anything
                     self.refuse(408, "head_too_slow")
-                self.transport.close()  # who said nothing was not refused anything
+                self.transport.close()
                 return
             self._answered = self.cycle if idle else None
             self._waiting = self.loop.call_later(limits.head_seconds, self._too_slow)

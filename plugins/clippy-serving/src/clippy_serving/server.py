@@ -20,11 +20,11 @@ from attrs import define, field
 from .ending import ending_signals
 from .limits import Limits
 from .listening import listen
-from .protocols import Told, http_protocol
+from .protocols import http_protocol
 
 Application = Callable[..., Any]
 
-_log = logging.getLogger("clippy.serving")
+log = logging.getLogger("clippy.serving")
 
 
 @define(eq=False)
@@ -33,8 +33,9 @@ class Server:
 
     ``start`` serves in a daemon thread with an event loop of its own; ``run`` in this thread until SIGTERM, SIGINT or
     SIGHUP, after which answers under way have ``drain`` seconds to end.  Port 0 takes a free one; ``port`` says which.
-    Its head limits hold before the application is asked: pass the same ``Limits`` to both.  ``refused`` hears status
-    and code (400, 408 or 431) of what was no whole request, which the application never sees; without it the log does.
+    Its head limits hold before the application is asked: pass the same ``Limits`` to both.  An
+    application with ``drain()`` is told when it shall end, one with ``refused_unread(status, code)`` of what was
+    refused before it was a request; of that there is a line in the log otherwise.
     """
 
     app: Application
@@ -44,7 +45,6 @@ class Server:
     sockets: Sequence[socket.socket] | None = None
     drain: float = 30.0
     limits: Limits = field(factory=Limits)
-    refused: Told | None = None
     _serving: _Serving | None = field(default=None, init=False, repr=False)
     _thread: threading.Thread | None = field(default=None, init=False, repr=False)
 
@@ -92,9 +92,19 @@ class Server:
         sockets = list(self.sockets) if self.sockets else [listen(self.host, self.port, self.uds)]
         if sockets[0].family in {socket.AF_INET, socket.AF_INET6}:
             self.port = sockets[0].getsockname()[1]
+        serving: list[_Serving] = []
+
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await self.app(scope, receive, send)
+            except asyncio.CancelledError:
+                if not (serving[0].should_exit and scope["type"] == "http"):
+                    raise
+                log.warning("a request was broken off: it was not answered when the server had to end")
+
         config = uvicorn.Config(
-            self.app,
-            http=http_protocol(self.limits, self.refused or _log_refused),
+            answer,
+            http=http_protocol(self.limits, getattr(self.app, "refused_unread", None)),
             ws="none",  # an upgrade is an ordinary request to the application, which may refuse it in words
             lifespan="auto",
             log_config=None,
@@ -104,7 +114,8 @@ class Server:
             h11_max_incomplete_event_size=2 * (self.limits.head + self.limits.target),
             timeout_graceful_shutdown=max(1, round(self.drain)),
         )
-        return _Serving(config, getattr(self.app, "drain", None)), sockets
+        serving.append(_Serving(config, getattr(self.app, "drain", None)))
+        return serving[0], sockets
 
     def _remove_socket(self) -> None:
         if self.uds is not None:
@@ -121,7 +132,6 @@ class _Serving(uvicorn.Server):
         self._ended = asyncio.Event()
 
     def serve_here(self, sockets: list[socket.socket]) -> None:
-        logging.getLogger("uvicorn.error").addFilter(_says_more_than_the_end)
         try:
             self.run(sockets)
         except (Exception, SystemExit) as error:  # uvicorn leaves with SystemExit where the application does not start
@@ -182,17 +192,3 @@ class _Serving(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal(number, handler)
-
-
-def _log_refused(status: int, code: str) -> None:
-    _log.warning("refused with %s %s: what came was no whole request", status, code)
-
-
-def _says_more_than_the_end(record: logging.LogRecord) -> bool:
-    """No traceback for what was cut off when there was no more time: it is the server that did it, on purpose.
-
-    And nothing of what is no HTTP: whoever is told of refusals hears of it.
-    """
-    if record.msg == "Invalid HTTP request received.":
-        return False
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

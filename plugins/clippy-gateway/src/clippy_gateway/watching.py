@@ -1,0 +1,42 @@
+"""Whether the caller is still there while its answer is made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Receive = Callable[[], Awaitable[Any]]
+
+_PATIENCE = 0.02
+"""Seconds after which somebody looks whether the caller is still there; most answers of a cache are gone by then."""
+
+
+class Watch:
+    """Cancels the task that answers when the caller leaves.
+
+    To look for that costs a task; it is begun only for answers that take their time.
+    """
+
+    __slots__ = ("_answering", "_receive", "_task", "_timer", "gone", "told")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self.gone, self.told = receive, False, ""  # the request's id, once its caller was told
+        self._answering = asyncio.current_task()
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
+
+    def _begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        if self._answering is not None:
+            self._answering.cancel()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
