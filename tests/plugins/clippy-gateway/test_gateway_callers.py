@@ -13,6 +13,7 @@ from clippy_gateway import Gateway, Key
 from clippy_gateway.bodies import judge_depth
 from clippy_gateway.choosing import fits
 from clippy_gateway.forms import Refused
+from clippy_gateway.heads import read_head
 from clippy_gateway.settings import RequestLimits
 from clippy_hookspecs import ConfigError, Scope
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
@@ -321,6 +322,15 @@ def test_a_length_that_is_told_twice_or_in_another_way_is_refused(small, head):
     )
     assert b" 400 " in said.split(b"\r\n")[0]
     assert small.provider.calls == before
+
+
+@pytest.mark.parametrize("path", [b"", b"*", b"files", b"http://x/v1/files"])
+def test_what_is_no_path_is_refused_whatever_server_lets_it_through(path):
+    """Granian hands CONNECT on, with no path at all."""
+    scope = {"headers": [(b"host", b"x")], "raw_path": path, "query_string": b""}
+    with pytest.raises(Refused) as refused:
+        read_head(scope, RequestLimits())
+    assert (refused.value.status, refused.value.code) == (400, "bad_address")
 
 
 @pytest.mark.parametrize("name", ["x-clippy-tenant", "x-clippy-route"])

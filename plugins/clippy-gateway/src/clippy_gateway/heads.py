@@ -52,7 +52,7 @@ def read_head(scope: Mapping[str, Any], limits: RequestLimits) -> dict[bytes, by
 
 
 def _judge_target(scope: Mapping[str, Any], limits: RequestLimits) -> None:
-    path: bytes = scope.get("raw_path") or b"/"
+    path: bytes = scope["raw_path"]
     if len(path) + len(scope["query_string"]) > limits.target:
         raise Refused(414, "address_too_long", f"the address is longer than {limits.target} bytes", close=True)
     if not path.startswith(b"/") or (path + scope["query_string"]).translate(None, _NO_TARGET):
