@@ -11,6 +11,7 @@ import httpx
 import pytest
 from clippy_gateway import Gateway, Key
 from clippy_gateway.bodies import judge_depth
+from clippy_gateway.callers import judge_local
 from clippy_gateway.choosing import fits
 from clippy_gateway.forms import Refused
 from clippy_gateway.heads import read_head
@@ -187,6 +188,16 @@ def test_without_keys_it_listens_at_loopback_only(host):
     with pytest.raises(ConfigError, match=r"give each caller a key, or listen at 127\.0\.0\.1"):
         Gateway(host=host).app(described)
     assert Gateway(host=host, keys={"team": Key(CALLERS_KEY)}).app(described)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost.evil.example", "[::1].evil.example", "localhost:80@evil.example", "[::1", ""]
+)
+def test_without_keys_only_names_of_this_machine_are_a_host(host):
+    with pytest.raises(Refused):
+        judge_local({b"host": host.encode()})
+    for own in (b"localhost", b"LocalHost:8787", b"127.0.0.1:8787", b"[::1]:8787"):
+        judge_local({b"host": own})
 
 
 def test_without_keys_it_answers_no_web_page():

@@ -341,6 +341,12 @@ def test_a_body_of_a_plugin_whose_status_has_none_is_left_out(status):
     assert (answer.status_code, answer.content) == (status, b"")
 
 
+def test_a_header_in_another_script_leaves_as_it_came():
+    with gateway(Reply("x"), {}) as world:
+        world.chat(headers={"user-agent": "Zoë 東京".encode()})
+        assert "\r\nuser-agent: Zoë 東京\r\n".encode() in world.provider.requests[0].head
+
+
 def test_what_a_provider_says_about_its_connection_stays_there(plugins):
     said = {"connection": "close, X-Hop", "x-hop": "1", "x-far": "2", "content-type": "application/json"}
     with gateway(Raw(b'{"error":{}}', 400, said), plugins) as world:
