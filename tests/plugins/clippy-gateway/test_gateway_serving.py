@@ -235,7 +235,6 @@ def test_what_several_workers_write_is_one_log_and_one_recording_and_a_page_says
     more = f'[plugins.recorder]\nenabled = true\npath = "{calls}"\n'
     more += f'[plugins.inspect]\nenabled = true\ngateway = true\ntoken = "{token}"'
     serving = start("--workers", "2", "--access-log", str(file), settings=f"drain = 10\n{more}")
-    assert until(lambda: serving.said.count("once within ten minutes") >= 2, 30)
     for _ in range(3):
         with httpx.Client(trust_env=False, timeout=20) as client:
             assert client.post(serving.url + "/v1/chat/completions", json=ASKED).status_code == 200
@@ -243,7 +242,7 @@ def test_what_several_workers_write_is_one_log_and_one_recording_and_a_page_says
         shown = [row for table in board["plugins"] for row in table["rows"] if "worker" in table["name"]]
         assert shown[0][0] in serving.workers()
         assert shown[0][1] == 2
-    assert "each of the 2 workers has pages of its own" in serving.said
+    assert serving.said.count("once within ten minutes") == 1  # the one link is for all workers
     serving.process.send_signal(signal.SIGTERM)
     assert serving.process.wait(45) == 0
     lines = [line for line in file.read_text().splitlines() if "/v1/chat/completions" in line]

@@ -102,6 +102,11 @@ def cookie_name(port: int) -> str:
     return f"clippy-inspect-{port}"
 
 
+def cookies_of(headers: Fields, name: str) -> list[str]:
+    """The values of all cookies of this name."""
+    return _Fields(headers).cookies(name)
+
+
 def port_of(host: str) -> int:
     """The port that a Host header says; 0 if it is none."""
     return named[1] if (named := _authority(host)) is not None else 0

@@ -18,6 +18,8 @@ from clippy_recorder import Recorder
 from .pace import Pace
 
 if TYPE_CHECKING:  # what serves pages is imported when they open: a program in production has this plugin, too
+    from clippy_serving.siblings import Siblings
+
     from .door import Door
     from .view import Source
 
@@ -67,6 +69,8 @@ class Inspect:
     _source: Any = field(init=False, repr=False)
     _pace: Pace = field(init=False, factory=Pace, repr=False)
     _deaf: Callable[[], None] = field(init=False, default=lambda: None, repr=False)
+    _among: bool = field(init=False, default=False)
+    """Whether this is one of several workers that show one set of pages."""
 
     def __attrs_post_init__(self) -> None:
         self._recorder = Recorder(enabled=True, level=self.level)
@@ -108,7 +112,8 @@ class Inspect:
             self._holders += 1
         opening = threading.Timer(SOON, self._soon, (host,))
         opening.daemon = True
-        opening.start()
+        if not self._among:  # pages of several workers are at their own address, which is one
+            opening.start()
         try:
             yield
         finally:
@@ -148,11 +153,14 @@ class Inspect:
         from .site import guarded
         from .view import View
 
-        door = self._door(None)
+        siblings: Siblings | None = getattr(app, "siblings", None)
+        door = self._door(None, siblings)
         view = View(_Late(self), door.csrf, lambda: self._host, pace=self._pace)
         for method, path, handler in guarded(view, door):
             app.route(method, path, handler)
-        _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
+        self._among = siblings is not None and siblings.place is not None
+        if not self._among:  # the supervisor says it for all workers
+            _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
 
     # --- opening and closing ------------------------------------------------------------------------------------------
 
@@ -217,10 +225,12 @@ class Inspect:
         """Whether this is a forked child: the pages are its parent's, and so is their port."""
         return self._process not in {None, os.getpid()}
 
-    def _door(self, port: int | None) -> Door:
+    def _door(self, port: int | None, siblings: Siblings | None = None) -> Door:
         from .door import Door
+        from .keys import Keys
 
-        return Door(port, self.hosts) if self.token is None else Door(port, self.hosts, self.token)
+        keys = Keys() if siblings is None else Keys(siblings.derived("inspect"), siblings.is_first)
+        return Door(port, self.hosts, keys=keys) if self.token is None else Door(port, self.hosts, self.token, keys)
 
 
 @define(eq=False)
