@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # what serves pages is imported when they open: a program in 
     from clippy_serving.siblings import Siblings
 
     from .door import Door
-    from .view import Source
+    from .view import Source, View
 
 SOON = 0.3
 """Seconds that a host is open before its pages are."""
@@ -71,6 +71,7 @@ class Inspect:
     _deaf: Callable[[], None] = field(init=False, default=lambda: None, repr=False)
     _among: bool = field(init=False, default=False)
     """Whether this is one of several workers that show one set of pages."""
+    _told: Callable[[str], None] | None = field(init=False, default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._recorder = Recorder(enabled=True, level=self.level)
@@ -156,11 +157,23 @@ class Inspect:
         siblings: Siblings | None = getattr(app, "siblings", None)
         door = self._door(None, siblings)
         view = View(_Late(self), door.csrf, lambda: self._host, pace=self._pace)
+        self._among = siblings is not None and siblings.place is not None
+        if siblings is not None and self._among:
+            self._join(siblings, view)
         for method, path, handler in guarded(view, door):
             app.route(method, path, handler)
-        self._among = siblings is not None and siblings.place is not None
         if not self._among:  # the supervisor says it for all workers
             _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
+
+    def _join(self, siblings: Siblings, view: View) -> None:
+        """Show in *view* what all workers have, and tell them what this one has."""
+        from .telling import Telling
+        from .together import Together
+
+        telling = Telling(view.source, self._pace, lambda: self._host)
+        telling.to(siblings)
+        self._told = telling.heard
+        view.source = view.others = Together(view.source, self._pace, siblings)
 
     # --- opening and closing ------------------------------------------------------------------------------------------
 
@@ -219,7 +232,12 @@ class Inspect:
         self._recording, self._host = not others, host
         self._process = os.getpid()
         self._deaf()
-        self._deaf = self._source.subscribe(self._pace.heard)
+        self._deaf = self._source.subscribe(self._heard)
+
+    def _heard(self, request_id: str) -> None:
+        self._pace.heard(request_id)
+        if self._told is not None:
+            self._told(request_id)
 
     def _elsewhere(self) -> bool:
         """Whether this is a forked child: the pages are its parent's, and so is their port."""
