@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from clippy_serving.siblings import Siblings
@@ -113,6 +114,25 @@ async def test_one_that_hangs_or_fails_or_is_not_there_has_no_answer(
     assert 2 == len([text for text in caplog.messages if "could not be answered" in text])
     never.set()
     await two.close()
+
+
+async def test_what_nobody_waits_for_any_more_is_not_done(founder: Siblings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was stopped, or busy, finds it when it goes on."""
+    done: list[bytes] = []
+
+    async def do(said: bytes) -> bytes:
+        done.append(said)
+        return b""
+
+    one, two = place(founder, 0), place(founder, 1)
+    two.answer("do", do)
+    await two.open()
+    monkeypatch.setattr(
+        "clippy_serving.siblings.time", SimpleNamespace(monotonic=iter([100.0, 100.0 + LONG + 1]).__next__)
+    )
+    assert await one.ask(1, "do", b"", LONG) is None
+    await two.close()
+    assert done == []
 
 
 async def test_who_does_not_know_the_secret_gets_no_answer(founder: Siblings) -> None:

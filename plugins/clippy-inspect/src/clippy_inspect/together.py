@@ -25,6 +25,8 @@ BRIEF: Final = 0.25
 _BRIEFLY: Final = 10.0
 _FORGOTTEN: Final = 60.0
 """Seconds after the last look in which what others have told is kept."""
+_LONG: Final = 0.1
+"""Seconds of a look that cost something: half of the time at most is spent with looking."""
 _PACE: Final = 0.5
 _ALL: Final = 1_000_000
 
@@ -86,7 +88,7 @@ class Together:
     _lock: asyncio.Lock = field(factory=asyncio.Lock, init=False, repr=False)
     _began: float = field(default=-1.0, init=False)
     _rest: float = field(default=-1.0, init=False)
-    """Until when another look would tell little: one that took long is not made again at once."""
+    """Until when nobody looks again: for as long as the last look took, if that was long."""
     _forgetting: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -103,7 +105,8 @@ class Together:
                 return
             self._began = loop.time()
             await asyncio.gather(*(self._look_at(place, copy) for place, copy in self._copies.items()))
-            self._rest = 2 * loop.time() - self._began
+            took = loop.time() - self._began
+            self._rest = loop.time() + took if took > _LONG else -1.0
         if self._forgetting is not None:
             self._forgetting.cancel()
         self._forgetting = loop.call_later(_FORGOTTEN, self._forget)

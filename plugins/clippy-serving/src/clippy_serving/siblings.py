@@ -137,12 +137,16 @@ class Siblings:
             self._socket(self.place).unlink(missing_ok=True)
 
     async def ask(self, place: int, what: str, said: bytes, within: float) -> bytes | None:
-        """What the process in *place* answers; None if there is no answer within so many seconds."""
+        """What the process in *place* answers; None if there is no answer within so many seconds.
+
+        One that was busy so long does not do then what nobody waits for any more.
+        """
+        until = time.monotonic() + within  # the clock is the machine's, so the other one's as well
         try:
             async with asyncio.timeout(within):
                 reader, writer = await asyncio.open_unix_connection(self._socket(place))
                 try:
-                    _write(writer, json.dumps([self._key(), what]).encode() + b"\n" + said)
+                    _write(writer, json.dumps([self._key(), what, until]).encode() + b"\n" + said)
                     answer = await _read(reader, _MOST_ANSWERED)
                 finally:
                     writer.close()
@@ -154,8 +158,8 @@ class Siblings:
         try:
             async with asyncio.timeout(_PATIENCE):
                 head, _, said = (await _read(reader, _MOST_ASKED)).partition(b"\n")
-            key, what = json.loads(head)
-            if hmac.compare_digest(str(key), self._key()):
+            key, what, until = json.loads(head)
+            if hmac.compare_digest(str(key), self._key()) and time.monotonic() < until:
                 _write(writer, _ANSWERED + await self._answering[what](said))
                 await writer.drain()
         except (OSError, EOFError, TimeoutError):
