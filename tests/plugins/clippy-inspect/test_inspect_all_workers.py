@@ -112,6 +112,28 @@ def test_who_was_let_in_by_one_worker_is_known_to_all_and_a_link_is_used_once_am
         assert 401 == workers.ask(number, "GET", "/", headers={"cookie": "clippy-inspect-1=x"}).status_code
 
 
+def test_pages_with_a_port_of_their_own_have_one_for_all_workers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first worker opens it; the others only tell it what they have."""
+    monkeypatch.setattr("clippy_inspect.inspect.SOON", 0)
+    with ExitStack() as stack:
+        founder = stack.enter_context(Siblings.founded(2))
+        each = [
+            stack.enter_context(World(said_back, {"inspect": Inspect(enabled=True)}, siblings=siblings))
+            for siblings in (Siblings.joined(founder.folder, 2, number) for number in range(2))
+        ]
+        for one in each:
+            one.chat("hello")
+        said: list[str] = []
+        assert until(lambda: said.append(capsys.readouterr().err) or "/open/" in "".join(said))
+        [link] = re.findall(r"http://\S+/open/\S+", "".join(said))
+        with httpx.Client(trust_env=False, timeout=20) as browser:
+            assert 200 == browser.get(link).status_code
+            assert until(lambda: 2 == browser.get(link.partition("/open/")[0] + "/api/requests").json()["all"])
+    assert "/open/" not in capsys.readouterr().err
+
+
 def test_whichever_is_asked_shows_the_requests_of_all(workers: Workers) -> None:
     """In the list, through a filter, on a page of their own with its exports, and in the dashboard's numbers."""
     before = workers.tell(0, "/api/requests")["all"]
