@@ -51,7 +51,8 @@ class Session:
 ALLOWED: Final = Decision(True)
 USED: Final = (
     "This link was used already, or its time is over. A program prints another when it starts, when it calls "
-    "clippy_inspect.attach(host) again, or for clippy inspect --link ADDRESS, which asks for plugins.inspect.token."
+    "clippy_inspect.attach(host) again, or for clippy inspect --link ADDRESS, which asks for plugins.inspect.token; "
+    "one that was started without such a token makes no other."
 )
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # what serves pages is imported when they open: a program in 
     from clippy_serving.siblings import Siblings
 
     from .door import Door
-    from .together import Together
     from .view import Source, View
 
 SOON = 0.3
@@ -70,8 +69,8 @@ class Inspect:
     _source: Any = field(init=False, repr=False)
     _pace: Pace = field(init=False, factory=Pace, repr=False)
     _deaf: Callable[[], None] = field(init=False, default=lambda: None, repr=False)
-    _siblings: Siblings | None = field(init=False, default=None, repr=False)
-    _together: Together | None = field(init=False, default=None, repr=False)
+    _siblings: Any = field(init=False, default=None, repr=False)
+    _together: Any = field(init=False, default=None, repr=False)
     _told: Callable[[str], None] | None = field(init=False, default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -150,7 +149,8 @@ class Inspect:
     @hookimpl
     def register_routes(self, app: Routes) -> None:
         """The pages on the gateway, with the same questions asked about every request."""
-        self._siblings = siblings = getattr(app, "siblings", None)
+        siblings: Siblings | None = getattr(app, "siblings", None)
+        self._siblings = siblings
         if siblings is not None and siblings.place is not None and self.enabled:
             self._join(siblings)
         if not self.gateway:
