@@ -10,10 +10,15 @@ from typing import Any
 
 import pytest
 from attrs import define, evolve, field
+from clippy_hookspecs import Headers
+from clippy_hookspecs.services import RawRequest
 from clippy_inspect import telling, together
+from clippy_inspect.door import Door
 from clippy_inspect.pace import Pace
+from clippy_inspect.site import all_pages
 from clippy_inspect.telling import Telling
 from clippy_inspect.together import Together
+from clippy_inspect.view import View
 from inspect_world import Kept, exchange
 
 
@@ -139,6 +144,23 @@ async def test_of_a_worker_that_does_not_answer_only_what_was_over_is_shown_and_
     assert before > 0 == sum(rate.per_second or 0.0 for rate in pair.sees.rates())
     assert await pair.sees.act(running.id, "pause") is None
     assert await pair.sees.tables() == []
+
+
+@pytest.mark.parametrize("path", ["/", "/api/rows", "/streams", "/dashboard", "/profile", "/conversations"])
+async def test_every_page_looks_first_and_names_who_is_missing(path: str) -> None:
+    pair = Pair()
+    view = View(pair.sees, pace=Pace(), others=pair.sees)
+    pages = {page: handler for method, page, handler in all_pages(view, Door()) if method == "GET"}
+    request = RawRequest("GET", path, Headers({}), b"")
+    seen = []
+    for away in (set(), {1}):
+        pair.told.away, pair.sees._rest = away, -1.0
+        body = (await pages[path](request)).body
+        assert isinstance(body, bytes)
+        seen.append(b"Worker 2 does not answer" in body)
+        assert b'id="absent"' in body
+    assert [False, True] == seen
+    assert "calls" in pair.told.asked
 
 
 async def test_one_that_does_not_answer_is_not_waited_for_as_long_the_next_time() -> None:

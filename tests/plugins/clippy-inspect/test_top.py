@@ -78,6 +78,7 @@ def test_above_it_stands_what_happened() -> None:
     assert "retried 1, recovered 1" in said
     assert "overloaded: http_529 1" in said
     assert "–" in told({"rates": {"10 s": None}})
+    assert told({"missing": ["Worker 2 does not answer\x1b: ..."]}).endswith("; Worker 2 does not answer\u241b: ")
 
 
 @given(
