@@ -21,7 +21,6 @@ from clippy_hookspecs import (
     Message,
     PluginError,
     Request,
-    Response,
     Restart,
     Text,
     Usage,
@@ -124,11 +123,6 @@ def continuation(request: Request, text: str, method: str) -> Request:
     begun = Message("assistant", (Text(text.rstrip()),))
     asked = (begun,) if method == "prefill" else (begun, Message("user", (Text(GO_ON),)))
     return evolve(request, messages=(*request.messages, *asked))
-
-
-def says_something(response: Response) -> bool:
-    """Whether *response* is an answer: a gateway's page with status 200 must not pass for the rest of one."""
-    return bool(response.message.blocks or response.finish_reason)
 
 
 def both(one: Usage, other: Usage) -> Usage:

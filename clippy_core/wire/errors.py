@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from clippy_hookspecs import Json
 
-from ..jsonio import loads
+from ..jsonio import dumps, loads
 
 
 def error_in(body: Mapping[str, Json]) -> bool:
@@ -22,6 +22,32 @@ def error_in(body: Mapping[str, Json]) -> bool:
         return True
     choices = body.get("choices")
     return isinstance(choices, list) and any(isinstance(choice, dict) and choice.get("error") for choice in choices)
+
+
+def told_in(body: Json) -> tuple[str | None, str | None]:
+    """Code and message of an error body or event, wherever its server has put them; None for what it does not say.
+
+    Beside the shapes of :func:`error_in`: inside ``response`` (Responses' ``response.failed``), a list around it
+    (Gemini), ``detail`` (FastAPI).
+    """
+    body = body[0] if isinstance(body, list) and body else body
+    if not isinstance(body, Mapping):
+        return None, None
+    inside = body.get("response")
+    told = _error_of(inside if isinstance(inside, Mapping) else body)
+    if isinstance(told, str):
+        return None, told
+    codes = [told.get(name) for name in ("code", "type", "status", "code")]
+    code = next((one for one in codes if isinstance(one, str) and one), codes[0])
+    message = told.get("message") or told.get("detail")
+    return str(code) if code else None, message if isinstance(message, str) or not message else dumps(message).decode()
+
+
+def _error_of(body: Mapping[str, Json]) -> Mapping[str, Json] | str:
+    several, choices = body.get("errors"), body.get("choices")
+    found = [body.get("error"), *(several if isinstance(several, list) else [])]
+    found += [one.get("error") for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
+    return next((one for one in found if one and isinstance(one, Mapping | str)), body)
 
 
 def ends_amid(body: bytes) -> bool:

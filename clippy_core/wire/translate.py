@@ -8,13 +8,14 @@ runs itself, blocks we do not model, fields we do not know (features.md P17); wh
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from attrs import define, field
-from clippy_hookspecs import Chunk, Json, Request, Response, Tool, Usage, evolve
+from clippy_hookspecs import Chunk, Json, RefusalText, Request, Response, Tool, ToolCall, Usage, evolve
 
 from .base import StreamEvent
+from .errors import told_in
 from .translate_params import is_function, translate_params
 from .translate_turns import bare_message, translate_turns
 
@@ -26,14 +27,19 @@ _FINISH = {
         "tool_use": "tool_calls",
         "max_tokens": "length",
         "max_output_tokens": "length",
+        "incomplete": "length",
+        "model_context_window_exceeded": "length",
+        "pause_turn": "stop",
         "refusal": "content_filter",
     },
     "anthropic.messages": {
         "stop": "end_turn",
         "completed": "end_turn",
         "tool_calls": "tool_use",
+        "function_call": "tool_use",
         "length": "max_tokens",
         "max_output_tokens": "max_tokens",
+        "incomplete": "max_tokens",
         "content_filter": "refusal",
     },
     "openai.responses": {
@@ -42,13 +48,22 @@ _FINISH = {
         "stop_sequence": "completed",
         "tool_calls": "completed",
         "tool_use": "completed",
+        "function_call": "completed",
+        "pause_turn": "completed",
         "length": "max_output_tokens",
         "max_tokens": "max_output_tokens",
+        "model_context_window_exceeded": "max_output_tokens",
         "refusal": "content_filter",
     },
 }
 
+_PLAIN = {"openai.chat": "stop", "anthropic.messages": "end_turn", "openai.responses": "completed"}
 _CALLS = {"openai.chat": "tool_calls", "anthropic.messages": "tool_use", "openai.responses": "completed"}
+
+_KINDS: dict[type, str] = {ToolCall: "tool_call", RefusalText: "refusal"}
+_UNFINISHED = ("failed", "cancelled", "queued", "in_progress")
+_SAYING = ("content", "tool_calls", "function_call", "audio")
+"""The fields in which a message speaks; they are in its ``extra`` where they could not be read."""
 
 
 def translate_request(request: Request, api: str, host: str = "") -> Request:
@@ -63,14 +78,27 @@ def translate_request(request: Request, api: str, host: str = "") -> Request:
     )
 
 
+def is_answer(response: Response) -> bool:
+    """Whether *response* is an answer of which all can be read.
+
+    A gateway's page, an answer that failed and one with calls of an unknown shape would become an empty one.
+    """
+    message = response.message
+    if response.finish_reason in _UNFINISHED or any(message.extra.get(name) for name in _SAYING):
+        return False
+    return bool(message.blocks or response.finish_reason)
+
+
 def translate_response(response: Response, api: str) -> Response:
     """*response* in the words of *api*, for a caller who speaks that."""
+    message = bare_message(response.message, refusals=api != "anthropic.messages")
+    said = {_KINDS.get(type(block), "") for block in response.message.blocks}
     return Response(
         api=api,
         status=response.status,
         headers=response.headers,
-        message=bare_message(response.message),
-        finish_reason=_finish(response.finish_reason, api, calls=bool(response.message.tool_calls)),
+        message=message,
+        finish_reason=_finish(response.finish_reason, api, said),
         usage=None if response.usage is None else evolve(response.usage, extra={}),
         id=response.id,
         model=response.model,
@@ -88,7 +116,9 @@ class TranslatedSource:
     tells_usage: bool = False
     _usage: Usage | None = field(default=None, init=False)
     _reason: str | None = field(default=None, init=False)
-    _calls: bool = field(default=False, init=False)
+    _said: set[str] = field(factory=set, init=False)
+    _empty: dict[int, Chunk] = field(factory=dict, init=False)
+    """The calls whose arguments have not begun, by their blocks."""
     _started: bool = field(default=False, init=False)
     _told: bool = field(default=False, init=False)
     queue: deque[StreamEvent] = field(factory=deque, init=False)
@@ -119,25 +149,54 @@ class TranslatedSource:
         """What *chunk* is in the other API; what comes at the end there waits for the end."""
         self._usage = chunk.usage or self._usage
         self._reason = chunk.finish_reason or self._reason
-        self._calls = self._calls or chunk.kind == "tool_call"
         if chunk.kind == "done":
-            return self._end()
+            return self._end(chunk)
         if chunk.kind == "error":
-            return [Chunk("error", extra=_error(chunk.extra, self.api))]
-        if chunk.kind in ("reasoning", "finish", "usage", "ping", "other") or (chunk.kind == "start" and self._started):
+            return [Chunk("error", extra=ErrorTold(chunk.extra, self.api))]
+        if chunk.kind == "start":
+            return self._opening(chunk)
+        if chunk.kind in ("reasoning", "finish", "usage", "ping", "other"):
             return []
-        opening = [] if chunk.kind == "start" else self._opening()
+        if chunk.kind == "stop":
+            return [*self._emptied([chunk.block]), evolve(chunk, extra={})]
+        return [*self._opening(chunk), self._content(chunk)]
+
+    def _content(self, chunk: Chunk) -> Chunk:
+        self._said.add(chunk.kind)
+        bare = evolve(chunk, extra={}, usage=None, finish_reason=None)
+        if chunk.kind != "tool_call":
+            return bare
+        if chunk.name and not chunk.id:  # some servers number them and no more; their results need a name
+            bare = evolve(bare, id=f"call_{chunk.block}")
+        if bare.id and not chunk.delta:
+            self._empty[chunk.block] = bare
+        elif chunk.delta:
+            self._empty.pop(chunk.block, None)
+        return bare
+
+    def _emptied(self, blocks: Iterable[int]) -> list[Chunk]:
+        """The arguments of calls that have none, as OpenAI's own models write them; Anthropic's programs need none."""
+        calls = [call for block in blocks if (call := self._empty.pop(block, None)) is not None]
+        return [evolve(call, delta="{}", id=None, name=None) for call in calls if self.api == "openai.chat"]
+
+    def _opening(self, chunk: Chunk | None) -> list[Chunk]:
+        """The beginning of a message, also of one that came without, as some servers of OpenAI's kind leave it out."""
+        if self._started:
+            return []
         self._started = True
-        return [*opening, evolve(chunk, extra={}, usage=None, finish_reason=None)]
+        told = chunk.extra.get("response") if chunk is not None else None
+        told = told if isinstance(told, Mapping) else {}
+        known = {name: told[name] for name in ("id", "model") if isinstance(told.get(name), str)}
+        if self.api == "openai.chat":
+            known |= {"object": "chat.completion.chunk", "created": 0}
+        identity = known.get("id")
+        return [Chunk("start", id=identity, extra={"response": known, "message": {"role": "assistant"}})]
 
-    def _opening(self) -> list[Chunk]:
-        """The beginning of a message that came without one, as some servers of OpenAI's kind leave out the role."""
-        return [] if self._started else [Chunk("start")]
-
-    def _end(self) -> list[Chunk]:
+    def _end(self, chunk: Chunk | None = None) -> list[Chunk]:
         """Finish reason, usage and terminal event, each where this API's callers look for it."""
-        self._told, opening = True, self._opening()
-        reason = _finish(self._reason, self.api, calls=self._calls)
+        self._told = True
+        opening = [*self._opening(chunk), *self._emptied(list(self._empty))]
+        reason = _finish(self._reason, self.api, self._said)
         usage = None if self._usage is None else evolve(self._usage, extra={})
         if self.api == "openai.responses":
             return [*opening, Chunk("done", finish_reason=reason, usage=usage)]
@@ -157,20 +216,30 @@ class TranslatedSource:
         await self.source.aclose()
 
 
-def _error(extra: Mapping[str, Json], api: str) -> Mapping[str, Json]:
-    """An error event in the words of *api*."""
-    from . import APIS
+class ErrorTold(dict[str, Json]):
+    """An error event in the words of *api*, which remembers the provider's ``own``: only that can be judged."""
 
-    told = extra.get("error")
-    told = told if isinstance(told, Mapping) else extra
-    message = told.get("message")
-    return APIS[api].error_body(500, str(told.get("code") or told.get("type") or "error"), str(message or "an error"))
+    __slots__ = ("own",)
+
+    def __init__(self, own: Mapping[str, Json], api: str) -> None:
+        from . import APIS
+
+        code, message = told_in(own)
+        super().__init__(APIS[api].error_body(500, code or "error", message or "an error"))
+        self.own = own
 
 
-def _finish(reason: str | None, api: str, *, calls: bool) -> str | None:
-    """A finish reason in the words of *api*; some APIs say nothing special when the model asks for tools."""
-    told = _FINISH.get(api, {}).get(reason or "", reason)
-    return _CALLS[api] if calls and told in ("stop", "end_turn") else told
+def _finish(reason: str | None, api: str, said: Collection[str]) -> str | None:
+    """A finish reason in the words of *api*; some APIs say nothing special when the model asks for tools or refuses.
+
+    *said* are the kinds of what was said.  Where something was, an answer has ended for some reason.
+    """
+    told = _FINISH[api].get(reason, reason) if reason else _PLAIN[api] if said else None
+    if told not in ("stop", "end_turn"):
+        return told
+    if "refusal" in said and api == "anthropic.messages":
+        return "refusal"
+    return _CALLS[api] if "tool_call" in said else told
 
 
 def _tool(tool: Tool) -> Tool:

@@ -35,24 +35,26 @@ def translate_turns(messages: Sequence[Message], api: str) -> tuple[Message, ...
     return _chat(split) if api == "openai.chat" else tuple(split)
 
 
-def bare_message(message: Message) -> Message:
-    """*message* with what every API has, and nothing of its own."""
+def bare_message(message: Message, *, refusals: bool = False) -> Message:
+    """*message* with what every API has, and nothing of its own; *refusals*: they may stay what they are."""
     role = "system" if message.role == "developer" else message.role
-    return Message(role, _bare(message.blocks))
+    return Message(role, _bare(message.blocks, refusals))
 
 
-def _bare(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    return tuple([bare for block in blocks if (bare := _bare_block(block)) is not None])
+def _bare(blocks: Sequence[Block], refusals: bool = False) -> tuple[Block, ...]:
+    return tuple([bare for block in blocks if (bare := _bare_block(block, refusals)) is not None])
 
 
-def _bare_block(block: Block) -> Block | None:
+def _bare_block(block: Block, refusals: bool) -> Block | None:
     match block:
+        case RefusalText() if refusals:
+            return RefusalText(block.text)
         case Text() | RefusalText():
             return Text(block.text)
         case Image():
             return Image(block.url, block.data, block.media_type)
         case ToolCall():
-            return ToolCall(block.id, block.name, block.arguments)
+            return ToolCall(block.id, block.name, block.arguments if block.arguments.strip() else "{}")
         case ToolResult():
             return ToolResult(block.call_id, _bare(block.content), block.is_error)
     return None  # Reasoning and Opaque are bound to the provider that made them
