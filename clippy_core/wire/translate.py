@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from attrs import define, field
-from clippy_hookspecs import Chunk, Json, RefusalText, Request, Response, Tool, ToolCall, Usage, evolve
+from clippy_hookspecs import Chunk, Json, RefusalText, Request, Response, ToolCall, Usage, evolve
 
 from .base import StreamEvent
 from .errors import told_in
-from .translate_params import is_function, translate_params
+from .translate_params import translate_params
+from .translate_tools import crossing
 from .translate_turns import bare_message, translate_turns
 
 _FINISH = {
@@ -68,7 +69,7 @@ _SAYING = ("content", "tool_calls", "function_call", "audio")
 
 def translate_request(request: Request, api: str, host: str = "") -> Request:
     """*request* in the words of *api* as *host* speaks it; its address and headers are the route's affair."""
-    tools = tuple([_tool(tool) for tool in request.tools if is_function(tool, request.api)])
+    tools = crossing(request, api)
     return evolve(
         request,
         api=api,
@@ -240,7 +241,3 @@ def _finish(reason: str | None, api: str, said: Collection[str]) -> str | None:
     if "refusal" in said and api == "anthropic.messages":
         return "refusal"
     return _CALLS[api] if "tool_call" in said else told
-
-
-def _tool(tool: Tool) -> Tool:
-    return Tool(tool.name, tool.description, tool.parameters)

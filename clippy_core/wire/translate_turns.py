@@ -31,7 +31,8 @@ def translate_turns(messages: Sequence[Message], api: str) -> tuple[Message, ...
     bare = [evolve(one, blocks=tuple(map(ids.known, one.blocks))) for one in map(bare_message, messages)]
     if api == "anthropic.messages":
         return _anthropic(bare)
-    split = [one for message in bare for one in _apart(message)]
+    told = [evolve(one, blocks=tuple(map(_failed_in_words, one.blocks))) for one in bare]
+    split = [one for message in told for one in _apart(message)]
     return _chat(split) if api == "openai.chat" else tuple(split)
 
 
@@ -101,6 +102,17 @@ def _apart(message: Message) -> list[Message]:
     rest = tuple(block for block in message.blocks if not isinstance(block, ToolResult))
     split = [Message("tool", (result,)) for result in results]
     return [*split, evolve(message, blocks=rest)] if rest else split
+
+
+def _failed_in_words(block: Block) -> Block:
+    """That a tool failed, for which only Anthropic has a field."""
+    if not isinstance(block, ToolResult) or not block.is_error:
+        return block
+    said = next((part for part in block.content if isinstance(part, Text)), Text(""))
+    if said.text.lower().startswith("error"):
+        return block
+    rest = tuple([part for part in block.content if part is not said])
+    return evolve(block, content=(Text(f"Error: {said.text}" if said.text.strip() else "Error"), *rest))
 
 
 def _chat(messages: Sequence[Message]) -> tuple[Message, ...]:
