@@ -115,7 +115,7 @@ class MessagesWriter:
         return before + event_bytes({**event, "index": self._numbers[key]})
 
     def _opened(self, key: _Key, opening: Mapping[str, Json], raw: bytes | None) -> bytes:
-        before = self._closed([one for one in self._ended if one in self._open])
+        before = self._closed([one for one in dict.fromkeys(self._ended) if one in self._open])
         self._ended.clear()
         number = self._numbers.setdefault(key, len(self._numbers))
         self._open[key] = None

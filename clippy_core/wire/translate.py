@@ -14,6 +14,7 @@ from typing import Any
 from attrs import define, field
 from clippy_hookspecs import Chunk, Json, RefusalText, Request, Response, ToolCall, Usage, evolve
 
+from ..jsonio import loads
 from .base import StreamEvent
 from .errors import told_in
 from .translate_params import translate_params
@@ -118,8 +119,10 @@ class TranslatedSource:
     _usage: Usage | None = field(default=None, init=False)
     _reason: str | None = field(default=None, init=False)
     _said: set[str] = field(factory=set, init=False)
-    _empty: dict[int, Chunk] = field(factory=dict, init=False)
-    """The calls whose arguments have not begun, by their blocks."""
+    _calls: dict[int, list[str]] = field(factory=dict, init=False)
+    """The arguments of the calls that have begun, by their blocks."""
+    _nameless: dict[int, Chunk] = field(factory=dict, init=False)
+    """What came of calls whose names have not come yet."""
     _started: bool = field(default=False, init=False)
     _told: bool = field(default=False, init=False)
     queue: deque[StreamEvent] = field(factory=deque, init=False)
@@ -159,26 +162,44 @@ class TranslatedSource:
         if chunk.kind in ("reasoning", "finish", "usage", "ping", "other"):
             return []
         if chunk.kind == "stop":
-            return [*self._emptied([chunk.block]), evolve(chunk, extra={})]
-        return [*self._opening(chunk), self._content(chunk)]
-
-    def _content(self, chunk: Chunk) -> Chunk:
-        self._said.add(chunk.kind)
-        bare = evolve(chunk, extra={}, usage=None, finish_reason=None)
+            return self._stopped(chunk)
         if chunk.kind != "tool_call":
-            return bare
-        if chunk.name and not chunk.id:  # some servers number them and no more; their results need a name
-            bare = evolve(bare, id=f"call_{chunk.block}")
-        if bare.id and not chunk.delta:
-            self._empty[chunk.block] = bare
-        elif chunk.delta:
-            self._empty.pop(chunk.block, None)
-        return bare
+            return [*self._opening(chunk), self._bare(chunk)]
+        return self._call(chunk)
 
-    def _emptied(self, blocks: Iterable[int]) -> list[Chunk]:
+    def _bare(self, chunk: Chunk) -> Chunk:
+        self._said.add(chunk.kind)
+        return evolve(chunk, extra={}, usage=None, finish_reason=None)
+
+    def _call(self, chunk: Chunk, *, last: bool = False) -> list[Chunk]:
+        """A piece of a call, which begins with its name and an id: some servers tell these late, or no id at all."""
+        if chunk.block not in self._calls:
+            before = self._nameless.pop(chunk.block, None)
+            if before is not None:
+                chunk = evolve(chunk, delta=before.delta + chunk.delta, id=before.id or chunk.id)
+            if not (chunk.name or last):
+                self._nameless[chunk.block] = chunk
+                return []
+            self._calls[chunk.block] = []
+            chunk = evolve(chunk, id=chunk.id or f"call_{chunk.block}", name=chunk.name or "")
+        elif chunk.id or chunk.name:
+            chunk = evolve(chunk, id=None, name=None)
+        self._calls[chunk.block].append(chunk.delta)
+        return [*self._opening(chunk), self._bare(chunk)]
+
+    def _stopped(self, chunk: Chunk) -> list[Chunk]:
+        """The end of a block.  Calls may take turns, so that of one that is not whole yet waits for the answer's."""
+        arguments = self._calls.get(chunk.block)
+        if arguments is not None and self.api == "anthropic.messages" and not _is_whole("".join(arguments)):
+            return []
+        return [*self._unargued([chunk.block]), evolve(chunk, extra={})]
+
+    def _unargued(self, blocks: Iterable[int]) -> list[Chunk]:
         """The arguments of calls that have none, as OpenAI's own models write them; Anthropic's programs need none."""
-        calls = [call for block in blocks if (call := self._empty.pop(block, None)) is not None]
-        return [evolve(call, delta="{}", id=None, name=None) for call in calls if self.api == "openai.chat"]
+        empty = [one for one in blocks if self.api == "openai.chat" and not "".join(self._calls.get(one, "x"))]
+        for block in empty:
+            self._calls[block].append("{}")
+        return [Chunk("tool_call", "{}", block) for block in empty]
 
     def _opening(self, chunk: Chunk | None) -> list[Chunk]:
         """The beginning of a message, also of one that came without, as some servers of OpenAI's kind leave it out."""
@@ -196,7 +217,8 @@ class TranslatedSource:
     def _end(self, chunk: Chunk | None = None) -> list[Chunk]:
         """Finish reason, usage and terminal event, each where this API's callers look for it."""
         self._told = True
-        opening = [*self._opening(chunk), *self._emptied(list(self._empty))]
+        late = [one for block in [*self._nameless] for one in self._call(Chunk("tool_call", "", block), last=True)]
+        opening = [*self._opening(chunk), *late, *self._unargued(self._calls)]
         reason = _finish(self._reason, self.api, self._said)
         usage = None if self._usage is None else evolve(self._usage, extra={})
         if self.api == "openai.responses":
@@ -228,6 +250,13 @@ class ErrorTold(dict[str, Json]):
         code, message = told_in(own)
         super().__init__(APIS[api].error_body(500, code or "error", message or "an error"))
         self.own = own
+
+
+def _is_whole(arguments: str) -> bool:
+    try:
+        return isinstance(loads(arguments), dict)
+    except ValueError:
+        return False
 
 
 def _finish(reason: str | None, api: str, said: Collection[str]) -> str | None:

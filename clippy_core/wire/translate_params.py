@@ -129,7 +129,7 @@ def _field(value: Json, name: str) -> Json:
 
 # --- what cannot cross ----------------------------------------------------------------------------------------------
 
-_READ = frozenset({"message", "text", "output_text", "function_call", "custom_tool_call", "tool_use", "tool_result"})
+_READ = frozenset({"", "message", "text", "output_text", "function_call", "custom_tool_call", "tool_use", "tool_result"})
 """The kinds of blocks that are never opaque unless they cannot be read."""
 
 
@@ -158,8 +158,9 @@ def untranslatable(request: Request, api: str) -> str | None:
         return f"{api} has no functions of the former kind"
     if request.messages and request.messages[-1].role == "assistant" and request.messages[-1].text:
         return f"{api} does not go on from the beginning of an answer as {request.api} does"
-    if api == "anthropic.messages" and all(turn.role == "system" for turn in translate_turns(request.messages, api)):
-        return f"{api} answers to nothing but a system text"
+    turns = translate_turns(request.messages, api)
+    if all(turn.role == "system" for turn in turns) and (api == "anthropic.messages" or not turns):
+        return f"nothing in it is said to the model that {api} would answer"
     return next((f"{api} has no {kind}" for message in request.messages for kind in _unsayable(message)), None)
 
 

@@ -233,6 +233,8 @@ def test_json_without_a_schema_is_not_asked_of_who_has_no_way_to_promise_it() ->
         (RESPONSES, CHAT, {"include": ["message.output_text.logprobs"]}),
         (RESPONSES, MESSAGES, {"top_logprobs": 3}),
         (CHAT, MESSAGES, {"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": " "}]}),
+        (CHAT, RESPONSES, {"messages": []}),
+        (RESPONSES, CHAT, {"input": [*HI, {"role": 7, "content": "x"}]}),
         (CHAT, RESPONSES, {"messages": [*HI, {"role": "assistant", "tool_calls": [{"id": "a", "function": {}}]}]}),
         (RESPONSES, CHAT, {"input": [*HI, {"type": "function_call", "call_id": "a", "name": "f", "arguments": {}}]}),
         (RESPONSES, CHAT, {"input": [*HI, {"type": "function_call_output", "call_id": "a", "output": {"x": 1}}]}),

@@ -205,6 +205,41 @@ def test_calls_that_came_without_ids_get_their_own(caller_api: str) -> None:
     assert all(ids)
 
 
+@pytest.mark.parametrize("caller_api", [MESSAGES, RESPONSES])
+def test_a_call_whose_name_comes_late_is_begun_with_it(caller_api: str) -> None:
+    said = [piece(**call(0, '{"x"', id="a")), piece(**call(0, ":1}", name="f")), piece("tool_calls")]
+    told = streamed(caller_api, CHAT, *said)
+    opened = [one.get("content_block") or one.get("item") for one in told if one["type"].endswith(("_start", ".added"))]
+    assert [one["name"] for one in opened if one] == ["f"]
+    deltas = [one["delta"] for one in told if one["type"].endswith("delta") and one["type"] != "message_delta"]
+    assert "".join(one if isinstance(one, str) else one["partial_json"] for one in deltas) == '{"x":1}'
+
+
+def test_calls_that_take_turns_are_not_ended_before_they_are_whole() -> None:
+    """A program runs a tool when its block ends."""
+    begun = [piece(**call(0, "", id="a", name="f")), piece(**call(1, "", id="b", name="g"))]
+    told = streamed(MESSAGES, CHAT, *begun, piece(**call(0, '{"x":1}')), piece(**call(1, "{}")), piece("tool_calls"))
+    steps = [(one["type"].removeprefix("content_block_"), one["index"]) for one in told if "index" in one]
+    assert [one for one in steps if one[0] == "delta"] == [("delta", 0), ("delta", 1)]
+    assert all(steps.index(("stop", number)) > steps.index(("delta", number)) for number in (0, 1))
+
+
+def test_a_block_that_ends_twice_is_ended_once() -> None:
+    """As where a server of Responses tells the name of a call only with the whole of it."""
+    item = {"type": "function_call", "id": "fc", "call_id": "a", "name": "f", "arguments": "{}"}
+    at = {"output_index": 0, "item_id": "fc"}
+    said: list[Any] = [{"type": "response.function_call_arguments.delta", **at, "delta": "{}"},
+                       {"type": "response.function_call_arguments.done", **at, "arguments": "{}"},
+                       {"type": "response.output_item.done", **at, "item": item}]  # fmt: skip
+    second = {**item, "id": "fc2", "call_id": "b"}
+    said += [{"type": "response.output_item.added", "output_index": 1, "item": {**second, "arguments": ""}},
+             {"type": "response.output_item.done", "output_index": 1, "item": second}]  # fmt: skip
+    told = streamed(MESSAGES, RESPONSES, *said, {"type": "response.completed", "response": responses("completed")})
+    opened = [one["content_block"] for one in told if one["type"] == "content_block_start"]
+    assert [(one["name"], one["type"]) for one in opened] == [("f", "tool_use")] * 2
+    assert [one["index"] for one in told if one["type"] == "content_block_stop"] == [0, 1]
+
+
 @pytest.mark.parametrize("message", [{"tool_calls": [{"function": {"name": "f"}}]}, {"content": {"text": "x"}}])
 @pytest.mark.parametrize("caller_api", [MESSAGES, RESPONSES])
 def test_an_answer_of_which_a_part_cannot_be_read_is_a_failure(caller_api: str, message: Any) -> None:
