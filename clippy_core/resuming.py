@@ -189,6 +189,8 @@ class Resumed:
     def _joined(self, joint: Joint, chunk: Chunk) -> list[Chunk]:
         if chunk.kind in ("start", "reasoning") or (chunk.kind == "stop" and self._first is None) or chunk.choice:
             return []  # the envelope is the first's, what was thought came before it was said, and one answer is asked
+        if chunk.kind == "ping":
+            return [chunk]  # it says nothing, and so ends no text
         if chunk.kind == "text":
             if self._first is None:
                 self._first = chunk.block

@@ -159,7 +159,9 @@ class TranslatedSource:
             return [Chunk("error", extra=ErrorTold(chunk.extra, self.api))]
         if chunk.kind == "start":
             return self._opening(chunk)
-        if chunk.kind in ("reasoning", "finish", "usage", "ping", "other"):
+        if chunk.kind == "ping":  # what is between may take long to pass a model's thoughts, which are left out
+            return [Chunk("ping")] if self._started else []
+        if chunk.kind in ("reasoning", "finish", "usage", "other"):
             return []
         if chunk.kind == "stop":
             return self._stopped(chunk)

@@ -129,7 +129,9 @@ def _field(value: Json, name: str) -> Json:
 
 # --- what cannot cross ----------------------------------------------------------------------------------------------
 
-_READ = frozenset({"", "message", "text", "output_text", "function_call", "custom_tool_call", "tool_use", "tool_result"})
+_READ = frozenset(
+    {"", "message", "text", "output_text", "function_call", "custom_tool_call", "tool_use", "tool_result"}
+)
 """The kinds of blocks that are never opaque unless they cannot be read."""
 
 

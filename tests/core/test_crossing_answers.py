@@ -272,6 +272,16 @@ def test_a_translated_stream_has_its_answers_id_model_and_role() -> None:
     assert {(one["id"], one["model"]) for one in streamed(CHAT, RESPONSES, *there)} == {("resp_7", "gpt")}
 
 
+def test_signs_of_life_reach_the_caller() -> None:
+    """While a model thinks, nothing else does, and what stands between cuts silent connections."""
+    body = answered(CHAT, MESSAGES, events(MESSAGES, START, {"type": "ping"}, *ended("end_turn")), stream=True).body
+    assert b": ping\n\n" in body
+    keepalive = [piece(role="assistant", content="x")]
+    said = events(CHAT, *keepalive)
+    alive = Raw([said.body[0], b"event: ping\ndata:\n\n", *said.body[1:]], headers=said.headers)
+    assert b'"type":"ping"' in answered(MESSAGES, CHAT, alive, stream=True).body
+
+
 # --- failures -------------------------------------------------------------------------------------------------------
 
 SLOW = {"code": "rate_limit_exceeded", "message": "slow down"}
