@@ -8,6 +8,12 @@ from clippy_hookspecs import Json
 
 from ..jsonio import dumps, loads
 
+_STATUSES = (
+    ("rate_limit", 429), ("quota", 429), ("overloaded", 529), ("timeout", 504), ("context_length", 400),
+    ("invalid", 400), ("too_large", 413), ("authentication", 401), ("permission", 403), ("not_found", 404),
+)  # fmt: skip
+"""What the codes and types of errors have in their names, at OpenAI and at Anthropic."""
+
 
 def error_in(body: Mapping[str, Json]) -> bool:
     """Whether *body* is an error object.
@@ -36,11 +42,18 @@ def told_in(body: Json) -> tuple[str | None, str | None]:
     inside = body.get("response")
     told = _error_of(inside if isinstance(inside, Mapping) else body)
     if isinstance(told, str):
-        return None, told
+        told = {"code": body.get("code"), "message": told}
     codes = [told.get(name) for name in ("code", "type", "status", "code")]
     code = next((one for one in codes if isinstance(one, str) and one), codes[0])
     message = told.get("message") or told.get("detail")
     return str(code) if code else None, message if isinstance(message, str) or not message else dumps(message).decode()
+
+
+def status_of(code: str | None) -> int:
+    """The status that an error of this code would have had; 500 for one that nothing is known of."""
+    if code is not None and len(code) == 3 and "400" <= code < "600" and code.isdecimal():
+        return int(code)
+    return next((status for word, status in _STATUSES if word in (code or "").lower()), 500)
 
 
 def _error_of(body: Mapping[str, Json]) -> Mapping[str, Json] | str:

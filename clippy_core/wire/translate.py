@@ -16,7 +16,7 @@ from clippy_hookspecs import Chunk, Json, RefusalText, Request, Response, ToolCa
 
 from ..jsonio import loads
 from .base import StreamEvent
-from .errors import told_in
+from .errors import status_of, told_in
 from .translate_params import translate_params
 from .translate_tools import crossing
 from .translate_turns import bare_message, translate_turns
@@ -250,7 +250,7 @@ class ErrorTold(dict[str, Json]):
         from . import APIS
 
         code, message = told_in(own)
-        super().__init__(APIS[api].error_body(500, code or "error", message or "an error"))
+        super().__init__(APIS[api].error_body(status_of(code), code or "error", message or "an error"))
         self.own = own
 
 
