@@ -156,7 +156,8 @@ class TranslatedSource:
         if chunk.kind == "done":
             return self._end(chunk)
         if chunk.kind == "error":
-            return [Chunk("error", extra=ErrorTold(chunk.extra, self.api))]
+            opening = self._opening(None) if self.api == "openai.responses" else []  # its SDK reads no error before it
+            return [*opening, Chunk("error", extra=ErrorTold(chunk.extra, self.api))]
         if chunk.kind == "start":
             return self._opening(chunk)
         if chunk.kind == "ping":  # what is between may take long to pass a model's thoughts, which are left out

@@ -304,3 +304,4 @@ def test_an_error_in_a_translated_stream_is_judged_and_told_as_its_provider_mean
     assert [one.category for one in told][1:] == [category]
     assert b"slow down" in body
     assert caller_api in (api, RESPONSES) or b"rate_limit_error" in body
+    assert caller_api in (api, CHAT, MESSAGES) or body.startswith(b"event: response.created")
