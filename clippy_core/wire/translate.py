@@ -144,7 +144,11 @@ class TranslatedSource:
             return self.queue.popleft()
         event = await self.source.next()
         if event is not None:
-            return StreamEvent(b"", tuple(out for chunk in event.chunks for out in self._translated(chunk)))
+            chunks = tuple(out for chunk in event.chunks for out in self._translated(chunk))
+            if len(chunks) > 1 and chunks[-1].kind == "error":  # an event of its own, as providers send it
+                self.queue.append(StreamEvent(b"", chunks[-1:]))
+                chunks = chunks[:-1]
+            return StreamEvent(b"", chunks)
         if self._told or not self.source.complete:
             return None
         return StreamEvent(b"", tuple(self._end()))  # it ended well without a terminal event, as chat streams may
