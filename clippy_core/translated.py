@@ -12,16 +12,22 @@ from attrs import define, field
 from clippy_hookspecs import ByteStream, ErrorInfo, Headers, RawReply, Request
 
 from .encoding import Decoding, decoded_headers, decoding_for
+from .jsonio import loads
 from .judging import error_for, is_event_stream
 from .sources import EndedEarly, UnknownEncoding
-from .wire import APIS, decode_response, encode_response
+from .wire import APIS, KeptBody, decode_response, encode_response
 from .wire.base import StreamEvent
+from .wire.errors import error_in, told_in
 from .wire.openai_chat import wants_usage
 from .wire.stream import StreamDecoder
-from .wire.translate import TranslatedSource, translate_response
+from .wire.translate import TranslatedSource, is_answer, translate_response
 
 LARGEST = 32 * 1024 * 1024
 """Bytes of a whole answer that is translated; no model says more."""
+
+
+class NoAnswer(ValueError):
+    """What came in place of an answer."""
 
 
 @define(eq=False)
@@ -90,7 +96,11 @@ class Events:
 
 
 async def translated(reply: RawReply, spoken: str, asked: Request) -> RawReply:
-    """*reply*, which speaks *spoken*, as *asked* expects it.  Raises ValueError for one that cannot be read."""
+    """*reply*, which speaks *spoken*, as *asked* expects it.
+
+    Raises UnknownEncoding, and ValueError for one that cannot be read or is no answer: saying that anew would make an
+    answer with nothing in it.
+    """
     encoding = decoding_for(reply.headers)
     if encoding is None:
         raise UnknownEncoding(reply.headers["content-encoding"])
@@ -100,11 +110,14 @@ async def translated(reply: RawReply, spoken: str, asked: Request) -> RawReply:
         return RawReply(reply.status, decoded_headers(reply.headers), stream, reply.extensions)
     whole = body if isinstance(body, bytes) else await _whole(body, encoding)
     response = decode_response(APIS[spoken], reply.status, decoded_headers(reply.headers), whole)
-    if reply.status >= 400:
-        response = error_for(asked, reply.status, _told(response.params.get("error"), reply))
+    kept = response.params
+    if reply.status >= 400 or (isinstance(kept, KeptBody) and error_in(kept.whole or {})):
+        response = error_for(asked, reply.status, _told(whole, reply))
+    elif reply.status >= 300 or not is_answer(response):
+        raise NoAnswer(f"a body of {len(whole)} bytes with the status {reply.status} is no answer")
     else:
         response = translate_response(response, asked.api)
-    return RawReply(reply.status, _of_body(reply.headers), encode_response(response), reply.extensions)
+    return RawReply(response.status, _of_body(reply.headers), encode_response(response), reply.extensions)
 
 
 async def _whole(body: ByteStream, encoding: Decoding) -> bytes:
@@ -120,15 +133,17 @@ async def _whole(body: ByteStream, encoding: Decoding) -> bytes:
     return b"".join([*parts, encoding.finish()])
 
 
-def _told(error: object, reply: RawReply) -> ErrorInfo:
-    """What an error body says, in whichever API: both have ``error`` with ``message`` and a code or type."""
-    said = error if isinstance(error, dict) else {}
-    code = said.get("code") or said.get("type")
+def _told(body: bytes, reply: RawReply) -> ErrorInfo:
+    """What an error body says, in whichever API."""
+    try:
+        code, message = told_in(loads(body))
+    except ValueError:
+        code = message = None
     wait = reply.headers.get("retry-after", "")
     return ErrorInfo(
         kind="error",
-        code=str(code) if code else None,
-        message=str(said.get("message") or f"the provider answered {reply.status}"),
+        code=code,
+        message=message or f"the provider answered {reply.status}",
         retry_after=float(wait) if wait.isdigit() else None,
     )
 

@@ -7,17 +7,20 @@ import sys
 
 import click
 
-from .output import visible
+from .output import place_of, visible
 from .root import CommandLine, command_line
 
 __all__ = ["CommandLine", "command_line", "main"]
 
 
-class _SafeLines(logging.StreamHandler):  # type: ignore[type-arg]
+class SafeLines(logging.StreamHandler):  # type: ignore[type-arg]
     """The host's log on stderr, one safe line each."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(visible(f"{record.levelname.lower()}: {record.getMessage()}"), err=True)
+        """Write *record*, and of what failed its kind and where."""
+        error = record.exc_info[1] if record.exc_info else None
+        why = f": {place_of(error)}" if error is not None else ""
+        click.echo(visible(f"{record.levelname.lower()}: {record.getMessage()}{why}"), err=True)
 
 
 def main() -> None:
@@ -27,5 +30,5 @@ def main() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    logging.getLogger("clippy").addHandler(_SafeLines())
+    logging.getLogger("clippy").addHandler(SafeLines())
     command_line()(prog_name="clippy")

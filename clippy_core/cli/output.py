@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import traceback
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import click
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories that a terminal acts upon, hides, reorders or does not know."""
+_FRAMES = 5
 
 
 def visible(text: object, keep: str = "") -> str:
@@ -29,6 +32,19 @@ def visible(text: object, keep: str = "") -> str:
 
 def _written_out(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
+
+
+def place_of(error: BaseException, causes: int = 3) -> str:
+    """Kind and innermost places of *error* and of as many *causes*, in a line.
+
+    Without what it says, which may be a key or a part of a conversation; of the system's own errors that too.
+    """
+    said = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    frames = reversed(traceback.extract_tb(error.__traceback__)[-_FRAMES:])
+    places = " < ".join(f"{frame.name} ({PurePath(frame.filename).name}:{frame.lineno})" for frame in frames)
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    told = f"{type(error).__name__}{said}{places and f' in {places}'}"
+    return told if cause is None or not causes else f"{told}, after {place_of(cause, causes - 1)}"
 
 
 def say(text: object = "", *, err: bool = False) -> None:

@@ -11,8 +11,10 @@ import httpx
 import pytest
 from clippy_gateway import Gateway, Key
 from clippy_gateway.bodies import judge_depth
+from clippy_gateway.callers import judge_local
 from clippy_gateway.choosing import fits
 from clippy_gateway.forms import Refused
+from clippy_gateway.heads import read_head
 from clippy_gateway.settings import RequestLimits
 from clippy_hookspecs import ConfigError, Scope
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
@@ -188,6 +190,16 @@ def test_without_keys_it_listens_at_loopback_only(host):
     assert Gateway(host=host, keys={"team": Key(CALLERS_KEY)}).app(described)
 
 
+@pytest.mark.parametrize(
+    "host", ["localhost.evil.example", "[::1].evil.example", "localhost:80@evil.example", "[::1", ""]
+)
+def test_without_keys_only_names_of_this_machine_are_a_host(host):
+    with pytest.raises(Refused):
+        judge_local({b"host": host.encode()})
+    for own in (b"localhost", b"LocalHost:8787", b"127.0.0.1:8787", b"[::1]:8787"):
+        judge_local({b"host": own})
+
+
 def test_without_keys_it_answers_no_web_page():
     with World(Reply("x")) as world:
         plain = world.chat(key="anything")
@@ -311,15 +323,25 @@ def test_a_form_of_a_web_page_is_no_chat(small):
         "content-length: 2\r\ncontent-length: 3",
         "content-length: -1",
         "transfer-encoding: chunked, identity",
+        "transfer-encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0",
     ],
 )
-def test_a_length_that_is_told_twice_is_refused(small, head):
+def test_a_length_that_is_told_twice_or_in_another_way_is_refused(small, head):
     before = small.provider.calls
     said = small.raw(
         f"POST {OPENAI} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {CALLERS_KEY}\r\n{head}\r\n\r\n{{}}".encode()
     )
     assert b" 400 " in said.split(b"\r\n")[0]
     assert small.provider.calls == before
+
+
+@pytest.mark.parametrize("path", [b"", b"*", b"files", b"http://x/v1/files"])
+def test_what_is_no_path_is_refused_whatever_server_lets_it_through(path):
+    """Granian hands CONNECT on, with no path at all."""
+    scope = {"headers": [(b"host", b"x")], "raw_path": path, "query_string": b""}
+    with pytest.raises(Refused) as refused:
+        read_head(scope, RequestLimits())
+    assert (refused.value.status, refused.value.code) == (400, "bad_address")
 
 
 @pytest.mark.parametrize("name", ["x-clippy-tenant", "x-clippy-route"])

@@ -128,6 +128,51 @@ def test_an_error_of_another_kind_of_provider_is_told_in_the_callers_form(plugin
     assert error.value.body["error"]["type"] == "rate_limit_error"
 
 
+NONE = [
+    b"",
+    b"null",
+    b"[]",
+    b"{}",
+    b"<h1>",
+    b'{"choices":[]}',
+    b'{"choices":[{"message":null}]}',
+    b'{"error":{"message":"x"}}',
+]
+
+
+@pytest.mark.parametrize("answer", [*[Raw(body) for body in NONE], Raw(b"", 302), Raw(b"", 204), Raw(b"", 304)])
+def test_what_is_no_answer_is_not_translated_into_an_empty_one(answer):
+    with gateway(answer, {}, routes=ONLY_CHAT) as world:
+        answered = world.ask("POST", "/v1/messages", json={"model": "m", "max_tokens": 9, "messages": ASKED})
+    assert (answered.status_code, answered.json()["type"]) == (502, "error")
+
+
+NAMELESS = {"type": "function", "function": {}}
+
+
+@pytest.mark.parametrize(
+    "odd", [{"messages": ["x"]}, {"messages": "x"}, {"tools": [NAMELESS]}, {"tools": [None]},
+            *[{"messages": [{"role": "user", "content": content}, *ASKED]} for content in (5, ["x"], {"text": "x"})]]
+)  # fmt: skip
+def test_what_cannot_be_read_is_not_left_out_in_translation(odd):
+    """Without it another question would be answered."""
+    routes = {"main": {"api": "anthropic.messages", "base_url": "{provider}", "key": PROVIDERS_KEY}}
+    with gateway(Reply("x"), {}, routes=routes) as world:
+        answer = world.ask("POST", "/v1/chat/completions", json={"model": "m", "messages": ASKED, **odd})
+        assert world.provider.calls == 0
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "route_unfit")
+
+
+def test_a_stream_without_its_beginning_is_translated_with_one(plugins):
+    """Not every server of OpenAI's kind says the role first, and Anthropic's SDK reads nothing without a beginning."""
+    parts = [{"delta": {"content": "Hi"}, "finish_reason": None}, {"delta": {}, "finish_reason": "stop"}]
+    said = [b'data: {"choices":[%s]}\n\n' % json.dumps({"index": 0, **part}).encode() for part in parts]
+    events = Raw([*said, b"data: [DONE]\n\n"], headers={"content-type": "text/event-stream"})
+    with gateway(events, plugins, routes=ONLY_CHAT) as world, anthropic_at(world) as client:
+        with client.messages.stream(model="m", max_tokens=9, messages=ASKED) as stream:
+            assert "".join(stream.text_stream) == "Hi"
+
+
 def test_a_translated_stream_that_breaks_off_ends_without_an_end(plugins):
     broken = [Fault.reset(at_delta=2), Reply("one two three four")]
     with gateway(broken, plugins, routes=ONLY_CHAT) as world, anthropic_at(world) as client:
@@ -279,6 +324,27 @@ def test_a_status_that_no_answer_has_is_a_bad_gateway(status, plugins):
         answer = world.chat()
     assert answer.status_code == 502
     assert answer.json()["error"]["code"] == "bad_status"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_body_of_a_plugin_whose_status_has_none_is_left_out(status):
+    from clippy_hookspecs import Answer, Response
+
+    @define(eq=False)
+    class Answers:
+        @hookimpl
+        def pre_request(self, request, ctx):
+            return Answer(Response(api=request.api, status=status))
+
+    with gateway(Reply("x"), {"answers": Answers()}) as world:
+        answer = world.chat()
+    assert (answer.status_code, answer.content) == (status, b"")
+
+
+def test_a_header_in_another_script_leaves_as_it_came():
+    with gateway(Reply("x"), {}) as world:
+        world.chat(headers={"user-agent": "Zoë 東京".encode()})
+        assert "\r\nuser-agent: Zoë 東京\r\n".encode() in world.provider.requests[0].head
 
 
 def test_what_a_provider_says_about_its_connection_stays_there(plugins):

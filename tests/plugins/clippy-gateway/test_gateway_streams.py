@@ -201,6 +201,7 @@ def test_a_request_that_is_not_answered_when_the_drain_ends_is_refused(caplog):
             got = connection.recv(4096)
     assert b" 503 " in got.split(b"\r\n")[0]
     assert b"gateway_ending" in got
+    assert b"x-should-retry: true" in got
     assert not [record for record in caplog.records if record.exc_info]
 
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -40,6 +41,22 @@ class Ticks:
 
     async def aclose(self) -> None:
         self.closed.set()
+
+
+class Once(Ticks):
+    """Says nothing after its first piece, so that nobody notices by writing that its reader left."""
+
+    async def next(self) -> bytes | None:
+        piece = await super().next()
+        self.pace = 60
+        return piece
+
+
+def streamed(ticks: Ticks) -> Callable[[RawRequest], Any]:
+    async def stream(request: RawRequest) -> RawReply:
+        return reply(200, ticks, "text/event-stream")
+
+    return stream
 
 
 async def echo(request: RawRequest) -> RawReply:
@@ -144,6 +161,10 @@ REFUSED = {
         b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         400,
     ),
+    "packed chunks": (
+        b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        400,
+    ),
     "too many headers": (b"GET /echo HTTP/1.1\r\n" + HOST + b"a: b\r\n" * 20 + b"Connection: close\r\n\r\n", 431),
     "headers too long": (b"GET /echo HTTP/1.1\r\n" + HOST + b"a: " + b"b" * 2000 + b"\r\n\r\n", 431),
     "path too long": (b"GET /" + b"a" * 200 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
@@ -178,7 +199,60 @@ def test_a_second_head_that_does_not_come_whole_is_not_waited_for(serve: Callabl
         conn.sendall(b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n")
         assert b" 200 " in conn.recv(65536)
         conn.sendall(b"GET /echo HTTP/1.1\r\na: b")
-        assert conn.recv(65536) == b""
+        assert b" 408 " in conn.recv(65536)
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (b"GET /echo HTTP/1.1\r\na: b", 408, "head_too_slow"),
+        (b"\x16\x03\x01\x00\xff\x01\x00\r\n\r\n", 400, "no_http"),
+        (b"GET /echo HTTP/1.1\r\n" + HOST + b"a: " + b"b" * 400_000, 431, "head_too_long"),
+        (b"", 0, ""),
+    ],
+)
+def test_what_never_reaches_the_application_is_told(data: bytes, status: int, code: str, reader: str) -> None:
+    """But not of who says nothing: a health check that opens a connection is none."""
+    heard: list[tuple[int, str]] = []
+
+    class Hears(Pages):
+        def refused_unread(self, status: int, code: str) -> None:
+            heard.append((status, code))
+
+    server = Server(Hears(), limits=LIMITS)
+    server.start()
+    raw(server.port, data)
+    server.stop()
+    if reader == "h11" and status == 431:
+        status, code = 400, "no_http"  # it bounds what it keeps itself
+    assert heard == ([(status, code)] if status else [])
+
+
+def test_the_log_tells_it_where_nobody_else_hears(serve: Callable[[Pages], Server], caplog: Any) -> None:
+    raw(serve(pages()).port, b"no HTTP\r\n\r\n")
+    assert caplog.messages == ["refused with 400 no_http before it was a request"]
+
+
+def test_what_is_no_request_is_not_answered_amid_another_answer(serve: Callable[[Pages], Server]) -> None:
+    """Whoever reads that answer would find another head in the middle of it."""
+    made = pages()
+    made.route("GET", "/stream", streamed(Ticks(20)))
+    with socket.create_connection(("127.0.0.1", serve(made).port), 5) as conn:
+        conn.sendall(b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n")
+        while b"tick" not in conn.recv(65536):
+            pass
+        conn.sendall(b"no HTTP\r\n\r\n")
+        rest = b""
+        while piece := conn.recv(65536):
+            rest += piece
+    answer, end, rest = rest.partition(b"\r\n0\r\n\r\n")
+    assert (b"HTTP" in answer, bool(end)) == (False, True)
+    assert rest == b"" or int(rest.split()[1]) == 400
+
+
+def test_a_body_that_breaks_is_refused(serve: Callable[[Pages], Server]) -> None:
+    head = b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+    assert status(serve(pages()).port, head + b"-1\r\nhi\r\n") == 400
 
 
 CHUNKED = b"POST /echo HTTP/1.1\r\n" + HOST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"
@@ -257,16 +331,25 @@ def test_a_stream_is_sent_piece_by_piece_and_closed(serve: Callable[[Pages], Ser
     assert ticks.closed.wait(5)
 
 
-def test_a_reader_who_leaves_closes_the_stream(serve: Callable[[Pages], Server]) -> None:
-    ticks = Ticks()
-
-    async def stream(request: RawRequest) -> RawReply:
-        return reply(200, ticks, "text/event-stream")
-
+def test_an_old_client_gets_a_stream_that_ends_with_its_connection(serve: Callable[[Pages], Server]) -> None:
     made = pages()
-    made.route("GET", "/stream", stream)
-    with httpx.stream("GET", url(serve(made), "/stream")) as answer:
-        next(answer.iter_bytes())
+    made.route("GET", "/stream", streamed(Ticks(3)))
+    port = serve(made).port
+    head, _, body = raw(port, b"GET /stream HTTP/1.0\r\n" + HOST + b"\r\n").partition(b"\r\n\r\n")
+    assert (b"transfer-encoding" in head.lower(), body) == (False, b"tick\n" * 3)
+    assert raw(port, b"GET /echo HTTP/1.0\r\n" + HOST + b"\r\n").endswith(b"\r\n\r\nGET /echo ")
+
+
+@pytest.mark.parametrize("behind", [0, 1], ids=["alone", "another request waits"])
+def test_a_reader_who_leaves_closes_the_stream(serve: Callable[[Pages], Server], behind: int) -> None:
+    ticks, made = Once(), pages()
+    made.route("GET", "/stream", streamed(ticks))
+    with socket.create_connection(("127.0.0.1", serve(made).port), 5) as conn:
+        conn.sendall(
+            b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n" + behind * (b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n")
+        )
+        while b"tick" not in conn.recv(65536):
+            pass
     assert ticks.closed.wait(5)
 
 

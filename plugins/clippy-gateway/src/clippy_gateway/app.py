@@ -250,11 +250,12 @@ class GatewayApp:
             own = told(reply.extensions.get("clippy"), self._routes.get(route, _NO_ROUTE), os.urandom(8).hex().encode())
             headers, watch.told = reply_headers(reply, own), own[0][1].decode()
             if isinstance(body, bytes):
-                if reply.status not in (204, 304) and method != "HEAD":
+                bare = method == "HEAD" or reply.status in (204, 304)  # without a body, whatever a plugin gave it
+                if not bare:
                     headers.append((b"content-length", b"%d" % len(body)))
                 watch.stop()
                 await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-                await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+                await send({"type": "http.response.body", "body": b"" if bare else body})
                 return
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             try:

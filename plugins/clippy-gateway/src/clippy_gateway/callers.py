@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 
 from attrs import define, field
@@ -15,7 +16,7 @@ from .settings import Key
 
 _FINGERPRINT = 8
 """Hexadecimal digits: enough to tell clients apart, too few to tell of a long key that it was this one."""
-_LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
+_LOOPBACK = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{0,5})?")
 
 
 @define(eq=False)
@@ -89,9 +90,7 @@ def judge_local(head: Mapping[bytes, bytes]) -> None:
     A page can send to loopback what is no preflighted request, and with DNS rebinding anything (MCP's
     CVE-2025-66414); both show in Origin and Host.
     """
-    host = head[b"host"].lower()
-    name = host[: host.index(b"]") + 1] if host.startswith(b"[") and b"]" in host else host.partition(b":")[0]
-    if name not in _LOOPBACK:
+    if not _LOOPBACK.fullmatch(head[b"host"].lower()):
         raise Refused(
             403, "bad_host", "without keys the gateway answers to localhost, 127.0.0.1 and [::1] only", close=True
         )

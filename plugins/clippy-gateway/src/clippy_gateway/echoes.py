@@ -100,8 +100,14 @@ class Hiding:
 
     def _begun(self, data: bytes) -> int:
         """How many bytes at the end of *data* begin a key."""
-        longest = min(len(data), max(map(len, self.keys)) - 1)
-        return next((n for n in range(longest, 0, -1) if any(key.startswith(data[-n:]) for key in self.keys)), 0)
+        longest = 0
+        for key in self.keys:
+            tail = data[-(len(key) - 1) :]
+            at = tail.find(key[:1])
+            while at >= 0 and not key.startswith(tail[at:]):
+                at = tail.find(key[:1], at + 1)
+            longest = max(longest, len(tail) - at if at >= 0 else 0)
+        return longest
 
     def _unpacked(self, piece: bytes) -> bytes:
         data: bytes = self._packed.decompress(piece, _LARGEST)  # type: ignore[attr-defined]

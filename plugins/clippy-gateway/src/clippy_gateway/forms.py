@@ -55,7 +55,7 @@ def error_body(anthropic: bool, status: int, code: str, message: str, request_id
 
 def error_headers(refused: Refused, body: bytes) -> list[Pair]:
     """The headers of such an answer; both SDKs obey ``x-should-retry``."""
-    again = b"true" if refused.status == 429 else b"false"
+    again = b"true" if refused.status in (429, 503) else b"false"
     fields = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),

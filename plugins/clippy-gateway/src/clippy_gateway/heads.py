@@ -52,7 +52,7 @@ def read_head(scope: Mapping[str, Any], limits: RequestLimits) -> dict[bytes, by
 
 
 def _judge_target(scope: Mapping[str, Any], limits: RequestLimits) -> None:
-    path: bytes = scope.get("raw_path") or b"/"
+    path: bytes = scope["raw_path"]
     if len(path) + len(scope["query_string"]) > limits.target:
         raise Refused(414, "address_too_long", f"the address is longer than {limits.target} bytes", close=True)
     if not path.startswith(b"/") or (path + scope["query_string"]).translate(None, _NO_TARGET):
@@ -61,6 +61,8 @@ def _judge_target(scope: Mapping[str, Any], limits: RequestLimits) -> None:
 
 def _judge_length(found: Mapping[bytes, bytes], limits: RequestLimits) -> None:
     length, coding = found.get(b"content-length"), found.get(b"transfer-encoding")
+    if coding is not None and coding.strip().lower() != b"chunked":  # another coding would stay on what is passed on
+        raise Refused(400, "transfer_coding", "a body comes in chunks and in no other transfer coding", close=True)
     if length is not None:
         if coding is not None or not length.isdigit() or len(length) > 19:  # RFC 9112 section 6.3
             raise Refused(400, "bad_length", "the length of the body is not told in one plain way", close=True)

@@ -117,10 +117,24 @@ class AiohttpUpstream:
 
 
 def _sent(pairs: Sequence[tuple[str, str]], keys: Sequence[bytes]) -> CIMultiDict[str]:
-    sent = CIMultiDict([pair for pair in pairs if pair[0].lower() not in _WRITTEN_ANEW])
+    kept = [pair for pair in pairs if pair[0].lower() not in _WRITTEN_ANEW]
+    if not all(value.isascii() for _, value in kept):
+        kept = [(name, _as_it_came(value)) for name, value in kept]
+    sent = CIMultiDict(kept)
     if keys and (accepted := sent.get("accept-encoding")):
         sent["accept-encoding"] = _cut(accepted)
     return sent
+
+
+def _as_it_came(value: str) -> str:
+    """What aiohttp, which writes UTF-8, makes the bytes of again that *value* was before it was read as Latin-1.
+
+    Bytes that are no UTF-8 it cannot write.
+    """
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 _cut = lru_cache(maxsize=256)(asked_for)

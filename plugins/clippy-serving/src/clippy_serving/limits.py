@@ -53,6 +53,8 @@ def _fault_of_length(fields: Sequence[Field], limits: Limits) -> Fault | None:
     lengths = [value for name, value in fields if name == b"content-length"]
     if len(lengths) > 1 or (lengths and any(name == b"transfer-encoding" for name, _ in fields)):
         return 400, "The length of the body is told twice."
+    if any(name == b"transfer-encoding" and value.strip().lower() != b"chunked" for name, value in fields):
+        return 400, "A body comes in chunks and in no other transfer coding."
     if not lengths:
         return None
     if not lengths[0].isdigit() or len(lengths[0]) > 19:  # 19 digits: what fits into 64 bits

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from .limits import Limits
 
 _log = logging.getLogger("clippy.serving.http")
-
-_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-
 
 Note = Callable[[int, str], None]
 """Hears of the status and the code with which something was refused that never became a request."""
@@ -41,17 +38,30 @@ def http_protocol(limits: Limits, note: Note | None = None) -> type[asyncio.Prot
         from httptools import HttpParserUpgrade
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:
-        return _patient(_h11(), limits, tell)
+        return _patient(_h11(), limits, tell, h11=True)
+    from .older import UntilTheEnd
     from .upgrading import Upgrading
 
-    class Bounded(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
+    base: Any = HttpToolsProtocol
+
+    class Bounded(base):  # type: ignore[misc]
         """h11 bounds what it buffers; httptools does not: a head, a trailer or the name of a chunk may never end."""
 
         _silent = -1  # bytes since a message began or gave a piece of its body; -1 between messages
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             self.parser: Any = Upgrading(self, self.parser, HttpParserUpgrade)
+
+        def connection_lost(self, error: Exception | None) -> None:
+            if self._running is not None and not self._running.response_complete:
+                self._running.disconnected = True  # uvicorn tells only the last one, which may wait behind this one
+                self._running.message_event.set()
+            super().connection_lost(error)
+
+        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+            self._running = cycle
+            super()._start_asgi_task(cycle, app)
 
         def on_message_begin(self) -> None:
             self._silent = 0
@@ -65,6 +75,8 @@ def http_protocol(limits: Limits, note: Note | None = None) -> type[asyncio.Prot
         def on_headers_complete(self) -> None:
             self._silent = 0
             super().on_headers_complete()
+            if self.scope["http_version"] == "1.0":
+                self.cycle.__class__ = UntilTheEnd
             self.headers = _Ignored()  # a trailer is no header: whoever judged the head has not seen it
 
         def on_body(self, body: bytes) -> None:
@@ -84,10 +96,7 @@ def http_protocol(limits: Limits, note: Note | None = None) -> type[asyncio.Prot
                 self._silent += len(data)
             super().data_received(data)
             if self._silent > 2 * (limits.head + limits.target) and not self.transport.is_closing():
-                if self.cycle is None or self.cycle.response_complete:
-                    tell(431, "head_too_long")
-                    self.transport.write(_TOO_LONG)
-                self.transport.close()
+                self.refuse(431, "head_too_long")
 
     return _patient(Bounded, limits, tell)
 
@@ -105,14 +114,16 @@ def _h11() -> Any:
     return H11Protocol
 
 
-def _patient(base: Any, limits: Limits, note: Note) -> type[asyncio.Protocol]:
+def _patient(base: Any, limits: Limits, note: Note, *, h11: bool = False) -> type[asyncio.Protocol]:
     class Patient(base):  # type: ignore[misc]
         """Closes a connection that brings no whole head in time: its first one, or another after an answer."""
 
         _answered = None  # the request that was under way when somebody last looked
+        _running: Any = None  # the request that is answered; ``cycle`` is the last that came
+        _refused = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:
-            self.logger, self._heard = _log, False
+            self.logger = _log
             super().connection_made(transport)
             self._waiting = self.loop.call_later(limits.head_seconds, self._too_slow)
 
@@ -120,24 +131,44 @@ def _patient(base: Any, limits: Limits, note: Note) -> type[asyncio.Protocol]:
             self._waiting.cancel()
             super().connection_lost(error)
 
-        def data_received(self, data: bytes) -> None:
-            self._heard = True
-            super().data_received(data)
+        def has_begun(self) -> bool:
+            """Whether some of a head has come, and not the whole of it."""
+            return bool(self.conn.trailing_data[0]) if h11 else self._silent >= 0
 
         def send_400_response(self, msg: str) -> None:
-            note(400, "no_http")
-            super().send_400_response(msg)
+            self.refuse(400, "no_http")
+
+        def refuse(self, status: int, code: str) -> None:
+            """Answer what is no request, and close the connection.
+
+            What came whole before it is answered first, and nothing is written into an answer that is under way.
+            """
+            if self._refused:
+                return
+            self._refused, last = True, self.cycle
+            note(status, code)
+            under_way = last is not None and not last.response_complete
+            if under_way and not last.more_body:
+                last.keep_alive = False
+                return
+            queued = self._running is not None and self._running is not last
+            if not under_way or not (last.response_started or queued):
+                phrase = HTTPStatus(status).phrase
+                head = (
+                    f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain\r\ncontent-length: {len(phrase) + 1}\r\n"
+                )
+                self.transport.write(f"{head}connection: close\r\n\r\n{phrase}\n".encode())
+            self.transport.close()
 
         def _too_slow(self) -> None:
             """Nothing was under way, and no request has begun since the last look: what came was no whole head."""
             idle = self.cycle is None or self.cycle.response_complete
             if idle and self.cycle is self._answered:
-                if self._heard:  # else it was opened in advance, or kept: nobody was refused anything
-                    note(408, "head_too_slow")
-                    self.transport.write(_TOO_SLOW)
+                if self.has_begun():  # else it was opened in advance, or kept: nobody was refused anything
+                    self.refuse(408, "head_too_slow")
                 self.transport.close()
                 return
-            self._answered, self._heard = self.cycle if idle else None, False
+            self._answered = self.cycle if idle else None
             self._waiting = self.loop.call_later(limits.head_seconds, self._too_slow)
 
     return Patient
