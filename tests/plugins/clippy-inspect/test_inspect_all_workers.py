@@ -82,6 +82,8 @@ class Workers:
 def workers() -> Iterator[Workers]:
     said = io.StringIO()
     with ExitStack() as stack:
+        patient = stack.enter_context(pytest.MonkeyPatch.context())
+        patient.setattr("clippy_inspect.together.WITHIN", 20.0)  # a busy machine is no worker that does not answer
         founder = stack.enter_context(Siblings.founded(2))
         stack.enter_context(redirect_stderr(said))
         Gateway().app(clippy_core.Host({"inspect": Inspect(enabled=True, gateway=True)}, config=ROUTES), founder)
