@@ -125,11 +125,13 @@ class TranslatedSource:
     """What came of calls whose names have not come yet."""
     _started: bool = field(default=False, init=False)
     _told: bool = field(default=False, init=False)
+    _empty: bool = field(default=False, init=False)
+    """Whether it ended without having begun, which is no answer."""
     queue: deque[StreamEvent] = field(factory=deque, init=False)
 
     @property
     def complete(self) -> bool:
-        return bool(self.source.complete)
+        return bool(self.source.complete) and not self._empty
 
     @property
     def deadlines(self) -> Any:
@@ -224,6 +226,9 @@ class TranslatedSource:
     def _end(self, chunk: Chunk | None = None) -> list[Chunk]:
         """Finish reason, usage and terminal event, each where this API's callers look for it."""
         self._told = True
+        self._empty = not (self._started or self._nameless or self._reason or self._usage)
+        if self._empty:
+            return []
         late = [one for block in [*self._nameless] for one in self._call(Chunk("tool_call", "", block), last=True)]
         opening = [*self._opening(chunk), *late, *self._unargued(self._calls)]
         reason = _finish(self._reason, self.api, self._said)

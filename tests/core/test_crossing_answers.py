@@ -254,6 +254,15 @@ def test_what_is_no_answer_of_a_fallback_route_is_a_failure_and_no_empty_answer(
     assert len(told) == 2
 
 
+@pytest.mark.parametrize("caller_api", [MESSAGES, RESPONSES])
+def test_a_stream_that_ends_without_a_word_is_a_failure_and_no_empty_answer(caller_api: str) -> None:
+    told: list[ErrorInfo] = []
+    sent = answered(caller_api, CHAT, events(CHAT), stream=True, told=told)
+    assert (sent.body, type(sent.error).__name__) == (b"", "RemoteProtocolError")
+    assert (len(told), told[-1].kind) == (2, "stream_interrupted")
+
+
+
 # --- the beginning --------------------------------------------------------------------------------------------------
 
 
