@@ -259,7 +259,7 @@ def test_a_stream_that_ends_without_a_word_is_a_failure_and_no_empty_answer(call
     told: list[ErrorInfo] = []
     sent = answered(caller_api, CHAT, events(CHAT), stream=True, told=told)
     assert (sent.body, type(sent.error).__name__) == (b"", "RemoteProtocolError")
-    assert (len(told), told[-1].kind) == (2, "stream_interrupted")
+    assert (len(told), told[-1].kind) == (2, "truncated_body")
 
 
 
