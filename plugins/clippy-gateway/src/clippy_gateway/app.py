@@ -95,6 +95,8 @@ class GatewayApp:
             self.access.open()
         opener: Any = self.host
         await opener.aopen()
+        if self.pages is not None and self.pages.siblings is not None:
+            await self.pages.siblings.open()
         self.ready = True
         if self.when_open is not None:
             self.when_open()
@@ -105,6 +107,8 @@ class GatewayApp:
         until = asyncio.get_running_loop().time() + _ENDING
         while self.busy and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - waited for once
             await asyncio.sleep(0.01)
+        if self.pages is not None and self.pages.siblings is not None:
+            await self.pages.siblings.close()
         opener: Any = self.host
         await opener.aclose()
         if self.access is not None:
