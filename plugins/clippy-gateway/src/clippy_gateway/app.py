@@ -11,6 +11,7 @@ from typing import Any
 from attrs import define, field
 from clippy_hookspecs import Headers
 from clippy_hookspecs.services import ByteStream, Host, RawReply, RawRequest
+from clippy_serving import STALLED
 
 from .access import Access, Line
 from .bodies import Gone, judge_depth, read_body
@@ -154,8 +155,11 @@ class GatewayApp:
         except Refused as refused:
             await self._refuse(refused, scope, head, caller, send, line)
         except Gone:  # nobody is there to be answered
+            stalled = STALLED in scope
+            if stalled:
+                self.refusals.note_stalled(_name(caller), scope["method"], path)
             if line is not None:
-                line.left = True
+                line.left = "stalled" if stalled else "left"
         except Exception:
             log.exception("a request failed in the gateway itself")
             failed = Refused(500, "gateway_error", "the gateway failed; its log says why")
@@ -165,8 +169,7 @@ class GatewayApp:
         self, refused: Refused, scope: Any, head: Head, caller: Caller | None, send: Send, line: Line | None
     ) -> None:
         path, request_id = scope["path"], os.urandom(8).hex()
-        known = caller.name if caller is not None and caller.key is not None else ""
-        self.refusals.note(refused, known, scope["method"], path, request_id)
+        self.refusals.note(refused, _name(caller), scope["method"], path, request_id)
         if line is not None:
             line.refused, line.stranger = refused.code, refused.stranger
         body = error_body(is_anthropic(path, head), refused.status, refused.code, refused.message, request_id)
@@ -269,6 +272,11 @@ class GatewayApp:
         fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
         await send({"type": "http.response.start", "status": 200 if fine else 503, "headers": fields})
         await send({"type": "http.response.body", "body": text})
+
+
+def _name(caller: Caller | None) -> str:
+    """The name of the caller's key, "" for who has none."""
+    return caller.name if caller is not None and caller.key is not None else ""
 
 
 async def _pump(body: ByteStream, send: Send, watch: Watch) -> None:
