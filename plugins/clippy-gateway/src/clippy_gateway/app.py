@@ -25,7 +25,7 @@ from .paths import judge_call, judge_object, judge_spelling
 from .refusals import Refusals
 from .replies import judge_status, reply_headers, told
 from .settings import RequestLimits
-from .watching import Watch
+from .watching import Watch, ended
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -195,7 +195,12 @@ class GatewayApp:
         anthropic = is_anthropic(path, head)
         judge_spelling(path, scope["raw_path"])
         judge_call(method, path, head, anthropic)
-        body = await read_body(receive, self.limits)
+        try:
+            body = await read_body(receive, self.limits)
+        except asyncio.CancelledError:
+            if not self.draining:
+                raise
+            raise ended() from None
         if b"json" in head.get(b"content-type", b"json").lower() or body[:64].lstrip()[:1] in (b"{", b"["):
             judge_depth(body, self.limits)
         judge_object(method, path, body)
@@ -213,15 +218,13 @@ class GatewayApp:
         except asyncio.CancelledError:
             if not (watch.gone or self.draining):
                 raise
-            task = asyncio.current_task()
-            if task is not None:
-                task.uncancel()
+            why = ended()
             if watch.gone:
                 raise Gone from None
             if watch.told:
                 log.warning("the answer to request %s broke off: the gateway ended", watch.told)
                 return
-            raise Refused(503, "gateway_ending", "the gateway ended before there was an answer", close=True) from None
+            raise why from None
         finally:
             watch.stop()
 
@@ -259,6 +262,8 @@ class GatewayApp:
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             try:
                 await _pump(body, send, watch)
+            except Gone:
+                raise
             except Exception as error:
                 # Nothing more is sent, no end either: the server closes the connection, and nobody takes it for whole.
                 log.warning("the answer to request %s broke off: %s", watch.told, type(error).__name__)
