@@ -14,7 +14,7 @@ from clippy_hookspecs.services import ByteStream, Host, RawReply, RawRequest
 from clippy_serving import STALLED
 
 from .access import Access, Line
-from .bodies import Gone, judge_depth, read_body
+from .bodies import Gone, judge_json, read_body
 from .callers import Caller, Callers
 from .choosing import Choice, api_of
 from .elsewhere import request_elsewhere
@@ -202,15 +202,15 @@ class GatewayApp:
                 raise
             raise ended() from None
         if b"json" in head.get(b"content-type", b"json").lower() or body[:64].lstrip()[:1] in (b"{", b"["):
-            judge_depth(body, self.limits)
-        judge_object(method, path, body)
+            await judge_json(body, self.limits)
+        model = judge_object(method, path, body)
         if method == "GET" and self.choice.models:
             listed = models_reply(path, self.choice, caller, anthropic)
             if listed is not None:
                 await send({"type": "http.response.start", "status": listed[0], "headers": listed[1]})
                 await send({"type": "http.response.body", "body": listed[2]})
                 return
-        request = self._request(scope, head, caller, anthropic, body)
+        request = self._request(scope, head, caller, anthropic, body, model)
         watch = Watch(receive)
         try:
             reply = await self.host.answer(request)
@@ -228,7 +228,9 @@ class GatewayApp:
         finally:
             watch.stop()
 
-    def _request(self, scope: Any, head: Head, caller: Caller, anthropic: bool, body: bytes) -> RawRequest:
+    def _request(
+        self, scope: Any, head: Head, caller: Caller, anthropic: bool, body: bytes, model: str | None
+    ) -> RawRequest:
         """The request as the host gets it.  Raises Refused for what this caller may not ask for."""
         judge_fields(scope["headers"])
         method, target = scope["method"], scope["raw_path"].decode("ascii")
@@ -242,7 +244,7 @@ class GatewayApp:
         if base is not None:
             return request_elsewhere(base.decode("latin-1"), caller, whose, method, target, fields, body)
         wanted = None if named is None else named.decode("latin-1")
-        route = self.choice.route(caller, wanted, api_of(scope["path"], anthropic), body)
+        route = self.choice.route(caller, wanted, api_of(scope["path"], anthropic), body, model)
         return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose)
 
     async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: Watch) -> None:

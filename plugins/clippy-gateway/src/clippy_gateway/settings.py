@@ -44,6 +44,9 @@ class RequestLimits:
 
     body: int = field(default=64 * 1024 * 1024, validator=gt(0), metadata=doc("the body"))
     depth: int = field(default=128, validator=gt(0), metadata=doc("objects and arrays in each other in a JSON body"))
+    values: int = field(
+        default=500_000, validator=gt(0), metadata=doc("values in a JSON body: texts, numbers, objects and arrays")
+    )
     headers: int = field(default=100, validator=gt(0), metadata=doc("number of headers"))
     head: int = field(default=32 * 1024, validator=gt(0), metadata=doc("names and values of all headers together"))
     target: int = field(default=8 * 1024, validator=gt(0), metadata=doc("path and query"))
