@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import gzip
 import json
 import re
+import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -237,6 +241,28 @@ def test_settings_that_cannot_be_meant_are_told_before_anything_is_served(routes
         Gateway(**settings).app(Host({}, config={"routes": routes}))
     assert said in str(faults.value)
     assert CALLERS_KEY not in str(faults.value)
+
+
+def _remembered(cached: Any) -> Iterator[object]:
+    """What a function's cache holds, keys and results."""
+    waiting, seen = [cached], set()
+    while waiting:
+        one = waiting.pop()
+        yield one
+        if id(one) not in seen and isinstance(one, (dict, tuple, list, functools._lru_cache_wrapper)):
+            seen.add(id(one))
+            waiting += gc.get_referents(one)
+
+
+def test_no_key_is_remembered_beside_what_was_made_of_it():
+    """Callers come and go; whoever reads this process's memory shall not find them all."""
+    with World(Reply("x"), {"books": Books()}) as world:
+        assert world.chat("x", "caller-that-came-once-0123456789").status_code == 200
+        ours = [vars(module) for name, module in sys.modules.items() if name.startswith("clippy_")]
+        caches = [one for names in ours for one in names.values() if isinstance(one, functools._lru_cache_wrapper)]
+        kept = {repr(one) for cached in caches for one in _remembered(cached) if isinstance(one, (str, bytes))}
+    assert kept
+    assert [one for one in kept if "came-once" in one or PROVIDERS_KEY in one] == []
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
