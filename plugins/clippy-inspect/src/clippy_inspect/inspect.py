@@ -40,7 +40,9 @@ class Inspect:
         validator=in_(("minimal", "standard", "detailed")),
         metadata={"doc": "what is kept for the pages where no recorder is enabled"},
     )
-    gateway: bool = field(default=False, metadata={"doc": "offer the pages on the gateway's own address as well"})
+    gateway: bool = field(
+        default=False, metadata={"doc": "with enabled, offer the pages on the gateway's own address as well"}
+    )
     hosts: tuple[str, ...] = field(
         default=(),
         converter=tuple,
@@ -152,6 +154,8 @@ class Inspect:
         view = View(_Late(self), door.csrf, lambda: self._host, pace=self._pace)
         for method, path, handler in guarded(view, door):
             app.route(method, path, handler)
+        if not self.enabled:
+            _say("clippy: the pages of this gateway will show nothing: set plugins.inspect.enabled = true as well")
         _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
 
     # --- opening and closing ------------------------------------------------------------------------------------------
