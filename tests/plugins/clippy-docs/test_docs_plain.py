@@ -115,7 +115,7 @@ def test_what_acts_on_a_terminal_is_written_out(letter: str) -> None:
 
 
 def test_the_end_of_a_very_long_docstring_is_left_out():
-    """A paragraph of 800 kB would take the maker of pages hours."""
+    """A paragraph of 800 kB would keep the maker of pages for half an hour and more."""
 
     def long() -> None: ...
 
