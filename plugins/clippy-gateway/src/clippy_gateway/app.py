@@ -96,6 +96,8 @@ class GatewayApp:
             self.access.open()
         opener: Any = self.host
         await opener.aopen()
+        if self.pages is not None and self.pages.siblings is not None:
+            await self.pages.siblings.open()
         self.ready = True
         if self.when_open is not None:
             self.when_open()
@@ -106,6 +108,8 @@ class GatewayApp:
         until = asyncio.get_running_loop().time() + _ENDING
         while self.busy and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - waited for once
             await asyncio.sleep(0.01)
+        if self.pages is not None and self.pages.siblings is not None:
+            await self.pages.siblings.close()
         opener: Any = self.host
         await opener.aclose()
         if self.access is not None:
@@ -155,11 +159,10 @@ class GatewayApp:
         except Refused as refused:
             await self._refuse(refused, scope, head, caller, send, line)
         except Gone:  # nobody is there to be answered
-            stalled = STALLED in scope
-            if stalled:
+            if STALLED in scope:
                 self.refusals.note_stalled(_name(caller), scope["method"], path)
             if line is not None:
-                line.left = "stalled" if stalled else "left"
+                line.left = "stalled" if STALLED in scope else "left"
         except Exception:
             log.exception("a request failed in the gateway itself")
             failed = Refused(500, "gateway_error", "the gateway failed; its log says why")
