@@ -69,7 +69,7 @@ class World:
         self.app = gateway.app(gateway.over_aiohttp(host), self.siblings)
         limits = gateway.limits
         head = Limits(body=limits.body, headers=limits.headers, head=limits.head, target=limits.target)
-        head = evolve(head, head_seconds=self.head_seconds)
+        head = evolve(head, head_seconds=self.head_seconds, stall_seconds=limits.stall)
         self.server = Server(self.app, drain=self.drain, limits=head)
         self.server.start()
         self._stack.callback(self.server.stop)

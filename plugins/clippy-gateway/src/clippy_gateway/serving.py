@@ -126,14 +126,14 @@ def _where(gateway: Gateway, opened: socket.socket) -> str:
 def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket) -> None:
     """Serve at *opened* in this process."""
     _favour_requests()
-    limits = gateway.limits
-    head = Limits(body=limits.body, headers=limits.headers, head=limits.head, target=limits.target)
+    own = gateway.limits
+    limits = Limits(body=own.body, headers=own.headers, head=own.head, target=own.target, stall_seconds=own.stall)
     if gateway.server == "granian":
         from .on_granian import serve_on_granian
 
         serve_on_granian(app, gateway, opened)
         return
-    Server(app, sockets=[opened], drain=gateway.drain, limits=head).run()
+    Server(app, sockets=[opened], drain=gateway.drain, limits=limits).run()
 
 
 def _end_with(parent: int, siblings: Siblings | None) -> None:

@@ -42,7 +42,9 @@ class Inspect:
         validator=in_(("minimal", "standard", "detailed")),
         metadata={"doc": "what is kept for the pages where no recorder is enabled"},
     )
-    gateway: bool = field(default=False, metadata={"doc": "offer the pages on the gateway's own address as well"})
+    gateway: bool = field(
+        default=False, metadata={"doc": "with enabled, offer the pages on the gateway's own address as well"}
+    )
     hosts: tuple[str, ...] = field(
         default=(),
         converter=tuple,
@@ -160,6 +162,8 @@ class Inspect:
         door = self._door(None)
         for method, path, handler in guarded(self._view(_Late(self), door), door):
             app.route(method, path, handler)
+        if not self.enabled:
+            _say("clippy: the pages of this gateway will show nothing: set plugins.inspect.enabled = true as well")
         if siblings is None or siblings.place is None:  # the supervisor says it for all workers
             _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
 
