@@ -33,8 +33,8 @@ def build_request(
     directives: Mapping[str, str] | None,
     params: Mapping[str, Any],
     stream: bool,
-) -> tuple[Request, str]:
-    """The request for a call of our own client, and the name of its route.
+) -> tuple[Request, Line]:
+    """The request for a call of our own client, and its route.
 
     Raises ConfigError if there is no such route, ValueError if neither the call nor the route names a model, TypeError
     for directives that are no texts.
@@ -53,19 +53,19 @@ def build_request(
         body = {**params, "model": wanted, **body}
         if stream:
             body["stream"] = True
-        return decode_request("POST", line.url, "", headers, dumps(body)), line.name
+        return decode_request("POST", line.url, "", headers, dumps(body), stream=stream), line
     if line.api is _ANTHROPIC:
         params = {"max_tokens": 4096, **params}  # the one parameter that this API requires
     conversation, offered = _messages(messages, line.api), _read("tools", tools, Tool, line.api)
     request = Request(
         chosen.api, line.endpoint, "POST", line.url, "", headers, wanted, conversation, offered, params, stream
     )
-    return request, line.name
+    return request, line
 
 
 @frozen
-class _Line:
-    """What all calls on one route have in common."""
+class Line:
+    """What all calls on one route have in common; ``caller`` is the digest of its credentials."""
 
     name: str
     route: RouteConfig
@@ -73,9 +73,10 @@ class _Line:
     url: str
     endpoint: Endpoint
     headers: Headers
+    caller: str
 
 
-def _found(host: Host, settings: Settings, route: str | None) -> _Line:
+def _found(host: Host, settings: Settings, route: str | None) -> Line:
     """The line of *route*, or of the default one; kept, since nothing of it changes while the settings do not."""
     name = route or _default_route(host)
     known = settings.routes
@@ -87,7 +88,7 @@ def _found(host: Host, settings: Settings, route: str | None) -> _Line:
     endpoint = api.endpoint("POST", url)
     assert endpoint is not None
     headers = Headers([("content-type", "application/json"), *routes.route_headers(chosen, chosen.api)])
-    line = settings.lines[route] = _Line(name, chosen, api, url, endpoint, headers)
+    line = settings.lines[route] = Line(name, chosen, api, url, endpoint, headers, settings.identity(headers))
     return line
 
 

@@ -231,8 +231,9 @@ class _Calls:
         *,
         stream: bool,
     ) -> Pipeline:
-        request, name = build_request(self._host, conversation, model, route, tools, directives, params, stream)
-        return self._host.begin(request, runtime, _Later(self, request.url), route=name, wants_values=True)
+        request, line = build_request(self._host, conversation, model, route, tools, directives, params, stream)
+        sender = _Later(self, line.url)
+        return self._host.begin(request, runtime, sender, route=line.name, wants_values=True, caller=line.caller)
 
     def sender(self, url: str) -> SyncSender | AsyncSender:
         """What sends a request to *url*."""

@@ -30,21 +30,13 @@ from .watchdog import Watchdog
 # What a host is made of is imported when one is made, and what requests need with the first host that has plugins:
 # docs/decisions/033-imports-at-first-use.md.
 if TYPE_CHECKING:
-    from clippy_hookspecs import (
-        Clock,
-        RawReply,
-        RawRequest,
-        Request,
-        Response,
-        RouteInfo,
-        Scope,
-        Upstream,
-    )
+    from clippy_hookspecs import Clock, RawReply, RawRequest, Request, Response, Scope, Upstream
 
     from .asking import asker
     from .attempt import Sender
     from .config import Config
     from .pipeline import Pipeline
+    from .records import route_info
     from .request_context import Context
     from .settings import Settings
     from .tables import Tables
@@ -319,17 +311,18 @@ class Host(Made):
         parent: Pipeline | None = None,
         path: tuple[str, ...] = (),
         scope: Scope | None = None,
+        caller: str | None = None,
     ) -> Pipeline:
         """The pipeline for one request, on behalf of *scope* or of whom ``with host.scope`` says.
 
         *again* says whether the caller's SDK would send it once more; *parent*, with its *tables*, is the request for
-        which a plugin on *path* asks this one.
+        which a plugin on *path* asks this one; *caller* is the digest of its credentials where that is known already.
         """
         given, asked, flights = tables, request, self._own.flights or self._own.begin_flights()
         tables = tables or self._serving.of(runtime)
         settings, flow = tables.settings or _settle(tables), FlowHandle(self.clock.now)
         scope, request, caller, directives = whose(
-            request, scope or self._scope.get(), settings, by_credential=not wants_values
+            request, scope or self._scope.get(), settings, caller, by_credential=not wants_values
         )
         pays: Any = functools.partial(settings.identity, request.headers, request.query) if caller is None else caller
         limit = settings.deadlines(route).total
@@ -344,7 +337,7 @@ class Host(Made):
             scope=scope,
             clock=self.clock,
             services=tables.view(runtime),
-            route=RouteInfo(route, request.api, request.url),
+            route=route_info(route, request.api, request.url),
             flow=flow,
             parent=parent.ctx.id if parent is not None else None,
             stream=request.endpoint.streams and request.stream,
@@ -360,6 +353,7 @@ class Host(Made):
         tables.under_way.add(ctx.id)
         if given is None and self._serving.of(runtime) is not tables:  # the plugins were changed at this very moment
             tables.ended(ctx.id)
+            # Without *caller*: the salt of digests may be another as well.
             return self.begin(asked, runtime, sender, route=route, wants_values=wants_values, again=again, scope=scope)
         return pipeline
 
@@ -380,12 +374,13 @@ def _settle(tables: Tables) -> Settings:
 
 def _import_what_requests_need() -> None:
     """As names of this module: an import in ``begin`` itself would cost every request half a microsecond a line."""
-    global Context, RouteInfo, Upstream, Pipeline, UpstreamSender, asker, whose
-    from clippy_hookspecs import RouteInfo, Upstream
+    global Context, Upstream, Pipeline, UpstreamSender, asker, route_info, whose
+    from clippy_hookspecs import Upstream
 
     from . import invalidation, token_pieces  # noqa: F401 - an upgrade may have replaced them when somebody needs them
     from .asking import asker
     from .pipeline import Pipeline
+    from .records import route_info
     from .request_context import Context
     from .upstream import UpstreamSender
     from .whose import whose

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from clippy_hookspecs import (
@@ -13,6 +14,7 @@ from clippy_hookspecs import (
     Provenance,
     RawReply,
     RequestContext,
+    RouteInfo,
     Scope,
 )
 from clippy_hookspecs.blocks import draft, maker
@@ -21,6 +23,8 @@ from clippy_hookspecs.records import AttemptRecord, EventKind
 new_attempt, new_record, new_scope = maker(AttemptRecord), maker(AuditRecord), maker(Scope)
 new_entry, new_outcome, new_provenance = maker(CacheEntry), maker(Outcome), maker(Provenance)
 new_reply = maker(RawReply)
+route_info = lru_cache(maxsize=256)(RouteInfo)
+"""Of the same few addresses; nothing in one changes."""
 _HookCall, _Event = draft(HookCall), draft(Event)
 
 

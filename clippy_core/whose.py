@@ -19,23 +19,23 @@ _PARTS = ("tenant", "user", "session")
 
 
 def whose(
-    request: Request, said: Scope | None, settings: Settings, *, by_credential: bool
+    request: Request, said: Scope | None, settings: Settings, caller: str | None = None, *, by_credential: bool
 ) -> tuple[Scope, Request, str | None, Mapping[str, str]]:
     """The scope of a request, the request without the headers that are for us, the digest of its credentials, and what
     those headers say, by their names without the prefix.
 
     *said* is what ``with host.scope(...)`` says.  Where nobody says anything the caller's credential tells callers
     apart; a route's credential is no caller's, so that ``by_credential`` is false for our own client.  The digest is
-    None where it was not needed.
+    *caller*, if that is known already, and None where it was not needed.
     """
-    scope, who = said or _NOBODY, None
+    scope, who = said or _NOBODY, caller
     ours = beginning(request.headers, OWN_HEADERS)
     told = _told(request.headers) if ours else _NOTHING
     if ours and settings.trust_headers:
         parts = {part: kept if (kept := getattr(scope, part)) is not None else told.get(part) for part in _PARTS}
         scope = Scope(**parts)
     if by_credential and (scope is _NOBODY or scope == _NOBODY):
-        who = settings.identity(request.headers, request.query)
+        who = caller or settings.identity(request.headers, request.query)
         scope = new_scope(None, f"key-{who[:16]}") if who else scope
     if not ours:
         return scope, request, who, told

@@ -75,13 +75,16 @@ class KeptBody(dict[str, Json]):
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
-def decode_request(method: str, url: str, query: str, headers: Headers, body: bytes) -> Request:
+def decode_request(
+    method: str, url: str, query: str, headers: Headers, body: bytes, *, stream: bool | None = None
+) -> Request:
     """The request these bytes are; its body is read when somebody looks.
 
-    A body that is not a JSON object, or that is encoded, gives empty fields and keeps its bytes.
+    A body that is not a JSON object, or that is encoded, gives empty fields and keeps its bytes.  *stream* is what the
+    body says of that, for those who wrote it: to be asked for it alone it is not read.
     """
     api, endpoint = _called(method, url)
-    return Request.undecoded(
+    request = Request.undecoded(
         _read_request,
         body,
         api=api.name if api is not None else "",
@@ -91,6 +94,9 @@ def decode_request(method: str, url: str, query: str, headers: Headers, body: by
         query=query,
         headers=headers,
     )
+    if stream is not None:
+        object.__setattr__(request, "stream", stream)
+    return request
 
 
 def encode_request(request: Request) -> bytes:

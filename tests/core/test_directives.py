@@ -9,7 +9,7 @@ import httpx
 import pytest
 from attrs import define, field
 from calling import COLOURS, Caller
-from clippy_hookspecs import AuditRecord, Refusal, Request, RequestContext, hookimpl
+from clippy_hookspecs import AuditRecord, Headers, Refusal, Request, RequestContext, hookimpl
 
 
 @define(eq=False)
@@ -114,3 +114,25 @@ def test_two_tenants_in_one_request_are_neither_of_them(reads: Reads) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
     caller.send(json=body, headers=[("x-clippy-tenant", "one"), ("x-clippy-tenant", "two")])
     assert caller.records.last.scope.tenant == "one, two"
+
+
+def test_a_directive_changes_neither_who_pays_for_a_call_nor_its_key() -> None:
+    """Not even one that would be a credential if it went upstream."""
+    caller = Caller("sync", httpx).start({"notes": Notes()}, None)
+    identity = caller.host.settings.identity
+    for directives in (None, {"api-key": "no credential"}):
+        caller.chat("Hello", directives=directives)
+    (key, account, headers), other = caller.host.plugins["notes"].noted
+    assert (key, account) == other[:2]
+    assert account == identity(headers) != ""
+
+
+@define(eq=False)
+class Notes:
+    """Notes the key of a request, whose it is, and the headers that say so."""
+
+    noted: list[tuple[str, str, Headers]] = field(factory=list)
+
+    @hookimpl
+    def cache_lookup(self, key: str, request: Request, ctx: RequestContext) -> None:
+        self.noted.append((key, ctx.account, request.headers))
