@@ -262,7 +262,6 @@ def test_a_stream_that_ends_without_a_word_is_a_failure_and_no_empty_answer(call
     assert (len(told), told[-1].kind) == (2, "truncated_body")
 
 
-
 # --- the beginning --------------------------------------------------------------------------------------------------
 
 
