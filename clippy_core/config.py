@@ -229,11 +229,11 @@ def _host(config: Config, faults: list[str]) -> HostConfig:
     for key, value in config.tree.items():
         try:
             if key == "order":
-                lists = structure(order_table(), value, key, environ=config.environ, origin=config.origin)
+                lists = structure(order_table(), value, key, environ=config.environ, origin=config.origin, lasting=True)
                 own = {hook: getattr(lists, hook) for hook in HOOKS if getattr(lists, hook) is not None}
                 given[key] = Order(lists.default, own)
             elif key in _KEYS:
-                one = structure(HostConfig, {key: value}, environ=config.environ, origin=config.origin)
+                one = structure(HostConfig, {key: value}, environ=config.environ, origin=config.origin, lasting=True)
                 given[key] = getattr(one, key)
             elif key != "plugins":
                 hint = did_you_mean(key, (*_KEYS, "plugins"), "the settings are")

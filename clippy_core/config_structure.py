@@ -7,6 +7,7 @@ cattrs finds the hook for each type; our hooks are stricter than its own, which 
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -35,18 +36,24 @@ def structure(
     *,
     environ: Mapping[str, str] | None = None,
     origin: Callable[[str], str] | None = None,
+    lasting: bool = False,
 ) -> T:
     """An instance of the attrs class *cls* from *table*, which stands at *path* in the configuration.
 
     ``{env = "NAME"}`` is looked up in *environ*.  *origin* says for a path where its value came from; the sentences
-    begin with it.  Raises :class:`~clippy_hookspecs.ConfigError` with every fault.  What the class's own code raises
-    passes, but for ValueError and TypeError over a table that says something: those are faults of the table.
+    begin with it.  A class is *lasting* if it is there as long as the process, with all types that it names, as those
+    of plugins are not.  Raises :class:`~clippy_hookspecs.ConfigError` with every fault.  What the class's own code
+    raises passes, but for ValueError and TypeError over a table that says something: those are faults of the table.
     """
     try:
         if not table:  # a class without a table has nothing to convert, and cattrs is slow to import
             made: T = _class(table, cls, None)
             return made
-        return make_converter(os.environ if environ is None else environ).structure(table, cls)
+        usual = environ is None or environ is _ENVIRON
+        converter = (
+            _lasting_converter() if lasting and usual else make_converter(_ENVIRON if environ is None else environ)
+        )
+        return converter.structure(table, cls)
     except Faults as faults:
         full = [(".".join((path, *where) if path else where), what) for where, what in faults.found]
         raise ConfigError([sentence(origin(at) if origin else "", at, what) for at, what in full]) from None
@@ -70,6 +77,15 @@ _SCALARS: dict[Any, Callable[[Any, Any], Any]] = {
     datetime.date: values.as_instance,
     datetime.time: values.as_instance,
 }
+
+
+_ENVIRON = os.environ
+
+
+@functools.cache
+def _lasting_converter() -> cattrs.Converter:
+    """One for all hosts: to make it takes half as long as all the rest of a host.  It keeps each class it has seen."""
+    return make_converter(_ENVIRON)
 
 
 def make_converter(environ: Mapping[str, str]) -> cattrs.Converter:

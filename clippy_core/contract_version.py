@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,7 @@ class Requirement:
         return self._set.contains(version, prereleases=True)
 
 
+@functools.lru_cache(maxsize=1024)  # each host asks for the same ones
 def requirement(text: str) -> Requirement | None:
     """A requirement as metadata has it, ``clippy-hookspecs<0.2,>=0.1``; None if it is none.  Extras do not hold."""
     # Its import costs as much as a whole host without plugins.

@@ -286,7 +286,7 @@ def _from_entry_point(verdict: Verdict, config: Config, load: Callable[[Any], An
         what = f"cannot be imported from {found.entry_point.value!r}: {_said(error)}; reinstall {found.distribution}"
         return _quarantine(plugin, "", f"{what}, or disable the plugin", error), []
     plugin = evolve(plugin, deprecated=tuple(plugin.sentence("", use) for use in _former_names(found.module)))
-    return _make(plugin, cls, config)
+    return _looked_at(plugin, lambda: _make(plugin, cls, config))
 
 
 def _former_names(module: str) -> list[str]:
@@ -294,6 +294,15 @@ def _former_names(module: str) -> list[str]:
     above = sys.modules.get(module.rpartition(".")[0])
     package = above.__name__ if above is not None and getattr(above, "__file__", None) else module
     return [use.sentence for use in name_uses(package)]
+
+
+def _looked_at(plugin: Plugin, look: Callable[[], tuple[Plugin, list[str]]]) -> tuple[Plugin, list[str]]:
+    """What *look* makes of a plugin; if its class raises wherever it is asked for anything, it is quarantined."""
+    try:
+        return look()
+    except (Exception, SystemExit) as error:
+        what = f"its class cannot be looked at: {_said(error)}; see its metaclass and its descriptors"
+        return _quarantine(plugin, "", what, error), []
 
 
 def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
@@ -387,5 +396,5 @@ def _from_program(
         what = f"the program gives {same_name} plugins of this name; give them as a mapping, each with its own name"
         return _quarantine(plugin, "", what), []
     if inspect.isclass(given):
-        return _make(plugin, given, config)
-    return _checked_object(evolve(plugin, cls=type(given)), given), []
+        return _looked_at(plugin, lambda: _make(plugin, given, config))
+    return _looked_at(plugin, lambda: (_checked_object(evolve(plugin, cls=type(given)), given), []))

@@ -81,7 +81,7 @@ class Host(Made):
         self._watchdog = Watchdog()
         self._http = HttpUpstream(self)
         self._own = OwnServices(self._http, clock)
-        self._serving = Serving(make_tables(self, config, plugins, self._own, self._portal))
+        self._serving = Serving(make_tables(self, config, plugins, self._own, self._portal), _settle)
         self.clock: Clock = self._own.clock  # type: ignore[assignment]
         self._forget()
         follow_forks(self._forget)

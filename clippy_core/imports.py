@@ -65,10 +65,12 @@ def load(entry_point: EntryPoint) -> Any:
     """What *entry_point* names, as it was or is now imported."""
     with _lock:
         package = package_of(entry_point.module)
+        seen = _seen.get(package)
+        if seen is not None and seen.is_imported(package):
+            return entry_point.load()
         files = _files(package)  # before they are read: what changes meanwhile is a change
         loaded = entry_point.load()
-        seen = _seen.get(package)
-        if package in sys.modules and (seen is None or not seen.is_imported(package)):
+        if package in sys.modules:
             _seen[package] = Seen(sys.modules[package], files)
         return loaded
 

@@ -23,6 +23,7 @@ from clippy_hookspecs import (
 from .chains import Chains, Step
 from .jsonio import dumps
 from .wire import APIS, decode_response
+from .wire.translate import ErrorTold
 
 NO_RETRY = "x-should-retry"
 """Both official SDKs obey this response header (openai and anthropic ``_base_client.py``)."""
@@ -42,8 +43,8 @@ def refusal_info(refusal: Refusal) -> ErrorInfo:
 
 
 def event_json(chunk: Chunk) -> bytes:
-    """The JSON of an error event inside a stream, for the classifier."""
-    return dumps(dict(chunk.extra))
+    """The JSON of an error event inside a stream as its provider wrote it, for the classifier."""
+    return dumps(dict(chunk.extra.own if isinstance(chunk.extra, ErrorTold) else chunk.extra))
 
 
 def is_event_stream(headers: Headers) -> bool:
@@ -113,7 +114,8 @@ def socket_shutdown(reply: RawReply) -> Callable[[], None] | None:
 
 
 def error_for(request: Request, status: int, info: ErrorInfo) -> Response:
-    """An error in the wire API of *request*, for a failure that another one told of."""
+    """An error in the wire API of *request*, for a failure that another one told of, whatever its status."""
+    status = status if status >= 400 else 502
     return answer(request, status, info.code or info.kind, info.message or info.kind, info.retry_after)
 
 

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit, urlunsplit
 
+import orjson
 from clippy_hookspecs import Headers, Json, Opaque, Request, Response, RouteInfo, Scope
 from clippy_hookspecs.headers import having, picked
 
@@ -255,13 +256,23 @@ def credential_digest(headers: Headers, query: str, salt: bytes) -> str:
     parts.sort()
     if query:
         parts += [part for part in query.split("&") if part.startswith(("key=", "api_key=", "api-key="))]
-    return _digest_of_credentials(tuple(parts), salt) if parts else ""
+    return _digest_of_credentials(parts, salt) if parts else ""
 
 
-@functools.lru_cache(maxsize=256)
-def _digest_of_credentials(parts: tuple[str, ...], salt: bytes) -> str:
-    """Callers come again and again, and of a route of ours there is one."""
-    return hashlib.blake2b(canonical(parts), key=salt[:_LONGEST_KEY], digest_size=32).hexdigest()
+def _digest_of_credentials(parts: list[str], salt: bytes) -> str:
+    """Made anew each time: to remember what was digested would be to keep credentials, for less than a microsecond."""
+    try:
+        told = orjson.dumps(parts)
+    except TypeError:  # half a surrogate pair
+        told = canonical(parts)
+    digest = _keyed(salt).copy()
+    digest.update(told)
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=16)
+def _keyed(salt: bytes) -> hashlib.blake2b:
+    return hashlib.blake2b(key=salt[:_LONGEST_KEY], digest_size=32)
 
 
 def _who(value: str) -> str:

@@ -90,7 +90,7 @@ from .whole import assembled, entry_of
 from .wire import APIS, StreamDecoder, carries_error, decode_response
 from .wire.assemble import replay
 from .wire.openai_chat import wants_usage
-from .wire.translate import TranslatedSource, translate_response
+from .wire.translate import TranslatedSource, is_answer, translate_response
 
 Result = Response | LiveStream | OpaqueStream
 
@@ -367,7 +367,7 @@ class Pipeline:
         response = decode_response(api, reply.status, decoded_headers(reply.headers), body, self.own(reply))
         foreign = request.api != self.request.api
         failed = reply.status >= 400 or (request.endpoint.body == "json" and carries_error(api, body))
-        if not failed and (not self.ctx.committed or resuming.says_something(response)):
+        if not failed and (not (foreign or self.ctx.committed) or is_answer(response)):
             if foreign:
                 return translate_response(response, self.request.api)
             if "content-encoding" not in reply.headers and "transfer-encoding" not in reply.headers:

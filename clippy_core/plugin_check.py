@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from types import FunctionType, MethodType
 from typing import Any
 
 import attrs
@@ -54,14 +55,41 @@ class Checked:
     deprecated: tuple[str, ...] = ()
 
 
+@attrs.define(eq=False)
+class _Empty:
+    """What every plugin is before it is anything of its own."""
+
+
+_OF_EVERY_PLUGIN = frozenset(dir(_Empty()))
+_MARK = f"{PROJECT}_impl"
+_MAY_BE_MARKED = (FunctionType, MethodType, classmethod, staticmethod)
+
+
 class _Manager(pluggy.PluginManager):
-    """Looks at no attribute that every object has: it costs as much as a plugin's own, and there are more of them."""
+    """Asks pluggy about nothing that carries no mark: to be told so takes longer than all the rest of a check."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        return None if name in _OF_EVERY_OBJECT else super().parse_hookimpl_opts(plugin, name)
+        if name in _OF_EVERY_PLUGIN:
+            return None
+        stored = _stored(plugin, name)
+        if not isinstance(stored, _MAY_BE_MARKED):
+            return None
+        marked = hasattr(stored, _MARK) or hasattr(getattr(stored, "__func__", None), _MARK)
+        return super().parse_hookimpl_opts(plugin, name) if marked else None
 
 
-_OF_EVERY_OBJECT = frozenset(dir(object))
+def _stored(plugin: Any, name: str) -> object:
+    """What an object or a class has under *name*, as it is stored: only a slot is read, which runs nothing of it."""
+    kinds: tuple[Any, ...] = plugin.__mro__ if inspect.isclass(plugin) else type(plugin).__mro__
+    stored = next((vars(kind)[name] for kind in kinds if name in vars(kind)), None)
+    if kinds[0] is plugin:
+        return stored
+    try:
+        if inspect.ismemberdescriptor(stored):
+            return stored.__get__(plugin)
+        return object.__getattribute__(plugin, "__dict__").get(name, stored)
+    except AttributeError:  # a slot that nothing was put into, or an object of slots alone
+        return stored
 
 
 def new_manager() -> pluggy.PluginManager:
@@ -127,8 +155,9 @@ def _marked(cls: type[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _unmarked(cls: type[Any], marked: set[str]) -> Iterator[str]:
+    there = {*dir(cls)} - marked
     for name in POLICIES:
-        if name not in marked and inspect.isfunction(inspect.getattr_static(cls, name, None)):
+        if name in there and inspect.isfunction(inspect.getattr_static(cls, name, None)):
             yield f"{name} is named like a hook but not marked; put @hookimpl above it, or name it otherwise"
 
 
@@ -232,7 +261,27 @@ def check_object(plugin: object, checked: Checked | None = None) -> Checked:
     if said not in (None, "raise", "skip", "disable"):
         return attrs.evolve(checked, faults=(("", f"says on_failure = {said!r}; write raise, skip or disable"),))
     try:
-        new_manager().register(plugin)
+        _register(plugin)
     except (pluggy.PluginValidationError, ValueError, TypeError) as error:
         return attrs.evolve(checked, faults=(("", f"is refused by pluggy: {error}"),))
     return checked
+
+
+_CHECKED = "the plugin that is checked"
+_resting: list[pluggy.PluginManager] = []
+"""Managers between two checks, with the contract read and no plugin in them: reading it takes longer than a check."""
+
+
+def _register(plugin: object) -> None:
+    """Let pluggy register *plugin*, in a manager that has no other and afterwards none again.
+
+    One check has it at a time, whichever threads make hosts, without a lock that a fork could leave locked.
+    """
+    try:
+        manager = _resting.pop()
+    except IndexError:
+        manager = new_manager()
+    manager.register(plugin, _CHECKED)
+    manager.unregister(plugin, _CHECKED)
+    if len(vars(manager.hook)) == len(POLICIES):  # no hook of the plugin's own, nor was it refused: as it was made
+        _resting.append(manager)

@@ -23,16 +23,22 @@ def name_of(plugin: object, installed: Sequence[Found]) -> str:
     if isinstance(name, str) and name:
         return name
     entry = entry_of(cls, installed)
-    return entry.name if entry else kebab(cls.__name__)
+    return entry.name if entry else kebab(_own(cls, "__name__"))
 
 
 def entry_of(cls: type[Any], installed: Sequence[Found]) -> Found | None:
     """The entry point that means *cls*; it may name the package that *cls* is imported into."""
     for one in installed:
         module, _, attribute = one.entry_point.value.partition("[")[0].partition(":")
-        if attribute.strip() == cls.__qualname__ and f"{cls.__module__}.".startswith(f"{module.strip()}."):
+        within = f"{_own(cls, '__module__')}.".startswith(f"{module.strip()}.")
+        if within and attribute.strip() == _own(cls, "__qualname__"):
             return one
     return None
+
+
+def _own(cls: type[Any], what: str) -> str:
+    """What a class was made with, whatever its metaclass says or raises: a fault needs a name to be told with."""
+    return str(vars(type)[what].__get__(cls))
 
 
 def kebab(name: str) -> str:

@@ -34,7 +34,7 @@ def reload_tables(
     try:
         rescan()
         tables = make_tables(shown, read(), given, own, portal, serving.current, imports.load)
-        shown._serving = Serving(tables)  # noqa: SLF001
+        shown._serving = Serving(tables, serving.settle)  # noqa: SLF001
         serving.swap(tables)
         shown._serving = serving  # noqa: SLF001
     except BaseException:

@@ -21,7 +21,6 @@ from clippy_hookspecs import (
     Message,
     PluginError,
     Request,
-    Response,
     Restart,
     Text,
     Usage,
@@ -126,11 +125,6 @@ def continuation(request: Request, text: str, method: str) -> Request:
     return evolve(request, messages=(*request.messages, *asked))
 
 
-def says_something(response: Response) -> bool:
-    """Whether *response* is an answer: a gateway's page with status 200 must not pass for the rest of one."""
-    return bool(response.message.blocks or response.finish_reason)
-
-
 def both(one: Usage, other: Usage) -> Usage:
     """What two attempts used together."""
     return Usage(
@@ -195,6 +189,8 @@ class Resumed:
     def _joined(self, joint: Joint, chunk: Chunk) -> list[Chunk]:
         if chunk.kind in ("start", "reasoning") or (chunk.kind == "stop" and self._first is None) or chunk.choice:
             return []  # the envelope is the first's, what was thought came before it was said, and one answer is asked
+        if chunk.kind == "ping":
+            return [chunk]  # it says nothing, and so ends no text
         if chunk.kind == "text":
             if self._first is None:
                 self._first = chunk.block

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .forks import leave_to_the_parent
@@ -24,11 +24,13 @@ class Serving:
     """The tables that serve new requests.
 
     A runtime (the threads, or an event loop) goes over to new tables once everything of theirs is open for it, so that
-    no request ever gets a plugin that is not open.
+    no request ever gets a plugin that is not open.  *settle* makes what requests need to know, and imports what they
+    need: rather then than in the first one, which may find no file left to open.
     """
 
-    def __init__(self, current: Tables) -> None:
+    def __init__(self, current: Tables, settle: Callable[[Tables], object]) -> None:
         self.current = current
+        self.settle = settle
         self._replaced: list[Replaced] = []
 
     def forget(self, host: object, portal: Portal) -> None:
@@ -66,6 +68,8 @@ class Serving:
 
     def _goes_over(self, runtime: Runtime, tables: Tables) -> bool:
         """Serve *runtime* with *tables*, which are open for it; False if others serve meanwhile."""
+        if tables.settings is None and not (tables.chains.idle and tables.upstream is None):
+            self.settle(tables)
         with self._lock:
             if tables is not self.current:
                 return False

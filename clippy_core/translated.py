@@ -12,14 +12,15 @@ from attrs import define, field
 from clippy_hookspecs import ByteStream, ErrorInfo, Headers, RawReply, Request
 
 from .encoding import Decoding, decoded_headers, decoding_for
+from .jsonio import loads
 from .judging import error_for, is_event_stream
 from .sources import EndedEarly, UnknownEncoding
 from .wire import APIS, KeptBody, decode_response, encode_response
 from .wire.base import StreamEvent
-from .wire.errors import error_in
+from .wire.errors import error_in, told_in
 from .wire.openai_chat import wants_usage
 from .wire.stream import StreamDecoder
-from .wire.translate import TranslatedSource, translate_response
+from .wire.translate import TranslatedSource, is_answer, translate_response
 
 LARGEST = 32 * 1024 * 1024
 """Bytes of a whole answer that is translated; no model says more."""
@@ -111,8 +112,8 @@ async def translated(reply: RawReply, spoken: str, asked: Request) -> RawReply:
     response = decode_response(APIS[spoken], reply.status, decoded_headers(reply.headers), whole)
     kept = response.params
     if reply.status >= 400 or (isinstance(kept, KeptBody) and error_in(kept.whole or {})):
-        response = error_for(asked, reply.status if reply.status >= 400 else 502, _told(kept.get("error"), reply))
-    elif reply.status >= 300 or not (response.message.blocks or response.finish_reason):
+        response = error_for(asked, reply.status, _told(whole, reply))
+    elif reply.status >= 300 or not is_answer(response):
         raise NoAnswer(f"a body of {len(whole)} bytes with the status {reply.status} is no answer")
     else:
         response = translate_response(response, asked.api)
@@ -132,15 +133,17 @@ async def _whole(body: ByteStream, encoding: Decoding) -> bytes:
     return b"".join([*parts, encoding.finish()])
 
 
-def _told(error: object, reply: RawReply) -> ErrorInfo:
-    """What an error body says, in whichever API: both have ``error`` with ``message`` and a code or type."""
-    said = error if isinstance(error, dict) else {}
-    code = said.get("code") or said.get("type")
+def _told(body: bytes, reply: RawReply) -> ErrorInfo:
+    """What an error body says, in whichever API."""
+    try:
+        code, message = told_in(loads(body))
+    except ValueError:
+        code = message = None
     wait = reply.headers.get("retry-after", "")
     return ErrorInfo(
         kind="error",
-        code=str(code) if code else None,
-        message=str(said.get("message") or f"the provider answered {reply.status}"),
+        code=code,
+        message=message or f"the provider answered {reply.status}",
         retry_after=float(wait) if wait.isdigit() else None,
     )
 

@@ -26,7 +26,7 @@ from .anthropic_blocks import (
     encode_usage,
 )
 from .anthropic_stream import MessagesReader
-from .anthropic_writer import MessagesWriter, split_message
+from .anthropic_writer import MessagesWriter, message_opening, split_message
 from .base import Glances, StreamReader, StreamWriter
 from .shapes import nothing, plain_messages, streams, text_in
 from .values import message_of
@@ -153,6 +153,8 @@ class AnthropicMessages:
     def response_body(self, response: Response) -> dict[str, Json]:
         """The JSON body of *response*."""
         body: dict[str, Json] = dict(response.params)
+        if not body and (response.message.blocks or response.finish_reason is not None):
+            body = message_opening({})  # an answer that was made: the SDKs read all of these fields
         if response.id is not None:
             body["id"] = response.id
         if response.model is not None:

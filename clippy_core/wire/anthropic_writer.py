@@ -115,7 +115,7 @@ class MessagesWriter:
         return before + event_bytes({**event, "index": self._numbers[key]})
 
     def _opened(self, key: _Key, opening: Mapping[str, Json], raw: bytes | None) -> bytes:
-        before = self._closed([one for one in self._ended if one in self._open])
+        before = self._closed([one for one in dict.fromkeys(self._ended) if one in self._open])
         self._ended.clear()
         number = self._numbers.setdefault(key, len(self._numbers))
         self._open[key] = None
@@ -150,7 +150,7 @@ def _envelope(chunk: Chunk) -> Mapping[str, Json]:
         case "start":
             fields = {**chunk.extra.get("response", {}), **chunk.extra.get("message", {})}
             known = {"id": chunk.id} if chunk.id is not None else {}
-            return {"type": "message_start", "message": {**_message_opening(fields), **known, **usage}}
+            return {"type": "message_start", "message": {**message_opening(fields), **known, **usage}}
         case "usage" | "finish":
             delta = {"stop_sequence": None, **event.get("delta", {}), "stop_reason": chunk.finish_reason}
             return {"usage": {"output_tokens": 0}, **event, "type": "message_delta", "delta": delta, **usage}
@@ -163,7 +163,8 @@ def _envelope(chunk: Chunk) -> Mapping[str, Json]:
             return {"type": "ping"}
 
 
-def _message_opening(fields: Mapping[str, Json]) -> dict[str, Json]:
+def message_opening(fields: Mapping[str, Json]) -> dict[str, Json]:
+    """A message before anything is said in it, with what the SDKs read of every one."""
     known: dict[str, Json] = {"content": [], "stop_reason": None, "stop_sequence": None}
     usage = {"input_tokens": 0, "output_tokens": 0}
     return {"id": "msg_0", "model": "", "role": "assistant", "usage": usage, **fields, "type": "message", **known}
@@ -181,7 +182,7 @@ def split_message(body: Mapping[str, Json]) -> tuple[bytes, ...]:
 
 def _events(body: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
     usage = body.get("usage") or {"input_tokens": 0, "output_tokens": 0}
-    opening = _message_opening(without(body, *_OF_THE_END, "content", "usage"))
+    opening = message_opening(without(body, *_OF_THE_END, "content", "usage"))
     yield {"type": "message_start", "message": {**opening, "usage": {**usage, "output_tokens": 0}}}
     for index, block in enumerate(body.get("content") or []):
         empty, deltas = _unfold(block)

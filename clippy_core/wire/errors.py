@@ -6,7 +6,13 @@ from collections.abc import Mapping
 
 from clippy_hookspecs import Json
 
-from ..jsonio import loads
+from ..jsonio import dumps, loads
+
+_STATUSES = (
+    ("rate_limit", 429), ("quota", 429), ("overloaded", 529), ("timeout", 504), ("context_length", 400),
+    ("invalid", 400), ("too_large", 413), ("authentication", 401), ("permission", 403), ("not_found", 404),
+)  # fmt: skip
+"""What the codes and types of errors have in their names, at OpenAI and at Anthropic."""
 
 
 def error_in(body: Mapping[str, Json]) -> bool:
@@ -22,6 +28,39 @@ def error_in(body: Mapping[str, Json]) -> bool:
         return True
     choices = body.get("choices")
     return isinstance(choices, list) and any(isinstance(choice, dict) and choice.get("error") for choice in choices)
+
+
+def told_in(body: Json) -> tuple[str | None, str | None]:
+    """Code and message of an error body or event, wherever its server has put them; None for what it does not say.
+
+    Beside the shapes of :func:`error_in`: inside ``response`` (Responses' ``response.failed``), a list around it
+    (Gemini), ``detail`` (FastAPI).
+    """
+    body = body[0] if isinstance(body, list) and body else body
+    if not isinstance(body, Mapping):
+        return None, None
+    inside = body.get("response")
+    told = _error_of(inside if isinstance(inside, Mapping) else body)
+    if isinstance(told, str):
+        told = {"code": body.get("code"), "message": told}
+    codes = [told.get(name) for name in ("code", "type", "status", "code")]
+    code = next((one for one in codes if isinstance(one, str) and one), codes[0])
+    message = told.get("message") or told.get("detail")
+    return str(code) if code else None, message if isinstance(message, str) or not message else dumps(message).decode()
+
+
+def status_of(code: str | None) -> int:
+    """The status that an error of this code would have had; 500 for one that nothing is known of."""
+    if code is not None and len(code) == 3 and "400" <= code < "600" and code.isdecimal():
+        return int(code)
+    return next((status for word, status in _STATUSES if word in (code or "").lower()), 500)
+
+
+def _error_of(body: Mapping[str, Json]) -> Mapping[str, Json] | str:
+    several, choices = body.get("errors"), body.get("choices")
+    found = [body.get("error"), *(several if isinstance(several, list) else [])]
+    found += [one.get("error") for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
+    return next((one for one in found if one and isinstance(one, Mapping | str)), body)
 
 
 def ends_amid(body: bytes) -> bool:

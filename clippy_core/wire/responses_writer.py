@@ -89,7 +89,8 @@ class ResponsesWriter:
         if event is None:
             if chunk.kind == "other" or chunk.raw is not None:
                 return chunk.raw or b""
-            event = {"type": "response.created", "response": envelope({} if chunk.id is None else {"id": chunk.id})}
+            known = {**chunk.extra.get("response", {}), **({} if chunk.id is None else {"id": chunk.id})}
+            event = {"type": "response.created", "response": envelope(known)}
         if chunk.kind == "start" and isinstance(event.get("response"), dict):
             self._opened = event["response"]
         self._learn(chunk, event)

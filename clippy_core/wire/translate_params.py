@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from attrs import frozen
 from clippy_hookspecs import Json, Message, Opaque, Request, Tool
 
+from .translate_tools import choosing, uncallable
+from .translate_turns import translate_turns
+
 _LIMIT = {
     "openai.chat": "max_completion_tokens",
     "openai.responses": "max_output_tokens",
@@ -27,6 +30,9 @@ Others refuse it or do not obey it (editor-code-assistant/eca 231, yazinsai/Open
 ANTHROPIC_MAX_TOKENS = 4096
 """What a request gets that names no limit, where the API requires one."""
 
+_LEAST_LIMIT = 16
+"""Responses refuses less; programs ask for one token to see whether a model is there (earendil-works/pi 6265)."""
+
 _MOST_STOPS = 4
 _HOTTEST = 1.0
 """Anthropic's temperatures go from 0 to 1, OpenAI's to 2."""
@@ -39,11 +45,13 @@ def translate_params(request: Request, api: str, host: str, tools: tuple[Tool, .
     limit = next((params[name] for name in _LIMITS if params.get(name) is not None), None)
     if limit is None and api == "anthropic.messages":
         limit = ANTHROPIC_MAX_TOKENS
+    if api == "openai.responses" and type(limit) is int and 0 < limit < _LEAST_LIMIT:
+        limit = _LEAST_LIMIT
     if limit is not None:
         new = any(f".{host}".endswith(f".{known}") for known in _NEW_LIMIT)
         out["max_tokens" if api == "openai.chat" and not new else _LIMIT[api]] = limit
     if tools:
-        out |= _choosing(params, api)
+        out |= choosing(params, api)
     if request.stream and api == "openai.chat":
         out["stream_options"] = {"include_usage": True}  # the caller's API tells usage unasked
     stop = _stop(params)
@@ -68,61 +76,6 @@ def _sampling(params: Mapping[str, Json], api: str) -> dict[str, Json]:
 
 def _stop(params: Mapping[str, Json]) -> Json:
     return params.get("stop", params.get("stop_sequences"))
-
-
-# --- tools ----------------------------------------------------------------------------------------------------------
-
-
-def is_function(tool: Tool, api: str) -> bool:
-    """Whether the caller runs a tool himself and says its parameters as a schema; *api* is where it comes from.
-
-    Others are the provider's own, whose names mean nothing elsewhere.
-    """
-    if api == "openai.chat":
-        return bool(tool.name) and (not tool.extra or "function" in tool.extra)
-    return bool(tool.name) and tool.extra.get("type") in (None, "custom" if api == "anthropic.messages" else None)
-
-
-def _is_freeform(tool: Tool, api: str) -> bool:
-    """Whether the model calls a tool with any text, as only OpenAI has it."""
-    if api == "openai.chat":
-        return "custom" in tool.extra
-    return api == "openai.responses" and tool.extra.get("type") == "custom"
-
-
-def _choosing(params: Mapping[str, Json], api: str) -> dict[str, Json]:
-    """Which tools must be called, and whether several at once may be."""
-    given = params.get("tool_choice")
-    alone = params.get("parallel_tool_calls") is False or (
-        isinstance(given, Mapping) and given.get("disable_parallel_tool_use") is True
-    )
-    choice = _tool_choice(given, api)
-    if api != "anthropic.messages":
-        return {
-            **({} if choice is None else {"tool_choice": choice}),
-            **({"parallel_tool_calls": False} if alone else {}),
-        }
-    if alone and choice != {"type": "none"}:
-        choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
-    return {} if choice is None else {"tool_choice": choice}
-
-
-def _tool_choice(choice: Json, api: str) -> Json:
-    """``tool_choice`` of any API in the words of *api*; None for one that has no counterpart."""
-    kind = choice if isinstance(choice, str) else choice.get("type") if isinstance(choice, Mapping) else None
-    if kind in ("function", "tool") and isinstance(choice, Mapping):
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, Mapping) else choice.get("name")
-        named: dict[str, Json] = {
-            "openai.chat": {"type": "function", "function": {"name": name}},
-            "openai.responses": {"type": "function", "name": name},
-            "anthropic.messages": {"type": "tool", "name": name},
-        }
-        return named[api]
-    plain = {"any": "required"}.get(str(kind), kind)
-    if plain not in ("none", "auto", "required"):
-        return None
-    return {"type": {"required": "any"}.get(plain, plain)} if api == "anthropic.messages" else plain
 
 
 # --- the form of the answer -----------------------------------------------------------------------------------------
@@ -176,6 +129,11 @@ def _field(value: Json, name: str) -> Json:
 
 # --- what cannot cross ----------------------------------------------------------------------------------------------
 
+_READ = frozenset(
+    {"", "message", "text", "output_text", "function_call", "custom_tool_call", "tool_use", "tool_result"}
+)
+"""The kinds of blocks that are never opaque unless they cannot be read."""
+
 
 def untranslatable(request: Request, api: str) -> str | None:
     """What of *request* cannot be said in *api* and cannot be left out, in words; None if there is nothing."""
@@ -183,7 +141,7 @@ def untranslatable(request: Request, api: str) -> str | None:
     odd = next((name for name in ("messages", "input", "system", "tools") if params.get(name)), None)
     if any(not tool.name and (not tool.extra or "function" in tool.extra) for tool in request.tools):
         odd = "tools"
-    if odd is not None or any(message.extra.get("content") for message in request.messages):
+    if odd is not None or any(map(_is_unread, request.messages)):
         return f"its {odd or 'messages'} cannot be read, so they cannot be said otherwise"
     form = form_of(request)
     if form is not None and form.said(api) is None:
@@ -193,15 +151,18 @@ def untranslatable(request: Request, api: str) -> str | None:
     speaks = params.get("modalities")
     if params.get("audio") or (isinstance(speaks, list) and "audio" in speaks):
         return f"{api} does not speak"
-    if (why := _unstoppable(_stop(params), api)) is not None:
+    if _wants_logprobs(params):
+        return f"{api} does not say there how likely its words were"
+    why = _unstoppable(_stop(params), api) or uncallable(request, api)
+    if why is not None:
         return why
     if params.get("functions"):
         return f"{api} has no functions of the former kind"
     if request.messages and request.messages[-1].role == "assistant" and request.messages[-1].text:
         return f"{api} does not go on from the beginning of an answer as {request.api} does"
-    freeform = next((tool.name for tool in request.tools if _is_freeform(tool, request.api)), None)
-    if freeform is not None:
-        return f"{api} has no tools that are called with any text, as {freeform} is"
+    turns = translate_turns(request.messages, api)
+    if all(turn.role == "system" for turn in turns) and (api == "anthropic.messages" or not turns):
+        return f"nothing in it is said to the model that {api} would answer"
     return next((f"{api} has no {kind}" for message in request.messages for kind in _unsayable(message)), None)
 
 
@@ -219,10 +180,23 @@ def _unstoppable(stop: Json, api: str) -> str | None:
     return None
 
 
+def _wants_logprobs(params: Mapping[str, Json]) -> bool:
+    include = params.get("include")
+    named = isinstance(include, list) and "message.output_text.logprobs" in include
+    return params.get("logprobs") is True or bool(params.get("top_logprobs")) or named
+
+
+def _is_unread(message: Message) -> bool:
+    """Whether *message* has words or calls of a shape that its API does not promise."""
+    if any(message.extra.get(name) for name in ("content", "tool_calls", "function_call")):
+        return True
+    return any(isinstance(block, Opaque) and block.kind in _READ for block in message.blocks)
+
+
 def _unsayable(message: Message) -> list[str]:
     """The blocks that a person or a tool put into the conversation and that we cannot say otherwise."""
     if message.role == "assistant":  # what the model's own provider did for it
         return []
     parts = [part for result in message.tool_results for part in result.content]
-    parts += [] if message.role == "tool" else message.blocks
+    parts += message.blocks
     return [part.kind or "unknown part" for part in parts if isinstance(part, Opaque)]

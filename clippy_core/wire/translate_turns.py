@@ -31,28 +31,31 @@ def translate_turns(messages: Sequence[Message], api: str) -> tuple[Message, ...
     bare = [evolve(one, blocks=tuple(map(ids.known, one.blocks))) for one in map(bare_message, messages)]
     if api == "anthropic.messages":
         return _anthropic(bare)
-    split = [one for message in bare for one in _apart(message)]
+    told = [evolve(one, blocks=tuple(map(_failed_in_words, one.blocks))) for one in bare]
+    split = [one for message in told for one in _apart(message)]
     return _chat(split) if api == "openai.chat" else tuple(split)
 
 
-def bare_message(message: Message) -> Message:
-    """*message* with what every API has, and nothing of its own."""
+def bare_message(message: Message, *, refusals: bool = False) -> Message:
+    """*message* with what every API has, and nothing of its own; *refusals*: they may stay what they are."""
     role = "system" if message.role == "developer" else message.role
-    return Message(role, _bare(message.blocks))
+    return Message(role, _bare(message.blocks, refusals))
 
 
-def _bare(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    return tuple([bare for block in blocks if (bare := _bare_block(block)) is not None])
+def _bare(blocks: Sequence[Block], refusals: bool = False) -> tuple[Block, ...]:
+    return tuple([bare for block in blocks if (bare := _bare_block(block, refusals)) is not None])
 
 
-def _bare_block(block: Block) -> Block | None:
+def _bare_block(block: Block, refusals: bool) -> Block | None:
     match block:
+        case RefusalText() if refusals:
+            return RefusalText(block.text)
         case Text() | RefusalText():
             return Text(block.text)
         case Image():
             return Image(block.url, block.data, block.media_type)
         case ToolCall():
-            return ToolCall(block.id, block.name, block.arguments)
+            return ToolCall(block.id, block.name, block.arguments if block.arguments.strip() else "{}")
         case ToolResult():
             return ToolResult(block.call_id, _bare(block.content), block.is_error)
     return None  # Reasoning and Opaque are bound to the provider that made them
@@ -99,6 +102,17 @@ def _apart(message: Message) -> list[Message]:
     rest = tuple(block for block in message.blocks if not isinstance(block, ToolResult))
     split = [Message("tool", (result,)) for result in results]
     return [*split, evolve(message, blocks=rest)] if rest else split
+
+
+def _failed_in_words(block: Block) -> Block:
+    """That a tool failed, for which only Anthropic has a field."""
+    if not isinstance(block, ToolResult) or not block.is_error:
+        return block
+    said = next((part for part in block.content if isinstance(part, Text)), Text(""))
+    if said.text.lower().startswith("error"):
+        return block
+    rest = tuple([part for part in block.content if part is not said])
+    return evolve(block, content=(Text(f"Error: {said.text}" if said.text.strip() else "Error"), *rest))
 
 
 def _chat(messages: Sequence[Message]) -> tuple[Message, ...]:

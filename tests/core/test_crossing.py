@@ -105,6 +105,76 @@ def test_tools_that_a_provider_runs_itself_stay_behind(api: str, own: Any) -> No
     assert "tools" not in moved(sent(api, tools=[own], tool_choice="auto"), route(other))
 
 
+MUST = {
+    CHAT: [{"type": "function", "function": {"name": "other"}}, "required",
+           {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": []}}],
+    RESPONSES: [{"type": "function", "name": "other"}, "required", {"type": "web_search"}, {"type": "mcp"},
+                {"type": "allowed_tools", "mode": "required", "tools": [{"type": "mcp", "server_label": "x"}]}],
+    MESSAGES: [{"type": "tool", "name": "web_search"}, {"type": "any"}],
+}  # fmt: skip
+SERVERS = {MESSAGES: {"type": "web_search_20250305", "name": "web_search"}}
+
+
+@pytest.mark.parametrize(("api", "choice"), [(api, choice) for api in MUST for choice in MUST[api]])
+def test_a_call_that_must_be_made_is_not_asked_of_who_cannot_make_it(api: str, choice: Any) -> None:
+    """Without the tool the choice would be refused, or words would come where a call was to."""
+    hosted = SERVERS.get(api, {"type": "web_search"})
+    named = isinstance(choice, dict) and choice["type"] != "any"
+    request = sent(api, tools=[hosted, *([TOOL[api]] if named else [])], tool_choice=choice)
+    other = CHAT if api == MESSAGES else MESSAGES
+    assert "must be called" in (obstacle(request, route(other)) or "")
+    assert obstacle(request, route(api)) is None
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+@pytest.mark.parametrize("other", PATHS)
+def test_only_the_tools_that_are_allowed_are_offered(mode: str, other: str) -> None:
+    """No other API can offer a tool and forbid it."""
+    allowed = {"mode": mode, "tools": [{"type": "function", "function": {"name": "look"}}]}
+    asked: dict[str, Any] = {
+        CHAT: {"type": "allowed_tools", "allowed_tools": allowed},
+        RESPONSES: {"type": "allowed_tools", "mode": mode, "tools": [{"type": "function", "name": "look"}]},
+    }
+    for api in asked.keys() - {other}:
+        more = json.loads(json.dumps(TOOL[api]).replace("look", "other"))
+        request = sent(api, tools=[TOOL[api], more], tool_choice=asked[api])
+        assert obstacle(request, route(other)) is None
+        body = moved(request, route(other))
+        assert (len(body["tools"]), "look" in str(body["tools"])) == (1, True)
+        words = {"auto": {"type": "auto"}, "required": {"type": "any"}}
+        assert body["tool_choice"] == (words[mode] if other == MESSAGES else mode)
+
+
+def test_a_tool_stays_as_strict_as_it_was() -> None:
+    """Responses holds a model to the schema unless told otherwise, the others only if told so."""
+    strict = {api: json.loads(json.dumps(TOOL[api])) for api in PATHS}
+    (strict[CHAT]["function"]["strict"], strict[RESPONSES]["strict"], strict[MESSAGES]["strict"]) = (True, True, True)
+    for api in PATHS:
+        for other in PATHS.keys() - {api}:
+            loose = {**TOOL[other], "strict": False} if other == RESPONSES else TOOL[other]
+            assert moved(sent(api, tools=[strict[api]]), route(other))["tools"] == [strict[other]]
+            assert moved(sent(api, tools=[TOOL[api]]), route(other))["tools"] == [loose]
+    bare = {"type": "function", "function": {"name": "look"}}
+    assert moved(sent(CHAT, tools=[bare]), route(RESPONSES))["tools"][0]["parameters"]["type"] == "object"
+
+
+def test_a_limit_below_what_responses_takes_is_raised_to_it() -> None:
+    """Programs ask for one token to see whether a model is there (farion1231/cc-switch 7287)."""
+    assert moved(sent(MESSAGES, max_tokens=1), route(RESPONSES))["max_output_tokens"] == 16
+    assert moved(sent(MESSAGES, max_tokens=17), route(RESPONSES))["max_output_tokens"] == 17
+
+
+@pytest.mark.parametrize(("content", "said"), [("no file", "Error: no file"), ("Error 5", "Error 5"), (None, "Error")])
+@pytest.mark.parametrize("other", [CHAT, RESPONSES])
+def test_that_a_tool_failed_is_said_in_words_where_there_is_no_field_for_it(
+    other: str, content: Any, said: str
+) -> None:
+    result = {"type": "tool_result", "tool_use_id": "a", "content": content, "is_error": True}
+    asked = [*THINKS[:2], {"role": "user", "content": [result]}]
+    there = moved(sent(MESSAGES, messages=asked), route(other))
+    assert (there["messages"][-1]["content"] if other == CHAT else there["input"][-1]["output"]) == said
+
+
 # --- the form of the answer -----------------------------------------------------------------------------------------
 
 NAMED = {"name": "answer", "schema": SCHEMA, "strict": True}
@@ -159,6 +229,20 @@ def test_json_without_a_schema_is_not_asked_of_who_has_no_way_to_promise_it() ->
         (CHAT, MESSAGES, user({"type": "file", "file": {"file_data": "x"}})),
         (MESSAGES, CHAT, user({"type": "document", "source": {"type": "text"}})),
         (MESSAGES, CHAT, user({"type": "tool_result", "tool_use_id": "a", "content": [{"type": "search_result"}]})),
+        (CHAT, MESSAGES, {"logprobs": True, "top_logprobs": 2}),
+        (RESPONSES, CHAT, {"include": ["message.output_text.logprobs"]}),
+        (RESPONSES, MESSAGES, {"top_logprobs": 3}),
+        (CHAT, MESSAGES, {"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": " "}]}),
+        (CHAT, RESPONSES, {"messages": []}),
+        (RESPONSES, CHAT, {"input": [*HI, {"role": 7, "content": "x"}]}),
+        (CHAT, RESPONSES, {"messages": [*HI, {"role": "assistant", "tool_calls": [{"id": "a", "function": {}}]}]}),
+        (RESPONSES, CHAT, {"input": [*HI, {"type": "function_call", "call_id": "a", "name": "f", "arguments": {}}]}),
+        (RESPONSES, CHAT, {"input": [*HI, {"type": "function_call_output", "call_id": "a", "output": {"x": 1}}]}),
+        (RESPONSES, CHAT, {"input": [*HI, {"type": "local_shell_call_output", "id": "a", "output": "x"}]}),
+        (MESSAGES, CHAT, {"messages": [*HI, {"role": "assistant", "content": [{"type": "tool_use"}]}]}),
+        (MESSAGES, CHAT, {"tools": [{"type": "bash_20250124", "name": "bash"}]}),
+        (RESPONSES, CHAT, {"tools": [{"type": "apply_patch"}]}),
+        (RESPONSES, MESSAGES, {"tools": [{"type": "namespace", "name": "n", "tools": []}]}),
     ],
 )  # fmt: skip
 def test_what_would_be_another_question_or_another_kind_of_answer_does_not_cross(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import itertools
 import logging
 import sys
 import textwrap
+import weakref
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import importlib_metadata
 import pluggy
 import pytest
-from attrs import define
+from attrs import define, field
 from clippy_hookspecs import POLICIES, TextFilter, hookimpl
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -633,6 +636,62 @@ def test_no_property_of_a_plugin_is_run_by_the_check() -> None:
     assert check_object(Probe()).faults == ()
 
 
+def test_every_mark_that_pluggy_finds_is_found() -> None:
+    """Attributes without a mark are passed over in front of pluggy, wherever and however a marked one is stored."""
+
+    def marked(*given: Any) -> None: ...
+
+    class Base:
+        inherited = hookimpl(marked)
+
+    @define(eq=False)
+    class Probe(Base):
+        slot: Any
+        unset: Any = field(init=False)
+        below = staticmethod(hookimpl(marked))
+        above = hookimpl(classmethod(marked))
+        bound = MethodType(hookimpl(marked), Base())
+        part = functools.partialmethod(hookimpl(marked))
+        cached = functools.cached_property(hookimpl(marked))
+        unmarked = staticmethod(len)
+
+        @hookimpl
+        def plain(self) -> None: ...
+
+    one = Probe(hookimpl(lambda: None))
+    vars(one)["own"] = MethodType(hookimpl(marked), one)
+    ours, theirs = new_manager(), pluggy.PluginManager("clippy")
+    for plugin in (Probe, one, Probe(1), Base(), Base):
+        names = {name for name in dir(plugin) if theirs.parse_hookimpl_opts(plugin, name)}
+        assert names == {name for name in dir(plugin) if ours.parse_hookimpl_opts(plugin, name)}
+        assert names
+
+
+def test_a_check_knows_nothing_of_the_checks_before_it() -> None:
+    """Hosts of one process must not see each other's plugins, and a mended plugin is checked as it is now."""
+
+    @define(eq=False, slots=False)
+    class Probe:
+        @hookimpl
+        def audit(self, record: Any) -> None: ...
+
+        @RAW(optionalhook=True)
+        def of_its_own(self, anything: Any) -> None: ...
+
+    def pre_request(misspelt: Any) -> None: ...
+
+    first, other = Probe(), Probe()
+    vars(first)["pre_request"] = hookimpl(pre_request)
+    for _ in range(2):
+        assert "is refused by pluggy" in check_object(first).faults[0][1]
+        assert check_object(other).faults == ()
+    del vars(first)["pre_request"]
+    assert [check_object(one).faults for one in (first, first, other)] == [(), (), ()]
+    kept = weakref.ref(first)
+    del first
+    assert kept() is None
+
+
 def test_every_fault_of_a_plugin_is_in_its_reason(site: Site) -> None:
     """Its author mends them in one go."""
     source = """
@@ -649,6 +708,56 @@ def test_every_fault_of_a_plugin_is_in_its_reason(site: Site) -> None:
     assert reason.startswith("plugin broken 1.2: on_chunk must be a plain def")
     assert "on_chunk has an argument 'context'" in reason
     assert "did you mean on_error?" in reason
+
+
+ODD = """
+class Odd(type):
+    def __getattribute__(cls, name):
+        if name == asked:
+            raise SystemExit(3)
+        return super().__getattribute__(name)
+
+    def __dir__(cls):
+        return cls.names
+
+asked = ""
+{}class Plugin(metaclass=Odd):
+    names = ["audit"]
+
+    @hookimpl
+    def audit(self): ...
+
+    def pre_request(self): ...
+
+asked = {!r}
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "broken"),
+    [("__name__", "odd-plain"), ("__attrs_attrs__", "odd-made"), ("__mro__", "odd-made odd-plain"),
+     ("__dict__", "odd-made odd-plain"), ("names", "odd-made odd-plain")],
+)  # fmt: skip
+def test_a_class_that_cannot_be_looked_at_is_its_plugins_fault(site: Site, asked: str, broken: str) -> None:
+    """Whatever its metaclass raises at, the sentence has the plugin's name, and all others go on."""
+    for name, above in {"made": "@define(eq=False)\n", "plain": ""}.items():
+        site.add(f"odd-{name}", ODD.format(above, asked))
+    site.add("good")
+    found = site.discover()
+    why = "its class cannot be looked at: SystemExit: 3; see its metaclass and its descriptors"
+    assert [f"plugin {name} 1.2: {why}" for name in broken.split()] == [
+        plugin.reason for plugin in found.plugins if why in plugin.reason
+    ]
+    assert found.faults == ()
+    assert "good" in [one.name for one in found.loaded]
+
+
+def test_a_class_of_the_program_keeps_its_name_whatever_its_metaclass_says() -> None:
+    """A fault needs a name to be told with."""
+    namespace: dict[str, Any] = {"hookimpl": hookimpl, "__name__": "program"}
+    exec(ODD.format("", "__name__"), namespace)
+    (fault,) = discover(configured([]), [namespace["Plugin"]], found=[]).faults
+    assert fault.startswith("plugin plugin: its class cannot be looked at: SystemExit: 3")
 
 
 # --- plugins of the program ------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Mapping
 from typing import Any
 
@@ -149,6 +150,28 @@ def test_a_plugin_in_the_providers_place_answers_an_http_client_too(caller):
     assert (200, None) == (sent.status, sent.error)
     assert "from the plugin" == json.loads(sent.body)["choices"][0]["message"]["content"]
     assert 0 == caller.provider.calls
+
+
+@pytest.mark.parametrize("more", [[], [Calls()]], ids=["alone", "with a plugin that looks at requests"])
+def test_what_requests_need_is_there_when_the_plugins_are_open(more, tmp_path):
+    """A server opens its host before it takes connections; its first request may find no file left to open."""
+    route = {"api": "openai.chat", "base_url": "http://localhost:1/v1", "key": "sk-12345678"}
+    config = {"routes": {"main": route}, "salt_path": str(tmp_path / "salt")}
+    host = clippy_core.Host([Instead(), *more], config=config)
+
+    async def work() -> int:
+        await host.aopen()
+        raw = RawRequest("POST", "http://gateway/v1/chat/completions", JSON, json.dumps(CHAT).encode(), "main")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            return (await host.answer(raw)).status
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            await host.aclose()
+
+    assert anyio.run(work) == 200
+    assert (tmp_path / "salt").exists() == bool(more)
 
 
 def test_a_refused_raw_request_is_an_answer(colour):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from running import Folder
+from running import Folder, Ran
 
 from clippy_core.testing import FakeServer, Fault, Reply, Script
 
@@ -58,21 +59,23 @@ ANTHROPIC = """
 """
 RETRIES = """
     import sys
+    import anthropic, openai
 
     ASKED = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
-    if sys.argv[1] == "openai":
-        import openai
-        client, call = openai.OpenAI(), lambda: client.chat.completions.create(**ASKED)
-    elif sys.argv[1] == "module":
-        import openai
-        client, call = openai, lambda: openai.chat.completions.create(**ASKED)
-    else:
-        import anthropic
-        client, call = anthropic.Anthropic(max_retries=3), lambda: client.messages.create(**ASKED, max_tokens=9)
-    try:
-        call()
-    except Exception as error:
-        print(type(error).__name__, client.max_retries)
+    for kind, address in (case.split("=") for case in sys.argv[1:]):
+        if kind == "openai":
+            client = openai.OpenAI(base_url=address)
+            call = client.chat.completions.create
+        elif kind == "module":
+            client, openai.base_url = openai, address
+            call = openai.chat.completions.create
+        else:
+            client = anthropic.Anthropic(base_url=address, max_retries=3)
+            call = lambda **asked: client.messages.create(**asked, max_tokens=9)
+        try:
+            call(**ASKED)
+        except Exception as error:
+            print(kind, type(error).__name__, client.max_retries)
 """
 
 
@@ -112,39 +115,35 @@ def test_an_unchanged_program_with_anthropic(folder: Folder, server: FakeServer)
     assert server.calls == 1
 
 
-@pytest.mark.parametrize(
-    ("client", "fault", "raised"),
-    [
-        ("openai", Fault.status(500), "InternalServerError"),
-        ("openai", Fault.reset(), "APIConnectionError"),
-        ("module", Fault.reset(), "APIConnectionError"),
-        ("anthropic", Fault.status(500), "InternalServerError"),
-        ("anthropic", Fault.reset(), "APIConnectionError"),
-    ],
-    ids=lambda value: getattr(value, "kind", value),
-)
-def test_who_retries_is_the_plugin_alone(folder: Folder, client: str, fault: Fault, raised: str) -> None:
+def retries(folder: Folder, faults: Sequence[tuple[str, Fault]]) -> tuple[Ran, list[int]]:
+    """One program that calls each of the *faults* by a kind of client; how often each was asked."""
+    folder.write("program.py", RETRIES)
+    with ExitStack() as stack:
+        failing = [(kind, stack.enter_context(FakeServer(Script(then=fault)))) for kind, fault in faults]
+        of = {"anthropic": lambda server: server.origin}
+        cases = [f"{kind}={of.get(kind, lambda server: server.base_url)(server)}" for kind, server in failing]
+        return folder.answered("program.py", *cases), [server.calls for _, server in failing]
+
+
+def test_who_retries_is_the_plugin_alone(folder: Folder) -> None:
     """The SDK's own retries are silenced, whatever was asked of it, and its exception is what it would be."""
     folder.write("clippy.toml", "[plugins.retry]\nattempts = 4\nbase = 0.0\n")
-    folder.write("program.py", RETRIES)
-    with FakeServer(Script(then=fault)) as failing:
-        ran = folder.answered("program.py", client, environ=addresses(failing))
-        assert failing.calls == 4
-    assert ran.out == f"{raised} 0\n"
-    assert [one["outcome"] for one in ran.traced] == ["failed"]
-    assert len(ran.traced[0]["attempts"]) == 4
+    status, reset = Fault.status(500), Fault.reset()
+    cases = [("openai", status), ("openai", reset), ("module", reset), ("anthropic", status), ("anthropic", reset)]
+    ran, calls = retries(folder, cases)
+    raised = {status: "InternalServerError", reset: "APIConnectionError"}
+    assert ran.out == "".join(f"{client} {raised[fault]} 0\n" for client, fault in cases)
+    assert calls == [4] * 5
+    assert [(one["outcome"], len(one["attempts"])) for one in ran.traced] == [("failed", 4)] * 5
 
 
-@pytest.mark.parametrize(("client", "retries"), [("openai", 2), ("anthropic", 3)])
-def test_without_a_plugin_that_retries_the_sdk_keeps_its_own_retries(folder: Folder, client: str, retries: int) -> None:
+def test_without_a_plugin_that_retries_the_sdk_keeps_its_own_retries(folder: Folder) -> None:
     """Nothing is taken away that nobody takes over."""
     folder.write("clippy.toml", "disable = ['retry']\n")
-    folder.write("program.py", RETRIES)
-    no_wait = [("retry-after-ms", "1")]
-    with FakeServer(Script(then=Fault.status(500, headers=no_wait))) as failing:
-        ran = folder.answered("program.py", client, environ=addresses(failing))
-        assert failing.calls == retries + 1
-    assert ran.out == f"InternalServerError {retries}\n"
+    fault = Fault.status(500, headers=[("retry-after-ms", "1")])
+    ran, calls = retries(folder, [("openai", fault), ("anthropic", fault)])
+    assert ran.out == "openai InternalServerError 2\nanthropic InternalServerError 3\n"
+    assert calls == [2 + 1, 3 + 1]
 
 
 def test_an_upload_is_sent_again_as_its_sdk_would_have(folder: Folder) -> None:

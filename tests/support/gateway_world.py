@@ -13,6 +13,7 @@ from attrs import define, evolve, field
 from clippy_gateway import Gateway
 from clippy_hookspecs import AuditRecord, RequestContext, hookimpl
 from clippy_serving import Limits, Server
+from clippy_serving.siblings import Siblings
 
 from clippy_core import Host
 from clippy_core.testing import FakeServer
@@ -43,6 +44,7 @@ class World:
     trust_headers: bool = False
     drain: float = 5
     head_seconds: float = 30
+    siblings: Siblings | None = None
     books: Books = field(factory=Books)
     provider: FakeServer = field(init=False)
     server: Server = field(init=False)
@@ -64,10 +66,10 @@ class World:
         }
         config = {"routes": made, "trust_headers": self.trust_headers}
         host = Host(dict(self.plugins), config=config)
-        self.app = gateway.app(gateway.over_aiohttp(host))
+        self.app = gateway.app(gateway.over_aiohttp(host), self.siblings)
         limits = gateway.limits
         head = Limits(body=limits.body, headers=limits.headers, head=limits.head, target=limits.target)
-        head = evolve(head, head_seconds=self.head_seconds)
+        head = evolve(head, head_seconds=self.head_seconds, stall_seconds=limits.stall)
         self.server = Server(self.app, drain=self.drain, limits=head)
         self.server.start()
         self._stack.callback(self.server.stop)

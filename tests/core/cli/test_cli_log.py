@@ -28,7 +28,7 @@ def test_a_failure_is_told_with_its_kind_and_place_and_without_what_it_says(log,
         try:
             fail()
         except ValueError as error:
-            raise OSError(24, "Too many open files", "/home/somebody/file") from error
+            raise OSError(24, "Too many open files", "somebodys.file") from error
     except OSError:
         log.exception("a request failed")
     (line,) = capsys.readouterr().err.splitlines()

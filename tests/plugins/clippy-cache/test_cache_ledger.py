@@ -172,7 +172,7 @@ def test_whatever_is_counted_can_be_written(
 
 
 def test_old_days_and_old_keys_go(path: Path) -> None:
-    with closing(opened(path)) as connection:
+    with opened(path) as connection:
         for day in (1, 2, MOST_DAYS + 1):
             write(connection, day, {"miss/absent": 1.0}, ())
         assert read_counts(connection) == {"miss/absent": 2.0}
@@ -214,7 +214,7 @@ def test_whatever_stands_in_the_file_is_read_as_counts_or_left_out(
     tmp_path_factory: pytest.TempPathFactory, counts: dict[str, Any], stored: list[tuple[Any, ...]]
 ) -> None:
     path = tmp_path_factory.mktemp("hostile") / "s.db"
-    with closing(opened(path)) as connection:
+    with opened(path) as connection:
         for name, value in counts.items():
             connection.execute("INSERT OR IGNORE INTO counts VALUES (1, ?, coalesce(?, 0))", (name, value))
         for key, at, model, fields in stored:
@@ -245,3 +245,14 @@ def test_nothing_is_written_where_statistics_are_not_kept(tmp_path: Path, monkey
         caller.chat("one")
     assert list(tmp_path.iterdir()) == []
     assert CachePolicy().path == tmp_path / "s.db"
+
+
+def test_a_file_that_is_put_in_the_place_of_the_open_one_gets_nothing_of_its_log(tmp_path: Path) -> None:
+    path, backup = tmp_path / "statistics.db", tmp_path / "backup.db"
+    with opened(backup) as connection:
+        write(connection, 1, {"hits": 1.0}, ())
+    with opened(path) as connection:
+        write(connection, 1, {"hits": 5.0}, ())
+        backup.replace(path)
+    assert read_file(path)[0] == {"hits": 1.0}
+    assert not path.with_name("statistics.db-wal").exists()

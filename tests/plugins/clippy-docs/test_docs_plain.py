@@ -112,3 +112,14 @@ def test_what_acts_on_a_terminal_is_written_out(letter: str) -> None:
     for one in (plain(f"a{letter}b"), code(f"a{letter}b"), block(f"a{letter}b")):
         assert letter not in one
         one.encode()
+
+
+def test_the_end_of_a_very_long_docstring_is_left_out():
+    """A paragraph of 800 kB would keep the maker of pages for half an hour and more."""
+
+    def long() -> None: ...
+
+    long.__doc__ = "Say it.\n\n" + "![" * 400_000
+    shown = text.paragraphs(long)
+    assert (shown[0], shown[-1]) == ("Say it.", "The rest of its 800009 characters is left out.")
+    assert sum(map(len, shown)) < 150_000

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,10 +17,10 @@ from attrs import define
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
 from clippy_gateway.paths import shape
-from clippy_gateway.settings import AccessLog, Key
+from clippy_gateway.settings import AccessLog, Key, RequestLimits
 from clippy_hookspecs import Usage
 from clippy_retry import RetryPolicy
-from gateway_world import CALLERS_KEY, PROVIDERS_KEY, World, until
+from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
 
 from clippy_core.testing import Fault, Reply
 
@@ -33,6 +35,7 @@ class Logged:
         self.file = file
         settings = {
             "keys": {"shop": Key(CALLERS_KEY)},
+            "limits": RequestLimits(stall=0.2),
             "access_log": AccessLog(to=str(file), **{"format": "json", **log}),
         }
         self.world = World(script, plugins or {}, settings)
@@ -112,6 +115,26 @@ def test_a_stream_is_counted_to_its_end_and_one_that_its_reader_leaves_says_so(f
     assert (line["status"], line["end"], line["model"]) == (200, "left", "m")
     assert 0 < line["bytes_out"]
     assert line["id"]
+
+
+def test_a_caller_that_stops_reading_is_cut_off_and_told_from_one_that_left(file, caplog):
+    """The provider's connection is closed and the request settled, as with a caller that leaves."""
+    words, books = ("x" * 65536,) * 200, Books()
+    with Logged(file, Reply("".join(words), chunks=words), {"books": books}) as made:
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", made.world.server.port))
+            body = b'{"model": "m", "messages": [], "stream": true}'
+            head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: {CALLERS_KEY}\r\n"
+            connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+            assert until(lambda: books.records)
+            assert until(lambda: not made.world.app.busy)
+        assert made.world.provider.provider.closed_early == [1]
+        (table,) = asyncio.run(made.world.gateway.status_tables())
+    (line,) = made.lines
+    assert (line["status"], line["end"], books.records[0].outcome) == (200, "stalled", "cancelled")
+    assert table.rows == ((None, "stalled", "shop", 1),)
+    assert "cut off, because its caller stopped reading: POST /v1/chat/completions of the key shop" in caplog.text
 
 
 def test_nothing_secret_is_in_it_whatever_is_asked_and_answered(file):

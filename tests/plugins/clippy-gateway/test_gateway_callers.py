@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import gzip
 import json
+import re
+import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from clippy_gateway import Gateway, Key
-from clippy_gateway.bodies import judge_depth
+from clippy_gateway.bodies import judge_shape
 from clippy_gateway.callers import judge_local
 from clippy_gateway.choosing import fits
 from clippy_gateway.forms import Refused
@@ -18,7 +23,7 @@ from clippy_gateway.heads import read_head
 from clippy_gateway.settings import RequestLimits
 from clippy_hookspecs import ConfigError, Scope
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -238,9 +243,31 @@ def test_settings_that_cannot_be_meant_are_told_before_anything_is_served(routes
     assert CALLERS_KEY not in str(faults.value)
 
 
+def _remembered(cached: Any) -> Iterator[object]:
+    """What a function's cache holds, keys and results."""
+    waiting, seen = [cached], set()
+    while waiting:
+        one = waiting.pop()
+        yield one
+        if id(one) not in seen and isinstance(one, (dict, tuple, list, functools._lru_cache_wrapper)):
+            seen.add(id(one))
+            waiting += gc.get_referents(one)
+
+
+def test_no_key_is_remembered_beside_what_was_made_of_it():
+    """Callers come and go; whoever reads this process's memory shall not find them all."""
+    with World(Reply("x"), {"books": Books()}) as world:
+        assert world.chat("x", "caller-that-came-once-0123456789").status_code == 200
+        ours = [vars(module) for name, module in sys.modules.items() if name.startswith("clippy_")]
+        caches = [one for names in ours for one in names.values() if isinstance(one, functools._lru_cache_wrapper)]
+        kept = {repr(one) for cached in caches for one in _remembered(cached) if isinstance(one, (str, bytes))}
+    assert kept
+    assert [one for one in kept if "came-once" in one or PROVIDERS_KEY in one] == []
+
+
 # --- limits -----------------------------------------------------------------------------------------------------------
 
-SMALL = RequestLimits(body=2000, depth=10, headers=30, head=3000, target=300, seconds=0.5, concurrency=2)
+SMALL = RequestLimits(body=2000, depth=10, values=500, headers=30, head=3000, target=300, seconds=0.5, concurrency=2)
 
 
 @pytest.fixture(scope="module")
@@ -264,12 +291,21 @@ def test_a_packed_body_is_not_unpacked(small):
 
 def test_deep_json_is_refused_before_it_is_parsed(small):
     head = {"content-type": "application/json"}
-    assert small.ask("POST", OPENAI, content=b"[" * 900 + b"]" * 900, headers=head).status_code == 400
+    assert small.ask("POST", OPENAI, content=b"[" * 300 + b"]" * 300, headers=head).status_code == 400
     assert (
-        small.ask("POST", "/v1/moderations", content=b" " + b"[" * 900, headers={"content-type": "x/y"}).status_code
+        small.ask("POST", "/v1/moderations", content=b" " + b"[" * 300, headers={"content-type": "x/y"}).status_code
         == 400
     )
     assert small.chat("[[[[[[[[[[[[[[" * 20).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "many", ["0," * 600, '{"a":0},' * 249 + "{},", '"",' * 600], ids=["numbers", "objects", "texts"]
+)
+def test_what_takes_long_to_read_is_refused_before_it_is_read(small, many):
+    told = small.ask("POST", OPENAI, content=f"[{many}0]".encode(), headers={"content-type": "application/json"})
+    assert (told.status_code, told.json()["error"]["code"]) == (413, "body_too_complex")
+    assert small.chat(",[{" * 600).status_code == 200
 
 
 def test_heads_are_bounded(small):
@@ -398,7 +434,7 @@ def _depth(value: Any) -> int:
 def test_depth_is_counted_as_a_parser_nests(value, allowed, spaced):
     body = json.dumps(value, indent=1 if spaced else None).encode()
     try:
-        judge_depth(body, RequestLimits(depth=allowed))
+        judge_shape(body, RequestLimits(depth=allowed))
         refused = False
     except Refused:
         refused = True
@@ -431,3 +467,24 @@ def test_a_gone_connection_of_httpx_is_no_concern(small):
     with httpx.Client(trust_env=False) as client:
         assert client.get(small.url + "/health").text == "ok\n"
         assert client.get(small.url + "/ready").status_code == 200
+
+
+def _values(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_values, inner))
+
+
+@given(json_values, st.integers(1, 12), st.booleans())
+@example(["", "", "\\"], 4, False)
+@example({"\\": '"'}, 1, True)
+def test_no_more_values_are_read_than_are_allowed(value, allowed, spaced):
+    """An empty array or object may count as two."""
+    body = json.dumps(value, indent=1 if spaced else None).encode()
+    try:
+        judge_shape(body, RequestLimits(values=allowed))
+        refused = False
+    except Refused:
+        refused = True
+    empty = len(re.findall(rb"\[\]|\{\}", re.sub(rb'"(?:\\.|[^"\\])*"', b"", body)))
+    values = _values(value) - 1  # nothing stands before the first one
+    assert refused if values > allowed else not refused or values + empty > allowed

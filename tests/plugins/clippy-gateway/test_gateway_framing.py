@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from gateway_world import PROVIDERS_KEY, Books, World, until
+from clippy_gateway import Key
+from clippy_gateway.bodies import Gone
+from clippy_gateway.on_granian import with_manners
+from clippy_serving import STALLED
+from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
 
 EVENT = b'data: {"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (
@@ -68,3 +73,47 @@ def test_a_header_that_no_server_sends_is_left_out(line, caplog):
     assert (got.status_code, got.content) == (200, b"{}")
     assert (dict(got.headers.raw).get(b"y"), "x" in got.headers) == (b"\xe9\tz", False)
     assert not caplog.records
+
+
+@pytest.mark.parametrize("host", [b"", b"host:\r\n"], ids=["none", "an empty one"])
+def test_a_request_without_a_host_is_refused(host):
+    """Also to who brings a key: granian makes an empty one of none."""
+    with World(None, {}, {"keys": {"team": Key(CALLERS_KEY)}}) as world:
+        got = world.raw(b"GET /v1/models HTTP/1.0\r\nx-api-key: %s\r\n%s\r\n" % (CALLERS_KEY.encode(), host))
+    assert (got.split(b"\r\n")[0], b"no_host" in got) == (b"HTTP/1.1 400 Bad Request", True)
+
+
+def on_granian(app: Any, send: Any) -> dict[str, Any]:
+    """The scope after *app* has answered, as it is served on granian."""
+    scope = {"type": "http", "path": "/v1/messages", "headers": []}
+    asyncio.run(with_manners(app, 0.02)(scope, None, send))
+    return scope
+
+
+def test_granians_callers_are_told_that_their_body_is_no_http():
+    """It says of them that they left, and would answer with a 500 of its own."""
+    sent = []
+
+    async def app(*_: Any) -> None:
+        pass
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    on_granian(app, send)
+    assert (sent[0]["status"], b'"type":"error"' in sent[1]["body"]) == (400, True)
+
+
+def test_granians_callers_that_stop_reading_are_cut_off():
+    closed = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with pytest.raises(Gone):
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        closed.append(STALLED in scope)
+
+    async def send(message: Any) -> None:
+        await asyncio.Event().wait()
+
+    on_granian(app, send)
+    assert closed == [True]

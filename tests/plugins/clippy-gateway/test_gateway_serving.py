@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +26,8 @@ from clippy_core.testing import FakeServer, Reply
 
 WORDS = ("one ", "two ", "three ", "four ", "five ")
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+TOKEN = "token-0123456789-0123456789-0123456789"
+SHOWN = f'[plugins.inspect]\nenabled = true\ngateway = true\ntoken = "{TOKEN}"'
 Start = Callable[..., "Serving"]
 
 
@@ -40,12 +44,13 @@ class Serving:
         file = folder / "clippy.toml"
         file.write_text(text)
         self.log = folder / "serve.log"
+        self.meeting = Path(tempfile.mkdtemp())  # a short path: workers have sockets there
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "clippy_core.cli", "--config", str(file), "serve", *options],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)},
+                env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "TMPDIR": str(self.meeting)},
                 start_new_session=True,
                 preexec_fn=_as_from_a_terminal,
             )
@@ -74,6 +79,7 @@ class Serving:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
+        shutil.rmtree(self.meeting, ignore_errors=True)
 
 
 @pytest.fixture
@@ -173,11 +179,14 @@ def test_it_says_that_it_drains_before_it_takes_no_more_connections(start):
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for children in /proc")
 def test_a_worker_that_dies_is_replaced_and_all_end_with_the_supervisor(start):
-    serving = start("--workers", "2")
-    assert until(lambda: len(serving.workers()) == 2)
+    """Meanwhile the pages name it, and nothing that the supervisor made outlives the last of them."""
+    serving = start("--workers", "2", settings=f"drain = 10\n{SHOWN}")
+    assert until(lambda: sorted(shown(serving)) == sorted(serving.workers()) and len(serving.workers()) == 2, 30)
     first, second = serving.workers()
     os.kill(first, signal.SIGKILL)
-    assert until(lambda: len(serving.workers()) == 2 and first not in serving.workers(), 20)
+    assert until(lambda: any("does not answer" in sentence for sentence in board(serving)["missing"]))
+    assert until(lambda: len(shown(serving)) == 2 and first not in serving.workers(), 30)
+    assert board(serving)["missing"] == []
     with httpx.Client(trust_env=False) as client:
         assert client.post(serving.url + "/v1/chat/completions", json=ASKED, timeout=20).status_code == 200
     left = serving.workers()
@@ -189,6 +198,7 @@ def test_a_worker_that_dies_is_replaced_and_all_end_with_the_supervisor(start):
         return line.exists() and bool(line.read_bytes())
 
     assert until(lambda: not any(alive(pid) for pid in left), 20)
+    assert not [*serving.meeting.iterdir()]
     assert second in left
 
 
@@ -230,22 +240,42 @@ def test_check_says_whether_it_could_serve_and_leaves_the_address_free(start, tm
     assert not path.exists()
 
 
-def test_what_several_workers_write_is_one_log_and_one_recording_and_a_page_says_whose_it_is(start, tmp_path):
-    file, calls, token = tmp_path / "access.log", tmp_path / "calls.sqlite", "token-0123456789-0123456789-0123456789"
-    more = f'[plugins.recorder]\nenabled = true\npath = "{calls}"\n'
-    more += f'[plugins.inspect]\nenabled = true\ngateway = true\ntoken = "{token}"'
+def board(serving: Serving) -> dict[str, Any]:
+    """The dashboard over another connection, which maybe another worker takes."""
+    with httpx.Client(trust_env=False, timeout=20) as client:
+        answer = client.get(serving.url + "/api/dashboard", headers={"authorization": f"Bearer {TOKEN}"})
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+def shown(serving: Serving) -> list[int]:
+    """The processes whose tables it has."""
+    return [row[0] for table in board(serving)["plugins"] if "worker" in table["name"] for row in table["rows"]]
+
+
+def test_several_workers_write_one_log_and_one_recording_and_are_one_debugger(start, tmp_path):
+    """Whichever of them takes a connection shows what all did, and lets in whom any of them let in."""
+    file, calls = tmp_path / "access.log", tmp_path / "calls.sqlite"
+    more = f'[plugins.recorder]\nenabled = true\npath = "{calls}"\n{SHOWN}'
     serving = start("--workers", "2", "--access-log", str(file), settings=f"drain = 10\n{more}")
-    assert until(lambda: serving.said.count("once within ten minutes") >= 2, 30)
+    assert until(lambda: set(shown(serving)) == set(serving.workers()) and len(serving.workers()) == 2, 30), (
+        serving.said
+    )
     for _ in range(3):
         with httpx.Client(trust_env=False, timeout=20) as client:
             assert client.post(serving.url + "/v1/chat/completions", json=ASKED).status_code == 200
-            board = client.get(serving.url + "/api/dashboard", headers={"authorization": f"Bearer {token}"}).json()
-        shown = [row for table in board["plugins"] for row in table["rows"] if "worker" in table["name"]]
-        assert shown[0][0] in serving.workers()
-        assert shown[0][1] == 2
-    assert "each of the 2 workers has pages of its own" in serving.said
+    assert until(lambda: board(serving)["total"]["requests"] == 3)
+    assert all((3, []) == (one["total"]["requests"], one["missing"]) for one in (board(serving) for _ in range(4)))
+    with httpx.Client(trust_env=False, timeout=20, base_url=serving.url) as browser:
+        [link] = re.findall(r"/open/\S+", serving.said)  # the one link is for all workers
+        assert [browser.get(link).status_code, browser.get("/").status_code, browser.get(link).status_code] == [
+            200,
+            200,
+            403,
+        ]
     serving.process.send_signal(signal.SIGTERM)
     assert serving.process.wait(45) == 0
+    assert not [*serving.meeting.iterdir()]
     lines = [line for line in file.read_text().splitlines() if "/v1/chat/completions" in line]
     assert [line.split()[1] for line in lines] == ["200"] * 3
     assert {one.id for one in read(calls)} == {line.rpartition("id=")[2] for line in lines}

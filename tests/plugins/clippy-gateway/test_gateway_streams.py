@@ -192,11 +192,13 @@ def test_an_answer_that_outlasts_the_drain_is_told_in_a_line_with_its_id(caplog)
     assert told[0].exc_info is None
 
 
-def test_a_request_that_is_not_answered_when_the_drain_ends_is_refused(caplog):
+@pytest.mark.parametrize("missing", [0, 5], ids=["whole", "with some of its body to come"])
+def test_a_request_that_is_not_answered_when_the_drain_ends_is_refused(missing, caplog):
     with World(Reply("late", delay=5.0), {}, KEYS, drain=1) as world:
         with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
-            connection.sendall(asked(stream=False))
-            assert until(lambda: world.provider.calls == 1)
+            whole = asked(stream=False)
+            connection.sendall(whole[: len(whole) - missing])
+            assert until(lambda: world.app.busy == 1 and (missing or world.provider.calls == 1))
             world.server.stop()
             got = connection.recv(4096)
     assert b" 503 " in got.split(b"\r\n")[0]

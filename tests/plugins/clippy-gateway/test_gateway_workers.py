@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from attrs import define, field
-from clippy_gateway import workers
+from clippy_gateway import serving, workers
 from clippy_gateway.workers import Supervisor, Worker
 
 
@@ -127,3 +127,18 @@ def test_a_worker_says_that_it_serves_in_its_pipe():
     os.close(says)
     assert process.serves()
     process.close()
+
+
+def test_workers_serve_where_they_can_meet_nowhere(monkeypatch, caplog, tmp_path):
+    """Each alone: nothing may be written, or somebody has removed the folder since."""
+
+    def nowhere(prefix: str) -> str:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("clippy_serving.siblings.tempfile.mkdtemp", nowhere)
+    with serving._siblings(2) as siblings:
+        assert siblings is None
+    assert serving._joined(tmp_path / "gone", 2, 0) is None
+    assert ["have no folder", "cannot meet the others"] == [
+        next(part for part in ("have no folder", "cannot meet the others") if part in text) for text in caplog.messages
+    ]

@@ -11,7 +11,8 @@ from access_cases import ATTACKS, BENIGN, CORPUS, Case, corpus, variants
 from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawRequest
 from clippy_inspect.access import Session, decide
-from clippy_inspect.door import LINK_SECONDS, Door
+from clippy_inspect.door import Door
+from clippy_inspect.keys import LINK_SECONDS, Keys
 from clippy_inspect.paths import is_page
 from clippy_inspect.site import all_pages
 from clippy_inspect.view import View
@@ -95,7 +96,8 @@ def site() -> Iterator[Site]:
 def values(site: Site) -> dict[str, object]:
     entered = httpx.get(site.door.link())
     cookie = entered.headers["set-cookie"].partition("=")[2].partition(";")[0]
-    [session] = site.door._sessions
+    session = site.door.keys.session(cookie)
+    assert session is not None
     port = site.server.port
     other = port + 1 if port < 60000 else port - 1
     return {"PORT": port, "OTHER": other, "TOKEN": site.door.token, "COOKIE": cookie, "CSRF": session.csrf}
@@ -198,11 +200,11 @@ async def test_the_cookie_of_a_name_of_https_is_sent_over_tls_only(host: str, se
 
 def test_a_link_does_not_live_long() -> None:
     now = [0.0]
-    door = Door(port=8765, now=lambda: now[0])
-    path = door.link().removeprefix("http://127.0.0.1:8765")
+    door = Door(port=8765, keys=Keys(now=lambda: now[0]))
+    link = RawRequest("GET", door.code(), Headers({"host": "127.0.0.1:8765"}), b"")
 
     def good() -> bool:
-        return decide("GET", path, {"host": "127.0.0.1:8765"}, port=8765, token="t", codes=door._good()).allowed
+        return door.decide(link).allowed
 
     assert good()
     now[0] = LINK_SECONDS + 1

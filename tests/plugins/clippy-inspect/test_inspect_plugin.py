@@ -206,6 +206,13 @@ def test_a_gateway_offers_the_pages_as_carefully(browser: Browser, capsys: pytes
         server.stop()
 
 
+def test_pages_of_a_gateway_that_will_show_nothing_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    Inspect(gateway=True).register_routes(Pages())
+    assert "set plugins.inspect.enabled = true" in capsys.readouterr().err
+    Inspect(gateway=True, enabled=True).register_routes(Pages())
+    assert "enabled" not in capsys.readouterr().err
+
+
 def test_a_forked_child_leaves_the_pages_to_its_parent(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     inspect = Inspect(enabled=True)
     with clippy_core.Host({"inspect": inspect}):

@@ -78,6 +78,7 @@ def test_above_it_stands_what_happened() -> None:
     assert "retried 1, recovered 1" in said
     assert "overloaded: http_529 1" in said
     assert "–" in told({"rates": {"10 s": None}})
+    assert told({"missing": ["Worker 2 does not answer\x1b: ..."]}).endswith("; Worker 2 does not answer\u241b: ")
 
 
 @given(
@@ -148,6 +149,7 @@ def test_a_running_program_is_asked_with_its_token(tmp_path: Path) -> None:
     assert "2 over, 0 running" in shown.output
     assert refused.exit_code == 1
     assert "does not take this token" in refused.output
+    assert "Without one there, it has a random one that nobody is told" in " ".join(refused.output.split())
     gone = ran(address, "--once", "--token-file", str(good))
     assert (gone.exit_code, "does not answer" in gone.output) == (1, True)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from clippy_hookspecs import Headers
@@ -23,7 +24,7 @@ from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import Limits, NoAddress, Pages, Server, json_reply, reply, text_reply
 from clippy_serving.listening import listen
 
-LIMITS = Limits(body=1000, headers=20, head=2000, target=200, body_seconds=0.3, head_seconds=0.3)
+LIMITS = Limits(body=1000, headers=20, head=2000, target=200, body_seconds=0.3, head_seconds=0.3, stall_seconds=0.2)
 
 
 class Ticks:
@@ -351,6 +352,65 @@ def test_a_reader_who_leaves_closes_the_stream(serve: Callable[[Pages], Server],
         while b"tick" not in conn.recv(65536):
             pass
     assert ticks.closed.wait(5)
+
+
+class Flood(Ticks):
+    """More than any buffer holds, and counted as it is taken."""
+
+    async def next(self) -> bytes | None:
+        self.sent += 1
+        await anyio.lowlevel.checkpoint()
+        return bytes(65536)
+
+
+@pytest.fixture
+def flood(serve: Callable[[Pages], Server]) -> Iterator[tuple[Flood, socket.socket]]:
+    """A flood, and a reader of it whose buffer is small and who may take nothing for 0.2 s."""
+    ticks, made = Flood(), pages()
+    made.route("GET", "/stream", streamed(ticks))
+    with socket.socket() as conn:
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        conn.settimeout(5)
+        conn.connect(("127.0.0.1", serve(made).port))
+        conn.sendall(b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n")
+        yield ticks, conn
+
+
+def test_a_reader_that_stops_reading_is_cut_off(flood: tuple[Flood, socket.socket]) -> None:
+    ticks, conn = flood
+    assert ticks.closed.wait(5)
+    with pytest.raises(ConnectionResetError):
+        while conn.recv(65536):
+            pass
+
+
+def test_a_reader_that_is_merely_slow_is_not(flood: tuple[Flood, socket.socket]) -> None:
+    """What it takes in all this time makes no room for anything more: only the system sees that it moves."""
+    ticks, conn = flood
+    conn.recv(4096)
+    ticks.closed.wait(0.04)
+    before = ticks.sent
+    for _ in range(10):
+        conn.recv(4096)
+        assert not ticks.closed.wait(0.04)
+    assert ticks.sent == before
+
+
+def test_a_whole_answer_that_nobody_takes_is_not_kept(serve: Callable[[Pages], Server]) -> None:
+    async def long(request: RawRequest) -> RawReply:
+        return text_reply(200, "x" * 20_000_000)
+
+    made = pages()
+    made.route("GET", "/long", long)
+    with socket.socket() as conn:
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        conn.settimeout(5)
+        conn.connect(("127.0.0.1", serve(made).port))
+        conn.sendall(b"GET /long HTTP/1.1\r\nconnection: close\r\n" + HOST + b"\r\n")
+        with pytest.raises(ConnectionResetError):
+            threading.Event().wait(0.4)
+            while conn.recv(65536):
+                pass
 
 
 def test_a_stream_that_breaks_is_no_whole_answer(serve: Callable[[Pages], Server]) -> None:

@@ -6,7 +6,6 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from attrs import define, field
@@ -90,7 +89,7 @@ class Ledger:
             if not new and not stored:
                 return
             try:
-                with closing(opened(self.path)) as connection:
+                with opened(self.path) as connection:
                     write(connection, self._day, new, stored)
             except (*FAILURES, OSError, StrangeFile) as error:
                 self._tell(error)

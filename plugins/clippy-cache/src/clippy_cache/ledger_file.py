@@ -11,7 +11,7 @@ import logging
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,15 @@ class StoredKey:
     fields: Mapping[str, str] = field(repr=False)
 
 
-def opened(path: Path) -> sqlite3.Connection:
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection to the file, made first if there is none.  Raises sqlite3.Error, OSError or StrangeFile."""
-    return SqliteFile(path, SCHEMA, "file of cache statistics", logger, _LONGEST, _TIMEOUT).open()
+    file = SqliteFile(path, SCHEMA, "file of cache statistics", logger, _LONGEST, _TIMEOUT)
+    connection = file.open()
+    try:
+        yield connection
+    finally:
+        file.close(connection)  # it may be another file by now
 
 
 def write(connection: sqlite3.Connection, day: int, counts: Mapping[str, float], stored: Iterable[StoredKey]) -> None:
@@ -99,7 +105,7 @@ def read_file(path: Path, since: int = 0) -> tuple[dict[str, float], list[Stored
     """Everything in the file at *path*, nothing if there is none.  Raises as :func:`opened`."""
     if not path.exists():
         return {}, []
-    with closing(opened(path)) as connection:
+    with opened(path) as connection:
         return read_counts(connection, since), list(read_stored(connection))
 
 

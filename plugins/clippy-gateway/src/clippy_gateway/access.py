@@ -141,12 +141,12 @@ class Line:
     def __init__(self, access: Access, method: str, path: str, receive: Receive, send: Send) -> None:
         self._access, self._receive, self._send = access, receive, send
         self.method, self.path, self.at, self.began = method, path, time.time(), time.perf_counter()
-        self.caller = self.refused = self.stranger = ""
+        self.caller = self.refused = self.stranger = self.left = ""
         self.body = self.sent = self.status = 0
         self.first = self.ended = 0.0
         self.headers: Sequence[tuple[bytes, bytes]] = ()
         self.used: tuple[str | None, int | None, int | None] | None = None
-        self.left = self.whole = False
+        self.whole = False
 
     @property
     def id(self) -> str:

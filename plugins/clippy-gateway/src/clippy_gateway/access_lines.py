@@ -67,7 +67,7 @@ def fields(line: Line) -> dict[str, Any]:
         "output_tokens": got,
         "first_byte": round(line.first - line.began, 6) if line.first else None,
         "duration": round(line.ended - line.began, 6),
-        "end": None if line.whole else "left" if line.left else "broken",
+        "end": None if line.whole else line.left or "broken",
     }
     return {name: value for name, value in told.items() if value is not None and value != ""}
 

@@ -11,9 +11,10 @@ from typing import Any
 from attrs import define, field
 from clippy_hookspecs import Headers
 from clippy_hookspecs.services import ByteStream, Host, RawReply, RawRequest
+from clippy_serving import STALLED
 
 from .access import Access, Line
-from .bodies import Gone, judge_depth, read_body
+from .bodies import Gone, judge_json, read_body
 from .callers import Caller, Callers
 from .choosing import Choice, api_of
 from .elsewhere import request_elsewhere
@@ -24,7 +25,7 @@ from .paths import judge_call, judge_object, judge_spelling
 from .refusals import Refusals
 from .replies import judge_status, reply_headers, told
 from .settings import RequestLimits
-from .watching import Watch
+from .watching import Watch, ended
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -95,6 +96,8 @@ class GatewayApp:
             self.access.open()
         opener: Any = self.host
         await opener.aopen()
+        if self.pages is not None and self.pages.siblings is not None:
+            await self.pages.siblings.open()
         self.ready = True
         if self.when_open is not None:
             self.when_open()
@@ -105,6 +108,8 @@ class GatewayApp:
         until = asyncio.get_running_loop().time() + _ENDING
         while self.busy and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - waited for once
             await asyncio.sleep(0.01)
+        if self.pages is not None and self.pages.siblings is not None:
+            await self.pages.siblings.close()
         opener: Any = self.host
         await opener.aclose()
         if self.access is not None:
@@ -154,8 +159,10 @@ class GatewayApp:
         except Refused as refused:
             await self._refuse(refused, scope, head, caller, send, line)
         except Gone:  # nobody is there to be answered
+            if STALLED in scope:
+                self.refusals.note_stalled(_name(caller), scope["method"], path)
             if line is not None:
-                line.left = True
+                line.left = "stalled" if STALLED in scope else "left"
         except Exception:
             log.exception("a request failed in the gateway itself")
             failed = Refused(500, "gateway_error", "the gateway failed; its log says why")
@@ -165,8 +172,7 @@ class GatewayApp:
         self, refused: Refused, scope: Any, head: Head, caller: Caller | None, send: Send, line: Line | None
     ) -> None:
         path, request_id = scope["path"], os.urandom(8).hex()
-        known = caller.name if caller is not None and caller.key is not None else ""
-        self.refusals.note(refused, known, scope["method"], path, request_id)
+        self.refusals.note(refused, _name(caller), scope["method"], path, request_id)
         if line is not None:
             line.refused, line.stranger = refused.code, refused.stranger
         body = error_body(is_anthropic(path, head), refused.status, refused.code, refused.message, request_id)
@@ -192,17 +198,22 @@ class GatewayApp:
         anthropic = is_anthropic(path, head)
         judge_spelling(path, scope["raw_path"])
         judge_call(method, path, head, anthropic)
-        body = await read_body(receive, self.limits)
+        try:
+            body = await read_body(receive, self.limits)
+        except asyncio.CancelledError:
+            if not self.draining:
+                raise
+            raise ended() from None
         if b"json" in head.get(b"content-type", b"json").lower() or body[:64].lstrip()[:1] in (b"{", b"["):
-            judge_depth(body, self.limits)
-        judge_object(method, path, body)
+            await judge_json(body, self.limits)
+        model = judge_object(method, path, body)
         if method == "GET" and self.choice.models:
             listed = models_reply(path, self.choice, caller, anthropic)
             if listed is not None:
                 await send({"type": "http.response.start", "status": listed[0], "headers": listed[1]})
                 await send({"type": "http.response.body", "body": listed[2]})
                 return
-        request = self._request(scope, head, caller, anthropic, body)
+        request = self._request(scope, head, caller, anthropic, body, model)
         watch = Watch(receive)
         try:
             reply = await self.host.answer(request)
@@ -210,19 +221,19 @@ class GatewayApp:
         except asyncio.CancelledError:
             if not (watch.gone or self.draining):
                 raise
-            task = asyncio.current_task()
-            if task is not None:
-                task.uncancel()
+            why = ended()
             if watch.gone:
                 raise Gone from None
             if watch.told:
                 log.warning("the answer to request %s broke off: the gateway ended", watch.told)
                 return
-            raise Refused(503, "gateway_ending", "the gateway ended before there was an answer", close=True) from None
+            raise why from None
         finally:
             watch.stop()
 
-    def _request(self, scope: Any, head: Head, caller: Caller, anthropic: bool, body: bytes) -> RawRequest:
+    def _request(
+        self, scope: Any, head: Head, caller: Caller, anthropic: bool, body: bytes, model: str | None
+    ) -> RawRequest:
         """The request as the host gets it.  Raises Refused for what this caller may not ask for."""
         judge_fields(scope["headers"])
         method, target = scope["method"], scope["raw_path"].decode("ascii")
@@ -236,7 +247,7 @@ class GatewayApp:
         if base is not None:
             return request_elsewhere(base.decode("latin-1"), caller, whose, method, target, fields, body)
         wanted = None if named is None else named.decode("latin-1")
-        route = self.choice.route(caller, wanted, api_of(scope["path"], anthropic), body)
+        route = self.choice.route(caller, wanted, api_of(scope["path"], anthropic), body, model)
         return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose)
 
     async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: Watch) -> None:
@@ -256,6 +267,8 @@ class GatewayApp:
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             try:
                 await _pump(body, send, watch)
+            except Gone:
+                raise
             except Exception as error:
                 # Nothing more is sent, no end either: the server closes the connection, and nobody takes it for whole.
                 log.warning("the answer to request %s broke off: %s", watch.told, type(error).__name__)
@@ -269,6 +282,11 @@ class GatewayApp:
         fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
         await send({"type": "http.response.start", "status": 200 if fine else 503, "headers": fields})
         await send({"type": "http.response.body", "body": text})
+
+
+def _name(caller: Caller | None) -> str:
+    """The name of the caller's key, "" for who has none."""
+    return caller.name if caller is not None and caller.key is not None else ""
 
 
 async def _pump(body: ByteStream, send: Send, watch: Watch) -> None:

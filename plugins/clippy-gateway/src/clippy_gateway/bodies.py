@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+import orjson
 
 from .forms import Refused
 from .heads import too_large
@@ -13,8 +16,11 @@ from .settings import RequestLimits
 Receive = Callable[[], Awaitable[Any]]
 
 _STRUCTURE = bytes(byte for byte in range(256) if byte not in b"[]{}")
-_MANY = 1_000_000
-"""Brackets in one body: beyond this reading them costs all others more than the answer is worth."""
+_LONG = 256 * 1024
+"""Bytes from which on looking at a body takes milliseconds, in which nobody else is answered.
+
+Another thread would not help: whoever reads JSON holds the interpreter until it is read.
+"""
 
 
 class Gone(Exception):
@@ -51,18 +57,34 @@ async def _rest(message: Any, receive: Receive, limits: RequestLimits) -> bytes:
         message = await receive()
 
 
-def judge_depth(body: bytes, limits: RequestLimits) -> None:
-    """Raises Refused for JSON that is nested deeper than is allowed.
+async def judge_json(body: bytes, limits: RequestLimits) -> None:
+    """Raises Refused for JSON that takes too long to read.  Others have their turn before and after a long look."""
+    if len(body) < _LONG:
+        judge_shape(body, limits)
+        return
+    await asyncio.sleep(0)
+    judge_shape(body, limits)
+    await asyncio.sleep(0)
+
+
+def judge_shape(body: bytes, limits: RequestLimits) -> None:
+    """Raises Refused for JSON of more values, or nested deeper, than is allowed.
 
     Counted on the bytes, strings left out, so that nothing has to be parsed for it; what is no JSON is left to those
-    who parse, who stop at its first fault, up to which this counts the same.
+    who parse, who stop at its first fault, up to which this counts the same.  Before each value stands a comma or what
+    opens an array or an object.
     """
-    if body.count(b"[") + body.count(b"{") <= limits.depth:
+    opened = body.count(b"[") + body.count(b"{")
+    if opened <= limits.depth and (len(body) <= limits.values or opened + body.count(b",") <= limits.values):
         return
+    # To leave strings out takes long where there are many; each is a value or the name of one.
+    if (body.count(b'"') - body.count(b'\\"')) // 4 > limits.values:
+        raise _too_complex(limits)
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of quotes begins or ends a string
-    structure = b"".join(plain.split(b'"')[::2]).translate(None, _STRUCTURE)
-    if len(structure) > _MANY:
-        raise Refused(413, "body_too_complex", f"the body has more than {_MANY // 2} objects and arrays")
+    outside = b"".join(plain.split(b'"')[::2])
+    structure = outside.translate(None, _STRUCTURE)
+    if len(structure) // 2 + outside.count(b",") > limits.values:
+        raise _too_complex(limits)
     depth = 0
     for byte in structure:
         if byte in b"[{":
@@ -71,3 +93,23 @@ def judge_depth(body: bytes, limits: RequestLimits) -> None:
                 raise Refused(400, "body_too_deep", f"the body is nested deeper than {limits.depth} levels")
         else:
             depth -= 1
+
+
+def _too_complex(limits: RequestLimits) -> Refused:
+    return Refused(413, "body_too_complex", f"the body holds more than {limits.values} values")
+
+
+def read_json(body: bytes) -> object:
+    """The value of *body*.  Raises ValueError for what no provider could read.
+
+    Half a surrogate pair, as JavaScript cuts them, is for the provider to judge, and no way around a list of models;
+    another encoding than UTF-8 is not JSON.
+    """
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        pass
+    try:
+        return json.loads(body.decode())
+    except RecursionError:
+        raise ValueError("nested too deep") from None

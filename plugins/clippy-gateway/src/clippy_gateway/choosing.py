@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
-import orjson
 from attrs import define, field
 from clippy_hookspecs.context import RouteInfo
 
+from .bodies import read_json
 from .callers import Caller
 from .forms import Refused
 
@@ -24,8 +23,11 @@ class Choice:
     def __attrs_post_init__(self) -> None:
         self._patterns = tuple((tuple(pattern.split("*")), route) for pattern, route in self.models.items())
 
-    def route(self, caller: Caller, named: str | None, api: str, body: bytes) -> str:
-        """The name of a route.  Raises Refused for one that there is not, or not for this caller."""
+    def route(self, caller: Caller, named: str | None, api: str, body: bytes, model: str | None = None) -> str:
+        """The name of a route.  Raises Refused for one that there is not, or not for this caller.
+
+        *model* is the one that *body* is known to name; None where nobody has looked yet.
+        """
         if named is not None:
             if named not in self.routes:
                 raise Refused(403, "unknown_route", f"there is no route {_shown(named)}; {self._open_to(caller)}")
@@ -33,7 +35,7 @@ class Choice:
                 raise Refused(403, "route_not_allowed", f"not the route {_shown(named)}: {self._open_to(caller)}")
             return named
         if self._patterns and body:
-            of_model = self.of_model(model_of(body))
+            of_model = self.of_model(_model_of(body) if model is None else model)
             if of_model is not None:
                 if not caller.may_use(of_model):
                     message = f"the model that was asked for is the route {of_model}'s: {self._open_to(caller)}"
@@ -75,22 +77,17 @@ def fits(text: str, parts: Sequence[str]) -> bool:
     return True
 
 
-def model_of(body: bytes) -> str:
-    """The model that a JSON body names, "" where it names none."""
-    try:
-        parsed = orjson.loads(body)
-    except ValueError:
-        parsed = _read_leniently(body)
-    model = parsed.get("model") if isinstance(parsed, dict) else None
+def model_in(value: object) -> str:
+    """The model that the value of a JSON body names, "" where it names none."""
+    model = value.get("model") if isinstance(value, dict) else None
     return model if isinstance(model, str) else ""
 
 
-def _read_leniently(body: bytes) -> object:
-    """What a provider may read that orjson does not, such as half a surrogate pair: no way around a list of models."""
+def _model_of(body: bytes) -> str:
     try:
-        return json.loads(body.decode())
-    except (ValueError, RecursionError):
-        return None
+        return model_in(read_json(body))
+    except ValueError:
+        return ""
 
 
 def api_of(path: str, anthropic: bool) -> str:

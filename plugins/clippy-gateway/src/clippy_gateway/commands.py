@@ -24,19 +24,23 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
     @click.option("--check", is_flag=True, help="Say whether it could serve, and stop.")
     @click.option("--fd", type=int, hidden=True, help="Listen at this open socket: for workers.")
     @click.option("--of", type=int, default=1, hidden=True, help="Be one of so many: for workers.")
+    @click.option("--siblings", type=click.Path(path_type=Path), hidden=True, help="Where they meet: for workers.")
+    @click.option("--place", type=int, default=0, hidden=True, help="Which of them this is, from 0: for workers.")
     @click.option("--parent", type=int, hidden=True, help="End when this pipe does: for workers.")
     @click.option("--serves", type=int, hidden=True, help="Say in this pipe that it serves: for workers.")
     def serve(
         check: bool,
         fd: int | None,
         of: int,
+        siblings: Path | None,
+        place: int,
         parent: int | None,
         serves: int | None,
         access_log: str | None,
         **given: Any,
     ) -> None:
         """Put the host between any program and its providers, over HTTP."""
-        from .serving import listening, run
+        from .serving import be_worker, listening, run
 
         if access_log is not None:
             given["access_log"] = evolve(gateway.access_log, to=access_log)
@@ -46,6 +50,9 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
         with listening(settings, fd) as opened:
             with cli.host() as described:
                 pass  # it opened, so it can be opened; the workers do that, each in its own event loop
-            run(settings, described, opened, check=check, of_worker=fd is not None, parent=parent, serves=serves)
+            if fd is None:
+                run(settings, described, opened, check=check)
+            else:
+                be_worker(settings, described, opened, siblings, place, parent, serves)
 
     return serve

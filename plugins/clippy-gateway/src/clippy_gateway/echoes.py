@@ -21,18 +21,13 @@ _LARGEST = 1024 * 1024
 
 def keys_in(headers: Sequence[tuple[str, str]]) -> tuple[bytes, ...]:
     """The keys in the headers of a request that leaves."""
-    return _keys(tuple([value for name, value in headers if _is_credential(name.lower())]))
+    bare = [value.rpartition(" ")[2] for name, value in headers if _is_credential(name.lower())]
+    return tuple([key.encode("latin-1", "replace") for key in bare if len(key) >= _SHORTEST])
 
 
 @lru_cache(maxsize=256)
 def _is_credential(name: str) -> bool:
     return name in _CREDENTIALS or name.endswith(_LIKE_THEM)
-
-
-@lru_cache(maxsize=256)
-def _keys(values: tuple[str, ...]) -> tuple[bytes, ...]:
-    bare = [value.rpartition(" ")[2] for value in values]
-    return tuple(key.encode("latin-1", "replace") for key in bare if len(key) >= _SHORTEST)
 
 
 def without_keys(fields: Sequence[Pair], keys: Sequence[bytes]) -> Sequence[Pair]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from clippy_serving import STALLED
 from clippy_serving.ending import ending_signals
+
+from .bodies import Gone
+from .forms import Refused, error_body, error_headers, is_anthropic
 
 if TYPE_CHECKING:
     from .app import GatewayApp
@@ -26,7 +32,10 @@ def serve_on_granian(app: GatewayApp, gateway: Gateway, opened: socket.socket) -
     address: Any = opened.getsockname()
     opened.close()
     place = {"uds": gateway.uds} if gateway.uds is not None else {"address": address[0], "port": address[1]}
-    server: Any = Server(app, interface=Interfaces.ASGINL, websockets=False, log_enabled=False, backlog=2048, **place)
+    served = with_manners(app, gateway.limits.stall)
+    server: Any = Server(
+        served, interface=Interfaces.ASGINL, websockets=False, log_enabled=False, backlog=2048, **place
+    )
     runner = _with_uvloop()
 
     async def serving() -> None:
@@ -52,6 +61,45 @@ def serve_on_granian(app: GatewayApp, gateway: Gateway, opened: socket.socket) -
         server.stop()
 
     runner(serving())
+
+
+def with_manners(app: Callable[..., Awaitable[None]], stall: float) -> Callable[..., Awaitable[None]]:
+    """*app*, whose answers are cut off when a piece of one is not taken for *stall* seconds.
+
+    granian shows nothing of what the system holds, so a reader that takes less than a third of that in this time is
+    taken for one that has stopped.  And it says of a body that is no HTTP that its caller has left, who is then
+    answered with a 500 of its own.
+    """
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        began = False
+
+        async def send_in_time(message: Any) -> None:
+            nonlocal began
+            began = True
+            try:
+                async with asyncio.timeout(stall):
+                    await send(message)
+            except TimeoutError:
+                scope[STALLED] = True
+                raise Gone from None
+
+        try:
+            await app(scope, receive, send_in_time)
+        except Gone:
+            return
+        if not began and scope["type"] == "http":
+            await _refuse(scope, send)
+
+    return answer
+
+
+async def _refuse(scope: Any, send: Any) -> None:
+    refused = Refused(400, "bad_body", "the body broke off, or its chunks cannot be read", close=True)
+    anthropic, request_id = is_anthropic(scope["path"], dict(scope["headers"])), os.urandom(8).hex()
+    body = error_body(anthropic, refused.status, refused.code, refused.message, request_id)
+    await send({"type": "http.response.start", "status": refused.status, "headers": error_headers(refused, body)})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _with_uvloop() -> Any:

@@ -6,13 +6,14 @@ import logging
 
 from clippy_hookspecs.services import Host
 from clippy_serving import Pages
+from clippy_serving.siblings import Siblings
 
 log = logging.getLogger("clippy.gateway")
 
 
-def pages_of(host: Host) -> Pages | None:
+def pages_of(host: Host, siblings: Siblings | None = None) -> Pages | None:
     """What the plugins of *host* show; None if none of them shows anything.  A plugin that fails shows nothing."""
-    pages, some = Pages(), False
+    pages, some = Pages(siblings=siblings), False
     for name, plugin in host.plugins.items():
         register = getattr(plugin, "register_routes", None)
         if not callable(register):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-import orjson
-
+from .bodies import read_json
+from .choosing import model_in
 from .forms import Refused
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
@@ -66,21 +65,20 @@ def judge_call(method: str, path: str, head: Mapping[bytes, bytes], anthropic: b
         raise Refused(415, "not_json", "the body must be JSON: send Content-Type: application/json", close=True)
 
 
-def judge_object(method: str, path: str, body: bytes) -> None:
-    """Raises Refused for a call to a model whose body is no JSON object: no provider can read it, and no plugin."""
-    if method == "POST" and path.rstrip("/").endswith(_READ_AS_JSON) and not _is_object(body):
-        raise Refused(400, "not_json", "the body is no JSON object")
+def judge_object(method: str, path: str, body: bytes) -> str | None:
+    """The model that a call to one asks for, "" where it names none; None for a call that is not looked into.
 
-
-def _is_object(body: bytes) -> bool:
+    Raises Refused for a body that is no JSON object: no provider can read it, and no plugin.
+    """
+    if method != "POST" or not path.rstrip("/").endswith(_READ_AS_JSON):
+        return None
     try:
-        return isinstance(orjson.loads(body), dict)
+        found = read_json(body)
     except ValueError:
-        pass
-    try:  # half a surrogate pair, as JavaScript cuts them, is for the provider to judge; another encoding is not JSON
-        return isinstance(json.loads(body.decode()), dict)
-    except (ValueError, RecursionError):
-        return False
+        found = None
+    if not isinstance(found, dict):
+        raise Refused(400, "not_json", "the body is no JSON object")
+    return model_in(found)
 
 
 def _allowed(*methods: str) -> tuple[tuple[bytes, bytes], ...]:

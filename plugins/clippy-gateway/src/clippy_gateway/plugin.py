@@ -17,6 +17,8 @@ from .refusals import Refusals
 from .settings import AccessLog, Connections, Key, RequestLimits, doc
 
 if TYPE_CHECKING:  # what serves is imported when it serves: every program that has the plugin imports this module
+    from clippy_serving.siblings import Siblings
+
     from .access import Access
     from .app import GatewayApp
 
@@ -67,7 +69,7 @@ class Gateway:
         tables = [self._refusals.table()]
         if self.among > 1:
             row = (os.getpid(), self.among)
-            tables.insert(0, StatusTable("the worker that is shown here", ("process", "one of"), (row,)))
+            tables.insert(0, StatusTable("this worker", ("process", "one of"), (row,)))
         return tables
 
     def faults(self, host: Host) -> list[str]:
@@ -104,8 +106,8 @@ class Gateway:
                 found.append(f"routes.{name}.base_url: {fault}")
         return found
 
-    def app(self, host: Host) -> GatewayApp:
-        """The gateway on *host*.  Raises ConfigError with every fault of the settings."""
+    def app(self, host: Host, siblings: Siblings | None = None) -> GatewayApp:
+        """The gateway on *host*, one of *siblings*.  Raises ConfigError with every fault of the settings."""
         from .app import GatewayApp
         from .callers import Callers
         from .choosing import Choice
@@ -119,7 +121,7 @@ class Gateway:
             Callers(self.keys),
             Choice(host.routes, self.models),
             self.limits,
-            pages_of(host),
+            pages_of(host, siblings),
             self.notice,
             self._refusals,
             self._written(),

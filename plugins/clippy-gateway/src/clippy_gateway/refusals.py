@@ -1,4 +1,4 @@
-"""What the gateway refused itself: such a request reaches no plugin, so no audit and no recording tells of it."""
+"""What the gateway refused or cut off itself: no plugin knows of it, so no audit and no recording tells of it."""
 
 from __future__ import annotations
 
@@ -46,22 +46,30 @@ class Refusals:
         """One was refused.  *caller* is the name of a key in the configuration, "" for who has none."""
         status, code, stranger = refused.status, refused.code, refused.stranger
         self.counts[(status, code, caller or self._known(stranger))] += 1
-        kind, now = self._kinds.setdefault((status, code, caller), _Kind()), self.now()
+        who = f"the key {caller}" if caller else f"nobody known (key #{stranger})" if stranger else "nobody known"
+        what = f"{ascii(method[:20])[1:-1]} {shape(path)} of {who} (request {request_id})"
+        self._tell((status, code, caller), stranger, f"refused with {status} {code}: {what}")
+
+    def note_stalled(self, caller: str, method: str, path: str) -> None:
+        """An answer was cut off, of which its caller took nothing for too long; it had begun with whatever status."""
+        self.counts[(0, "stalled", caller)] += 1
+        what = f"{ascii(method[:20])[1:-1]} {shape(path)} of {f'the key {caller}' if caller else 'nobody known'}"
+        self._tell((0, "stalled", caller), "", f"cut off, because its caller stopped reading: {what}")
+
+    def _tell(self, which: tuple[int, str, str], stranger: str, text: str) -> None:
+        kind, now = self._kinds.setdefault(which, _Kind()), self.now()
         if now - kind.told < _PAUSE:
             kind.left_out += 1
             if stranger and len(kind.strangers) < _STRANGERS:
                 kind.strangers.add(stranger)
             return
-        who = f"the key {caller}" if caller else f"nobody known (key #{stranger})" if stranger else "nobody known"
-        log.warning(
-            "refused with %s %s: %s %s of %s (request %s)%s",
-            status, code, ascii(method[:20])[1:-1], shape(path), who, request_id, _more(kind),
-        )  # fmt: skip
-        self._kinds[(status, code, caller)] = _Kind(now)
+        log.warning("%s%s", text, _more(kind))
+        self._kinds[which] = _Kind(now)
 
     def table(self) -> StatusTable:
         """The counts, the most frequent first."""
-        rows = tuple((status, code, caller, count) for (status, code, caller), count in self.counts.most_common(100))
+        most = self.counts.most_common(100)
+        rows = tuple((status or None, code, caller, count) for (status, code, caller), count in most)
         return StatusTable("refusals of the gateway", ("status", "code", "key", "requests"), rows)
 
     def _known(self, stranger: str) -> str:

@@ -9,8 +9,9 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from signal import SIGTERM
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ import click
 from clippy_hookspecs.services import Host
 from clippy_serving import Limits, Server
 from clippy_serving.listening import listen
+from clippy_serving.siblings import Siblings
 
 from .workers import supervise
 
@@ -49,57 +51,96 @@ def run(
     opened: socket.socket,
     *,
     check: bool = False,
-    of_worker: bool = False,
-    parent: int | None = None,
-    serves: int | None = None,
 ) -> None:
     """Serve at *opened* until SIGTERM, SIGINT or SIGHUP, here or by workers.
 
-    *parent* is the pipe of the supervisor, for workers, *serves* the one in which they say that they serve.  Raises
-    ConfigError for settings that are wrong and RuntimeError if a plugin does not open.
+    Raises ConfigError for settings that are wrong and RuntimeError if a plugin does not open.
     """
+    if gateway.workers > 1 and not check:
+        with _siblings(gateway.workers) as siblings:
+            _supervise(gateway, gateway.app(gateway.over_aiohttp(described), siblings), opened, siblings)
+        return
     app = gateway.app(gateway.over_aiohttp(described))
     if check:
         where = gateway.uds or f"{gateway.host}:{opened.getsockname()[1]}"
         click.echo(f"fine: routes {', '.join(app.choice.routes)}; {len(gateway.keys)} keys; {where} is free")
         return
-    if of_worker:
-        app.when_open = None if serves is None else partial(os.write, serves, b"+")
-        serve(gateway, app, opened, parent)
-        return
-    port = opened.getsockname()[1] if gateway.uds is None else 0
-    where = f"http://{gateway.host}:{port}" if gateway.uds is None else f"unix:{gateway.uds}"
-    click.echo(f"serving at {where}" + (f" with {gateway.workers} workers" if gateway.workers > 1 else ""), err=True)
-    if gateway.workers > 1 and app.pages is not None:
-        log.warning(
-            "each of the %d workers has pages of its own, with what came to it alone; how to see all of them stands in "
-            "the guide to the gateway, under several workers",
-            gateway.workers,
-        )
-    if gateway.workers > 1:
-        supervise(opened, gateway.workers, gateway.drain)
-    else:
-        serve(gateway, app, opened, parent)
+    click.echo(f"serving at {_where(gateway, opened)}", err=True)
+    serve(gateway, app, opened)
 
 
-def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket, parent: int | None) -> None:
-    """Serve at *opened* in this process; also ends when the process at the other end of *parent* has ended."""
+def be_worker(
+    gateway: Gateway,
+    described: Host,
+    opened: socket.socket,
+    meeting: Path | None,
+    place: int,
+    parent: int | None,
+    serves: int | None,
+) -> None:
+    """Serve at *opened* as one of several workers.
+
+    *meeting* is the folder of its siblings and *place* which of them it is, *parent* the pipe of the supervisor, with
+    whom it ends, *serves* the one in which it says that it serves.  Raises as ``run`` does.
+    """
+    siblings = None if meeting is None else _joined(meeting, gateway.among, place)
+    app = gateway.app(gateway.over_aiohttp(described), siblings)
+    app.when_open = None if serves is None else partial(os.write, serves, b"+")
     if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), name="clippy-gateway-parent", daemon=True).start()
+        ending = threading.Thread(target=_end_with, args=(parent, siblings), name="clippy-gateway-parent", daemon=True)
+        ending.start()
+    serve(gateway, app, opened)
+
+
+def _supervise(gateway: Gateway, app: GatewayApp, opened: socket.socket, siblings: Siblings | None) -> None:
+    click.echo(f"serving at {_where(gateway, opened)} with {gateway.workers} workers", err=True)
+    if siblings is None and app.pages is not None:
+        log.warning("each of the %d workers has pages of its own, with what came to it alone", gateway.workers)
+    supervise(opened, gateway.workers, gateway.drain, None if siblings is None else siblings.folder)
+
+
+@contextmanager
+def _siblings(count: int) -> Iterator[Siblings | None]:
+    """Where *count* workers meet; None where this user may write no files: each is alone then."""
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(Siblings.founded(count))
+        except OSError as error:
+            log.warning("the workers have no folder in which they could meet: %s", error)
+            made = None
+        yield made
+
+
+def _joined(meeting: Path, count: int, place: int) -> Siblings | None:
+    try:
+        return Siblings.joined(meeting, count, place)
+    except OSError as error:  # somebody has removed it: that is no reason to answer nobody
+        log.warning("this worker cannot meet the others, and has pages of its own: %s", error)
+        return None
+
+
+def _where(gateway: Gateway, opened: socket.socket) -> str:
+    return f"http://{gateway.host}:{opened.getsockname()[1]}" if gateway.uds is None else f"unix:{gateway.uds}"
+
+
+def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket) -> None:
+    """Serve at *opened* in this process."""
     _favour_requests()
-    limits = gateway.limits
-    head = Limits(body=limits.body, headers=limits.headers, head=limits.head, target=limits.target)
+    own = gateway.limits
+    limits = Limits(body=own.body, headers=own.headers, head=own.head, target=own.target, stall_seconds=own.stall)
     if gateway.server == "granian":
         from .on_granian import serve_on_granian
 
         serve_on_granian(app, gateway, opened)
         return
-    Server(app, sockets=[opened], drain=gateway.drain, limits=head).run()
+    Server(app, sockets=[opened], drain=gateway.drain, limits=limits).run()
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, siblings: Siblings | None) -> None:
     while os.read(parent, 1):
         pass
+    if siblings is not None:
+        siblings.abandoned()
     os.kill(os.getpid(), SIGTERM)
 
 

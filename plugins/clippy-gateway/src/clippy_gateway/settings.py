@@ -40,14 +40,22 @@ class Key:
 
 @frozen
 class RequestLimits:
-    """The most that one request may bring, judged before anything reads it; sizes in bytes."""
+    """The most that one request may take up; what it brings is judged before anything reads it.  Sizes in bytes."""
 
     body: int = field(default=64 * 1024 * 1024, validator=gt(0), metadata=doc("the body"))
     depth: int = field(default=128, validator=gt(0), metadata=doc("objects and arrays in each other in a JSON body"))
+    values: int = field(
+        default=500_000, validator=gt(0), metadata=doc("values in a JSON body: texts, numbers, objects and arrays")
+    )
     headers: int = field(default=100, validator=gt(0), metadata=doc("number of headers"))
     head: int = field(default=32 * 1024, validator=gt(0), metadata=doc("names and values of all headers together"))
     target: int = field(default=8 * 1024, validator=gt(0), metadata=doc("path and query"))
     seconds: float = field(default=60.0, validator=gt(0), metadata=doc("seconds until a body has come whole"))
+    stall: float = field(
+        default=300.0,
+        validator=gt(0),
+        metadata=doc("seconds that a caller may take nothing of an answer that waits for it"),
+    )
     concurrency: int = field(default=2000, validator=gt(0), metadata=doc("requests at the same time in one worker"))
 
 

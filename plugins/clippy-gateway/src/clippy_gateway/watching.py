@@ -1,10 +1,12 @@
-"""Whether the caller is still there while its answer is made."""
+"""Whether the caller, and the gateway, are still there while an answer is made."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from .forms import Refused
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -40,3 +42,11 @@ class Watch:
         self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
+
+
+def ended() -> Refused:
+    """Why there is no answer to a request whose task was cancelled, and now goes on to say so."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    return Refused(503, "gateway_ending", "the gateway ended before there was an answer", close=True)

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from attrs import define, field
@@ -148,8 +150,11 @@ class Supervisor:
                 worker.process.send_signal(number)
 
 
-def supervise(opened: socket.socket, count: int, drain: float) -> None:
-    """Serve at *opened* by *count* processes, each a ``clippy serve`` like this one.  Ends the process for faults."""
+def supervise(opened: socket.socket, count: int, drain: float, meeting: Path | None) -> None:
+    """Serve at *opened* by *count* processes, each a ``clippy serve`` like this one.  Ends the process for faults.
+
+    *meeting* is the folder in which they find each other.
+    """
     ours, theirs = os.pipe()
     os.set_inheritable(ours, True)
     opened.set_inheritable(True)
@@ -163,14 +168,15 @@ def supervise(opened: socket.socket, count: int, drain: float) -> None:
         str(opened.fileno()),
         "--parent",
         str(ours),
+        *(() if meeting is None else ("--siblings", str(meeting))),
     ]
 
-    def start() -> Process:
+    def start(place: int) -> Process:
         said, says = os.pipe()
         os.set_blocking(said, False)
         try:
             popen = subprocess.Popen(  # noqa: S603 - ourselves
-                [sys.executable, *again, "--serves", str(says)],
+                [sys.executable, *again, "--place", str(place), "--serves", str(says)],
                 pass_fds=(opened.fileno(), ours, says),
                 process_group=0,  # what a terminal sends to all would be a second signal, after which nobody waits
             )
@@ -181,7 +187,7 @@ def supervise(opened: socket.socket, count: int, drain: float) -> None:
             os.close(says)
         return Process(popen, said)
 
-    supervisor = Supervisor([Worker(start) for _ in range(count)], opened)
+    supervisor = Supervisor([Worker(partial(start, place)) for place in range(count)], opened)
     before = {number: signal.signal(number, supervisor.note) for number in ending_signals()}
     try:
         code = supervisor.run(drain)

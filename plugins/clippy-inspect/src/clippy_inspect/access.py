@@ -51,7 +51,8 @@ class Session:
 ALLOWED: Final = Decision(True)
 USED: Final = (
     "This link was used already, or its time is over. A program prints another when it starts, when it calls "
-    "clippy_inspect.attach(host) again, or for clippy inspect --link ADDRESS, which asks for plugins.inspect.token."
+    "clippy_inspect.attach(host) again, or for clippy inspect --link ADDRESS, which asks for plugins.inspect.token; "
+    "one that was started without such a token makes no other."
 )
 
 
@@ -100,6 +101,11 @@ def decide(
 def cookie_name(port: int) -> str:
     """Cookies are not kept apart by port: two servers on one machine need two names."""
     return f"clippy-inspect-{port}"
+
+
+def cookies_of(headers: Fields, name: str) -> list[str]:
+    """The values of all cookies of this name."""
+    return _Fields(headers).cookies(name)
 
 
 def port_of(host: str) -> int:

@@ -28,6 +28,8 @@ def pages(view: View) -> list[Page]:
         The reply names the new request, and takes a page there.  It is sent for good: it costs what it costs.
         """
         wanted = _wanted(request)
+        if wanted is not None and view.source.find(wanted) is None:
+            await view.look()
         exchange = view.source.find(wanted) if wanted is not None else None
         if exchange is None:
             return view.json({"error": "no such request is kept"}, 404)

@@ -225,7 +225,7 @@ def pages(view: View) -> list[Page]:
     async def one(request: RawRequest) -> RawReply:
         found = find(request, 1)
         if found is None:
-            return view.missing(request, "No conversation of this name is kept.")
+            return view.not_found(request, "No conversation of this name is kept.")
         return view.page(request, "conversation.html", c=found)
 
     async def api(request: RawRequest) -> RawReply:

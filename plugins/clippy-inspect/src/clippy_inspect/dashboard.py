@@ -212,13 +212,19 @@ def pages(view: View) -> list[Page]:
         exchanges = view.source.latest(LOOKED_AT)
         now = view.now() if view.live else max((one.began for one in exchanges), default=0.0)
         complete = len(exchanges) < min(LOOKED_AT, view.kept)
-        return summed(exchanges, now, complete, None if view.pace is None else view.pace.rates())
+        return summed(exchanges, now, complete, view.rates())
+
+    async def tables() -> list[tuple[str, StatusTable | str]]:
+        own = await tables_of(view.host())
+        if view.others is None:
+            return own
+        return [(f"{name}, {view.others.name}", table) for name, table in own] + await view.others.tables()
 
     async def page(request: RawRequest) -> RawReply:
-        return view.page(request, "dashboard.html", b=board(), tables=await tables_of(view.host()))
+        return view.page(request, "dashboard.html", b=board(), tables=await tables())
 
     async def api(request: RawRequest) -> RawReply:
-        return view.json(as_json(board(), await tables_of(view.host())))
+        return view.data(as_json(board(), await tables()))
 
     return [("GET", "/dashboard", page), ("GET", "/api/dashboard", api)]
 
@@ -241,11 +247,12 @@ def as_json(board: Dashboard, tables: Sequence[tuple[str, StatusTable | str]] = 
         "by_route": [_group(one) for one in board.by_route],
         "by_tenant": [_group(one) for one in board.by_tenant],
         "timeline": [list(one) for one in board.timeline],
-        "plugins": [_table(name, table) for name, table in tables],
+        "plugins": [table_as_json(name, table) for name, table in tables],
     }
 
 
-def _table(plugin: str, table: StatusTable | str) -> dict[str, Any]:
+def table_as_json(plugin: str, table: StatusTable | str) -> dict[str, Any]:
+    """What a plugin shows of itself as plain values."""
     if isinstance(table, str):
         return {"plugin": plugin, "error": table}
     rows = [list(row) for row in table.rows]

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import secrets
-import threading
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final
 
 from attrs import define, field
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import json_reply, reply, text_reply
 
-from .access import ALLOWED, USED, Decision, Session, cookie_name, decide, is_secure, port_of
-
-LINK_SECONDS: Final = 600.0
-_MOST_SESSIONS: Final = 16
-_MOST_CODES: Final = 16
+from .access import ALLOWED, USED, Decision, Session, cookie_name, cookies_of, decide, is_secure, port_of
+from .keys import Keys
 
 HEADERS: Final = {
     "content-security-policy": (
@@ -50,10 +45,7 @@ class Door:
     port: int | None = 0
     hosts: Collection[str] = ()
     token: str = field(factory=lambda: secrets.token_urlsafe(32), repr=False)
-    now: Callable[[], float] = field(default=time.monotonic, repr=False)
-    _codes: dict[str, float] = field(factory=dict, init=False, repr=False)
-    _sessions: list[Session] = field(factory=list, init=False, repr=False)
-    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+    keys: Keys = field(factory=Keys, repr=False)
 
     def link(self) -> str:
         """A link that opens the pages in one browser, once, within ten minutes."""
@@ -61,13 +53,10 @@ class Door:
 
     def code(self) -> str:
         """The path of such a link."""
-        code = secrets.token_urlsafe(24)
-        with self._lock:
-            newest = [*self._codes.items()][1 - _MOST_CODES :]
-            self._codes = {**dict(newest), code: self.now() + LINK_SECONDS}
-        return f"/open/{code}"
+        return f"/open/{self.keys.code()}"
 
     def decide(self, request: RawRequest, websocket: bool = False) -> Decision:
+        code = _code(request)
         return decide(
             request.method,
             request.url,
@@ -75,8 +64,8 @@ class Door:
             websocket=websocket,
             port=self.port,
             token=self.token,
-            sessions=tuple(self._sessions),
-            codes=self._good(),
+            sessions=self._sessions(request),
+            codes=(code,) if self.keys.is_good(code) else (),
             hosts=self.hosts,
         )
 
@@ -93,13 +82,9 @@ class Door:
         The page goes on by itself instead of by a redirect: a browser that followed the link from another site would
         send no strict cookie with a redirect.
         """
-        code = request.url.partition("?")[0].removeprefix("/open/")
-        with self._lock:
-            until = self._codes.pop(code, 0.0)
-            if until < self.now():  # two may have passed the guard with the same link
-                return text_reply(403, f"{USED}\n")
-            session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
-            self._sessions = [*self._sessions[1 - _MOST_SESSIONS :], session]
+        session = self.keys.entered(_code(request))
+        if session is None:
+            return text_reply(403, f"{USED}\n")
         cookie = f"{self._cookie(request)}={session.cookie}; HttpOnly; SameSite=Strict; Path=/"
         if is_secure(request.headers.get("host", ""), self.hosts):
             cookie += "; Secure"
@@ -113,14 +98,16 @@ class Door:
 
     def csrf(self, request: RawRequest) -> str:
         """The value that the pages of this request's browser act with; "" for one that came with the token."""
-        name = self._cookie(request)
-        given = request.headers.get("cookie", "")
-        return next((one.csrf for one in self._sessions if f"{name}={one.cookie}" in given.split("; ")), "")
+        return next((one.csrf for one in self._sessions(request)), "")
 
     def _cookie(self, request: RawRequest) -> str:
         return cookie_name(port_of(request.headers.get("host", "")) if self.port is None else self.port)
 
-    def _good(self) -> tuple[str, ...]:
-        with self._lock:
-            self._codes = {code: until for code, until in self._codes.items() if until >= self.now()}
-            return tuple(self._codes)
+    def _sessions(self, request: RawRequest) -> tuple[Session, ...]:
+        """Of the browser that asks, if it has one."""
+        found = map(self.keys.session, cookies_of(request.headers, self._cookie(request)))
+        return tuple(session for session in found if session is not None)
+
+
+def _code(request: RawRequest) -> str:
+    return request.url.partition("?")[0].removeprefix("/open/")

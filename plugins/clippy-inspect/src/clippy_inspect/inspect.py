@@ -18,8 +18,10 @@ from clippy_recorder import Recorder
 from .pace import Pace
 
 if TYPE_CHECKING:  # what serves pages is imported when they open: a program in production has this plugin, too
+    from clippy_serving.siblings import Siblings
+
     from .door import Door
-    from .view import Source
+    from .view import Source, View
 
 SOON = 0.3
 """Seconds that a host is open before its pages are."""
@@ -40,7 +42,9 @@ class Inspect:
         validator=in_(("minimal", "standard", "detailed")),
         metadata={"doc": "what is kept for the pages where no recorder is enabled"},
     )
-    gateway: bool = field(default=False, metadata={"doc": "offer the pages on the gateway's own address as well"})
+    gateway: bool = field(
+        default=False, metadata={"doc": "with enabled, offer the pages on the gateway's own address as well"}
+    )
     hosts: tuple[str, ...] = field(
         default=(),
         converter=tuple,
@@ -67,6 +71,9 @@ class Inspect:
     _source: Any = field(init=False, repr=False)
     _pace: Pace = field(init=False, factory=Pace, repr=False)
     _deaf: Callable[[], None] = field(init=False, default=lambda: None, repr=False)
+    _siblings: Any = field(init=False, default=None, repr=False)
+    _together: Any = field(init=False, default=None, repr=False)
+    _told: Callable[[str], None] | None = field(init=False, default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._recorder = Recorder(enabled=True, level=self.level)
@@ -108,7 +115,8 @@ class Inspect:
             self._holders += 1
         opening = threading.Timer(SOON, self._soon, (host,))
         opening.daemon = True
-        opening.start()
+        if self._has_a_port():
+            opening.start()
         try:
             yield
         finally:
@@ -143,16 +151,31 @@ class Inspect:
     @hookimpl
     def register_routes(self, app: Routes) -> None:
         """The pages on the gateway, with the same questions asked about every request."""
+        siblings: Siblings | None = getattr(app, "siblings", None)
+        self._siblings = siblings
+        if siblings is not None and siblings.place is not None and self.enabled:
+            self._join(siblings)
         if not self.gateway:
             return
         from .site import guarded
-        from .view import View
 
         door = self._door(None)
-        view = View(_Late(self), door.csrf, lambda: self._host, pace=self._pace)
-        for method, path, handler in guarded(view, door):
+        for method, path, handler in guarded(self._view(_Late(self), door), door):
             app.route(method, path, handler)
-        _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
+        if not self.enabled:
+            _say("clippy: the pages of this gateway will show nothing: set plugins.inspect.enabled = true as well")
+        if siblings is None or siblings.place is None:  # the supervisor says it for all workers
+            _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
+
+    def _join(self, siblings: Siblings) -> None:
+        """Know what all workers have, and tell them what this one has."""
+        from .telling import Telling
+        from .together import Together
+
+        telling = Telling(_Late(self), self._pace, lambda: self._host)
+        telling.to(siblings)
+        self._told = telling.heard
+        self._together = Together(_Late(self), self._pace, siblings)
 
     # --- opening and closing ------------------------------------------------------------------------------------------
 
@@ -174,12 +197,10 @@ class Inspect:
             from clippy_serving import Server
 
             from .site import application
-            from .view import View
 
             self._look_at(host)
             door = self._door(0)
-            kept = getattr(self._source, "keep", 500)
-            view = View(self._source, door.csrf, lambda: self._host, kept=kept, pace=self._pace, apart=True)
+            view = self._view(self._source, door, kept=getattr(self._source, "keep", 500), apart=True)
             server = Server(application(view, door), port=self.port, drain=2)
             server.start()
             door.port, self._server, self._link = server.port, server, door.link
@@ -211,16 +232,38 @@ class Inspect:
         self._recording, self._host = not others, host
         self._process = os.getpid()
         self._deaf()
-        self._deaf = self._source.subscribe(self._pace.heard)
+        self._deaf = self._source.subscribe(self._heard)
+
+    def _heard(self, request_id: str) -> None:
+        self._pace.heard(request_id)
+        if self._told is not None:
+            self._told(request_id)
 
     def _elsewhere(self) -> bool:
         """Whether this is a forked child: the pages are its parent's, and so is their port."""
         return self._process not in {None, os.getpid()}
 
+    def _has_a_port(self) -> bool:
+        """Whether the pages have a port of their own: of several workers one opens it for all, where none is offered
+        at their own address."""
+        place = None if self._siblings is None else self._siblings.place
+        return place is None or (place == 0 and not self.gateway)
+
+    def _view(self, source: Source, door: Door, **more: Any) -> View:
+        """Of what *source* has, or all workers together, where there are several."""
+        from .view import View
+
+        together = self._together
+        shown = source if together is None else together
+        return View(shown, door.csrf, lambda: self._host, pace=self._pace, others=together, **more)
+
     def _door(self, port: int | None) -> Door:
         from .door import Door
+        from .keys import Keys
 
-        return Door(port, self.hosts) if self.token is None else Door(port, self.hosts, self.token)
+        siblings = self._siblings
+        keys = Keys() if siblings is None else Keys(siblings.derived("inspect"), siblings.is_first)
+        return Door(port, self.hosts, keys=keys) if self.token is None else Door(port, self.hosts, self.token, keys)
 
 
 @define(eq=False)

@@ -117,7 +117,7 @@ def pages(view: View) -> list[Page]:
         got = chosen(request)
         if got["fault"]:
             return view.json({"error": got["fault"]}, 400)
-        return view.json({"requests": [as_json(exchange) for exchange in got["found"][:SHOWN]], "all": len(got["all"])})
+        return view.data({"requests": [as_json(exchange) for exchange in got["found"][:SHOWN]], "all": len(got["all"])})
 
     return [("GET", "/", page), ("GET", "/api/rows", rows), ("GET", "/api/requests", api)]
 

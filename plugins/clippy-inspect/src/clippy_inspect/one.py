@@ -142,15 +142,15 @@ def pages(view: View) -> list[Page]:
         wanted = part_of(request, 1)
         exchange = view.source.find(wanted)
         if exchange is None:
-            return view.missing(request, f"No request {wanted} is kept. The recorder keeps the newest only.")
-        flow = view.source.flow(wanted) if exchange.state == "running" else None
+            return view.not_found(request, f"No request {wanted} is kept. The recorder keeps the newest only.")
+        flow = view.flow_state(wanted) if exchange.state == "running" else None
         return view.page(
             request,
             "one.html",
             x=exchange,
             row=row(exchange),
             notes=notes(exchange),
-            flow=None if flow is None else flow.state,
+            flow=flow,
             total=whole(exchange),
             lanes=lanes(exchange),
             events=events(exchange),
@@ -182,7 +182,7 @@ def pages(view: View) -> list[Page]:
         try:
             made = make(exchange)
         except ValueError as error:  # there is no SDK for this call, or no body of it
-            return view.missing(request, f"There is no such export: {error}.")
+            return view.not_found(request, f"There is no such export: {error}.")
         return _file(made.encode("utf-8", "backslashreplace"), kind, f"{exchange.id}.{ending}")
 
     async def requests_or_below(request: RawRequest) -> RawReply:

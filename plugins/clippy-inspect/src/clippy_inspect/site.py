@@ -25,7 +25,9 @@ def all_pages(view: View, door: Door) -> Iterable[Page]:
     yield "POST", "/api/link", door.renew
     yield "GET", "/ws", _no_websocket
     for module in MODULES:
-        yield from module.pages(view)
+        for method, path, handler in module.pages(view):
+            looks = method == "GET" and module not in (events, assets) and view.others is not None
+            yield method, path, _having_looked(view, handler) if looks else handler
 
 
 def application(view: View, door: Door) -> Pages:
@@ -40,6 +42,16 @@ def guarded(view: View, door: Door) -> Iterable[Page]:
     """The pages for somebody else's server, each of which asks *door* first and sends our headers."""
     for method, path, handler in all_pages(view, door):
         yield method, path, _behind(door, handler)
+
+
+def _having_looked(view: View, handler: Handler) -> Handler:
+    """*handler*, once the view knows what the other workers have."""
+
+    async def answer(request: RawRequest) -> RawReply:
+        await view.look()
+        return await handler(request)
+
+    return answer
 
 
 def _behind(door: Door, handler: Handler) -> Handler:

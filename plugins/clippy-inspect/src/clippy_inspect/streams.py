@@ -31,12 +31,26 @@ class Stream:
 _TONES = {"paused": "held", "cancelled": "bad", "failed": "bad"}
 
 
-def stream(exchange: Exchange, flow: Flow) -> Stream:
-    """What is shown of a stream that goes on."""
+def stream(exchange: Exchange, state: str) -> Stream:
+    """What is shown of a stream that goes on; *state* is its flow's."""
     text = told(exchange)
     chunks = sum(piece.kind == "chunk_out" for piece in exchange.pieces) + exchange.lost
-    state = flow.state
     return Stream(row(exchange), state, _TONES.get(state, "busy"), chunks, len(text), text[-_SHOWN:])
+
+
+def acted(flow: Flow, verb: str) -> str:
+    """The state of *flow* after ``pause``, ``resume`` or ``cancel``.
+
+    Whoever reads the stream ends it when it sees that it is cancelled, which may be a moment later.
+    """
+    if verb == "cancel":
+        flow.cancel("cancelled in the debugger")
+        return "cancelling" if flow.state in ("idle", "streaming", "paused") else flow.state
+    if verb == "pause":
+        flow.pause()
+    else:
+        flow.resume()
+    return flow.state
 
 
 def pages(view: View) -> list[Page]:
@@ -44,31 +58,22 @@ def pages(view: View) -> list[Page]:
 
     def running() -> list[Stream]:
         going = [one for one in view.source.latest(500) if one.state == "running" and one.stream]
-        flows = [(one, view.source.flow(one.id)) for one in reversed(going)]
-        return [stream(one, flow) for one, flow in flows if flow is not None]
+        states = [(one, view.flow_state(one.id)) for one in reversed(going)]
+        return [stream(one, state) for one, state in states if state is not None]
 
     async def page(request: RawRequest) -> RawReply:
         return view.page(request, "streams.html", streams=running())
 
     async def api(request: RawRequest) -> RawReply:
-        return view.json({"streams": [_as_json(one) for one in running()]})
+        return view.data({"streams": [_as_json(one) for one in running()]})
 
     async def act(request: RawRequest) -> RawReply:
-        """``POST /api/streams/ID/pause``, ``resume`` or ``cancel``: what the flow's state is then.
-
-        Whoever reads the stream ends it when it sees that it is cancelled, which may be a moment later.
-        """
+        """``POST /api/streams/ID/pause``, ``resume`` or ``cancel``: what the flow's state is then."""
         *_, wanted, verb = request.url.partition("?")[0].split("/")
         flow = view.source.flow(wanted)
-        if flow is None:
-            return view.json({"error": "no such stream is running"}, 404)
-        if verb == "cancel":
-            flow.cancel("cancelled in the debugger")
-        elif verb == "pause":
-            flow.pause()
-        else:
-            flow.resume()
-        state = "cancelling" if verb == "cancel" and flow.state in ("idle", "streaming", "paused") else flow.state
+        state = acted(flow, verb) if flow is not None else await view.act_elsewhere(wanted, verb)
+        if state is None:
+            return view.data({"error": "no such stream is running"}, 404)
         return view.json({"id": wanted, "state": state})
 
     return [("GET", "/streams", page), ("GET", "/api/streams", api), ("POST", "/api/streams/*", act)]

@@ -53,6 +53,7 @@ def told(document: Mapping[str, Any]) -> str:
     failures = list(_mapping(document.get("failures")).items())[:5]
     if failures:
         parts.append("failures: " + ", ".join(f"{line(kind)} {_count(number)}" for kind, number in failures))
+    parts += [line(sentence, 200).rstrip(".") for sentence in _sequence(document.get("missing"))[:MOST_ROWS]]
     return "; ".join(parts)
 
 

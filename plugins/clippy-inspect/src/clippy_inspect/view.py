@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs
 
 import jinja2
@@ -17,8 +17,11 @@ from clippy_serving import json_reply, reply
 from markupsafe import Markup
 
 from . import numbers
-from .pace import Pace
+from .pace import Pace, Rate
 from .text import visible
+
+if TYPE_CHECKING:
+    from .together import Together
 
 Handler = Callable[[RawRequest], Awaitable[RawReply]]
 Page = tuple[str, str, Handler]
@@ -73,6 +76,8 @@ class View:
     """Counts requests as they begin; None where that is over, as in a recording."""
     apart: bool = False
     """Whether the pages run in an event loop that the program knows nothing of, and so nobody closes a host in it."""
+    others: Together | None = field(default=None, repr=False)
+    """The other workers of a gateway, whose requests ``source`` has, too; None where there are none."""
 
     def page(self, request: RawRequest, template: str, status: int = 200, **values: Any) -> RawReply:
         """The template as a whole page, or as the part of one that htmx asked for (header ``HX-Request``).
@@ -90,6 +95,8 @@ class View:
                 live=self.live,
                 app=self.title,
                 can_send=self.host() is not None,
+                several=self.others is not None,
+                missing=self.missing,
                 only_main=request.headers.get("hx-request") == "true",
                 **values,
             )
@@ -99,7 +106,39 @@ class View:
     def json(self, value: Any, status: int = 200) -> RawReply:
         return json_reply(value, status)
 
-    def missing(self, request: RawRequest, what: str) -> RawReply:
+    def data(self, value: Mapping[str, Any], status: int = 200) -> RawReply:
+        """*value* as JSON, and where there are several workers what is missing of them."""
+        return self.json(value if self.others is None else {**value, "missing": self.missing}, status)
+
+    # --- of other workers, where there are any ------------------------------------------------------------------------
+
+    async def look(self) -> None:
+        """Have ``source`` know what the others have by now."""
+        if self.others is not None:
+            await self.others.look()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What is not shown because a worker does not answer: sentences."""
+        return () if self.others is None else self.others.missing
+
+    def flow_state(self, wanted: str) -> str | None:
+        """What the flow of a stream says that goes on; None if none does."""
+        flow = self.source.flow(wanted)
+        if flow is not None:
+            return flow.state
+        return None if self.others is None else self.others.flow_elsewhere(wanted)
+
+    async def act_elsewhere(self, wanted: str, verb: str) -> str | None:
+        """The state of a stream after *verb* that another worker holds; None if none does."""
+        return None if self.others is None else await self.others.act(wanted, verb)
+
+    def rates(self) -> tuple[Rate, ...] | None:
+        """Requests that begin a second, as they were counted; None where nobody counts."""
+        counting = self.others or self.pace
+        return None if counting is None else counting.rates()
+
+    def not_found(self, request: RawRequest, what: str) -> RawReply:
         return self.page(request, "missing.html", 404, what=what)
 
 

@@ -19,6 +19,10 @@ from .recordings import Recording
 _PATIENCE: Final = 10.0
 _MOST_BYTES: Final = 8_000_000
 _CODE: Final = re.compile("/open/[A-Za-z0-9_-]{20,100}")
+_REFUSED: Final = (
+    "does not take this token; it is the one in [plugins.inspect] when that was started. Without one there, it has a "
+    "random one that nobody is told: set token and start it again"
+)
 _TOKEN: Final = re.compile("[\x21-\x7e]{1,4096}")
 
 
@@ -87,7 +91,7 @@ class Inspector:
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise CannotTell(f"{self.name} does not answer: {error}") from error
         if answer.status == 401:
-            raise CannotTell(f"{self.name} does not take this token; it is the one in [plugins.inspect]")
+            raise CannotTell(f"{self.name} {_REFUSED}")
         if answer.status != 200:
             raise CannotTell(f"{self.name} answers with HTTP {answer.status}; is that where the pages are?")
         return _document(body, self.name)

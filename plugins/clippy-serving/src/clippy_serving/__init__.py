@@ -3,10 +3,12 @@
 from .limits import Limits
 from .listening import NoAddress
 from .pages import Guard, Handler, Pages
+from .protocols import STALLED
 from .replies import json_reply, reply, see_other, text_reply
 from .server import Server
 
 __all__ = [
+    "STALLED",
     "Guard",
     "Handler",
     "Limits",

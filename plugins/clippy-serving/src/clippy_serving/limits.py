@@ -24,6 +24,8 @@ class Limits:
     head_seconds: float = 30.0
     """From the connection to the end of the first head."""
     body_seconds: float = 30.0
+    stall_seconds: float = 300.0
+    """In which a reader may take nothing of an answer that waits for it: as long as Envoy's ``stream_idle_timeout``."""
 
 
 def fault_of_head(scope: Mapping[str, Any], limits: Limits) -> Fault | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from attrs import define, field
@@ -14,6 +14,9 @@ from clippy_hookspecs.services import RawReply, RawRequest
 from .limits import Limits, fault_of_body, fault_of_head, target_of
 from .replies import text_reply
 from .sending import Gone, send_reply
+
+if TYPE_CHECKING:
+    from .siblings import Siblings
 
 Handler = Callable[[RawRequest], Awaitable[RawReply]]
 Guard = Callable[[RawRequest, bool], RawReply | None]
@@ -30,13 +33,15 @@ class Pages:
 
     ``guard`` is asked about every request, with its head only and whether it asks for a websocket: what it returns is
     the answer, None lets the request pass.  ``fallback`` answers paths that no handler has (404 without one).
-    ``headers`` are on every answer.  HEAD is answered from the handler of GET.
+    ``headers`` are on every answer.  HEAD is answered from the handler of GET.  ``siblings`` are the processes that
+    serve the same address, of which this is one or the supervisor; None: it is alone.
     """
 
     limits: Limits = field(factory=Limits)
     guard: Guard | None = None
     fallback: Handler | None = None
     headers: Mapping[str, str] = field(factory=dict)
+    siblings: Siblings | None = None
     _exact: dict[str, dict[str, Handler]] = field(factory=dict, init=False, repr=False)
     _below: dict[str, dict[str, Handler]] = field(factory=dict, init=False, repr=False)
     _draining: bool = field(default=False, init=False)

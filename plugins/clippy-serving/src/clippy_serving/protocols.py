@@ -9,8 +9,12 @@ from http import HTTPStatus
 from typing import Any
 
 from .limits import Limits
+from .stalling import Stall, reset
 
 _log = logging.getLogger("clippy.serving.http")
+
+STALLED = "clippy.stalled"
+"""In the scope of a request whose answer was cut off, because its reader took nothing of it for too long."""
 
 Note = Callable[[int, str], None]
 """Hears of the status and the code with which something was refused that never became a request."""
@@ -126,10 +130,27 @@ def _patient(base: Any, limits: Limits, note: Note, *, h11: bool = False) -> typ
             self.logger = _log
             super().connection_made(transport)
             self._waiting = self.loop.call_later(limits.head_seconds, self._too_slow)
+            self._stall = Stall(transport, limits.stall_seconds, self._cut_off)
 
         def connection_lost(self, error: Exception | None) -> None:
             self._waiting.cancel()
+            self._stall.end()
             super().connection_lost(error)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._stall.begin()
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if not self.transport.is_closing():  # else the rest still waits, for as long as its reader likes
+                self._stall.end()
+
+        def _cut_off(self) -> None:
+            answered = self._running or self.cycle
+            if answered is not None and not answered.response_complete:
+                answered.scope[STALLED] = True
+            reset(self.transport)
 
         def has_begun(self) -> bool:
             """Whether some of a head has come, and not the whole of it."""
@@ -167,6 +188,8 @@ def _patient(base: Any, limits: Limits, note: Note, *, h11: bool = False) -> typ
                 if self.has_begun():  # else it was opened in advance, or kept: nobody was refused anything
                     self.refuse(408, "head_too_slow")
                 self.transport.close()
+            if self.transport.is_closing():  # after what is left of an answer was sent, which nobody may take
+                self._stall.begin()
                 return
             self._answered = self.cycle if idle else None
             self._waiting = self.loop.call_later(limits.head_seconds, self._too_slow)

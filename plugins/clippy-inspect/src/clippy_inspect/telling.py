@@ -1,0 +1,110 @@
+"""What a worker of a gateway tells its siblings for their pages, and does for who asked there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from attrs import define, field
+from clippy_hookspecs import Host
+from clippy_recorder.documents import line
+from clippy_serving.siblings import Siblings
+
+from .dashboard import LOOKED_AT, table_as_json, tables_of
+from .pace import Pace
+from .streams import acted
+from .view import Source
+
+log = logging.getLogger("clippy.inspect")
+
+BATCH: Final = 8 * 1024 * 1024
+"""Bytes of calls that are told at once; whoever wants more asks again, and may be in a hurry."""
+_MOST_CHANGED: Final = 1000
+
+
+@define(eq=False)
+class Telling:
+    """Answers the questions of :class:`clippy_inspect.together.Together`, each of which is bytes and brings bytes.
+
+    What takes long is done in a thread, so that requests go on.
+    """
+
+    source: Source
+    pace: Pace
+    host: Callable[[], Host | None]
+    _changed: OrderedDict[str, int] = field(factory=OrderedDict, init=False, repr=False)
+    _number: int = field(default=0, init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+
+    def to(self, siblings: Siblings) -> None:
+        """Answer *siblings* from when they are open."""
+        siblings.answer("calls", self.calls)
+        siblings.answer("changed", self.changed)
+        siblings.answer("act", self.act)
+        siblings.answer("tables", self.tables)
+
+    def heard(self, request_id: str) -> None:
+        """Something happened to this request; from any thread."""
+        with self._lock:
+            self._number += 1
+            self._changed[request_id] = self._number
+            self._changed.move_to_end(request_id)
+            if len(self._changed) > _MOST_CHANGED:
+                self._changed.popitem(last=False)
+
+    async def calls(self, asked: bytes) -> bytes:
+        """Those calls that whoever asks does not know: a line of JSON about all of them, then a line for each."""
+        known = frozenset(json.loads(asked))
+        return await asyncio.to_thread(self._calls, known)
+
+    def _calls(self, known: Collection[str]) -> bytes:
+        exchanges = self.source.latest(LOOKED_AT)
+        lines: list[bytes] = []
+        size, more = 0, False
+        for exchange in reversed(exchanges):
+            if exchange.id in known:
+                continue
+            if size > BATCH:
+                more = True
+                break
+            try:
+                lines.append(line(exchange))
+            except ValueError as error:
+                log.warning("request %s is not shown by the other workers: %s", exchange.id, error)
+                continue
+            size += len(lines[-1])
+        flows = {one.id: self.source.flow(one.id) for one in exchanges if one.state == "running"}
+        head = {
+            "ids": [one.id for one in exchanges],
+            "more": more,
+            "flows": {name: flow.state for name, flow in flows.items() if flow is not None},
+            "rates": [rate.per_second for rate in self.pace.rates()],
+        }
+        return json.dumps(head).encode() + b"\n" + b"".join(lines)
+
+    async def changed(self, asked: bytes) -> bytes:
+        """What changed since the number that whoever asks was told; without one, or with that of another process, no
+        more than the number."""
+        since = json.loads(asked)
+        with self._lock:
+            now = self._number
+            ids = [] if since is None else [name for name, number in self._changed.items() if number > since]
+            if since is not None and since > now:
+                ids = list(self._changed)
+        return json.dumps([now, ids]).encode()
+
+    async def act(self, asked: bytes) -> bytes:
+        """The state of a stream after it was paused, resumed or cancelled; null where it is not here."""
+        wanted, verb = json.loads(asked)
+        flow = self.source.flow(wanted)
+        return json.dumps(None if flow is None else acted(flow, verb)).encode()
+
+    async def tables(self, asked: bytes) -> bytes:
+        """How the plugins are doing here."""
+        told: list[Any] = [table_as_json(name, table) for name, table in await tables_of(self.host())]
+        return json.dumps(told).encode()
