@@ -9,7 +9,7 @@ from typing import Any
 
 import click.testing
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from clippy_cache import CachePolicy
 from clippy_cache.explaining import nearest
 from clippy_cache.ledger_file import StoredKey
@@ -186,7 +186,27 @@ def test_a_key_must_name_one_answer(place: Place) -> None:
     none, several = place.run("show", "zzz"), place.run("show", "")
     assert (none.exit_code, several.exit_code) == (1, 1)
     assert "there is no stored answer whose key begins with zzz" in none.output
-    assert "several keys begin with" in several.output
+    assert "2 keys begin with" in several.output
+
+
+def test_the_beginning_of_a_key_drops_the_one_answer_that_it_names(place: Place) -> None:
+    """As it is printed by list and explain; what names several answers, or none, drops nothing and is no success."""
+    for model in ("a", "b", "c"):
+        place.ask(model=model)
+    first, *others = list(place.shelf.kept)
+    (entry, answer) = place.shelf.kept.pop(others[0])
+    alike = first[:20] + others[0][20:]
+    place.shelf.kept[alike] = (evolve(entry, key=alike), answer)
+    several, none = place.run("invalidate", "--key", first[:16]), place.run("invalidate", "--key", "zzz")
+    assert (several.exit_code, none.exit_code, len(place.shelf.kept)) == (1, 1, 3)
+    assert f"2 keys begin with {first[:16]}; give more of one, or name all of them by --key-prefix" in several.output
+    assert "no stored answer whose key begins with zzz" in none.output
+    assert "--key-prefix" in none.output
+    assert place.run("invalidate", "--key", "").exit_code == 2
+    assert others[1][:16] in place.run("list", "--key", others[1][:16]).stdout
+    assert place.run("invalidate", "--key", others[1][:16]).stdout.startswith("dropped 1 from shelf\n")
+    assert place.run("invalidate", "--key", first).stdout.startswith("dropped 1 from shelf\n")
+    assert list(place.shelf.kept) == [alike]
 
 
 def test_invalidate_drops_what_every_option_fits_and_never_all_by_mistake(place: Place) -> None:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-from attrs import asdict
-from clippy_hookspecs import CacheEntry, CacheListing, Scope, Selector, StoredEntry
+from attrs import asdict, evolve
+from clippy_hookspecs import CacheListing, Scope, Selector, StoredEntry
 
 from .asking import explained
 from .explaining import nearest, told_parts
-from .keeping import keeps
+from .finding import MANY, listings_of, one_entry, say_mute, whole_key
 from .ledger_file import SECONDS_A_DAY, StoredKey, read_file
 from .requests import FileRequest, read_requests
 from .statistics import Statistics
 from .visible import summary, visible
 from .warming import warm_all
-
-_MANY = 100_000
 
 
 def cache_group(cli: Any, path: Path | None) -> click.Group:
@@ -55,9 +53,12 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
     @json_option
     def list_entries(limit: int, as_json: bool, **parts: str | None) -> None:
         with cli.host() as host:
-            listings, mute = _listings(host)
-            rows = [(name, one) for name, listing in listings for one in listing.stored(_selector(parts), limit)]
-        _say_mute(mute)
+            listings, mute = listings_of(host)
+            selector = _selector(parts)
+            if selector.key:
+                selector = evolve(selector, key=whole_key(listings, mute, selector.key))
+            rows = [(name, one) for name, listing in listings for one in listing.stored(selector, limit)]
+        say_mute(mute)
         rows = sorted(rows, key=lambda row: -row[1].stored_at)[:limit]
         if as_json:
             click.echo(json.dumps([_document(name, one) for name, one in rows], indent=2))
@@ -73,7 +74,7 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
     @json_option
     def show(key: str, as_json: bool) -> None:
         with cli.host() as host:
-            name, found, entry = _one_entry(host, key)
+            name, found, entry = one_entry(host, key)
         document = {**_document(name, found), "status": entry.response.status, "origin": entry.origin}
         document |= {"finish_reason": entry.response.finish_reason, "text": entry.response.text}
         document["tool_calls"] = [[call.name, call.arguments] for call in entry.response.message.tool_calls]
@@ -90,14 +91,16 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
     @_selecting
     @click.option("--all", "everything", is_flag=True, help="Drop all of them.")
     def invalidate(everything: bool, **parts: str | None) -> None:
-        empty = [name for name in ("key_prefix", "tag_prefix") if parts[name] == ""]
+        empty = [name for name in ("key", "key_prefix", "tag_prefix") if parts[name] == ""]
         if empty:
             raise click.UsageError(f"--{empty[0].replace('_', '-')} is empty, which would name everything")
         selector = _selector(parts)
         if everything == (selector != Selector()):
             raise click.UsageError("say which: by one or more of --key, --tag, --model, --tenant ..., or --all alone")
         with cli.host() as host:
-            listings, mute = _listings(host, may_be_none=True)
+            listings, mute = listings_of(host, may_be_none=True)
+            if selector.key is not None and (listings or mute):
+                selector = evolve(selector, key=whole_key(listings, mute, selector.key))
             before = {name: _count(listing, selector) for name, listing in listings}
             host.invalidate(**asdict(selector, recurse=False))
         for name, count in before.items():
@@ -161,7 +164,7 @@ def _selecting(command: Any) -> Any:
         ("--tag-prefix", "With a tag that begins so."),
         ("--tag", "With this tag."),
         ("--key-prefix", "Of keys that begin so."),
-        ("--key", "Of this key."),
+        ("--key", "Of this key, or of the only one that begins so."),
     ):
         command = click.option(option, help=what)(command)
     return command
@@ -179,43 +182,8 @@ def _selector(parts: Mapping[str, str | None]) -> Selector:
     )
 
 
-def _listings(host: Any, *, may_be_none: bool = False) -> tuple[list[tuple[str, CacheListing]], list[str]]:
-    """The caches that can list what they keep, and the names of those that cannot.  Raises ClickException for none."""
-    caches = {name: plugin for name, plugin in host.plugins.items() if keeps(plugin)}
-    found = [(name, plugin) for name, plugin in caches.items() if isinstance(plugin, CacheListing)]
-    mute = [name for name in caches if name not in dict(found)]
-    if not found and not may_be_none:
-        what = f"{', '.join(mute)} cannot" if mute else "no active cache can"
-        raise click.ClickException(f"{what} list what is kept; `clippy plugins list` shows what is active")
-    return found, mute
-
-
-def _say_mute(names: Iterable[str]) -> None:
-    for name in names:
-        click.echo(visible(f"{name} cannot list what it keeps"), err=True)
-
-
 def _count(listing: CacheListing, selector: Selector) -> int:
-    return len(listing.stored(selector, _MANY))
-
-
-def _one_entry(host: Any, key: str) -> tuple[str, StoredEntry, CacheEntry]:
-    """The one entry whose key begins so.  Raises ClickException for none, and for several."""
-    found: dict[str, tuple[str, CacheListing, StoredEntry]] = {}
-    listings, mute = _listings(host)
-    for name, listing in listings:
-        for one in listing.stored(Selector(key_prefix=key), 2):
-            found.setdefault(one.key, (name, listing, one))
-    if len(found) > 1:
-        raise click.ClickException(f"several keys begin with {visible(key)}; give more of it")
-    for name, listing, one in found.values():
-        entry = listing.stored_entry(one.key)
-        if entry is not None:
-            return name, one, entry
-    _say_mute(mute)
-    raise click.ClickException(
-        f"there is no stored answer whose key begins with {visible(key)}; see `clippy cache list`"
-    )
+    return len(listing.stored(selector, MANY))
 
 
 def _document(cache: str, one: StoredEntry) -> dict[str, Any]:
