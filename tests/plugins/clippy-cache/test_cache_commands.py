@@ -10,10 +10,14 @@ from typing import Any
 import click.testing
 import pytest
 from attrs import define, evolve, field
-from clippy_cache import CachePolicy
+from clippy_cache import CachePolicy, Statistics
 from clippy_cache.explaining import nearest
+from clippy_cache.keeping import kept_where
 from clippy_cache.ledger_file import StoredKey
 from clippy_cache.requests import read_requests
+from clippy_cache.statistics import Saving
+from clippy_cache.visible import summary
+from clippy_cache_sqlite import SqliteCache
 from clippy_hookspecs import (
     AuditRecord,
     CacheEntry,
@@ -23,6 +27,7 @@ from clippy_hookspecs import (
     Scope,
     Selector,
     StoredEntry,
+    Switch,
     hookimpl,
 )
 from hypothesis import given
@@ -139,12 +144,23 @@ def test_stats_show_what_running_programs_did(place: Place) -> None:
     place.ask()
     shown = place.run("stats")
     assert shown.exit_code == 0
-    assert "2 requests, 1 hits (50.0 %); providers were asked 1 times" in shown.stdout
+    assert shown.stdout.startswith("2 requests: 1 hits, 1 misses (50.0 % of these 2 are hits)\n")
+    assert "providers were asked 1 times" in shown.stdout
     assert "1  exact, shelf" in shown.stdout
     document = json.loads(place.run("stats", "--json").stdout)
     assert document["hits"] == [{"kind": "exact", "cache": "shelf", "count": 1}]
     assert document["latency"]["misses"]["count"] == 1
     assert json.loads(place.run("stats", "--json", "--days", "1").stdout) == document
+
+
+def test_the_rate_says_of_how_many_and_an_unknown_price_is_no_sum() -> None:
+    """Requests that were neither hit nor miss are not in it; zero dollars would read as free."""
+    counted = Statistics({("exact", "shelf"): 19}, {"absent": 18}, {"refused": 2}, saved=Saving(5, 6, unpriced=8))
+    lines = summary(counted)
+    assert lines[0] == "39 requests: 19 hits, 18 misses (51.4 % of these 37 are hits), 2 neither"
+    assert "saved: 5 + 6 tokens, the price of 8 answers is not known" in lines
+    partly = summary(evolve(counted, saved=Saving(5, 6, 0.5, unpriced=1)))
+    assert "saved: 5 + 6 tokens, $0.500000, the price of 1 answers is not known" in partly
 
 
 def test_stats_of_nothing_are_no_error(place: Place) -> None:
@@ -345,7 +361,39 @@ def test_explain_tells_of_other_plugins_and_of_answers_that_are_gone(place: Plac
     assert "fingerprint (the plugins that shape requests, their versions or settings)" in shown.stdout
     place.ask()
     place.shelf.kept.clear()
-    assert "no cache has it any more: expired, evicted or dropped" in place.run("explain", place.file(QUESTION)).stdout
+    gone = place.run("explain", place.file(QUESTION)).stdout
+    assert "is not in shelf: expired, evicted, dropped, or in another file or the memory of another program" in gone
+
+
+def test_explain_names_the_file_in_which_an_answer_is_not(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statistics are shared by programs whose caches are in files of their own: one for each working directory."""
+    program, shell = SqliteCache(Path("here.db")), SqliteCache(Path("there.db"))
+    place.ask(place.host(sqlite=program))
+    place.shelf.kept.clear()
+    place.with_plugins(monkeypatch, sqlite=shell)
+    assert (
+        f"is not in shelf, sqlite ({place.folder / 'there.db'}): " in place.run("explain", place.file(QUESTION)).stdout
+    )
+    assert kept_where("sqlite", SqliteCache()).startswith("sqlite (/")
+
+
+def test_explain_says_that_answers_in_another_api_are_not_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    @define(eq=False)
+    class Elsewhere:
+        @hookimpl
+        def on_error(self, ctx: RequestContext) -> Switch | None:
+            return Switch("other") if ctx.attempt == 1 else None
+
+    address = place.config["routes"]["main"]["base_url"].removesuffix("/v1")
+    place.config["routes"]["other"] = {"api": "anthropic.messages", "base_url": address, "key": "k", "model": "c"}
+    place.provider.script = type(place.provider.script)([Fault.status(503), Reply("Hi")])
+    place.ask(place.host(elsewhere=Elsewhere()))
+    reason = "given by another route in another wire API"
+    assert json.loads(place.run("stats", "--json").stdout)["not_stored"] == {reason: 1}
+    assert (
+        f"or its answer was not stored: {reason}, as 1 in the statistics were"
+        in place.run("explain", place.file(QUESTION)).stdout
+    )
 
 
 def test_explaining_is_no_request_in_the_statistics(place: Place) -> None:

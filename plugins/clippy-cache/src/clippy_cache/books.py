@@ -14,6 +14,8 @@ from .statistics import bucket
 MOST_KNOWN = 10_000
 MOST_NAMES = 2_000
 """Counts that a process keeps apart; a name beyond them is counted as ``more``."""
+ANOTHER_API = "given by another route in another wire API"
+"""Why the answer of a fallback is not stored: it has no key, since it is of another API than the request."""
 _FLIGHT = "flight"
 """The reason that the host gives for an answer of an equal request under way."""
 
@@ -168,4 +170,6 @@ def _why_not(record: AuditRecord, ctx: RequestContext, notes: Notes) -> str:
     given = record.provenance
     if given is not None and given.source == "plugin":
         return "answered by a plugin"
+    if record.api and ctx.route.api and record.api != ctx.route.api:
+        return ANOTHER_API
     return f"ended with {record.finish_reason}" if record.finish_reason else "not stored by the host"

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from attrs import asdict, evolve
-from clippy_hookspecs import CacheListing, Scope, Selector, StoredEntry
+from clippy_hookspecs import CacheEntry, CacheListing, Scope, Selector, StoredEntry
 
-from .asking import explained
-from .explaining import nearest, told_parts
-from .finding import MANY, listings_of, one_entry, say_mute, whole_key
+from .books import ANOTHER_API
+from .explaining import explanation
+from .keeping import keeps
 from .ledger_file import SECONDS_A_DAY, StoredKey, read_file
 from .requests import FileRequest, read_requests
 from .statistics import Statistics
 from .visible import summary, visible
 from .warming import warm_all
+
+_MANY = 100_000
 
 
 def cache_group(cli: Any, path: Path | None) -> click.Group:
@@ -53,12 +55,12 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
     @json_option
     def list_entries(limit: int, as_json: bool, **parts: str | None) -> None:
         with cli.host() as host:
-            listings, mute = listings_of(host)
+            listings, mute = _listings_of(host)
             selector = _selector(parts)
             if selector.key:
-                selector = evolve(selector, key=whole_key(listings, mute, selector.key))
+                selector = evolve(selector, key=_whole_key(listings, mute, selector.key))
             rows = [(name, one) for name, listing in listings for one in listing.stored(selector, limit)]
-        say_mute(mute)
+        _say_mute(mute)
         rows = sorted(rows, key=lambda row: -row[1].stored_at)[:limit]
         if as_json:
             click.echo(json.dumps([_document(name, one) for name, one in rows], indent=2))
@@ -74,7 +76,7 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
     @json_option
     def show(key: str, as_json: bool) -> None:
         with cli.host() as host:
-            name, found, entry = one_entry(host, key)
+            name, found, entry = _one_entry(host, key)
         document = {**_document(name, found), "status": entry.response.status, "origin": entry.origin}
         document |= {"finish_reason": entry.response.finish_reason, "text": entry.response.text}
         document["tool_calls"] = [[call.name, call.arguments] for call in entry.response.message.tool_calls]
@@ -98,9 +100,9 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
         if everything == (selector != Selector()):
             raise click.UsageError("say which: by one or more of --key, --tag, --model, --tenant ..., or --all alone")
         with cli.host() as host:
-            listings, mute = listings_of(host, may_be_none=True)
+            listings, mute = _listings_of(host, may_be_none=True)
             if selector.key is not None and (listings or mute):
-                selector = evolve(selector, key=whole_key(listings, mute, selector.key))
+                selector = evolve(selector, key=_whole_key(listings, mute, selector.key))
             before = {name: _count(listing, selector) for name, listing in listings}
             host.invalidate(**asdict(selector, recurse=False))
         for name, count in before.items():
@@ -134,9 +136,15 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
     @click.pass_context
     def explain(context: click.Context, file: Any, as_json: bool) -> None:
         requests = _read(file)
-        stored = ledger()[1] if path is not None else []
+        counts, stored = ledger() if path is not None else ({}, [])
         with cli.host(recorded=False) as host, cli.client(host) as client:
-            told = [(line, _explanation(cli, host, client, request, stored)) for line, request in requests]
+            told = [(line, explanation(cli, host, client, request, stored)) for line, request in requests]
+        foreign = Statistics.of(counts).not_stored.get(ANOTHER_API, 0)
+        for _, document in told:
+            if foreign and document.get("key") and document.get("differing") != []:
+                document["said"].append(
+                    f"  or its answer was not stored: {ANOTHER_API}, as {foreign} in the statistics were"
+                )
         if as_json:
             several = [{"line": line, **document} for line, document in told]
             click.echo(json.dumps(several if len(told) > 1 else told[0][1], indent=2))
@@ -183,7 +191,64 @@ def _selector(parts: Mapping[str, str | None]) -> Selector:
 
 
 def _count(listing: CacheListing, selector: Selector) -> int:
-    return len(listing.stored(selector, MANY))
+    return len(listing.stored(selector, _MANY))
+
+
+def _listings_of(host: Any, *, may_be_none: bool = False) -> tuple[list[tuple[str, CacheListing]], list[str]]:
+    """The caches that can list what they keep, and the names of those that cannot.  Raises ClickException for none."""
+    caches = {name: plugin for name, plugin in host.plugins.items() if keeps(plugin)}
+    found = [(name, plugin) for name, plugin in caches.items() if isinstance(plugin, CacheListing)]
+    mute = [name for name in caches if name not in dict(found)]
+    if not found and not may_be_none:
+        what = f"{', '.join(mute)} cannot" if mute else "no active cache can"
+        raise click.ClickException(f"{what} list what is kept; `clippy plugins list` shows what is active")
+    return found, mute
+
+
+def _say_mute(names: Iterable[str]) -> None:
+    """Name the caches that cannot list."""
+    for name in names:
+        click.echo(visible(f"{name} cannot list what it keeps"), err=True)
+
+
+def _one_entry(host: Any, key: str) -> tuple[str, StoredEntry, CacheEntry]:
+    """The one entry whose key begins so.  Raises ClickException for none, and for several."""
+    listings, mute = _listings_of(host)
+    for name, listing, one in _fitting(listings, key):
+        entry = listing.stored_entry(one.key)
+        if entry is not None:
+            return name, one, entry
+    _say_mute(mute)
+    raise click.ClickException(f"{_none(key)}; see `clippy cache list`")
+
+
+def _whole_key(listings: list[tuple[str, CacheListing]], mute: Iterable[str], key: str) -> str:
+    """The key of the one answer whose key begins so.  Raises ClickException for none, and for several.
+
+    Where a cache cannot list, a key that no other cache knows is taken for a whole one: it may be kept there.
+    """
+    found = _fitting(listings, key, ", or name all of them by --key-prefix")
+    if found:
+        return found[0][2].key
+    if not mute:
+        raise click.ClickException(f"{_none(key)}; see `clippy cache list`, or name all that begin so by --key-prefix")
+    return key
+
+
+def _none(key: str) -> str:
+    return f"there is no stored answer whose key begins with {visible(key)}"
+
+
+def _fitting(
+    listings: list[tuple[str, CacheListing]], key: str, or_else: str = ""
+) -> list[tuple[str, CacheListing, StoredEntry]]:
+    """Where the answer is kept whose key begins so, none or more caches.  Raises ClickException for several answers."""
+    selector = Selector(key_prefix=key)
+    found = [(name, listing, one) for name, listing in listings for one in listing.stored(selector, _MANY)]
+    keys = {one.key for _, _, one in found}
+    if len(keys) > 1:
+        raise click.ClickException(f"{len(keys)} keys begin with {visible(key)}; give more of one{or_else}")
+    return found
 
 
 def _document(cache: str, one: StoredEntry) -> dict[str, Any]:
@@ -216,39 +281,3 @@ def _read(file: Any) -> list[tuple[int, FileRequest]]:
     if not found:
         raise click.ClickException(f"{visible(file.name)} has no request in it; it should have one JSON object a line")
     return found
-
-
-def _explanation(cli: Any, host: Any, client: Any, request: FileRequest, stored: list[StoredKey]) -> dict[str, Any]:
-    """Whether a cache answers *request*, which is never sent, and if not, why."""
-    missed: list[tuple[str | None, Mapping[str, str]]] = []
-    token = explained.set(missed)
-    try:
-        asked = request.ask(cli, host, client, "only-if-cached, no-store")
-    except Exception as error:  # whatever ends it, before a cache is asked or in the caller's words
-        if not missed:
-            return {"hit": False, "key": None, "said": [f"neither hit nor miss, it was refused: {error}"]}
-    else:
-        if not missed:
-            age = "" if asked.age is None else f", {asked.age:.0f} s old"
-            why = f" ({asked.why})" if asked.why else ""
-            said = f"hit: {asked.by} has an answer{why}{age}{', past its time' if asked.stale else ''}"
-            return {"hit": True, "cache": asked.by, "age": asked.age, "said": [said]}
-    finally:
-        explained.reset(token)
-    key, fields = missed[0]
-    if key is None:
-        why = (
-            "miss: it has no cache key: no cache is active, it is switched off for it, or its answers are never cached"
-        )
-        return {"hit": False, "key": None, "said": [why]}
-    near = nearest(fields, stored)
-    if near is None:
-        return {"hit": False, "key": key, "said": [f"miss: {key[:16]} is not stored, and no other answer is known"]}
-    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(near.stored.at))
-    document = {"hit": False, "key": key, "nearest": near.stored.key, "differing": list(near.differing)}
-    if not near.differing:
-        why = f"miss: its answer was stored at {when}, and no cache has it any more: expired, evicted or dropped"
-        return {**document, "said": [why]}
-    lines = [f"miss: the nearest stored answer ({near.stored.key[:16]}, {when}) differs in"]
-    lines += [f"  {part}" for part in told_parts(near, fields, bool(request.scope))]
-    return {**document, "said": lines}

@@ -19,12 +19,14 @@ def summary(found: Statistics) -> list[str]:
     """Statistics as lines for people."""
     if not found.requests:
         return ["no requests were counted"]
-    hits = sum(found.hits.values())
-    rate = "" if found.hit_rate is None else f" ({100 * found.hit_rate:.1f} %)"
-    lines = [f"{found.requests} requests, {hits} hits{rate}; providers were asked {found.attempts} times"]
+    hits, misses, others = (sum(counts.values()) for counts in (found.hits, found.misses, found.others))
+    rate = "" if found.hit_rate is None else f" ({100 * found.hit_rate:.1f} % of these {hits + misses} are hits)"
+    beside = f", {others} neither" if others else ""
+    lines = [f"{found.requests} requests: {hits} hits, {misses} misses{rate}{beside}"]
+    lines += [f"providers were asked {found.attempts} times"]
     lines += _table("hits", {f"{kind}, {by}" if by else kind: count for (kind, by), count in found.hits.items()})
     lines += _table("misses", found.misses)
-    lines += _table("never looked up", found.others)
+    lines += _table("neither hit nor miss", found.others)
     lines += _table("stored", found.stored)
     lines += _table("not stored", found.not_stored)
     lines += [f"saved: {_saving(found.saved)}", f"spent: {_saving(found.spent)}"]
@@ -38,10 +40,12 @@ def _table(title: str, counts: Mapping[str, int]) -> list[str]:
 
 
 def _saving(saving: Saving) -> str:
-    parts = [f"{saving.input} + {saving.output} tokens", f"${saving.dollars:.6f}"]
-    parts += [f"(the price of {saving.unpriced} is not known)"] if saving.unpriced else []
+    parts = [f"{saving.input} + {saving.output} tokens"]
+    priced = saving.dollars or not saving.unpriced  # else the sum is nothing, which would read as free
+    parts += [f"${saving.dollars:.6f}"] if priced else []
+    parts += [f"the price of {saving.unpriced} answers is not known"] if saving.unpriced else []
     parts += [f"{saving.seconds:.1f} s"] if saving.seconds else []
-    parts += [f"(the time of {saving.untimed} is not known)"] if saving.untimed else []
+    parts += [f"the time of {saving.untimed} answers is not known"] if saving.untimed else []
     return ", ".join(parts)
 
 
