@@ -14,6 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
+from attrs import define, field
+from clippy_errors import ErrorClassifier
+from clippy_fallback import Fallback
 from clippy_gateway import Gateway, Key
 from clippy_gateway.bodies import judge_shape
 from clippy_gateway.callers import judge_local
@@ -21,14 +24,14 @@ from clippy_gateway.choosing import fits
 from clippy_gateway.forms import Refused
 from clippy_gateway.heads import read_head
 from clippy_gateway.settings import RequestLimits
-from clippy_hookspecs import ConfigError, Scope
+from clippy_hookspecs import ConfigError, ErrorInfo, ProviderError, Request, RequestContext, Scope, Switch, hookimpl
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
 from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
 from clippy_core import Host
-from clippy_core.testing import Reply
+from clippy_core.testing import Fault, Reply
 
 OTHER_KEY = "gw-other-canary-0123456789"
 OPENAI, ANTHROPIC = "/v1/chat/completions", "/v1/messages"
@@ -128,6 +131,60 @@ def test_a_key_uses_its_own_routes_only():
     assert (fine.status_code, named.status_code, by_model.status_code, message.status_code) == (200, 403, 403, 200)
     assert paths == ["/v1/chat/completions", "/v1/chat/completions"]
     assert listed.json()["data"] == []
+
+
+@define(eq=False)
+class Anywhere:
+    """Switches to claude, whoever asks, and then to what is left."""
+
+    told: list[str] = field(factory=list)
+
+    @hookimpl
+    def on_error(self, error: ErrorInfo) -> Switch | None:
+        self.told.append(error.kind)
+        return {1: Switch("claude"), 2: Switch("answers")}.get(len(self.told))
+
+
+@pytest.mark.parametrize(
+    ("routes", "answered_by"), [(("main",), None), (("main", "answers"), "/v1/responses"), ((), "/v1/messages")]
+)
+def test_who_switches_goes_on_to_the_routes_of_the_callers_key_only(routes, answered_by):
+    anywhere = Anywhere()
+    with keyed([Fault.status(503), Reply("x")], plugins={"anywhere": anywhere}, key={"routes": routes}) as world:
+        answer = world.chat()
+        paths = [seen.path for seen in world.provider.requests]
+    assert paths == [path for path in ("/v1/chat/completions", answered_by) if path]
+    assert answer.status_code == (200 if answered_by else 503), "the failure that its caller gets is main's own"
+    assert anywhere.told[1:] == ["route_unfit"] * (len(anywhere.told) - 1)
+    assert "claude" not in answer.text
+
+
+def test_a_fallback_passes_over_a_route_that_the_callers_key_may_not_use():
+    plugins = {"errors": ErrorClassifier(), "fallback": Fallback(routes=("claude",))}
+    with keyed(Fault.status(503), plugins=plugins, key={"routes": ("main",)}) as world:
+        assert world.chat().status_code == 503
+        assert [seen.path for seen in world.provider.requests] == ["/v1/chat/completions"]
+
+
+@define(eq=False)
+class Asks:
+    """Asks what it is asked, before anybody else does."""
+
+    @hookimpl
+    async def pre_request(self, request: Request, ctx: RequestContext) -> None:
+        try:
+            await ctx.ask(request)
+        except ProviderError:
+            return
+
+
+def test_what_a_plugin_asks_within_a_request_stays_on_its_callers_routes():
+    anywhere = Anywhere()
+    plugins = {"anywhere": anywhere, "asks": Asks()}
+    with keyed([Fault.status(503), Reply("x")], plugins=plugins, key={"routes": ("main",)}) as world:
+        assert world.chat().status_code == 200
+        assert [seen.path for seen in world.provider.requests] == ["/v1/chat/completions"] * 2
+    assert anywhere.told[1:2] == ["route_unfit"]
 
 
 def test_an_address_that_the_caller_names_is_denied():

@@ -239,7 +239,7 @@ class GatewayApp:
         method, target = scope["method"], scope["raw_path"].decode("ascii")
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("ascii")
-        fields, whose = scope["headers"], caller.scope_of(head)
+        fields, whose, only = scope["headers"], caller.scope_of(head), caller.routes
         base, named = head.get(b"x-clippy-base-url"), head.get(b"x-clippy-route")
         ours = _FOR_THE_GATEWAY if caller.key is None else _WHOSE
         if not ours.isdisjoint(head):
@@ -248,7 +248,7 @@ class GatewayApp:
             return request_elsewhere(base.decode("latin-1"), caller, whose, method, target, fields, body)
         wanted = None if named is None else named.decode("latin-1")
         route = self.choice.route(caller, wanted, api_of(scope["path"], anthropic), body, model)
-        return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose)
+        return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose, only)
 
     async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: Watch) -> None:
         body = reply.body

@@ -41,7 +41,7 @@ class Choice:
                     message = f"the model that was asked for is the route {of_model}'s: {self._open_to(caller)}"
                     raise Refused(403, "model_not_allowed", message)
                 return of_model
-        own = caller.key.routes if caller.key is not None and caller.key.routes else tuple(self.routes)
+        own = caller.routes or tuple(self.routes)
         speaks = (name for name in own if self.routes[name].api == api)
         return next(speaks, own[0])
 
