@@ -284,6 +284,11 @@ class Host(Protocol):
         """The routes of the configuration by name, the default one first."""
         ...
 
+    @property
+    def for_command(self) -> bool:
+        """Whether a command made it to ask something of it and ends then: nobody would look at pages of its own."""
+        ...
+
     async def answer(self, request: RawRequest) -> RawReply:
         """Run a raw HTTP request through the whole pipeline.
 
