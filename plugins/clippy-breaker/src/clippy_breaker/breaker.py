@@ -139,7 +139,8 @@ class CircuitBreaker:
         if place is not None:
             attempt = self._begin(*place, request, ctx)
             try:
-                await self._settle_begun(attempt)
+                if attempt.place.probing:
+                    await self._settle_begun(attempt)
                 attempt.seen = await attempt.look()
                 self._places.works()
                 await self._admit(attempt, ctx)
@@ -151,13 +152,13 @@ class CircuitBreaker:
         place = self._places.local(ctx)
         if place is not None:
             attempt = self._begin(*place, request, ctx)
-            await self._settle_begun(attempt)
+            if attempt.place.probing:
+                await self._settle_begun(attempt)
             attempt.seen = await attempt.look()
             await self._admit(attempt, ctx)
 
     def _begin(self, store: Store, place: Place, request: Request, ctx: RequestContext) -> Attempt:
-        known = place.known(ctx.route.api, ctx.route.base_url)
-        attempt = Attempt(request, store, place, known, began=place.now())
+        attempt = Attempt(request, store, place, place.known(ctx.route.api, ctx.route.base_url))
         ctx.stash[_ATTEMPT] = attempt
         return attempt
 
@@ -167,7 +168,7 @@ class CircuitBreaker:
         No hook that may wait for a store is called at a first token, and no chunk is to pay for one that is rarely
         wanted: so whoever is asked next looks.
         """
-        for attempt, ctx in asking.place.begun() if asking.place.probing else ():
+        for attempt, ctx in asking.place.begun():
             probe = attempt.hand_over(asking.store)
             # How long the first token took is told at the end: until then one that may have been slow is not counted.
             waited = asking.place.now() - attempt.began
@@ -193,6 +194,7 @@ class CircuitBreaker:
             if all(attempt.seen.machine(name).epoch == before.machine(name).epoch for name in due):
                 log.info("breaker: %s is half open, a probe is sent", attempt.named(due[0]))
                 if not ctx.committed:  # or it goes on with an answer, and nobody can tell when its own part begins
+                    attempt.began = attempt.place.now()
                     attempt.place.probing[attempt] = ctx
                 return
             await attempt.give_back(ctx)
