@@ -6,11 +6,13 @@ import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from attrs import define, evolve, field
-from clippy_hookspecs import Headers
+from clippy_hookspecs import Headers, StatusTable
 from clippy_hookspecs.services import RawRequest
 from clippy_inspect import telling, together
 from clippy_inspect.door import Door
@@ -186,6 +188,9 @@ async def test_what_cannot_be_told_or_read_is_left_out_and_said(caplog: pytest.L
     pair = Pair(theirs=Kept([exchange(2), exchange(3, cost=math.nan)]))
     assert await pair.ids() == ["req-0001", "req-0002"]
     assert "req-0003 is not shown by the other workers" in caplog.text
+    pair.theirs.put(exchange(5, cost=Decimal("0.1")))
+    assert await pair.ids() == ["req-0001", "req-0002"]
+    assert caplog.text.count("is not shown by the other workers") == 2, "each once, however often a page looks"
     pair.theirs.put(evolve(exchange(4), state="dreaming"))
     assert await pair.ids() == ["req-0001", "req-0002"]
     assert "a request of worker 2 is not shown" in caplog.text
@@ -194,6 +199,30 @@ async def test_what_cannot_be_told_or_read_is_left_out_and_said(caplog: pytest.L
     assert await pair.ids() == ["req-0001", "req-0002"]
     assert pair.sees.missing[0].startswith("Worker 2 does not answer")
     assert "what worker 2 told cannot be read" in caplog.text
+
+
+async def test_what_a_plugin_shows_of_itself_is_seen_elsewhere_as_it_is_there() -> None:
+    @define(eq=False)
+    class Spends:
+        async def status_tables(self) -> list[StatusTable]:
+            spent: Any = Decimal("0.1")
+            return [StatusTable("spent", ("usd",), ((spent,),))]
+
+    pair = Pair()
+    host: Any = SimpleNamespace(plugins={"spends": Spends()})
+    pair.told.tellings[1].host = lambda: host
+    assert await pair.sees.tables() == [("spends, worker 2", StatusTable("spent", ("usd",), (("0.1",),)))]
+
+
+async def test_a_look_that_was_cancelled_is_none_for_those_who_wait() -> None:
+    pair = Pair()
+    looks = [asyncio.create_task(pair.sees.look()) for _ in range(3)]
+    for look in looks[:2]:
+        await _until(lambda: pair.sees._lock.locked())
+        look.cancel()
+        await asyncio.wait([look])
+    await looks[2]
+    assert [one.id for one in pair.sees.latest()] == ["req-0001", "req-0002"]
 
 
 async def test_pages_that_are_asked_for_together_look_once() -> None:

@@ -103,9 +103,10 @@ class Together:
         async with self._lock:
             if self._began >= came or loop.time() < self._rest:  # somebody has looked while we waited, or just now
                 return
-            self._began = loop.time()
+            began = loop.time()
             await asyncio.gather(*(self._look_at(place, copy) for place, copy in self._copies.items()))
-            took = loop.time() - self._began
+            self._began = began  # not before: one that is cancelled has not looked
+            took = loop.time() - began
             self._rest = loop.time() + took if took > _LONG else -1.0
         if self._forgetting is not None:
             self._forgetting.cancel()
