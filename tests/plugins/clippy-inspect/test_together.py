@@ -106,7 +106,7 @@ async def test_what_is_over_is_told_once_and_what_runs_each_time() -> None:
     pair = Pair(theirs=Kept([exchange(2), running], {running.id: Flow()}))
     await pair.ids()
     assert pair.sees.flow_elsewhere(running.id) == "streaming"
-    known = json.dumps(["req-0002"]).encode()
+    known = json.dumps([["req-0002"], []]).encode()
     told = (await pair.told.tellings[1].calls(known)).splitlines()
     assert [json.loads(line)["id"] for line in told[1:]] == [running.id]
     pair.theirs.put(exchange(3))
@@ -130,6 +130,19 @@ async def test_what_does_not_come_in_time_is_said_and_comes_with_the_next_look(m
         shown.append((len(await pair.ids()), pair.sees.missing))
     more = ("Worker 2 has more to show than it could tell yet.",)
     assert [(3, more), (5, more), (6, ())] == shown
+
+
+async def test_each_has_its_turn_where_more_goes_on_than_can_be_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that run are told again with each look, and would never leave time for the others."""
+    monkeypatch.setattr(telling, "BATCH", 1)
+    pair = Pair(theirs=Kept([exchange(2), *(exchange(number, state="running") for number in range(3, 6))]))
+    for model in ("first", "second"):
+        pair.theirs.exchanges = [evolve(one, model=model) for one in pair.theirs.exchanges]
+        for _ in range(2):
+            pair.told.in_time = 2
+            await pair.ids()
+        running = [one.model for one in pair.sees.latest() if one.state == "running"]
+        assert (5, [model] * 3) == (len(pair.sees.latest()), running)
 
 
 async def test_of_a_worker_that_does_not_answer_only_what_was_over_is_shown_and_its_name() -> None:

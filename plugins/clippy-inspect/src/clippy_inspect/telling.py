@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from attrs import define, field
@@ -59,17 +59,21 @@ class Telling:
                 self._changed.popitem(last=False)
 
     async def calls(self, asked: bytes) -> bytes:
-        """Those calls that whoever asks does not know: a line of JSON about all of them, then a line for each."""
-        known = frozenset(json.loads(asked))
-        return await asyncio.to_thread(self._calls, known)
+        """Those calls that whoever asks does not know: a line of JSON about all of them, then a line for each.
 
-    def _calls(self, known: Collection[str]) -> bytes:
+        After those the ones that it knows and that may have gone on, in the order in which it names them.
+        """
+        known, again = json.loads(asked)
+        return await asyncio.to_thread(self._calls, frozenset(known), again)
+
+    def _calls(self, known: Collection[str], again: Sequence[str]) -> bytes:
         exchanges = self.source.latest(LOOKED_AT)
+        wanted = {one.id: one for one in reversed(exchanges) if one.id not in known}
+        for name in filter(wanted.__contains__, again):
+            wanted[name] = wanted.pop(name)
         lines: list[bytes] = []
         size, more = 0, False
-        for exchange in reversed(exchanges):
-            if exchange.id in known:
-                continue
+        for exchange in wanted.values():
             if size > BATCH:
                 more = True
                 break
