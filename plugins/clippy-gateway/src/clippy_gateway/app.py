@@ -14,7 +14,7 @@ from clippy_hookspecs.services import ByteStream, Host, RawReply, RawRequest
 from clippy_serving import STALLED
 
 from .access import Access, Line
-from .bodies import Gone, judge_json, may_be_json, read_body
+from .bodies import Gone, judge_json, read_body
 from .callers import Caller, Callers
 from .choosing import Choice, api_of
 from .elsewhere import request_elsewhere
@@ -204,8 +204,7 @@ class GatewayApp:
             if not self.draining:
                 raise
             raise ended() from None
-        if may_be_json(body, head.get(b"content-type", b"json")):
-            await judge_json(body, self.limits)
+        await judge_json(body, head.get(b"content-type", b"json"), self.limits)
         model = judge_object(method, path, body)
         if method == "GET" and self.choice.models:
             listed = models_reply(path, self.choice, caller, anthropic)

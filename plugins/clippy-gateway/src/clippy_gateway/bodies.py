@@ -60,19 +60,31 @@ async def _rest(message: Any, receive: Receive, limits: RequestLimits) -> bytes:
         message = await receive()
 
 
-def may_be_json(body: bytes, content_type: bytes) -> bool:
-    """Whether somebody may read *body* as JSON: plugins do, whatever its head says that it is."""
-    return b"json" in content_type.lower() or _BEGINNING.match(body) is not None
+async def judge_json(body: bytes, content_type: bytes, limits: RequestLimits) -> None:
+    """Raises Refused for what takes too long to read as JSON.  Others have their turn before and after a long look.
 
-
-async def judge_json(body: bytes, limits: RequestLimits) -> None:
-    """Raises Refused for JSON that takes too long to read.  Others have their turn before and after a long look."""
-    if len(body) < _LONG:
-        judge_shape(body, limits)
+    Plugins may read a body as JSON whatever its *content_type* says that it is.
+    """
+    text = _in_utf_8(body)
+    if b"json" not in content_type.lower() and _BEGINNING.match(text) is None:
+        return
+    if len(text) < _LONG:
+        judge_shape(text, limits)
         return
     await asyncio.sleep(0)
-    judge_shape(body, limits)
+    judge_shape(text, limits)
     await asyncio.sleep(0)
+
+
+def _in_utf_8(body: bytes) -> bytes:
+    """*body* as whoever reads it as JSON does: Python's reader takes UTF-16 and UTF-32 as well, and drops a mark."""
+    begins = body[:4]
+    if begins.isascii() and b"\0" not in begins:
+        return body
+    try:
+        return body.decode(json.detect_encoding(body), "surrogatepass").encode("utf-8", "surrogatepass")
+    except UnicodeError:
+        return body
 
 
 def judge_shape(body: bytes, limits: RequestLimits) -> None:
