@@ -65,7 +65,7 @@ async def judge_json(body: bytes, content_type: bytes, limits: RequestLimits) ->
 
     Plugins may read a body as JSON whatever its *content_type* says that it is.
     """
-    text = _in_utf_8(body)
+    text = in_utf_8(body)
     if b"json" not in content_type.lower() and _BEGINNING.match(text) is None:
         return
     if len(text) < _LONG:
@@ -76,7 +76,7 @@ async def judge_json(body: bytes, content_type: bytes, limits: RequestLimits) ->
     await asyncio.sleep(0)
 
 
-def _in_utf_8(body: bytes) -> bytes:
+def in_utf_8(body: bytes) -> bytes:
     """*body* as whoever reads it as JSON does: Python's reader takes UTF-16 and UTF-32 as well, and drops a mark."""
     begins = body[:4]
     if begins.isascii() and b"\0" not in begins:
