@@ -14,7 +14,7 @@ from clippy_hookspecs.stored import body_decoders
 
 from ..jsonio import dumps, loads
 from . import anthropic_messages, openai_chat, openai_responses
-from .base import CorruptEvent, StreamEvent, StreamReader, StreamWriter, WireApi
+from .base import CorruptEvent, Glances, StreamEvent, StreamReader, StreamWriter, WireApi
 from .errors import ends_amid, error_in
 from .sse import SseDecoder, SseEvent, SseLimitError
 from .stream import StreamDecoder
@@ -149,13 +149,31 @@ def _request_values(request: Request, body: dict[str, Json] | None, known: Mappi
     if body is None:
         nothing = {"model": "", "messages": (), "tools": (), "params": {}, "stream": False}
         return _kept(request.api, nothing, raw, {}, None)
-    unsaid: dict[str, Json] = {}
-    for name in ("model", "messages", "tools"):
-        if name in body and not body[name]:
-            unsaid[name] = body[name]
+    return _kept(request.api, {**APIS[request.api].request_fields(body), **known}, raw, _unsaid(body), body)
+
+
+def _unsaid(body: Mapping[str, Json]) -> dict[str, Json]:
+    unsaid = {name: body[name] for name in ("model", "messages", "tools") if name in body and not body[name]}
     if body.get("stream", True) is not True:
         unsaid["stream"] = body["stream"]
-    return _kept(request.api, {**APIS[request.api].request_fields(body), **known}, raw, unsaid, body)
+    return unsaid
+
+
+def _request_glances(api: WireApi) -> Glances:
+    """How single fields of a request are told.
+
+    Most who look into a request look for a parameter, and to make values of all its messages for that costs the more
+    the longer the conversation is.
+    """
+    if "params" not in api.of_request:
+        return api.of_request
+    params, never = api.of_request["params"], {"api": None}
+
+    def alone(body: Mapping[str, Json]) -> KeptBody:
+        """They remember no body before all of it is read: a change that reads none of the messages writes it anew."""
+        return KeptBody(params(body), b"", never, _unsaid(body), None)
+
+    return {**api.of_request, "params": alone}
 
 
 # --- responses --------------------------------------------------------------------------------------------------------
@@ -282,7 +300,7 @@ class Opened:
         return self.reader.values(value, self.whole, self.known)
 
 
-_read_request = Reader(_request_values, {name: api.of_request for name, api in APIS.items()})
+_read_request = Reader(_request_values, {name: _request_glances(api) for name, api in APIS.items()})
 _read_response = Reader(_response_values, {name: api.of_response for name, api in APIS.items()})
 
 
@@ -291,7 +309,10 @@ def _kept(
 ) -> dict[str, Any]:
     params = fields.pop("params")
     fields["api"] = api
-    return {**fields, "params": KeptBody(params, raw, fields, unsaid, whole)}
+    # Those that somebody has looked at by themselves stay the same object: put back, they are no change.
+    kept = params if isinstance(params, KeptBody) else KeptBody(params, raw, fields, unsaid, whole)
+    kept.body, kept.fields, kept.unsaid, kept.whole = raw, fields, unsaid, whole
+    return {**fields, "params": kept}
 
 
 def _object(headers: Headers, raw: bytes) -> dict[str, Json] | None:

@@ -55,21 +55,14 @@ class OpenAIChat:
         return None
 
     def request_fields(self, body: Mapping[str, Json]) -> dict[str, Any]:
-        rest = dict(body)
-        rest.pop("stream", None)
-        messages, tools = rest.get("messages"), rest.get("tools")
-        fields: dict[str, Any] = {
-            "model": rest.pop("model") if isinstance(rest.get("model"), str) else "",
+        messages, tools = body.get("messages"), body.get("tools")
+        return {
+            "model": body["model"] if isinstance(body.get("model"), str) else "",
             "messages": tuple([read_message(item) for item in messages]) if objects(messages) else (),
             "tools": tuple([read_tool(item) for item in tools]) if objects(tools) else (),
             "stream": body.get("stream") is True,
-            "params": rest,
+            "params": _params(body),
         }
-        if fields["messages"] or messages == []:
-            rest.pop("messages", None)
-        if fields["tools"] or tools == []:
-            rest.pop("tools", None)
-        return fields
 
     def request_body(self, request: Request) -> dict[str, Json]:
         body: dict[str, Json] = {"model": request.model} if request.model else {}
@@ -140,6 +133,18 @@ class OpenAIChat:
         """The *events* of a stream of this API with the usage chunk if *request* asks for it, without it if not."""
         usage = self.response_body(response).get("usage")
         return openai_replay.with_usage_as_asked(events, usage if wants_usage(request) else None, wants_usage(request))
+
+
+def _params(body: Mapping[str, Json]) -> dict[str, Json]:
+    """What of a request's body no other field holds: what is not modelled, or not in the shape that is documented."""
+    rest = dict(body)
+    rest.pop("stream", None)
+    if isinstance(rest.get("model"), str):
+        del rest["model"]
+    for name in ("messages", "tools"):
+        if objects(rest.get(name)) or rest.get(name) == []:
+            del rest[name]
+    return rest
 
 
 def wants_usage(request: Request) -> bool:
@@ -234,7 +239,7 @@ def _others(body: Mapping[str, Json]) -> tuple[Choice, ...]:
 
 
 API = OpenAIChat(
-    of_request={"model": text_in("model", ""), "stream": streams},
+    of_request={"model": text_in("model", ""), "params": _params, "stream": streams},
     of_response={
         "id": text_in("id"),
         "model": text_in("model"),
