@@ -249,7 +249,7 @@ def test_what_is_no_chat_goes_to_the_provider_as_it_is(plugins):
 def test_a_routes_model_is_put_into_no_request_that_asks_no_model(method, path):
     routes = {"main": {**ONLY_CHAT["main"], "model": "m"}}
     with gateway(Raw(b"{}"), {}, routes=routes) as world:
-        world.ask(method, path)
+        world.ask(*asked.split())
         (seen,) = world.provider.requests
     assert (seen.body, b"content-length: 13" in seen.head.lower()) == (b"", False)
 
