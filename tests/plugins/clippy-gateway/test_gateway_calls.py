@@ -242,11 +242,8 @@ def test_what_is_no_chat_goes_to_the_provider_as_it_is(plugins):
     assert stored.json()["size"] > 300_000
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "/v1/models"), ("GET", "/v1/models/m"), ("DELETE", "/v1/files/1"), ("POST", "/v1/files")],
-)
-def test_a_routes_model_is_put_into_no_request_that_asks_no_model(method, path):
+@pytest.mark.parametrize("asked", ["GET /v1/models", "GET /v1/models/m", "DELETE /v1/files/1", "POST /v1/files"])
+def test_a_routes_model_is_put_into_no_request_that_asks_no_model(asked):
     routes = {"main": {**ONLY_CHAT["main"], "model": "m"}}
     with gateway(Raw(b"{}"), {}, routes=routes) as world:
         world.ask(*asked.split())
