@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import select
+import signal
 import socket
 import stat
 import subprocess
