@@ -284,13 +284,14 @@ def test_a_fallback_outside_gets_its_turn_at_once(caller: Caller) -> None:
 
 
 def test_a_caller_under_an_sdk_gets_an_answer_that_no_sdk_repeats(caller: Caller) -> None:
-    """503 in the wire API's own shape, with Retry-After, and x-should-retry: false."""
+    """503 in the wire API's own shape, with Retry-After in whole seconds (RFC 9110), and x-should-retry: false."""
     caller.start(alone(), Switchable(DOWN))
     calls(caller, 10)
     sent = caller.send(json={"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
     assert sent.status == 503
     assert sent.headers["x-should-retry"] == "false"
-    assert 7 < float(sent.headers["retry-after"]) <= 12
+    assert 8 <= int(sent.headers["retry-after"]) <= 12
+    assert 0 <= 1000 * int(sent.headers["retry-after"]) - int(sent.headers["retry-after-ms"]) < 1000
     assert b"breaker_open" in sent.body
 
 

@@ -242,6 +242,15 @@ def test_what_is_no_chat_goes_to_the_provider_as_it_is(plugins):
     assert stored.json()["size"] > 300_000
 
 
+@pytest.mark.parametrize("asked", ["GET /v1/models", "GET /v1/models/m", "DELETE /v1/files/1", "POST /v1/files"])
+def test_a_routes_model_is_put_into_no_request_that_asks_no_model(asked):
+    routes = {"main": {**ONLY_CHAT["main"], "model": "m"}}
+    with gateway(Raw(b"{}"), {}, routes=routes) as world:
+        world.ask(*asked.split())
+        (seen,) = world.provider.requests
+    assert (seen.body, b"content-length: 13" in seen.head.lower()) == (b"", False)
+
+
 def test_the_models_of_the_configuration_are_listed_in_the_callers_form():
     settings = {**KEYS, "models": {"fast": "main", "claude-*": "claude", "deep": "claude"}}
     with gateway(Reply("x"), {}, settings=settings) as world:
