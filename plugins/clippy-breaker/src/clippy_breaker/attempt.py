@@ -30,8 +30,8 @@ async def told(answer: Awaitable[T]) -> T:
 class Attempt:
     """One attempt under way: what was known when it began, and the breakers for which it is a probe.
 
-    ``began`` is when a probe did, by the clock of its place.  ``freed`` are the breakers for which it was a probe until its answer
-    began, ``counted`` says that it was a success for those.  What asks the store raises StoreFailed.
+    ``began`` is when a probe did, by the clock of its place.  ``freed`` are the breakers for which it was a probe until
+    its answer began, ``counted`` says that it was a success for those.  What asks the store raises StoreFailed.
     """
 
     request: Request
