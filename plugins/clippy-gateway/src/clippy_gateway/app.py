@@ -207,8 +207,7 @@ class GatewayApp:
             if not self.draining:
                 raise
             raise ended() from None
-        if b"json" in head.get(b"content-type", b"json").lower() or body[:64].lstrip()[:1] in (b"{", b"["):
-            await judge_json(body, self.limits)
+        await judge_json(body, head.get(b"content-type", b"json"), self.limits)
         model = judge_object(method, path, body)
         if method == "GET" and self.choice.models:
             listed = models_reply(path, self.choice, caller, anthropic)

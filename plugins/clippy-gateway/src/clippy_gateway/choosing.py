@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from attrs import define, field
 from clippy_hookspecs.context import RouteInfo
 
-from .bodies import read_json
+from .bodies import in_utf_8, read_json
 from .callers import Caller
 from .forms import Refused
 
@@ -85,7 +85,7 @@ def model_in(value: object) -> str:
 
 def _model_of(body: bytes) -> str:
     try:
-        return model_in(read_json(body))
+        return model_in(read_json(in_utf_8(body)))
     except ValueError:
         return ""
 
