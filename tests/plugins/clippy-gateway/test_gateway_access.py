@@ -129,7 +129,7 @@ def test_a_caller_that_stops_reading_is_cut_off_and_told_from_one_that_left(file
             connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             assert until(lambda: books.records)
             assert until(lambda: not made.world.app.busy)
-        assert made.world.provider.provider.closed_early == [1]
+        assert until(lambda: made.world.provider.provider.closed_early == [1])
         (table,) = asyncio.run(made.world.gateway.status_tables())
     (line,) = made.lines
     assert (line["status"], line["end"], books.records[0].outcome) == (200, "stalled", "cancelled")
