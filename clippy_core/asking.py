@@ -51,6 +51,7 @@ def asker(
             path=here,
             wants_values=True,
         )
+        child.ctx.only = parent.ctx.only
         # In a sync host an async hook runs on the portal's event loop, which must not be blocked by a whole request.
         if isinstance(parent.runtime, SyncRuntime) and host.on_portal():
             import anyio.to_thread  # a sync program without async hooks needs no anyio

@@ -58,6 +58,7 @@ class Host(Made):
     Raises :class:`~clippy_hookspecs.ConfigError` with every fault of the configuration.
     """
 
+    for_command = False  # see Host of the contract; the command line says so before it opens one
     _sync_runtime: SyncRuntime
     _runtimes: dict[Any, AsyncRuntime]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable, Iterable
 
@@ -127,6 +128,7 @@ def answer(request: Request, status: int, code: str, message: str, retry_after: 
     else:
         body = {"error": {"message": message, "type": code, "code": code}}
     headers = [("content-type", "application/json"), (NO_RETRY, "false")]
-    if retry_after is not None:
-        headers.append(("retry-after", f"{retry_after:g}"))
+    if retry_after is not None:  # RFC 9110 section 10.2.3 knows whole seconds; both SDKs look for milliseconds first
+        headers.append(("retry-after", str(math.ceil(retry_after))))
+        headers.append(("retry-after-ms", str(math.ceil(retry_after * 1000))))
     return decode_response(api, status, Headers(headers), dumps(body))

@@ -425,7 +425,7 @@ class Pipeline:
             if name not in known:
                 why = step.blame(f"switched to route {name!r}; the configuration has {sorted(known)}")
                 raise PluginError(why, step.plugin, step.hook)
-            unable = routes.obstacle(self.request, known[name])
+            unable = self.ctx.barred(name) or routes.obstacle(self.request, known[name])
             if unable is not None:
                 again = evolve(failed, info=routes.unfit(name, unable))
                 return None if name in unfit else await self._decide(again, request, (*unfit, name))

@@ -14,9 +14,10 @@ class Context(RequestContext):
     their key costs.  An account is a digest that few plugins need.
     """
 
-    __slots__ = ("_account", "_partition", "_share")
+    __slots__ = ("_account", "_only", "_partition", "_share")
 
     _account: str | Callable[[], str]
+    _only: tuple[str, ...]
     _partition: str | Callable[[], str | None] | None
     _share: str
 
@@ -51,3 +52,17 @@ class Context(RequestContext):
         if found is None:
             found = self._share = self.cache_control.share
         return found
+
+    @property
+    def only(self) -> tuple[str, ...]:
+        """The routes to which it may be switched, () for any; a request that a plugin asks within it has the same."""
+        found: tuple[str, ...] = getattr(self, "_only", ())
+        return found
+
+    @only.setter
+    def only(self, value: tuple[str, ...]) -> None:
+        self._only = value
+
+    def barred(self, route: str) -> str | None:
+        """Why it may not be switched to *route*, in words; None if it may."""
+        return "its caller may not use it" if self.only and route not in self.only else None

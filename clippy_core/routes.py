@@ -95,7 +95,8 @@ def through(request: Request, route: RouteConfig) -> Request:
         if unable is not None:
             raise Refusal(f"the route for this request speaks {route.api}: {unable}", 400, "route_unfit")
         return redirect(request, route)
-    if route.models or route.model:  # otherwise nobody has to look into the body
+    asks_a_model = request.method == "POST" and request.endpoint.body == "json"
+    if asks_a_model and (route.models or route.model):  # otherwise nobody has to look into the body
         model = route.models.get(request.model) or request.model or route.model or ""
         request = request if model == request.model else evolve(request, model=model)
     headers = [pair for pair in request.headers.pairs if pair[0].lower() in WITHIN_AN_API]

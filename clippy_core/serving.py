@@ -25,7 +25,8 @@ class Serving:
 
     A runtime (the threads, or an event loop) goes over to new tables once everything of theirs is open for it, so that
     no request ever gets a plugin that is not open.  *settle* makes what requests need to know, and imports what they
-    need: rather then than in the first one, which may find no file left to open.
+    need: before that rather than in the first one, which may find no file left to open.  Where it fails nothing was
+    opened.
     """
 
     def __init__(self, current: Tables, settle: Callable[[Tables], object]) -> None:
@@ -54,6 +55,7 @@ class Serving:
         """Open the tables that serve now for threads, and serve *runtime* with them.  Raises PluginError."""
         while True:
             tables = self.current
+            self._settle(tables)
             tables.life.open()
             if self._tables.get(runtime) is tables or self._goes_over(runtime, tables):
                 return
@@ -62,20 +64,23 @@ class Serving:
         """As ``open``, for the running event loop."""
         while True:
             tables = self.current
+            self._settle(tables)
             await tables.life.aopen(runtime)
             if self._tables.get(runtime) is tables or self._goes_over(runtime, tables):
                 return
 
     def _goes_over(self, runtime: Runtime, tables: Tables) -> bool:
         """Serve *runtime* with *tables*, which are open for it; False if others serve meanwhile."""
-        if tables.settings is None and not (tables.chains.idle and tables.upstream is None):
-            self.settle(tables)
         with self._lock:
             if tables is not self.current:
                 return False
             self._tables[runtime] = tables
         self._look()
         return True
+
+    def _settle(self, tables: Tables) -> None:
+        if tables.settings is None and not (tables.chains.idle and tables.upstream is None):
+            self.settle(tables)
 
     def drop(self, runtime: AsyncRuntime) -> None:
         """Let go of an event loop that is gone."""
@@ -92,6 +97,8 @@ class Serving:
         Raises PluginError, with the old ones serving on, if something cannot be opened.
         """
         old = self.current
+        if old.settings is not None:
+            self._settle(tables)
         tables.life.open_as(old.life)
         with self._lock:
             self.current = tables

@@ -171,8 +171,8 @@ class LiveStream:
             self._call_off = self.runtime.later(self._unread_limit, self._look)
 
     async def _look(self) -> None:
-        unread = self.flow.unread_for
-        if self._settled:
+        unread, self._call_off = self.flow.unread_for, None
+        if self._settled or not self.ctx.leases:
             return
         if unread >= self._unread_limit and not self.flow.paused and not self._reading:
             await self.abandon()

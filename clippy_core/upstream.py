@@ -233,7 +233,10 @@ async def _begin(
 ) -> Pipeline:
     runtime = await _opened(host)
     sender = RawSender(host.upstream(runtime), raw)
-    return host.begin(request, runtime, sender, route=raw.route, wants_values=wants_values, scope=scope)
+    pipeline = host.begin(request, runtime, sender, route=raw.route, wants_values=wants_values, scope=scope)
+    if raw.routes:
+        pipeline.ctx.only = raw.routes
+    return pipeline
 
 
 async def _opened(host: Host) -> SyncRuntime | AsyncRuntime:

@@ -79,12 +79,13 @@ class CommandLine(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            # It may be a command of a plugin that the configuration keeps from being there.
-            faults = installation(ctx).faults
-            if not faults:
+            # Which commands a plugin has is not known while the configuration keeps it from being there.
+            found = installation(ctx)
+            if not found.faults:
                 raise
-            maybe = "it may be that of a plugin which what is said above keeps from being there"
-            raise Misconfigured([*faults, f"{error.format_message().rstrip('.')}: {maybe}"]) from error
+            away = [one.name for one in found.discovered.plugins if one.status == "quarantined"]
+            why = f"because of what is said above the commands of {' and '.join(away) or 'a plugin'} are not there"
+            raise Misconfigured([*found.faults, f"{error.format_message().rstrip('.')}: {why}"]) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         self.ask_plugins(ctx)
@@ -102,7 +103,9 @@ class CommandLine(click.Group):
         """
         from ..host import Host
 
-        with Host.from_config(installation(click.get_current_context()).path) as host:
+        made = Host.from_config(installation(click.get_current_context()).path)
+        made.for_command = True
+        with made as host:
             if not recorded:
                 host._serving.current.record_nothing()  # noqa: SLF001 (a host made here, before its first request)
             yield host

@@ -30,6 +30,7 @@ from clippy_hookspecs import (
 )
 
 import clippy_core
+from clippy_core.driven import drive
 from clippy_core.testing import FakeProvider, Fault, Reply
 
 
@@ -255,6 +256,19 @@ def test_a_stream_that_holds_a_place_and_is_not_read_is_closed_after_a_while(syn
                 _wait_for(lambda: sync_caller.records.outcomes)
             assert expected == sync_caller.records.outcomes
             stream.close()
+
+
+def test_a_stream_that_has_given_its_place_back_may_rest(sync_caller):
+    """Nobody waits for it any more, as for a breaker's probe that has shown what it was sent for."""
+    sync_caller.start([Holds()], Reply("one two three"), abandoned_after=30.0)
+    with clippy_core.Client(sync_caller.host, sync_caller._http()) as client, client.stream("Hello") as stream:
+        next(stream)
+        sync_caller.clock.advance(31)
+        stream.context.leases -= 1
+        drive(stream._stream._look())
+        assert not sync_caller.records.outcomes
+        stream.context.leases += 1
+        assert "three" in "".join(chunk.delta for chunk in stream)
 
 
 @pytest.mark.parametrize("module", [httpx, httpx2])

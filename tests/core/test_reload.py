@@ -67,6 +67,13 @@ HOLDS = """
             assert self.open, "used after it was closed"
 """
 HOLDS_ASYNC = HOLDS.replace("@contextmanager", "@asynccontextmanager").replace("def lifespan", "async def lifespan")
+MUTE = """
+        @property
+        def directives(self):
+            raise RuntimeError("nothing to say")
+
+    EVENTS = []
+"""
 CANNOT_OPEN = HOLDS.replace('self.events.append("open")', 'raise OSError("the port is taken")')
 CANNOT_OPEN_ASYNC = HOLDS_ASYNC.replace('self.events.append("open")', 'raise OSError("the port is taken")')
 WITH_EVENTS = HOLDS.replace("self.events.", "EVENTS.") + "\n    EVENTS = []\n"
@@ -352,6 +359,25 @@ def test_a_plugin_that_cannot_open_leaves_the_old_set_in_place(live):
         assert "one two three" == await live.chat()
         assert ["open"] == holds.events
         assert ["open", "close"] == sys.modules["folder_also"].EVENTS
+
+    live.run(work)
+
+
+def test_a_plugin_that_does_not_say_what_callers_may_tell_it_leaves_the_old_set_in_place(live):
+    """Each request would fail of it; so it is asked before anything is opened, by a reload as by a start."""
+    live.plugins.install("holds", HOLDS)
+
+    async def work(live: Live) -> None:
+        holds = live.plugin("holds")
+        assert "one two three" == await live.chat()
+        live.plugins.install("mute", HOLDS.replace("self.events.", "EVENTS.") + MUTE)
+        with pytest.raises(RuntimeError, match="nothing to say"):
+            await live.reload()
+        assert ["holds"] == list(live.host.plugins)
+        assert "one two three" == await live.chat()
+        with pytest.raises(RuntimeError, match="nothing to say"):
+            clippy_core.Host(plugins={"mute": sys.modules["folder_mute"].Plugin}).open()
+        assert (["open"], []) == (holds.events, sys.modules["folder_mute"].EVENTS)
 
     live.run(work)
 

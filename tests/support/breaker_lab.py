@@ -77,6 +77,10 @@ class Begun:
     breaker: CircuitBreaker
     ctx: RequestContext
 
+    def answers(self) -> None:
+        """The first token has come."""
+        self.ctx.committed = True
+
     def end(self, outcome: Outcome = OK) -> None:
         """The attempt ends."""
         drive(self.breaker.post_attempt(outcome, self.ctx))

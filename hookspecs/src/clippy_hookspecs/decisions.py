@@ -45,8 +45,9 @@ class Retry:
 class Switch:
     """on_error: go on with another route, by its name in the configuration.
 
-    One that could only answer another question (it has no JSON mode, or not the files of this account) is not asked:
-    on_error is called again, with an ErrorInfo of kind ``route_unfit`` whose message says why.
+    One that could only answer another question (it has no JSON mode, or not the files of this account), or that the
+    request's caller may not use (``RawRequest.routes``), is not asked: on_error is called
+    again, with an ErrorInfo of kind ``route_unfit`` whose message says why.
     """
 
     route: str

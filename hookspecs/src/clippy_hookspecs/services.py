@@ -192,7 +192,8 @@ class RawRequest:
 
     ``route`` names a route of the configuration: it replaces address, model and credentials, and of ``url`` only the
     path below the wire API's root counts (``/v1/chat/completions``).  "" sends it to ``url`` with the caller's own
-    headers.  ``scope`` is on whose behalf; None leaves that to what the host knows of its caller.
+    headers.  ``scope`` is on whose behalf; None leaves that to what the host knows of its caller.  ``routes`` are the
+    only ones to which on_error may switch it, () for any: others are passed over as ``route_unfit``.
     """
 
     method: str
@@ -201,6 +202,7 @@ class RawRequest:
     body: bytes = field(default=b"", repr=False)
     route: str = ""
     scope: Scope | None = None
+    routes: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -280,6 +282,11 @@ class Host(Protocol):
     @property
     def routes(self) -> Mapping[str, RouteInfo]:
         """The routes of the configuration by name, the default one first."""
+        ...
+
+    @property
+    def for_command(self) -> bool:
+        """Whether a command made it to ask something of it and ends then: nobody would look at pages of its own."""
         ...
 
     async def answer(self, request: RawRequest) -> RawReply:

@@ -239,20 +239,24 @@ def test_the_attempt_of_a_stream_ends_with_the_stream(caller: Caller) -> None:
     assert kind.kind == "breaker_open"
 
 
-def test_a_stream_that_is_a_probe_has_the_place_until_it_ends(sync_caller: Caller) -> None:
-    """And is the only one meanwhile; left early it has still shown that the route works."""
+@pytest.mark.parametrize("probes", [1, 3])
+def test_a_stream_that_is_a_probe_has_the_place_until_its_first_token(sync_caller: Caller, probes: int) -> None:
+    """From there on the route is known to work: nobody waits for its end, be the breaker closed by it or not."""
     provider = Switchable(DOWN)
-    sync_caller.start(alone(consecutive=1, probes=1), provider)
+    sync_caller.start(alone(consecutive=1, probes=probes), provider)
     calls(sync_caller, 1)
     provider.fault = None
     sync_caller.clock.advance(12.1)
     with clippy_core.Client(sync_caller.host, sync_caller._http()) as client:
         with client.stream("Hello") as stream:
-            next(iter(stream))
             assert stream.context.leases == 1
             assert calls(sync_caller, 1) == ["breaker_open"]
-        assert stream.context.leases == 0
-    assert calls(sync_caller, 1) == ["fine"]
+            chunks = iter(stream)
+            while not stream.context.committed:
+                next(chunks)
+            assert calls(sync_caller, probes) == ["fine"] * probes
+            assert stream.context.leases == 0
+        assert calls(sync_caller, 1) == ["fine"]
 
 
 @define(eq=False)
@@ -280,13 +284,14 @@ def test_a_fallback_outside_gets_its_turn_at_once(caller: Caller) -> None:
 
 
 def test_a_caller_under_an_sdk_gets_an_answer_that_no_sdk_repeats(caller: Caller) -> None:
-    """503 in the wire API's own shape, with Retry-After, and x-should-retry: false."""
+    """503 in the wire API's own shape, with Retry-After in whole seconds (RFC 9110), and x-should-retry: false."""
     caller.start(alone(), Switchable(DOWN))
     calls(caller, 10)
     sent = caller.send(json={"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
     assert sent.status == 503
     assert sent.headers["x-should-retry"] == "false"
-    assert 7 < float(sent.headers["retry-after"]) <= 12
+    assert 8 <= int(sent.headers["retry-after"]) <= 12
+    assert 0 <= 1000 * int(sent.headers["retry-after"]) - int(sent.headers["retry-after-ms"]) < 1000
     assert b"breaker_open" in sent.body
 
 

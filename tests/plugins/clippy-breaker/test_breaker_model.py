@@ -31,6 +31,14 @@ class Naive:
     probe: tuple[int, float] | None = None
     """The attempt that has the probe's place, and until when."""
 
+    def settle(self, one: Running, now: float) -> None:
+        """A probe's answer has begun: it went well, and what it comes to in the end counts as for any other."""
+        counts = one.era == self.era
+        self.end(one.number, one.kind, one.era, True, now)
+        one.settled = True
+        if counts:
+            one.era = self.era
+
     def state(self, now: float) -> str:
         return "closed" if self.until is None else "open" if now < self.until else "half_open"
 
@@ -49,7 +57,7 @@ class Naive:
             self.probe = None
         if good is None or era != self.era:
             return
-        if kind == "probe":
+        if kind == "probe" and self.until is not None:
             self.good_probes += good
             if not good:
                 self._open(now)
@@ -82,6 +90,7 @@ class Running:
     begun: Begun
     kind: str
     era: int
+    settled: bool = False
 
 
 class AnySequence(RuleBasedStateMachine):
@@ -94,6 +103,7 @@ class AnySequence(RuleBasedStateMachine):
         self.lab: Lab = lab(**SETTINGS)
         self.naive = Naive()
         self.number = 0
+        self.probing: list[Running] = []
         self.forget, record.FORGET = record.FORGET, 1e9  # what a store forgets in time is another test
 
     def teardown(self) -> None:
@@ -101,13 +111,20 @@ class AnySequence(RuleBasedStateMachine):
 
     def try_one(self) -> Running | None:
         self.number += 1
+        for one in self.probing.copy():  # the next attempt looks whether a probe's answer has begun
+            if one.begun.ctx.committed:
+                self.naive.settle(one, self.lab.clock.at)
+                self.probing.remove(one)
         expected = self.naive.admit(self.number, self.lab.clock.at)
         begun = self.lab.begin()
         assert isinstance(begun, ErrorInfo) == (expected == "refused")
         if isinstance(begun, ErrorInfo):
             return None
         assert begun.ctx.leases == (expected == "probe")
-        return Running(self.number, begun, expected, self.naive.era)
+        one = Running(self.number, begun, expected, self.naive.era)
+        if expected == "probe":
+            self.probing.append(one)
+        return one
 
     @rule(target=running)
     def begin(self) -> Any:
@@ -115,9 +132,16 @@ class AnySequence(RuleBasedStateMachine):
 
     @rule(one=consumes(running), good=st.sampled_from([True, False, None]))
     def end(self, one: Running, good: bool | None) -> None:
-        self.naive.end(one.number, one.kind, one.era, good, self.lab.clock.at)
+        if one in self.probing:
+            self.probing.remove(one)
+        if not (one.settled and good):
+            self.naive.end(one.number, one.kind, one.era, good, self.lab.clock.at)
         one.begun.end({True: OK, False: FAILED, None: CANCELLED}[good])
         assert one.begun.ctx.leases == 0
+
+    @rule(one=running)
+    def answers(self, one: Running) -> None:
+        one.begun.answers()
 
     @rule(ends=st.lists(st.sampled_from([True, False, False]), max_size=10))
     def several(self, ends: list[bool]) -> None:

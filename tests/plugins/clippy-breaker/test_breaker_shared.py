@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from attrs import define, evolve
-from breaker_lab import FAILED, OK, ROUTE, Begun, Counting, HandClock, Lab, lab
+from breaker_lab import CANCELLED, FAILED, OK, ROUTE, Begun, Counting, HandClock, Lab, lab
 from clippy_breaker.breaker import LOOKS, TRIES
 from clippy_breaker.local import LocalStore
 from clippy_breaker.record import Record, dump, load
@@ -104,6 +104,50 @@ def test_who_was_slow_to_ask_for_the_probes_place_goes_on_when_it_is_closed() ->
     probe = one.under_way()
     other.store = Interrupted(other.store, "lease", lambda: probe.end(OK))
     assert other.under_way().ctx.leases == 0
+
+
+def test_a_probe_whose_answer_has_begun_gives_its_place_back_to_the_other_process() -> None:
+    """With the next attempt in its own, whatever becomes of that; and it is a success for both."""
+    one, other, clock = two()
+    one.do(FAILED, 10)
+    clock.at += 10
+    probe = one.under_way()
+    probe.answers()
+    next_one = one.under_way()
+    next_one.end(CANCELLED)
+    other.do(OK, 2)
+    one.under_way()
+    assert one.state() == other.state() == "closed"
+    probe.end(OK)
+    assert not any(one.store.store._leases.values())
+
+
+@pytest.mark.parametrize(("probes", "state"), [(1, "closed"), (3, "open")])
+def test_a_probe_that_breaks_after_its_first_token_is_a_failure_of_the_state_it_is_in(probes: int, state: str) -> None:
+    """Half open it opens again; closed by it, it has one failure."""
+    it = lab(probes=probes)
+    it.do(FAILED, 10)
+    it.clock.at += 10
+    probe = it.under_way()
+    probe.answers()
+    it.under_way().end(CANCELLED)
+    probe.end(FAILED)
+    assert it.state() == state
+    assert it.breaker._places.last.known(ROUTE.api, ROUTE.base_url).record.machine("").run == (probes == 1)
+
+
+def test_a_probe_that_may_have_been_slow_is_counted_when_it_ends() -> None:
+    """How long its first token took is told then; nobody is held up until there."""
+    it = lab(slow_after=2.0, probes=1)
+    it.do(FAILED, 10)
+    it.clock.at += 10
+    probe = it.under_way()
+    it.clock.at += 5
+    probe.answers()
+    it.under_way().end(CANCELLED)
+    assert it.state() == "half_open"
+    probe.end(evolve(OK, first_token=3.0))
+    assert it.state() == "open"
 
 
 @pytest.mark.parametrize(("state", "refused"), [("auto", True), ("metrics_only", False)])

@@ -18,7 +18,7 @@ from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
 from clippy_gateway.paths import shape
 from clippy_gateway.settings import AccessLog, Key, RequestLimits
-from clippy_hookspecs import Usage
+from clippy_hookspecs import Chunk, Headers, RawReply, RawRequest, RequestContext, Routes, Usage, hookimpl
 from clippy_retry import RetryPolicy
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
 
@@ -31,7 +31,7 @@ WRONG = "sk-wrong-canary-0123456789"
 class Logged:
     """A gateway that writes its access log into *file*."""
 
-    def __init__(self, file: Path, script: Any, plugins: Mapping[str, object] | None = None, **log: Any) -> None:
+    def __init__(self, file: Path, script: Any = None, plugins: Mapping[str, object] | None = None, **log: Any) -> None:
         self.file = file
         settings = {
             "keys": {"shop": Key(CALLERS_KEY)},
@@ -129,12 +129,64 @@ def test_a_caller_that_stops_reading_is_cut_off_and_told_from_one_that_left(file
             connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             assert until(lambda: books.records)
             assert until(lambda: not made.world.app.busy)
-        assert made.world.provider.provider.closed_early == [1]
+        assert until(lambda: made.world.provider.provider.closed_early == [1])
         (table,) = asyncio.run(made.world.gateway.status_tables())
     (line,) = made.lines
     assert (line["status"], line["end"], books.records[0].outcome) == (200, "stalled", "cancelled")
     assert table.rows == ((None, "stalled", "shop", 1),)
     assert "cut off, because its caller stopped reading: POST /v1/chat/completions of the key shop" in caplog.text
+
+
+@define(eq=False)
+class Stops:
+    """Cancels every answer at its third chunk, as a page, a command or a plugin may."""
+
+    passed: int = 0
+
+    @hookimpl
+    def on_chunk(self, chunk: Chunk, ctx: RequestContext) -> None:
+        self.passed += 1
+        if self.passed == 3:
+            ctx.flow.cancel("by the test")
+
+
+def test_a_stream_that_was_cancelled_on_purpose_says_so_and_is_no_trouble(file, caplog):
+    words = tuple(f"word{number} " for number in range(5))
+    with Logged(file, Reply("".join(words), chunks=words, chunk_delay=0.02), {"stops": Stops()}) as made:
+        with pytest.raises(httpx.RemoteProtocolError):
+            made.world.chat(body={"stream": True})
+        assert until(lambda: not made.world.app.busy)
+    (line,) = made.lines
+    assert (line["status"], line["end"]) == (200, "cancelled")
+    assert "broke off" not in caplog.text
+
+
+@define(eq=False)
+class Ticker:
+    """A page that never ends by itself."""
+
+    @hookimpl
+    def register_routes(self, app: Routes) -> None:
+        app.route("GET", "/ticks", self.ticks)
+
+    async def ticks(self, request: RawRequest) -> RawReply:
+        return RawReply(200, Headers(), self, {"endless": True})
+
+    async def next(self) -> bytes:
+        await asyncio.sleep(0.02)
+        return b"tick"
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def test_who_leaves_a_page_that_never_ends_has_left(file):
+    with Logged(file, plugins={"ticker": Ticker()}) as made:
+        with httpx.stream("GET", made.world.url + "/ticks", trust_env=False) as answer:
+            next(answer.iter_raw())
+        assert until(lambda: made.file.exists() and made.lines)
+    (line,) = made.lines
+    assert (line["path"], line["status"], line["end"]) == ("/ticks", 200, "left")
 
 
 def test_nothing_secret_is_in_it_whatever_is_asked_and_answered(file):

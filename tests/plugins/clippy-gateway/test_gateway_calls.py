@@ -13,7 +13,7 @@ import httpx2
 import openai
 import pytest
 from attrs import define
-from clippy_hookspecs import Refusal, hookimpl
+from clippy_hookspecs import AttemptRefused, ErrorInfo, Refusal, Switch, hookimpl
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World
 
 from clippy_core.testing import Fault, Raw, Reply, call
@@ -242,6 +242,15 @@ def test_what_is_no_chat_goes_to_the_provider_as_it_is(plugins):
     assert stored.json()["size"] > 300_000
 
 
+@pytest.mark.parametrize("asked", ["GET /v1/models", "GET /v1/models/m", "DELETE /v1/files/1", "POST /v1/files"])
+def test_a_routes_model_is_put_into_no_request_that_asks_no_model(asked):
+    routes = {"main": {**ONLY_CHAT["main"], "model": "m"}}
+    with gateway(Raw(b"{}"), {}, routes=routes) as world:
+        world.ask(*asked.split())
+        (seen,) = world.provider.requests
+    assert (seen.body, b"content-length: 13" in seen.head.lower()) == (b"", False)
+
+
 def test_the_models_of_the_configuration_are_listed_in_the_callers_form():
     settings = {**KEYS, "models": {"fast": "main", "claude-*": "claude", "deep": "claude"}}
     with gateway(Reply("x"), {}, settings=settings) as world:
@@ -406,3 +415,27 @@ def test_a_header_of_a_plugin_cannot_begin_a_line_of_its_own():
     assert answer.headers["x-fine"] == "d"
     assert "set-cookie" not in answer.headers
     assert answer.headers["x-clippy-attempts"] == "0"
+
+
+def test_an_attempt_that_was_refused_before_it_was_sent_asked_no_provider():
+    """As with an open breaker: the fallback's answer took one attempt, and without a fallback nobody was asked."""
+
+    @define(eq=False)
+    class Open:
+        spare: str | None = None
+
+        @hookimpl
+        def pre_attempt(self, request, ctx):
+            if ctx.route.name == "main":
+                raise AttemptRefused(ErrorInfo("transient", "breaker_open", scope="route"))
+
+        @hookimpl
+        def on_error(self, error, ctx):
+            return None if self.spare is None or ctx.route.name == self.spare else Switch(self.spare)
+
+    told = []
+    for spare in ("claude", None):
+        with gateway(Reply("x"), {"open": Open(spare)}) as world:
+            answer = world.chat()
+            told.append((answer.status_code, answer.headers["x-clippy-attempts"], world.provider.calls))
+    assert told == [(200, "1", 1), (503, "0", 0)]

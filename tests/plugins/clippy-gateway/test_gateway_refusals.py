@@ -138,13 +138,14 @@ def test_a_deep_body_is_refused_however_its_type_is_written(world):
 
 
 @pytest.mark.parametrize("text", ["hello", "\\ud83d"])
-def test_half_a_character_is_no_way_to_a_model_that_a_key_may_not_use(text):
+def test_neither_half_a_character_nor_another_encoding_is_a_way_to_a_model_that_a_key_may_not_use(text):
     """What our own reader does not take, a provider may."""
     settings = {"keys": {"team": Key(CALLERS_KEY, routes=("main",))}, "models": {"dear*": "answers", "*": "main"}}
     body = f'{{"model":"dear-1","messages":[{{"role":"user","content":"{text}"}}]}}'.encode()
     with World(Reply("x"), {}, settings) as made:
-        answer = made.ask("POST", CHAT, content=body, headers={"content-type": "application/json"})
-        assert (answer.status_code, made.provider.calls) == (403, 0)
+        for path, sent in ((CHAT, body), ("/v1/moderations", body.decode().encode("utf-16"))):
+            answer = made.ask("POST", path, content=sent, headers={"content-type": "application/json"})
+            assert (answer.status_code, made.provider.calls) == (403, 0)
 
 
 def test_what_never_became_a_request_is_counted_logged_and_in_the_access_log(tmp_path, caplog):

@@ -234,9 +234,10 @@ def test_an_address_that_is_taken_is_told_in_a_line(start, options):
 
 def test_check_says_whether_it_could_serve_and_leaves_the_address_free(start, tmp_path):
     path = tmp_path / "gateway.sock"
-    serving = start("--uds", str(path), "--check", wait=False)
+    serving = start("--uds", str(path), "--check", settings=f"drain = 10\n{SHOWN}", wait=False)
     assert serving.process.wait(30) == 0
     assert "serving" not in serving.said
+    assert "/open/" not in serving.said, "the pages would be gone"
     assert not path.exists()
 
 

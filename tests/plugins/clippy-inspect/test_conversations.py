@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 from attrs import evolve
+from clippy_cache import CachePolicy
+from clippy_cache_memory import MemoryCache
 from clippy_hookspecs import Scope, Usage
 from clippy_inspect.conversations import conversations
 from clippy_recorder import Exchange, Message, Recorder
@@ -168,6 +170,16 @@ def _sent_again() -> tuple[Any, int]:
             missing = site.post("/api/replay", json={"id": "another"})
         assert server.requests[0].headers["authorization"] == "Bearer sk-of-the-route"
     return told, missing.status_code
+
+
+def test_what_is_sent_again_is_answered_by_the_provider_and_by_no_cache() -> None:
+    """Whatever is kept of the answer before, nobody would learn whether the provider says another thing now."""
+    with FakeServer([Reply("It rains."), Reply("It snows.")]) as server:
+        config = {"routes": {"primary": {"base_url": server.base_url, "key": "sk-of-the-route"}}}
+        host = clippy_core.Host([Recorder(enabled=True), CachePolicy(), MemoryCache()], config=config)
+        with host, Site(Kept([exchange(1)]), host=host) as site:
+            said = [site.post("/api/replay", json={"id": "req-0001"}).json()["now"]["text"] for _ in range(2)]
+    assert said == ["It rains.", "It snows."]
 
 
 def test_without_a_host_nothing_is_sent() -> None:

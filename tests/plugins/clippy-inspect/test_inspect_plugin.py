@@ -20,6 +20,7 @@ from clippy_recorder import Recorder
 from clippy_serving import Pages, Server
 
 import clippy_core
+from clippy_core.cli import command_line
 from clippy_core.testing import FakeServer, PluginContract, Reply
 
 Browser = Callable[[str], httpx.Client]
@@ -105,6 +106,24 @@ def test_a_host_that_is_open_for_a_moment_opens_no_pages(
         pass
     assert capsys.readouterr().err == ""
     assert not [one for one in threading.enumerate() if one.name == "clippy-serving"]
+
+
+def test_the_host_of_a_command_opens_no_pages_and_the_one_that_then_serves_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command ends, and with it the link would be dead; ``clippy serve`` serves with another host than it tries."""
+    file = tmp_path / "clippy.toml"
+    file.write_text("[plugins.inspect]\nenabled = true\n")
+    cli = command_line()
+    with cli.make_context("clippy", ["--config", str(file), "serve"]), cli.host() as host:
+        for timer in [one for one in threading.enumerate() if isinstance(one, threading.Timer)]:
+            timer.join()
+        tried = host.plugins["inspect"]
+        assert isinstance(tried, Inspect)
+        assert tried.address is None
+    assert not capsys.readouterr().err
+    with host.with_plugins({"inspect": tried}):
+        assert address(capsys)
 
 
 def test_the_pages_end_with_the_host(capsys: pytest.CaptureFixture[str]) -> None:

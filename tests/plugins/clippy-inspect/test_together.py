@@ -6,11 +6,13 @@ import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from attrs import define, evolve, field
-from clippy_hookspecs import Headers
+from clippy_hookspecs import Headers, StatusTable
 from clippy_hookspecs.services import RawRequest
 from clippy_inspect import telling, together
 from clippy_inspect.door import Door
@@ -104,7 +106,7 @@ async def test_what_is_over_is_told_once_and_what_runs_each_time() -> None:
     pair = Pair(theirs=Kept([exchange(2), running], {running.id: Flow()}))
     await pair.ids()
     assert pair.sees.flow_elsewhere(running.id) == "streaming"
-    known = json.dumps(["req-0002"]).encode()
+    known = json.dumps([["req-0002"], []]).encode()
     told = (await pair.told.tellings[1].calls(known)).splitlines()
     assert [json.loads(line)["id"] for line in told[1:]] == [running.id]
     pair.theirs.put(exchange(3))
@@ -128,6 +130,19 @@ async def test_what_does_not_come_in_time_is_said_and_comes_with_the_next_look(m
         shown.append((len(await pair.ids()), pair.sees.missing))
     more = ("Worker 2 has more to show than it could tell yet.",)
     assert [(3, more), (5, more), (6, ())] == shown
+
+
+async def test_each_has_its_turn_where_more_goes_on_than_can_be_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that run are told again with each look, and would never leave time for the others."""
+    monkeypatch.setattr(telling, "BATCH", 1)
+    pair = Pair(theirs=Kept([exchange(2), *(exchange(number, state="running") for number in range(3, 6))]))
+    for model in ("first", "second"):
+        pair.theirs.exchanges = [evolve(one, model=model) for one in pair.theirs.exchanges]
+        for _ in range(2):
+            pair.told.in_time = 2
+            await pair.ids()
+        running = [one.model for one in pair.sees.latest() if one.state == "running"]
+        assert (5, [model] * 3) == (len(pair.sees.latest()), running)
 
 
 async def test_of_a_worker_that_does_not_answer_only_what_was_over_is_shown_and_its_name() -> None:
@@ -186,6 +201,9 @@ async def test_what_cannot_be_told_or_read_is_left_out_and_said(caplog: pytest.L
     pair = Pair(theirs=Kept([exchange(2), exchange(3, cost=math.nan)]))
     assert await pair.ids() == ["req-0001", "req-0002"]
     assert "req-0003 is not shown by the other workers" in caplog.text
+    pair.theirs.put(exchange(5, cost=Decimal("0.1")))
+    assert await pair.ids() == ["req-0001", "req-0002"]
+    assert caplog.text.count("is not shown by the other workers") == 2, "each once, however often a page looks"
     pair.theirs.put(evolve(exchange(4), state="dreaming"))
     assert await pair.ids() == ["req-0001", "req-0002"]
     assert "a request of worker 2 is not shown" in caplog.text
@@ -194,6 +212,30 @@ async def test_what_cannot_be_told_or_read_is_left_out_and_said(caplog: pytest.L
     assert await pair.ids() == ["req-0001", "req-0002"]
     assert pair.sees.missing[0].startswith("Worker 2 does not answer")
     assert "what worker 2 told cannot be read" in caplog.text
+
+
+async def test_what_a_plugin_shows_of_itself_is_seen_elsewhere_as_it_is_there() -> None:
+    @define(eq=False)
+    class Spends:
+        async def status_tables(self) -> list[StatusTable]:
+            spent: Any = Decimal("0.1")
+            return [StatusTable("spent", ("usd",), ((spent,),))]
+
+    pair = Pair()
+    host: Any = SimpleNamespace(plugins={"spends": Spends()})
+    pair.told.tellings[1].host = lambda: host
+    assert await pair.sees.tables() == [("spends, worker 2", StatusTable("spent", ("usd",), (("0.1",),)))]
+
+
+async def test_a_look_that_was_cancelled_is_none_for_those_who_wait() -> None:
+    pair = Pair()
+    looks = [asyncio.create_task(pair.sees.look()) for _ in range(3)]
+    for look in looks[:2]:
+        await _until(lambda: pair.sees._lock.locked())
+        look.cancel()
+        await asyncio.wait([look])
+    await looks[2]
+    assert [one.id for one in pair.sees.latest()] == ["req-0001", "req-0002"]
 
 
 async def test_pages_that_are_asked_for_together_look_once() -> None:

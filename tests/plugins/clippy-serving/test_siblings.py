@@ -53,15 +53,17 @@ def test_the_folder_ends_with_the_supervisor_or_when_a_worker_finds_it_gone() ->
         assert not founder.folder.exists()
 
 
-def test_a_name_is_the_first_once_among_all_of_them(founder: Siblings) -> None:
+def test_a_name_is_the_first_once_among_all_of_them(founder: Siblings, caplog: pytest.LogCaptureFixture) -> None:
     one, two = place(founder, 0), place(founder, 1)
     assert [one.is_first("a", 600), two.is_first("a", 600), two.is_first("b", 600)] == [True, False, True]
     for old in founder.folder.glob("once-*"):
         os.utime(old, (0, 0))
     assert one.is_first("c", 600)
     assert 1 == len([*founder.folder.glob("once-*")])
+    assert caplog.messages == []
     one.abandoned()
     assert not one.is_first("d", 600)
+    assert f"start the server anew: [Errno 2] No such file or directory: '{founder.folder}" in caplog.text
 
 
 async def test_one_asks_another_whatever_its_size(founder: Siblings) -> None:

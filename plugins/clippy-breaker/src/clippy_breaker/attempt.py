@@ -30,7 +30,8 @@ async def told(answer: Awaitable[T]) -> T:
 class Attempt:
     """One attempt under way: what was known when it began, and the breakers for which it is a probe.
 
-    What asks the store raises StoreFailed.
+    ``began`` is when a probe did, by the clock of its place.  ``freed`` are the breakers for which it was a probe until
+    its answer began, ``counted`` says that it was a success for those.  What asks the store raises StoreFailed.
     """
 
     request: Request
@@ -40,6 +41,9 @@ class Attempt:
     seen: Record = HEALTHY
     probes: list[str] = field(factory=list)
     holder: str = ""
+    began: float = 0.0
+    freed: tuple[str, ...] = ()
+    counted: bool = False
 
     @property
     def model(self) -> str:
@@ -64,6 +68,16 @@ class Attempt:
             self.probes.append(name)  # before it is asked for: a cancellation may come while it is given
             ctx.leases += 1
         return await told(self.store.lease(self.known.place_of_probe(name), self.holder, ttl))
+
+    def is_probe(self, name: str) -> bool:
+        """Whether it was sent to find out about a breaker, and that one is still as it saw it."""
+        return self.seen.machine(name).until is not None and (name in self.probes or name in self.freed)
+
+    def hand_over(self, store: Store) -> Attempt:
+        """Its probes as an attempt of their own, settled over *store* by whoever noticed that its answer has begun."""
+        names, self.probes = self.probes, []
+        self.freed = tuple(names)
+        return Attempt(self.request, store, self.place, self.known, self.seen, names, self.holder)
 
     async def give_back(self, ctx: RequestContext) -> None:
         """Give the places of all probes back, also those that were asked for and not given."""

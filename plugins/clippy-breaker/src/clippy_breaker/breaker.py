@@ -139,6 +139,8 @@ class CircuitBreaker:
         if place is not None:
             attempt = self._begin(*place, request, ctx)
             try:
+                if attempt.place.probing:
+                    await self._settle_begun(attempt)
                 attempt.seen = await attempt.look()
                 self._places.works()
                 await self._admit(attempt, ctx)
@@ -150,6 +152,8 @@ class CircuitBreaker:
         place = self._places.local(ctx)
         if place is not None:
             attempt = self._begin(*place, request, ctx)
+            if attempt.place.probing:
+                await self._settle_begun(attempt)
             attempt.seen = await attempt.look()
             await self._admit(attempt, ctx)
 
@@ -157,6 +161,24 @@ class CircuitBreaker:
         attempt = Attempt(request, store, place, place.known(ctx.route.api, ctx.route.base_url))
         ctx.stash[_ATTEMPT] = attempt
         return attempt
+
+    async def _settle_begun(self, asking: Attempt) -> None:
+        """Count the probes of this process whose answers have begun, and give their places back.
+
+        No hook that may wait for a store is called at a first token, and no chunk is to pay for one that is rarely
+        wanted: so whoever is asked next looks.
+        """
+        for attempt, ctx in asking.place.begun():
+            probe = attempt.hand_over(asking.store)
+            # How long the first token took is told at the end: until then one that may have been slow is not counted.
+            waited = asking.place.now() - attempt.began
+            attempt.counted = self.slow_after is None or waited <= self.slow_after
+            try:
+                for name in attempt.freed if attempt.counted else ():
+                    if (after := await self._note(probe, name, ".", "", None)) is not None:
+                        attempt.seen = attempt.seen.seeing(name, after)
+            finally:
+                await probe.give_back(ctx)
 
     async def _admit(self, attempt: Attempt, ctx: RequestContext) -> None:
         """Let the attempt go, as a probe if one is due.  Raises AttemptRefused."""
@@ -171,6 +193,9 @@ class CircuitBreaker:
             attempt.seen = await attempt.look()
             if all(attempt.seen.machine(name).epoch == before.machine(name).epoch for name in due):
                 log.info("breaker: %s is half open, a probe is sent", attempt.named(due[0]))
+                if not ctx.committed:  # or it goes on with an answer, and nobody can tell when its own part begins
+                    attempt.began = attempt.place.now()
+                    attempt.place.probing[attempt] = ctx
                 return
             await attempt.give_back(ctx)
         if self.state != "metrics_only":
@@ -223,6 +248,7 @@ class CircuitBreaker:
                 await self._count(attempt, outcome, ctx)
             finally:
                 if attempt.probes:
+                    attempt.place.probing.pop(attempt, None)
                     await attempt.give_back(ctx)
         except StoreFailed as failed:
             self._places.failed(failed, ctx)
@@ -246,14 +272,17 @@ class CircuitBreaker:
         if not (slow or machines or attempt.seen.machines):
             known.keep_success(ROUTE, CLOSED.epoch, attempt.place.now())  # as nearly always
             return
+        names = [ROUTE]
         if machines.keys() - {ROUTE} and (model := attempt.model) in machines:
-            await self._note(attempt, model, "s" if slow else ".", why, None)
-        await self._note(attempt, ROUTE, "s" if slow else ".", why, None)
+            names.insert(0, model)
+        for name in names:
+            if not (attempt.counted and name in attempt.freed):
+                await self._note(attempt, name, "s" if slow else ".", why, None)
 
-    async def _note(self, attempt: Attempt, name: str, mark: Mark, why: str, asked: float | None) -> None:
-        """Count one result for one breaker."""
+    async def _note(self, attempt: Attempt, name: str, mark: Mark, why: str, asked: float | None) -> Machine | None:
+        """Count one result for one breaker; the breaker after it, None where nothing was written."""
         known, now = attempt.known, attempt.place.now()
-        epoch, probe = attempt.seen.machine(name).epoch, name in attempt.probes
+        epoch, probe = attempt.seen.machine(name).epoch, attempt.is_probe(name)
         well: list[float] = []
         fresh = False
         for _ in range(TRIES):
@@ -261,22 +290,23 @@ class CircuitBreaker:
             machine = record.machine(name)
             if machine.epoch != epoch or probe != (machine.until is not None):
                 if fresh:
-                    return  # it began before the breaker changed its state, or while it was open: neither counts
+                    return None  # it began before the breaker changed its state, or while it was open: neither counts
                 await attempt.look()  # what is known may be older than the attempt, if another thread read it
                 fresh = True
                 continue
             if mark == "." and not probe and machine.run == 0:
                 for at in (*well, now):
                     known.keep_success(name, epoch, at)
-                return
+                return None
             well += known.take_successes(name, epoch)
             changed = self._changed(machine, probe, mark, well, now, why, asked)
             record = record.having(name, changed, now)
             if await attempt.write(text, record, record.lifetime(now, self._rule)):
                 self._report(attempt, name, machine, changed)
-                return
+                return changed
             await attempt.look()
             fresh = True
+        return None
 
     def _changed(
         self, machine: Machine, probe: bool, mark: Mark, well: list[float], now: float, why: str, asked: float | None

@@ -39,6 +39,10 @@ class Record:
         """The breaker of that name."""
         return self.machines.get(name, CLOSED)
 
+    def seeing(self, name: str, machine: Machine) -> Record:
+        """This record with one breaker as it was seen later."""
+        return Record({**self.machines, name: machine})
+
     def having(self, name: str, machine: Machine, now: float) -> Record:
         """This record with one breaker changed, and without those that have nothing to remember at *now*."""
         kept = {**self.machines, name: machine}

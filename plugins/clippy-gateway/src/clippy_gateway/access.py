@@ -157,9 +157,11 @@ class Line:
         return ""
 
     async def receive(self) -> Any:
-        """As ASGI's; counts the request's body."""
+        """As ASGI's; counts the request's body, and notes that the caller left."""
         message = await self._receive()
         self.body += len(message.get("body", b""))
+        if message["type"] == "http.disconnect" and not self.whole:
+            self.left = "left"
         return message
 
     async def send(self, message: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define, field
 from clippy_hookspecs import Headers
-from clippy_hookspecs.services import ByteStream, Host, RawReply, RawRequest
+from clippy_hookspecs.services import Host, RawReply, RawRequest
 from clippy_serving import STALLED
 
 from .access import Access, Line
@@ -25,7 +25,7 @@ from .paths import judge_call, judge_object, judge_spelling
 from .refusals import Refusals
 from .replies import judge_status, reply_headers, told
 from .settings import RequestLimits
-from .watching import Watch, ended
+from .watching import Cancelled, Watch, ended, pump, was_cancelled
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -140,6 +140,8 @@ class GatewayApp:
         try:
             await self._judged(scope, line.receive, line.send, line)
         finally:
+            if STALLED in scope:
+                line.left = "stalled"
             line.end()
 
     async def _judged(self, scope: Any, receive: Receive, send: Send, line: Line | None) -> None:
@@ -161,8 +163,9 @@ class GatewayApp:
         except Gone:  # nobody is there to be answered
             if STALLED in scope:
                 self.refusals.note_stalled(_name(caller), scope["method"], path)
+        except Cancelled:
             if line is not None:
-                line.left = "stalled" if STALLED in scope else "left"
+                line.left = "cancelled"
         except Exception:
             log.exception("a request failed in the gateway itself")
             failed = Refused(500, "gateway_error", "the gateway failed; its log says why")
@@ -204,8 +207,7 @@ class GatewayApp:
             if not self.draining:
                 raise
             raise ended() from None
-        if b"json" in head.get(b"content-type", b"json").lower() or body[:64].lstrip()[:1] in (b"{", b"["):
-            await judge_json(body, self.limits)
+        await judge_json(body, head.get(b"content-type", b"json"), self.limits)
         model = judge_object(method, path, body)
         if method == "GET" and self.choice.models:
             listed = models_reply(path, self.choice, caller, anthropic)
@@ -239,7 +241,7 @@ class GatewayApp:
         method, target = scope["method"], scope["raw_path"].decode("ascii")
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("ascii")
-        fields, whose = scope["headers"], caller.scope_of(head)
+        fields, whose, only = scope["headers"], caller.scope_of(head), caller.routes
         base, named = head.get(b"x-clippy-base-url"), head.get(b"x-clippy-route")
         ours = _FOR_THE_GATEWAY if caller.key is None else _WHOSE
         if not ours.isdisjoint(head):
@@ -248,7 +250,7 @@ class GatewayApp:
             return request_elsewhere(base.decode("latin-1"), caller, whose, method, target, fields, body)
         wanted = None if named is None else named.decode("latin-1")
         route = self.choice.route(caller, wanted, api_of(scope["path"], anthropic), body, model)
-        return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose)
+        return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose, only)
 
     async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: Watch) -> None:
         body = reply.body
@@ -266,10 +268,12 @@ class GatewayApp:
                 return
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             try:
-                await _pump(body, send, watch)
+                await pump(body, send, watch)
             except Gone:
                 raise
             except Exception as error:
+                if was_cancelled(reply):
+                    raise Cancelled from None
                 # Nothing more is sent, no end either: the server closes the connection, and nobody takes it for whole.
                 log.warning("the answer to request %s broke off: %s", watch.told, type(error).__name__)
         finally:
@@ -287,14 +291,3 @@ class GatewayApp:
 def _name(caller: Caller | None) -> str:
     """The name of the caller's key, "" for who has none."""
     return caller.name if caller is not None and caller.key is not None else ""
-
-
-async def _pump(body: ByteStream, send: Send, watch: Watch) -> None:
-    """Each piece at once; the next one is read when the caller has room for it.
-
-    With the end the caller has everything: whether it then leaves is nobody's concern, and nothing is cancelled for it.
-    """
-    while (piece := await body.next()) is not None:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    watch.stop()
-    await send({"type": "http.response.body", "body": b""})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,7 +16,9 @@ from .settings import RequestLimits
 
 Receive = Callable[[], Awaitable[Any]]
 
+_SPACE = b" \t\r\n"
 _STRUCTURE = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_BEGINNING = re.compile(rb"[ \t\r\n]*+[\[{]")
 _LONG = 256 * 1024
 """Bytes from which on looking at a body takes milliseconds, in which nobody else is answered.
 
@@ -57,22 +60,39 @@ async def _rest(message: Any, receive: Receive, limits: RequestLimits) -> bytes:
         message = await receive()
 
 
-async def judge_json(body: bytes, limits: RequestLimits) -> None:
-    """Raises Refused for JSON that takes too long to read.  Others have their turn before and after a long look."""
-    if len(body) < _LONG:
-        judge_shape(body, limits)
+async def judge_json(body: bytes, content_type: bytes, limits: RequestLimits) -> None:
+    """Raises Refused for what takes too long to read as JSON.  Others have their turn before and after a long look.
+
+    Plugins may read a body as JSON whatever its *content_type* says that it is.
+    """
+    text = in_utf_8(body)
+    if b"json" not in content_type.lower() and _BEGINNING.match(text) is None:
+        return
+    if len(text) < _LONG:
+        judge_shape(text, limits)
         return
     await asyncio.sleep(0)
-    judge_shape(body, limits)
+    judge_shape(text, limits)
     await asyncio.sleep(0)
+
+
+def in_utf_8(body: bytes) -> bytes:
+    """*body* as whoever reads it as JSON does: Python's reader takes UTF-16 and UTF-32 as well, and drops a mark."""
+    begins = body[:4]
+    if begins.isascii() and b"\0" not in begins:
+        return body
+    try:
+        return body.decode(json.detect_encoding(body), "surrogatepass").encode("utf-8", "surrogatepass")
+    except UnicodeError:
+        return body
 
 
 def judge_shape(body: bytes, limits: RequestLimits) -> None:
     """Raises Refused for JSON of more values, or nested deeper, than is allowed.
 
     Counted on the bytes, strings left out, so that nothing has to be parsed for it; what is no JSON is left to those
-    who parse, who stop at its first fault, up to which this counts the same.  Before each value stands a comma or what
-    opens an array or an object.
+    who parse, who stop at its first fault, up to which this counts the same.  Before each value but
+    the first stands a comma or what opens an array or an object, and nothing stands in an empty one.
     """
     opened = body.count(b"[") + body.count(b"{")
     if opened <= limits.depth and (len(body) <= limits.values or opened + body.count(b",") <= limits.values):
@@ -81,10 +101,11 @@ def judge_shape(body: bytes, limits: RequestLimits) -> None:
     if (body.count(b'"') - body.count(b'\\"')) // 4 > limits.values:
         raise _too_complex(limits)
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of quotes begins or ends a string
-    outside = b"".join(plain.split(b'"')[::2])
-    structure = outside.translate(None, _STRUCTURE)
-    if len(structure) // 2 + outside.count(b",") > limits.values:
+    outside = b'"'.join(plain.split(b'"')[::2]).translate(None, _SPACE)
+    empty = outside.count(b"[]") + outside.count(b"{}")
+    if sum(map(outside.count, (b"[", b"{", b","))) - empty > limits.values:
         raise _too_complex(limits)
+    structure = outside.translate(None, _STRUCTURE)
     depth = 0
     for byte in structure:
         if byte in b"[{":

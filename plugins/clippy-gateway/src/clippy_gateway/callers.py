@@ -28,8 +28,13 @@ class Caller:
     busy: int = 0
     scope: Scope | None = None
 
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """The only routes that it may use, () for all of them."""
+        return () if self.key is None else self.key.routes
+
     def may_use(self, route: str) -> bool:
-        return self.key is None or not self.key.routes or route in self.key.routes
+        return not self.routes or route in self.routes
 
     def scope_of(self, head: Mapping[bytes, bytes]) -> Scope | None:
         """On whose behalf it calls: as its key says, and as it says itself where the configuration trusts it."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from attrs import define, field
 from clippy_hookspecs.context import RouteInfo
 
-from .bodies import read_json
+from .bodies import in_utf_8, read_json
 from .callers import Caller
 from .forms import Refused
 
@@ -41,7 +41,7 @@ class Choice:
                     message = f"the model that was asked for is the route {of_model}'s: {self._open_to(caller)}"
                     raise Refused(403, "model_not_allowed", message)
                 return of_model
-        own = caller.key.routes if caller.key is not None and caller.key.routes else tuple(self.routes)
+        own = caller.routes or tuple(self.routes)
         speaks = (name for name in own if self.routes[name].api == api)
         return next(speaks, own[0])
 
@@ -85,7 +85,7 @@ def model_in(value: object) -> str:
 
 def _model_of(body: bytes) -> str:
     try:
-        return model_in(read_json(body))
+        return model_in(read_json(in_utf_8(body)))
     except ValueError:
         return ""
 

@@ -36,7 +36,7 @@ def request_elsewhere(
         raise Refused(400, "bad_path", "the path of a request names no place of its own: it has . or .. in it")
     kept = [(name, value) for name, value in fields if _goes_on(name, value)]
     below = target[3:] if target.startswith("/v1/") else target  # else "/v1%2f@other" would end the name of the host
-    return RawRequest(method, base.rstrip("/") + below, Headers.undecoded(kept), body, "", scope)
+    return RawRequest(method, base.rstrip("/") + below, Headers.undecoded(kept), body, "", scope, caller.routes)
 
 
 def _goes_on(name: bytes, value: bytes) -> bool:

@@ -16,6 +16,7 @@ from signal import SIGTERM
 from typing import TYPE_CHECKING
 
 import click
+from clippy_hookspecs import ConfigError
 from clippy_hookspecs.services import Host
 from clippy_serving import Limits, Server
 from clippy_serving.listening import listen
@@ -60,11 +61,15 @@ def run(
         with _siblings(gateway.workers) as siblings:
             _supervise(gateway, gateway.app(gateway.over_aiohttp(described), siblings), opened, siblings)
         return
-    app = gateway.app(gateway.over_aiohttp(described))
-    if check:
+    host = gateway.over_aiohttp(described)
+    if check:  # without the pages, which would hand out links to a gateway that does not serve
+        faults = gateway.faults(host)
+        if faults:
+            raise ConfigError(faults)
         where = gateway.uds or f"{gateway.host}:{opened.getsockname()[1]}"
-        click.echo(f"fine: routes {', '.join(app.choice.routes)}; {len(gateway.keys)} keys; {where} is free")
+        click.echo(f"fine: routes {', '.join(host.routes)}; {len(gateway.keys)} keys; {where} is free")
         return
+    app = gateway.app(host)
     click.echo(f"serving at {_where(gateway, opened)}", err=True)
     serve(gateway, app, opened)
 

@@ -6,12 +6,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from clippy_hookspecs.services import ByteStream, RawReply
+
 from .forms import Refused
 
 Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 
 _PATIENCE = 0.02
 """Seconds after which somebody looks whether the caller is still there; most answers of a cache are gone by then."""
+
+
+class Cancelled(Exception):
+    """Somebody cancelled the answer while it went out: its pages, a command or a plugin."""
 
 
 class Watch:
@@ -50,3 +57,20 @@ def ended() -> Refused:
     if task is not None:
         task.uncancel()
     return Refused(503, "gateway_ending", "the gateway ended before there was an answer", close=True)
+
+
+async def pump(body: ByteStream, send: Send, watch: Watch) -> None:
+    """Each piece at once; the next one is read when the caller has room for it.
+
+    With the end the caller has everything: whether it then leaves is nobody's concern, and nothing is cancelled for it.
+    """
+    while (piece := await body.next()) is not None:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    watch.stop()
+    await send({"type": "http.response.body", "body": b""})
+
+
+def was_cancelled(reply: RawReply) -> bool:
+    """Whether a streamed answer ended because somebody cancelled it through its flow."""
+    ctx = reply.extensions.get("clippy")
+    return ctx is not None and ctx.flow.state == "cancelled"

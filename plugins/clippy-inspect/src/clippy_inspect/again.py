@@ -7,7 +7,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs
 
-from clippy_hookspecs import Headers, Host
+from clippy_hookspecs import Headers, Host, evolve
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 from clippy_recorder.har import answer_of, answer_pieces
@@ -39,7 +39,7 @@ def pages(view: View) -> list[Page]:
         if not exchange.came.body and not any(attempt.sent.body for attempt in exchange.attempts):
             return view.json({"error": "its content was not recorded"}, 409)
         try:
-            again = request_of(exchange, route_for(exchange, host))
+            again = _for_good(request_of(exchange, route_for(exchange, host)))
         except LookupError as error:
             return view.json({"error": f"{error}; the caller's own credentials are not recorded"}, 409)
         reply, now = await (in_a_thread(_answer(host, again)) if view.apart else _answer(host, again))
@@ -63,6 +63,11 @@ def _wanted(request: RawRequest) -> str | None:
         told = {name: values[-1] for name, values in parse_qs(text, max_num_fields=20).items()}
     wanted = told.get("id") if isinstance(told, dict) else None
     return wanted if isinstance(wanted, str) else None
+
+
+def _for_good(request: RawRequest) -> RawRequest:
+    """*request* as the provider is asked it: what a cache has is what was said then."""
+    return evolve(request, headers=Headers([*request.headers.pairs, ("x-clippy-cache", "no-cache")]))
 
 
 async def _answer(host: Host, request: RawRequest) -> tuple[RawReply, str]:

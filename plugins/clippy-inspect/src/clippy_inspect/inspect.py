@@ -105,9 +105,9 @@ class Inspect:
     @hookimpl
     @contextmanager
     def lifespan(self, host: Host) -> Iterator[None]:
-        """The pages are open as long as the host is, if that is more than a moment.
+        """The pages are open as long as the host is, if that is more than a moment and not a command's.
 
-        A command that only looks at the plugins opens a host too, and must not take a port for that.
+        A program may open a host only to look at its plugins, and must not take a port for that.
         """
         with self._lock:
             if not self._elsewhere():
@@ -115,7 +115,7 @@ class Inspect:
             self._holders += 1
         opening = threading.Timer(SOON, self._soon, (host,))
         opening.daemon = True
-        if self._has_a_port():
+        if self._has_a_port() and not getattr(host, "for_command", False):  # an older core says nothing of it
             opening.start()
         try:
             yield

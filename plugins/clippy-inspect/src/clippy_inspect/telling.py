@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from attrs import define, field
@@ -38,6 +38,7 @@ class Telling:
     pace: Pace
     host: Callable[[], Host | None]
     _changed: OrderedDict[str, int] = field(factory=OrderedDict, init=False, repr=False)
+    _untold: OrderedDict[str, None] = field(factory=OrderedDict, init=False, repr=False)
     _number: int = field(default=0, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
 
@@ -58,24 +59,28 @@ class Telling:
                 self._changed.popitem(last=False)
 
     async def calls(self, asked: bytes) -> bytes:
-        """Those calls that whoever asks does not know: a line of JSON about all of them, then a line for each."""
-        known = frozenset(json.loads(asked))
-        return await asyncio.to_thread(self._calls, known)
+        """Those calls that whoever asks does not know: a line of JSON about all of them, then a line for each.
 
-    def _calls(self, known: Collection[str]) -> bytes:
+        After those the ones that it knows and that may have gone on, in the order in which it names them.
+        """
+        known, again = json.loads(asked)
+        return await asyncio.to_thread(self._calls, frozenset(known), again)
+
+    def _calls(self, known: Collection[str], again: Sequence[str]) -> bytes:
         exchanges = self.source.latest(LOOKED_AT)
+        wanted = {one.id: one for one in reversed(exchanges) if one.id not in known}
+        for name in filter(wanted.__contains__, again):
+            wanted[name] = wanted.pop(name)
         lines: list[bytes] = []
         size, more = 0, False
-        for exchange in reversed(exchanges):
-            if exchange.id in known:
-                continue
+        for exchange in wanted.values():
             if size > BATCH:
                 more = True
                 break
             try:
                 lines.append(line(exchange))
-            except ValueError as error:
-                log.warning("request %s is not shown by the other workers: %s", exchange.id, error)
+            except Exception as error:  # such as a price that a plugin tells as something else than a number
+                self._say(exchange.id, error)
                 continue
             size += len(lines[-1])
         flows = {one.id: self.source.flow(one.id) for one in exchanges if one.state == "running"}
@@ -86,6 +91,14 @@ class Telling:
             "rates": [rate.per_second for rate in self.pace.rates()],
         }
         return json.dumps(head).encode() + b"\n" + b"".join(lines)
+
+    def _say(self, request_id: str, error: Exception) -> None:
+        """Once for each request: a page looks every few seconds."""
+        if request_id not in self._untold:
+            self._untold[request_id] = None
+            log.warning("request %s is not shown by the other workers: %s", request_id, error)
+        if len(self._untold) > LOOKED_AT:
+            self._untold.popitem(last=False)
 
     async def changed(self, asked: bytes) -> bytes:
         """What changed since the number that whoever asks was told; without one, or with that of another process, no
@@ -107,4 +120,4 @@ class Telling:
     async def tables(self, asked: bytes) -> bytes:
         """How the plugins are doing here."""
         told: list[Any] = [table_as_json(name, table) for name, table in await tables_of(self.host())]
-        return json.dumps(told).encode()
+        return json.dumps(told, default=str).encode()

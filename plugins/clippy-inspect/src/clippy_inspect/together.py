@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from attrs import define, field
@@ -35,7 +35,8 @@ _ALL: Final = 1_000_000
 class Copy:
     """What another worker has told: its calls, what the flows of those that run say, how many begin a second.
 
-    ``silent`` says that it did not answer the last time, ``behind`` that it has more than it could tell by then.
+    ``calls`` are in the order in which they were told.  ``silent`` says that it did not answer the last time,
+    ``behind`` that it has more than it could tell by then.
     """
 
     name: str
@@ -58,10 +59,18 @@ class Copy:
                 log.warning("a request of %s is not shown: %s", self.name, error)
                 continue
             new[exchange.id] = exchange
-        known = {**self.calls, **new}
-        self.calls = {one: known[one] for one in about["ids"] if one in known}
+        there = frozenset(about["ids"])
+        before = {name: one for name, one in self.calls.items() if name not in new}
+        self.calls = {name: one for name, one in {**before, **new}.items() if name in there}
         self.flows, self.rates, self.behind = about["flows"], tuple(about["rates"]), about["more"]
         return frozenset(new)
+
+    def question(self, known: Collection[str]) -> list[list[str]]:
+        """What to ask for: not for those *known*, and of those that go on first for what was told the longest ago.
+
+        So each has its turn, however many there are.
+        """
+        return [[*known], [name for name in self.calls if name not in known]]
 
     def shown(self) -> list[Exchange]:
         """Of one that does not answer, what was over when it last did."""
@@ -103,9 +112,10 @@ class Together:
         async with self._lock:
             if self._began >= came or loop.time() < self._rest:  # somebody has looked while we waited, or just now
                 return
-            self._began = loop.time()
+            began = loop.time()
             await asyncio.gather(*(self._look_at(place, copy) for place, copy in self._copies.items()))
-            took = loop.time() - self._began
+            self._began = began  # not before: one that is cancelled has not looked
+            took = loop.time() - began
             self._rest = loop.time() + took if took > _LONG else -1.0
         if self._forgetting is not None:
             self._forgetting.cancel()
@@ -117,7 +127,7 @@ class Together:
         known = {one.id for one in copy.calls.values() if one.state != "running"}
         silent = True
         try:
-            while (told := await self._told(place, "calls", [*known], until - now())) is not None:
+            while (told := await self._told(place, "calls", copy.question(known), until - now())) is not None:
                 known |= await asyncio.to_thread(copy.take, told)
                 silent = False
                 if not copy.behind or now() >= until:

@@ -89,7 +89,7 @@ class Siblings:
     def is_first(self, name: str, keep: float) -> bool:
         """Whether no process has asked this about *name* before.  It is remembered for *keep* seconds at least.
 
-        What cannot be written down is taken for the second time.
+        What cannot be written down is taken for the second time, and said.
         """
         known = time.time() - keep
         for old in self.folder.glob("once-*"):
@@ -101,7 +101,12 @@ class Siblings:
         file = self.folder / f"once-{hashlib.sha256(name.encode()).hexdigest()}"
         try:
             os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except OSError:
+        except FileExistsError:
+            return False
+        except OSError as error:
+            log.warning(
+                "no one-time link can be used, since none can be noted as used; start the server anew: %s", error
+            )
             return False
         return True
 

@@ -11,6 +11,8 @@ from .names import name
 
 PREFIX = "clippy_"
 """Of every field, so that none has the name of a program's own."""
+_UNSENT = frozenset({"attemptrefused", "refusal"})
+"""How the trace says that a hook did not let an attempt go."""
 
 
 def of_request(record: AuditRecord) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def of_request(record: AuditRecord) -> dict[str, Any]:
         "api": name(record.api),
         "status": record.status,
         "duration": _seconds(record.duration),
-        "attempts": len(record.attempts),
+        "attempts": _sent(record),
         "first_token": _seconds(record.first_token),
         "stream": record.stream,
         "method": name(record.method),
@@ -42,6 +44,12 @@ def of_request(record: AuditRecord) -> dict[str, Any]:
     if error is not None:
         fields |= _error(error)
     return _said(fields)
+
+
+def _sent(record: AuditRecord) -> int:
+    """How many attempts were sent: what a plugin refused in pre_attempt, as a breaker does, asked no provider."""
+    refused = [one for one in record.trace if one.hook == "pre_attempt" and one.action in _UNSENT]
+    return len(record.attempts) - len(refused)
 
 
 def of_attempt(outcome: Outcome, ctx: RequestContext) -> dict[str, Any]:
