@@ -272,6 +272,7 @@ def test_invalidate_says_how_many_went(place: Place, monkeypatch: pytest.MonkeyP
         "what a running program holds in its own memory stays until that program drops it, or ends",
     ]
     assert place.run("invalidate", "--model", "m").stdout.startswith("dropped 0 from shelf")
+    assert "the others are asked for a key of just this" in place.run("invalidate", "--key", "zzz").stderr
 
 
 # --- warm ------------------------------------------------------------------------------------------------------------

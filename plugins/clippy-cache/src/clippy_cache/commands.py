@@ -232,6 +232,7 @@ def _whole_key(listings: list[tuple[str, CacheListing]], mute: Iterable[str], ke
         return found[0][2].key
     if not mute:
         raise click.ClickException(f"{_none(key)}; see `clippy cache list`, or name all that begin so by --key-prefix")
+    click.echo(f"{_none(key)} in a cache that can list; the others are asked for a key of just this", err=True)
     return key
 
 
