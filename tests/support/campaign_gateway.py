@@ -121,7 +121,7 @@ async def provide(port: int, pace: float) -> None:
 
 
 async def caller(port: int, number: int, leave_after: int | None = None, asked: list[int] | None = None) -> str:
-    """What became of one stream: ``whole``, ``left``, ``cut``, or the status of an error; *asked* once that was sent."""
+    """What became of one stream: ``whole``, ``left``, ``cut``, or an error; *asked* once that was sent."""
     words = 0
     body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": f"Number {number}."}]})
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
