@@ -4,7 +4,7 @@ from __future__ import annotations
 
 PASSED, HOOKS, OBSERVERS, TIMES, LINES, EVENTS, VALUES, KEY, BOOKS = range(9)
 """What a program does beside sending: all up to its last step."""
-STATE, SQLITE, AUDIT, ASKED, REDACTED, FILES, COUNTS, LEDGER, FIELDS = range(9, 18)
+STATE, SQLITE, AUDIT, ASKED, FILES, COUNTS, LEDGER, FIELDS = range(9, 17)
 """What the plugins of the default stack do, each with all before it."""
 
 EVERY_STEPS = {
@@ -23,9 +23,8 @@ STACK_STEPS = {
     BOOKS: "+ values, key, JSON, records; 29 no-ops, timed",
     STATE: "+ memory cache, flight, retry, breaker",
     SQLITE: "+ SQLite: a select; the answer stored behind",
-    AUDIT: "+ the audit's line in its file",
+    AUDIT: "+ the audit's line, redacted, in its file",
     ASKED: "+ whose call it is, its options; exact JSON",
-    REDACTED: "+ the texts of the audit's line redacted",
     FILES: "+ files replaced, or too large",
     COUNTS: "+ what caches and prompts did, counted",
     LEDGER: "+ the caches' counts and keys in a file",
