@@ -10,7 +10,8 @@ from attrs import field, frozen
 from clippy_hookspecs import Headers, HookCall, Json
 
 from .lines import in_ascii
-from .redaction import SHORT, redact, redact_headers, redact_url, redact_value
+from .literals import holds_literals
+from .redaction import SHORT, is_id, redact, redact_headers, redact_url, redact_value
 
 SLACK = 8192
 """Characters behind ``max_text`` that are still looked at, so that a secret across the cut is seen whole."""
@@ -66,6 +67,8 @@ class Cleaner:
 
     def id(self, value: str) -> str:
         """The name of one request: nothing of it comes again, so it is not remembered."""
+        if is_id(value) and not holds_literals(value, self.literals):
+            return value
         return value and self._cleaned(value, "text")
 
     def text(self, value: str) -> str:
