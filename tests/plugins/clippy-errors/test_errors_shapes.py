@@ -51,6 +51,7 @@ def test_the_provider_can_be_named() -> None:
     """A bare number means one thing at one provider and another thing elsewhere."""
     body = '{"error": {"code": "1300", "message": "x"}}'
     assert classify(answer(429, body), provider="zhipu").kind == "content_filter"
+    assert classify(answer(429, body), provider="z.ai").kind == "content_filter"
     assert classify(answer(429, body), provider="mistral").kind == "requests"
     assert classify(answer(429, body, url="https://api.mistral.ai/v1/chat/completions")).kind == "requests"
 
