@@ -33,10 +33,13 @@ _INNER_FIELDS = (
     "message", "fault", "base_resp", "violations", "provider_error", "cause", "body", "data",
 )  # fmt: skip
 _STATUS_FIELDS = ("code", "status", "status_code", "statusCode", "raw_status_code", "http_status_code", "http_code")
-_WAIT_FIELDS = (
-    "retryDelay", "retry_after", "retryAfter", "retry_after_seconds", "retry_after_ms", "retryAfterSeconds",
-    "estimated_time",
-)  # fmt: skip
+_WAIT_FIELDS = frozenset({
+    "retrydelay", "retryafter", "retryafterseconds", "retryafterms", "retryin", "retryinseconds", "retryinms",
+    "waitseconds", "waitms", "resetsin", "resetsinseconds", "resetinseconds", "resetsat", "resetat",
+    "quotaresetdelay", "estimatedtime",
+})  # fmt: skip
+"""As they are without case, ``_`` and ``-``: a wait in seconds, in milliseconds (``ms``), or the moment of its end."""
+
 _ERROR_MARKS = frozenset(
     {"error", "Error", "errors", "fault", "__type", "error_code", "errorCode", "errorMessage", "error_description"}
 )
@@ -186,11 +189,11 @@ class _Findings:
         for name in ("quotaId", "quotaMetric", "quotaValue", "quota_limit", "quota_unit", "limit_name"):
             if isinstance(node.get(name), str | int | float):
                 self.limits.append(f"{name}={node[name]}"[:200])
-        for name in _WAIT_FIELDS:
-            value = node.get(name)
-            if name.endswith("_ms"):
-                value = value / 1000 if isinstance(value, int | float) and abs(value) < 1e15 else None
-            if value is not None:
+        for name, value in node.items():
+            plain = name.lower().replace("_", "").replace("-", "")
+            if plain in _WAIT_FIELDS:
+                if plain.endswith("ms"):
+                    value = value / 1000 if isinstance(value, int | float) and abs(value) < 1e15 else None
                 self.waits.append(value)
         headers = node.get("headers")
         if isinstance(headers, dict):

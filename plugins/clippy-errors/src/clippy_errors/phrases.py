@@ -28,12 +28,23 @@ _CONTEXT = _any(
     "input tokens & exceed | tokens & exceed & maximum & input | tokens & exceed & model's | range of input length",
     "max size & tokens | too large for & model & token | maximum prompt length",
 )
+_TOO_LONG = _any(
+    "prompt & too long | conversation & too long | sequence & too long | reduce your prompt | reduce the prompt",
+    "tokens & exceed | exceed & token limit | tokens & over the limit | tokens & more than | tokens & greater than",
+    "tokens & larger than",
+    "prompt & length & exceed | input & length & exceed | sequence & length & exceed | max_seq_len | max input tokens",
+)
+"""Less sure: the same words with ``_OUTPUT`` are about the answer's length, which a shorter prompt does not mend."""
+
+_OUTPUT = _any("max_tokens | max_completion_tokens | max_output_tokens | output tokens | completion tokens")
+_OUTPUT += _any("maximum tokens you requested")
 _CONTENT = _any(
     "content filter | content_filter | content management policy | content policy | usage polic | safety system",
     "flagged | moderation | responsible ai | blocked by & polic | violat & polic | violat & terms of service",
     "violat & guidelines | prohibited content | inappropriate content | sensitive content | guardrail",
     "content blocked | content was blocked | content is blocked | content & blocked by | blocked content",
-    "blocked & safety | deny-listed | content exists risk",
+    "blocked & safety | deny-listed | content exists risk | violat & terms of use | prompt & blocked | harmful",
+    "unsafe | sensitive word | sensitive information | risk & content | sexual | violence | self-harm | nsfw | toxic",
 )
 _SPENT = _any(
     "credit balance | insufficient & balance | insufficient & credit | insufficient & funds | available credits",
@@ -47,7 +58,8 @@ _MONEY = _SPENT + _any(
     "insufficient & quota | current quota | usage limit | monthly limit | hard limit | more credits | no credit",
     "exceeded & budget | exceeded your monthly | exceeded the quota | service quota | quota & used up",
     "quota & exhausted | out of call volume quota | free allocation | free tier & exhausted | trial & ended",
-    "key limit exceeded",
+    "key limit exceeded | trial & expired | balance & ran out | balance & run out",
+    "credit & ran out | usage cap",
 )
 _BILLING = _any("billing | payment | purchase & credits | add & credits | top up | recharge")
 _BILLING_SET_UP = _any(
@@ -68,6 +80,8 @@ _MODEL = _any(
     "model & not found | model & not exist | no such model | unknown model | invalid model | not a valid model",
     "model & not available | model & decommissioned | model & has been deprecated | model & no longer",
     "model & end of its life | model & end of life | model & not supported by any | model & as legacy",
+    "model is not supported | unsupported model | model & retired | model & shut down | could not find model",
+    "model & not deployed | model_not_found | cannot find model | model is disabled",
     "model & is not served | model & not supported for generatecontent",
     "deployment & not exist | foundation model | publisher model | model identifier",
     "no endpoints found | no available model provider | no allowed providers",
@@ -113,11 +127,14 @@ _FAMILIES: dict[str, _Rules] = {
         ("unsupported", _UNSUPPORTED),
         ("model_not_found", _MODEL),
         ("permission", _any("organization & has been disabled | account & has been disabled")),
+        ("invalid_request", _OUTPUT),
+        ("context_length", _TOO_LONG),
     ),
     "payload_too_large": (("context_length", _CONTEXT),),
     "invalid_key": (("quota", _MONEY), ("expired", _EXPIRED), ("permission", _MEMBER), ("region_blocked", _REGION)),
     "permission": (
-        ("quota", (*_MONEY, *_any("quota & is exceeded | quota & has been exceeded | quota & reached"))),
+        ("requests", _any("quota & per minute | quota & per second")),
+        ("quota", (*_MONEY, *_any("quota & exceeded | quota & reached"))),
         ("quota", _BILLING),
         ("content_filter", _CONTENT),
         ("context_length", _any("token & context length")),
@@ -162,6 +179,7 @@ _REQUESTED = re.compile(r"\brequested:?[ ]?([0-9][0-9,]{0,15})")
 _ZERO = re.compile(r"\b(?:limit: ?|quotavalue=)0(?![0-9.])")
 _LONG_PERIODS = (
     "per day", "/ day", "/day", "daily", "per month", "/ month", "/month", "monthly", "per week", "/ week", "weekly",
+    "this month", "this week", "billing period", "billing cycle",
     "per-day", "per_day", "perday", "(rpd)", "(tpd)", "rpd rate", "tpd rate", "rpd limit", "tpd limit",
     "per_month", "permonth", "per-month", "per_week", "perweek",
 )  # fmt: skip
