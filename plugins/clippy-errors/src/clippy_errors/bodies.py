@@ -40,9 +40,10 @@ _WAIT_FIELDS = frozenset({
 })  # fmt: skip
 """As they are without case, ``_`` and ``-``: a wait in seconds, in milliseconds (``ms``), or the moment of its end."""
 
-_ERROR_MARKS = frozenset(
-    {"error", "Error", "errors", "fault", "__type", "error_code", "errorCode", "errorMessage", "error_description"}
-)
+_ERROR_MARKS = frozenset({
+    "error", "Error", "errors", "fault", "__type", "error_code", "errorCode", "errorMessage", "error_description",
+    "error_message", "error_type",
+})  # fmt: skip
 _ENVELOPES = frozenset({"error", "response.failed", "about:blank"})
 _STREAM_FAULTS = ("exception", "error")
 _PAIR = re.compile(r'"(code|type|status|message|error)"[ \t\r\n]{0,20}:[ \t\r\n]{0,20}"([^"\\]{1,400})')
@@ -55,8 +56,8 @@ class ErrorBody:
 
     ``codes`` are identifiers as they came, ``texts`` sentences, the provider's own first.  ``status`` is an HTTP status
     found inside, ``limits`` names of exceeded limits with their values, ``waits`` values that say how long to wait,
-    ``finish`` the kind that a finish reason stands for, ``headers`` those of the
-    upstream that a router quotes.  ``failed`` tells whether the body is an error at all.
+    ``finish`` the kind that a finish reason stands for, ``headers`` those of the upstream that a router quotes.
+    ``failed`` tells whether the body is an error at all.
     """
 
     shape: Shape = "empty"
@@ -253,11 +254,9 @@ class _Findings:
 def _is_error(root: Mapping[str, Json]) -> bool:
     if any(root.get(mark) for mark in _ERROR_MARKS):
         return True
-    if (
-        root.get("object") == "error"
-        or root.get("type") in ("error", "response.failed")
-        or root.get("success") is False
-    ):
+    if "error" in (root.get("object"), root.get("type")) or root.get("type") == "response.failed":
+        return True
+    if root.get("success") is False:
         return True
     base = root.get("base_resp")
     if isinstance(base, dict) and base.get("status_code") not in (0, None):

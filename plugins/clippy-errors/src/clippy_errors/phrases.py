@@ -61,6 +61,13 @@ _MONEY = _SPENT + _any(
     "key limit exceeded | trial & expired | balance & ran out | balance & run out",
     "credit & ran out | usage cap",
 )
+_QUOTA_OVER = _any(
+    "quota & exceeded | quota & reached | daily & limit | weekly & limit | monthly & limit | requests this month",
+)
+_PER_MINUTE = _any(
+    "quota & per minute | quota & per-minute | quota & per second | limit & per minute | limit & per second",
+    "tokens per minute | requests per minute",
+)
 _BILLING = _any("billing | payment | purchase & credits | add & credits | top up | recharge")
 _BILLING_SET_UP = _any(
     "plans & billing | enable billing | billing & enabled | billing account | billing & not active | payment method",
@@ -74,7 +81,7 @@ _KEY = _any(
 _EXPIRED = _any("api key expired | token & expired | signature expired | have expired | has expired | is expired")
 _REGION = _any(
     "country, region, or territory | unsupported country | country & not supported | your country | this country",
-    "location is not supported | from your location | supported region | your region",
+    "location is not supported | from your location | supported region | your region | in your country",
 )
 _MODEL = _any(
     "model & not found | model & not exist | no such model | unknown model | invalid model | not a valid model",
@@ -133,8 +140,8 @@ _FAMILIES: dict[str, _Rules] = {
     "payload_too_large": (("context_length", _CONTEXT),),
     "invalid_key": (("quota", _MONEY), ("expired", _EXPIRED), ("permission", _MEMBER), ("region_blocked", _REGION)),
     "permission": (
-        ("requests", _any("quota & per minute | quota & per second")),
-        ("quota", (*_MONEY, *_any("quota & exceeded | quota & reached"))),
+        ("requests", _PER_MINUTE),
+        ("quota", (*_MONEY, *_QUOTA_OVER)),
         ("quota", _BILLING),
         ("content_filter", _CONTENT),
         ("context_length", _any("token & context length")),
@@ -160,15 +167,23 @@ _FAMILIES: dict[str, _Rules] = {
     ),
     "server_error": _HEALTH,
     "overloaded": tuple(rule for rule in _HEALTH if rule[0] != "overloaded"),
+    # An error without a status, in a stream or an answer that began well: all families in one.
     "unknown": (
+        ("requests", _PER_MINUTE),
         ("context_length", _CONTEXT),
-        ("quota", _MONEY),
+        ("quota", (*_MONEY, *_QUOTA_OVER, *_BILLING_SET_UP, *_any("paid plan | credit card"))),
         ("overloaded", _OVERLOADED),
         ("requests", _RATE),
         ("content_filter", _CONTENT),
         ("insufficient_resources", _MEMORY),
-        ("model_not_found", _any("model & not found")),
-        ("invalid_key", _KEY),
+        ("region_blocked", _REGION),
+        ("expired", (*_EXPIRED, *_any("jwt expired"))),
+        ("permission", (*_MEMBER, *_any("not allowed | sufficient permission | is gated | permission denied"))),
+        ("invalid_key", (*_KEY, *_any("unauthorized | unauthorised | authorization header | invalid token"))),
+        ("invalid_key", _any("api key & disabled | api key & revoked | api key & expired")),
+        ("unsupported", _UNSUPPORTED),
+        ("model_not_found", _MODEL),
+        ("context_length", _TOO_LONG),
     ),
 }
 
