@@ -49,7 +49,8 @@ _CONTENT = _any(
 _SPENT = _any(
     "credit balance | insufficient & balance | insufficient & credit | insufficient & funds | available credits",
     "out of credit | run out of credit | credits & exhausted | credits & depleted | credits are required",
-    "extra usage is required | spend limit | spending limit | spending cap | over budget | balance & too low",
+    "extra usage is required | out of extra usage | out of usage | spend limit | spending limit",
+    "spending cap | over budget | balance & too low",
     "negative & balance | account & overdue | overdue & balance | arrears | \u4f59\u989d\u4e0d\u8db3 | \u6b20\u8d39",
 )
 """Money that is gone, said so plainly that no other word in the answer takes it back."""
@@ -76,7 +77,8 @@ _BILLING_SET_UP = _any(
 _KEY = _any(
     "incorrect api key | invalid api key | api key not valid | api key & invalid | invalid x-api-key | no api key",
     "api key & leaked | api key not found | missing & api key | didn't provide an api key | api key & malformed",
-    "security token & invalid | signature & not match | invalid & credential | invalid authentication | no auth",
+    "security token & invalid | signature & not match | invalid & credential | not validate credentials",
+    "invalid authentication | no auth",
 )
 _EXPIRED = _any("api key expired | token & expired | signature expired | have expired | has expired | is expired")
 _REGION = _any(
@@ -234,7 +236,7 @@ def without_money(text: str) -> str:
         return text
     for phrase in _MONEY:
         for piece in phrase:
-            text = text.replace(piece, " ")
+            text = text.replace(piece, " ; ")  # lest its neighbours make a new phrase
     return text
 
 
