@@ -36,9 +36,10 @@ _NAMES: dict[str, str] = {
         "APIResponseValidationError ResponseValidationError ContentDecodingError zlib.error DecodeError "
         "CorruptEvent SseLimitError BadHttpMessage",
         "redirect": "TooManyRedirects",
-        "config": "UnsupportedProtocol InvalidURL InvalidProxyURL LocalProtocolError MissingSchema InvalidSchema "
-        "InvalidHeader NoCredentialsError PartialCredentialsError NoRegionError DefaultCredentialsError "
-        "FileNotFoundError NotADirectoryError IsADirectoryError PermissionError UnicodeEncodeError ValueError",
+        "config": "UnsupportedProtocol InvalidURL InvalidProxyURL NonHttpUrlClientError LocalProtocolError "
+        "MissingSchema InvalidSchema InvalidHeader NoCredentialsError PartialCredentialsError NoRegionError "
+        "DefaultCredentialsError FileNotFoundError NotADirectoryError IsADirectoryError PermissionError "
+        "UnicodeEncodeError ValueError",
         "network": "ConnectError ConnectionError ReadError WriteError CloseError NetworkError TransportError "
         "ProxyError RemoteProtocolError ProtocolError RequestError APIConnectionError BrokenResourceError "
         "ClosedResourceError EndOfStream ConnectionFailed ClientConnectorError ClientOSError ClientConnectionError "
@@ -87,6 +88,12 @@ _TLS_CUT = (
     "has been closed",
     "connection reset",
     "timed out",
+    "after_close_notify",
+    "record layer failure",
+    "record_layer_failure",
+    "decryption_failed",
+    "i/o error",
+    "did not complete",
 )
 _TLS = ("[ssl", "certificate", "_ssl.c", "ssl: ", "tlsv1 alert", "eof occurred in violation")
 """With the space: aiohttp writes ``ssl:default`` of every connection that it could not make."""
