@@ -205,8 +205,9 @@ class _Serving(uvicorn.Server):
             await asyncio.sleep(0.01)
 
     def _protocol(self) -> asyncio.Protocol:
-        made: Any = self.config.http_protocol_class
-        return made(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        kind: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        return made
 
     def _any_silent(self) -> bool:
         return any(getattr(one, "cycle", None) is None for one in self.server_state.connections)
