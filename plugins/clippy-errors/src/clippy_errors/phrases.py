@@ -43,8 +43,9 @@ _CONTENT = _any(
     "flagged | moderation | responsible ai | blocked by & polic | violat & polic | violat & terms of service",
     "violat & guidelines | prohibited content | inappropriate content | sensitive content | guardrail",
     "content blocked | content was blocked | content is blocked | content & blocked by | blocked content",
-    "blocked & safety | deny-listed | content exists risk | violat & terms of use | prompt & blocked | harmful",
-    "unsafe | sensitive word | sensitive information | risk & content | sexual | violence | self-harm | nsfw | toxic",
+    "blocked & safety | deny-listed | content exists risk | violat & terms of use | prompt & blocked | risk & content",
+    "harmful & content | unsafe & content | unsafe & input | sexual & content | violen & content | nsfw & content",
+    "toxic & content | self-harm & content | sensitive word | sensitive information",
 )
 _SPENT = _any(
     "credit balance | insufficient & balance | insufficient & credit | insufficient & funds | available credits",
