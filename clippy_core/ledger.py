@@ -55,6 +55,8 @@ class Ledger:
     attempts: list[AttemptRecord] = field(factory=list)
     waited: float = 0.0
     attempt_began: float | None = None
+    sent: bool = False
+    """Whether the transport was asked to send the present attempt."""
     chunk_times: ChunkTimes | None = None
     first_token: float | None = None
     usage: Usage | None = None
@@ -81,8 +83,10 @@ class Ledger:
 
     def begin_attempt(self) -> None:
         """An attempt starts: from here on it will be ended exactly once."""
+        self.ctx.attempt += 1
+        self.ctx.route_attempt += 1
         self.attempt_began = self.runtime.clock.now()
-        self.first_token = None
+        self.first_token, self.sent = None, False
 
     def saw_token(self) -> None:
         """The first piece of the answer has come."""
@@ -105,15 +109,17 @@ class Ledger:
         began, self.attempt_began = self.attempt_began, None
         if began is None:
             return
-        chains, ctx = self.chains, self.ctx
+        chains, ctx, sent = self.chains, self.ctx, self.sent
         duration = self.runtime.clock.now() - began
+        if not sent:
+            ctx.unsent += 1
         if chains.audit:
-            self.attempts.append(new_attempt(ctx.attempt, ctx.route.name, status, error, self.waited, duration))
+            self.attempts.append(new_attempt(ctx.attempt, ctx.route.name, status, error, self.waited, duration, sent))
         self.waited = 0.0
         steps = chains.post_attempt
         if not (steps or chains.observe):
             return
-        ended = new_outcome(state, error, status, usage, duration, self.first_token)
+        ended = new_outcome(state, error, status, usage, duration, self.first_token, sent)
         if chains.observe:
             chains.emit("closed", ended, ctx)
         await self._settle("post_attempt", lambda: chains.all(steps, (ended, ctx), self.run))
@@ -215,7 +221,7 @@ class Ledger:
 
     def _estimated(self, outcome: str) -> Usage | None:
         """What a chat call used, counted by us, when something was sent and the provider did not say."""
-        sent = bool(self.attempts) or (self.seat is not None and self.seat.pays)
+        sent = self.ctx.attempt > self.ctx.unsent or (self.seat is not None and self.seat.pays)
         if not sent or not self.request.endpoint.chat or (self.status or 0) >= 400:
             return None
         if outcome == "failed" and not self.output:

@@ -289,14 +289,11 @@ class Pipeline:
 
     async def _attempt(self, request: Request) -> Result | Failed:
         """One attempt: pre_attempt, send, and as much of the answer as is needed to know whether it failed."""
-        ctx = self.ctx
-        ctx.attempt += 1
-        ctx.route_attempt += 1
         self.ledger.begin_attempt()
         try:
             prepared = request
             if self.chains.pre_attempt:
-                changed = await self.chains.fold(self.chains.pre_attempt, request, (ctx,), self.run)
+                changed = await self.chains.fold(self.chains.pre_attempt, request, (self.ctx,), self.run)
                 prepared = keep_body(request, changed)
             return await self._send(prepared)
         except AttemptRefused as refused:
@@ -317,6 +314,7 @@ class Pipeline:
         if self.chains.observe:
             request = as_written(request)
             self.chains.emit("attempt", request, self.ctx)
+        self.ledger.sent = True
         head_by, which = deadlines.next(now, False)
         try:
             reply = await self.runtime.bounded(self._head(request, timeouts), head_by, self.flow, None)

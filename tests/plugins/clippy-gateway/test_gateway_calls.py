@@ -420,6 +420,9 @@ def test_a_header_of_a_plugin_cannot_begin_a_line_of_its_own():
 def test_an_attempt_that_was_refused_before_it_was_sent_asked_no_provider():
     """As with an open breaker: the fallback's answer took one attempt, and without a fallback nobody was asked."""
 
+    class CooledDown(AttemptRefused):
+        """A plugin's own kind of refusal."""
+
     @define(eq=False)
     class Open:
         spare: str | None = None
@@ -427,7 +430,7 @@ def test_an_attempt_that_was_refused_before_it_was_sent_asked_no_provider():
         @hookimpl
         def pre_attempt(self, request, ctx):
             if ctx.route.name == "main":
-                raise AttemptRefused(ErrorInfo("transient", "breaker_open", scope="route"))
+                raise CooledDown(ErrorInfo("transient", "breaker_open", scope="route"))
 
         @hookimpl
         def on_error(self, error, ctx):
