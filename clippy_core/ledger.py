@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import groupby
 from typing import Any, Literal
@@ -29,6 +30,7 @@ CHARACTERS = 4
 """Of a token, where so much was put out that it is not counted word by word."""
 
 State = Literal["ok", "error", "cancelled"]
+log = logging.getLogger("clippy")
 
 _ENDS = {
     "answered": "completed", "cached": "completed",
@@ -93,6 +95,13 @@ class Ledger:
         if self.attempt_began is not None and self.first_token is None:
             self.first_token = self.runtime.clock.now() - self.attempt_began
 
+    def begun(self) -> None:
+        """The first piece of a stream has come, and what plugins want done then is begun beside it."""
+        self.saw_token()
+        works, self.ctx.beginnings = self.ctx.beginnings, ()
+        if works and not self.runtime.hold_soon(self.runtime.owed.take(lambda: _done(works))):
+            self.runtime.owed.settle_rest()
+
     def count(self, chunks: Sequence[Chunk], left_out: int = 0) -> None:
         """What all chunks of a stream so far say of its usage and its end; *left_out* characters are not among them."""
         self.left_out, self.output = left_out, [chunk.delta for chunk in chunks if chunk.content]
@@ -109,6 +118,7 @@ class Ledger:
         began, self.attempt_began = self.attempt_began, None
         if began is None:
             return
+        self.ctx.beginnings = ()
         chains, ctx, sent = self.chains, self.ctx, self.sent
         duration = self.runtime.clock.now() - began
         if not sent:
@@ -233,3 +243,11 @@ class Ledger:
         counter, model = self.ctx.services.get(TokenCounter), request.model
         sent = sum(counter.count_message(message, model) for message in request.messages)
         return Usage(sent, counter.count("".join(output), model) + self.left_out // CHARACTERS, estimated=True)
+
+
+async def _done(works: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    for work in works:
+        try:
+            await work()
+        except Exception:  # nobody waits for it who could be told
+            log.exception("what a plugin wanted done when an answer began failed")

@@ -644,7 +644,7 @@ class Pipeline:
             chains,
             self.ctx,
             APIS[self.request.api].writer(),
-            ledger.saw_token,
+            ledger.begun,
             keep_raw=stores,
             keep_sent=stores or bool(chains.on_chunk and chains.on_error),
             keep_seen=self.wants_values or chains.want_answers,

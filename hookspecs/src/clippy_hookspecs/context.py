@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from attrs import define, field, frozen
@@ -145,6 +145,7 @@ class RequestContext:
     directives: Mapping[str, str] = field(factory=dict, repr=False)
     key_parts: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False)
     unsent: int = 0
+    beginnings: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = field(default=(), repr=False)
 
     def key_fields(self) -> Mapping[str, str]:
         """What the cache key was made of, by name: a digest of each part, which tells equal from different only.
@@ -166,6 +167,17 @@ class RequestContext:
         if self.asker is None:
             raise RuntimeError("ctx.ask works inside hooks of a request that a host is running")
         return await self.asker(request)
+
+    def when_begun(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have *work* done once the answer of the present attempt begins to be read, beside its stream.
+
+        For what should not wait for the end of a long answer: that a provider is back, say.  It is called once, where
+        ``committed`` turns true, in a task or thread of the host's for which no chunk waits, however slow a store is;
+        in a sync host it may await nothing but services.  An attempt that ends before, or whose answer comes in one
+        piece or is looked into by nobody, has none of it done: post_attempt follows at once, or is all there is.  What
+        it raises is logged.
+        """
+        self.beginnings += (work,)
 
     def time_left(self) -> float | None:
         """Seconds until the deadline (never below 0), None without one."""
