@@ -372,7 +372,7 @@ class Pipeline:
                 self.as_sent = response
             return response
         info = await self._judge("response", status=reply.status, headers=reply.headers, body=body)
-        told = error_for(self.request, reply.status, info) if foreign else response
+        told = error_for(self.request, reply.status, body, info) if foreign else response
         return Failed(info, "response", response=told)
 
     async def _stream(self, request: Request, reply: RawReply, live: EventSource) -> LiveStream | Failed:

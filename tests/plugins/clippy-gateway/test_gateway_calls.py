@@ -147,6 +147,13 @@ def test_what_is_no_answer_is_not_translated_into_an_empty_one(answer):
     assert (answered.status_code, answered.json()["type"]) == (502, "error")
 
 
+def test_a_failure_that_came_as_a_success_is_given_the_status_that_it_names():
+    """As aggregators send it when the model behind them fails."""
+    with gateway(Raw(b'{"error":{"message":"slow down","code":429}}'), {}, routes=ONLY_CHAT) as world:
+        answered = world.ask("POST", "/v1/messages", json={"model": "m", "max_tokens": 9, "messages": ASKED})
+    assert (answered.status_code, answered.json()["error"]["type"]) == (429, "rate_limit_error")
+
+
 NAMELESS = {"type": "function", "function": {}}
 
 
