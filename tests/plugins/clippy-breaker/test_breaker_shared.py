@@ -148,6 +148,21 @@ def test_a_probe_that_may_have_been_slow_is_counted_when_it_ends() -> None:
     assert it.state() == "open"
 
 
+def test_a_store_that_fails_at_a_probes_first_token_takes_nothing_from_the_stream(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its place ends by itself, nothing is held for the request, and its end is none of a probe's."""
+    it = lab()
+    it.do(FAILED, 10)
+    it.clock.at += 10
+    probe = it.under_way()
+    it.store.broken = True
+    probe.answers()
+    assert probe.ctx.leases == 0
+    probe.end(OK)
+    assert "the StateStore failed (ConnectionError)" in caplog.text
+
+
 @pytest.mark.parametrize(("state", "refused"), [("auto", True), ("metrics_only", False)])
 def test_who_always_finds_another_epoch_is_no_probe(state: str, refused: bool) -> None:
     """Others probe it and fail, each time between a look and a lease: it gives up, without a place."""
