@@ -8,7 +8,7 @@ what happens when something fails is left out, but for the ``try`` around each h
 program with the same hooks that does less than this leaves out something that the contract promises.
 
 What the default stack does behind the call in threads is done here in the call, in batches of fixed numbers of calls,
-as if 1,000 of them came in a second; its own threads are paced in the same way (:mod:`benchmarks.pace`).
+as if 100 of them came in a second; its own threads are paced in the same way (:mod:`benchmarks.pace`).
 """
 
 from __future__ import annotations

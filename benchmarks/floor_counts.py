@@ -67,7 +67,7 @@ class CacheCounts:
             self.noted.append((key, now, model, _digests(said) if parts else b"{}"))
 
     def count(self, duration: float, usage: Any) -> None:
-        """The request in the counts, and every thousandth time the transaction that the plugin's thread makes."""
+        """The request in the counts, and every hundredth time the transaction that the plugin's thread makes."""
         number = math.ceil(math.log(duration) / _GROWTH)
         latency = self.buckets.get(number) or self.buckets.setdefault(number, f"miss-latency/{number}")
         sums = self.sums

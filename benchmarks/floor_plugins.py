@@ -137,7 +137,7 @@ class Plugins:
         return self.breakers.get(route)
 
     def _queue(self, key: str, entry: Any, model: str, pairs: Any, data: bytes, now: float) -> None:
-        """One row, and every hundredth time the transaction that the thread of clippy-cache-sqlite makes."""
+        """One row, and every tenth time the transaction that the thread of clippy-cache-sqlite makes."""
         head = [[name.decode(), value.decode()] for name, value in pairs]
         line = {"api": "openai.chat", "status": 200, "headers": head, "stored_at": now, "origin": entry.origin}
         value = orjson.dumps(line) + b"\n" + data
