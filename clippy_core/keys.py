@@ -16,7 +16,7 @@ from clippy_hookspecs import Headers, Json, Opaque, Request, Response, RouteInfo
 from clippy_hookspecs.headers import having, picked
 
 from .jsonio import canonical, loads
-from .wire import APIS, parsed_body, unread
+from .wire import APIS, known_flat, parsed_body, unread
 
 SCHEMA = 2
 
@@ -101,8 +101,10 @@ def cache_keys(
     if body is None:
         return None, _none
     around = _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
-    said = {name: item for name, item in body.items() if name not in NOT_IN_KEY}
-    key = _digest_if_any(around, said)
+    if not NOT_IN_KEY.isdisjoint(body):
+        body = {name: item for name, item in body.items() if name not in NOT_IN_KEY}
+    said = body
+    key = _digest_if_any(around, said, flat=known_flat(request))
     if key is None:
         return None, _none
     return key, lambda: _digest_if_any(around, {name: item for name, item in said.items() if name not in _CONVERSATION})
@@ -153,15 +155,23 @@ def _none() -> None:
     """The partition of a request that has none."""
 
 
-def _digest(around: bytes, body: Mapping[str, Json]) -> str:
+def _digest(around: bytes, body: Mapping[str, Json], *, flat: bool = False) -> str:
     """SHA-256 of one JSON array: what is around the body, and the body."""
-    return hashlib.sha256(b"".join((b"[", around, b",", canonical(body), b"]"))).hexdigest()
+    digest = _begun(around).copy()
+    digest.update(canonical(body, flat=flat) + b"]")
+    return digest.hexdigest()
 
 
-def _digest_if_any(around: bytes, body: Mapping[str, Json]) -> str | None:
+@functools.lru_cache(maxsize=256)
+def _begun(around: bytes) -> hashlib._Hash:
+    """What is around the body is often longer than it, and the same for all calls of one caller to one address."""
+    return hashlib.sha256(b"[" + around + b",")
+
+
+def _digest_if_any(around: bytes, body: Mapping[str, Json], *, flat: bool = False) -> str | None:
     """The same; None for a body nested deeper than what is left of Python's stack, which differs from call to call."""
     try:
-        return _digest(around, body)
+        return _digest(around, body, flat=flat)
     except ValueError:
         return None
 

@@ -196,7 +196,10 @@ class Response:
     @property
     def text(self) -> str:
         """The answer's text."""
-        return self.message.text
+        # As with ``some``: a decoder of the host's can tell it without making the message, if it is not made yet.
+        tell = getattr(self.decoder, "text", None)
+        words: str | None = None if tell is None else tell(self)
+        return self.message.text if words is None else words
 
     @property
     def complete(self) -> bool:
