@@ -113,8 +113,14 @@ def _as_given(messages: Conversation, tools: Sequence[Tool | Mapping[str, Any]])
 
     They are copies: the caller's own may change while the request is under way.
     """
-    said: list[Any] = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-    return [{**message} for message in said] if {dict}.issuperset(map(type, [*said, *tools])) else None
+    if isinstance(messages, str):
+        return [{"role": "user", "content": messages}]
+    said = []
+    for message in messages:
+        if type(message) is not dict:
+            return None
+        said.append({**message})
+    return None if tools and not {dict}.issuperset(map(type, tools)) else said
 
 
 def _messages(messages: Conversation, api: WireApi) -> tuple[Message, ...]:

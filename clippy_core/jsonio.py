@@ -127,7 +127,8 @@ def canonical(value: Json, *, flat: bool = False) -> bytes:
 def is_flat(value: Json) -> bool:
     """Whether *value* is an object of texts, numbers, true, false, null and lists of objects of texts: most requests.
 
-    What orjson writes of these is their canonical form: a number that has another makes *value* not flat.
+    What orjson writes of these is their canonical form: a number that has another makes *value* not flat.  Names that
+    are no texts are left to orjson, which writes none.
     """
     if type(value) is not dict:
         return False
@@ -139,8 +140,8 @@ def is_flat(value: Json) -> bool:
             for one in item:
                 if type(one) is not dict:
                     return False
-                for name, held in one.items():
-                    if type(held) is not str or type(name) is not str:
+                for held in one.values():
+                    if type(held) is not str:
                         return False
         elif sort is not float or not 0.0 < item % 1.0 < 1.0:  # also of a NaN
             return False

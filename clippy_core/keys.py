@@ -16,7 +16,7 @@ from clippy_hookspecs import Headers, Json, Opaque, Request, Response, RouteInfo
 from clippy_hookspecs.headers import having, picked
 
 from .jsonio import canonical, loads
-from .wire import APIS, known_flat, parsed_body, unread
+from .wire import APIS, parsed_body, unread
 
 SCHEMA = 2
 
@@ -49,6 +49,7 @@ SEMANTIC_HEADERS = frozenset(
 _SEMANTIC = tuple(sorted(SEMANTIC_HEADERS))
 _STATEFUL = ("previous_response_id", "conversation", "background", "container")
 """Parameters that make an answer depend on what the provider keeps: the Responses API's, and Anthropic's container."""
+_TELLING = frozenset({*_STATEFUL, "prompt"})
 
 _LONGEST_KEY = hashlib.blake2b.MAX_KEY_SIZE
 _CONVERSATION = frozenset({"messages", "input"})
@@ -97,14 +98,15 @@ def cache_keys(
 
     None twice where there can be none: a body that is no JSON object, or nested deeper than Python's stack.
     """
-    body = parsed_body(request)
+    opened = unread(request)
+    body = parsed_body(request) if opened is None else opened.whole
     if body is None:
         return None, _none
     around = _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
     if not NOT_IN_KEY.isdisjoint(body):
         body = {name: item for name, item in body.items() if name not in NOT_IN_KEY}
     said = body
-    key = _digest_if_any(around, said, flat=known_flat(request))
+    key = _digest_if_any(around, said, flat=opened is not None and opened.flat)
     if key is None:
         return None, _none
     return key, lambda: _digest_if_any(around, {name: item for name, item in said.items() if name not in _CONVERSATION})
@@ -223,9 +225,10 @@ def may_cache(request: Request) -> bool:
     """
     if not request.endpoint.cacheable or request.method != "POST":
         return False
-    body = unread(request)
+    opened = unread(request)
+    body = None if opened is None else opened.whole
     if body is not None and APIS[request.api].plain(body):
-        return not any(map(body.get, _STATEFUL)) and not isinstance(body.get("prompt"), dict)
+        return _TELLING.isdisjoint(body) or not (any(map(body.get, _STATEFUL)) or isinstance(body.get("prompt"), dict))
     if request.endpoint.chat and not request.messages:
         return False  # a stranger's call that only looks like one of ours
     if any(map(request.params.get, _STATEFUL)) or isinstance(request.params.get("prompt"), Mapping):

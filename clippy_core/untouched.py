@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from attrs import fields
-from clippy_hookspecs import PluginError, Request, Response, evolve
+from clippy_hookspecs import PluginError, Provenance, Request, Response, evolve
 from clippy_hookspecs.blocks import draft
 from clippy_hookspecs.types import with_raw
 
@@ -17,28 +18,37 @@ _REQUEST_BODY = ("model", "messages", "tools", "params", "stream")
 _RESPONSE_BODY = ("message", "finish_reason", "usage", "id", "model", "more", "params")
 
 _DRAFTS: dict[type[Any], Any] = {kind: draft(kind) for kind in (Request, Response)}
+_BODY = frozenset(_REQUEST_BODY + _RESPONSE_BODY)
 _ALL = {kind: tuple(one.name for one in fields(kind) if one.name != "decoder") for kind in _DRAFTS}
+_AROUND = {kind: tuple(name for name in names if name not in _BODY) for kind, names in _ALL.items()}
+"""What is not in the body: all that a value has before somebody has looked into it."""
 
 
 def retouch(value: V, **changes: Any) -> V:
     """*value* with other fields that are not of its body: its bytes stay, and it is not decoded for this."""
-    old: Any = value
     kind, decoder = type(value), value.decoder
     new = _DRAFTS[kind]()
-    if decoder is None:
-        for name in _ALL[kind]:
-            setattr(new, name, getattr(old, name))
-    else:  # what is in the body is not there before somebody has looked into it
-        new.api, new.headers, new.raw = old.api, old.headers, old.raw
-        if kind is Response:
-            new.status, new.provenance, new.extensions = old.status, old.provenance, old.extensions
-        else:
-            new.endpoint, new.method, new.url, new.query = old.endpoint, old.method, old.url, old.query
-    for name, item in changes.items():
-        setattr(new, name, item)
+    for name in _AROUND[kind] if decoder is not None else _ALL[kind]:
+        setattr(new, name, changes[name] if name in changes else getattr(value, name))
     new.decoder = decoder  # as it was looked at: another thread may read the body meanwhile
     new.__class__ = kind
     return new  # type: ignore[no-any-return]  # it is one now
+
+
+def owned(response: Response, provenance: Provenance | None, extensions: Mapping[str, Any]) -> Response:
+    """*response*, which others may hold as well, as the answer to one request, with its context in *extensions*."""
+    decoder, raw = response.decoder, response.raw
+    if decoder is None or raw is None or provenance is None:
+        return retouch(response, provenance=provenance, extensions=extensions)
+    return Response.undecoded(
+        decoder,
+        raw,
+        api=response.api,
+        status=response.status,
+        headers=response.headers,
+        provenance=provenance,
+        extensions=extensions,
+    )
 
 
 def as_written(request: Request) -> Request:

@@ -131,9 +131,9 @@ def parsed_body(request: Request) -> dict[str, Json] | None:
     It is the one that the request was decoded from while nothing in that was changed, so that no body is parsed twice.
     Others hold parts of it: it must not be changed.
     """
-    whole = unread(request)
-    if whole is not None:
-        return whole
+    opened = unread(request)
+    if opened is not None and opened.whole is not None:
+        return opened.whole
     params = request.params
     kept = params if isinstance(params, KeptBody) else None
     if kept is not None and kept.whole is not None and (kept.body is request.raw or kept.unchanged(request)):
@@ -145,18 +145,12 @@ def parsed_body(request: Request) -> dict[str, Json] | None:
     return body if isinstance(body, dict) else None
 
 
-def unread(request: Request) -> dict[str, Json] | None:
-    """The JSON object of a request whose values nobody has made yet, None for any other request."""
+def unread(request: Request) -> Opened | None:
+    """The JSON of a request whose values nobody has made yet, None for any other request."""
     decoder = request.decoder
     if type(decoder) is Opened:
-        return decoder.whole
-    return decoder.open(request).whole if type(decoder) is Reader else None
-
-
-def known_flat(request: Request) -> bool:
-    """Whether it is known of :func:`parsed_body` of *request* that it is flat."""
-    decoder = request.decoder
-    return type(decoder) is Opened and decoder.flat
+        return decoder
+    return decoder.open(request) if type(decoder) is Reader else None
 
 
 def _request_values(request: Request, body: dict[str, Json] | None, known: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -342,7 +336,8 @@ def _kept(
 
 
 def _object(headers: Headers, raw: bytes) -> dict[str, Json] | None:
-    if "content-encoding" in headers and headers["content-encoding"].strip().lower() not in ("", "identity"):
+    encoding = headers.get("content-encoding")
+    if encoding is not None and encoding.strip().lower() not in ("", "identity"):
         return None
     try:
         body = loads(raw)
@@ -380,7 +375,6 @@ __all__ = [
     "encode_response",
     "find",
     "in_wire_form",
-    "known_flat",
     "parsed_body",
     "unread",
 ]

@@ -221,11 +221,11 @@ def _said(body: Mapping[str, Json]) -> Message:
 def _text(body: Mapping[str, Json]) -> str | None:
     """The text of an answer that is one message of one text; None for any other, of which the message must be made."""
     choices = body.get("choices")
-    if not objects(choices) or len(choices) > 1:
+    if type(choices) is not list or len(choices) != 1 or type(choices[0]) is not dict:
         return None
     said = choices[0].get("message")
-    content = said.get("content") if isinstance(said, dict) and said.get("role") == "assistant" else None
-    return content if isinstance(content, str) else None
+    content = said.get("content") if type(said) is dict and said.get("role") == "assistant" else None
+    return content if type(content) is str else None
 
 
 def _finish(body: Mapping[str, Json]) -> str | None:
