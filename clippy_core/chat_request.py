@@ -113,6 +113,8 @@ def _as_given(messages: Conversation, tools: Sequence[Tool | Mapping[str, Any]])
 
     They are copies: the caller's own may change while the request is under way.
     """
+    if tools and not {dict}.issuperset(map(type, tools)):
+        return None
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
     said = []
@@ -120,7 +122,7 @@ def _as_given(messages: Conversation, tools: Sequence[Tool | Mapping[str, Any]])
         if type(message) is not dict:
             return None
         said.append({**message})
-    return None if tools and not {dict}.issuperset(map(type, tools)) else said
+    return said
 
 
 def _messages(messages: Conversation, api: WireApi) -> tuple[Message, ...]:
