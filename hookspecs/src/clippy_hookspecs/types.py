@@ -248,21 +248,9 @@ def _decode_on_read(self: Any, name: str, lazy: Mapping[str, _Put]) -> Any:
 # --- streams ------------------------------------------------------------------------------------------------------
 
 ChunkKind = Literal[
-    "start",
-    "text",
-    "reasoning",
-    "refusal",
-    "tool_call",
-    "usage",
-    "finish",
-    "ping",
-    "error",
-    "done",
-    "other",
-    "restart",
-    "stop",
-    "end",
-]
+    "start", "text", "reasoning", "refusal", "tool_call", "usage", "finish", "ping",
+    "error", "done", "other", "restart", "stop", "end",
+]  # fmt: skip
 CONTENT_KINDS: frozenset[str] = frozenset({"text", "reasoning", "refusal", "tool_call"})
 """The kinds that carry the answer; the first non-empty one is the commit point."""
 
