@@ -21,10 +21,15 @@ def error_in(body: Mapping[str, Json]) -> bool:
     """Whether *body* is an error object.
 
     ``error`` as an object or a text (OpenAI, Anthropic, Gemini, Ollama; null in good Responses answers), ``type`` or
-    ``object`` with the value error (Anthropic, vLLM), ``errors`` of a failed call (Cloudflare), or an error inside a
-    choice (OpenRouter).
+    ``object`` with the value error (Anthropic, vLLM), ``errors`` of a failed call (Cloudflare), a ``base_resp`` whose
+    status is not 0 (MiniMax), ``error_message`` beside no choices (gateways), or an error inside a choice (OpenRouter).
     """
     if body.get("error") or body.get("object") == "error" or body.get("type") == "error":
+        return True
+    base = body.get("base_resp")
+    if (isinstance(base, Mapping) and base.get("status_code")) or (
+        body.get("error_message") and not body.get("choices")
+    ):
         return True
     if body.get("errors") and body.get("success") is False:
         return True
