@@ -28,8 +28,8 @@ def make_key(request: Request, ctx: Context, auth: str, settings: Settings) -> s
     scope, fingerprint, share = ctx.scope, settings.fingerprint, ctx.share
     if share != "caller":
         scope, auth, fingerprint = keys.shared_with(share, scope, auth, fingerprint)
-    key, ctx.partition = keys.cache_keys(request, scope, auth, ctx.route, fingerprint)
-    ctx.key_parts = partial(keys.key_fields, request, scope, auth, ctx.route, fingerprint, settings.salt)
+    key, ctx.partition, parts = keys.cache_keys(request, scope, auth, ctx.route, fingerprint)
+    ctx.key_parts = partial(parts, settings.salt)
     return key
 
 

@@ -53,7 +53,12 @@ class Attempt:
 
     async def look(self) -> Record:
         """What is kept about the route now."""
-        return self.known.see(await told(self.store.get(self.known.key)))
+        known = self.known
+        try:  # told, written out: it is asked before every attempt
+            text = await self.store.get(known.key)
+        except Exception as error:
+            raise StoreFailed from error
+        return known.see(text)
 
     async def write(self, before: str | None, record: Record, ttl: float) -> bool:
         """Keep *record* for *ttl* seconds in place of the text *before*; whether that was still there."""
