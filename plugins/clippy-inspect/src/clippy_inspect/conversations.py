@@ -15,6 +15,7 @@ from clippy_recorder.har import answer_of, answer_pieces
 from clippy_recorder.rerunning import said
 
 from .dashboard import LOOKED_AT
+from .timeline import told
 from .view import Page, View, part_of
 
 SHOWN: Final = 100
@@ -153,7 +154,8 @@ def _conversation(thread: _Thread) -> Conversation:
             estimated = estimated or exchange.usage.estimated
         body = answer_of(exchange).body or b"".join(piece.data for piece in answer_pieces(exchange))
         words = tuple(word for message in added for word in _said(message))
-        turns.append(Turn(number, exchange, words, said(body), len(messages), sent, tokens_in, tokens_out, estimated))
+        answer = said(body) or told(exchange)
+        turns.append(Turn(number, exchange, words, answer, len(messages), sent, tokens_in, tokens_out, estimated))
         before = messages
     return Conversation(thread.exchanges[0].id, thread.why, tuple(turns))
 

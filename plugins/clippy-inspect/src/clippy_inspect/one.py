@@ -140,7 +140,7 @@ def pages(view: View) -> list[Page]:
 
     async def page(request: RawRequest) -> RawReply:
         wanted = part_of(request, 1)
-        exchange = view.source.find(wanted)
+        exchange = await view.whole(wanted)
         if exchange is None:
             return view.not_found(request, f"No request {wanted} is kept. The recorder keeps the newest only.")
         flow = view.flow_state(wanted) if exchange.state == "running" else None
@@ -167,13 +167,13 @@ def pages(view: View) -> list[Page]:
         )
 
     async def api(request: RawRequest) -> RawReply:
-        exchange = view.source.find(part_of(request, 2))
+        exchange = await view.whole(part_of(request, 2))
         return _unknown(view) if exchange is None else view.json(document(exchange))
 
     async def below(request: RawRequest) -> RawReply:
         """``/api/requests/ID/FORM`` and ``/api/requests/ID/sent/N``."""
         wanted = request.url.partition("?")[0].split("/")
-        exchange = view.source.find(wanted[3])
+        exchange = await view.whole(wanted[3])
         if exchange is None:
             return _unknown(view)
         if wanted[4] == "sent":

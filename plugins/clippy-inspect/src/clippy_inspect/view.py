@@ -117,6 +117,10 @@ class View:
         if self.others is not None:
             await self.others.look()
 
+    async def whole(self, wanted: str) -> Exchange | None:
+        """The call with this id and all that is known of it, wherever it is kept; None if it is not."""
+        return self.source.find(wanted) if self.others is None else await self.others.whole(wanted)
+
     @property
     def missing(self) -> tuple[str, ...]:
         """What is not shown because a worker does not answer: sentences."""
