@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from attrs import define, evolve, field
-from clippy_hookspecs import Headers, StatusTable
+from clippy_hookspecs import Headers, Scope, StatusTable
 from clippy_hookspecs.services import RawRequest
 from clippy_inspect import telling, together
 from clippy_inspect.conversations import conversations
@@ -136,6 +136,22 @@ async def test_a_long_stream_that_runs_is_told_by_its_words_and_whole_when_it_is
     assert await pair.sees.whole(going.id) == going
     pair.told.away.add(1)
     assert await pair.sees.whole(going.id) == shown
+
+
+async def test_a_live_stream_says_which_request_it_is_whose_and_where_it_runs() -> None:
+    mine, there = (streamed(number, state="running", scope=Scope("shop", f"ada-{number}")) for number in (2, 3))
+    pair = Pair(Kept([mine], {mine.id: Flow()}), Kept([there], {there.id: Flow()}))
+    view = View(pair.sees, others=pair.sees)
+    pages = {page: handler for method, page, handler in all_pages(view, Door()) if method == "GET"}
+    page, api = [await pages[path](RawRequest("GET", path, Headers({}), b"")) for path in ("/streams", "/api/streams")]
+    assert isinstance(page.body, bytes)
+    assert isinstance(api.body, bytes)
+    for number, (request, worker) in enumerate([(mine, "worker 1"), (there, "worker 2")], 2):
+        for said in (request.id, f"tenant shop, user ada-{number}", worker):
+            assert said in page.body.decode()
+    assert [(there.id, "tenant shop, user ada-3", "worker 2"), (mine.id, "tenant shop, user ada-2", "worker 1")] == [
+        (one["id"], one["caller"], one["worker"]) for one in json.loads(api.body)["streams"]
+    ]
 
 
 async def test_what_a_running_call_sent_in_another_attempt_is_told_once_it_is_there() -> None:

@@ -84,6 +84,13 @@ def notes(exchange: Exchange) -> list[str]:
     return said
 
 
+def whose(exchange: Exchange) -> str:
+    """Tenant, user and session, as far as they are known."""
+    scope = exchange.scope
+    known = (("tenant", scope.tenant), ("user", scope.user), ("session", scope.session))
+    return ", ".join(f"{name} {value}" for name, value in known if value)
+
+
 def pages(view: View) -> list[Page]:
     """The routes of this module: the list, its rows, and both as JSON."""
 

@@ -12,7 +12,7 @@ from clippy_recorder import Exchange, Message, Step, document, to_curl, to_har, 
 from clippy_serving import reply
 
 from .changes import Line, changes, weight
-from .live import notes, row
+from .live import notes, row, whose
 from .timeline import events, lanes, told, whole
 from .view import Page, View, part_of
 
@@ -113,13 +113,6 @@ def why(error: Mapping[str, Any]) -> str:
     wait = error.get("retry_after")
     asked = f" (asked to wait {wait:g} s)" if isinstance(wait, int | float) else ""
     return f"{kind}: {error.get('message') or 'its message was not kept'}{asked}"
-
-
-def whose(exchange: Exchange) -> str:
-    """Tenant, user and session, as far as they are known."""
-    scope = exchange.scope
-    known = (("tenant", scope.tenant), ("user", scope.user), ("session", scope.session))
-    return ", ".join(f"{name} {value}" for name, value in known if value)
 
 
 def read(message: Message | None) -> str:

@@ -214,6 +214,10 @@ class Together:
         found = (copy.flows.get(wanted) for copy in self._copies.values() if not copy.silent)
         return next((state for state in found if state is not None), None)
 
+    def worker(self, wanted: str) -> str:
+        """What the worker is called that has this call."""
+        return next((copy.name for copy in self._copies.values() if wanted in copy.calls), self.name)
+
     def rates(self) -> tuple[Rate, ...]:
         """Requests that begin a second, in all workers that answer."""
         told = [copy.rates for copy in self._copies.values() if copy.rates and not copy.silent]

@@ -133,6 +133,10 @@ class View:
             return flow.state
         return None if self.others is None else self.others.flow_elsewhere(wanted)
 
+    def worker(self, wanted: str) -> str:
+        """What the worker is called that a call is in; "" where there is one."""
+        return "" if self.others is None else self.others.worker(wanted)
+
     async def act_elsewhere(self, wanted: str, verb: str) -> str | None:
         """The state of a stream after *verb* that another worker holds; None if none does."""
         return None if self.others is None else await self.others.act(wanted, verb)
