@@ -15,7 +15,7 @@ from attrs.validators import ge, in_, le, min_len, optional
 from clippy_hookspecs import AuditRecord, Event, Host, RequestContext, Routes, hookimpl
 from clippy_recorder import Recorder
 
-from .pace import Pace
+from .pace import Pace, asks_a_model
 
 if TYPE_CHECKING:  # what serves pages is imported when they open: a program in production has this plugin, too
     from clippy_serving.siblings import Siblings
@@ -129,7 +129,9 @@ class Inspect:
 
     @hookimpl
     def observe(self, event: Event, ctx: RequestContext) -> None:
-        """Keep what happens, where no recorder does."""
+        """Count what begins; keep what happens, where no recorder does."""
+        if event.kind == "request" and asks_a_model(event.data.method):
+            self._pace.heard(ctx.id)
         if self._recording:
             self._recorder.observe(event, ctx)
 
@@ -235,7 +237,6 @@ class Inspect:
         self._deaf = self._source.subscribe(self._heard)
 
     def _heard(self, request_id: str) -> None:
-        self._pace.heard(request_id)
         if self._told is not None:
             self._told(request_id)
 

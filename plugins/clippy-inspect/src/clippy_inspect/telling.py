@@ -17,9 +17,10 @@ from clippy_recorder.documents import line
 from clippy_serving.siblings import Siblings
 
 from .brief import brief, unasked
-from .dashboard import LOOKED_AT, table_as_json, tables_of
+from .dashboard import LOOKED_AT
 from .pace import Pace
 from .streams import acted
+from .tables import table_as_json, tables_of
 from .view import Source
 
 log = logging.getLogger("clippy.inspect")
