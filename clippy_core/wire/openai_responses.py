@@ -122,9 +122,9 @@ class OpenAIResponses:
     def response_body(self, response: Response) -> dict[str, Json]:
         """The JSON body of *response*; a plugin's own answer gets the fields that an SDK needs."""
         body: dict[str, Json] = dict(response.params)
-        if not body:
-            body = {"id": "resp_0", "object": "response", "created_at": 0, "error": None, "model": ""}
-            body |= {"output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+        if not body or body.keys() == {"created_at"}:
+            made = {"id": "resp_0", "object": "response", "created_at": 0, "error": None, "model": ""}
+            body = {**made, "output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], **body}
         if response.id is not None:
             body["id"] = response.id
         if response.model is not None:
