@@ -167,7 +167,9 @@ class Inspect:
         if not self.enabled:
             _say("clippy: the pages of this gateway will show nothing: set plugins.inspect.enabled = true as well")
         if siblings is None or siblings.place is None:  # the supervisor says it for all workers
-            _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
+            address = getattr(app, "address", "")
+            where = f"{address}{door.code()}" if address else f"{door.code()} at its address"
+            _say(f"clippy: the pages of this gateway, once within ten minutes: {where}")
 
     def _join(self, siblings: Siblings) -> None:
         """Know what all workers have, and tell them what this one has."""
