@@ -12,7 +12,7 @@ log = logging.getLogger("clippy.gateway")
 
 
 def pages_of(host: Host, siblings: Siblings | None = None, address: str = "") -> Pages | None:
-    """What the plugins of *host* show at *address*; None if none of them shows anything.  One that fails is left out."""
+    """What the plugins of *host* show at *address*; None if none shows anything.  One that fails shows none."""
     pages, some = Pages(siblings=siblings, address=address), False
     for name, plugin in host.plugins.items():
         register = getattr(plugin, "register_routes", None)
