@@ -107,7 +107,7 @@ class Gateway:
         return found
 
     def app(self, host: Host, siblings: Siblings | None = None, address: str = "") -> GatewayApp:
-        """The gateway on *host* at *address*, one of *siblings*.  Raises ConfigError with all faults of the settings."""
+        """The gateway on *host* at *address*, one of *siblings*.  Raises ConfigError for faults of the settings."""
         from .app import GatewayApp
         from .callers import Callers
         from .choosing import Choice
