@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from attrs import frozen
 from clippy_hookspecs import StatusTable
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
+from .live import what
 from .pace import WINDOWS, Rate, asks_a_model
 from .tables import Tables, refusals, table_as_json, tables_of
 from .view import Page, View
@@ -122,7 +122,7 @@ def summed(
         by_model=groups(over, lambda one: one.model or "(no model)"),
         by_route=groups(over, lambda one: one.route or "(the caller's own address)"),
         by_tenant=groups(over, lambda one: one.scope.tenant or one.scope.user or "(nobody said)"),
-        others=groups((one for one in others if one.state != "running"), _what),
+        others=groups((one for one in others if one.state != "running"), what),
         timeline=_timeline(exchanges, since, now),
     )
 
@@ -134,10 +134,6 @@ def _rate(
     if since is None or (not complete and since > now - seconds):
         return Rate(name, seconds, 0.0 if complete else None)
     return Rate(name, seconds, sum(now - seconds < one.began <= now for one in exchanges) / seconds)
-
-
-def _what(exchange: Exchange) -> str:
-    return f"{exchange.method} {urlsplit(exchange.url).path}"
 
 
 def _kind(exchange: Exchange) -> str:

@@ -41,8 +41,17 @@ def stream(exchange: Exchange, state: str, worker: str = "") -> Stream:
     """What is shown of a stream that goes on; *state* is its flow's."""
     text = told(exchange)
     chunks = sum(piece.kind == "chunk_out" for piece in exchange.pieces) + exchange.lost
-    tone, tail = _TONES.get(state, "busy"), text[-_SHOWN:]
+    tone, tail = _TONES.get(state, "busy"), ending(text)
     return Stream(row(exchange), state, tone, chunks, len(text), tail, whose(exchange), worker)
+
+
+def ending(text: str) -> str:
+    """The end of *text*, from the beginning of a word on, where there is one."""
+    if len(text) <= _SHOWN:
+        return text
+    last = text[-_SHOWN:]
+    first, space, rest = last.partition(" ")
+    return f"…{rest if space and len(first) < _SHOWN // 4 and rest else last}"
 
 
 def acted(flow: Flow, verb: str) -> str:
