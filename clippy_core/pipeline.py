@@ -366,7 +366,7 @@ class Pipeline:
         failed = reply.status >= 400 or (request.endpoint.body == "json" and carries_error(api, body))
         if not failed and (not (foreign or self.ctx.committed) or is_answer(response)):
             if foreign:
-                return translate_response(response, self.request.api)
+                return translate_response(response, self.request.api, self.ctx.clock.time())
             if "content-encoding" not in reply.headers and "transfer-encoding" not in reply.headers:
                 self.as_sent = response
             return response
@@ -379,7 +379,7 @@ class Pipeline:
         source = (
             live
             if request.api == self.request.api
-            else TranslatedSource(live, self.request.api, wants_usage(self.request))
+            else TranslatedSource(live, self.request.api, self.ctx.clock.time(), wants_usage(self.request))
         )
         stream = self.live(source, reply.status, decoded_headers(reply.headers), self.own(reply))
         stream.passage.foreign = source is not live
@@ -508,7 +508,7 @@ class Pipeline:
         self.ctx.provenance = response.provenance
         self.key = self.stored_as = None
         if response.api != self.request.api and self.request.api in APIS:
-            response = translate_response(response, self.request.api)
+            response = translate_response(response, self.request.api, self.ctx.clock.time())
         if not self.ctx.stream or response.status >= 400:
             return await self._finish(response, "answered")
         return self.whole_as_stream(response)

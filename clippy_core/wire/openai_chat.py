@@ -101,14 +101,15 @@ class OpenAIChat:
         return fields
 
     def response_body(self, response: Response) -> dict[str, Json]:
-        params = response.params
-        made = {} if params else {"id": "chatcmpl-clippy", "object": "chat.completion", "created": 0, "model": ""}
+        params, made = response.params, {}
+        if not params or params.keys() == {"created"}:  # no provider's body of this API, so what SDKs need of one
+            made = {"id": "chatcmpl-clippy", "object": "chat.completion", "created": 0, "model": ""}
         body: dict[str, Json] = {**made, **params}
         for name, value in (("id", response.id), ("model", response.model)):
             if value is not None:
                 body[name] = value
         first = _first(params)
-        if first is not None or not params or response.more or response.message.blocks or response.finish_reason:
+        if first is not None or made or response.more or response.message.blocks or response.finish_reason:
             finish_reason = response.finish_reason or ("stop" if made else None)
             choices = [Choice(response.message, finish_reason, first or {}), *response.more]
             body["choices"] = [_choice_json(number, choice) for number, choice in enumerate(choices)]

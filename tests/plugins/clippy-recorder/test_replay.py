@@ -20,6 +20,7 @@ from attrs import evolve
 from click.testing import CliRunner
 from clippy_cache_memory import MemoryCache
 from clippy_hookspecs import Headers, RawRequest, Scope
+from clippy_inspect import Inspect
 from clippy_recorder import Exchange, Recorder, document, exchange_of, read, to_curl, to_python, write
 from clippy_recorder.replaying import Cassette, Replay
 from clippy_recorder.serving import pages_of
@@ -327,6 +328,21 @@ def test_a_recording_is_made_again_on_its_routes_and_what_differs_is_shown(folde
     assert "-one two three" in printed
     assert "+one two four" in printed
     assert "0 of 4 calls have the same answer" in printed
+
+
+@pytest.mark.parametrize(("asked", "opened"), [((), 0), (("--with", "inspect"), 1)])
+def test_calls_that_are_made_again_open_no_pages_unless_these_are_asked_for(folder, monkeypatch, asked, opened):
+    """A debugger that the configuration has would take its port and print a link, for a second."""
+    open_hosts: list[Any] = []
+    monkeypatch.setattr(Inspect, "_has_a_port", lambda self: open_hosts.append(self))
+    with FakeServer(FakeProvider(Reply("one two three"))) as server:
+        configured(folder, server)
+        file = folder / "clippy.toml"
+        text = file.read_text().replace('["recorder"]', '["recorder", "inspect"]')
+        file.write_text(f"{text}[plugins.inspect]\nenabled = true\n")
+        done = run("replay", "calls.jsonl", "--live", *asked, "--json")
+    assert json.loads(done.output)["same"] == 4
+    assert [True] * (1 + opened) == [one.enabled for one in open_hosts], "the first host only says what is configured"
 
 
 def test_yesterdays_calls_go_through_another_plugin_and_nobody_is_asked(folder, monkeypatch):

@@ -258,6 +258,11 @@ def replay_command(cli: Any) -> click.Command:
     return replay
 
 
+def _has_pages(plugin: object) -> bool:
+    """Whether it would open pages while the calls are made, with a link in what is printed."""
+    return callable(getattr(plugin, "register_routes", None))
+
+
 def _again(
     cli: Any, calls: list[Exchange], live: bool, more: tuple[str, ...], less: tuple[str, ...], as_json: bool
 ) -> None:
@@ -269,8 +274,10 @@ def _again(
     try:
         if live:
             with cli.host() as host:
-                kept = {name: one for name, one in host.plugins.items() if name not in {*less, RECORDER}}
-                other = host.with_plugins({**kept, **plugins_named(more), "books": Books()})
+                away = {name for name, one in host.plugins.items() if name == RECORDER or _has_pages(one)} - {*more}
+                kept = {name: one for name, one in host.plugins.items() if name not in away | {*less}}
+                added = plugins_named(name for name in more if name not in kept)
+                other = host.with_plugins({**kept, **added, "books": Books()})
                 try:
                     made = rerun(calls, other, cli.run)
                 finally:
