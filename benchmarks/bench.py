@@ -14,6 +14,7 @@ from clippy_cache_memory import MemoryCache
 
 import clippy_core
 from benchmarks import hosts
+from benchmarks.pace import Pace, Whole
 from clippy_core.testing.canned import CannedServer
 from clippy_core.testing.timing import Block, awaited, repeated
 
@@ -29,12 +30,16 @@ FAMILY, STACK, MEMORY, SQLITE, OWN = (
 
 @define(eq=False)
 class Bench:
-    """Where things are measured: a server, a folder, an event loop, and what must be closed afterwards."""
+    """Where things are measured: a server, a folder, an event loop, and what must be closed afterwards.
+
+    ``paced``: instructions are counted, so what threads gather is written after fixed numbers of calls.
+    """
 
     server: CannedServer
     folder: Path
     stack: ExitStack
     runner: asyncio.Runner
+    paced: bool = False
 
     def host(self, plugins: Mapping[str, object]) -> clippy_core.Host:
         """An open host."""
@@ -66,5 +71,11 @@ class Bench:
         self.stack.callback(lambda: self.runner.run(client.aclose()))
         return client
 
-    def block(self, call: Callable[[], Any], waits: bool) -> Block:
-        return awaited(self.runner, call) if waits else repeated(call)
+    def block(self, call: Callable[[], Any], waits: bool, under: clippy_core.Host | None = None) -> Block:
+        """Calls that are made under a host, which need not be known if no plugin of it writes behind."""
+        pace = Pace(under) if self.paced and under is not None and "cache" in under.plugins else None
+        if waits:
+            block = awaited(self.runner, call if pace is None else pace.of_async(call))
+        else:
+            block = repeated(call if pace is None else pace.of(call))
+        return block if pace is None else Whole(block)

@@ -28,7 +28,7 @@ def plain_call(bench: Bench, module: ModuleType = httpx, *, waits: bool = False)
     cases = {}
     for case, host in bench.variants(title).items():
         if case not in (MEMORY, SQLITE):
-            cases[case] = bench.block(post(bench, module, host, waits), waits)
+            cases[case] = bench.block(post(bench, module, host, waits), waits, host)
     return Group(title, cases, CALL_BARS)
 
 
@@ -90,7 +90,7 @@ def sdk_call(bench: Bench, *, waits: bool = False) -> Group:
         def call(client: Any = client, same: bool = same) -> Any:
             return client.chat.completions.create(model=hosts.MODEL, messages=hosts.messages(same), temperature=0.5)
 
-        cases[case] = bench.block(call, waits)
+        cases[case] = bench.block(call, waits, host)
     return Group(title, cases, SDK_BARS)
 
 

@@ -4,8 +4,11 @@ python -m benchmarks.instructions --only floor-every,floor-stack
 
 Each case does one thing more than the one before, so that the difference is what that thing costs; the last of them is
 the floor, and the host itself stands behind it.  Nothing here can be configured, switched off or traced to a plugin;
-what happens when something fails is left out, but for the ``try`` around each hook.  A program with the same hooks that
-does less than this leaves out something that the contract promises.
+what happens when something fails is left out, but for the ``try`` around each hook and the test whether it did.  A
+program with the same hooks that does less than this leaves out something that the contract promises.
+
+What the default stack does behind the call in threads is done here in the call, in batches of fixed numbers of calls,
+as if 100 of them came in a second; its own threads are paced in the same way (:mod:`benchmarks.pace`).
 """
 
 from __future__ import annotations
@@ -35,40 +38,34 @@ from clippy_hookspecs.blocks import draft
 from benchmarks import hosts
 from benchmarks.bench import BARE, EVERY, STACK, Bench
 from benchmarks.calls import CALL_BARS, post
-from benchmarks.floor_plugins import AUDIT, SQLITE, STATE, Plugins
+from benchmarks.floor_plugins import Plugins
+from benchmarks.floor_steps import (
+    ASKED,
+    BOOKS,
+    EVENTS,
+    EVERY_STEPS,
+    FIELDS,
+    HOOKS,
+    KEY,
+    LINES,
+    OBSERVERS,
+    SQLITE,
+    STACK_STEPS,
+    TIMES,
+    VALUES,
+)
 from benchmarks.floor_values import AROUND, CHAT, CLOCK, ROUTE, SCOPE, nothing
+from benchmarks.pace import Whole
 from clippy_core.flow import FlowHandle
 from clippy_core.records import new_attempt, new_entry, new_outcome, new_provenance, new_record
 from clippy_core.testing.timing import Block, Group
-
-PASSED, HOOKS, OBSERVERS, TIMES, LINES, EVENTS, VALUES, KEY, BOOKS = range(9)
-"""What a program does beside sending: all up to its last step."""
-
-_EVERY_STEPS = {
-    PASSED: "a transport in between, which reads the answer",
-    HOOKS: "+ the 40 calls of hooks, each in a try",
-    OBSERVERS: "+ the 225 calls of observers, each in a try",
-    TIMES: "+ two looks at the clock for each hook",
-    LINES: "+ a HookCall for each hook, in the trace",
-    EVENTS: "+ an Event for every fact: the 40, and 5 more",
-    VALUES: "+ context, request and answer, undecoded",
-    KEY: "+ the request's JSON and its cache key",
-    BOOKS: "+ the answer's JSON, outcome, entry, record",
-}
-_STACK_STEPS = {
-    PASSED: "a transport in between, which reads the answer",
-    BOOKS: "+ values, key, JSON, records; 28 no-ops, timed",
-    STATE: "+ memory cache, flight, retry, breaker, counts",
-    SQLITE: "+ SQLite: a select; the answer stored behind",
-    AUDIT: "+ the audit's line in its file",
-}
 
 _Call, _Event = draft(HookCall), draft(Event)
 _NOT_STORED = frozenset({b"content-length", b"date", b"connection", b"set-cookie", b"content-encoding"})
 _ABSENT: Any = object()
 _CALLED_STACK = {
     "pre_request": 5, "cache_lookup": 3, "compress_context": 3, "pre_attempt": 6, "on_response": 1, "post_attempt": 3,
-    "cache_store": 3, "audit": 4,
+    "cache_store": 3, "audit": 5,
 }  # fmt: skip
 """How many plugins of the default stack are called for a call that goes well, as its trace says."""
 _CALLED_EVERY = tuple(_CALLED_STACK)
@@ -104,6 +101,8 @@ class Floor(httpx.BaseTransport):
         trace: list[HookCall] = ctx.trace if ctx is not None else []
         self._tell("request", asked, ctx)
         self._run(hooks["pre_request"], ctx, trace, asked)
+        if plugins is not None:
+            plugins.begin(request.headers.raw, asked.url, body)  # type: ignore[union-attr]
         if last >= KEY:
             said = orjson.loads(body)
             said.pop("stream", None)
@@ -112,7 +111,7 @@ class Floor(httpx.BaseTransport):
             ctx.key = key  # type: ignore[union-attr]
         self._run(hooks["cache_lookup"], ctx, trace, key, asked)
         if plugins is not None:
-            plugins.look_up(key, last)
+            plugins.look_up(key, said, canonical)
         self._run(hooks["compress_context"], ctx, trace, asked, None)
         self._run(hooks["pre_attempt"], ctx, trace, asked)
         self._tell("attempt", asked, ctx)
@@ -120,7 +119,14 @@ class Floor(httpx.BaseTransport):
         first_token = monotonic() - began
         stream = answer.stream
         self._tell("head", answer.status_code, ctx)
-        data = b"".join(stream)  # type: ignore[arg-type]
+        if last < ASKED:
+            data = b"".join(stream)  # type: ignore[arg-type]
+        else:
+            pieces = []
+            for piece in stream:  # type: ignore[union-attr]
+                assert flow.cancel_reason is None  # type: ignore[union-attr]  # by whatever thread (DESIGN.md, 3)
+                pieces.append(piece)
+            data = b"".join(pieces)
         stream.close()  # type: ignore[union-attr]
         self._tell("bytes", data, ctx)
         answer.stream = httpx.ByteStream(data)
@@ -146,7 +152,7 @@ class Floor(httpx.BaseTransport):
             entry = new_entry(clean, (), began_at, None, (), identity)
         self._run(hooks["cache_store"], ctx, trace, key, entry, asked)
         if plugins is not None:
-            plugins.store(key, entry, said, data, began_at, last)
+            plugins.store(key, entry, said, told, data, began_at, duration, usage)
         record = None
         if last >= BOOKS:
             record = new_record(
@@ -157,7 +163,7 @@ class Floor(httpx.BaseTransport):
             )  # fmt: skip
         self._run(hooks["audit"], ctx, trace, record)
         if plugins is not None:
-            plugins.audit(record, last)
+            plugins.audit(record)
         if last >= VALUES:
             flow.enter("completed")
         return answer
@@ -229,11 +235,11 @@ def floor_every(bench: Bench) -> Group:
         hook: tuple((name, hook, getattr(plugin, hook)) for name, plugin in plugins.items()) for hook in _CALLED_EVERY
     }
     cases = {BARE: _lazily(lambda: bench.block(post(bench, httpx, None, False), False))}
-    for last, name in _EVERY_STEPS.items():
+    for last, name in EVERY_STEPS.items():
         hooks = called if last >= HOOKS else dict.fromkeys(called, ())
         cases[name] = _floor(bench, partial(Floor, last=last, hooks=hooks, observers=observers))
     cases[EVERY] = _host(bench, lambda: hosts.several(hosts.EveryHook, 5))
-    bars = dict.fromkeys((_EVERY_STEPS[BOOKS], EVERY), CALL_BARS[EVERY])
+    bars = dict.fromkeys((EVERY_STEPS[BOOKS], EVERY), CALL_BARS[EVERY])
     return Group("the floor of 5 plugins in every hook", cases, bars, per_block=12)
 
 
@@ -245,18 +251,19 @@ def floor_stack(bench: Bench) -> Group:
         for hook, count in _CALLED_STACK.items()
     }
     cases = {BARE: _lazily(lambda: bench.block(post(bench, httpx, None, False), False))}
-    for last, name in _STACK_STEPS.items():
+    for last, name in STACK_STEPS.items():
         hooks = called if last >= HOOKS else dict.fromkeys(called, ())
-        cases[name] = _floor(bench, partial(_stack_floor, bench, last=last, hooks=hooks))
+        block = _floor(bench, partial(_stack_floor, bench, last=last, hooks=hooks))
+        cases[name] = Whole(block) if last >= SQLITE else block
     (place := bench.folder / "floor-host").mkdir(exist_ok=True)
-    cases[STACK] = _host(bench, lambda: hosts.default_stack(place))
-    bars = dict.fromkeys((_STACK_STEPS[AUDIT], STACK), CALL_BARS[STACK])
+    cases[STACK] = Whole(_host(bench, lambda: hosts.default_stack(place)))
+    bars = dict.fromkeys((STACK_STEPS[FIELDS], STACK), CALL_BARS[STACK])
     return Group("the floor of the default stack", cases, bars, per_block=12)
 
 
 def _stack_floor(bench: Bench, last: int, **rest: Any) -> Floor:
     (place := bench.folder / f"floor-{last}").mkdir(exist_ok=True)
-    return Floor(last=last, observers=(), plugins=Plugins(place) if last >= BOOKS else None, **rest)
+    return Floor(last=last, observers=(), plugins=Plugins(place, last) if last >= BOOKS else None, **rest)
 
 
 def _lazily(made: Callable[[], Block]) -> Block:
@@ -266,7 +273,11 @@ def _lazily(made: Callable[[], Block]) -> Block:
 
 
 def _host(bench: Bench, plugins: Callable[[], Mapping[str, object]]) -> Block:
-    return _lazily(lambda: bench.block(post(bench, httpx, bench.host(plugins()), False), False))
+    def block() -> Block:
+        host = bench.host(plugins())
+        return bench.block(post(bench, httpx, host, False), False, host)
+
+    return _lazily(block)
 
 
 def _floor(bench: Bench, made: Callable[..., Floor]) -> Block:

@@ -35,7 +35,8 @@ def sdk_stream(bench: Bench, *, waits: bool = False) -> Group:
     place = bench.folder / f"sdk-stream-{waits}"
     place.mkdir(exist_ok=True)
     cases[FAMILY] = bench.block(_read_sdk(bench, bench.host(hosts.family()), waits), waits)
-    cases[STACK] = bench.block(_read_sdk(bench, bench.host(hosts.default_stack(place)), waits), waits)
+    stack = bench.host(hosts.default_stack(place))
+    cases[STACK] = bench.block(_read_sdk(bench, stack, waits), waits, stack)
     title = f"stream of {PIECES} chunks, {'async' if waits else 'sync'}, openai SDK"
     return Group(title, cases, {"5 on_chunk": 1.08}, per_block=4)
 

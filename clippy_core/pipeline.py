@@ -289,14 +289,11 @@ class Pipeline:
 
     async def _attempt(self, request: Request) -> Result | Failed:
         """One attempt: pre_attempt, send, and as much of the answer as is needed to know whether it failed."""
-        ctx = self.ctx
-        ctx.attempt += 1
-        ctx.route_attempt += 1
         self.ledger.begin_attempt()
         try:
             prepared = request
             if self.chains.pre_attempt:
-                changed = await self.chains.fold(self.chains.pre_attempt, request, (ctx,), self.run)
+                changed = await self.chains.fold(self.chains.pre_attempt, request, (self.ctx,), self.run)
                 prepared = keep_body(request, changed)
             return await self._send(prepared)
         except AttemptRefused as refused:
@@ -317,6 +314,7 @@ class Pipeline:
         if self.chains.observe:
             request = as_written(request)
             self.chains.emit("attempt", request, self.ctx)
+        self.ledger.sent = True
         head_by, which = deadlines.next(now, False)
         try:
             reply = await self.runtime.bounded(self._head(request, timeouts), head_by, self.flow, None)
@@ -374,7 +372,7 @@ class Pipeline:
                 self.as_sent = response
             return response
         info = await self._judge("response", status=reply.status, headers=reply.headers, body=body)
-        told = error_for(self.request, reply.status, info) if foreign else response
+        told = error_for(self.request, reply.status, body, info) if foreign else response
         return Failed(info, "response", response=told)
 
     async def _stream(self, request: Request, reply: RawReply, live: EventSource) -> LiveStream | Failed:
@@ -646,7 +644,7 @@ class Pipeline:
             chains,
             self.ctx,
             APIS[self.request.api].writer(),
-            ledger.saw_token,
+            ledger.begun,
             keep_raw=stores,
             keep_sent=stores or bool(chains.on_chunk and chains.on_error),
             keep_seen=self.wants_values or chains.want_answers,

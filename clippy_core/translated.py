@@ -112,7 +112,7 @@ async def translated(reply: RawReply, spoken: str, asked: Request) -> RawReply:
     response = decode_response(APIS[spoken], reply.status, decoded_headers(reply.headers), whole)
     kept = response.params
     if reply.status >= 400 or (isinstance(kept, KeptBody) and error_in(kept.whole or {})):
-        response = error_for(asked, reply.status, _told(whole, reply))
+        response = error_for(asked, reply.status, whole, _told(whole, reply))
     elif reply.status >= 300 or not is_answer(response):
         raise NoAnswer(f"a body of {len(whole)} bytes with the status {reply.status} is no answer")
     else:

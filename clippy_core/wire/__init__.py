@@ -232,7 +232,7 @@ def carries_error(api: WireApi | None, body: bytes | Json) -> bool:
     if isinstance(body, bytes):
         if ends_amid(body):
             return True
-        if b"error" not in body:
+        if b"error" not in body and b"base_resp" not in body:
             return False
         try:
             body = loads(body)

@@ -254,6 +254,26 @@ def test_what_is_no_answer_of_a_fallback_route_is_a_failure_and_no_empty_answer(
     assert len(told) == 2
 
 
+NAMES = [
+    ({"error": {"message": "slow down", "code": 429}}, 429),
+    ({"error": {"message": "slow down", "code": "429"}}, 429),
+    ({"error": {"code": 503, "status": "UNAVAILABLE", "message": "x"}}, 503),
+    ({"error": "no such model", "status": 404}, 404),
+    ({"object": "error", "message": "too long", "code": 400}, 400),
+    ({"error": {"message": "x", "code": 200}}, 502),
+    ({"error": {"message": "x", "code": 7003}}, 502),
+    ({"error": {"message": "x", "code": "unavailable"}}, 502),
+]
+
+
+@pytest.mark.parametrize(("body", "status"), NAMES)
+def test_an_error_that_came_as_a_success_has_the_status_that_it_names(body: Any, status: int) -> None:
+    """Where it names one; what it says is the caller's to know in any case."""
+    sent = answered(MESSAGES, CHAT, Raw(json.dumps(body).encode()))
+    assert sent.status == status
+    assert json.loads(sent.body)["type"] == "error"
+
+
 @pytest.mark.parametrize("caller_api", [MESSAGES, RESPONSES])
 def test_a_stream_that_ends_without_a_word_is_a_failure_and_no_empty_answer(caller_api: str) -> None:
     told: list[ErrorInfo] = []

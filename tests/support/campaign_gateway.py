@@ -11,7 +11,8 @@ slow    all streams are read at once to their end: every word of every one must 
 leave   as many callers again, each leaves after another number of words, some before the first: the provider must see
         each of these connections closed, and the audit, if there is one, record each once, cancelled, with its usage.
 back    the provider is killed amid streams and started again: each caller sees its stream cut, the next is answered.
-drain   SIGTERM amid streams: each is read to its end, and both workers end.  No part may leave a traceback in the log.
+drain   SIGTERM as soon as all have asked: each stream is read to its end, and both workers end.  No part may leave a
+        traceback in the log.
 
 Exit status 1 and what was otherwise, if anything was.
 """
@@ -119,14 +120,16 @@ async def provide(port: int, pace: float) -> None:
 # -- the callers -----------------------------------------------------------------------------------------------------
 
 
-async def caller(port: int, number: int, leave_after: int | None = None, begun: list[int] | None = None) -> str:
-    """What became of one stream: ``whole``, ``left``, ``cut``, or the status of an error; its first word in *begun*."""
+async def caller(port: int, number: int, leave_after: int | None = None, asked: list[int] | None = None) -> str:
+    """What became of one stream: ``whole``, ``left``, ``cut``, or an error; *asked* once that was sent."""
     words = 0
     body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": f"Number {number}."}]})
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         writer.write(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+        if asked is not None:
+            asked.append(number)
         if leave_after == 0:
             await asyncio.sleep(PACE / 2)
             return "left"
@@ -138,8 +141,6 @@ async def caller(port: int, number: int, leave_after: int | None = None, begun: 
                 if f'"word{words} "'.encode() not in line:
                     return "disordered"
                 words += 1
-                if words == 1 and begun is not None:
-                    begun.append(number)
                 if words == leave_after:
                     return "left"
             if line == b"data: [DONE]\n":
@@ -152,12 +153,12 @@ async def caller(port: int, number: int, leave_after: int | None = None, begun: 
 
 
 async def callers(
-    port: int, numbers: Sequence[int], leaving: bool = False, begun: list[int] | None = None
+    port: int, numbers: Sequence[int], leaving: bool = False, asked: list[int] | None = None
 ) -> Counter[str]:
     """All of them at once, let in a little apart as a network does."""
     tasks = []
     for count, number in enumerate(numbers):
-        tasks.append(asyncio.create_task(caller(port, number, count % WORDS if leaving else None, begun)))
+        tasks.append(asyncio.create_task(caller(port, number, count % WORDS if leaving else None, asked)))
         if count % 20 == 19:
             await asyncio.sleep(0.02)
     return Counter(await asyncio.gather(*tasks))
@@ -323,10 +324,10 @@ class Run:
             ended = await callers(self.port, self.numbers(20))
             if ended == {"whole": 20}:
                 break
-        begun: list[int] = []
-        reading = asyncio.create_task(callers(self.port, self.numbers(self.streams), begun=begun))
-        while len(begun) < self.streams and not reading.done():
-            await asyncio.sleep(PACE / 10)
+        asked: list[int] = []
+        reading = asyncio.create_task(callers(self.port, self.numbers(self.streams), asked=asked))
+        while len(asked) < self.streams and not reading.done():
+            await asyncio.sleep(PACE / 100)
         began = time.monotonic()
         self.gateway.send_signal(signal.SIGTERM)
         ended = await reading

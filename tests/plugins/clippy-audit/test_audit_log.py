@@ -164,6 +164,14 @@ def test_the_credentials_of_every_attempt_are_taken_out(tmp_path: Path) -> None:
     assert written(log)[0]["error"]["message"] == " ".join(["[redacted:configured]"] * 3)
 
 
+def test_an_attempt_that_was_not_sent_is_listed_as_such_and_not_counted(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    attempts = (AttemptRecord(1, "main", error=ErrorInfo("transient", "open"), sent=False), AttemptRecord(2, "spare"))
+    log.audit(record(attempts=attempts), context())
+    (entry,) = written(log)
+    assert (entry["attempts"], [one.get("sent") for one in entry["attempt_list"]]) == (1, [False, None])
+
+
 def test_each_level_holds_exactly_its_fields(tmp_path: Path) -> None:
     """The lists in the README and in record.py."""
     frame = {"v", "time", "boot", "seq"}

@@ -59,7 +59,7 @@ def describe(record: AuditRecord, level: Level, clean: Cleaner) -> dict[str, Jso
         "status": record.status,
         "duration": _number(record.duration),
         "tenant": clean.name(record.scope.tenant),
-        "attempts": len(record.attempts),
+        "attempts": sum(attempt.sent for attempt in record.attempts),
         "usage": _usage(record.usage),
         "error": _error(record.error, full, clean),
         "provenance": _provenance(record, full, clean),
@@ -143,6 +143,7 @@ def _attempt(attempt: AttemptRecord, clean: Cleaner) -> dict[str, Json]:
             "waited": _number(attempt.waited),
             "duration": _number(attempt.duration),
             "error": _error(attempt.error, True, clean),
+            "sent": None if attempt.sent else False,
         }
     )
 

@@ -76,7 +76,8 @@ class Counter:
 
 def _counts(record: AuditRecord) -> Counts | None:
     provider = record.provenance is None or record.provenance.source == "provider"
-    if not provider or not record.attempts or record.usage is None:
+    sent = any(attempt.sent for attempt in record.attempts)
+    if not provider or not sent or record.usage is None:
         return None
     usage = record.usage
     if not _told(usage):

@@ -169,10 +169,10 @@ class _Developer:
             elif made and event.kind == "head":
                 status, headers = event.data
                 made[-1].update(head_at=self._at(event), answer=self._message(headers, b"", status))
-            elif made and event.kind == "closed" and isinstance(event.data, Outcome):
+            elif made and event.kind == "closed" and isinstance(event.data, Outcome) and event.data.sent:
                 self._closed(made[-1], event)
-        for one, known in zip(made, () if self._record is None else self._record.attempts, strict=False):
-            # One that a plugin refused was never sent.
+        recorded = () if self._record is None else self._record.attempts
+        for one, known in zip(made, [attempt for attempt in recorded if attempt.sent], strict=False):
             one.update(number=known.number, route=self._clean.text(known.route), waited=_us(known.waited) or 0)
         return (Attempt(**one) for one in made)
 

@@ -26,6 +26,9 @@ Application = Callable[..., Any]
 
 log = logging.getLogger("clippy.serving")
 
+_FIRST_WORDS = 1.0
+"""Seconds that connections which have said nothing yet are given when the server ends: they have nowhere else to go."""
+
 
 @define(eq=False)
 class Server:
@@ -178,7 +181,36 @@ class _Serving(uvicorn.Server):
             while not (waiting.done() or self.force_exit):
                 await asyncio.wait([waiting], timeout=0.05)
             waiting.cancel()
+        await self._take_the_last(sockets or [])
         await super().shutdown(sockets)
+
+    async def _take_the_last(self, sockets: list[socket.socket]) -> None:
+        """Serve those who have connected, for to them this server has already said that it is there.
+
+        Some the system took while the loop was busy, and closing the socket would reset them; the request of others is
+        still on its way, and uvicorn would close what has not asked for anything.
+        """
+        loop = asyncio.get_running_loop()
+        for opened in sockets:
+            loop.remove_reader(opened)
+        for _ in range(2):  # asyncio's tasks for what it has just accepted need an open server, and protocols a turn
+            await asyncio.sleep(0)
+        taken = [one for opened in sockets for one in _waiting(opened)]
+        for server in self.servers:  # with nothing between, so that nobody can come in between
+            server.close()
+        for one in taken:
+            await loop.connect_accepted_socket(self._protocol, one)
+        until = loop.time() + _FIRST_WORDS
+        while self._any_silent() and not self.force_exit and loop.time() < until:  # noqa: ASYNC110 - once
+            await asyncio.sleep(0.01)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        return made
+
+    def _any_silent(self) -> bool:
+        return any(getattr(one, "cycle", None) is None for one in self.server_state.connections)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -192,3 +224,15 @@ class _Serving(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal(number, handler)
+
+
+def _waiting(opened: socket.socket) -> Iterator[socket.socket]:
+    """Every connection that the system has taken for *opened* and nobody has fetched."""
+    opened.setblocking(False)
+    while True:
+        try:
+            taken, _ = opened.accept()
+        except OSError:  # there are no more, or no more files for them
+            return
+        taken.setblocking(False)
+        yield taken
