@@ -218,6 +218,16 @@ def _said(body: Mapping[str, Json]) -> Message:
     return _message(choices[0]) if _readable(choices) else Message("assistant")
 
 
+def _text(body: Mapping[str, Json]) -> str | None:
+    """The text of an answer that is one message of one text; None for any other, of which the message must be made."""
+    choices = body.get("choices")
+    if type(choices) is not list or len(choices) != 1 or type(choices[0]) is not dict:
+        return None
+    said = choices[0].get("message")
+    content = said.get("content") if type(said) is dict and said.get("role") == "assistant" else None
+    return content if type(content) is str else None
+
+
 def _finish(body: Mapping[str, Json]) -> str | None:
     choices = body.get("choices")
     return _reason(choices[0]) if _readable(choices) else None
@@ -244,6 +254,7 @@ API = OpenAIChat(
         "id": text_in("id"),
         "model": text_in("model"),
         "message": _said,
+        "text": _text,
         "finish_reason": _finish,
         "usage": _used,
         "more": _others,

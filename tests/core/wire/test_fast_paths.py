@@ -8,13 +8,14 @@ from typing import Any
 
 import attrs
 import pytest
-from clippy_hookspecs import Chunk, Headers, Message, Request, Text, Usage, evolve
+from clippy_hookspecs import Chunk, Headers, Message, Request, RouteInfo, Scope, Text, Usage, evolve
 from clippy_hookspecs.blocks import draft, maker
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from clippy_core import jsonio
-from clippy_core.keys import may_cache
+from clippy_core import Host, jsonio
+from clippy_core.chat_request import build_request
+from clippy_core.keys import cache_keys, may_cache
 from clippy_core.untouched import retouch
 from clippy_core.wire import (
     APIS,
@@ -446,6 +447,30 @@ def test_a_request_that_got_the_params_of_another_has_the_body_of_its_own() -> N
     said = {"messages": [{"role": "user", "content": "a"}], "x": 1}
     ours, theirs = (request_of(json.dumps({"model": name, **said}).encode()) for name in ("a", "b"))
     assert parsed_body(evolve(ours, params=theirs.params)) == {"model": "a", **said}
+
+
+ROUTE = {"api": "openai.chat", "base_url": "https://api.example/v1", "model": "m"}
+HOST = Host([], config={"routes": {"main": ROUTE}})
+NUMBERS = st.sampled_from([0, 1, 0.5, 1.0, -0.0, 2.5e300, 1e-9, 2**70, float("nan"), float("inf"), True, None])
+TALK = st.lists(st.dictionaries(st.sampled_from(["role", "content", "name"]), WORDS | ODD, max_size=3), max_size=2)
+
+
+@settings(max_examples=80, deadline=None)
+@given(TALK, st.dictionaries(st.sampled_from(["temperature", "seed", "user", "stop"]), NUMBERS | ODD, max_size=3))
+def test_a_call_of_our_own_client_is_the_request_that_its_bytes_are(said: list[Any], params: dict[str, Any]) -> None:
+    """Whether its values were taken as they are or are read, and whatever the caller does with his own afterwards."""
+    asked = build_request(HOST, said, None, None, (), None, params, False)[0]
+    for one in said:
+        one["content"] = "changed"
+    read = decode_request("POST", asked.url, "", asked.headers, asked.raw or b"")
+    route = RouteInfo("main", "openai.chat", asked.url)
+    keys = [cache_keys(one, Scope(), "", route, "") for one in (asked, read)]
+    assert keys[0][0] == keys[1][0] is not None
+    assert keys[0][1]() == keys[1][1]()
+    assert may_cache(asked) == may_cache(read)
+    names = ("model", "messages", "tools", "params", "stream")
+    assert shown([getattr(asked, name) for name in names]) == shown([getattr(read, name) for name in names])
+    assert encode_request(evolve(asked, headers=Headers())) == asked.raw
 
 
 ADDRESSES = {name: f"https://api.example/v1/{path}" for name, path in (
