@@ -111,7 +111,7 @@ def test_whole_events_are_what_they_are_byte_by_byte(stream: bytes, silent: bool
     assert decoded([stream[at : at + size] for at in range(0, len(stream), size)], silent=silent) == slowly
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(STREAMS, st.integers(8, 30), st.integers(8, 60))
 def test_the_limits_are_the_same_for_whole_events(stream: bytes, line: int, event: int) -> None:
     """The events before what is too long, and then the same error."""
@@ -229,7 +229,7 @@ ARGUED, AGAIN = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from([OPENED, THOUGHT, CALLED]),
     st.lists(st.builds(twisted, st.sampled_from([MORE, MORE, THOUGHT, OTHER, ARGUED]), CHAT), min_size=1, max_size=4),
@@ -262,7 +262,7 @@ CALLING = twists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.builds(twisted, st.sampled_from([CALLED, AGAIN, ARGUED, ARGUED]), CALLING), max_size=5))
 def test_chat_streams_of_tool_calls(bodies: list[Any]) -> None:
     """Pieces of one call, of several, of calls that are numbered alike or not at all."""
@@ -308,7 +308,7 @@ ANTHROPIC = twists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.sampled_from(OPEN), max_size=1),
     st.lists(st.builds(twisted, st.sampled_from(SAID), ANTHROPIC), max_size=4),
@@ -337,7 +337,7 @@ RESPONSES = twists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.builds(twisted, st.sampled_from([TEXT, TEXT, ARGUMENTS, SUMMARY]), RESPONSES), max_size=6))
 def test_responses_streams(bodies: list[Any]) -> None:
     """Also what is remembered of the words said, which later events are compared with."""
@@ -398,7 +398,7 @@ USAGES = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(USAGES)
 def test_usage_says_all_when_it_is_written_as_it_came(told: dict[str, Any]) -> None:
     """What the quick look says is what comparing the objects says."""
@@ -513,7 +513,7 @@ ANSWERED = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(ASKED, st.sampled_from(sorted(ADDRESSES)))
 def test_what_is_told_of_a_request_at_a_glance_is_what_reading_it_tells(body: dict[str, Any], api: str) -> None:
     """Each field by itself, and whether its answer may be kept; and the rest is read afterwards as if first.
@@ -537,7 +537,7 @@ def test_what_is_told_of_a_request_at_a_glance_is_what_reading_it_tells(body: di
     assert may_cache(request_of(octets, ADDRESSES[api])) == may_cache(evolve(read, headers=Headers()))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANSWERED, st.sampled_from(sorted(ADDRESSES)))
 def test_what_is_told_of_an_answer_at_a_glance_is_what_reading_it_tells(body: dict[str, Any], api: str) -> None:
     """Each field by itself; it stays the very object when the rest is read, so that the bytes are kept."""

@@ -245,18 +245,21 @@ def test_the_programs_that_are_exported_make_the_call_again(tmp_path):
     """In Python and in a shell; the key comes from the environment."""
     calls = recorded(REPLY, REPLY, REPLY, REPLY, ask=both)
     with FakeServer() as server:
+        made = []
         for call in calls:
             at = server.base_url if call.api == "openai.chat" else server.anthropic_url
             origin = "https://api.openai.com/v1" if call.api == "openai.chat" else "https://api.anthropic.com"
-            here = evolve(call, url=call.url.replace(origin, at))
-            keys = {"OPENAI_API_KEY": "sk-of-mine", "ANTHROPIC_API_KEY": "sk-of-mine", "no_proxy": "127.0.0.1"}
-            program = tmp_path / "program.py"
-            program.write_text(to_python(here))
-            done = subprocess.run(
-                [sys.executable, program], capture_output=True, text=True, timeout=60, env={**os.environ, **keys}
-            )
-            assert done.returncode == 0, done.stderr
-            sent = server.requests[-1]
+            made.append(evolve(call, url=call.url.replace(origin, at)))
+            (tmp_path / f"program{len(made)}.py").write_text(to_python(made[-1]))
+        keys = {"OPENAI_API_KEY": "sk-of-mine", "ANTHROPIC_API_KEY": "sk-of-mine", "no_proxy": "127.0.0.1"}
+        # Each as a program of its own, in one interpreter: importing the SDKs takes longer than all the rest.
+        each = "import runpy, sys\nfor one in sys.argv[1:]: runpy.run_path(one, run_name='__main__')"
+        done = subprocess.run(
+            [sys.executable, "-c", each, *sorted(tmp_path.glob("program*.py"))],
+            capture_output=True, text=True, timeout=60, env={**os.environ, **keys},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        for call, here, sent in zip(calls, made, server.requests, strict=True):
             assert json.loads(sent.body) == json.loads(call.came.body)
             assert "sk-of-mine" in (sent.headers.get("authorization", "") + sent.headers.get("x-api-key", ""))
             words = shlex.split(to_curl(here))

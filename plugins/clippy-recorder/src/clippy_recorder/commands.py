@@ -20,7 +20,6 @@ from .exports import to_curl, to_jsonl, to_python
 from .files import read, write
 from .har import answer_of, answer_pieces, from_har, to_har
 from .reading import StrangeRecording
-from .searching import says
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -79,6 +78,8 @@ def _list() -> click.Command:
         """The calls in FILE, a line each, the newest last."""
         wanted = [one for one in calls_of(file) if model in (None, one.model)]
         if query is not None:
+            from .searching import says  # what sends calls again comes with it
+
             wanted = [one for one in wanted if says(one, query)]
         if as_json:
             click.echo(json.dumps([_summary(one) for one in wanted[-count:]], indent=2))
