@@ -49,6 +49,7 @@ SEMANTIC_HEADERS = frozenset(
 _SEMANTIC = tuple(sorted(SEMANTIC_HEADERS))
 _STATEFUL = ("previous_response_id", "conversation", "background", "container")
 """Parameters that make an answer depend on what the provider keeps: the Responses API's, and Anthropic's container."""
+_TELLING = frozenset({*_STATEFUL, "prompt"})
 
 _LONGEST_KEY = hashlib.blake2b.MAX_KEY_SIZE
 _CONVERSATION = frozenset({"messages", "input"})
@@ -99,10 +100,13 @@ def cache_keys(
     digest, by its name: enough to see which part of two keys differs.  There is neither key nor partition of a body
     that is no JSON object, or nested deeper than Python's stack.
     """
-    body = parsed_body(request)
+    opened = unread(request)
+    body = parsed_body(request) if opened is None else opened.whole
     around = _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
-    said = {name: item for name, item in (body or {}).items() if name not in NOT_IN_KEY}
-    key = None if body is None else _digest_if_any(around, said)
+    if body is None:
+        return None, _none, lambda salt: _parts(around, {}, salt)
+    said = body if NOT_IN_KEY.isdisjoint(body) else {name: body[name] for name in body if name not in NOT_IN_KEY}
+    key = _digest_if_any(around, said, flat=opened is not None and opened.flat)
     partition = _none if key is None else lambda: _digest_if_any(around, _beside_conversation(said))
     return key, partition, lambda salt: _parts(around, said, salt)
 
@@ -143,7 +147,7 @@ def _fields_around(around: bytes, salt: bytes) -> dict[str, str]:
 
 
 def _digests(parts: Mapping[str, Json], salt: bytes) -> dict[str, str]:
-    found, begun = {}, _begun(salt[:_LONGEST_KEY])
+    found, begun = {}, _salted(salt[:_LONGEST_KEY])
     for name, item in parts.items():
         digest = begun.copy()
         digest.update(canonical(item))
@@ -152,7 +156,7 @@ def _digests(parts: Mapping[str, Json], salt: bytes) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=16)
-def _begun(key: bytes) -> hashlib.blake2b:
+def _salted(key: bytes) -> hashlib.blake2b:
     """A digest that has read its key and nothing else: to copy one takes a tenth of making it."""
     return hashlib.blake2b(key=key, digest_size=8)
 
@@ -161,15 +165,23 @@ def _none() -> None:
     """The partition of a request that has none."""
 
 
-def _digest(around: bytes, body: Mapping[str, Json]) -> str:
+def _digest(around: bytes, body: Mapping[str, Json], *, flat: bool = False) -> str:
     """SHA-256 of one JSON array: what is around the body, and the body."""
-    return hashlib.sha256(b"".join((b"[", around, b",", canonical(body), b"]"))).hexdigest()
+    digest = _begun(around).copy()
+    digest.update(canonical(body, flat=flat) + b"]")
+    return digest.hexdigest()
 
 
-def _digest_if_any(around: bytes, body: Mapping[str, Json]) -> str | None:
+@functools.lru_cache(maxsize=256)
+def _begun(around: bytes) -> hashlib._Hash:
+    """What is around the body is often longer than it, and the same for all calls of one caller to one address."""
+    return hashlib.sha256(b"[" + around + b",")
+
+
+def _digest_if_any(around: bytes, body: Mapping[str, Json], *, flat: bool = False) -> str | None:
     """The same; None for a body nested deeper than what is left of Python's stack, which differs from call to call."""
     try:
-        return _digest(around, body)
+        return _digest(around, body, flat=flat)
     except ValueError:
         return None
 
@@ -221,9 +233,10 @@ def may_cache(request: Request) -> bool:
     """
     if not request.endpoint.cacheable or request.method != "POST":
         return False
-    body = unread(request)
+    opened = unread(request)
+    body = None if opened is None else opened.whole
     if body is not None and APIS[request.api].plain(body):
-        return not any(map(body.get, _STATEFUL)) and not isinstance(body.get("prompt"), dict)
+        return _TELLING.isdisjoint(body) or not (any(map(body.get, _STATEFUL)) or isinstance(body.get("prompt"), dict))
     if request.endpoint.chat and not request.messages:
         return False  # a stranger's call that only looks like one of ours
     if any(map(request.params.get, _STATEFUL)) or isinstance(request.params.get("prompt"), Mapping):

@@ -72,8 +72,8 @@ class Ledger:
     """The request's place in a flight, which it leaves when its books are closed."""
     passed_on: bool = False
     """What was used counts as another request's, which goes on with the same answer."""
-    ended: Callable[[], None] | None = None
-    """What is told that no plugin will be called for this request any more."""
+    ended: Callable[[str], None] | None = None
+    """What is told, by its id, that no plugin will be called for this request any more."""
 
     def __attrs_post_init__(self) -> None:
         self.began = self.runtime.clock.now()
@@ -147,16 +147,13 @@ class Ledger:
                 if self.seat.across is not None:  # a store of many processes takes its time, and the caller may leave
                     await self.runtime.settle(self.seat.finish)
         finally:
-            await self._close(outcome, error)
-
-    async def _close(self, outcome: str, error: ErrorInfo | None) -> None:
-        try:
-            if self.chains.audit:
-                await self._tell(outcome, error)
-        finally:
-            self.flow.enter(_ENDS[outcome])
-            if self.ended is not None:
-                self.ended()
+            try:
+                if self.chains.audit:
+                    await self._tell(outcome, error)
+            finally:
+                self.flow.enter(_ENDS[outcome])
+                if self.ended is not None:
+                    self.ended(self.ctx.id)
 
     async def _tell(self, outcome: str, error: ErrorInfo | None) -> None:
         facts = self._facts(outcome, error)

@@ -250,6 +250,24 @@ def test_a_stream_can_be_stopped_by_who_looks_at_it():
     assert recorder.flow(call.id) is None
 
 
+@pytest.mark.parametrize("words", [("It ", "rains ", "today. "), ("the key is ", KEY[:20], KEY[20:], " as you know")])
+def test_of_a_stream_that_runs_a_list_has_the_words_and_its_own_page_every_piece(words):
+    """Whoever looks at hundreds of them would wait for seconds; a secret is said in neither."""
+    recorder, client = recording(FakeProvider(Reply("".join(words) + "end", chunks=(*words, "end"))))
+    stream = iter(ask(client, stream=True))
+    for _ in range(4):
+        next(stream)
+    (listed,) = recorder.latest()
+    found = recorder.find(listed.id)
+    assert {"chunk_out"} == {piece.kind for piece in listed.pieces}
+    assert len(listed.pieces) + listed.lost == sum(piece.kind == "chunk_out" for piece in found.pieces)
+    told = "".join(piece.chunk.get("delta", "") for piece in listed.pieces)
+    assert told.startswith("It rains today.") or ("key" not in told and told)
+    assert KEY not in repr(document(listed)) + repr(document(found))
+    list(stream)
+    assert recorder.latest() == (recorder.find(listed.id),)
+
+
 def test_a_recorder_that_is_not_enabled_is_asked_nothing():
     """It costs nothing: its hooks are left out."""
     host = clippy_core.Host([Recorder()])

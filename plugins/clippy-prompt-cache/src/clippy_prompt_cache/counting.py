@@ -63,9 +63,8 @@ class Counter:
     def add(self, record: AuditRecord, model: str) -> None:
         """Count *record*, whose last attempt asked for *model*, if a provider answered it."""
         given, usage = record.provenance, record.usage
-        if usage is None or not (given is None or given.source == "provider"):
-            return
-        if not any(attempt.sent for attempt in record.attempts):
+        sent = any(attempt.sent for attempt in record.attempts)
+        if usage is None or not sent or not (given is None or given.source == "provider"):
             return
         line = record.route or "", model
         sums = self._lines.get(line)
