@@ -20,11 +20,9 @@ from .operation import Operation
 from .rest import Rest
 
 if TYPE_CHECKING:
-    import asyncio  # noqa: TC004 - what a Server does first
+    import asyncio
 
-    from redis.exceptions import NoScriptError, ReadOnlyError  # noqa: TC004
-
-    from .links import FAILURES, Loop, Threads, Words  # noqa: TC004
+    from .links import Loop, Threads, Words
 
     Exchange = Callable[[Words], Awaitable[Any]]
 
@@ -50,7 +48,8 @@ class Server:
     _lock: threading.Lock = field(init=False, repr=False, factory=threading.Lock)
 
     def __attrs_post_init__(self) -> None:
-        _import_what_exchanges_need()
+        from . import links  # noqa: F401 - redis-py: no program without a server waits for it, and no request
+
         self._rest = Rest(self.pause, lambda: self.now())
         _servers.add(self)
 
@@ -89,6 +88,10 @@ class Server:
         self._rest = Rest(self.pause, lambda: self.now())
 
     async def _ask(self, operation: Operation, exchange: Exchange, urgent: bool = False) -> Any:
+        from redis.exceptions import NoScriptError, ReadOnlyError
+
+        from .links import FAILURES
+
         rest = self._rest
         refusal = None if urgent else rest.refusal()
         if refusal is not None:
@@ -111,6 +114,10 @@ class Server:
         return operation.read(answer)
 
     def _exchange_here(self) -> Exchange:
+        import asyncio
+
+        from .links import Loop
+
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # trio: redis-py knows asyncio only
@@ -124,6 +131,8 @@ class Server:
         return link.exchange
 
     def _of_threads(self) -> Threads:
+        from .links import Threads
+
         with self._lock:
             if self._threads is None:
                 self._threads = Threads(self.address, self.limits)
@@ -138,16 +147,6 @@ class Server:
         threads = self._threads or self._of_threads()
         # A caller that is cancelled leaves at once; the thread reads the answer to its end, at most for its timeout.
         return await anyio.to_thread.run_sync(partial(threads.exchange, words), abandon_on_cancel=True)
-
-
-def _import_what_exchanges_need() -> None:
-    # redis-py takes longer to import than a host with thirty plugins to make, and most programs have no server.
-    global asyncio, NoScriptError, ReadOnlyError, FAILURES, Loop, Threads
-    import asyncio
-
-    from redis.exceptions import NoScriptError, ReadOnlyError
-
-    from .links import FAILURES, Loop, Threads
 
 
 _servers: weakref.WeakSet[Server] = weakref.WeakSet()
