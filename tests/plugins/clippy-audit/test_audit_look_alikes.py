@@ -13,6 +13,11 @@ getpass.getpass("Password: ")
 arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf
 pwd: /home/user/project
 password: *anchor
+pw: 12.5
+das Passwort ist falsch
+密码是必填项
+<option value="token">the token</option>
+they were identified by 'name and number'
 secret: !vault |
 secret -> hash
 | token | a unit of text | string |

@@ -227,6 +227,12 @@ UNDER_A_NAME = (
     "| API_KEY | `{s}` |",
     "API_KEY -> {s}",
     '<meta name="csrf-token" content="{s}">',
+    '<parameter name="api_key">{s}</parameter>',
+    "<parameter=api_key>\n{s}\n</parameter>",
+    "set -gx COHERE_API_KEY {s}",
+    "setenv COHERE_API_KEY {s}",
+    "我的API密钥是{s}",
+    "secret_key_base: {s}",
     'variable "api_key" {{\n  type = string\n  default = "{s}"\n}}',
 )
 PASSWORD_PLACES = (
@@ -263,6 +269,10 @@ PASSWORD_PLACES = (
     "密码：{s}",
     "mot de passe : {s}",
     "Kennwort: {s}",
+    "das Passwort lautet {s}",
+    "la password è {s}",
+    "비밀번호는 {s} 입니다",
+    "CREATE USER 'a'@'%' IDENTIFIED BY '{s}';",
     "password: |\n  {s}\nuser: x",
     "password: !!str {s}",
     "password: &pw {s}",

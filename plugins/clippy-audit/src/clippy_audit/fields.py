@@ -28,8 +28,9 @@ _LINE = re.compile(r"[^\r\n\"'`]*+")
 _HEADER_LINE = re.compile(r"[^\r\n\"'`]{0,4096}+")
 _LOGIN = re.compile(r"\blogin \S{1,40}\s{1,4}\Z", re.ASCII)  # of a .netrc file
 _ELEMENT = re.compile(r"[^<\s]++")
+_CLOSING = re.compile(r"\s{0,8}</")
 _SIGN_INSIDE = re.compile(r"[A-Za-z0-9][@!#$%^&*+=?][A-Za-z0-9]", re.ASCII)
-_SPACED = ("--", "ENV ", "login ", "config set ", "configure set ")
+_SPACED = ("--", "ENV ", "login ", "config set ", "configure set ", "setenv ", "set -x ", "set -gx ", "set -Ux ")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _ASCII_LETTER = re.compile(r"[A-Za-z0-9]")
 _PLURAL = re.compile(r"(?i:secrets|passwords)[\"']?[ ]?:[ ]{0,8}\Z")
@@ -282,7 +283,7 @@ def _bare_header(text: str, position: int, how: str | None) -> tuple[list[Span],
 
 def _xml(text: str, position: int, start: int, sure: Trust, kind: str) -> tuple[list[Span], int]:
     body = _ELEMENT.match(text, position)
-    if body is None or text[start - 1 : start] not in ("<", ":") or not text.startswith("</", body.end()):
+    if body is None or text[start - 1 : start] not in tuple("<:=\"'") or not _CLOSING.match(text, body.end()):
         return [], position
     value = body.group()
     return ([] if keeps(value, sure) else [Span(position, body.end(), kind)]), body.end()
