@@ -24,7 +24,7 @@ STACK_STEPS = {
     STATE: "+ memory cache, flight, retry, breaker",
     SQLITE: "+ SQLite: a select; the answer stored behind",
     AUDIT: "+ the audit's line, redacted, in its file",
-    ASKED: "+ whose call it is, its options; exact JSON",
+    ASKED: "+ whose call, options, cancelling; exact JSON",
     FILES: "+ files replaced, or too large",
     COUNTS: "+ what caches and prompts did, counted",
     LEDGER: "+ the caches' counts and keys in a file",

@@ -7,7 +7,7 @@ python -m benchmarks.instructions --only call-sync --case "0 plugins" --case "fu
 valgrind's cachegrind counts what a process executes.  One process imports everything, then forks children for each
 case: all make it and do one block of it, the last does five blocks more, and the difference of its count and the one
 before is what those cost.  The server is a process of its own, outside valgrind.  Threads that gather by time are made
-to gather by calls (benchmarks/pace.py), as if 1,000 calls came in a second.
+to gather by calls (benchmarks/pace.py), as if 100 calls came in a second.
 """
 
 from __future__ import annotations

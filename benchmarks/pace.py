@@ -1,7 +1,7 @@
-"""Threads that gather by time, made to gather by calls: as if 1,000 calls came in a second, however slow it is.
+"""Threads that gather by time, made to gather by calls: as if 100 calls came in a second, however slow it is.
 
 Under valgrind a program is fifty times as slow.  A thread that writes what came within a tenth of a second would then
-write two rows at a time instead of a hundred, and what is counted of it would be of valgrind and not of the program.
+write one row or two at a time, and what is counted of it would be of valgrind and not of the program.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from attrs import define, field
 import clippy_core
 from clippy_core.testing.timing import Block
 
-A_SECOND = 1_000
-"""Calls that count as a second: about what one thread sends to a server on the same machine.
+A_SECOND = 100
+"""Calls that count as a second, in which clippy-cache writes its counts once.
 
-In such a second clippy-cache writes its counts once.
+One thread can send a thousand to a server on the same machine.  With those a call of the default stack is less than a
+hundredth of a bare call cheaper, and counting takes ten times as long (benchmarks/profiles/call.md).
 """
-A_BATCH = 100
+A_BATCH = 10
 """Calls that count as a tenth of one, what clippy-cache-sqlite gathers."""
 
 

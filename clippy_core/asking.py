@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -32,38 +33,39 @@ def asker(
     It is a part of its parent's context and must not hold its parent: a request that is over would be left to the
     garbage collector, which costs more than the request.
     """
-    pipeline = weakref.ref(parent)
+    return partial(_ask, host, tables, weakref.ref(parent), path)
 
-    async def ask(request: Request) -> Response:
-        parent = pipeline()
-        if parent is None:
-            raise RuntimeError("ctx.ask was called when the request was over; ask from inside its hooks")
-        step = parent.run.at
-        if len(path) >= DEPTH:
-            raise RecursionError(f"plugins ask through each other more than {DEPTH} deep: {' > '.join(path)}")
-        here = (*path, step.plugin) if step is not None else path
-        child = host.begin(
-            _completed(request, parent.request),
-            parent.runtime,
-            parent.sender,
-            tables=tables,
-            parent=parent,
-            path=here,
-            wants_values=True,
-        )
-        child.ctx.only = parent.ctx.only
-        # In a sync host an async hook runs on the portal's event loop, which must not be blocked by a whole request.
-        if isinstance(parent.runtime, SyncRuntime) and host.on_portal():
-            import anyio.to_thread  # a sync program without async hooks needs no anyio
 
-            # A limit of its own: those who wait hold a thread while they wait for the threads of those they ask.
-            unlimited = anyio.CapacityLimiter(math.inf)
-            return await anyio.to_thread.run_sync(lambda: drive(whole_answer(child)), limiter=unlimited)
-        if not isinstance(parent.runtime, SyncRuntime):
-            await about_to_wait()
-        return await whole_answer(child)
+async def _ask(
+    host: Host, tables: Tables, pipeline: weakref.ref[Pipeline], path: tuple[str, ...], request: Request
+) -> Response:
+    parent = pipeline()
+    if parent is None:
+        raise RuntimeError("ctx.ask was called when the request was over; ask from inside its hooks")
+    step = parent.run.at
+    if len(path) >= DEPTH:
+        raise RecursionError(f"plugins ask through each other more than {DEPTH} deep: {' > '.join(path)}")
+    here = (*path, step.plugin) if step is not None else path
+    child = host.begin(
+        _completed(request, parent.request),
+        parent.runtime,
+        parent.sender,
+        tables=tables,
+        parent=parent,
+        path=here,
+        wants_values=True,
+    )
+    child.ctx.only = parent.ctx.only
+    # In a sync host an async hook runs on the portal's event loop, which must not be blocked by a whole request.
+    if isinstance(parent.runtime, SyncRuntime) and host.on_portal():
+        import anyio.to_thread  # a sync program without async hooks needs no anyio
 
-    return ask
+        # A limit of its own: those who wait hold a thread while they wait for the threads of those they ask.
+        unlimited = anyio.CapacityLimiter(math.inf)
+        return await anyio.to_thread.run_sync(lambda: drive(whole_answer(child)), limiter=unlimited)
+    if not isinstance(parent.runtime, SyncRuntime):
+        await about_to_wait()
+    return await whole_answer(child)
 
 
 def _completed(request: Request, parent: Request) -> Request:

@@ -11,7 +11,7 @@ from clippy_hookspecs import ConfigError, Endpoint, Headers, Message, Request, T
 from . import routes
 from .config import RouteConfig
 from .directives import as_headers
-from .jsonio import dumps
+from .jsonio import dumps_known
 from .settings import Settings
 from .wire import APIS, WireApi, decode_request
 
@@ -48,12 +48,15 @@ def build_request(
     headers = line.headers
     if directives:
         headers = Headers([*headers.pairs, *as_headers(directives)])
-    if line.api is _OPENAI and "stream" not in params and (body := _as_given(messages, tools)) is not None:
+    if line.api is _OPENAI and "stream" not in params and (said := _as_given(messages, tools)) is not None:
         # It is the body already, and as bytes a request like any other: taken apart when somebody looks.
-        body = {**params, "model": wanted, **body}
+        body = {**params, "model": wanted, "messages": said}
+        if tools:
+            body["tools"] = list(tools)
         if stream:
             body["stream"] = True
-        return decode_request("POST", line.url, "", headers, dumps(body), stream=stream), line
+        data, known = dumps_known(body)
+        return decode_request("POST", line.url, "", headers, data, stream=stream, flat=body if known else None), line
     if line.api is _ANTHROPIC:
         params = {"max_tokens": 4096, **params}  # the one parameter that this API requires
     conversation, offered = _messages(messages, line.api), _read("tools", tools, Tool, line.api)
@@ -105,13 +108,21 @@ def _default_route(host: Host) -> str:
     return default
 
 
-def _as_given(messages: Conversation, tools: Sequence[Tool | Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The fields of OpenAI's body for a conversation that is in its form, None for one with other values in it."""
-    said: list[Any] = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-    body: dict[str, Any] = {"messages": said}
-    if tools:
-        body["tools"] = list(tools)
-    return body if {dict}.issuperset(map(type, [*said, *tools])) else None
+def _as_given(messages: Conversation, tools: Sequence[Tool | Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """The messages of OpenAI's body for a conversation that is in its form, None for one with other values in it.
+
+    They are copies: the caller's own may change while the request is under way.
+    """
+    if tools and not {dict}.issuperset(map(type, tools)):
+        return None
+    if isinstance(messages, str):
+        return [{"role": "user", "content": messages}]
+    said = []
+    for message in messages:
+        if type(message) is not dict:
+            return None
+        said.append({**message})
+    return said
 
 
 def _messages(messages: Conversation, api: WireApi) -> tuple[Message, ...]:

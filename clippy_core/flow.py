@@ -180,12 +180,15 @@ class FlowHandle:
     def enter(self, state: str) -> None:
         """The stream reports its state; a terminal one stays."""
         with self._lock:
-            if self._state not in TERMINAL:
-                self._state = state
-                if state in TERMINAL:
-                    self._unpause()
-                    self.chunks_per_second, self._due, self._look_again = None, -math.inf, False
-            self._look()
+            if self._state in TERMINAL:
+                return
+            self._state = state
+            if state in TERMINAL:
+                self._unpause()
+                self.chunks_per_second, self._due, self._look_again = None, -math.inf, False
+                self.held = self.cancel_reason is not None
+            else:
+                self._look()
 
     def watch(self, changed: Callable[[], object]) -> Callable[[], None]:
         """Have *changed* called at every change; returns what ends that."""

@@ -333,16 +333,16 @@ class Host(Made):
             scope, chains = parent.ctx.scope, tables.without(frozenset(path))
             deadline = parent.ctx.deadline
             directives = {**directives, **parent.ctx.directives}
-        ctx = Context(
-            id=os.urandom(8).hex(),
-            scope=scope,
-            clock=self.clock,
-            services=tables.view(runtime),
-            route=route_info(route, request.api, request.url),
-            flow=flow,
-            parent=parent.ctx.id if parent is not None else None,
-            stream=request.endpoint.streams and request.stream,
-            deadline=deadline,
+        ctx = Context(  # by place, which takes a quarter less than by name
+            os.urandom(8).hex(),
+            scope,
+            self.clock,
+            tables.view(runtime),
+            route_info(route, request.api, request.url),
+            flow,
+            parent.ctx.id if parent is not None else None,
+            request.endpoint.streams and request.stream,
+            deadline,
             account=pays,
             directives=directives,
         )
@@ -350,7 +350,7 @@ class Host(Made):
             sender = UpstreamSender(ctx.services.get(Upstream), sender)
         pipeline = Pipeline(request, ctx, flow, chains, runtime, sender, settings, wants_values, again, caller, flights)
         ctx.asker = asker(self, tables, pipeline, path)
-        pipeline.ledger.ended = functools.partial(tables.ended, ctx.id)
+        pipeline.ledger.ended = tables.ended
         tables.under_way.add(ctx.id)
         if given is None and self._serving.of(runtime) is not tables:  # the plugins were changed at this very moment
             tables.ended(ctx.id)

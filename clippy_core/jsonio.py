@@ -19,6 +19,7 @@ _DIGIT = bytes(ord("0") if chr(byte).isdecimal() and byte < 128 else ord(".") fo
 _TOO_LONG = b"0" * 19
 _SHORT = 4096
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_SORTED = _OPTIONS | orjson.OPT_SORT_KEYS
 
 
 def loads(data: bytes | bytearray | memoryview | str) -> Json:
@@ -93,23 +94,58 @@ def dumps(value: Json) -> bytes:
         raise ValueError("cannot be written as JSON: nested too deep") from None
 
 
-def canonical(value: Json) -> bytes:
+def dumps_known(value: Json) -> tuple[bytes, bool]:
+    """:func:`dumps`, and whether *value* :func:`is_flat` and exactly what :func:`loads` would give of the bytes."""
+    if is_flat(value):
+        try:
+            return orjson.dumps(value, option=_OPTIONS), True
+        except TypeError:
+            pass  # A big integer, or a surrogate, of which two may be read as one character.
+    return dumps(value), False
+
+
+def canonical(value: Json, *, flat: bool = False) -> bytes:
     """*value* in the one form that equal values share: keys sorted by code point, no spaces, shortest numbers.
 
     A float that is a whole number is written as that integer (0.0 is 0), any other as its shortest digits, so 0.1 and
     0.10000000000000002 differ.  NaN and the infinities keep their names.  Not meant to be parsed: it makes keys.
-    Raises TypeError for what JSON cannot say, ValueError for nesting too deep.
+    *flat*: it is known that *value* :func:`is_flat`.  Raises TypeError for what JSON cannot say, ValueError for nesting
+    too deep.
     """
     try:
-        normal = _normal(value)
+        normal = value if flat or is_flat(value) else _normal(value)
         try:
-            return orjson.dumps(normal, option=orjson.OPT_SORT_KEYS | _OPTIONS)
+            return orjson.dumps(normal, option=_SORTED)
         except TypeError:
             pieces: list[str] = []
             _write(normal, pieces)
             return "".join(pieces).encode("utf-8", "surrogatepass")
     except RecursionError:
         raise ValueError("cannot be written as JSON: nested too deep") from None
+
+
+def is_flat(value: Json) -> bool:
+    """Whether *value* is an object of texts, numbers, true, false, null and lists of objects of texts: most requests.
+
+    What orjson writes of these is their canonical form: a number that has another makes *value* not flat.  Names that
+    are no texts are left to orjson, which writes none.
+    """
+    if type(value) is not dict:
+        return False
+    for item in value.values():
+        sort = type(item)
+        if sort is str or sort is int or item is None or sort is bool:
+            continue
+        if sort is list:
+            for one in item:
+                if type(one) is not dict:
+                    return False
+                for held in one.values():
+                    if type(held) is not str:
+                        return False
+        elif sort is not float or not 0.0 < item % 1.0 < 1.0:  # also of a NaN
+            return False
+    return True
 
 
 class _Literal:

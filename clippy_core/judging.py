@@ -22,8 +22,9 @@ from clippy_hookspecs import (
 )
 
 from .chains import Chains, Step
-from .jsonio import dumps
+from .jsonio import dumps, loads
 from .wire import APIS, decode_response
+from .wire.errors import named_status
 from .wire.translate import ErrorTold
 
 NO_RETRY = "x-should-retry"
@@ -114,9 +115,16 @@ def socket_shutdown(reply: RawReply) -> Callable[[], None] | None:
     return shut
 
 
-def error_for(request: Request, status: int, info: ErrorInfo) -> Response:
-    """An error in the wire API of *request*, for a failure that another one told of, whatever its status."""
-    status = status if status >= 400 else 502
+def error_for(request: Request, status: int, body: bytes, info: ErrorInfo) -> Response:
+    """An error in the wire API of *request*, for a failure that another one told of in *body*, whatever its status.
+
+    Where that says that all is well, the body's own word for it counts; of one that names none 502 is said.
+    """
+    if status < 400:
+        try:
+            status = named_status(loads(body)) or 502
+        except ValueError:  # it breaks off
+            status = 502
     return answer(request, status, info.code or info.kind, info.message or info.kind, info.retry_after)
 
 

@@ -49,6 +49,7 @@ SEMANTIC_HEADERS = frozenset(
 _SEMANTIC = tuple(sorted(SEMANTIC_HEADERS))
 _STATEFUL = ("previous_response_id", "conversation", "background", "container")
 """Parameters that make an answer depend on what the provider keeps: the Responses API's, and Anthropic's container."""
+_TELLING = frozenset({*_STATEFUL, "prompt"})
 
 _LONGEST_KEY = hashlib.blake2b.MAX_KEY_SIZE
 _CONVERSATION = frozenset({"messages", "input"})
@@ -93,20 +94,22 @@ def cache_key(
 
 def cache_keys(
     request: Request, scope: Scope, auth: str, route: RouteInfo, fingerprint: str
-) -> tuple[str | None, Callable[[], str | None]]:
-    """The key of *request*, and what makes its partition: the key of everything but the messages.
+) -> tuple[str | None, Callable[[], str | None], Callable[[bytes], dict[str, str]]]:
+    """The key of *request*, what makes its partition, and what makes its parts.
 
-    None twice where there can be none: a body that is no JSON object, or nested deeper than Python's stack.
+    The partition is the key of everything but the messages.  The parts take a salt, and are of each part of the key a
+    digest, by its name: enough to see which part of two keys differs.  There is neither key nor partition of a body
+    that is no JSON object, or nested deeper than Python's stack.
     """
-    body = parsed_body(request)
-    if body is None:
-        return None, _none
+    opened = unread(request)
+    body = parsed_body(request) if opened is None else opened.whole
     around = _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
-    said = {name: item for name, item in body.items() if name not in NOT_IN_KEY}
-    key = _digest_if_any(around, said)
-    if key is None:
-        return None, _none
-    return key, lambda: _digest_if_any(around, {name: item for name, item in said.items() if name not in _CONVERSATION})
+    if body is None:
+        return None, _none, lambda salt: _parts(around, {}, salt)
+    said = body if NOT_IN_KEY.isdisjoint(body) else {name: body[name] for name in body if name not in NOT_IN_KEY}
+    key = _digest_if_any(around, said, flat=opened is not None and opened.flat)
+    partition = _none if key is None else lambda: _digest_if_any(around, _beside_conversation(said))
+    return key, partition, lambda salt: _parts(around, said, salt)
 
 
 def shared_with(share: str, scope: Scope, auth: str, fingerprint: str) -> tuple[Scope, str, str]:
@@ -121,48 +124,65 @@ def shared_with(share: str, scope: Scope, auth: str, fingerprint: str) -> tuple[
     return scope, auth, fingerprint
 
 
-def key_fields(
-    request: Request, scope: Scope, auth: str, route: RouteInfo, fingerprint: str, salt: bytes
-) -> dict[str, str]:
-    """Of each part of a key a digest, by the part's name: enough to see which part of two keys differs.
+def _beside_conversation(said: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: item for name, item in said.items() if name not in _CONVERSATION}
 
-    Keyed, so that nobody finds out a short text or a temperature by trying.
-    """
-    around = _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
-    said: dict[str, Json] = {}
-    for name, item in (parsed_body(request) or {}).items():
+
+def _parts(around: bytes, said: Mapping[str, Json], salt: bytes) -> dict[str, str]:
+    """The digests are keyed, so that nobody finds out a short text or a temperature by trying."""
+    parts: dict[str, Json] = {}
+    for name, item in said.items():
         if name in _CONVERSATION and isinstance(item, list):
-            said |= {f"body.{name}[{place}]": one for place, one in enumerate(item)}
-        elif name not in NOT_IN_KEY:
-            said[f"body.{name}"] = item
-    return _fields_around(around, salt) | _digests(said, salt)
+            for place, one in enumerate(item):
+                parts[f"body.{name}[{place}]"] = one
+        else:
+            parts[f"body.{name}"] = item
+    return _fields_around(around, salt) | _digests(parts, salt)
 
 
 @functools.lru_cache(maxsize=256)
 def _fields_around(around: bytes, salt: bytes) -> dict[str, str]:
-    """:func:`key_fields` of what is around the body, which all calls of one caller to one address share."""
+    """:func:`_parts` of what is around the body, which all calls of one caller to one address share."""
     parts = loads(around)
     return _digests({f"header.{name}": item for name, item in parts.pop("headers").items()} | parts, salt)
 
 
 def _digests(parts: Mapping[str, Json], salt: bytes) -> dict[str, str]:
-    key = salt[:_LONGEST_KEY]
-    return {name: hashlib.blake2b(canonical(item), key=key, digest_size=8).hexdigest() for name, item in parts.items()}
+    found, begun = {}, _salted(salt[:_LONGEST_KEY])
+    for name, item in parts.items():
+        digest = begun.copy()
+        digest.update(canonical(item))
+        found[name] = digest.hexdigest()
+    return found
+
+
+@functools.lru_cache(maxsize=16)
+def _salted(key: bytes) -> hashlib.blake2b:
+    """A digest that has read its key and nothing else: to copy one takes a tenth of making it."""
+    return hashlib.blake2b(key=key, digest_size=8)
 
 
 def _none() -> None:
     """The partition of a request that has none."""
 
 
-def _digest(around: bytes, body: Mapping[str, Json]) -> str:
+def _digest(around: bytes, body: Mapping[str, Json], *, flat: bool = False) -> str:
     """SHA-256 of one JSON array: what is around the body, and the body."""
-    return hashlib.sha256(b"".join((b"[", around, b",", canonical(body), b"]"))).hexdigest()
+    digest = _begun(around).copy()
+    digest.update(canonical(body, flat=flat) + b"]")
+    return digest.hexdigest()
 
 
-def _digest_if_any(around: bytes, body: Mapping[str, Json]) -> str | None:
+@functools.lru_cache(maxsize=256)
+def _begun(around: bytes) -> hashlib._Hash:
+    """What is around the body is often longer than it, and the same for all calls of one caller to one address."""
+    return hashlib.sha256(b"[" + around + b",")
+
+
+def _digest_if_any(around: bytes, body: Mapping[str, Json], *, flat: bool = False) -> str | None:
     """The same; None for a body nested deeper than what is left of Python's stack, which differs from call to call."""
     try:
-        return _digest(around, body)
+        return _digest(around, body, flat=flat)
     except ValueError:
         return None
 
@@ -214,9 +234,10 @@ def may_cache(request: Request) -> bool:
     """
     if not request.endpoint.cacheable or request.method != "POST":
         return False
-    body = unread(request)
+    opened = unread(request)
+    body = None if opened is None else opened.whole
     if body is not None and APIS[request.api].plain(body):
-        return not any(map(body.get, _STATEFUL)) and not isinstance(body.get("prompt"), dict)
+        return _TELLING.isdisjoint(body) or not (any(map(body.get, _STATEFUL)) or isinstance(body.get("prompt"), dict))
     if request.endpoint.chat and not request.messages:
         return False  # a stranger's call that only looks like one of ours
     if any(map(request.params.get, _STATEFUL)) or isinstance(request.params.get("prompt"), Mapping):

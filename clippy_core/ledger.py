@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import groupby
 from typing import Any, Literal
@@ -29,6 +30,7 @@ CHARACTERS = 4
 """Of a token, where so much was put out that it is not counted word by word."""
 
 State = Literal["ok", "error", "cancelled"]
+log = logging.getLogger("clippy")
 
 _ENDS = {
     "answered": "completed", "cached": "completed",
@@ -55,6 +57,8 @@ class Ledger:
     attempts: list[AttemptRecord] = field(factory=list)
     waited: float = 0.0
     attempt_began: float | None = None
+    sent: bool = False
+    """Whether the transport was asked to send the present attempt."""
     chunk_times: ChunkTimes | None = None
     first_token: float | None = None
     usage: Usage | None = None
@@ -68,8 +72,8 @@ class Ledger:
     """The request's place in a flight, which it leaves when its books are closed."""
     passed_on: bool = False
     """What was used counts as another request's, which goes on with the same answer."""
-    ended: Callable[[], None] | None = None
-    """What is told that no plugin will be called for this request any more."""
+    ended: Callable[[str], None] | None = None
+    """What is told, by its id, that no plugin will be called for this request any more."""
 
     def __attrs_post_init__(self) -> None:
         self.began = self.runtime.clock.now()
@@ -81,13 +85,22 @@ class Ledger:
 
     def begin_attempt(self) -> None:
         """An attempt starts: from here on it will be ended exactly once."""
+        self.ctx.attempt += 1
+        self.ctx.route_attempt += 1
         self.attempt_began = self.runtime.clock.now()
-        self.first_token = None
+        self.first_token, self.sent = None, False
 
     def saw_token(self) -> None:
         """The first piece of the answer has come."""
         if self.attempt_began is not None and self.first_token is None:
             self.first_token = self.runtime.clock.now() - self.attempt_began
+
+    def begun(self) -> None:
+        """The first piece of a stream has come, and what plugins want done then is begun beside it."""
+        self.saw_token()
+        works, self.ctx.beginnings = self.ctx.beginnings, ()
+        if works and not self.runtime.hold_soon(self.runtime.owed.take(lambda: _done(works))):
+            self.runtime.owed.settle_rest()
 
     def count(self, chunks: Sequence[Chunk], left_out: int = 0) -> None:
         """What all chunks of a stream so far say of its usage and its end; *left_out* characters are not among them."""
@@ -105,15 +118,18 @@ class Ledger:
         began, self.attempt_began = self.attempt_began, None
         if began is None:
             return
-        chains, ctx = self.chains, self.ctx
+        self.ctx.beginnings = ()
+        chains, ctx, sent = self.chains, self.ctx, self.sent
         duration = self.runtime.clock.now() - began
+        if not sent:
+            ctx.unsent += 1
         if chains.audit:
-            self.attempts.append(new_attempt(ctx.attempt, ctx.route.name, status, error, self.waited, duration))
+            self.attempts.append(new_attempt(ctx.attempt, ctx.route.name, status, error, self.waited, duration, sent))
         self.waited = 0.0
         steps = chains.post_attempt
         if not (steps or chains.observe):
             return
-        ended = new_outcome(state, error, status, usage, duration, self.first_token)
+        ended = new_outcome(state, error, status, usage, duration, self.first_token, sent)
         if chains.observe:
             chains.emit("closed", ended, ctx)
         await self._settle("post_attempt", lambda: chains.all(steps, (ended, ctx), self.run))
@@ -131,16 +147,13 @@ class Ledger:
                 if self.seat.across is not None:  # a store of many processes takes its time, and the caller may leave
                     await self.runtime.settle(self.seat.finish)
         finally:
-            await self._close(outcome, error)
-
-    async def _close(self, outcome: str, error: ErrorInfo | None) -> None:
-        try:
-            if self.chains.audit:
-                await self._tell(outcome, error)
-        finally:
-            self.flow.enter(_ENDS[outcome])
-            if self.ended is not None:
-                self.ended()
+            try:
+                if self.chains.audit:
+                    await self._tell(outcome, error)
+            finally:
+                self.flow.enter(_ENDS[outcome])
+                if self.ended is not None:
+                    self.ended(self.ctx.id)
 
     async def _tell(self, outcome: str, error: ErrorInfo | None) -> None:
         facts = self._facts(outcome, error)
@@ -215,7 +228,7 @@ class Ledger:
 
     def _estimated(self, outcome: str) -> Usage | None:
         """What a chat call used, counted by us, when something was sent and the provider did not say."""
-        sent = bool(self.attempts) or (self.seat is not None and self.seat.pays)
+        sent = self.ctx.attempt > self.ctx.unsent or (self.seat is not None and self.seat.pays)
         if not sent or not self.request.endpoint.chat or (self.status or 0) >= 400:
             return None
         if outcome == "failed" and not self.output:
@@ -227,3 +240,11 @@ class Ledger:
         counter, model = self.ctx.services.get(TokenCounter), request.model
         sent = sum(counter.count_message(message, model) for message in request.messages)
         return Usage(sent, counter.count("".join(output), model) + self.left_out // CHARACTERS, estimated=True)
+
+
+async def _done(works: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    for work in works:
+        try:
+            await work()
+        except Exception:  # nobody waits for it who could be told
+            log.exception("what a plugin wanted done when an answer began failed")

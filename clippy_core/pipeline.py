@@ -85,7 +85,7 @@ from .sources import (
 )
 from .storing import EVER, Fits, answers, answers_late, keeps_failure, lateness, make_key, to_store, usable, waited
 from .streaming import LiveStream
-from .untouched import as_written, keep_answer, keep_body, retouch
+from .untouched import as_written, keep_answer, keep_body, owned, retouch
 from .whole import assembled, entry_of
 from .wire import APIS, StreamDecoder, carries_error, decode_response
 from .wire.assemble import replay
@@ -163,10 +163,13 @@ class Pipeline:
             raise
 
     async def _way(self) -> Result:
-        self.chains.emit("request", self.request, self.ctx)
-        entered = await self._enter()
-        if isinstance(entered, Response):
-            return await self.deliver_made(entered)
+        if self.chains.watchers:
+            self.chains.emit("request", self.request, self.ctx)
+        if self.ctx.directives:
+            self.settings.readers.check(self.ctx.directives)
+        if self.chains.pre_request and (made := await self._enter()) is not None:
+            return await self.deliver_made(made)
+        entered = self.ledger.looked_at = self.request
         entry = await self.lookup(entered)
         if entry is not None:
             return await self.deliver_stored(entry)
@@ -176,17 +179,13 @@ class Pipeline:
 
     # --- 2 pre_request ------------------------------------------------------------------------------------------------
 
-    async def _enter(self) -> Request | Response:
-        if self.ctx.directives:
-            self.settings.readers.check(self.ctx.directives)
-        if not self.chains.pre_request:
-            self.ledger.looked_at = self.request
-            return self.request
+    async def _enter(self) -> Response | None:
+        """What a plugin answers.  What they made of the request is the request from now on."""
         result = await self.chains.fold(self.chains.pre_request, self.request, (self.ctx,), self.run)
         if isinstance(result, Answer):
             return self._made(result, None)
-        self.request = self.ledger.looked_at = self.ledger.request = keep_body(self.request, result)
-        return self.request
+        self.request = self.ledger.request = keep_body(self.request, result)
+        return None
 
     # --- 3 cache_lookup -----------------------------------------------------------------------------------------------
 
@@ -289,14 +288,11 @@ class Pipeline:
 
     async def _attempt(self, request: Request) -> Result | Failed:
         """One attempt: pre_attempt, send, and as much of the answer as is needed to know whether it failed."""
-        ctx = self.ctx
-        ctx.attempt += 1
-        ctx.route_attempt += 1
         self.ledger.begin_attempt()
         try:
             prepared = request
             if self.chains.pre_attempt:
-                changed = await self.chains.fold(self.chains.pre_attempt, request, (ctx,), self.run)
+                changed = await self.chains.fold(self.chains.pre_attempt, request, (self.ctx,), self.run)
                 prepared = keep_body(request, changed)
             return await self._send(prepared)
         except AttemptRefused as refused:
@@ -317,6 +313,7 @@ class Pipeline:
         if self.chains.observe:
             request = as_written(request)
             self.chains.emit("attempt", request, self.ctx)
+        self.ledger.sent = True
         head_by, which = deadlines.next(now, False)
         try:
             reply = await self.runtime.bounded(self._head(request, timeouts), head_by, self.flow, None)
@@ -369,12 +366,12 @@ class Pipeline:
         failed = reply.status >= 400 or (request.endpoint.body == "json" and carries_error(api, body))
         if not failed and (not (foreign or self.ctx.committed) or is_answer(response)):
             if foreign:
-                return translate_response(response, self.request.api)
+                return translate_response(response, self.request.api, self.ctx.clock.time())
             if "content-encoding" not in reply.headers and "transfer-encoding" not in reply.headers:
                 self.as_sent = response
             return response
         info = await self._judge("response", status=reply.status, headers=reply.headers, body=body)
-        told = error_for(self.request, reply.status, info) if foreign else response
+        told = error_for(self.request, reply.status, body, info) if foreign else response
         return Failed(info, "response", response=told)
 
     async def _stream(self, request: Request, reply: RawReply, live: EventSource) -> LiveStream | Failed:
@@ -382,7 +379,7 @@ class Pipeline:
         source = (
             live
             if request.api == self.request.api
-            else TranslatedSource(live, self.request.api, wants_usage(self.request))
+            else TranslatedSource(live, self.request.api, self.ctx.clock.time(), wants_usage(self.request))
         )
         stream = self.live(source, reply.status, decoded_headers(reply.headers), self.own(reply))
         stream.passage.foreign = source is not live
@@ -482,7 +479,7 @@ class Pipeline:
 
     async def deliver_stored(self, entry: CacheEntry) -> Result:
         """A stored answer goes the way of a live one, through the same plugins, in the provider's own chunks."""
-        response = retouch(entry.response, provenance=self.ctx.provenance, extensions=self.own())
+        response = owned(entry.response, self.ctx.provenance, self.own())
         if response.status >= 400:
             seen = {"headers": response.headers, "body": response.raw or b"", "at": entry.stored_at}
             info = await self._judge("response", status=response.status, **seen)
@@ -504,14 +501,14 @@ class Pipeline:
         """A plugin's answer, with its name."""
         by = self.run.at.plugin if self.run.at else None
         made_by = new_provenance("plugin", by, route, reason=answer.reason)
-        return retouch(answer.response, provenance=made_by, extensions=self.own())
+        return owned(answer.response, made_by, self.own())
 
     async def deliver_made(self, response: Response) -> Result:
         """A plugin's answer, in the caller's own wire API."""
         self.ctx.provenance = response.provenance
         self.key = self.stored_as = None
         if response.api != self.request.api and self.request.api in APIS:
-            response = translate_response(response, self.request.api)
+            response = translate_response(response, self.request.api, self.ctx.clock.time())
         if not self.ctx.stream or response.status >= 400:
             return await self._finish(response, "answered")
         return self.whole_as_stream(response)
@@ -535,8 +532,9 @@ class Pipeline:
                 given = keep_answer(response, changed)
         if self._tells_usage() and response.status < 300:
             ledger.usage, ledger.finish_reason = response.usage, response.finish_reason
-        ledger.saw_token()
-        await ledger.end_attempt("ok", None, response.status, ledger.usage)
+        if ledger.attempt_began is not None:
+            ledger.saw_token()
+            await ledger.end_attempt("ok", None, response.status, ledger.usage)
         if outcome == "answered" and self.stored_as is not None and keys.storable(response, self.request):
             await self._store(new_entry(response))
         ledger.response = given
@@ -646,7 +644,7 @@ class Pipeline:
             chains,
             self.ctx,
             APIS[self.request.api].writer(),
-            ledger.saw_token,
+            ledger.begun,
             keep_raw=stores,
             keep_sent=stores or bool(chains.on_chunk and chains.on_error),
             keep_seen=self.wants_values or chains.want_answers,
@@ -671,7 +669,7 @@ class Pipeline:
 
     def own(self, reply: RawReply | None = None) -> dict[str, Any]:
         """Where a caller finds the context of its request: its id, its flow, its trace."""
-        return {**({} if reply is None else reply.extensions), "clippy": self.ctx}
+        return {"clippy": self.ctx} if reply is None else {**reply.extensions, "clippy": self.ctx}
 
     def _bytes_seen(self) -> Callable[[bytes], None] | None:
         return (lambda data: self.chains.emit("bytes", data, self.ctx)) if self.chains.observe else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from clippy_hookspecs import (
     AuditRecord,
@@ -20,12 +20,30 @@ from clippy_hookspecs import (
 from clippy_hookspecs.blocks import draft, maker
 from clippy_hookspecs.records import AttemptRecord, EventKind
 
+Source = Literal["provider", "cache", "plugin"]
+
 new_attempt, new_record, new_scope = maker(AttemptRecord), maker(AuditRecord), maker(Scope)
-new_entry, new_outcome, new_provenance = maker(CacheEntry), maker(Outcome), maker(Provenance)
+new_entry, new_outcome = maker(CacheEntry), maker(Outcome)
 new_reply = maker(RawReply)
 route_info = lru_cache(maxsize=256)(RouteInfo)
 """Of the same few addresses; nothing in one changes."""
-_HookCall, _Event = draft(HookCall), draft(Event)
+_HookCall, _Event, _Provenance = draft(HookCall), draft(Event), draft(Provenance)
+
+
+def new_provenance(
+    source: Source,
+    by: str | None,
+    route: str | None,
+    age: float | None = None,
+    stale: bool = False,
+    reason: str | None = None,
+) -> Provenance:
+    """``Provenance`` of an answer; by hand as well."""
+    value: Any = _Provenance()
+    value.source, value.by, value.route = source, by, route
+    value.age, value.stale, value.reason = age, stale, reason
+    value.__class__ = Provenance
+    return value  # type: ignore[no-any-return]  # it is one now
 
 
 def new_call(plugin: str, hook: str, action: str, ns: int) -> HookCall:

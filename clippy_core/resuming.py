@@ -78,7 +78,7 @@ def resumed(decision: Restart | Continue, source: Source, passage: Passage, spen
         return Resumed(source, spent)
     text, block = _text(passage.said())
     if not isinstance(source, TranslatedSource):
-        source = TranslatedSource(source, asked.api, wants_usage(asked))
+        source = TranslatedSource(source, asked.api, 0.0, wants_usage(asked))  # its beginning was told already
     passage.go_on()
     return Resumed(source, spent, Joint(text, decision.method == "prefill"), block)
 

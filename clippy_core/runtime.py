@@ -49,6 +49,7 @@ class Runtime(Protocol):
     """What the pipeline needs of the world."""
 
     clock: Clock
+    owed: Owed
 
     async def run_hook(self, coroutine: Any, step: Step) -> Any:
         """The result of an ``async def`` implementation."""
@@ -117,8 +118,7 @@ class SyncRuntime:
 
     def __init__(self, clock: Clock, portal: Portal, watchdog: Watchdog) -> None:
         self.clock = clock
-        self._portal = portal
-        self._watchdog = watchdog
+        self._portal, self._watchdog = portal, watchdog
         self._sleep = getattr(clock, "sleep", None)
         self.owed = Owed()
 

@@ -25,9 +25,11 @@ Fits = Callable[[CacheEntry, Context], bool]
 
 def make_key(request: Request, ctx: Context, auth: str, settings: Settings) -> str | None:
     """The key of *request* on its present route; its context learns the partition and what the key is made of."""
-    scope, auth, fingerprint = keys.shared_with(ctx.share, ctx.scope, auth, settings.fingerprint)
-    key, ctx.partition = keys.cache_keys(request, scope, auth, ctx.route, fingerprint)
-    ctx.key_parts = partial(keys.key_fields, request, scope, auth, ctx.route, fingerprint, settings.salt)
+    scope, fingerprint, share = ctx.scope, settings.fingerprint, ctx.share
+    if share != "caller":
+        scope, auth, fingerprint = keys.shared_with(share, scope, auth, fingerprint)
+    key, ctx.partition, parts = keys.cache_keys(request, scope, auth, ctx.route, fingerprint)
+    ctx.key_parts = partial(parts, settings.salt)
     return key
 
 

@@ -103,6 +103,7 @@ def document(record: AuditRecord) -> dict[str, Any]:
                 "error": _kind(attempt.error),
                 "waited_ms": _ms(attempt.waited),
                 "ms": _ms(attempt.duration),
+                "sent": attempt.sent,
             }
             for attempt in record.attempts
         ],
@@ -149,6 +150,7 @@ def _attempt(attempt: AttemptRecord) -> str:
         attempt.route,
         str(attempt.status or ""),
         _kind(attempt.error) or "ok",
+        "" if attempt.sent else "not sent",
         f"{attempt.duration:.3f}s",
         f"after {attempt.waited:.3f}s" if attempt.waited else "",
     )

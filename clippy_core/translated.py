@@ -39,10 +39,10 @@ class TranslatedBody:
     _api: str
 
     @classmethod
-    def of(cls, body: ByteStream, encoding: Decoding, spoken: str, asked: Request) -> TranslatedBody:
-        """*body* speaks *spoken*; *asked* is the request as its caller wrote it."""
+    def of(cls, body: ByteStream, encoding: Decoding, spoken: str, asked: Request, now: float) -> TranslatedBody:
+        """*body* speaks *spoken*; *asked* is the request as its caller wrote it, *now* unix seconds."""
         source = Events(body, encoding, StreamDecoder(APIS[spoken]))
-        return cls(TranslatedSource(source, asked.api, wants_usage(asked)), source, asked.api)
+        return cls(TranslatedSource(source, asked.api, now, wants_usage(asked)), source, asked.api)
 
     _writer: object = field(init=False, repr=False)
 
@@ -95,8 +95,8 @@ class Events:
         await self.body.aclose()
 
 
-async def translated(reply: RawReply, spoken: str, asked: Request) -> RawReply:
-    """*reply*, which speaks *spoken*, as *asked* expects it.
+async def translated(reply: RawReply, spoken: str, asked: Request, now: float) -> RawReply:
+    """*reply*, which speaks *spoken*, as *asked* expects it; *now* is unix seconds.
 
     Raises UnknownEncoding, and ValueError for one that cannot be read or is no answer: saying that anew would make an
     answer with nothing in it.
@@ -106,17 +106,17 @@ async def translated(reply: RawReply, spoken: str, asked: Request) -> RawReply:
         raise UnknownEncoding(reply.headers["content-encoding"])
     body = reply.body
     if reply.status < 300 and is_event_stream(reply.headers) and not isinstance(body, bytes):
-        stream = TranslatedBody.of(body, encoding, spoken, asked)
+        stream = TranslatedBody.of(body, encoding, spoken, asked, now)
         return RawReply(reply.status, decoded_headers(reply.headers), stream, reply.extensions)
     whole = body if isinstance(body, bytes) else await _whole(body, encoding)
     response = decode_response(APIS[spoken], reply.status, decoded_headers(reply.headers), whole)
     kept = response.params
     if reply.status >= 400 or (isinstance(kept, KeptBody) and error_in(kept.whole or {})):
-        response = error_for(asked, reply.status, _told(whole, reply))
+        response = error_for(asked, reply.status, whole, _told(whole, reply))
     elif reply.status >= 300 or not is_answer(response):
         raise NoAnswer(f"a body of {len(whole)} bytes with the status {reply.status} is no answer")
     else:
-        response = translate_response(response, asked.api)
+        response = translate_response(response, asked.api, now)
     return RawReply(response.status, _of_body(reply.headers), encode_response(response), reply.extensions)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from attrs import fields
-from clippy_hookspecs import PluginError, Request, Response, evolve
+from clippy_hookspecs import PluginError, Provenance, Request, Response, evolve
 from clippy_hookspecs.blocks import draft
 from clippy_hookspecs.types import with_raw
 
@@ -15,9 +16,9 @@ V = TypeVar("V", Request, Response)
 
 _REQUEST_BODY = ("model", "messages", "tools", "params", "stream")
 _RESPONSE_BODY = ("message", "finish_reason", "usage", "id", "model", "more", "params")
-_BODY = frozenset(_REQUEST_BODY + _RESPONSE_BODY)
 
 _DRAFTS: dict[type[Any], Any] = {kind: draft(kind) for kind in (Request, Response)}
+_BODY = frozenset(_REQUEST_BODY + _RESPONSE_BODY)
 _ALL = {kind: tuple(one.name for one in fields(kind) if one.name != "decoder") for kind in _DRAFTS}
 _AROUND = {kind: tuple(name for name in names if name not in _BODY) for kind, names in _ALL.items()}
 """What is not in the body: all that a value has before somebody has looked into it."""
@@ -32,6 +33,22 @@ def retouch(value: V, **changes: Any) -> V:
     new.decoder = decoder  # as it was looked at: another thread may read the body meanwhile
     new.__class__ = kind
     return new  # type: ignore[no-any-return]  # it is one now
+
+
+def owned(response: Response, provenance: Provenance | None, extensions: Mapping[str, Any]) -> Response:
+    """*response*, which others may hold as well, as the answer to one request, with its context in *extensions*."""
+    decoder, raw = response.decoder, response.raw
+    if decoder is None or raw is None or provenance is None:
+        return retouch(response, provenance=provenance, extensions=extensions)
+    return Response.undecoded(
+        decoder,
+        raw,
+        api=response.api,
+        status=response.status,
+        headers=response.headers,
+        provenance=provenance,
+        extensions=extensions,
+    )
 
 
 def as_written(request: Request) -> Request:

@@ -45,7 +45,7 @@ class TaskWaiter:
 def on_a_thread(work: Callable[[], object]) -> bool:
     """Run *work* on a thread of its own, for which no program waits; False where there can be none any more."""
     try:
-        threading.Thread(target=work, name="clippy-flight", daemon=True).start()
+        threading.Thread(target=work, name="clippy-beside", daemon=True).start()
     except RuntimeError:  # the interpreter ends, or the system has no thread left
         return False
     return True

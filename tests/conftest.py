@@ -11,7 +11,10 @@ import pytest
 from calling import COLOURS, Caller, Calls
 from hypothesis import settings
 
-settings.register_profile("clippy", deadline=None)  # no test asserts a time: the machine may be busy
+# No test asserts a time: the machine may be busy.  Each run makes other examples, so that many runs of few see what one
+# of many sees; a test that needs more at once says so, and whoever doubts runs pytest --hypothesis-profile=many.
+settings.register_profile("clippy", deadline=None, max_examples=40)
+settings.register_profile("many", deadline=None, max_examples=500)
 settings.load_profile("clippy")
 
 

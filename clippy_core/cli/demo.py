@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 import shutil
 import textwrap
@@ -173,6 +172,8 @@ def _advice(stage: Stage) -> Iterator[str]:
 
 def _first_party() -> list[str]:
     """The distributions of the extra ``all``, by what our own metadata says."""
+    import importlib.metadata
+
     try:
         requires = importlib.metadata.requires("clippy-core") or []
     except importlib.metadata.PackageNotFoundError:

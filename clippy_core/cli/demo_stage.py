@@ -148,7 +148,7 @@ class Stage:
         """Requests that reached the provider: by its own count, or by the attempts when it is not ours to ask."""
         if self.server is not None:
             return self.server.calls
-        return sum(len(record.attempts) for record in self.recorder.records)
+        return sum(attempt.sent for record in self.recorder.records for attempt in record.attempts)
 
     def implementing(self, hook: str) -> list[str]:
         """The active plugins that implement *hook*, but for the demo's own."""

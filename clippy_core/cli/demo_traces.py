@@ -74,7 +74,8 @@ def _called(call: HookCall) -> Step:
 
 
 def _sent(attempt: AttemptRecord) -> Step:
-    result = f"HTTP {attempt.status}" if attempt.status else "no answer"
+    answered = f"HTTP {attempt.status}" if attempt.status else "no answer"
+    result = answered if attempt.sent else "not sent"
     return Step("→ provider", f"attempt {attempt.number}", result, int(attempt.duration * 1e9), provider=True)
 
 

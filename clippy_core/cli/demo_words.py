@@ -18,7 +18,8 @@ def attempt_line(attempt: AttemptRecord) -> Line:
     waited = f"after {attempt.waited:.2f} s" if attempt.waited else ""
     asked = attempt.error.retry_after if attempt.error else None
     wish = f", asks for {asked:g} s" if asked else ""
-    return line(f"      attempt {attempt.number}  {waited:<12}  ", Span(f"{what}{wish}", style))
+    kept = "" if attempt.sent else ", not sent"
+    return line(f"      attempt {attempt.number}  {waited:<12}  ", Span(f"{what}{wish}{kept}", style))
 
 
 def kind(attempt: AttemptRecord) -> str:
@@ -35,6 +36,7 @@ def attempt_facts(attempt: AttemptRecord) -> dict[str, Any]:
         "waited": attempt.waited,
         "duration": attempt.duration,
         "error": kind(attempt) if attempt.error else None,
+        "sent": attempt.sent,
     }
 
 

@@ -22,9 +22,10 @@ OURS = ("clippy-core", "clippy-hookspecs", "pluggy", "attrs", "cattrs", "anyio",
 
 @click.command()
 @click.argument("clients", nargs=-1, metavar="[MODULE:CLIENT]...")
+@click.option("--grades", "every", is_flag=True, help="List also the plugins that were never graded.")
 @json_option
 @click.pass_context
-def doctor(ctx: click.Context, clients: tuple[str, ...], as_json: bool) -> None:
+def doctor(ctx: click.Context, clients: tuple[str, ...], every: bool, as_json: bool) -> None:
     """Say what is here and what does not work; exit 1 if something is wrong.
 
     Versions, what each SDK is built on, plugins in quarantine, orders that look wrong, the lock, whom TLS trusts, and
@@ -35,7 +36,7 @@ def doctor(ctx: click.Context, clients: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         say_json(document)
     else:
-        _print(document)
+        _print(document, every)
     ctx.exit(0 if document["ok"] else 1)
 
 
@@ -98,7 +99,7 @@ def _lock(found: Installation) -> tuple[dict[str, Any], list[Finding]]:
     return {"locked": locked, "file": str(path) if path.exists() else None, "differences": differences}, findings
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(document: dict[str, Any], every: bool) -> None:
     say(f"python {document['python']} on {document['platform']}")
     rows = [(name, version or "not installed") for name, version in document["versions"].items()]
     rows += [(name, f"{one['version']}, {one['what']}") for name, one in document["sdks"].items()]
@@ -109,7 +110,7 @@ def _print(document: dict[str, Any]) -> None:
     for what in document["faults"]:
         say(f"  {what}")
     say("plugins: " + ", ".join(f"{count} {status}" for status, count in document["plugins"].items()))
-    print_grades(document["grades"])
+    print_grades(document["grades"], every)
     for what in (*document["warnings"], *document["deprecated"]):
         say(f"  {what}")
     told = [*document["faults"]]

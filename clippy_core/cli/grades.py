@@ -9,6 +9,8 @@ from .output import say
 if TYPE_CHECKING:
     from ..discovery import Discovered
 
+_NEVER = "not graded"
+
 
 def grades(discovered: Discovered) -> dict[str, dict[str, Any]]:
     """The grade of each loaded plugin, with ``note`` where there is none or it is of other code."""
@@ -20,7 +22,7 @@ def grades(discovered: Discovered) -> dict[str, dict[str, Any]]:
     for name in (plugin.name for plugin in discovered.loaded if plugin.name in installed):
         document, now = stored(name), installed[name]
         if document is None:
-            found[name] = {"grade": None, "note": f"not graded: pytest --clippy-plugin {name}"}
+            found[name] = {"grade": None, "note": f"{_NEVER}: pytest --clippy-plugin {name}"}
         elif (document.get("version"), document["code"]) != (now.version, code_of(now)):
             was = f"{document.get('version')} was graded {document['grade']}, and its code has changed"
             found[name] = {"grade": None, "note": f"{was}: pytest --clippy-plugin {name}"}
@@ -31,7 +33,11 @@ def grades(discovered: Discovered) -> dict[str, dict[str, Any]]:
     return found
 
 
-def print_grades(found: dict[str, dict[str, Any]]) -> None:
-    """One line for each plugin."""
+def print_grades(found: dict[str, dict[str, Any]], every: bool) -> None:
+    """One line for each plugin, and for those that never were graded one for all of them, unless *every* is wanted."""
+    never = [] if every else [name for name, one in found.items() if one["note"].startswith(_NEVER)]
     for name, one in found.items():
-        say(f"  {name}: {one['grade']} ({one['note']})" if one["grade"] else f"  {name}: {one['note']}")
+        if name not in never:
+            say(f"  {name}: {one['grade']} ({one['note']})" if one["grade"] else f"  {name}: {one['note']}")
+    if never:
+        say(f"  {len(never)} not graded: clippy doctor --grades lists them, pytest --clippy-plugin NAME grades one")

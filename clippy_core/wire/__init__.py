@@ -76,16 +76,25 @@ class KeptBody(dict[str, Json]):
 
 
 def decode_request(
-    method: str, url: str, query: str, headers: Headers, body: bytes, *, stream: bool | None = None
+    method: str,
+    url: str,
+    query: str,
+    headers: Headers,
+    body: bytes,
+    *,
+    stream: bool | None = None,
+    flat: dict[str, Json] | None = None,
 ) -> Request:
     """The request these bytes are; its body is read when somebody looks.
 
     A body that is not a JSON object, or that is encoded, gives empty fields and keeps its bytes.  *stream* is what the
-    body says of that, for those who wrote it: to be asked for it alone it is not read.
+    body says of that, for those who wrote it: to be asked for it alone it is not read.  *flat* is what reading it
+    would give, for those who have that already and know that it :func:`~clippy_core.jsonio.is_flat`: from now on nobody
+    may change it.
     """
     api, endpoint = _called(method, url)
     request = Request.undecoded(
-        _read_request,
+        _read_request if flat is None else Opened(_read_request, flat, flat=True),
         body,
         api=api.name if api is not None else "",
         endpoint=endpoint,
@@ -122,9 +131,9 @@ def parsed_body(request: Request) -> dict[str, Json] | None:
     It is the one that the request was decoded from while nothing in that was changed, so that no body is parsed twice.
     Others hold parts of it: it must not be changed.
     """
-    whole = unread(request)
-    if whole is not None:
-        return whole
+    opened = unread(request)
+    if opened is not None and opened.whole is not None:
+        return opened.whole
     params = request.params
     kept = params if isinstance(params, KeptBody) else None
     if kept is not None and kept.whole is not None and (kept.body is request.raw or kept.unchanged(request)):
@@ -136,12 +145,12 @@ def parsed_body(request: Request) -> dict[str, Json] | None:
     return body if isinstance(body, dict) else None
 
 
-def unread(request: Request) -> dict[str, Json] | None:
-    """The JSON object of a request whose values nobody has made yet, None for any other request."""
+def unread(request: Request) -> Opened | None:
+    """The JSON of a request whose values nobody has made yet, None for any other request."""
     decoder = request.decoder
     if type(decoder) is Opened:
-        return decoder.whole
-    return decoder.open(request).whole if type(decoder) is Reader else None
+        return decoder
+    return decoder.open(request) if type(decoder) is Reader else None
 
 
 def _request_values(request: Request, body: dict[str, Json] | None, known: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -232,7 +241,7 @@ def carries_error(api: WireApi | None, body: bytes | Json) -> bool:
     if isinstance(body, bytes):
         if ends_amid(body):
             return True
-        if b"error" not in body:
+        if b"error" not in body and b"base_resp" not in body:
             return False
         try:
             body = loads(body)
@@ -273,17 +282,23 @@ class Reader:
     def some(self, value: Request | Response, name: str) -> Mapping[str, Any] | None:
         return self.open(value).some(value, name)
 
+    def text(self, value: Response) -> str | None:
+        return self.open(value).text(value)
+
     def __call__(self, value: Request | Response) -> Mapping[str, Any]:
         return self.open(value)(value)
 
 
 class Opened:
-    """The decoder of a body whose JSON has been read; ``known`` are the fields that somebody has looked at already."""
+    """The decoder of a body whose JSON has been read; ``known`` are the fields that somebody has looked at already.
 
-    __slots__ = ("known", "reader", "whole")
+    ``flat``: that it is so is known already.
+    """
 
-    def __init__(self, reader: Reader, whole: dict[str, Json] | None) -> None:
-        self.reader, self.whole = reader, whole
+    __slots__ = ("flat", "known", "reader", "whole")
+
+    def __init__(self, reader: Reader, whole: dict[str, Json] | None, *, flat: bool = False) -> None:
+        self.reader, self.whole, self.flat = reader, whole, flat
         self.known: dict[str, Any] = {}
 
     def some(self, value: Request | Response, name: str) -> Mapping[str, Any] | None:
@@ -295,6 +310,11 @@ class Opened:
                 return None
             self.known[name] = glance(self.whole)
         return self.known
+
+    def text(self, value: Response) -> str | None:
+        """The text of an answer whose message is one plain text, None for any other."""
+        glance = self.reader.glances[value.api].get("text")
+        return None if glance is None or self.whole is None else glance(self.whole)
 
     def __call__(self, value: Request | Response) -> Mapping[str, Any]:
         return self.reader.values(value, self.whole, self.known)
@@ -316,7 +336,8 @@ def _kept(
 
 
 def _object(headers: Headers, raw: bytes) -> dict[str, Json] | None:
-    if "content-encoding" in headers and headers["content-encoding"].strip().lower() not in ("", "identity"):
+    encoding = headers.get("content-encoding")
+    if encoding is not None and encoding.strip().lower() not in ("", "identity"):
         return None
     try:
         body = loads(raw)

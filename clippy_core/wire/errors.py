@@ -13,16 +13,23 @@ _STATUSES = (
     ("invalid", 400), ("too_large", 413), ("authentication", 401), ("permission", 403), ("not_found", 404),
 )  # fmt: skip
 """What the codes and types of errors have in their names, at OpenAI and at Anthropic."""
+_NAMED = ("code", "status", "status_code", "statusCode")
+"""Where servers write the HTTP status of an error: OpenRouter and Gemini, and what frameworks add of themselves."""
 
 
 def error_in(body: Mapping[str, Json]) -> bool:
     """Whether *body* is an error object.
 
     ``error`` as an object or a text (OpenAI, Anthropic, Gemini, Ollama; null in good Responses answers), ``type`` or
-    ``object`` with the value error (Anthropic, vLLM), ``errors`` of a failed call (Cloudflare), or an error inside a
-    choice (OpenRouter).
+    ``object`` with the value error (Anthropic, vLLM), ``errors`` of a failed call (Cloudflare), a ``base_resp`` whose
+    status is not 0 (MiniMax), ``error_message`` beside no choices (gateways), or an error inside a choice (OpenRouter).
     """
     if body.get("error") or body.get("object") == "error" or body.get("type") == "error":
+        return True
+    base = body.get("base_resp")
+    if (isinstance(base, Mapping) and base.get("status_code")) or (
+        body.get("error_message") and not body.get("choices")
+    ):
         return True
     if body.get("errors") and body.get("success") is False:
         return True
@@ -49,9 +56,24 @@ def told_in(body: Json) -> tuple[str | None, str | None]:
     return str(code) if code else None, message if isinstance(message, str) or not message else dumps(message).decode()
 
 
+def named_status(body: Json) -> int | None:
+    """The HTTP status that an error body says its error has, None for one that names none."""
+    body = body[0] if isinstance(body, list) and body else body
+    if not isinstance(body, Mapping):
+        return None
+    told = _error_of(body)
+    places = (told, body) if isinstance(told, Mapping) else (body,)
+    named = (str(place.get(name)) for place in places for name in _NAMED)
+    return next((int(one) for one in named if _is_error_status(one)), None)
+
+
+def _is_error_status(text: str) -> bool:
+    return len(text) == 3 and text.isdecimal() and text.isascii() and "400" <= text < "600"
+
+
 def status_of(code: str | None) -> int:
     """The status that an error of this code would have had; 500 for one that nothing is known of."""
-    if code is not None and len(code) == 3 and "400" <= code < "600" and code.isdecimal():
+    if code is not None and _is_error_status(code):
         return int(code)
     return next((status for word, status in _STATUSES if word in (code or "").lower()), 500)
 

@@ -101,14 +101,15 @@ class OpenAIChat:
         return fields
 
     def response_body(self, response: Response) -> dict[str, Json]:
-        params = response.params
-        made = {} if params else {"id": "chatcmpl-clippy", "object": "chat.completion", "created": 0, "model": ""}
+        params, made = response.params, {}
+        if not params or params.keys() == {"created"}:  # no provider's body of this API, so what SDKs need of one
+            made = {"id": "chatcmpl-clippy", "object": "chat.completion", "created": 0, "model": ""}
         body: dict[str, Json] = {**made, **params}
         for name, value in (("id", response.id), ("model", response.model)):
             if value is not None:
                 body[name] = value
         first = _first(params)
-        if first is not None or not params or response.more or response.message.blocks or response.finish_reason:
+        if first is not None or made or response.more or response.message.blocks or response.finish_reason:
             finish_reason = response.finish_reason or ("stop" if made else None)
             choices = [Choice(response.message, finish_reason, first or {}), *response.more]
             body["choices"] = [_choice_json(number, choice) for number, choice in enumerate(choices)]
@@ -218,6 +219,16 @@ def _said(body: Mapping[str, Json]) -> Message:
     return _message(choices[0]) if _readable(choices) else Message("assistant")
 
 
+def _text(body: Mapping[str, Json]) -> str | None:
+    """The text of an answer that is one message of one text; None for any other, of which the message must be made."""
+    choices = body.get("choices")
+    if type(choices) is not list or len(choices) != 1 or type(choices[0]) is not dict:
+        return None
+    said = choices[0].get("message")
+    content = said.get("content") if type(said) is dict and said.get("role") == "assistant" else None
+    return content if type(content) is str else None
+
+
 def _finish(body: Mapping[str, Json]) -> str | None:
     choices = body.get("choices")
     return _reason(choices[0]) if _readable(choices) else None
@@ -244,6 +255,7 @@ API = OpenAIChat(
         "id": text_in("id"),
         "model": text_in("model"),
         "message": _said,
+        "text": _text,
         "finish_reason": _finish,
         "usage": _used,
         "more": _others,

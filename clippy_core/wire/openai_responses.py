@@ -122,9 +122,10 @@ class OpenAIResponses:
     def response_body(self, response: Response) -> dict[str, Json]:
         """The JSON body of *response*; a plugin's own answer gets the fields that an SDK needs."""
         body: dict[str, Json] = dict(response.params)
-        if not body:
-            body = {"id": "resp_0", "object": "response", "created_at": 0, "error": None, "model": ""}
-            body |= {"output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+        ours = not body or body.keys() == {"created_at"}
+        if ours:
+            made = {"id": "resp_0", "object": "response", "created_at": 0, "error": None, "model": ""}
+            body = {**made, "output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], **body}
         if response.id is not None:
             body["id"] = response.id
         if response.model is not None:
@@ -137,7 +138,7 @@ class OpenAIResponses:
             body["output_text"] = response.message.text  # Some servers repeat the text here.
         if response.usage is not None:
             body["usage"] = encode_usage(response.usage)
-        if response.finish_reason not in (None, finish_reason(body)) or not response.params:
+        if response.finish_reason not in (None, finish_reason(body)) or ours:
             body |= status_fields(response.finish_reason)
         return body
 

@@ -38,7 +38,12 @@ def streams(body: Mapping[str, Json]) -> bool:
 def plain_messages(body: Mapping[str, Json]) -> bool:
     """Whether all ``messages`` of *body* are one text each."""
     messages = body.get("messages")
-    return objects(messages) and all(type(message.get("content")) is str for message in messages)
+    if not isinstance(messages, list) or not messages:
+        return False
+    for message in messages:  # noqa: SIM110 - of two messages a generator takes twice as long
+        if type(message) is not dict or type(message.get("content")) is not str:
+            return False
+    return True
 
 
 def objects(value: Json) -> TypeGuard[list[dict[str, Json]]]:

@@ -62,6 +62,8 @@ _FINISH = {
 _PLAIN = {"openai.chat": "stop", "anthropic.messages": "end_turn", "openai.responses": "completed"}
 _CALLS = {"openai.chat": "tool_calls", "anthropic.messages": "tool_use", "openai.responses": "completed"}
 
+_CREATED = {"openai.chat": "created", "openai.responses": "created_at"}
+
 _KINDS: dict[type, str] = {ToolCall: "tool_call", RefusalText: "refusal"}
 _UNFINISHED = ("failed", "cancelled", "queued", "in_progress")
 _SAYING = ("content", "tool_calls", "function_call", "audio")
@@ -91,8 +93,8 @@ def is_answer(response: Response) -> bool:
     return bool(message.blocks or response.finish_reason)
 
 
-def translate_response(response: Response, api: str) -> Response:
-    """*response* in the words of *api*, for a caller who speaks that."""
+def translate_response(response: Response, api: str, now: float) -> Response:
+    """*response* in the words of *api*, for a caller of that.  *now*: unix seconds, for one that does not tell when."""
     message = bare_message(response.message, refusals=api != "anthropic.messages")
     said = {_KINDS.get(type(block), "") for block in response.message.blocks}
     return Response(
@@ -104,6 +106,7 @@ def translate_response(response: Response, api: str) -> Response:
         usage=None if response.usage is None else evolve(response.usage, extra={}),
         id=response.id,
         model=response.model,
+        params=_created(response.params, api, now),
         provenance=response.provenance,
         extensions=response.extensions,
     )
@@ -115,6 +118,8 @@ class TranslatedSource:
 
     source: Any
     api: str
+    now: float
+    """Unix seconds, for an answer that does not say when it was made."""
     tells_usage: bool = False
     _usage: Usage | None = field(default=None, init=False)
     _reason: str | None = field(default=None, init=False)
@@ -219,7 +224,8 @@ class TranslatedSource:
         told = told if isinstance(told, Mapping) else {}
         known = {name: told[name] for name in ("id", "model") if isinstance(told.get(name), str)}
         if self.api == "openai.chat":
-            known |= {"object": "chat.completion.chunk", "created": 0}
+            known["object"] = "chat.completion.chunk"
+        known |= _created(told, self.api, self.now)
         identity = known.get("id")
         return [Chunk("start", id=identity, extra={"response": known, "message": {"role": "assistant"}})]
 
@@ -262,6 +268,13 @@ class ErrorTold(dict[str, Json]):
         code, message = told_in(own)
         super().__init__(APIS[api].error_body(status_of(code), code or "error", message or "an error"))
         self.own = own
+
+
+def _created(told: Mapping[str, Json], api: str, now: float) -> dict[str, Json]:
+    """When an answer was made, as *api* says it, from what its provider *told*; Anthropic's says nothing of it."""
+    known = (told.get(name) for name in _CREATED.values())
+    made = next((int(one) for one in known if isinstance(one, int | float) and one > 0), int(now))
+    return {_CREATED[api]: made} if api in _CREATED else {}
 
 
 def _is_whole(arguments: str) -> bool:

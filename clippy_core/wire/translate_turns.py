@@ -55,10 +55,20 @@ def _bare_block(block: Block, refusals: bool) -> Block | None:
         case Image():
             return Image(block.url, block.data, block.media_type)
         case ToolCall():
-            return ToolCall(block.id, block.name, block.arguments if block.arguments.strip() else "{}")
+            return ToolCall(block.id, block.name, _arguments(block))
         case ToolResult():
             return ToolResult(block.call_id, _bare(block.content), block.is_error)
     return None  # Reasoning and Opaque are bound to the provider that made them
+
+
+def _arguments(call: ToolCall) -> str:
+    """What a call was made with, as the JSON that a function's arguments are.
+
+    Only OpenAI's APIs have tools that are called with any text: it becomes the one argument, of the name it has there.
+    """
+    if "custom" in call.extra or call.extra.get("type") in ("custom", "custom_tool_call"):
+        return dumps({"input": call.arguments}).decode()
+    return call.arguments if call.arguments.strip() else "{}"
 
 
 # --- ids ------------------------------------------------------------------------------------------------------------

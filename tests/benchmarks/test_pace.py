@@ -13,7 +13,7 @@ from benchmarks.pace import A_BATCH, Pace
 from clippy_core.testing import FakeProvider
 
 
-def test_a_paced_host_writes_after_a_hundred_calls_and_at_no_other_time(tmp_path: Path) -> None:
+def test_a_paced_host_writes_after_a_batch_of_calls_and_at_no_other_time(tmp_path: Path) -> None:
     """But after the first, whose thread began before anybody could tell it."""
     plugins: Any = {"cache": CachePolicy(keep_statistics=tmp_path / "statistics.db"), **hosts.sqlite_cache(tmp_path)}
     with hosts.host(plugins, "http://fake.test/v1") as host:

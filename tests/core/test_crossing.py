@@ -277,6 +277,35 @@ def test_what_only_one_account_keeps_is_asked_of_no_other(api: str, asked: Any, 
     assert obstacle(request, route(api, "https://a.test/v1", "sk-caller", model="another")) is None
 
 
+CODE = {"id": "call_1", "name": "code", "input": 'print("a")'}
+FREEFORM = {
+    CHAT: {"messages": [
+        *HI,
+        {"role": "assistant", "tool_calls": [
+            {"id": CODE["id"], "type": "custom", "custom": {"name": CODE["name"], "input": CODE["input"]}},
+        ]},
+        {"role": "tool", "tool_call_id": CODE["id"], "content": "a"},
+    ]},
+    RESPONSES: {"input": [
+        *HI,
+        {"type": "custom_tool_call", "call_id": CODE["id"], "name": CODE["name"], "input": CODE["input"]},
+        {"type": "custom_tool_call_output", "call_id": CODE["id"], "output": "a"},
+    ]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("api", "other"), [(one, other) for one in FREEFORM for other in PATHS if other != one])
+def test_a_call_with_any_text_in_the_history_crosses_as_one_with_that_text_as_its_argument(
+    api: str, other: str
+) -> None:
+    """What was done then is still true, though the tool is not offered any more: arguments elsewhere are JSON."""
+    request = sent(api, **FREEFORM[api])
+    assert obstacle(request, route(other)) is None
+    found = told(other, moved(request, route(other)))
+    assert found.faults == []
+    assert found.pairs() == [(CODE["name"], {"input": CODE["input"]}, ["a"])]
+
+
 # --- what is bound --------------------------------------------------------------------------------------------------
 
 THINKS = [

@@ -13,7 +13,7 @@ from clippy_errors import ErrorClassifier
 from clippy_hookspecs import ErrorInfo, RequestContext, Switch, hookimpl
 from conversations import PATHS
 
-from clippy_core.testing import Fault, Raw
+from clippy_core.testing import Fault, Raw, VirtualClock
 from clippy_core.wire.responses_split import split_response
 
 CHAT, RESPONSES, MESSAGES = "openai.chat", "openai.responses", "anthropic.messages"
@@ -254,6 +254,26 @@ def test_what_is_no_answer_of_a_fallback_route_is_a_failure_and_no_empty_answer(
     assert len(told) == 2
 
 
+NAMES = [
+    ({"error": {"message": "slow down", "code": 429}}, 429),
+    ({"error": {"message": "slow down", "code": "429"}}, 429),
+    ({"error": {"code": 503, "status": "UNAVAILABLE", "message": "x"}}, 503),
+    ({"error": "no such model", "status": 404}, 404),
+    ({"object": "error", "message": "too long", "code": 400}, 400),
+    ({"error": {"message": "x", "code": 200}}, 502),
+    ({"error": {"message": "x", "code": 7003}}, 502),
+    ({"error": {"message": "x", "code": "unavailable"}}, 502),
+]
+
+
+@pytest.mark.parametrize(("body", "status"), NAMES)
+def test_an_error_that_came_as_a_success_has_the_status_that_it_names(body: Any, status: int) -> None:
+    """Where it names one; what it says is the caller's to know in any case."""
+    sent = answered(MESSAGES, CHAT, Raw(json.dumps(body).encode()))
+    assert sent.status == status
+    assert json.loads(sent.body)["type"] == "error"
+
+
 @pytest.mark.parametrize("caller_api", [MESSAGES, RESPONSES])
 def test_a_stream_that_ends_without_a_word_is_a_failure_and_no_empty_answer(caller_api: str) -> None:
     told: list[ErrorInfo] = []
@@ -278,6 +298,22 @@ def test_a_translated_stream_has_its_answers_id_model_and_role() -> None:
         assert (one["response"]["id"], one["response"]["model"]) == ("chatcmpl-7", "gpt")
     there = [json.loads(one.partition(b"data: ")[2]) for one in split_response(responses("completed"))]
     assert {(one["id"], one["model"]) for one in streamed(CHAT, RESPONSES, *there)} == {("resp_7", "gpt")}
+
+
+def test_a_translated_answer_says_when_it_was_made() -> None:
+    """What the provider said of that, and the time of the answer where its API has no word for it; never 1970."""
+    text = {"type": "output_text", "text": "x", "annotations": []}
+    claudes = [START, {"type": "content_block_start", "index": 0, "content_block": TEXT}, *ended("end_turn")]
+    made = {**responses("completed", said_by(text)), "created_at": 1_700_000_000}
+    assert 1_700_000_000 == whole(CHAT, RESPONSES, made)["created"]
+    assert 7 == whole(RESPONSES, CHAT, chat(content="x") | {"created": 7})["created_at"]
+    (opened, *_) = streamed(RESPONSES, CHAT, {**piece(content="x"), "created": 7}, piece("stop"))
+    assert 7 == opened["response"]["created_at"]
+    now = {one["created"] for one in streamed(CHAT, MESSAGES, *claudes)}
+    now |= {whole(CHAT, MESSAGES, claude("end_turn", TEXT))["created"]}
+    now |= {whole(RESPONSES, MESSAGES, claude("end_turn", TEXT))["created_at"]}
+    now |= {streamed(RESPONSES, MESSAGES, *claudes)[-1]["response"]["created_at"]}
+    assert {int(VirtualClock().time())} == now
 
 
 def test_signs_of_life_reach_the_caller() -> None:

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from attrs import define, field
 from clippy_hookspecs import (
+    AttemptRefused,
     AuditRecord,
     Chunk,
     ConfigError,
@@ -95,6 +96,26 @@ def test_a_block_tells_outcome_model_attempts_plugins_and_tokens(capsys: pytest.
     assert second.split() == ["attempt", "2", "main", "200", "ok", "0.000s", "after", "0.500s"]
     assert plugin.startswith("  again  on_error retry ")
     assert plugin.endswith("us")
+
+
+@define(eq=False)
+class Held:
+    """Lets the first attempt not go."""
+
+    @hookimpl
+    def pre_attempt(self, ctx: RequestContext) -> None:
+        if ctx.attempt == 1:
+            raise AttemptRefused(ErrorInfo("transient", "held"))
+
+
+def test_an_attempt_that_was_not_sent_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """To a person and to a program."""
+    for form in (True, "json"):
+        ask({"again": Again(), "held": Held()}, Reply("the answer"), trace=form)
+    *block, document = capsys.readouterr().err.splitlines()
+    assert block[1].split() == ["attempt", "1", "main", "transient/held", "not", "sent", "0.000s"]
+    assert "not sent" not in block[2]
+    assert [one["sent"] for one in json.loads(document)["attempts"]] == [False, True]
 
 
 def test_chunks_are_one_line_with_their_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,8 @@ RETRIES = """
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
+    """With three plugins, but where a test is about everything that is installed."""
+    return Folder(tmp_path, "cache-memory,errors,retry")
 
 
 @pytest.fixture
@@ -97,6 +98,7 @@ def addresses(server: FakeServer) -> dict[str, str]:
 
 def test_an_unchanged_program_with_openai(folder: Folder, server: FakeServer) -> None:
     """The module's own client, subclasses, clients with an HTTP client or a transport, streams, uploads, async."""
+    folder.plugins = ""
     folder.write("program.py", OPENAI)
     ran = folder.answered("program.py", environ=addresses(server))
     assert ran.out == "Hello\n" * 8 + "file\n" + "Hello\n"

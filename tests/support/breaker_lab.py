@@ -80,6 +80,9 @@ class Begun:
     def answers(self) -> None:
         """The first token has come."""
         self.ctx.committed = True
+        works, self.ctx.beginnings = self.ctx.beginnings, ()
+        for work in works:
+            drive(work())
 
     def end(self, outcome: Outcome = OK) -> None:
         """The attempt ends."""
@@ -97,7 +100,7 @@ class Lab:
     def __attrs_post_init__(self) -> None:
         if self.store is None:
             self.store = Counting(MemoryStateStore(self.clock))
-        self.breaker._rng = cast(random.Random, Middle())
+        self.breaker._results.rng = cast(random.Random, Middle())
 
     def get(self, protocol: Any) -> Any:
         """As a host's services."""

@@ -30,9 +30,10 @@ class Ran:
 
 @define(eq=False)
 class Folder:
-    """A folder with a home of its own, where programs run."""
+    """A folder with a home of its own, where programs run, with these *plugins*; "" leaves it to the configuration."""
 
     path: Path
+    plugins: str = ""
 
     def write(self, name: str, source: str) -> None:
         """A file in it."""
@@ -47,6 +48,8 @@ class Folder:
         trace.unlink(missing_ok=True)
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         settings = {"HOME": str(home), "CLIPPY_TRACE": str(trace), "OPENAI_API_KEY": "sk", "ANTHROPIC_API_KEY": "sk"}
+        if self.plugins:
+            settings["CLIPPY_PLUGINS"] = self.plugins
         ran = subprocess.run(
             [*by, *command], cwd=self.path, env={**kept, **settings, **(environ or {})}, capture_output=True, text=True,
             timeout=120, check=False,

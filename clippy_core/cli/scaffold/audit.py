@@ -27,6 +27,6 @@ class Plugin:
     @hookimpl
     def audit(self, record: AuditRecord) -> None:
         """Count what was used; an answer that no provider was asked for, from a cache say, used nothing."""
-        if record.usage is not None and record.attempts:
+        if record.usage is not None and any(attempt.sent for attempt in record.attempts):
             with self._lock:
                 self._tokens[record.model or "unknown"] += record.usage.total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from attrs import define, field, frozen
@@ -107,17 +107,17 @@ class RequestContext:
 
     Times are of ``clock``: ``deadline`` is monotonic seconds or None.  ``stream`` says whether the caller reads a
     stream.  ``attempt`` counts every upstream attempt of the request, ``route_attempt`` those on the present route,
-    both from 1.  ``partition`` is the cache key without the messages (for semantic caches), None when the request may
-    not be cached.  ``committed`` is True once a part of the answer has passed the commit point.  ``leases``: a plugin
-    that holds a place for this request (a slot, a probe) adds 1 while it does; a stream that nobody then reads for a
-    minute is closed as abandoned.  ``account`` tells apart who pays: a keyed digest of the credentials that go to
-    the present route, "" without any.  ``provenance`` is who gave the answer and why, once there is one.
-    ``stale_within``: a cache that is asked with it above 0 may answer with what is at most so many seconds past its
-    time, because the provider failed.  ``cache_control`` is what caches may do for it; hooks change it by ``evolve``.
-    ``directives`` is what the caller said to plugins: the ``X-Clippy-*`` headers, which never go upstream, by their
-    names without the prefix in lower case; a plugin declares the names that it reads as the attribute ``directives`` of
-    its class, and a request that says nearly such a name is refused.  Contexts do not pickle; they live with their
-    request.
+    both from 1; ``unsent`` counts those that ended without being sent.  ``partition`` is the cache key without the
+    messages (for semantic caches), None when the request may not be cached.  ``committed`` is True once a part of the
+    answer has passed the commit point.  ``leases``: a plugin that holds a place for this request (a slot, a probe) adds
+    1 while it does; a stream that nobody then reads for a minute is closed as abandoned.  ``account`` tells apart who
+    pays: a keyed digest of the credentials that go to the present route, "" without any.  ``provenance`` is who gave
+    the answer and why, once there is one.  ``stale_within``: a cache that is asked with it above 0 may answer with what
+    is at most so many seconds past its time, because the provider failed.  ``cache_control`` is what caches may do for
+    it; hooks change it by ``evolve``.  ``directives`` is what the caller said to plugins: the ``X-Clippy-*`` headers,
+    which never go upstream, by their names without the prefix in lower case; a plugin declares the names that it reads
+    as the attribute ``directives`` of its class, and a request that says nearly such a name is refused.  Contexts do
+    not pickle; they live with their request.
     """
 
     id: str
@@ -144,6 +144,8 @@ class RequestContext:
     cache_control: CacheControl = CacheControl()
     directives: Mapping[str, str] = field(factory=dict, repr=False)
     key_parts: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False)
+    unsent: int = 0
+    beginnings: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = field(default=(), repr=False)
 
     def key_fields(self) -> Mapping[str, str]:
         """What the cache key was made of, by name: a digest of each part, which tells equal from different only.
@@ -165,6 +167,17 @@ class RequestContext:
         if self.asker is None:
             raise RuntimeError("ctx.ask works inside hooks of a request that a host is running")
         return await self.asker(request)
+
+    def when_begun(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have *work* done once the answer of the present attempt begins to be read, beside its stream.
+
+        For what should not wait for the end of a long answer: that a provider is back, say.  It is called once, where
+        ``committed`` turns true, in a task or thread of the host's for which no chunk waits, however slow a store is;
+        in a sync host it may await nothing but services.  An attempt that ends before, or whose answer comes in one
+        piece or is looked into by nobody, has none of it done: post_attempt follows at once, or is all there is.  What
+        it raises is logged.
+        """
+        self.beginnings += (work,)
 
     def time_left(self) -> float | None:
         """Seconds until the deadline (never below 0), None without one."""

@@ -111,7 +111,7 @@ class Headers(Mapping[str, str]):
         """The first value of that name."""
         raw = self._raw
         if raw is None:
-            return self._by_name().get(name.lower(), default)
+            return (self._index or self._by_name()).get(name.lower(), default)
         value = (self._octets or self._by_octets(raw)).get(_octets(name))
         return default if value is None else value.decode(_LATIN)
 
@@ -126,7 +126,7 @@ class Headers(Mapping[str, str]):
             return False
         raw = self._raw
         if raw is None:
-            return name.lower() in self._by_name()
+            return name.lower() in (self._index or self._by_name())
         return _octets(name) in (self._octets or self._by_octets(raw))
 
     def __eq__(self, other: object) -> bool:
@@ -174,7 +174,11 @@ class Headers(Mapping[str, str]):
 def having(headers: Headers, names: tuple[str, ...]) -> tuple[str, ...]:
     """Which of *names* there are: for the host, which asks for long lists of names of which none is there."""
     raw, (text, octets) = headers._raw, _known(names)
-    if text.isdisjoint(headers._by_name()) if raw is None else octets.isdisjoint(headers._by_octets(raw)):
+    if raw is None:
+        none = text.isdisjoint(headers._index or headers._by_name())
+    else:
+        none = octets.isdisjoint(headers._octets or headers._by_octets(raw))
+    if none:
         return ()
     return tuple([name for name in names if name in headers])
 
@@ -182,7 +186,10 @@ def having(headers: Headers, names: tuple[str, ...]) -> tuple[str, ...]:
 def beginning(headers: Headers, start: str) -> tuple[str, ...]:
     """The names, in lower case, that begin with *start*, which is in lower case and ASCII."""
     if headers._raw is None:
-        return tuple([name for name in headers._by_name() if name.startswith(start)])
+        names = headers._index or headers._by_name()
+        if start not in "\n".join(names):
+            return ()
+        return tuple([name for name in names if name.startswith(start)])
     octets, index = start.encode(), headers._by_octets(headers._raw)
     if octets not in b"\n".join(index):
         return ()

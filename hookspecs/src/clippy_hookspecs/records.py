@@ -152,7 +152,11 @@ class Failure:
 
 @frozen
 class Outcome:
-    """How one upstream attempt ended."""
+    """How one upstream attempt ended.
+
+    ``sent``: whether the transport was asked to send it, though it may not have reached anybody.  False for one that a
+    plugin refused in pre_attempt, or that was over before: it cost nothing, and says nothing about the provider.
+    """
 
     state: Literal["ok", "error", "cancelled"]
     error: ErrorInfo | None = None
@@ -160,6 +164,7 @@ class Outcome:
     usage: Usage | None = None
     duration: float = 0.0
     first_token: float | None = None
+    sent: bool = True
 
 
 @frozen
@@ -175,7 +180,7 @@ class HookCall:
 
 @frozen
 class AttemptRecord:
-    """One upstream attempt, for the audit record.  Times in seconds."""
+    """One upstream attempt, for the audit record.  Times in seconds; ``sent`` as in :class:`Outcome`."""
 
     number: int
     route: str
@@ -183,6 +188,7 @@ class AttemptRecord:
     error: ErrorInfo | None = None
     waited: float = 0.0
     duration: float = 0.0
+    sent: bool = True
 
 
 @frozen

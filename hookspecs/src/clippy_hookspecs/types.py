@@ -196,7 +196,10 @@ class Response:
     @property
     def text(self) -> str:
         """The answer's text."""
-        return self.message.text
+        # As with ``some``: a decoder of the host's can tell it without making the message, if it is not made yet.
+        tell = getattr(self.decoder, "text", None)
+        words: str | None = None if tell is None else tell(self)
+        return self.message.text if words is None else words
 
     @property
     def complete(self) -> bool:
@@ -245,21 +248,9 @@ def _decode_on_read(self: Any, name: str, lazy: Mapping[str, _Put]) -> Any:
 # --- streams ------------------------------------------------------------------------------------------------------
 
 ChunkKind = Literal[
-    "start",
-    "text",
-    "reasoning",
-    "refusal",
-    "tool_call",
-    "usage",
-    "finish",
-    "ping",
-    "error",
-    "done",
-    "other",
-    "restart",
-    "stop",
-    "end",
-]
+    "start", "text", "reasoning", "refusal", "tool_call", "usage", "finish", "ping",
+    "error", "done", "other", "restart", "stop", "end",
+]  # fmt: skip
 CONTENT_KINDS: frozenset[str] = frozenset({"text", "reasoning", "refusal", "tool_call"})
 """The kinds that carry the answer; the first non-empty one is the commit point."""
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
-from clippy_hookspecs import AttemptRecord, AuditRecord, HookCall, RequestContext, RouteInfo, Scope
+from clippy_hookspecs import AttemptRecord, AuditRecord, ErrorInfo, HookCall, RequestContext, RouteInfo, Scope
 
 from clippy_core.cli.demo_sdks import smallest
 from clippy_core.cli.demo_stage import open_stage
 from clippy_core.cli.demo_traces import audit_log, time_line
+from clippy_core.cli.demo_words import attempt_facts, attempt_line
 from clippy_core.cli.screen import Silence, text_of
 from clippy_core.flow import FlowHandle
 from clippy_core.testing import FakeServer, Reply, VirtualClock
@@ -254,6 +255,16 @@ def test_a_time_line_has_each_attempt_where_it_was_made() -> None:
     ]
     assert steps[0].facts() == {"plugin": "guard", "hook": "pre_request", "decision": "passed", "microseconds": 1.5}
     assert "2,000 µs" in text_of(steps[3].line())
+
+
+def test_an_attempt_that_was_not_sent_says_so_on_the_screen_and_in_the_data() -> None:
+    held = AttemptRecord(1, "", None, ErrorInfo("transient", "breaker_open"), sent=False)
+    assert text_of(attempt_line(held)).endswith("transient/breaker_open, not sent")
+    assert attempt_facts(held)["sent"] is False
+    ctx = context()
+    ctx.trace.append(HookCall("breaker", "post_attempt", "passed", 1500))
+    (step, _) = time_line(AuditRecord("r1", "failed", 0.0, 1.0, attempts=(held,)), ctx)
+    assert step.decision == "not sent"
 
 
 def test_audit_records_are_found_by_the_requests_they_name(tmp_path: Path) -> None:

@@ -37,12 +37,20 @@ def _grade(run: Any) -> dict[str, Any]:
     return document["grades"]["limits"]
 
 
-def test_a_plugin_that_was_never_graded_says_how(run: Any, install: Any, tmp_path: Path) -> None:
-    """The command stands there; being ungraded is nothing wrong."""
+def test_plugins_that_were_never_graded_share_a_line_that_says_how_and_are_listed_when_asked_for(
+    run: Any, install: Any, tmp_path: Path
+) -> None:
+    """Being ungraded is nothing wrong, and most are."""
     install("limits", PLUGIN)
     result = run("doctor", only="limits", XDG_CACHE_HOME=str(tmp_path))
-    assert "limits: not graded: pytest --clippy-plugin limits" in result.stdout
+    assert (
+        "  1 not graded: clippy doctor --grades lists them, pytest --clippy-plugin NAME grades one\n" in result.stdout
+    )
+    assert "limits: not graded" not in result.stdout
     assert result.exit_code == 0
+    listed = run("doctor", "--grades", only="limits", XDG_CACHE_HOME=str(tmp_path)).stdout
+    assert "  limits: not graded: pytest --clippy-plugin limits\n" in listed
+    assert listed.count("not graded") == 1
 
 
 def test_a_grade_is_shown_with_its_day(run: Any, graded: Subject) -> None:

@@ -303,7 +303,7 @@ def _refers(value: Any) -> bool:
 
 
 @given(classes_and_tables())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_the_schema_takes_a_table_if_and_only_if_the_loader_does(pair: tuple[type[Any], dict[str, Any]]) -> None:
     """For generated classes and tables without references, whose variables only the loader knows."""
     cls, table = pair

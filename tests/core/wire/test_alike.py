@@ -68,7 +68,7 @@ def pieces(body: bytes, cuts: list[int]) -> list[bytes]:
     return [body[a:b] for a, b in itertools.pairwise(places)]
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(CHATS, max_size=12), st.lists(st.integers(0, 5000), max_size=6), st.booleans())
 def test_a_chat_stream_says_the_same_however_it_is_read_and_cut(events, cuts, crlf):
     body = b"".join(events).replace(b"\n", b"\r\n" if crlf else b"\n")
@@ -79,7 +79,7 @@ def test_a_chat_stream_says_the_same_however_it_is_read_and_cut(events, cuts, cr
         assert whole[1:] == said[1:] or whole[1] is not None
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.lists(MESSAGE_EVENTS, max_size=12), st.lists(st.integers(0, 3000), max_size=6))
 def test_a_messages_stream_says_the_same_however_it_is_read_and_cut(events, cuts):
     body = b"".join([*STARTS[:1], *events])

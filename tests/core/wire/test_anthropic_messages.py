@@ -140,7 +140,7 @@ def read_answer(body: dict[str, Any]) -> Response:
     return Response(api=API.name, **API.response_fields(body))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(requests)
 def test_a_request_is_written_as_it_was_read_with_and_without_its_wire_form(body: dict[str, Any]) -> None:
     """Decode then encode is the identity on JSON values, also when every value in it was made anew."""
@@ -148,7 +148,7 @@ def test_a_request_is_written_as_it_was_read_with_and_without_its_wire_form(body
     assert canonical(API.request_body(bare(read(body)))) == canonical(body)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(answers)
 def test_an_answer_is_written_as_it_was_read_with_and_without_its_wire_form(body: dict[str, Any]) -> None:
     """Decode then encode is the identity on JSON values, also when every value in it was made anew."""

@@ -8,13 +8,14 @@ from typing import Any
 
 import attrs
 import pytest
-from clippy_hookspecs import Chunk, Headers, Message, Request, Text, Usage, evolve
+from clippy_hookspecs import Chunk, Headers, Message, Request, RouteInfo, Scope, Text, Usage, evolve
 from clippy_hookspecs.blocks import draft, maker
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from clippy_core import jsonio
-from clippy_core.keys import may_cache
+from clippy_core import Host, jsonio
+from clippy_core.chat_request import build_request
+from clippy_core.keys import cache_keys, may_cache
 from clippy_core.untouched import retouch
 from clippy_core.wire import (
     APIS,
@@ -110,7 +111,7 @@ def test_whole_events_are_what_they_are_byte_by_byte(stream: bytes, silent: bool
     assert decoded([stream[at : at + size] for at in range(0, len(stream), size)], silent=silent) == slowly
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(STREAMS, st.integers(8, 30), st.integers(8, 60))
 def test_the_limits_are_the_same_for_whole_events(stream: bytes, line: int, event: int) -> None:
     """The events before what is too long, and then the same error."""
@@ -228,7 +229,7 @@ ARGUED, AGAIN = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from([OPENED, THOUGHT, CALLED]),
     st.lists(st.builds(twisted, st.sampled_from([MORE, MORE, THOUGHT, OTHER, ARGUED]), CHAT), min_size=1, max_size=4),
@@ -261,7 +262,7 @@ CALLING = twists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.builds(twisted, st.sampled_from([CALLED, AGAIN, ARGUED, ARGUED]), CALLING), max_size=5))
 def test_chat_streams_of_tool_calls(bodies: list[Any]) -> None:
     """Pieces of one call, of several, of calls that are numbered alike or not at all."""
@@ -307,7 +308,7 @@ ANTHROPIC = twists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.sampled_from(OPEN), max_size=1),
     st.lists(st.builds(twisted, st.sampled_from(SAID), ANTHROPIC), max_size=4),
@@ -336,7 +337,7 @@ RESPONSES = twists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.builds(twisted, st.sampled_from([TEXT, TEXT, ARGUMENTS, SUMMARY]), RESPONSES), max_size=6))
 def test_responses_streams(bodies: list[Any]) -> None:
     """Also what is remembered of the words said, which later events are compared with."""
@@ -397,7 +398,7 @@ USAGES = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(USAGES)
 def test_usage_says_all_when_it_is_written_as_it_came(told: dict[str, Any]) -> None:
     """What the quick look says is what comparing the objects says."""
@@ -448,6 +449,30 @@ def test_a_request_that_got_the_params_of_another_has_the_body_of_its_own() -> N
     assert parsed_body(evolve(ours, params=theirs.params)) == {"model": "a", **said}
 
 
+ROUTE = {"api": "openai.chat", "base_url": "https://api.example/v1", "model": "m"}
+HOST = Host([], config={"routes": {"main": ROUTE}})
+NUMBERS = st.sampled_from([0, 1, 0.5, 1.0, -0.0, 2.5e300, 1e-9, 2**70, float("nan"), float("inf"), True, None])
+TALK = st.lists(st.dictionaries(st.sampled_from(["role", "content", "name"]), WORDS | ODD, max_size=3), max_size=2)
+
+
+@settings(max_examples=80, deadline=None)
+@given(TALK, st.dictionaries(st.sampled_from(["temperature", "seed", "user", "stop"]), NUMBERS | ODD, max_size=3))
+def test_a_call_of_our_own_client_is_the_request_that_its_bytes_are(said: list[Any], params: dict[str, Any]) -> None:
+    """Whether its values were taken as they are or are read, and whatever the caller does with his own afterwards."""
+    asked = build_request(HOST, said, None, None, (), None, params, False)[0]
+    for one in said:
+        one["content"] = "changed"
+    read = decode_request("POST", asked.url, "", asked.headers, asked.raw or b"")
+    route = RouteInfo("main", "openai.chat", asked.url)
+    keys = [cache_keys(one, Scope(), "", route, "") for one in (asked, read)]
+    assert keys[0][0] == keys[1][0] is not None
+    assert keys[0][1]() == keys[1][1]()
+    assert may_cache(asked) == may_cache(read)
+    names = ("model", "messages", "tools", "params", "stream")
+    assert shown([getattr(asked, name) for name in names]) == shown([getattr(read, name) for name in names])
+    assert encode_request(evolve(asked, headers=Headers())) == asked.raw
+
+
 ADDRESSES = {name: f"https://api.example/v1/{path}" for name, path in (
     ("openai.chat", "chat/completions"), ("openai.responses", "responses"), ("anthropic.messages", "messages"),
 )}  # fmt: skip
@@ -488,7 +513,7 @@ ANSWERED = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(ASKED, st.sampled_from(sorted(ADDRESSES)))
 def test_what_is_told_of_a_request_at_a_glance_is_what_reading_it_tells(body: dict[str, Any], api: str) -> None:
     """Each field by itself, and whether its answer may be kept; and the rest is read afterwards as if first.
@@ -512,7 +537,7 @@ def test_what_is_told_of_a_request_at_a_glance_is_what_reading_it_tells(body: di
     assert may_cache(request_of(octets, ADDRESSES[api])) == may_cache(evolve(read, headers=Headers()))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANSWERED, st.sampled_from(sorted(ADDRESSES)))
 def test_what_is_told_of_an_answer_at_a_glance_is_what_reading_it_tells(body: dict[str, Any], api: str) -> None:
     """Each field by itself; it stays the very object when the rest is read, so that the bytes are kept."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from enum import IntEnum
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clippy_core import jsonio
@@ -217,6 +218,30 @@ def test_no_number_becomes_null(items: list[Any], long: bool) -> None:
     """In a short text and in a long one, which are told apart in different ways."""
     value: Any = {"pad": "x" * 5000 * long, "items": tuple(items)}
     assert same(json.loads(json.dumps(value)), jsonio.loads(jsonio.dumps(value)))
+
+
+SCALARS = st.none() | st.booleans() | NUMBERS | TEXTS
+SPOKEN = st.lists(st.dictionaries(TEXTS, TEXTS | SCALARS, max_size=2), max_size=2)
+
+
+@given(st.dictionaries(TEXTS, SCALARS | SPOKEN, max_size=3))
+@example({"pair": "\ud83d\ude00"})
+def test_what_is_flat_needs_no_second_look(value: Any) -> None:
+    """Its canonical form is what is written without looking into it, and reading what is written gives it back."""
+    data, known = jsonio.dumps_known(value)
+    assert same(jsonio.loads(data), jsonio.loads(jsonio.dumps(value)))
+    assert not known or same(jsonio.loads(data), value)
+    if jsonio.is_flat(value):
+        assert b"[" + jsonio.canonical(value, flat=True) + b"]" == jsonio.canonical([value])
+
+
+def test_most_requests_are_flat_and_no_number_of_another_form_is() -> None:
+    """Nor a value of a type that JSON does not have, or that is the caller's own."""
+    assert jsonio.is_flat({"messages": [{"role": "user", "content": "a"}], "n": 1, "temperature": 0.5, "x": None})
+    for odd in (1.0, -0.0, 1e300, math.nan, -math.inf, (), {}, ["a"], [{"a": 1}], IntEnum("E", "a")(1)):
+        assert not jsonio.is_flat({"x": odd})
+    assert not jsonio.is_flat([])
+    assert jsonio.dumps_known({"x": [{1: "a"}]}) == (b'{"x":[{"1":"a"}]}', False)
 
 
 def test_canonical_numbers() -> None:

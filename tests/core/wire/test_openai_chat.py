@@ -411,6 +411,8 @@ def test_an_answer_that_a_plugin_made_is_one_the_sdk_reads() -> None:
         {"type": "error", "error": {"type": "overloaded_error"}},
         {"success": False, "errors": [{"code": 7}]},
         {"choices": [{"error": {"code": 502}, "finish_reason": "error"}]},
+        {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}},
+        {"choices": None, "error_type": "BadRequestError", "error_message": "maximum context length"},
     ],
 )
 def test_an_error_inside_a_good_status_is_seen(body: dict[str, Any]) -> None:
@@ -419,7 +421,10 @@ def test_an_error_inside_a_good_status_is_seen(body: dict[str, Any]) -> None:
     assert carries_error(API, body)
 
 
-@pytest.mark.parametrize("body", [b'{"error": null, "choices": []}', b"[]", b"error", b'{"choices": []}', b""])
+@pytest.mark.parametrize(
+    "body",
+    [b'{"error": null, "choices": []}', b"[]", b"error", b'{"choices": []}', b"", b'{"base_resp": {"status_code": 0}}'],
+)
 def test_a_good_answer_is_no_error(body: bytes) -> None:
     """Responses answers say ``"error": null``, and what is not JSON is not judged here."""
     assert not carries_error(API, body)

@@ -185,7 +185,7 @@ def without_emptiness(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != "model" or value}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(requests)
 def test_a_request_is_written_as_it_was_read_with_and_without_its_wire_form(body: dict[str, Any]) -> None:
     """Decode then encode is the identity on JSON values, also when every value in it was made anew."""
@@ -194,7 +194,7 @@ def test_a_request_is_written_as_it_was_read_with_and_without_its_wire_form(body
     assert canonical(API.request_body(bare(read(body)))) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(answers)
 def test_an_answer_is_written_as_it_was_read_with_and_without_its_wire_form(body: dict[str, Any]) -> None:
     """Decode then encode is the identity on JSON values, also when every value in it was made anew."""

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any, cast
 
+import orjson
 import pytest
 from clippy_audit import AuditLog
 from clippy_audit.cleaner import SLACK, Cleaner
@@ -162,6 +163,14 @@ def test_the_credentials_of_every_attempt_are_taken_out(tmp_path: Path) -> None:
         log.pre_attempt(Request(headers=Headers([("x-api-key", key)])), ctx)
     log.audit(record(error=ErrorInfo(message=" ".join(keys))), ctx)
     assert written(log)[0]["error"]["message"] == " ".join(["[redacted:configured]"] * 3)
+
+
+def test_an_attempt_that_was_not_sent_is_listed_as_such_and_not_counted(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    attempts = (AttemptRecord(1, "main", error=ErrorInfo("transient", "open"), sent=False), AttemptRecord(2, "spare"))
+    log.audit(record(attempts=attempts), context())
+    (entry,) = written(log)
+    assert (entry["attempts"], [one.get("sent") for one in entry["attempt_list"]]) == (1, [False, None])
 
 
 def test_each_level_holds_exactly_its_fields(tmp_path: Path) -> None:
@@ -417,8 +426,24 @@ def test_a_text_that_comes_again_is_cleaned_as_it_was_the_first_time() -> None:
     """Each kind by its own rule: an actor may be a mail address, a text may not; and the literals are taken out."""
     clean = Cleaner(literals=(OPAQUE,))
     for value in ("ada@example.com", f"key {OPAQUE}", "cache_lookup"):
-        first = [clean.text(value), clean.name(value), clean.url(value), clean.call("p", value, "passed")]
-        assert [clean.text(value), clean.name(value), clean.url(value), clean.call("p", value, "passed")] == first
+
+        def cleaned(value: str = value) -> list[object]:
+            trace = clean.trace([HookCall("p", value, "passed")])
+            return [clean.text(value), clean.name(value), clean.url(value), orjson.dumps(trace)]
+
+        first = cleaned()
+        assert cleaned() == first
         assert OPAQUE not in str(first)
     assert (clean.name("ada@example.com"), clean.text("cache_lookup")) == ("ada@example.com", "cache_lookup")
     assert "ada" not in clean.text("ada@example.com")
+
+
+@pytest.mark.parametrize("model", ["m", "\udc80"], ids=["fast", "slowly, for a lone surrogate elsewhere"])
+def test_a_trace_reads_back_whatever_names_it_has(model: str, tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    log.audit(record(model=model, trace=(HookCall("caf\u00e9", "audit", "\udc81\x7f\n%d", 17, 2),)), context())
+    (entry,) = written(log)
+    assert entry["trace"] == [
+        {"plugin": "caf\u00e9", "hook": "audit", "action": "\udc81\x7f\n%d", "ns": 17, "calls": 2}
+    ]
+    assert entry["model"] == model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -254,8 +255,10 @@ def test_a_stream_that_is_a_probe_has_the_place_until_its_first_token(sync_calle
             chunks = iter(stream)
             while not stream.context.committed:
                 next(chunks)
-            assert calls(sync_caller, probes) == ["fine"] * probes
             assert stream.context.leases == 0
+            while (first := calls(sync_caller, 1)) == ["breaker_open"]:  # it is settled on a thread of its own
+                time.sleep(0.001)
+            assert first + calls(sync_caller, probes - 1) == ["fine"] * probes
         assert calls(sync_caller, 1) == ["fine"]
 
 

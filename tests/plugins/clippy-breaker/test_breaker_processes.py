@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -168,3 +169,57 @@ async def async_calls(store: Shared, act: Fault | Reply, later: float, number: i
             except ProviderError as error:
                 ends.append(error.info.kind)
     return ends
+
+
+# --- a probe that is a long stream ------------------------------------------------------------------------------------
+
+LONG = Reply("a long answer", chunks=("a ", "long ", "answer"))
+
+
+def admitted(worker: Worker) -> str:
+    """What became of the first call that was not refused: the probe's end is told beside its stream."""
+    for _ in range(2000):
+        if (ended := worker.call()) != "breaker_open":
+            return ended
+        time.sleep(0.002)
+    return "never admitted"
+
+
+def test_a_probe_that_is_a_stream_lets_other_processes_go_on_from_its_first_token(store: Shared) -> None:
+    """That the provider is back is known then, and nobody waits for the end of a long answer."""
+    open_it(store)
+    later = OPEN_TIME * 1.3
+    with Worker(store, LONG, later) as one, Worker(store, Reply("fine"), later) as other:
+        bench = one.bench
+        with clippy_core.Client(bench.host, bench.provider.client()) as client, client.stream("Hello") as stream:
+            assert other.call() == "breaker_open"
+            next(text for text in stream.text())
+            assert admitted(other) == "fine"
+
+
+@pytest.mark.parametrize("colour", ["asyncio", "trio"])
+def test_it_does_so_in_an_async_program_too(store: Shared, colour: str) -> None:
+    open_it(store)
+
+    async def run() -> str:
+        bench = Worker(store, LONG, OPEN_TIME * 1.3).bench
+        async with bench.host, clippy_core.AsyncClient(bench.host, bench.provider.async_client()) as client:
+            async with await client.stream("Hello") as stream:
+                async for _ in stream.text():
+                    with Worker(store, Reply("fine"), OPEN_TIME * 1.3) as other:
+                        return await anyio.to_thread.run_sync(admitted, other)
+        return "no text"
+
+    assert anyio.run(run, backend=colour) == "fine"
+
+
+def test_a_forked_child_does_not_count_its_parents_probe_again(store: Shared) -> None:
+    """Of three probes two have gone well: the parent's stream and the child's call; the third one fails."""
+    open_it(store)
+    with Worker(store, LONG, OPEN_TIME * 1.3) as parent:
+        bench = parent.bench
+        with clippy_core.Client(bench.host, bench.provider.client()) as client, client.stream("Hello") as stream:
+            next(text for text in stream.text())
+            assert in_processes(1, lambda number: admitted(parent)) == ["a long answer"]
+    with Worker(store, DOWN, OPEN_TIME * 1.3) as worker:
+        assert [worker.call(), worker.call()] == ["overloaded", "breaker_open"]

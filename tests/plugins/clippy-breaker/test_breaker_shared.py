@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 from attrs import define, evolve
-from breaker_lab import CANCELLED, FAILED, OK, ROUTE, Begun, Counting, HandClock, Lab, lab
-from clippy_breaker.breaker import LOOKS, TRIES
+from breaker_lab import FAILED, OK, ROUTE, Begun, Counting, HandClock, Lab, lab
+from clippy_breaker.admission import LOOKS
 from clippy_breaker.local import LocalStore
 from clippy_breaker.record import Record, dump, load
+from clippy_breaker.results import TRIES
 
 from clippy_core.driven import drive
 from clippy_core.state_memory import MemoryStateStore
@@ -107,14 +108,13 @@ def test_who_was_slow_to_ask_for_the_probes_place_goes_on_when_it_is_closed() ->
 
 
 def test_a_probe_whose_answer_has_begun_gives_its_place_back_to_the_other_process() -> None:
-    """With the next attempt in its own, whatever becomes of that; and it is a success for both."""
+    """At once, whatever its own does next; and it is a success for both."""
     one, other, clock = two()
     one.do(FAILED, 10)
     clock.at += 10
     probe = one.under_way()
+    other.refused()
     probe.answers()
-    next_one = one.under_way()
-    next_one.end(CANCELLED)
     other.do(OK, 2)
     one.under_way()
     assert one.state() == other.state() == "closed"
@@ -130,7 +130,6 @@ def test_a_probe_that_breaks_after_its_first_token_is_a_failure_of_the_state_it_
     it.clock.at += 10
     probe = it.under_way()
     probe.answers()
-    it.under_way().end(CANCELLED)
     probe.end(FAILED)
     assert it.state() == state
     assert it.breaker._places.last.known(ROUTE.api, ROUTE.base_url).record.machine("").run == (probes == 1)
@@ -144,10 +143,24 @@ def test_a_probe_that_may_have_been_slow_is_counted_when_it_ends() -> None:
     probe = it.under_way()
     it.clock.at += 5
     probe.answers()
-    it.under_way().end(CANCELLED)
     assert it.state() == "half_open"
     probe.end(evolve(OK, first_token=3.0))
     assert it.state() == "open"
+
+
+def test_a_store_that_fails_at_a_probes_first_token_takes_nothing_from_the_stream(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its place ends by itself, nothing is held for the request, and its end is none of a probe's."""
+    it = lab()
+    it.do(FAILED, 10)
+    it.clock.at += 10
+    probe = it.under_way()
+    it.store.broken = True
+    probe.answers()
+    assert probe.ctx.leases == 0
+    probe.end(OK)
+    assert "the StateStore failed (ConnectionError)" in caplog.text
 
 
 @pytest.mark.parametrize(("state", "refused"), [("auto", True), ("metrics_only", False)])
@@ -329,7 +342,7 @@ def test_a_fault_of_our_own_is_not_taken_for_one_of_the_store(monkeypatch: pytes
     """It would be hidden behind a sentence about the store."""
     it = lab()
     attempt = it.under_way()
-    monkeypatch.setattr("clippy_breaker.breaker._described", lambda error: 1 / 0)
+    monkeypatch.setattr("clippy_breaker.results._described", lambda error: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         attempt.end(FAILED)
 

@@ -121,7 +121,7 @@ def test_blobs_that_somebody_planted_are_misses(server: RedisServer, opened: OPE
 
 
 @given(value=st.binary(max_size=300), cut=st.integers(0, 600))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_a_miss_and_an_invalidation_passes_them(
     server: RedisServer, shared: Any, value: bytes, cut: int
 ) -> None:

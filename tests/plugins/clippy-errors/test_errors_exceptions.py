@@ -10,6 +10,7 @@ import ssl
 import zlib
 from typing import Any
 
+import aiohttp.http_exceptions
 import anthropic
 import anyio
 import httpx
@@ -21,7 +22,7 @@ from clippy_errors import classify
 from clippy_hookspecs import AttemptRefused, ErrorInfo, Failure
 
 OK, FINAL = (True, True), (False, False)
-LOCAL = (True, False)
+LOCAL, NO_HOST = (True, False), (False, True)
 
 
 def named(name: str, text: str = "", base: type[BaseException] = Exception) -> BaseException:
@@ -50,12 +51,15 @@ EXCEPTIONS: list[tuple[BaseException, str, tuple[bool, bool]]] = [
     (httpx.ConnectError("[Errno 101] Network is unreachable"), "network", OK),
     (httpx.ConnectError("[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation (_ssl.c:1)"), "tls", OK),
     (httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"), "tls", FINAL),
-    (httpx.ConnectError("[Errno 8] nodename nor servname provided, or not known"), "dns", (False, True)),
-    (httpx.ConnectError("[Errno 11001] getaddrinfo failed"), "dns", (False, True)),
+    (httpx.ConnectError("[Errno 8] nodename nor servname provided, or not known"), "dns", NO_HOST),
+    (httpx.ConnectError("[Errno 11001] getaddrinfo failed"), "dns", NO_HOST),
     (socket.gaierror(-3, "Temporary failure in name resolution"), "dns", OK),
-    (socket.gaierror(-2, "Name or service not known"), "dns", (False, True)),
+    (socket.gaierror(-2, "Name or service not known"), "dns", NO_HOST),
     (ssl.SSLCertVerificationError("certificate verify failed"), "tls", FINAL),
     (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), "tls", OK),
+    (ssl.SSLError(1, "[SSL] record layer failure (_ssl.c:2570)"), "tls", OK),
+    (ssl.SSLWantReadError(2, "The operation did not complete (read)"), "tls", OK),
+    (ssl.SSLError(1, "[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure"), "tls", FINAL),
     (OSError(errno.EMFILE, "Too many open files"), "local_resource", LOCAL),
     (OSError(errno.ENOSPC, "No space left on device"), "local_resource", FINAL),
     (BrokenPipeError(errno.EPIPE, "Broken pipe"), "network", OK),
@@ -74,6 +78,21 @@ EXCEPTIONS: list[tuple[BaseException, str, tuple[bool, bool]]] = [
     (named("SSLCertVerificationError"), "tls", FINAL),
     (named("EndedEarly"), "truncated_body", OK),
     (named("Unheard"), "unknown", FINAL),
+    (named("ClientConnectorError", "Cannot connect to host x:443 ssl:default [Connect call failed]"), "network", OK),
+    (
+        named("ClientConnectorError", "Cannot connect to host x:443 ssl:True [Name or service not known]"),
+        "dns",
+        NO_HOST,
+    ),
+    (named("HttpProxyError", "407, message='Proxy Authentication Required'", ValueError), "proxy_auth", FINAL),
+    (named("UnheardConnectionError", base=ValueError), "network", OK),
+    (named("UnheardReadTimeoutException"), "read_timeout", OK),
+    (named("UnheardTLSError"), "tls", FINAL),
+    (named("ConnectionStringSyntaxError", base=ValueError), "config", FINAL),
+    (caused(named("UnheardNetworkError"), ssl.SSLCertVerificationError("certificate verify failed")), "tls", FINAL),
+    (aiohttp.http_exceptions.TransferEncodingError("Not enough data"), "truncated_body", OK),
+    (aiohttp.http_exceptions.BadHttpMessage("Pause on PRI/Upgrade"), "bad_body", OK),
+    (named("RefreshError", "invalid_grant: Token has been expired or revoked."), "expired", FINAL),
     (named("Unheard", base=httpx.ReadTimeout), "read_timeout", OK),
     (caused(named("Unheard"), httpx.ConnectTimeout("x")), "connect_timeout", OK),
     (caused(RuntimeError("wrapped"), httpx.ReadTimeout("x")), "read_timeout", OK),

@@ -39,7 +39,7 @@ HEADERS = st.dictionaries(
 EXCEPTIONS = st.sampled_from([None, TimeoutError(), ConnectionError("x"), ValueError("x"), MemoryError()])
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.one_of(st.none(), st.integers(0, 700)), HEADERS, BODIES, EXCEPTIONS, st.booleans(), st.sampled_from([0.0, 1e9])
 )

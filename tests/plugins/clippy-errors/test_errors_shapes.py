@@ -28,6 +28,15 @@ def test_documented_shape(shape: dict[str, Any]) -> None:
     assert (info.category, info.scope, info.outage) == (verdict.category, verdict.scope, verdict.outage)
 
 
+def test_what_is_final_under_its_status_is_final_in_a_stream_as_well() -> None:
+    """An error event has no status: nearly always the words alone are enough to know that a retry is of no use."""
+    final = [s for s in SHAPES if 400 <= s["status"] < 500 and not s["retryable"] and not s["headers"]]
+    told = [s for s in final if s["retry_after"] is None and s["body"].startswith('{"error": ')]
+    retried = [s["body"] for s in told if classify(answer(200, s["body"], phase="stream")).retryable]
+    assert len(told) > 80
+    assert len(retried) <= 0.05 * len(told), retried
+
+
 def test_delivered_text_ends_all_retries() -> None:
     """After the commit point nothing is retryable, whatever the failure is; the breaker still hears of it."""
     body = '{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}'
@@ -51,6 +60,7 @@ def test_the_provider_can_be_named() -> None:
     """A bare number means one thing at one provider and another thing elsewhere."""
     body = '{"error": {"code": "1300", "message": "x"}}'
     assert classify(answer(429, body), provider="zhipu").kind == "content_filter"
+    assert classify(answer(429, body), provider="z.ai").kind == "content_filter"
     assert classify(answer(429, body), provider="mistral").kind == "requests"
     assert classify(answer(429, body, url="https://api.mistral.ai/v1/chat/completions")).kind == "requests"
 

@@ -19,12 +19,14 @@ from clippy_errors import ErrorClassifier
 from clippy_gateway.paths import shape
 from clippy_gateway.settings import AccessLog, Key, RequestLimits
 from clippy_hookspecs import Chunk, Headers, RawReply, RawRequest, RequestContext, Routes, Usage, hookimpl
+from clippy_inspect import Inspect
 from clippy_retry import RetryPolicy
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
 
 from clippy_core.testing import Fault, Reply
 
 CANARIES = ("canary", "sk-", "secret", "prompt words", "answer words")
+TOKEN = "token-of-this-very-test-0123"
 WRONG = "sk-wrong-canary-0123456789"
 
 
@@ -100,6 +102,26 @@ def test_attempts_and_hits_are_those_that_the_caller_was_told(file):
         made.world.chat("prompt words")
     told = [(line["attempts"], line["cache"].partition(";")[0]) for line in made.lines]
     assert told == [(2, "miss"), (0, "hit")]
+
+
+def test_a_page_that_keeps_itself_fresh_is_no_line_but_who_opens_it_or_is_turned_away_is(file):
+    """An open page asks a few times a second, and would be all that the log holds."""
+    inspect = Inspect(enabled=True, gateway=True, token=TOKEN)
+    opened, fresh = {"authorization": f"Bearer {TOKEN}"}, {"hx-request": "true"}
+    asked: list[tuple[str, str, dict[str, str]]] = [
+        ("GET", "/streams", opened),
+        ("GET", "/streams", opened | fresh),
+        ("GET", "/api/rows?q=x", opened | fresh),
+        ("GET", "/api/dashboard", fresh),
+        ("POST", "/api/streams/none/pause", opened | fresh),
+        ("GET", "/v1/models", {"x-api-key": CALLERS_KEY} | fresh),
+    ]
+    with Logged(file, plugins={"inspect": inspect}) as made:
+        with httpx.Client(base_url=made.world.url, trust_env=False, timeout=20) as client:
+            for method, path, headers in asked:
+                client.request(method, path, headers=headers)
+    told = [(line["method"], line["status"]) for line in made.lines]
+    assert [("GET", 200), ("GET", 401), ("POST", 404), ("GET", 200)] == told
 
 
 def test_a_stream_is_counted_to_its_end_and_one_that_its_reader_leaves_says_so(file):

@@ -147,6 +147,13 @@ def test_what_is_no_answer_is_not_translated_into_an_empty_one(answer):
     assert (answered.status_code, answered.json()["type"]) == (502, "error")
 
 
+def test_a_failure_that_came_as_a_success_is_given_the_status_that_it_names():
+    """As aggregators send it when the model behind them fails."""
+    with gateway(Raw(b'{"error":{"message":"slow down","code":429}}'), {}, routes=ONLY_CHAT) as world:
+        answered = world.ask("POST", "/v1/messages", json={"model": "m", "max_tokens": 9, "messages": ASKED})
+    assert (answered.status_code, answered.json()["error"]["type"]) == (429, "rate_limit_error")
+
+
 NAMELESS = {"type": "function", "function": {}}
 
 
@@ -420,6 +427,9 @@ def test_a_header_of_a_plugin_cannot_begin_a_line_of_its_own():
 def test_an_attempt_that_was_refused_before_it_was_sent_asked_no_provider():
     """As with an open breaker: the fallback's answer took one attempt, and without a fallback nobody was asked."""
 
+    class CooledDown(AttemptRefused):
+        """A plugin's own kind of refusal."""
+
     @define(eq=False)
     class Open:
         spare: str | None = None
@@ -427,7 +437,7 @@ def test_an_attempt_that_was_refused_before_it_was_sent_asked_no_provider():
         @hookimpl
         def pre_attempt(self, request, ctx):
             if ctx.route.name == "main":
-                raise AttemptRefused(ErrorInfo("transient", "breaker_open", scope="route"))
+                raise CooledDown(ErrorInfo("transient", "breaker_open", scope="route"))
 
         @hookimpl
         def on_error(self, error, ctx):

@@ -268,7 +268,7 @@ def test_several_workers_write_one_log_and_one_recording_and_are_one_debugger(st
     assert until(lambda: board(serving)["total"]["requests"] == 3)
     assert all((3, []) == (one["total"]["requests"], one["missing"]) for one in (board(serving) for _ in range(4)))
     with httpx.Client(trust_env=False, timeout=20, base_url=serving.url) as browser:
-        [link] = re.findall(r"/open/\S+", serving.said)  # the one link is for all workers
+        [link] = re.findall(rf"{serving.url}/open/\S+", serving.said)  # the one link is for all workers, to be clicked
         assert [browser.get(link).status_code, browser.get("/").status_code, browser.get(link).status_code] == [
             200,
             200,

@@ -59,6 +59,23 @@ def test_requests_that_go_on_from_each_other_are_one_conversation() -> None:
     assert [each.tokens_in for each in found[0].turns] == [1200, 2400, 3600]
 
 
+def test_an_answer_that_is_sent_again_is_named_and_not_shown_twice() -> None:
+    """Each step would begin with what the one before ended with."""
+    asked = [turn(1, FIRST), turn(2, SECOND), turn(4, [*SECOND, assistant("as a plugin wrote it"), user("And?")])]
+    (found,) = conversations(asked)
+    assert [(said.role, said.repeats) for each in found.turns for said in each.added] == [
+        ("user", False), ("assistant", True), ("user", False), ("assistant", False), ("user", False)
+    ]  # fmt: skip
+    with Site(Kept(asked)) as site:
+        page = site.get(f"/conversations/{found.id}").text
+    assert (page.count("answer 1"), page.count("assistant: the answer of step 1")) == (1, 1)
+    assert "as a plugin wrote it" in page
+
+
+def test_a_list_of_models_is_no_conversation() -> None:
+    assert conversations([exchange(1, method="GET", url="https://x.test/v1/models", came=Message())]) == []
+
+
 def test_two_callers_never_share_a_conversation() -> None:
     """Though both begin with the same words."""
     assert len(conversations([turn(1, FIRST), turn(2, SECOND, user="bob")])) == 2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from attrs import evolve
 from clippy_hookspecs import Scope, StatusTable
-from clippy_inspect.dashboard import MOST_GROUPS, OTHERS, as_json, group, groups, quantile, spread, summed, tables_of
+from clippy_inspect.dashboard import MOST_GROUPS, OTHERS, as_json, group, groups, quantile, spread, summed
+from clippy_inspect.tables import tables_of
 from clippy_recorder import Exchange
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +97,41 @@ def test_an_empty_dashboard_is_a_page() -> None:
         assert site.get("/profile").status_code == 200
         assert site.get("/conversations").status_code == 200
     assert as_json(summed([], 1.0))["since"] is None
+
+
+def test_a_list_of_models_is_no_call_of_a_model() -> None:
+    """A client that asks for it with each start is quick, and would make models look so."""
+    asked = exchange(1, duration=2_000_000)
+    lists = [exchange(n, method="GET", url="https://x.test/v1/models", model=None, duration=9) for n in (2, 3, 4)]
+    board = summed([asked, *lists, exchange(5, method="GET", state="running", duration=None)], BEGAN + 8)
+    assert (board.total.requests, board.total.latency.p50, board.running) == (1, 2_000_000, 0)
+    assert [(one.name, one.requests, one.latency.p50) for one in board.others] == [("GET /v1/models", 3, 9)]
+    assert [one.name for one in board.by_model] == [asked.model]
+    assert sum(total for _, total, _ in board.timeline) == 1
+    assert 0.1 == board.rates[0].per_second
+
+
+class Gate:
+    """Turns away before anything is a request, as a gateway does."""
+
+    async def status_tables(self) -> list[StatusTable]:
+        columns = ("status", "code", "key", "requests")
+        rows = ((401, "invalid_api_key", "#3f", 3), (401, "invalid_api_key", "#77", 1), (413, "too_large", "shop", 2))
+        return [StatusTable("refusals of the gateway", columns, (*rows, (None, "stalled", "shop", 9)))]
+
+
+def test_what_a_gateway_turns_away_is_refused_too_and_a_table_says_why() -> None:
+    guarded = exchange(1, state="refused", status=403, error={"category": "policy", "kind": "secret_in_prompt"})
+    gate: Any = SimpleNamespace(plugins={"gateway": Gate()})
+    with Site(Kept([guarded, exchange(2)]), host=gate) as site:
+        told = site.get("/api/dashboard").json()
+        page = site.get("/dashboard").text
+    assert (told["refused"], told["refusals"]) == (
+        7,
+        {"401 invalid_api_key": 4, "413 too_large": 2, "policy: secret_in_prompt": 1},
+    )
+    assert "<dt>Refused</dt><dd>7</dd>" in page
+    assert '<th scope="row" class="wrap">401 invalid_api_key</th><td class="n">4</td>' in page
 
 
 class Breaker:

@@ -117,22 +117,27 @@ def test_who_was_let_in_by_one_worker_is_known_to_all_and_a_link_is_used_once_am
 def test_pages_with_a_port_of_their_own_have_one_for_all_workers(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first worker opens it; the others only tell it what they have."""
+    """One worker opens it, and the others only tell it what they have; when it has gone another one has the port at
+    once, to which its browsers come as before."""
     monkeypatch.setattr("clippy_inspect.inspect.SOON", 0)
     with ExitStack() as stack:
         founder = stack.enter_context(Siblings.founded(2))
-        each = [
-            stack.enter_context(World(said_back, {"inspect": Inspect(enabled=True)}, siblings=siblings))
-            for siblings in (Siblings.joined(founder.folder, 2, number) for number in range(2))
-        ]
-        for one in each:
-            one.chat("hello")
+        inspects, ends = [Inspect(enabled=True) for _ in range(2)], [stack.enter_context(ExitStack()) for _ in range(2)]
+        for number, (inspect, end) in enumerate(zip(inspects, ends, strict=True)):
+            joined = Siblings.joined(founder.folder, 2, number)
+            end.enter_context(World(said_back, {"inspect": inspect}, siblings=joined)).chat("hello")
         said: list[str] = []
         assert until(lambda: said.append(capsys.readouterr().err) or "/open/" in "".join(said))
         [link] = re.findall(r"http://\S+/open/\S+", "".join(said))
         with httpx.Client(trust_env=False, timeout=20) as browser:
             assert 200 == browser.get(link).status_code
-            assert until(lambda: 2 == browser.get(link.partition("/open/")[0] + "/api/requests").json()["all"])
+            address = link.partition("/open/")[0]
+            assert until(lambda: 2 == browser.get(f"{address}/api/requests").json()["all"])
+            opened = [inspect.address for inspect in inspects]
+            assert {None, address} == {*opened}
+            ends[opened.index(address)].close()
+            assert until(lambda: address in [inspect.address for inspect in inspects])
+            assert until(lambda: 1 == browser.get(f"{address}/api/requests").json()["all"])
     assert "/open/" not in capsys.readouterr().err
 
 

@@ -119,6 +119,9 @@ def test_every_page_can_be_read_by_everybody(width: int, scheme: str, site: Site
         page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert over <= 0, f"{path} is {over} pixels too wide at {width}"
+        over = page.evaluate("[...document.querySelectorAll('.times')].map(each => each.parentElement)"
+                             ".filter(each => each.scrollWidth > each.clientWidth).length")  # fmt: skip
+        assert over == 0, f"the time line's table of {path} has to be moved sideways at {width}"
         if (width, scheme) in {(1280, "light"), (390, "dark")}:
             continue
         page.evaluate(axe)  # as the debugger does it: no page of ours would let a script in

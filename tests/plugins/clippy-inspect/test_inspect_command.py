@@ -10,12 +10,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import click.testing
 import httpx
 import pytest
 from clippy_inspect.recordings import Recording
 from clippy_recorder import Exchange, write
 from clippy_recorder.files import Appender
 from inspect_world import exchange, failed, streamed
+
+from clippy_core.cli import command_line
 
 CLIPPY = [sys.executable, "-m", "clippy_core.cli"]
 
@@ -27,7 +30,9 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_recording_is_served_until_somebody_ends_it(file: Path, tmp_path: Path) -> None:
+def test_a_recording_is_served_until_somebody_ends_it(tmp_path: Path) -> None:
+    file = tmp_path / "calls.jsonl"
+    write(file, [exchange(1), streamed(2), failed(3)])
     running = subprocess.Popen([*CLIPPY, "inspect", str(file)], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     try:
         assert running.stdout is not None
@@ -53,12 +58,16 @@ def test_a_recording_is_served_until_somebody_ends_it(file: Path, tmp_path: Path
         (["strange.jsonl"], "strange.jsonl"),
     ],
 )
-def test_what_cannot_be_shown_is_said(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+def test_what_cannot_be_shown_is_said(
+    arguments: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "strange.jsonl").write_text("no recording\n", encoding="utf-8")
-    done = subprocess.run([*CLIPPY, "inspect", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode != 0
+    runner = click.testing.CliRunner(env={"CLIPPY_PLUGINS": "inspect,recorder"})
+    done = runner.invoke(command_line(), ["inspect", *arguments], prog_name="clippy")
+    assert done.exit_code != 0
+    assert isinstance(done.exception, SystemExit), "a traceback"
     assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def append(file: Path, call: Exchange) -> None:

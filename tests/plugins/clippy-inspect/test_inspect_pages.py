@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from attrs import evolve
+from clippy_inspect.streams import ending
 from clippy_inspect.text import visible
 from clippy_recorder import Attempt, Message, Step
 from hypothesis import given
@@ -48,6 +49,19 @@ class Reader(html.parser.HTMLParser):
 def test_the_live_list_shows_the_newest_first(site: Site) -> None:
     text = site.get("/").text
     assert sorted(range(1, 6), key=lambda n: text.index(f"/requests/req-{n:04}")) == [5, 4, 3, 2, 1]
+
+
+def test_what_asks_no_model_is_shown_by_its_method_and_path() -> None:
+    with Site(Kept([exchange(1, method="GET", url="https://x.test/v1/models", model=None)])) as one:
+        assert one.get("/api/requests").json()["requests"][0]["what"] == "GET /v1/models"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("short", "short"), ("seven " * 40, "…" + "seven " * 26), ("x" * 200, "…" + "x" * 160)],
+)
+def test_the_end_of_a_stream_begins_with_a_word(text: str, shown: str) -> None:
+    assert shown == ending(text)
 
 
 def test_a_filter_leaves_out_what_does_not_fit(site: Site) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from clippy_hookspecs import Usage
+from clippy_hookspecs import AttemptRecord, AuditRecord, Usage
 from clippy_prompt_cache import Counts, PromptCache
+from clippy_prompt_cache.counting import MAX_LINES, Counter
 
 from clippy_core.testing import Bench, Fault, Reply
 from clippy_core.testing.contracts.bench import PATHS, body_for
@@ -58,3 +59,17 @@ def test_answers_from_a_cache_of_ours_are_not_the_providers() -> None:
     bench.close()
     assert [record.outcome for record in bench.records] == ["answered", "cached", "cached"]
     assert plugin.statistics().total == Counts(1, 0, 2000, 1500)
+
+
+def test_models_beyond_the_most_are_counted_under_their_route_alone() -> None:
+    counter, given = Counter(), Usage(5, 1, 2, 1)
+    record = AuditRecord("1", "answered", 0.0, 0.1, route="r", attempts=(AttemptRecord(1, "r", 200),), usage=given)
+    for number in range(MAX_LINES + 3):
+        counter.add(record, f"m{number}")
+    counter.add(record, "m0")
+    lines = counter.statistics().lines
+    assert (len(lines), lines["r", "m0"], lines["r", ""]) == (
+        MAX_LINES + 1,
+        Counts(2, 0, 10, 4, 2),
+        Counts(3, 0, 15, 6, 3),
+    )

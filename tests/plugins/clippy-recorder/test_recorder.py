@@ -14,7 +14,7 @@ from attrs import define, evolve
 from clippy_audit import AuditLog
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
-from clippy_hookspecs import Message, Refusal, RequestContext, Text, hookimpl
+from clippy_hookspecs import AttemptRefused, ErrorInfo, Message, Refusal, RequestContext, Retry, Text, hookimpl
 from clippy_recorder import Exchange, Recorder, document, read
 from clippy_retry import RetryPolicy
 
@@ -74,6 +74,33 @@ def test_a_retried_call_shows_each_attempt_its_failure_and_its_wait():
     assert (first.state, first.error["category"], first.answer.status) == ("error", "transient", 503)
     assert (second.state, second.waited > 0) == ("ok", True)
     assert ("retry", "on_error") in [(step.plugin, step.hook) for step in call.steps]
+
+
+def test_an_attempt_that_was_not_sent_leaves_those_that_were_as_they_are():
+    """Neither its end nor its number and route are taken for theirs."""
+
+    @define(eq=False)
+    class Held:
+        """Lets the first and the third attempt not go."""
+
+        @hookimpl
+        def pre_attempt(self, ctx: RequestContext) -> None:
+            if ctx.attempt in (1, 3):
+                raise AttemptRefused(ErrorInfo("transient", "held", True, 3.0))
+
+        @hookimpl
+        def on_error(self, error: ErrorInfo) -> Retry:
+            return Retry(error.retry_after or 1.0)
+
+    provider = FakeProvider([Fault.status(503), Reply("Hi")])
+    recorder, client = recording(provider, Held())
+    ask(client)
+    (call,) = recorder.latest()
+    assert [(one.number, one.state, one.waited // 1_000_000) for one in call.attempts] == [
+        (2, "error", 3),
+        (4, "ok", 3),
+    ]
+    assert call.attempts[0].error["kind"] != "held"
 
 
 @define(eq=False)
@@ -221,6 +248,24 @@ def test_a_stream_can_be_stopped_by_who_looks_at_it():
         list(stream)
     assert recorder.find(call.id).state == "cancelled"
     assert recorder.flow(call.id) is None
+
+
+@pytest.mark.parametrize("words", [("It ", "rains ", "today. "), ("the key is ", KEY[:20], KEY[20:], " as you know")])
+def test_of_a_stream_that_runs_a_list_has_the_words_and_its_own_page_every_piece(words):
+    """Whoever looks at hundreds of them would wait for seconds; a secret is said in neither."""
+    recorder, client = recording(FakeProvider(Reply("".join(words) + "end", chunks=(*words, "end"))))
+    stream = iter(ask(client, stream=True))
+    for _ in range(4):
+        next(stream)
+    (listed,) = recorder.latest()
+    found = recorder.find(listed.id)
+    assert {"chunk_out"} == {piece.kind for piece in listed.pieces}
+    assert len(listed.pieces) + listed.lost == sum(piece.kind == "chunk_out" for piece in found.pieces)
+    told = "".join(piece.chunk.get("delta", "") for piece in listed.pieces)
+    assert told.startswith("It rains today.") or ("key" not in told and told)
+    assert KEY not in repr(document(listed)) + repr(document(found))
+    list(stream)
+    assert recorder.latest() == (recorder.find(listed.id),)
 
 
 def test_a_recorder_that_is_not_enabled_is_asked_nothing():

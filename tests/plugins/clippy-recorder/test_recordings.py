@@ -29,7 +29,7 @@ from clippy_recorder import (
 )
 from clippy_recorder.cleaning import cleaned
 from clippy_recorder.files import Appender
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 DATA = Path(__file__).with_name("data")
@@ -91,6 +91,7 @@ fields = st.sampled_from(
 
 
 @given(st.dictionaries(fields, json_values, max_size=6) | json_values)
+@example({"id": ""})
 def test_any_other_document_is_refused_in_a_sentence(value: Any):
     """Or is a call; nothing else comes of it."""
     with contextlib.suppress(StrangeRecording):

@@ -20,6 +20,7 @@ from attrs import evolve
 from click.testing import CliRunner
 from clippy_cache_memory import MemoryCache
 from clippy_hookspecs import Headers, RawRequest, Scope
+from clippy_inspect import Inspect
 from clippy_recorder import Exchange, Recorder, document, exchange_of, read, to_curl, to_python, write
 from clippy_recorder.replaying import Cassette, Replay
 from clippy_recorder.serving import pages_of
@@ -244,18 +245,21 @@ def test_the_programs_that_are_exported_make_the_call_again(tmp_path):
     """In Python and in a shell; the key comes from the environment."""
     calls = recorded(REPLY, REPLY, REPLY, REPLY, ask=both)
     with FakeServer() as server:
+        made = []
         for call in calls:
             at = server.base_url if call.api == "openai.chat" else server.anthropic_url
             origin = "https://api.openai.com/v1" if call.api == "openai.chat" else "https://api.anthropic.com"
-            here = evolve(call, url=call.url.replace(origin, at))
-            keys = {"OPENAI_API_KEY": "sk-of-mine", "ANTHROPIC_API_KEY": "sk-of-mine", "no_proxy": "127.0.0.1"}
-            program = tmp_path / "program.py"
-            program.write_text(to_python(here))
-            done = subprocess.run(
-                [sys.executable, program], capture_output=True, text=True, timeout=60, env={**os.environ, **keys}
-            )
-            assert done.returncode == 0, done.stderr
-            sent = server.requests[-1]
+            made.append(evolve(call, url=call.url.replace(origin, at)))
+            (tmp_path / f"program{len(made)}.py").write_text(to_python(made[-1]))
+        keys = {"OPENAI_API_KEY": "sk-of-mine", "ANTHROPIC_API_KEY": "sk-of-mine", "no_proxy": "127.0.0.1"}
+        # Each as a program of its own, in one interpreter: importing the SDKs takes longer than all the rest.
+        each = "import runpy, sys\nfor one in sys.argv[1:]: runpy.run_path(one, run_name='__main__')"
+        done = subprocess.run(
+            [sys.executable, "-c", each, *sorted(tmp_path.glob("program*.py"))],
+            capture_output=True, text=True, timeout=60, env={**os.environ, **keys},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        for call, here, sent in zip(calls, made, server.requests, strict=True):
             assert json.loads(sent.body) == json.loads(call.came.body)
             assert "sk-of-mine" in (sent.headers.get("authorization", "") + sent.headers.get("x-api-key", ""))
             words = shlex.split(to_curl(here))
@@ -327,6 +331,21 @@ def test_a_recording_is_made_again_on_its_routes_and_what_differs_is_shown(folde
     assert "-one two three" in printed
     assert "+one two four" in printed
     assert "0 of 4 calls have the same answer" in printed
+
+
+@pytest.mark.parametrize(("asked", "opened"), [((), 0), (("--with", "inspect"), 1)])
+def test_calls_that_are_made_again_open_no_pages_unless_these_are_asked_for(folder, monkeypatch, asked, opened):
+    """A debugger that the configuration has would take its port and print a link, for a second."""
+    open_hosts: list[Any] = []
+    monkeypatch.setattr(Inspect, "_has_a_port", lambda self: open_hosts.append(self))
+    with FakeServer(FakeProvider(Reply("one two three"))) as server:
+        configured(folder, server)
+        file = folder / "clippy.toml"
+        text = file.read_text().replace('["recorder"]', '["recorder", "inspect"]')
+        file.write_text(f"{text}[plugins.inspect]\nenabled = true\n")
+        done = run("replay", "calls.jsonl", "--live", *asked, "--json")
+    assert json.loads(done.output)["same"] == 4
+    assert [True] * (1 + opened) == [one.enabled for one in open_hosts], "the first host only says what is configured"
 
 
 def test_yesterdays_calls_go_through_another_plugin_and_nobody_is_asked(folder, monkeypatch):

@@ -221,9 +221,19 @@ class Cooldown:
             raise AttemptRefused(ErrorInfo("rate_limit", "cooldown", retryable=True, retry_after=2.0))
 
 
-def test_waiting_for_a_place_costs_nothing() -> None:
-    """Attempts that another plugin refused were not sent: only the repetition of the one that was is paid for."""
-    plugins = {"cooldown": Cooldown(), "errors": ErrorClassifier(), "retry": RetryPolicy(budget=1)}
+@define(eq=False)
+class Innermost(Cooldown):
+    """Does so behind all others, as a breaker."""
+
+    @hookimpl(trylast=True)
+    def pre_attempt(self, ctx: RequestContext) -> None:
+        super().pre_attempt(ctx)
+
+
+@pytest.mark.parametrize("cooldown", [Cooldown(), Innermost()], ids=["outside", "inside"])
+def test_waiting_for_a_place_costs_nothing(cooldown: Cooldown) -> None:
+    """Attempts that a plugin refused were not sent: only the repetition of the one that was is paid for."""
+    plugins = {"cooldown": cooldown, "errors": ErrorClassifier(), "retry": RetryPolicy(budget=1)}
     cooled = Bench(plugins, Script(Fault.status(429), Reply("there you are")))
     assert cooled.chat().text == "there you are"
     assert cooled.provider.calls == 2

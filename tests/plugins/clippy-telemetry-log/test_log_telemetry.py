@@ -184,12 +184,15 @@ def test_the_level_of_each_end_is_a_setting(ended: str, kept: list[Any]) -> None
     assert [one.levelname for one in kept] == ["CRITICAL"]
 
 
-@pytest.mark.parametrize("action", ["attemptrefused", "refusal"])
-def test_an_attempt_that_was_refused_before_it_was_sent_is_not_counted(action: str, kept: list[Any]) -> None:
-    attempts = (AttemptRecord(1, "main", None, ErrorInfo("transient", "breaker_open")), AttemptRecord(2, "spare", 200))
-    calls = HookCall("breaker", "pre_attempt", action), HookCall("breaker", "pre_attempt", "passed")
-    LogTelemetry(recovered="debug").audit(record(attempts=attempts, trace=calls), context())
-    assert [told(one)["clippy_attempts"] for one in kept] == [1]
+def test_an_attempt_that_was_not_sent_is_not_counted_and_says_so_itself(kept: list[Any]) -> None:
+    held = ErrorInfo("transient", "breaker_open")
+    attempts = (AttemptRecord(1, "main", None, held, sent=False), AttemptRecord(2, "spare", 200))
+    LogTelemetry(recovered="debug").audit(record(attempts=attempts), context())
+    LogTelemetry().post_attempt(Outcome("error", held, sent=False), context())
+    request, attempt = kept
+    assert told(request)["clippy_attempts"] == 1
+    assert told(attempt)["clippy_sent"] is False
+    assert "not sent" in attempt.getMessage()
 
 
 def test_one_that_recovered_has_a_level_of_its_own(kept: list[Any]) -> None:

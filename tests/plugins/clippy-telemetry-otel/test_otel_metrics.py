@@ -117,13 +117,17 @@ def test_switches_are_counted_by_route_and_tokens_where_they_were_used(otel: Any
         assert (point["gen_ai.request.model"], point["server.address"]) == ("spare-model", "spare.test")
 
 
+class Held(AttemptRefused):
+    """A plugin's own kind of refusal."""
+
+
 @define(eq=False)
 class Breaker:
     """Lets no attempt go."""
 
     @hookimpl
     def pre_attempt(self) -> None:
-        raise AttemptRefused(ErrorInfo("transient", "circuit_open"))
+        raise Held(ErrorInfo("transient", "circuit_open"))
 
 
 def test_attempts_that_a_plugin_did_not_let_go_are_counted_as_its_own(otel: Any) -> None:

@@ -220,13 +220,17 @@ def test_a_switch_to_another_route_is_told(otel: Any) -> None:
     assert request.name == "chat test-model"
 
 
+class Held(AttemptRefused):
+    """A plugin's own kind of refusal."""
+
+
 @define(eq=False)
 class Breaker:
     """Lets no attempt go."""
 
     @hookimpl
     def pre_attempt(self) -> None:
-        raise AttemptRefused(ErrorInfo("transient", "circuit_open", outage=True))
+        raise Held(ErrorInfo("transient", "circuit_open", outage=True))
 
 
 def test_an_attempt_that_a_plugin_refuses_says_who_refused_it(otel: Any) -> None:
@@ -238,6 +242,7 @@ def test_an_attempt_that_a_plugin_refuses_says_who_refused_it(otel: Any) -> None
     assert attempt.attributes["clippy.by"] == "breaker"
     assert attempt.attributes["error.type"] == "circuit_open"
     assert otel.requests[0].attributes["error.type"] == "circuit_open"
+    assert otel.requests[0].attributes["clippy.attempts"] == 0
 
 
 # --- answers that no provider gave -----------------------------------------------------------------------------------

@@ -104,6 +104,13 @@ def reported(telemetry: SentryTelemetry, *records: AuditRecord) -> None:
 # --- what is told -----------------------------------------------------------------------------------------------------
 
 
+def test_an_attempt_that_was_not_sent_is_listed_as_such_and_not_counted(program: SentryEndpoint) -> None:
+    attempts = (AttemptRecord(1, "main", error=ErrorInfo("transient", "open"), sent=False), AttemptRecord(2, "spare"))
+    reported(SentryTelemetry(), record(attempts=attempts))
+    told = program.events[0]["contexts"]["clippy"]
+    assert (told["attempts"], [one.get("sent") for one in told["attempt_list"]]) == (1, [False, None])
+
+
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_request_that_failed_is_one_event(colour: str, sentry: SentryEndpoint) -> None:
     reporter = SentryTelemetry(dsn=sentry.dsn, environment="test", release="1.0")

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import orjson
 from attrs import field, frozen
-from clippy_hookspecs import Headers, Json
+from clippy_hookspecs import Headers, HookCall, Json
 
-from .redaction import SHORT, redact, redact_headers, redact_url, redact_value
+from .lines import in_ascii
+from .literals import holds_literals
+from .redaction import SHORT, is_id, redact, redact_headers, redact_url, redact_value
 
 SLACK = 8192
 """Characters behind ``max_text`` that are still looked at, so that a secret across the cut is seen whole."""
 MANY = 256
 """Short texts that are remembered; then it begins anew."""
+
+
+MANY_TRACES = 32
+"""The same of traces, each of at most so many characters:"""
+LONGEST_TRACE = 16384
 
 
 @frozen
@@ -23,45 +31,74 @@ class Cleaner:
     literals: tuple[str, ...] = field(default=(), repr=False)
     personal: bool = True
     max_text: int = 8192
-    _seen: dict[tuple[str, str], str] = field(init=False, factory=dict, eq=False, repr=False)
+    _texts: dict[str, str] = field(init=False, factory=dict, eq=False, repr=False)
     """What became of short texts: of the thirty of a record nearly all come again with every request."""
 
-    _calls: dict[tuple[str, str, str], dict[str, str]] = field(init=False, factory=dict, eq=False, repr=False)
+    _names: dict[str, str] = field(init=False, factory=dict, eq=False, repr=False)
+    _urls: dict[str, str] = field(init=False, factory=dict, eq=False, repr=False)
+    _traces: dict[tuple[tuple[str, str, str], ...], str] = field(init=False, factory=dict, eq=False, repr=False)
 
-    def call(self, plugin: str, hook: str, action: str) -> dict[str, str]:
-        """Who did what in a hook; the dict must not be changed."""
-        known = self._calls.get((plugin, hook, action))
-        if known is None:
-            known = {"plugin": self.text(plugin), "hook": self.text(hook), "action": self.text(action)}
-            if len(self._calls) < MANY:
-                self._calls[plugin, hook, action] = known
-        return known
+    def trace(self, calls: Sequence[HookCall]) -> orjson.Fragment | None:
+        """Who did what in which hook, and how long it took, already as JSON in plain ASCII; None without any.
+
+        All requests that go the same way have the same names in it, so what stands around the numbers is remembered.
+        """
+        if not calls:
+            return None
+        names = tuple([(call.plugin, call.hook, call.action) for call in calls])
+        around = self._traces.get(names)
+        if around is None:
+            around = self._around(names)
+        return orjson.Fragment(around % tuple([number for call in calls for number in (call.ns, call.calls)]))
+
+    def _around(self, names: tuple[tuple[str, str, str], ...]) -> str:
+        """The trace of calls with these *names*, with ``%d`` for its numbers."""
+        lines = [
+            in_ascii({"plugin": self.text(plugin), "hook": self.text(hook), "action": self.text(action)})
+            for plugin, hook, action in names
+        ]
+        ends = ',"ns":%d,"calls":%d}'
+        around = f"[{','.join([line[:-1].replace('%', '%%') + ends for line in lines])}]"
+        if len(around) <= LONGEST_TRACE:
+            if len(self._traces) >= MANY_TRACES:
+                self._traces.clear()
+            self._traces[names] = around
+        return around
+
+    def id(self, value: str) -> str:
+        """The name of one request: nothing of it comes again, so it is not remembered."""
+        if is_id(value) and not holds_literals(value, self.literals):
+            return value
+        return value and self._cleaned(value, "text")
 
     def text(self, value: str) -> str:
         """A text of the provider, the caller or a plugin."""
-        return self._seen.get((value, "text")) or self._once(value, "text")
+        return self._texts.get(value) or self._once(value, "text", self._texts)
 
     def name(self, value: str | None) -> str | None:
         """Who it was: an actor may be named by an address of mail, which is then what the audit is for."""
-        return None if value is None else self._seen.get((value, "name")) or self._once(value, "name")
+        return None if value is None else self._names.get(value) or self._once(value, "name", self._names)
 
     def url(self, value: str) -> str:
-        return self._seen.get((value, "url")) or self._once(value, "url")
+        return self._urls.get(value) or self._once(value, "url", self._urls)
 
-    def _once(self, value: str, kind: str) -> str:
+    def _once(self, value: str, kind: str, seen: dict[str, str]) -> str:
         if not value:
             return value  # it is not found among the seen, and there is nothing in it
+        cleaned = self._cleaned(value, kind)
+        if len(value) <= SHORT:
+            if len(seen) >= MANY:
+                seen.clear()
+            seen[value] = cleaned
+        return cleaned
+
+    def _cleaned(self, value: str, kind: str) -> str:
         near = self._near(value)
         if kind == "url":
             cleaned = redact_url(near, self.literals)
         else:
             cleaned = redact(near, self.literals, personal=kind == "text" and self.personal)
-        cleaned = self._short(cleaned, len(value))
-        if len(value) <= SHORT:
-            if len(self._seen) >= MANY:
-                self._seen.clear()
-            self._seen[value, kind] = cleaned
-        return cleaned
+        return self._short(cleaned, len(value))
 
     def optional(self, value: str | None) -> str | None:
         return None if value is None else self.text(value)

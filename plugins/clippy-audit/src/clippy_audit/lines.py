@@ -15,11 +15,20 @@ SMALLEST = 16384
 
 _HEAVY = ("response", "request", "trace", "attempt_list")
 _PIECE = 65536
-_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
-def encode(head: dict[str, Json], body: dict[str, Json], max_bytes: int) -> bytes:
-    """One line of at most *max_bytes*, with *head* first.
+def _read(piece: Any) -> Json:
+    """What was written already, for an encoder that knows no such pieces.  Raises TypeError for anything else."""
+    if isinstance(piece, orjson.Fragment):
+        return json.loads(orjson.dumps(piece))
+    raise TypeError(f"{type(piece).__name__} is no JSON value")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=_read)
+
+
+def encode(head: dict[str, Json], body: dict[str, Any], max_bytes: int) -> bytes:
+    """One line of at most *max_bytes*, with *head* first.  In *body* may stand pieces of JSON, as orjson.Fragment.
 
     Control characters, line separators and everything beyond ASCII are escaped, so a text cannot end the line, move a
     terminal's cursor or be read as another record; reading the JSON gives the same string again.  What does not fit is
@@ -39,7 +48,12 @@ def encode(head: dict[str, Json], body: dict[str, Json], max_bytes: int) -> byte
     return _line(head | {name: _brief(value) for name, value in body.items()} | {"omitted": [*omitted, "long texts"]})
 
 
-def _line(fields: dict[str, Json]) -> bytes:
+def in_ascii(value: Json) -> str:
+    """*value* as JSON, with everything beyond ASCII escaped."""
+    return _ENCODER.encode(value)
+
+
+def _line(fields: dict[str, Any]) -> bytes:
     try:
         line = orjson.dumps(fields)
     except TypeError:  # a lone surrogate, an integer beyond 64 bits
@@ -48,11 +62,11 @@ def _line(fields: dict[str, Json]) -> bytes:
     return line + b"\n" if line.isascii() and b"\x7f" not in line else _escaped(fields)
 
 
-def _escaped(fields: dict[str, Json]) -> bytes:
-    return _ENCODER.encode(fields).encode("ascii") + b"\n"
+def _escaped(fields: dict[str, Any]) -> bytes:
+    return in_ascii(fields).encode("ascii") + b"\n"
 
 
-def _brief(value: Json) -> Json:
+def _brief(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _brief(item) for key, item in value.items()}
     if isinstance(value, str) and len(value) > 50:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 from clippy_hookspecs import AttemptRecord, AuditRecord, ErrorInfo, Json, Usage
@@ -44,11 +44,11 @@ def timestamp(seconds: float) -> str | None:
         return None
 
 
-def describe(record: AuditRecord, level: Level, clean: Cleaner) -> dict[str, Json]:
-    """*record* as JSON values, without the fields that have nothing to say."""
+def describe(record: AuditRecord, level: Level, clean: Cleaner) -> dict[str, Any]:
+    """*record* as what :mod:`clippy_audit.lines` writes, without the fields that have nothing to say."""
     full = level != "minimal"
     fields: dict[str, Json] = {
-        "id": clean.text(record.id),
+        "id": clean.id(record.id),
         "parent": clean.optional(record.parent),
         "outcome": record.outcome,
         "api": clean.text(record.api),
@@ -59,7 +59,7 @@ def describe(record: AuditRecord, level: Level, clean: Cleaner) -> dict[str, Jso
         "status": record.status,
         "duration": _number(record.duration),
         "tenant": clean.name(record.scope.tenant),
-        "attempts": len(record.attempts),
+        "attempts": sum(attempt.sent for attempt in record.attempts),
         "usage": _usage(record.usage),
         "error": _error(record.error, full, clean),
         "provenance": _provenance(record, full, clean),
@@ -74,7 +74,7 @@ def describe(record: AuditRecord, level: Level, clean: Cleaner) -> dict[str, Jso
     return present(fields)
 
 
-def _standard(record: AuditRecord, clean: Cleaner) -> dict[str, Json]:
+def _standard(record: AuditRecord, clean: Cleaner) -> dict[str, Any]:
     return {
         "url": clean.url(record.url),
         "user": clean.name(record.scope.user),
@@ -82,10 +82,7 @@ def _standard(record: AuditRecord, clean: Cleaner) -> dict[str, Json]:
         "finish_reason": clean.optional(record.finish_reason),
         "first_token": _number(record.first_token),
         "attempt_list": [_attempt(attempt, clean) for attempt in record.attempts],
-        "trace": [
-            {**clean.call(call.plugin, call.hook, call.action), "ns": call.ns, "calls": call.calls}
-            for call in record.trace
-        ],
+        "trace": clean.trace(record.trace),
     }
 
 
@@ -143,6 +140,7 @@ def _attempt(attempt: AttemptRecord, clean: Cleaner) -> dict[str, Json]:
             "waited": _number(attempt.waited),
             "duration": _number(attempt.duration),
             "error": _error(attempt.error, True, clean),
+            "sent": None if attempt.sent else False,
         }
     )
 

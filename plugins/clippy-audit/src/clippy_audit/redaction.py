@@ -131,7 +131,12 @@ def _find_secrets(literals: tuple[str, ...], text: str) -> list[Span]:
 @lru_cache(maxsize=1024)
 def remembered(text: str) -> str:
     """A short text redacted: models, routes, plugins and header values come again with every request."""
-    return text if _ID.match(text) else _redacted(text, (), True)
+    return text if is_id(text) else _redacted(text, (), True)
+
+
+def is_id(text: str) -> bool:
+    """Whether *text* is an id of a request, as hosts make them: no rule but an exact match concerns it."""
+    return _ID.match(text) is not None
 
 
 @lru_cache(maxsize=256)
@@ -154,7 +159,7 @@ def _lower(text: str) -> str:
 SHORT = 128
 """Characters of a text, or half those of a URL, that is worth remembering."""
 _PLAIN = re.compile(r"[A-Za-z_. -]{0,24}\Z", re.ASCII)
-_ID = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{1,32}\Z", re.ASCII)  # of a request, as hosts make it: no rule fits it
+_ID = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{1,32}\Z", re.ASCII)
 _SMALL = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 

@@ -31,7 +31,7 @@ class Attempt:
     """One attempt under way: what was known when it began, and the breakers for which it is a probe.
 
     ``began`` is when a probe did, by the clock of its place.  ``freed`` are the breakers for which it was a probe until
-    its answer began, ``counted`` says that it was a success for those.  What asks the store raises StoreFailed.
+    its answer began, ``counted`` says that it is a success for those.  What asks the store raises StoreFailed.
     """
 
     request: Request
@@ -44,6 +44,7 @@ class Attempt:
     began: float = 0.0
     freed: tuple[str, ...] = ()
     counted: bool = False
+    _unclaimed: list[None] | None = field(default=None, init=False)
 
     @property
     def model(self) -> str:
@@ -52,7 +53,12 @@ class Attempt:
 
     async def look(self) -> Record:
         """What is kept about the route now."""
-        return self.known.see(await told(self.store.get(self.known.key)))
+        known = self.known
+        try:  # told, written out: it is asked before every attempt
+            text = await self.store.get(known.key)
+        except Exception as error:
+            raise StoreFailed from error
+        return known.see(text)
 
     async def write(self, before: str | None, record: Record, ttl: float) -> bool:
         """Keep *record* for *ttl* seconds in place of the text *before*; whether that was still there."""
@@ -64,6 +70,7 @@ class Attempt:
 
     async def take(self, name: str, ttl: float, ctx: RequestContext) -> bool:
         """Take the place of a breaker's probe; False while another has it."""
+        self._unclaimed = self._unclaimed or [None]
         if name not in self.probes:
             self.probes.append(name)  # before it is asked for: a cancellation may come while it is given
             ctx.leases += 1
@@ -73,16 +80,36 @@ class Attempt:
         """Whether it was sent to find out about a breaker, and that one is still as it saw it."""
         return self.seen.machine(name).until is not None and (name in self.probes or name in self.freed)
 
-    def hand_over(self, store: Store) -> Attempt:
-        """Its probes as an attempt of their own, settled over *store* by whoever noticed that its answer has begun."""
+    def claim(self) -> bool:
+        """Whether it is the caller who settles the probes: its answer may begin and end in two threads at once."""
+        if self._unclaimed is None:  # as nearly all: it was never a probe
+            return True
+        try:
+            self._unclaimed.pop()
+        except IndexError:
+            return False
+        return True
+
+    def hand_over(self, counted: bool, ctx: RequestContext) -> Attempt | None:
+        """Its probes as an attempt of their own, for who noticed that its answer has begun; None if it has ended.
+
+        *counted*: whether they are a success by that alone.  Their places are no longer held for the request.
+        """
+        self.counted, self.freed = counted, tuple(self.probes)  # first: who finds the claim taken reads them
+        if not self.claim():
+            return None
         names, self.probes = self.probes, []
-        self.freed = tuple(names)
-        return Attempt(self.request, store, self.place, self.known, self.seen, names, self.holder)
+        ctx.leases -= len(names)
+        return Attempt(self.request, self.store, self.place, self.known, self.seen, names, self.holder)
 
     async def give_back(self, ctx: RequestContext) -> None:
         """Give the places of all probes back, also those that were asked for and not given."""
+        ctx.leases -= len(self.probes)
+        await self.release()
+
+    async def release(self) -> None:
+        """As ``give_back``, of places that are held for no request any more."""
         names, self.probes = self.probes, []
-        ctx.leases -= len(names)
         for name in names:
             await told(self.store.release(self.known.place_of_probe(name), self.holder))
 

@@ -6,16 +6,12 @@ from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from attrs import define, field
-from clippy_hookspecs import RequestContext
 
 from .record import HEALTHY, Record, load
-
-if TYPE_CHECKING:
-    from .attempt import Attempt
 
 MOST_ROUTES = 1024
 """Routes of which a process remembers what it saw; a program may call any number of addresses."""
@@ -93,23 +89,17 @@ class Known:
 class Place:
     """Where breakers are kept: in the store that others share, or in this process alone.
 
-    ``now`` is the clock that all who share it go by.  ``probing`` are this process's probes of which nothing has come.
+    ``now`` is the clock that all who share it go by.
     """
 
     now: Callable[[], float]
     window: int
     _routes: dict[str, Known] = field(factory=dict)
-    probing: dict[Attempt, RequestContext] = field(factory=dict, init=False)
 
     @property
     def routes(self) -> tuple[Known, ...]:
         """Those that were called; any thread may ask."""
         return tuple(self._routes.copy().values())
-
-    def begun(self) -> list[tuple[Attempt, RequestContext]]:
-        """The probes of this process whose answers have begun; each is given to one who asks, of any thread."""
-        found = [(attempt, ctx) for attempt, ctx in self.probing.copy().items() if ctx.committed]
-        return [(attempt, ctx) for attempt, ctx in found if self.probing.pop(attempt, None) is not None]
 
     def known(self, api: str, base_url: str) -> Known:
         """What is known here of a route."""

@@ -10,6 +10,7 @@ import math
 import os
 import threading
 from collections import Counter, OrderedDict, deque
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from attrs import define, evolve, field
@@ -33,8 +34,10 @@ from .counts import MOST_SHADOWED, Hit, SemanticStatistics, Shadowed, shadowed, 
 from .guards import PROFILES, difference
 from .question import Question, question_of
 from .reading import Reading
-from .shelf import Vector, unit
 from .store import Kept, Store
+
+if TYPE_CHECKING:
+    from .shelf import Vector
 
 __all__ = ["Hit", "SemanticCache", "SemanticStatistics", "Shadowed"]
 
@@ -108,6 +111,8 @@ class SemanticCache:
     _lock: threading.Lock = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.mode != "off":  # rather now than in the first request
+            from . import shelf  # noqa: F401
         self._begin()
         _caches.add(self)
 
@@ -264,6 +269,8 @@ class SemanticCache:
         embedder = ctx.services.get(Embedder, None)
         if embedder is None:
             return None
+        from .shelf import unit  # numpy, of which a cache that is off has no use
+
         (numbers,) = await embedder.embed([reading.normal])
         return unit(numbers)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 from clippy_hookspecs import Scope, Selector
 
 from .reading import Reading
-from .shelf import Shelf, Vector
+
+if TYPE_CHECKING:
+    from .shelf import Shelf, Vector
 
 
 @define(eq=False)
@@ -66,6 +69,8 @@ class Store:
             if kept.vector is not None:
                 shelf = self._shelves.get(kept.partition)
                 if shelf is None or shelf.width != kept.vector.size:
+                    from .shelf import Shelf  # numpy is there: it made the vector
+
                     # Another embedder: what the one before it made is found by its words alone.
                     shelf = self._shelves[kept.partition] = Shelf(kept.vector.size)
                 shelf.put(kept.key, kept.vector)

@@ -40,10 +40,10 @@ class Books:
     _known: dict[str, Known] = field(factory=dict, repr=False)
     _lock: threading.Lock = field(factory=threading.Lock, repr=False)
 
-    def hit(self, record: AuditRecord, ctx: RequestContext, given: Provenance, notes: Notes | None) -> None:
+    def hit(self, record: AuditRecord, ctx: RequestContext, given: Provenance) -> None:
         """A cache answered."""
         kind = _kind(record, given)
-        sent = 0 if notes is None else notes.sent
+        sent = ctx.attempt - ctx.unsent
         known = None
         gains: tuple[tuple[str, float], ...] = ()
         if not sent and kind != "negative":
@@ -61,7 +61,7 @@ class Books:
 
     def miss(self, record: AuditRecord, ctx: RequestContext, notes: Notes | None) -> None:
         """No cache answered."""
-        sent = 0 if notes is None else notes.sent
+        sent = ctx.attempt - ctx.unsent
         if notes is None or not (sent or notes.refused):
             self.add(((f"other/{record.outcome}", 1),))
             return

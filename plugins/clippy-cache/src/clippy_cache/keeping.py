@@ -9,8 +9,9 @@ from attrs import fields_dict, has
 
 def keeps(plugin: object) -> bool:
     """Whether *plugin* is a cache that is in use: it looks up and stores, and does not wait for its settings."""
-    hooks = all(callable(getattr(plugin, hook, None)) for hook in ("cache_lookup", "cache_store"))
-    return hooks and not getattr(plugin, "idle", None)
+    if not callable(getattr(plugin, "cache_store", None)) or not callable(getattr(plugin, "cache_lookup", None)):
+        return False
+    return not getattr(plugin, "idle", None)
 
 
 def kept_where(name: str, plugin: object) -> str:

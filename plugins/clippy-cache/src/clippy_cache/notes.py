@@ -13,16 +13,15 @@ class Notes:
     """What is known of one request.
 
     ``only_if_cached``: no provider may be asked, and ``refused``: one would have been.  ``tools`` and ``max_bytes`` are
-    the settings of these names.  ``sent``: attempts that went to a provider.  ``form``: what the answer to a ``chat``
-    must be.  ``stored``: the key that caches were given its answer with; ``withdrawn``: why they were not.
-    ``was_known``: whether its key had been stored when no cache had it, None until then.
+    the settings of these names.  ``form``: what the answer to a ``chat`` must be.  ``stored``: the key that caches were
+    given its answer with; ``withdrawn``: why they were not.  ``was_known``: whether its key had been stored when no
+    cache had it, None until then.
     """
 
     only_if_cached: bool = False
     tools: bool = True
     max_bytes: int | None = None
     refused: bool = False
-    sent: int = 0
     chat: bool = False
     form: Form | None = None
     stored: str | None = None

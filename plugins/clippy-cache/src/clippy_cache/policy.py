@@ -193,13 +193,12 @@ class CachePolicy:
 
     @hookimpl(trylast=True)
     def pre_attempt(self, request: Request, ctx: RequestContext) -> None:
-        """Counts what is sent, once nobody else holds it back, and notes what the answer must be."""
+        """Notes what the answer must be, once nobody else holds the attempt back."""
         notes = self._noted(ctx)
         if notes.only_if_cached:
             raise _missed(notes, ctx)
-        if not notes.sent and request.endpoint.chat:
+        if not notes.chat and request.endpoint.chat:
             notes.form, notes.chat = wanted_form(request), True
-        notes.sent += 1
 
     def _noted(self, ctx: RequestContext) -> Notes:
         """What is noted of a request that no cache answered; an equal one may store its answer from here on."""
@@ -239,7 +238,7 @@ class CachePolicy:
         """Counts the request."""
         notes, given = ctx.stash.get(NOTES), record.provenance
         if given is not None and given.source == "cache":
-            self._books.hit(record, ctx, given, notes)
+            self._books.hit(record, ctx, given)
         else:
             self._books.miss(record, ctx, notes)
         if self._ledger is not None:

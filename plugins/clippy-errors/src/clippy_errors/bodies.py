@@ -33,13 +33,17 @@ _INNER_FIELDS = (
     "message", "fault", "base_resp", "violations", "provider_error", "cause", "body", "data",
 )  # fmt: skip
 _STATUS_FIELDS = ("code", "status", "status_code", "statusCode", "raw_status_code", "http_status_code", "http_code")
-_WAIT_FIELDS = (
-    "retryDelay", "retry_after", "retryAfter", "retry_after_seconds", "retry_after_ms", "retryAfterSeconds",
-    "estimated_time",
-)  # fmt: skip
-_ERROR_MARKS = frozenset(
-    {"error", "Error", "errors", "fault", "__type", "error_code", "errorCode", "errorMessage", "error_description"}
-)
+_WAIT_FIELDS = frozenset({
+    "retrydelay", "retryafter", "retryafterseconds", "retryafterms", "retryin", "retryinseconds", "retryinms",
+    "waitseconds", "waitms", "resetsin", "resetsinseconds", "resetinseconds", "resetsat", "resetat",
+    "quotaresetdelay", "estimatedtime",
+})  # fmt: skip
+"""As they are without case, ``_`` and ``-``: a wait in seconds, in milliseconds (``ms``), or the moment of its end."""
+
+_ERROR_MARKS = frozenset({
+    "error", "Error", "errors", "fault", "__type", "error_code", "errorCode", "errorMessage", "error_description",
+    "error_message", "error_type",
+})  # fmt: skip
 _ENVELOPES = frozenset({"error", "response.failed", "about:blank"})
 _STREAM_FAULTS = ("exception", "error")
 _PAIR = re.compile(r'"(code|type|status|message|error)"[ \t\r\n]{0,20}:[ \t\r\n]{0,20}"([^"\\]{1,400})')
@@ -52,8 +56,8 @@ class ErrorBody:
 
     ``codes`` are identifiers as they came, ``texts`` sentences, the provider's own first.  ``status`` is an HTTP status
     found inside, ``limits`` names of exceeded limits with their values, ``waits`` values that say how long to wait,
-    ``finish`` the kind that a finish reason stands for, ``headers`` those of the
-    upstream that a router quotes.  ``failed`` tells whether the body is an error at all.
+    ``finish`` the kind that a finish reason stands for, ``headers`` those of the upstream that a router quotes.
+    ``failed`` tells whether the body is an error at all.
     """
 
     shape: Shape = "empty"
@@ -186,11 +190,11 @@ class _Findings:
         for name in ("quotaId", "quotaMetric", "quotaValue", "quota_limit", "quota_unit", "limit_name"):
             if isinstance(node.get(name), str | int | float):
                 self.limits.append(f"{name}={node[name]}"[:200])
-        for name in _WAIT_FIELDS:
-            value = node.get(name)
-            if name.endswith("_ms"):
-                value = value / 1000 if isinstance(value, int | float) and abs(value) < 1e15 else None
-            if value is not None:
+        for name, value in node.items():
+            plain = name.lower().replace("_", "").replace("-", "")
+            if plain in _WAIT_FIELDS:
+                if plain.endswith("ms"):
+                    value = value / 1000 if isinstance(value, int | float) and abs(value) < 1e15 else None
                 self.waits.append(value)
         headers = node.get("headers")
         if isinstance(headers, dict):
@@ -250,11 +254,9 @@ class _Findings:
 def _is_error(root: Mapping[str, Json]) -> bool:
     if any(root.get(mark) for mark in _ERROR_MARKS):
         return True
-    if (
-        root.get("object") == "error"
-        or root.get("type") in ("error", "response.failed")
-        or root.get("success") is False
-    ):
+    if "error" in (root.get("object"), root.get("type")) or root.get("type") == "response.failed":
+        return True
+    if root.get("success") is False:
         return True
     base = root.get("base_resp")
     if isinstance(base, dict) and base.get("status_code") not in (0, None):

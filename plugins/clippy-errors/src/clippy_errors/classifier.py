@@ -161,8 +161,8 @@ def _rate_kind(failure: Failure, body: ErrorBody, kind: str, codes: list[str]) -
         return "request_too_large_for_tier"
     if limits or any(normal_form(code) == "resource_exhausted" for code in codes):
         # Google has one sentence for the minute and the day ("your current quota"); only the limit's name tells.
-        closed = never_opens(f"{text} {limits}")
-        return "quota" if closed or long_period(f"{text} {limits}") else refine(kind, f"{without_money(text)} {limits}")
+        closed = never_opens(f"{text} {limits}") or long_period(f"{text} {limits}")
+        return "quota" if closed else refine(kind, f"{without_money(text)} ; {limits}")
     said = _said(failure, body)
     if said is None and long_period(text):
         return "quota"

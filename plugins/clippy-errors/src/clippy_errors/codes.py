@@ -38,6 +38,12 @@ _NUMBERS: dict[str, dict[str, str]] = {
     },
 }  # fmt: skip
 
+_ALSO_KNOWN_AS = {
+    "zai": "zhipu", "z.ai": "zhipu", "bigmodel": "zhipu", "glm": "zhipu", "mistralai": "mistral",
+    "cloudflare": "cloudflare_ai", "workers_ai": "cloudflare_ai", "workers-ai": "cloudflare_ai",
+}  # fmt: skip
+"""Other names that people give to the providers above."""
+
 GENERIC = {
     "invalid_request": "invalid_request", "bad_request": "invalid_request", "validation": "invalid_request",
     "invalid_argument": "invalid_request", "failed_precondition": "invalid_request", "out_of_range": "invalid_request",
@@ -73,7 +79,7 @@ _WORDS = {
     "service_quota_exceeded": "quota", "exceeded_current_quota": "quota", "arrearage": "quota",
     "usage_limit_reached": "quota", "usage_limit_exceeded": "quota", "account_overdue": "quota",
     "limit_exceeded": "requests", "payment_required": "quota", "cost_limit": "quota",
-    "blocked_api_access": "quota",
+    "blocked_api_access": "quota", "usage_not_included": "quota",
     # too much at once
     "tokens": "tokens", "requests": "requests", "input_tokens": "tokens", "output_tokens": "tokens",
     "token_quota_exceeded": "tokens", "too_many_tokens": "tokens", "request_quota_exceeded": "requests",
@@ -92,7 +98,8 @@ _WORDS = {
     "invalid_function_parameters": "invalid_request", "tool_use_failed": "invalid_request",
     "json_validate_failed": "invalid_request", "invalid_image": "invalid_request", "invalid_json": "invalid_request",
     "integer_above_max_value": "invalid_request", "invalid_prompt": "content_filter", "refusal": "content_filter",
-    "data_inspection_failed": "content_filter", "content_blocked": "content_filter", "blocked_prompt": "content_filter",
+    "data_inspection_failed": "content_filter", "hooks_failed": "content_filter",
+    "content_blocked": "content_filter", "blocked_prompt": "content_filter",
     # models and what they can do
     "model_not_found": "model_not_found", "model_not_exist": "model_not_found", "model_decommissioned":
     "model_not_found", "model_deprecated": "model_not_found", "model_not_available": "model_not_found",
@@ -114,6 +121,7 @@ _PARTS: tuple[tuple[str, str], ...] = (
     ("sensitive", "content_filter"), ("guardrail", "content_filter"), ("policy_violation", "content_filter"),
     ("context_length", "context_length"), ("context_window", "context_length"), ("context_size", "context_length"),
     ("prompt_too_long", "context_length"), ("input_too_long", "context_length"),
+    ("prompt_tokens_exceeded", "context_length"),
     ("balance", "quota"), ("credit", "quota"), ("billing", "quota"), ("spend", "quota"), ("budget", "quota"),
     ("arrear", "quota"), ("payment", "quota"), ("per_day", "quota"), ("daily", "quota"), ("monthly", "quota"),
     ("rate_quota", "requests"), ("burst_rate", "requests"), ("allocation_quota", "tokens"), ("quota", "quota"),
@@ -147,7 +155,8 @@ def is_status(code: str) -> bool:
 
 def code_kind(code: str, provider: str | None) -> str | None:
     """The kind that one code says by itself; None for generic and unknown ones."""
-    numbers = _NUMBERS.get(provider or "", {})
+    name = (provider or "").lower()
+    numbers = _NUMBERS.get(_ALSO_KNOWN_AS.get(name, name), {})
     if code in numbers:
         return numbers[code]
     name = normal_form(code)

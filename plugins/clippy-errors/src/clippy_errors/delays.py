@@ -23,7 +23,9 @@ _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{0,15})?\Z|\.[0-9]{1,15}\Z")
 _PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)[ ]?([a-zµμ]{1,12})")
 _CLOCK = re.compile(r"([0-9]{1,4}):([0-5]?[0-9]):([0-5]?[0-9](?:\.[0-9]{1,9})?)")
 _MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)[0-9.]{0,7} ?(?:utc|gmt|z)\b")
-_ANNOUNCED = re.compile(r"\b(?:try(?:ing)? again|retry(?:ing)?|retry-after|wait|resets?|available|replenished)\b")
+_ISO_LENGTH = re.compile(r"pt(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)s)?\Z")
+_HTTP_DATE = re.compile(r"[a-z]{3,9},? [0-9]{1,2}[ -][a-z]{3}[ -][0-9]{2,4} [0-9]{2}:[0-9]{2}:[0-9]{2} gmt")
+_ANNOUNCED = re.compile(r"\b(?:try(?:ing)? again|retry[-_]after|retry(?:ing)?|wait|resets?|available|replenished)\b")
 _FILLER = frozenset({"in", "after", "for", "about", "approximately", "around", "another", "again", "least", "up", "to"})
 _POINTERS = frozenset({"at", "on", "until", "by"})
 
@@ -74,7 +76,11 @@ def duration_or_seconds(text: str) -> float | None:
 
 
 def duration(text: str) -> float | None:
-    """A length of time: ``174ms``, ``6m0s``, ``1h2m3.5s``, ``7 seconds``, ``2 minutes and 5 seconds``, ``00:12:34``."""
+    """A length of time: ``174ms``, ``6m0s``, ``1h2m3.5s``, ``2 minutes and 5 seconds``, ``00:12:34``, ``PT5S``."""
+    iso = _ISO_LENGTH.match(text.strip().lower())
+    if iso is not None:
+        hours, minutes, seconds = (float(part or 0) for part in iso.groups())
+        return _delay(hours * 3600 + minutes * 60 + seconds)
     found = _leading(text.strip().lower())
     return found[0] if found is not None and not found[1].strip(" .") else None
 
@@ -151,6 +157,9 @@ def _announced(tail: str, now: float) -> float | None:
     dated = _MOMENT.match(rest)
     if dated is not None:
         return _date(f"{dated.group(1)}T{dated.group(2)}Z", now)
+    written = _HTTP_DATE.match(rest)
+    if written is not None:
+        return _date(written.group(), now)
     word = rest.partition(" ")[0].rstrip(".,;)\"'")
     follows = rest[len(word) : len(word) + 1]
     if _NUMBER.match(word):  # "retry after 20." is seconds; "retry after 3 attempts" is no time at all

@@ -51,6 +51,8 @@ def _status(exc: BaseException, response: object) -> int | None:
         (response, "status"),
         (exc, "code"),
     ):
+        if name == "code" and any(cls.__name__ == "HttpProcessingError" for cls in type(exc).__mro__):
+            continue  # aiohttp's parser calls a malformed answer 400, which is not what the server said
         value = getattr(source, name, None)
         if isinstance(value, int) and not isinstance(value, bool) and 300 <= value <= 599:
             return int(value)

@@ -25,18 +25,21 @@ _NAMES: dict[str, str] = {
         "pool_timeout": "PoolTimeout EmptyPoolError",
         "timeout": "TimeoutError TimeoutException Timeout APITimeoutError TooSlowError ServerTimeoutError "
         "DeadlineExceeded GatewayTimeout RetryError timeout",
+        "expired": "RefreshError ReauthFailError TokenRetrievalError UnauthorizedSSOTokenError SSOTokenLoadError",
+        "invalid_key": "ClientAuthenticationError GoogleAuthError",
         "tls": "SSLError SSLCertVerificationError SSLEOFError SSLZeroReturnError CertificateError "
-        "ClientSSLError ClientConnectorCertificateError",
+        "ClientSSLError ClientConnectorSSLError ClientConnectorCertificateError",
         "dns": "gaierror herror NameResolutionError ClientConnectorDNSError",
         "truncated_body": "IncompleteRead IncompleteReadError ClientPayloadError ChunkedEncodingError EOFError "
-        "EndedEarly",
+        "EndedEarly TransferEncodingError ContentLengthError",
         "bad_body": "JSONDecodeError DecodingError UnicodeDecodeError BadGzipFile BadStatusLine ContentTypeError "
         "APIResponseValidationError ResponseValidationError ContentDecodingError zlib.error DecodeError "
-        "CorruptEvent SseLimitError",
+        "CorruptEvent SseLimitError BadHttpMessage",
         "redirect": "TooManyRedirects",
-        "config": "UnsupportedProtocol InvalidURL InvalidProxyURL LocalProtocolError MissingSchema InvalidSchema "
-        "InvalidHeader NoCredentialsError PartialCredentialsError NoRegionError DefaultCredentialsError "
-        "FileNotFoundError NotADirectoryError IsADirectoryError PermissionError UnicodeEncodeError ValueError",
+        "config": "UnsupportedProtocol InvalidURL InvalidProxyURL NonHttpUrlClientError LocalProtocolError "
+        "MissingSchema InvalidSchema InvalidHeader NoCredentialsError PartialCredentialsError NoRegionError "
+        "DefaultCredentialsError FileNotFoundError NotADirectoryError IsADirectoryError PermissionError "
+        "UnicodeEncodeError ValueError",
         "network": "ConnectError ConnectionError ReadError WriteError CloseError NetworkError TransportError "
         "ProxyError RemoteProtocolError ProtocolError RequestError APIConnectionError BrokenResourceError "
         "ClosedResourceError EndOfStream ConnectionFailed ClientConnectorError ClientOSError ClientConnectionError "
@@ -54,6 +57,16 @@ _NAMES: dict[str, str] = {
 
 _VAGUE = frozenset({"RuntimeError", "Exception", "APIConnectionError", "MaxRetryError", "RetryError", "ValueError"})
 """Names under which libraries wrap what really happened; a cause that we know is worth more."""
+
+_ENDINGS = (
+    ("connecttimeout", "ConnectTimeout"), ("connectiontimeout", "ConnectTimeout"), ("readtimeout", "ReadTimeout"),
+    ("timeout", "TimeoutError"), ("timedout", "TimeoutError"), ("ssl", "SSLError"), ("tls", "SSLError"),
+    ("certificate", "SSLError"), ("dns", "gaierror"), ("nameresolution", "gaierror"), ("proxy", "ProxyError"),
+    ("proxyconnection", "ProxyError"), ("connection", "ConnectionError"), ("connect", "ConnectionError"),
+    ("connector", "ConnectionError"), ("disconnected", "ConnectionError"), ("connectionclosed", "ConnectionError"),
+    ("network", "ConnectionError"), ("transport", "ConnectionError"), ("incompletebody", "IncompleteRead"),
+)  # fmt: skip
+"""What the last word in the name of a class that we have never met says, where its bases are vague or unknown."""
 
 _LOCAL = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.EAGAIN})
 _DISK = frozenset({errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)})
@@ -75,8 +88,15 @@ _TLS_CUT = (
     "has been closed",
     "connection reset",
     "timed out",
+    "after_close_notify",
+    "record layer failure",
+    "record_layer_failure",
+    "decryption_failed",
+    "i/o error",
+    "did not complete",
 )
-_TLS = ("[ssl", "certificate", "_ssl.c", "ssl:", "tlsv1 alert", "eof occurred in violation")
+_TLS = ("[ssl", "certificate", "_ssl.c", "ssl: ", "tlsv1 alert", "eof occurred in violation")
+"""With the space: aiohttp writes ``ssl:default`` of every connection that it could not make."""
 
 _Chain = tuple[BaseException, ...]
 
@@ -125,8 +145,13 @@ def _known_name(exc: BaseException) -> str | None:
     for cls in type(exc).__mro__:
         for name in (f"{cls.__module__.partition('.')[0]}.{cls.__name__}", cls.__name__):
             if name in _NAMES:
-                return name
-    return None
+                return (_by_ending(exc) or name) if name in _VAGUE and cls is not type(exc) else name
+    return _by_ending(exc)
+
+
+def _by_ending(exc: BaseException) -> str | None:
+    last = type(exc).__name__.removesuffix("Exception").removesuffix("Error").lower()
+    return next((name for ending, name in _ENDINGS if last.endswith(ending)), None)
 
 
 def _verdict(name: str, chain: _Chain, connecting: bool) -> Verdict:

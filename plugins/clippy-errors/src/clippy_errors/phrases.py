@@ -22,25 +22,53 @@ def _any(*lines: str) -> _Phrases:
 _CONTEXT = _any(
     "context length | context window | context size | context limit | max_model_len | reduce the length",
     "prompt is too long | prompt too long | input is too long | input & too long | prompt & longer than",
-    "too many tokens | input token count | maximum number of tokens | exceeds the token limit | maximum input length",
+    "too many tokens | input token count | token count & exceeds | maximum number of tokens",
+    "exceeds the token limit | maximum input length",
     "max_new_tokens & must be <= | inputs & tokens & must have less than | input length & exceed",
     "input tokens & exceed | tokens & exceed & maximum & input | tokens & exceed & model's | range of input length",
     "max size & tokens | too large for & model & token | maximum prompt length",
 )
+_TOO_LONG = _any(
+    "prompt & too long | conversation & too long | sequence & too long | reduce your prompt | reduce the prompt",
+    "tokens & exceed | exceed & token limit | tokens & over the limit | tokens & more than | tokens & greater than",
+    "tokens & larger than",
+    "prompt & length & exceed | input & length & exceed | sequence & length & exceed | max_seq_len | max input tokens",
+)
+"""Less sure: the same words with ``_OUTPUT`` are about the answer's length, which a shorter prompt does not mend."""
+
+_OUTPUT = _any("max_tokens | max_completion_tokens | max_output_tokens | output tokens | completion tokens")
+_OUTPUT += _any("maximum tokens you requested")
 _CONTENT = _any(
     "content filter | content_filter | content management policy | content policy | usage polic | safety system",
     "flagged | moderation | responsible ai | blocked by & polic | violat & polic | violat & terms of service",
     "violat & guidelines | prohibited content | inappropriate content | sensitive content | guardrail",
     "content blocked | content was blocked | content is blocked | content & blocked by | blocked content",
-    "blocked & safety | deny-listed | content exists risk",
+    "blocked & safety | deny-listed | content exists risk | violat & terms of use | prompt & blocked | risk & content",
+    "harmful & content | unsafe & content | unsafe & input | sexual & content | violen & content | nsfw & content",
+    "toxic & content | self-harm & content | sensitive word | sensitive information",
 )
-_MONEY = _any(
-    "credit balance | insufficient & balance | insufficient & credit | insufficient & quota | insufficient & funds",
-    "current quota | spend limit | spending limit | spending cap | usage limit | monthly limit | hard limit",
-    "available credits | more credits | out of credit | run out of credit | no credit | credits & exhausted",
-    "credits & depleted | exceeded & budget | exceeded your monthly | exceeded the quota | service quota",
-    "quota & used up | quota & exhausted | out of call volume quota | free allocation | free tier & exhausted",
-    "balance & too low | negative & balance | account & overdue | arrears | trial & ended | key limit exceeded",
+_SPENT = _any(
+    "credit balance | insufficient & balance | insufficient & credit | insufficient & funds | available credits",
+    "out of credit | run out of credit | credits & exhausted | credits & depleted | credits are required",
+    "extra usage is required | out of extra usage | out of usage | spend limit | spending limit",
+    "spending cap | over budget | balance & too low",
+    "negative & balance | account & overdue | overdue & balance | arrears | \u4f59\u989d\u4e0d\u8db3 | \u6b20\u8d39",
+)
+"""Money that is gone, said so plainly that no other word in the answer takes it back."""
+
+_MONEY = _SPENT + _any(
+    "insufficient & quota | current quota | usage limit | monthly limit | hard limit | more credits | no credit",
+    "exceeded & budget | exceeded your monthly | exceeded the quota | service quota | quota & used up",
+    "quota & exhausted | out of call volume quota | free allocation | free tier & exhausted | trial & ended",
+    "key limit exceeded | trial & expired | balance & ran out | balance & run out",
+    "credit & ran out | usage cap",
+)
+_QUOTA_OVER = _any(
+    "quota & exceeded | quota & reached | daily & limit | weekly & limit | monthly & limit | requests this month",
+)
+_PER_MINUTE = _any(
+    "quota & per minute | quota & per-minute | quota & per second | limit & per minute | limit & per second",
+    "tokens per minute | requests per minute",
 )
 _BILLING = _any("billing | payment | purchase & credits | add & credits | top up | recharge")
 _BILLING_SET_UP = _any(
@@ -50,17 +78,21 @@ _BILLING_SET_UP = _any(
 _KEY = _any(
     "incorrect api key | invalid api key | api key not valid | api key & invalid | invalid x-api-key | no api key",
     "api key & leaked | api key not found | missing & api key | didn't provide an api key | api key & malformed",
-    "security token & invalid | signature & not match | invalid & credential | invalid authentication | no auth",
+    "security token & invalid | signature & not match | invalid & credential | not validate credentials",
+    "invalid authentication | no auth",
 )
 _EXPIRED = _any("api key expired | token & expired | signature expired | have expired | has expired | is expired")
 _REGION = _any(
     "country, region, or territory | unsupported country | country & not supported | your country | this country",
-    "location is not supported | from your location | supported region | your region",
+    "location is not supported | from your location | supported region | your region | in your country",
 )
 _MODEL = _any(
     "model & not found | model & not exist | no such model | unknown model | invalid model | not a valid model",
     "model & not available | model & decommissioned | model & has been deprecated | model & no longer",
-    "model & end of its life | model & as legacy | model & is not served | model & not supported for generatecontent",
+    "model & end of its life | model & end of life | model & not supported by any | model & as legacy",
+    "model is not supported | unsupported model | model & retired | model & shut down | could not find model",
+    "model & not deployed | model_not_found | cannot find model | model is disabled",
+    "model & is not served | model & not supported for generatecontent",
     "deployment & not exist | foundation model | publisher model | model identifier",
     "no endpoints found | no available model provider | no allowed providers",
 )
@@ -73,7 +105,7 @@ _MEMORY = _any("system memory | out of memory | not enough memory | insufficient
 _OVERLOADED = _any("overloaded | high demand | high traffic | high load | server busy | server is busy | too busy")
 _TOKENS = _any(
     "tokens per | tokens_per | token rate limit | token limit | token quota | too many tokens | input tokens",
-    "output tokens | input_token | inputtoken | token_count | (tpm) | (tpd)",
+    "output tokens | input_token | inputtoken | token_count | tpm | tpd",
 )
 _RATE = _any("rate limit | rate-limit | ratelimit | too many requests | throttl | error code: 1015")
 _BLOCKED = _any(
@@ -105,11 +137,14 @@ _FAMILIES: dict[str, _Rules] = {
         ("unsupported", _UNSUPPORTED),
         ("model_not_found", _MODEL),
         ("permission", _any("organization & has been disabled | account & has been disabled")),
+        ("invalid_request", _OUTPUT),
+        ("context_length", _TOO_LONG),
     ),
     "payload_too_large": (("context_length", _CONTEXT),),
-    "invalid_key": (("expired", _EXPIRED), ("permission", _MEMBER), ("region_blocked", _REGION)),
+    "invalid_key": (("quota", _MONEY), ("expired", _EXPIRED), ("permission", _MEMBER), ("region_blocked", _REGION)),
     "permission": (
-        ("quota", _MONEY),
+        ("requests", _PER_MINUTE),
+        ("quota", (*_MONEY, *_QUOTA_OVER)),
         ("quota", _BILLING),
         ("content_filter", _CONTENT),
         ("context_length", _any("token & context length")),
@@ -128,31 +163,43 @@ _FAMILIES: dict[str, _Rules] = {
         ("request_too_large_for_tier", _any("request too large")),
         ("quota", _MONEY),
         ("overloaded", _any("overloaded")),
-        ("concurrency", _any("concurren | parallel requests")),
+        ("concurrency", _any("concurren | parallel request")),
         ("capacity", _any("capacity | high demand | high traffic")),
         ("tokens", _TOKENS),
         ("upstream", _any("provider returned error | upstream")),
     ),
     "server_error": _HEALTH,
     "overloaded": tuple(rule for rule in _HEALTH if rule[0] != "overloaded"),
+    # An error without a status, in a stream or an answer that began well: all families in one.
     "unknown": (
+        ("requests", _PER_MINUTE),
         ("context_length", _CONTEXT),
-        ("quota", _MONEY),
+        ("quota", (*_MONEY, *_QUOTA_OVER, *_BILLING_SET_UP, *_any("paid plan | credit card"))),
         ("overloaded", _OVERLOADED),
         ("requests", _RATE),
         ("content_filter", _CONTENT),
         ("insufficient_resources", _MEMORY),
-        ("model_not_found", _any("model & not found")),
-        ("invalid_key", _KEY),
+        ("region_blocked", _REGION),
+        ("expired", (*_EXPIRED, *_any("jwt expired"))),
+        ("permission", (*_MEMBER, *_any("not allowed | sufficient permission | is gated | permission denied"))),
+        ("invalid_key", (*_KEY, *_any("unauthorized | unauthorised | authorization header | invalid token"))),
+        ("invalid_key", _any("api key & disabled | api key & revoked | api key & expired")),
+        ("unsupported", _UNSUPPORTED),
+        ("model_not_found", _MODEL),
+        ("context_length", _TOO_LONG),
     ),
 }
+
+_FAMILIES["unknown_4xx"] = _FAMILIES["invalid_request"]
 
 _LIMIT = re.compile(r"\blimit:?[ ]?([0-9][0-9,]{0,15})")
 _REQUESTED = re.compile(r"\brequested:?[ ]?([0-9][0-9,]{0,15})")
 _ZERO = re.compile(r"\b(?:limit: ?|quotavalue=)0(?![0-9.])")
 _LONG_PERIODS = (
     "per day", "/ day", "/day", "daily", "per month", "/ month", "/month", "monthly", "per week", "/ week", "weekly",
-    "per-day", "per_day", "perday", "per_month", "permonth", "per-month", "per_week", "perweek",
+    "this month", "this week", "billing period", "billing cycle",
+    "per-day", "per_day", "perday", "(rpd)", "(tpd)", "rpd rate", "tpd rate", "rpd limit", "tpd limit",
+    "per_month", "permonth", "per-month", "per_week", "perweek",
 )  # fmt: skip
 
 
@@ -162,9 +209,13 @@ def refine(kind: str, text: str) -> str:
     if kind == "overloaded" and words.startswith("slow down"):
         return "slow_down"
     for finer, phrases in _FAMILIES.get(kind, ()):
-        if any(all(piece in words for piece in phrase) for phrase in phrases):
+        if _found(phrases, words):
             return finer
     return kind
+
+
+def _found(phrases: _Phrases, text: str) -> bool:
+    return any(all(piece in text for piece in phrase) for phrase in phrases)
 
 
 def larger_than_limit(text: str) -> bool:
@@ -181,10 +232,12 @@ def never_opens(text: str) -> bool:
 
 
 def without_money(text: str) -> str:
-    """*text* less the phrases that speak of a spent quota, for when something surer says that it is not spent."""
+    """*text* less the phrases that may speak of a spent quota, for when something surer says that it is not spent."""
+    if _found(_SPENT, text):
+        return text
     for phrase in _MONEY:
         for piece in phrase:
-            text = text.replace(piece, " ")
+            text = text.replace(piece, " ; ")  # lest its neighbours make a new phrase
     return text
 
 

@@ -1,7 +1,7 @@
 """What an HTTP status means when the body says nothing more.
 
 Sources: RFC 9110, RFC 6585 (429, 431), RFC 8470 (425), Cloudflare's 520 to 530, nginx's 494 to 499, Anthropic's 529,
-and 498 and 499, which Groq, Cohere and Google use each in their own way.
+Portkey's 446 (a guardrail said no), and 498 and 499, which Groq, Cohere and Google use each in their own way.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _KINDS = {
     411: "invalid_request", 412: "invalid_request", 413: "payload_too_large", 414: "payload_too_large",
     415: "invalid_request", 416: "invalid_request", 417: "invalid_request", 421: "misdirected",
     422: "invalid_request", 423: "conflict", 424: "server_error", 425: "too_early", 426: "unsupported",
-    428: "invalid_request", 429: "requests", 431: "payload_too_large", 451: "blocked", 494: "payload_too_large",
-    495: "tls", 496: "tls", 497: "config", 499: "cancelled", 500: "server_error", 501: "unsupported",
-    502: "server_error", 503: "overloaded", 504: "timeout", 505: "unsupported", 507: "insufficient_resources",
-    511: "blocked", 529: "overloaded",
+    428: "invalid_request", 429: "requests", 431: "payload_too_large", 446: "content_filter", 451: "blocked",
+    494: "payload_too_large", 495: "tls", 496: "tls", 497: "config", 499: "cancelled", 500: "server_error",
+    501: "unsupported", 502: "server_error", 503: "overloaded", 504: "timeout", 505: "unsupported",
+    507: "insufficient_resources", 511: "blocked", 529: "overloaded",
 }  # fmt: skip
 
 _GATEWAY_SERVERS = (

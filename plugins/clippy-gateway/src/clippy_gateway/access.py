@@ -103,6 +103,8 @@ class Access:
 
     def end(self, line: Line) -> None:
         """Have *line* written soon."""
+        if line.again and line.status == 200:
+            return
         line.used = self._used.pop(line.id, None)
         if self._delivery is not None and not self._delivery.put(line):
             self._lose(1)
@@ -131,11 +133,14 @@ class Access:
 
 
 class Line:
-    """What is noted of one request while it is answered; stands between the application and the server."""
+    """What is noted of one request while it is answered; stands between the application and the server.
+
+    ``again``: an open page keeps itself fresh, which is told only where it is not let in.
+    """
 
     __slots__ = (
-        "_access", "_receive", "_send", "at", "began", "body", "caller", "ended", "first", "headers", "left", "method",
-        "path", "refused", "sent", "status", "stranger", "used", "whole",
+        "_access", "_receive", "_send", "again", "at", "began", "body", "caller", "ended", "first", "headers", "left",
+        "method", "path", "refused", "sent", "status", "stranger", "used", "whole",
     )  # fmt: skip
 
     def __init__(self, access: Access, method: str, path: str, receive: Receive, send: Send) -> None:
@@ -146,7 +151,7 @@ class Line:
         self.first = self.ended = 0.0
         self.headers: Sequence[tuple[bytes, bytes]] = ()
         self.used: tuple[str | None, int | None, int | None] | None = None
-        self.whole = False
+        self.whole = self.again = False
 
     @property
     def id(self) -> str:

@@ -148,6 +148,8 @@ class GatewayApp:
         """A page, the host's answer, or why there is none; *line* learns what only we know."""
         path: str = scope["path"]
         if self.pages is not None and self.pages.handlers(path):
+            if line is not None:
+                line.again = scope["method"] == "GET" and (b"hx-request", b"true") in map(tuple, scope["headers"])
             await self.pages(scope, receive, send)
             return
         head: Head = {}

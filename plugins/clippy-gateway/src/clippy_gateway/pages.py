@@ -11,9 +11,9 @@ from clippy_serving.siblings import Siblings
 log = logging.getLogger("clippy.gateway")
 
 
-def pages_of(host: Host, siblings: Siblings | None = None) -> Pages | None:
-    """What the plugins of *host* show; None if none of them shows anything.  A plugin that fails shows nothing."""
-    pages, some = Pages(siblings=siblings), False
+def pages_of(host: Host, siblings: Siblings | None = None, address: str = "") -> Pages | None:
+    """What the plugins of *host* show at *address*; None if none shows anything.  One that fails shows none."""
+    pages, some = Pages(siblings=siblings, address=address), False
     for name, plugin in host.plugins.items():
         register = getattr(plugin, "register_routes", None)
         if not callable(register):

@@ -106,8 +106,8 @@ class Gateway:
                 found.append(f"routes.{name}.base_url: {fault}")
         return found
 
-    def app(self, host: Host, siblings: Siblings | None = None) -> GatewayApp:
-        """The gateway on *host*, one of *siblings*.  Raises ConfigError with every fault of the settings."""
+    def app(self, host: Host, siblings: Siblings | None = None, address: str = "") -> GatewayApp:
+        """The gateway on *host* at *address*, one of *siblings*.  Raises ConfigError for faults of the settings."""
         from .app import GatewayApp
         from .callers import Callers
         from .choosing import Choice
@@ -121,7 +121,7 @@ class Gateway:
             Callers(self.keys),
             Choice(host.routes, self.models),
             self.limits,
-            pages_of(host, siblings),
+            pages_of(host, siblings, address),
             self.notice,
             self._refusals,
             self._written(),

@@ -11,7 +11,6 @@ from attrs import define, field
 from clippy_hookspecs import StatusTable
 
 from .forms import Refused
-from .paths import shape
 
 log = logging.getLogger("clippy.gateway")
 
@@ -28,6 +27,12 @@ class _Kind:
     told: float = -_PAUSE
     left_out: int = 0
     strangers: set[str] = field(factory=set)
+
+
+def _shape(path: str) -> str:
+    from .paths import shape  # what serves has loaded it; a program that only has the plugin need not wait for it
+
+    return shape(path)
 
 
 @define(eq=False)
@@ -47,13 +52,13 @@ class Refusals:
         status, code, stranger = refused.status, refused.code, refused.stranger
         self.counts[(status, code, caller or self._known(stranger))] += 1
         who = f"the key {caller}" if caller else f"nobody known (key #{stranger})" if stranger else "nobody known"
-        what = f"{ascii(method[:20])[1:-1]} {shape(path)} of {who} (request {request_id})"
+        what = f"{ascii(method[:20])[1:-1]} {_shape(path)} of {who} (request {request_id})"
         self._tell((status, code, caller), stranger, f"refused with {status} {code}: {what}")
 
     def note_stalled(self, caller: str, method: str, path: str) -> None:
         """An answer was cut off, of which its caller took nothing for too long; it had begun with whatever status."""
         self.counts[(0, "stalled", caller)] += 1
-        what = f"{ascii(method[:20])[1:-1]} {shape(path)} of {f'the key {caller}' if caller else 'nobody known'}"
+        what = f"{ascii(method[:20])[1:-1]} {_shape(path)} of {f'the key {caller}' if caller else 'nobody known'}"
         self._tell((0, "stalled", caller), "", f"cut off, because its caller stopped reading: {what}")
 
     def _tell(self, which: tuple[int, str, str], stranger: str, text: str) -> None:

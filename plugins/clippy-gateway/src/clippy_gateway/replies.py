@@ -27,8 +27,6 @@ _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 
 _CACHE_OFF, _CACHE_MISS = (b"x-clippy-cache", b"off"), (b"x-clippy-cache", b"miss")
 _ONE_ATTEMPT = (b"x-clippy-attempts", b"1")
-_UNSENT = frozenset({"attemptrefused", "refusal"})
-"""How the trace says that a hook did not let an attempt go."""
 
 
 def judge_status(status: int) -> None:
@@ -70,14 +68,8 @@ def told(ctx: RequestContext | None, route: Pair, made_up: bytes) -> list[Pair]:
         (b"x-clippy-request-id", ctx.id.encode()),
         taken,
         _cache(ctx),
-        (b"x-clippy-attempts", b"%d" % _asked(ctx)),
+        (b"x-clippy-attempts", b"%d" % (ctx.attempt - ctx.unsent)),
     ]
-
-
-def _asked(ctx: RequestContext) -> int:
-    """How many attempts were sent: what a plugin refused in pre_attempt, as a breaker does, asked no provider."""
-    refused = [one for one in ctx.trace if one.hook == "pre_attempt" and one.action in _UNSENT]
-    return ctx.attempt - len(refused)
 
 
 def _cache(ctx: RequestContext) -> Pair:

@@ -59,7 +59,8 @@ def run(
     """
     if gateway.workers > 1 and not check:
         with _siblings(gateway.workers) as siblings:
-            _supervise(gateway, gateway.app(gateway.over_aiohttp(described), siblings), opened, siblings)
+            app = gateway.app(gateway.over_aiohttp(described), siblings, _visited(gateway, opened))
+            _supervise(gateway, app, opened, siblings)
         return
     host = gateway.over_aiohttp(described)
     if check:  # without the pages, which would hand out links to a gateway that does not serve
@@ -69,7 +70,7 @@ def run(
         where = gateway.uds or f"{gateway.host}:{opened.getsockname()[1]}"
         click.echo(f"fine: routes {', '.join(host.routes)}; {len(gateway.keys)} keys; {where} is free")
         return
-    app = gateway.app(host)
+    app = gateway.app(host, address=_visited(gateway, opened))
     click.echo(f"serving at {_where(gateway, opened)}", err=True)
     serve(gateway, app, opened)
 
@@ -126,6 +127,15 @@ def _joined(meeting: Path, count: int, place: int) -> Siblings | None:
 
 def _where(gateway: Gateway, opened: socket.socket) -> str:
     return f"http://{gateway.host}:{opened.getsockname()[1]}" if gateway.uds is None else f"unix:{gateway.uds}"
+
+
+def _visited(gateway: Gateway, opened: socket.socket) -> str:
+    """Where a browser of this machine finds what *opened* serves: all addresses of it are loopback, too."""
+    if gateway.uds is not None:
+        return ""
+    host, port = opened.getsockname()[:2]
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket) -> None:

@@ -30,7 +30,7 @@ def pages(view: View) -> list[Page]:
         wanted = _wanted(request)
         if wanted is not None and view.source.find(wanted) is None:
             await view.look()
-        exchange = view.source.find(wanted) if wanted is not None else None
+        exchange = await view.whole(wanted) if wanted is not None else None
         if exchange is None:
             return view.json({"error": "no such request is kept"}, 404)
         host = view.host()

@@ -8,13 +8,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 from clippy_recorder.har import answer_of, answer_pieces
 from clippy_recorder.rerunning import said
 
 from .dashboard import LOOKED_AT
+from .pace import asks_a_model
+from .timeline import told
 from .view import Page, View, part_of
 
 SHOWN: Final = 100
@@ -24,11 +26,12 @@ _ID_OF_ANSWER: Final = re.compile(rb'"id"\s*:\s*"(resp_[A-Za-z0-9_-]{1,80})"')
 
 @frozen
 class Said:
-    """One message: who, what kind of thing, and its words."""
+    """One message: who, what kind of thing, and its words.  ``repeats``: it is the answer of the step before."""
 
     role: str
     kind: str
     text: str
+    repeats: bool = False
 
 
 @frozen
@@ -94,7 +97,7 @@ def conversations(exchanges: Sequence[Exchange]) -> list[Conversation]:
     by_prefix: dict[bytes, _Thread] = {}
     by_answer: dict[str, _Thread] = {}
     for exchange in sorted(exchanges, key=lambda one: one.began):
-        if exchange.parent is not None or not exchange.api:
+        if exchange.parent is not None or not exchange.api or not asks_a_model(exchange.method):
             continue
         body = _body(exchange)
         who = (exchange.scope.tenant, exchange.scope.user)
@@ -152,10 +155,16 @@ def _conversation(thread: _Thread) -> Conversation:
             tokens_in, tokens_out = tokens_in + exchange.usage.input, tokens_out + exchange.usage.output
             estimated = estimated or exchange.usage.estimated
         body = answer_of(exchange).body or b"".join(piece.data for piece in answer_pieces(exchange))
-        words = tuple(word for message in added for word in _said(message))
-        turns.append(Turn(number, exchange, words, said(body), len(messages), sent, tokens_in, tokens_out, estimated))
+        words = tuple(evolve(word, repeats=_is_answer(word, turns)) for message in added for word in _said(message))
+        answer = said(body) or told(exchange)
+        turns.append(Turn(number, exchange, words, answer, len(messages), sent, tokens_in, tokens_out, estimated))
         before = messages
     return Conversation(thread.exchanges[0].id, thread.why, tuple(turns))
+
+
+def _is_answer(word: Said, turns: Sequence[Turn]) -> bool:
+    """Whether a message is what the last of *turns* brought, which is sent again with whatever goes on from it."""
+    return word.role == "assistant" and bool(turns) and word.text.strip() == turns[-1].answer.strip() != ""
 
 
 # --- what a body says ---------------------------------------------------------------------------------------------

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import frozen
-from clippy_hookspecs import Host, Status, StatusTable
+from clippy_hookspecs import StatusTable
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
-from .pace import WINDOWS, Rate
+from .live import what
+from .pace import WINDOWS, Rate, asks_a_model
+from .tables import Tables, refusals, table_as_json, tables_of
 from .view import Page, View
 
 LOOKED_AT: Final = 5000
@@ -58,7 +61,8 @@ class Group:
 class Dashboard:
     """All of it.  ``since`` is when the oldest of the requests began that are looked at, unix seconds.
 
-    ``streams`` are those among the ``running``.
+    ``streams`` are those among the ``running``.  Numbers are of calls that ask a model, but ``refusals``, by their
+    reasons, which are of all, and ``others``: what asks none, such as for a list of models, by method and path.
     """
 
     now: float
@@ -69,24 +73,37 @@ class Dashboard:
     rates: tuple[Rate, ...]
     retried: int
     recovered: int
-    refused: int
+    refusals: tuple[tuple[str, int], ...]
     kinds: tuple[tuple[str, int], ...]
     caches: tuple[tuple[str, int], ...]
     by_model: tuple[Group, ...]
     by_route: tuple[Group, ...]
     by_tenant: tuple[Group, ...]
+    others: tuple[Group, ...]
     timeline: tuple[tuple[float, int, int], ...]
     """(begin in unix seconds, requests, failures) of equal spans from ``since`` to ``now``."""
 
+    @property
+    def refused(self) -> int:
+        """How many were refused, for whatever reason."""
+        return sum(number for _, number in self.refusals)
+
 
 def summed(
-    exchanges: Sequence[Exchange], now: float, complete: bool = True, rates: tuple[Rate, ...] | None = None
+    exchanges: Sequence[Exchange],
+    now: float,
+    complete: bool = True,
+    rates: tuple[Rate, ...] | None = None,
+    refused: Mapping[str, int] = MappingProxyType({}),
 ) -> Dashboard:
     """The dashboard of *exchanges* at *now*.
 
     *rates* are those that were counted as requests began; None: they are taken from *exchanges*, of which ``complete``
-    says that nothing older was forgotten.
+    says that nothing older was forgotten.  *refused* are requests by reason that are not among the *exchanges*.
     """
+    others = [one for one in exchanges if not asks_a_model(one.method)]
+    reasons = Counter(_kind(one) for one in exchanges if one.state == "refused") + Counter(refused)
+    exchanges = [one for one in exchanges if asks_a_model(one.method)]
     over = [one for one in exchanges if one.state != "running"]
     since = min((one.began for one in exchanges), default=None)
     retried = [one for one in over if len(one.attempts) > 1]
@@ -99,12 +116,13 @@ def summed(
         rates=rates or tuple(_rate(exchanges, now, since, seconds, name, complete) for seconds, name in WINDOWS),
         retried=len(retried),
         recovered=sum(one.state == "answered" for one in retried),
-        refused=sum(one.state == "refused" for one in over),
+        refusals=_commonest(reasons.elements()),
         kinds=_commonest(_kind(one) for one in over if one.error),
         caches=_commonest(str((one.provenance or {}).get("by") or "cache") for one in over if one.state == "cached"),
         by_model=groups(over, lambda one: one.model or "(no model)"),
         by_route=groups(over, lambda one: one.route or "(the caller's own address)"),
         by_tenant=groups(over, lambda one: one.scope.tenant or one.scope.user or "(nobody said)"),
+        others=groups((one for one in others if one.state != "running"), what),
         timeline=_timeline(exchanges, since, now),
     )
 
@@ -192,39 +210,28 @@ def _timeline(exchanges: Sequence[Exchange], since: float | None, now: float) ->
     return tuple((since + place * width, total, failed) for place, (total, failed) in enumerate(counts[:used]))
 
 
-async def tables_of(host: Host | None) -> list[tuple[str, StatusTable | str]]:
-    """How each plugin is doing, by its name: a table, or why there is none."""
-    found: list[tuple[str, StatusTable | str]] = []
-    for name, plugin in (host.plugins if host is not None else {}).items():
-        if not isinstance(plugin, Status):
-            continue
-        try:
-            found += [(name, table) for table in await plugin.status_tables()]
-        except Exception as error:  # a plugin that cannot say how it is doing says that, and the page goes on
-            found.append((name, f"could not tell: {type(error).__name__}"))
-    return found
-
-
 def pages(view: View) -> list[Page]:
     """The routes of this module: the dashboard and its numbers as JSON."""
 
-    def board() -> Dashboard:
+    def board(shown: Tables) -> Dashboard:
         exchanges = view.source.latest(LOOKED_AT)
         now = view.now() if view.live else max((one.began for one in exchanges), default=0.0)
         complete = len(exchanges) < min(LOOKED_AT, view.kept)
-        return summed(exchanges, now, complete, view.rates())
+        return summed(exchanges, now, complete, view.rates(), refusals(shown))
 
-    async def tables() -> list[tuple[str, StatusTable | str]]:
+    async def tables() -> Tables:
         own = await tables_of(view.host())
         if view.others is None:
             return own
         return [(f"{name}, {view.others.name}", table) for name, table in own] + await view.others.tables()
 
     async def page(request: RawRequest) -> RawReply:
-        return view.page(request, "dashboard.html", b=board(), tables=await tables())
+        shown = await tables()
+        return view.page(request, "dashboard.html", b=board(shown), tables=shown)
 
     async def api(request: RawRequest) -> RawReply:
-        return view.data(as_json(board(), await tables()))
+        shown = await tables()
+        return view.data(as_json(board(shown), shown))
 
     return [("GET", "/dashboard", page), ("GET", "/api/dashboard", api)]
 
@@ -241,22 +248,16 @@ def as_json(board: Dashboard, tables: Sequence[tuple[str, StatusTable | str]] = 
         "retried": board.retried,
         "recovered": board.recovered,
         "refused": board.refused,
+        "refusals": dict(board.refusals),
         "failures": dict(board.kinds),
         "caches": dict(board.caches),
         "by_model": [_group(one) for one in board.by_model],
         "by_route": [_group(one) for one in board.by_route],
         "by_tenant": [_group(one) for one in board.by_tenant],
+        "others": [_group(one) for one in board.others],
         "timeline": [list(one) for one in board.timeline],
         "plugins": [table_as_json(name, table) for name, table in tables],
     }
-
-
-def table_as_json(plugin: str, table: StatusTable | str) -> dict[str, Any]:
-    """What a plugin shows of itself as plain values."""
-    if isinstance(table, str):
-        return {"plugin": plugin, "error": table}
-    rows = [list(row) for row in table.rows]
-    return {"plugin": plugin, "name": table.name, "columns": list(table.columns), "rows": rows}
 
 
 def _group(one: Group) -> dict[str, Any]:

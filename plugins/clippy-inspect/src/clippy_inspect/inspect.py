@@ -8,14 +8,14 @@ import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from attrs import define, field
 from attrs.validators import ge, in_, le, min_len, optional
 from clippy_hookspecs import AuditRecord, Event, Host, RequestContext, Routes, hookimpl
 from clippy_recorder import Recorder
 
-from .pace import Pace
+from .pace import Pace, asks_a_model
 
 if TYPE_CHECKING:  # what serves pages is imported when they open: a program in production has this plugin, too
     from clippy_serving.siblings import Siblings
@@ -72,6 +72,7 @@ class Inspect:
     _pace: Pace = field(init=False, factory=Pace, repr=False)
     _deaf: Callable[[], None] = field(init=False, default=lambda: None, repr=False)
     _siblings: Any = field(init=False, default=None, repr=False)
+    _held: IO[str] | None = field(init=False, default=None, repr=False)
     _together: Any = field(init=False, default=None, repr=False)
     _told: Callable[[str], None] | None = field(init=False, default=None, repr=False)
 
@@ -129,7 +130,9 @@ class Inspect:
 
     @hookimpl
     def observe(self, event: Event, ctx: RequestContext) -> None:
-        """Keep what happens, where no recorder does."""
+        """Count what begins; keep what happens, where no recorder does."""
+        if event.kind == "request" and asks_a_model(event.data.method):
+            self._pace.heard(ctx.id)
         if self._recording:
             self._recorder.observe(event, ctx)
 
@@ -165,7 +168,9 @@ class Inspect:
         if not self.enabled:
             _say("clippy: the pages of this gateway will show nothing: set plugins.inspect.enabled = true as well")
         if siblings is None or siblings.place is None:  # the supervisor says it for all workers
-            _say(f"clippy: the pages of this gateway, once within ten minutes: {door.code()} at its address")
+            address = getattr(app, "address", "")
+            where = f"{address}{door.code()}" if address else f"{door.code()} at its address"
+            _say(f"clippy: the pages of this gateway, once within ten minutes: {where}")
 
     def _join(self, siblings: Siblings) -> None:
         """Know what all workers have, and tell them what this one has."""
@@ -190,20 +195,30 @@ class Inspect:
         else:
             self._open(host, lambda: True)
 
-    def _open(self, host: Host, wanted: Callable[[], bool]) -> None:
+    def _open(self, host: Host, wanted: Callable[[], bool], held: IO[str] | None = None) -> None:
+        """Open the pages, if they are *wanted* still.  *held* is what only one of several workers has: in it stands
+        the port of the one before, whose browsers come to us, so no other link is said."""
+        before = int(held.read() or 0) if held is not None else 0
         with self._lock:
             if self._elsewhere() or self._server is not None or not wanted():
+                if held is not None:
+                    held.close()
                 return
             from clippy_serving import Server
 
             from .site import application
 
             self._look_at(host)
-            door = self._door(0)
+            door = self._door(before)
             view = self._view(self._source, door, kept=getattr(self._source, "keep", 500), apart=True)
-            server = Server(application(view, door), port=self.port, drain=2)
+            server = Server(application(view, door), port=before or self.port, drain=2)
+            self._held = held  # also where it cannot be opened, which the others would only say again
             server.start()
             door.port, self._server, self._link = server.port, server, door.link
+        if before:
+            return
+        if held is not None:
+            print(server.port, file=held, end="", flush=True)
         link = door.link()
         _say(f"{_SHOWN}{link}")
         if self.open:
@@ -215,14 +230,19 @@ class Inspect:
             return
         with self._lock:
             server, self._server, self._host, self._link = self._server, None, None, None
+            held, self._held = self._held, None
             self._deaf()
         if server is not None:
             server.stop()
+        if held is not None:
+            held.close()
 
     def _soon(self, host: Host) -> None:
         """What the timer of a lifespan does; a program must not fail for want of its debugger."""
+        siblings = self._siblings
         try:
-            self._open(host, lambda: self._holders > 0)  # it may have been closed meanwhile
+            held = None if siblings is None or siblings.place is None else siblings.held("pages")
+            self._open(host, lambda: self._holders > 0, held)  # it may have been closed meanwhile
         except OSError as error:
             _say(f"clippy: the pages of this program are not open: {error.strerror or error}")
 
@@ -235,7 +255,6 @@ class Inspect:
         self._deaf = self._source.subscribe(self._heard)
 
     def _heard(self, request_id: str) -> None:
-        self._pace.heard(request_id)
         if self._told is not None:
             self._told(request_id)
 
@@ -244,10 +263,9 @@ class Inspect:
         return self._process not in {None, os.getpid()}
 
     def _has_a_port(self) -> bool:
-        """Whether the pages have a port of their own: of several workers one opens it for all, where none is offered
-        at their own address."""
-        place = None if self._siblings is None else self._siblings.place
-        return place is None or (place == 0 and not self.gateway)
+        """Whether the pages have a port of their own: of several workers whichever comes first opens it for all, where
+        they are not offered at their own address."""
+        return not self.gateway or self._siblings is None or self._siblings.place is None
 
     def _view(self, source: Source, door: Door, **more: Any) -> View:
         """Of what *source* has, or all workers together, where there are several."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import frozen
 from clippy_hookspecs.services import RawReply, RawRequest
@@ -11,6 +12,7 @@ from clippy_recorder import Exchange
 
 from .filter import TERMS, Filter, FilterError, parse, retried, tokens
 from .numbers import count, many
+from .pace import asks_a_model
 from .view import Page, View, arguments
 
 SHOWN = 200
@@ -48,7 +50,7 @@ def row(exchange: Exchange) -> Row:
         exchange.state,
         tone(exchange.state),
         exchange.model,
-        exchange.api or f"{exchange.method} {exchange.url}",
+        what(exchange),
         exchange.status,
         exchange.duration,
         exchange.first_token,
@@ -57,6 +59,13 @@ def row(exchange: Exchange) -> Row:
         exchange.cost,
         tuple(notes(exchange)),
     )
+
+
+def what(exchange: Exchange) -> str:
+    """What was asked: the wire API of a call that asks a model, else method and path."""
+    if asks_a_model(exchange.method):
+        return exchange.api or f"{exchange.method} {exchange.url}"
+    return f"{exchange.method} {urlsplit(exchange.url).path or exchange.url}"
 
 
 def tone(state: str) -> str:
@@ -82,6 +91,13 @@ def notes(exchange: Exchange) -> list[str]:
     if exchange.parent:
         said.append("asked by a plugin")
     return said
+
+
+def whose(exchange: Exchange) -> str:
+    """Tenant, user and session, as far as they are known."""
+    scope = exchange.scope
+    known = (("tenant", scope.tenant), ("user", scope.user), ("session", scope.session))
+    return ", ".join(f"{name} {value}" for name, value in known if value)
 
 
 def pages(view: View) -> list[Page]:

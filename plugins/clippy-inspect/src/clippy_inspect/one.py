@@ -12,7 +12,7 @@ from clippy_recorder import Exchange, Message, Step, document, to_curl, to_har, 
 from clippy_serving import reply
 
 from .changes import Line, changes, weight
-from .live import notes, row
+from .live import notes, row, whose
 from .timeline import events, lanes, told, whole
 from .view import Page, View, part_of
 
@@ -115,13 +115,6 @@ def why(error: Mapping[str, Any]) -> str:
     return f"{kind}: {error.get('message') or 'its message was not kept'}{asked}"
 
 
-def whose(exchange: Exchange) -> str:
-    """Tenant, user and session, as far as they are known."""
-    scope = exchange.scope
-    known = (("tenant", scope.tenant), ("user", scope.user), ("session", scope.session))
-    return ", ".join(f"{name} {value}" for name, value in known if value)
-
-
 def read(message: Message | None) -> str:
     """A body byte for byte: what is no UTF-8 in it is shown as ``\\xff``."""
     return "" if message is None else message.body.decode("utf-8", "backslashreplace")
@@ -140,7 +133,7 @@ def pages(view: View) -> list[Page]:
 
     async def page(request: RawRequest) -> RawReply:
         wanted = part_of(request, 1)
-        exchange = view.source.find(wanted)
+        exchange = await view.whole(wanted)
         if exchange is None:
             return view.not_found(request, f"No request {wanted} is kept. The recorder keeps the newest only.")
         flow = view.flow_state(wanted) if exchange.state == "running" else None
@@ -167,13 +160,13 @@ def pages(view: View) -> list[Page]:
         )
 
     async def api(request: RawRequest) -> RawReply:
-        exchange = view.source.find(part_of(request, 2))
+        exchange = await view.whole(part_of(request, 2))
         return _unknown(view) if exchange is None else view.json(document(exchange))
 
     async def below(request: RawRequest) -> RawReply:
         """``/api/requests/ID/FORM`` and ``/api/requests/ID/sent/N``."""
         wanted = request.url.partition("?")[0].split("/")
-        exchange = view.source.find(wanted[3])
+        exchange = await view.whole(wanted[3])
         if exchange is None:
             return _unknown(view)
         if wanted[4] == "sent":

@@ -9,7 +9,7 @@ from clippy_hookspecs import Flow
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
-from .live import Row, row
+from .live import Row, row, whose
 from .timeline import told
 from .view import Page, View
 
@@ -18,7 +18,11 @@ _SHOWN = 160
 
 @frozen
 class Stream:
-    """A stream that goes on: its line, what its flow says, how many chunks came, and the end of its text."""
+    """A stream that goes on: its line, what its flow says, how many chunks came, and the end of its text.
+
+    ``caller`` is who asked, as far as that is known, ``worker`` which of several workers it is in, "" where there is
+    one.
+    """
 
     row: Row
     state: str
@@ -26,16 +30,28 @@ class Stream:
     chunks: int
     characters: int
     tail: str
+    caller: str = ""
+    worker: str = ""
 
 
 _TONES = {"paused": "held", "cancelled": "bad", "failed": "bad"}
 
 
-def stream(exchange: Exchange, state: str) -> Stream:
+def stream(exchange: Exchange, state: str, worker: str = "") -> Stream:
     """What is shown of a stream that goes on; *state* is its flow's."""
     text = told(exchange)
     chunks = sum(piece.kind == "chunk_out" for piece in exchange.pieces) + exchange.lost
-    return Stream(row(exchange), state, _TONES.get(state, "busy"), chunks, len(text), text[-_SHOWN:])
+    tone, tail = _TONES.get(state, "busy"), ending(text)
+    return Stream(row(exchange), state, tone, chunks, len(text), tail, whose(exchange), worker)
+
+
+def ending(text: str) -> str:
+    """The end of *text*, from the beginning of a word on, where there is one."""
+    if len(text) <= _SHOWN:
+        return text
+    last = text[-_SHOWN:]
+    first, space, rest = last.partition(" ")
+    return f"…{rest if space and len(first) < _SHOWN // 4 and rest else last}"
 
 
 def acted(flow: Flow, verb: str) -> str:
@@ -59,7 +75,7 @@ def pages(view: View) -> list[Page]:
     def running() -> list[Stream]:
         going = [one for one in view.source.latest(500) if one.state == "running" and one.stream]
         states = [(one, view.flow_state(one.id)) for one in reversed(going)]
-        return [stream(one, state) for one, state in states if state is not None]
+        return [stream(one, state, view.worker(one.id)) for one, state in states if state is not None]
 
     async def page(request: RawRequest) -> RawReply:
         return view.page(request, "streams.html", streams=running())
@@ -88,4 +104,6 @@ def _as_json(one: Stream) -> dict[str, Any]:
         "chunks": one.chunks,
         "characters": one.characters,
         "tail": one.tail,
+        "caller": one.caller,
+        "worker": one.worker,
     }

@@ -7,17 +7,20 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from attrs import define, field
 from clippy_hookspecs import Host
+from clippy_recorder import Exchange
 from clippy_recorder.documents import line
 from clippy_serving.siblings import Siblings
 
-from .dashboard import LOOKED_AT, table_as_json, tables_of
+from .brief import brief, unasked
+from .dashboard import LOOKED_AT
 from .pace import Pace
 from .streams import acted
+from .tables import table_as_json, tables_of
 from .view import Source
 
 log = logging.getLogger("clippy.inspect")
@@ -45,6 +48,7 @@ class Telling:
     def to(self, siblings: Siblings) -> None:
         """Answer *siblings* from when they are open."""
         siblings.answer("calls", self.calls)
+        siblings.answer("call", self.call)
         siblings.answer("changed", self.changed)
         siblings.answer("act", self.act)
         siblings.answer("tables", self.tables)
@@ -61,12 +65,13 @@ class Telling:
     async def calls(self, asked: bytes) -> bytes:
         """Those calls that whoever asks does not know: a line of JSON about all of them, then a line for each.
 
-        After those the ones that it knows and that may have gone on, in the order in which it names them.
+        After those the ones that it knows and that may have gone on, in the order in which it names them, each with how
+        many of its attempts it knows.  What runs is told in brief.
         """
         known, again = json.loads(asked)
-        return await asyncio.to_thread(self._calls, frozenset(known), again)
+        return await asyncio.to_thread(self._calls, frozenset(known), dict(again))
 
-    def _calls(self, known: Collection[str], again: Sequence[str]) -> bytes:
+    def _calls(self, known: Collection[str], again: Mapping[str, int]) -> bytes:
         exchanges = self.source.latest(LOOKED_AT)
         wanted = {one.id: one for one in reversed(exchanges) if one.id not in known}
         for name in filter(wanted.__contains__, again):
@@ -78,7 +83,7 @@ class Telling:
                 more = True
                 break
             try:
-                lines.append(line(exchange))
+                lines.append(line(_told(exchange, again.get(exchange.id))))
             except Exception as error:  # such as a price that a plugin tells as something else than a number
                 self._say(exchange.id, error)
                 continue
@@ -99,6 +104,11 @@ class Telling:
             log.warning("request %s is not shown by the other workers: %s", request_id, error)
         if len(self._untold) > LOOKED_AT:
             self._untold.popitem(last=False)
+
+    async def call(self, asked: bytes) -> bytes:
+        """All that is known of one call; null where it is not here."""
+        found = self.source.find(json.loads(asked))
+        return b"null" if found is None else await asyncio.to_thread(line, found)
 
     async def changed(self, asked: bytes) -> bytes:
         """What changed since the number that whoever asks was told; without one, or with that of another process, no
@@ -121,3 +131,10 @@ class Telling:
         """How the plugins are doing here."""
         told: list[Any] = [table_as_json(name, table) for name, table in await tables_of(self.host())]
         return json.dumps(told, default=str).encode()
+
+
+def _told(exchange: Exchange, attempts: int | None) -> Exchange:
+    """*exchange* as a look is told it: of one that runs, in brief, and without what was asked if that is known."""
+    if exchange.state != "running":
+        return exchange
+    return brief(exchange) if attempts is None else unasked(brief(exchange), attempts)

@@ -13,6 +13,7 @@ from clippy_hookspecs import Flow, StatusTable
 from clippy_recorder import Exchange, StrangeRecording, exchange_of
 from clippy_serving.siblings import Siblings
 
+from .brief import recalled
 from .pace import Pace, Rate
 from .view import Source
 
@@ -58,19 +59,21 @@ class Copy:
             except StrangeRecording as error:
                 log.warning("a request of %s is not shown: %s", self.name, error)
                 continue
-            new[exchange.id] = exchange
+            old = self.calls.get(exchange.id)
+            goes_on = exchange.state == "running" and old is not None
+            new[exchange.id] = recalled(exchange, old) if goes_on and old is not None else exchange
         there = frozenset(about["ids"])
         before = {name: one for name, one in self.calls.items() if name not in new}
         self.calls = {name: one for name, one in {**before, **new}.items() if name in there}
         self.flows, self.rates, self.behind = about["flows"], tuple(about["rates"]), about["more"]
         return frozenset(new)
 
-    def question(self, known: Collection[str]) -> list[list[str]]:
+    def question(self, known: Collection[str]) -> list[Any]:
         """What to ask for: not for those *known*, and of those that go on first for what was told the longest ago.
 
-        So each has its turn, however many there are.
+        So each has its turn, however many there are.  With each how many of its attempts are known.
         """
-        return [[*known], [name for name in self.calls if name not in known]]
+        return [[*known], [(name, len(one.attempts)) for name, one in self.calls.items() if name not in known]]
 
     def shown(self) -> list[Exchange]:
         """Of one that does not answer, what was over when it last did."""
@@ -138,6 +141,18 @@ class Together:
             copy.brief_until = now() + _BRIEFLY
         copy.silent = silent
 
+    async def whole(self, wanted: str) -> Exchange | None:
+        """This call with all that is known of it; of one that runs elsewhere the look told only what a list shows."""
+        found = self.find(wanted)
+        if found is None or found.state != "running" or self.own.find(wanted) is not None:
+            return found
+        try:
+            told = [one for one in await self._ask_all("call", wanted) if one is not None]
+            return exchange_of(told[0]) if told else found
+        except StrangeRecording as error:
+            log.warning("request %s is shown without its pieces: %s", wanted, error)
+            return found
+
     async def act(self, wanted: str, verb: str) -> str | None:
         """The state of a stream that another worker holds, after *verb*; None if none of them does."""
         found = [str(told) for told in await self._ask_all("act", [wanted, verb]) if told is not None]
@@ -198,6 +213,10 @@ class Together:
         """What the flow of a stream said that another worker holds."""
         found = (copy.flows.get(wanted) for copy in self._copies.values() if not copy.silent)
         return next((state for state in found if state is not None), None)
+
+    def worker(self, wanted: str) -> str:
+        """What the worker is called that has this call."""
+        return next((copy.name for copy in self._copies.values() if wanted in copy.calls), self.name)
 
     def rates(self) -> tuple[Rate, ...]:
         """Requests that begin a second, in all workers that answer."""

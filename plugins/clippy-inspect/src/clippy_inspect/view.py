@@ -117,6 +117,10 @@ class View:
         if self.others is not None:
             await self.others.look()
 
+    async def whole(self, wanted: str) -> Exchange | None:
+        """The call with this id and all that is known of it, wherever it is kept; None if it is not."""
+        return self.source.find(wanted) if self.others is None else await self.others.whole(wanted)
+
     @property
     def missing(self) -> tuple[str, ...]:
         """What is not shown because a worker does not answer: sentences."""
@@ -128,6 +132,10 @@ class View:
         if flow is not None:
             return flow.state
         return None if self.others is None else self.others.flow_elsewhere(wanted)
+
+    def worker(self, wanted: str) -> str:
+        """What the worker is called that a call is in; "" where there is one."""
+        return "" if self.others is None else self.others.worker(wanted)
 
     async def act_elsewhere(self, wanted: str, verb: str) -> str | None:
         """The state of a stream after *verb* that another worker holds; None if none does."""

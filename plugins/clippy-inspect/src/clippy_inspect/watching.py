@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -68,7 +69,7 @@ class Inspector:
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
     def look(self) -> Mapping[str, Any]:
-        return self._asked("GET", "/api/dashboard")
+        return self._asked("GET", "/api/dashboard", {"hx-request": "true"})  # as a page that keeps itself fresh
 
     def link(self) -> str:
         """Another one-time link to the pages.  Raises :class:`CannotTell`."""
@@ -77,13 +78,13 @@ class Inspector:
             raise CannotTell(f"what {self.name} answers is no link")
         return f"{urlsplit(self.url).scheme}://{self.name}{path}"
 
-    def _asked(self, method: str, path: str) -> Mapping[str, Any]:
+    def _asked(self, method: str, path: str, more: Mapping[str, str] = MappingProxyType({})) -> Mapping[str, Any]:
         parts = urlsplit(self.url)
         opened = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         try:
             connection = opened(parts.hostname or "", parts.port, timeout=_PATIENCE)
             try:
-                connection.request(method, path, headers={"authorization": f"Bearer {self.token}"})
+                connection.request(method, path, headers={"authorization": f"Bearer {self.token}", **more})
                 answer = connection.getresponse()
                 body = answer.read(_MOST_BYTES + 1)
             finally:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 from clippy_hookspecs import Clock, Host, Prices, ServiceRegistry, Usage, hookimpl
 
+from .price import Price
 from .table import Table, TableError, read_overrides, read_table
+
+_EPOCH = date(1970, 1, 1)
+_SECONDS_A_DAY = 86400
+_MOST_FOUND = 1024
+_LONGEST_NAME = 200
 
 
 def _absolute(path: Path | str | None) -> Path | None:
@@ -39,6 +45,7 @@ class PriceList:
     _own: Table = field(init=False, repr=False)
     _table: Table | None = field(init=False, default=None, repr=False)
     _clock: Clock | None = field(init=False, default=None, repr=False)
+    _found: dict[tuple[str, int | None], Price | None] = field(init=False, factory=dict, repr=False)
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -66,7 +73,9 @@ class PriceList:
 
     def cost(self, model: str, usage: Usage) -> float | None:
         """US dollars at today's list price; None where it is not known, which is not the same as free."""
-        price = self.table.price(model, self._today())
+        clock = self._clock
+        day = None if clock is None else int(clock.time() // _SECONDS_A_DAY)
+        price = self._price(model, day)
         return None if price is None else price.cost(usage)
 
     @property
@@ -81,8 +90,17 @@ class PriceList:
         """A lock that another thread held when a process forked would never be given back."""
         self._lock = threading.Lock()
 
-    def _today(self) -> date | None:
-        return None if self._clock is None else datetime.fromtimestamp(self._clock.time(), UTC).date()
+    def _price(self, model: str, day: int | None) -> Price | None:
+        """The price of *model* on *day*, counted since 1970.  Remembered: most requests ask for few models."""
+        try:
+            return self._found[model, day]
+        except KeyError:
+            price = self.table.price(model, None if day is None else _EPOCH + timedelta(days=day))
+        if len(model) <= _LONGEST_NAME:  # the caller chose it
+            if len(self._found) >= _MOST_FOUND:
+                self._found.clear()
+            self._found[model, day] = price
+        return price
 
 
 def _shipped() -> Table:

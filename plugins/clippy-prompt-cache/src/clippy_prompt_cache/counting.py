@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 from clippy_hookspecs import AuditRecord, Usage
 
 MAX_LINES = 256
@@ -57,31 +57,32 @@ class Counter:
     """Adds up the records of requests.  Whoever owns it keeps its threads apart."""
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[str, str], Counts] = {}
+        self._lines: dict[tuple[str, str], list[int]] = {}
+        """By route and model the fields of :class:`Counts`, in their order."""
 
     def add(self, record: AuditRecord, model: str) -> None:
         """Count *record*, whose last attempt asked for *model*, if a provider answered it."""
-        counts = _counts(record)
-        if counts is None:
+        given, usage = record.provenance, record.usage
+        sent = any(attempt.sent for attempt in record.attempts)
+        if usage is None or not sent or not (given is None or given.source == "provider"):
             return
         line = record.route or "", model
-        if line not in self._lines and len(self._lines) >= MAX_LINES:
-            line = line[0], ""
-        self._lines[line] = self._lines.get(line, Counts()) + counts
+        sums = self._lines.get(line)
+        if sums is None:
+            if len(self._lines) >= MAX_LINES:
+                line = line[0], ""
+            sums = self._lines.setdefault(line, [0] * len(fields(Counts)))
+        sums[0] += 1
+        if not _told(usage):
+            sums[1] += 1
+            return
+        sums[2] += usage.input
+        sums[3] += usage.cache_read
+        sums[4] += usage.cache_write
 
     def statistics(self) -> Statistics:
         """What was counted so far."""
-        return Statistics(dict(self._lines))
-
-
-def _counts(record: AuditRecord) -> Counts | None:
-    provider = record.provenance is None or record.provenance.source == "provider"
-    if not provider or not record.attempts or record.usage is None:
-        return None
-    usage = record.usage
-    if not _told(usage):
-        return Counts(1, unmeasured=1)
-    return Counts(1, 0, usage.input, usage.cache_read, usage.cache_write)
+        return Statistics({line: Counts(*sums) for line, sums in self._lines.items()})
 
 
 def _told(usage: Usage) -> bool:

@@ -20,7 +20,6 @@ from .exports import to_curl, to_jsonl, to_python
 from .files import read, write
 from .har import answer_of, answer_pieces, from_har, to_har
 from .reading import StrangeRecording
-from .searching import says
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -79,6 +78,8 @@ def _list() -> click.Command:
         """The calls in FILE, a line each, the newest last."""
         wanted = [one for one in calls_of(file) if model in (None, one.model)]
         if query is not None:
+            from .searching import says  # what sends calls again comes with it
+
             wanted = [one for one in wanted if says(one, query)]
         if as_json:
             click.echo(json.dumps([_summary(one) for one in wanted[-count:]], indent=2))
@@ -258,6 +259,11 @@ def replay_command(cli: Any) -> click.Command:
     return replay
 
 
+def _has_pages(plugin: object) -> bool:
+    """Whether it would open pages while the calls are made, with a link in what is printed."""
+    return callable(getattr(plugin, "register_routes", None))
+
+
 def _again(
     cli: Any, calls: list[Exchange], live: bool, more: tuple[str, ...], less: tuple[str, ...], as_json: bool
 ) -> None:
@@ -269,8 +275,10 @@ def _again(
     try:
         if live:
             with cli.host() as host:
-                kept = {name: one for name, one in host.plugins.items() if name not in {*less, RECORDER}}
-                other = host.with_plugins({**kept, **plugins_named(more), "books": Books()})
+                away = {name for name, one in host.plugins.items() if name == RECORDER or _has_pages(one)} - {*more}
+                kept = {name: one for name, one in host.plugins.items() if name not in away | {*less}}
+                added = plugins_named(name for name in more if name not in kept)
+                other = host.with_plugins({**kept, **added, "books": Books()})
                 try:
                     made = rerun(calls, other, cli.run)
                 finally:

@@ -18,7 +18,7 @@ from clippy_hookspecs import (
     Scope,
 )
 
-from .exchange import Attempt, Exchange, Level, Message, Piece, Step
+from .exchange import Attempt, Exchange, Level, Message, Step
 from .said import as_text
 from .secrets import Secrets, plain
 from .tape import Tape
@@ -27,9 +27,10 @@ from .timeline import TimeLine
 _FOLDS = frozenset({"pre_request", "compress_context", "pre_attempt", "on_response"})
 
 
-def develop(tape: Tape, level: Level, literals: tuple[str, ...] = ()) -> Exchange:
-    """What is known of a call by now, without secrets and as far as *level* allows."""
-    return _Developer(tape, level, literals).exchange()
+def develop(tape: Tape, level: Level, literals: tuple[str, ...] = (), brief: bool = False) -> Exchange:
+    """What is known of a call by now, without secrets and as far as *level* allows; *brief*: of its answer the words,
+    and no more of its pieces than how many there were."""
+    return _Developer(tape, level, literals).exchange(brief)
 
 
 class _Developer:
@@ -45,7 +46,7 @@ class _Developer:
         self._clean = Secrets.of([(one.headers, _address(one)) for one in requests], literals)
         self._came = next((one for one in requests), None)
 
-    def exchange(self) -> Exchange:
+    def exchange(self, brief: bool) -> Exchange:
         """All of it."""
         tape, record, came, clean = self._tape, self._record, self._came, self._clean
         known: dict[str, Any] = {}  # and one value of it in the end: each evolve costs as much as a hook
@@ -60,6 +61,9 @@ class _Developer:
             )
         if record is not None:
             self._ended(known, record)
+        line = TimeLine(self._events, self._tape.began, self._content, self._clean)
+        pieces = line.brief() if brief else line.pieces()
+        outs = sum(event.kind == "chunk_out" for event in self._events) if brief else 0
         return Exchange(
             id=tape.id,
             began=tape.time,
@@ -67,8 +71,8 @@ class _Developer:
             scope=self._scope(),
             steps=tuple(self._steps()),
             attempts=tuple(self._attempts()),
-            pieces=self._pieces(),
-            lost=tape.lost,
+            pieces=pieces,
+            lost=tape.lost + (max(0, outs - len(pieces)) if brief else 0),
             cost=tape.cost,
             **known,
         )
@@ -169,10 +173,10 @@ class _Developer:
             elif made and event.kind == "head":
                 status, headers = event.data
                 made[-1].update(head_at=self._at(event), answer=self._message(headers, b"", status))
-            elif made and event.kind == "closed" and isinstance(event.data, Outcome):
+            elif made and event.kind == "closed" and isinstance(event.data, Outcome) and event.data.sent:
                 self._closed(made[-1], event)
-        for one, known in zip(made, () if self._record is None else self._record.attempts, strict=False):
-            # One that a plugin refused was never sent.
+        recorded = () if self._record is None else self._record.attempts
+        for one, known in zip(made, [attempt for attempt in recorded if attempt.sent], strict=False):
             one.update(number=known.number, route=self._clean.text(known.route), waited=_us(known.waited) or 0)
         return (Attempt(**one) for one in made)
 
@@ -196,9 +200,6 @@ class _Developer:
             attempt["answer"] = evolve(answer, body=shown, size=len(body))
         error = _error(outcome.error, self._clean, self._content)
         attempt.update(ended_at=self._at(event), state=outcome.state, error=error)
-
-    def _pieces(self) -> tuple[Piece, ...]:
-        return TimeLine(self._events, self._tape.began, self._content, self._clean).pieces()
 
     def _at(self, event: Event) -> int:
         return (event.at - self._tape.began) // 1000

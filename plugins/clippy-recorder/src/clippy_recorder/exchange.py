@@ -76,8 +76,8 @@ class Exchange:
     """One call with everything that is known of it; of one that still runs, as much as there is.
 
     ``began`` is unix seconds; ``cost`` US dollars, None where no price is known; ``lost`` counts the pieces for which
-    there was no room.  ``duration``, ``first_token`` and ``unread`` (of the duration: nobody read on, or the flow was
-    paused or paced) are microseconds.
+    there was no room, and in a list those of a running stream that are told as one.  ``duration``, ``first_token`` and
+    ``unread`` (of the duration: nobody read on, or the flow was paused or paced) are microseconds.
     """
 
     id: str

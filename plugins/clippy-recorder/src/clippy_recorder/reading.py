@@ -39,6 +39,8 @@ def exchange_of(value: Any) -> Exchange:
         raise StrangeRecording(f"a call's state is {state[:40]!r}; it is one of {', '.join(sorted(_STATES))}")
     scope, usage = told.maybe("scope"), told.maybe("usage")
     answered = told.maybe("answered")
+    if not told.text("id"):
+        raise StrangeRecording("the 'id' of a call is empty")
     return Exchange(
         id=told.text("id"),
         began=told.moment("began"),

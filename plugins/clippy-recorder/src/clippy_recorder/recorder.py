@@ -83,13 +83,16 @@ class Recorder:
     # --- for those who look -------------------------------------------------------------------------------------------
 
     def latest(self, limit: int = 200, before: str | None = None) -> tuple[Exchange, ...]:
-        """At most *limit* of the newest calls, the newest last; those before the one of id *before*, if it is given."""
+        """At most *limit* of the newest calls, the newest last; those before the one of id *before*, if it is given.
+
+        A stream that runs is told in brief: chunks that follow each other are one piece, and ``lost`` counts the rest.
+        """
         with self._lock:
             tapes = [*self._tapes.values()]
         if before is not None:
             ids = [tape.id for tape in tapes]
             tapes = tapes[: ids.index(before)] if before in ids else []
-        return tuple(self._developed(tape) for tape in tapes[-limit:])
+        return tuple(self._developed(tape, brief=True) for tape in tapes[-limit:])
 
     def find(self, request_id: str) -> Exchange | None:
         """The call of this id, as far as it is; None if it is not kept."""
@@ -118,12 +121,12 @@ class Recorder:
 
         return end
 
-    def _developed(self, tape: Tape) -> Exchange:
+    def _developed(self, tape: Tape, brief: bool = False) -> Exchange:
         """What is known of a call; of one that is over it is worked out once."""
         if tape.developed is not None:
             return tape.developed
         if tape.record is None:
-            return develop(tape, self.level, self.secrets)
+            return develop(tape, self.level, self.secrets, brief)
         with self._developing:
             if tape.developed is None:
                 tape.developed = develop(tape, self.level, self.secrets)

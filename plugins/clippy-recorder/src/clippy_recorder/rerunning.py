@@ -133,7 +133,7 @@ def _side(reply: RawReply, body: bytes, record: AuditRecord | None, latency: flo
         None if usage is None else usage.output,
         cost,
         latency,
-        0 if record is None else len(record.attempts),
+        0 if record is None else sum(attempt.sent for attempt in record.attempts),
     )
 
 

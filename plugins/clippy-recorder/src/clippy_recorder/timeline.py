@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from clippy_hookspecs import Chunk, Event
@@ -42,6 +43,21 @@ class TimeLine:
                 kept.append(Piece(at, "bytes", data=shown, size=len(data)))
         return tuple(kept)
 
+    def brief(self) -> tuple[Piece, ...]:
+        """What the caller was given, chunks of one kind that follow each other as one; all pieces where nobody made
+        chunks.  For lists, which would wait for seconds if each piece of hundreds of streams were looked into."""
+        outs = [event for event in self._streamed if event.kind == "chunk_out"]
+        if not outs:
+            return self.pieces()
+        withheld = self._content and any(map(self._clean.within, _words(outs).values()))
+        return tuple(self._joined([*alike], withheld) for _, alike in groupby(outs, _about))
+
+    def _joined(self, outs: Sequence[Event], withheld: bool) -> Piece:
+        words, chunk = "".join(event.data.delta for event in outs), dict(self._chunk(outs[-1].data, withheld))
+        if words and self._content:
+            chunk["delta"] = WITHHELD if withheld else words
+        return Piece((outs[-1].at - self._began) // 1000, "chunk_out", chunk=chunk, size=len(words))
+
     def _as_given(self) -> Iterator[Event]:
         """Of an answer that came from no provider, such as a stored one: the chunks that begin an event.  Together
         their bytes are the stream that the caller was given."""
@@ -69,12 +85,7 @@ class TimeLine:
 
     def _holds_a_secret(self) -> bool:
         """Whether they say one: it may lie across several of them, so none of their content is shown."""
-        said: dict[tuple[str, int, int, str], list[str]] = {}
-        for event in self._streamed:
-            if isinstance(event.data, Chunk) and event.data.delta:
-                chunk = event.data
-                said.setdefault((event.kind, chunk.choice, chunk.block, chunk.kind), []).append(chunk.delta)
-        known = dict.fromkeys(map("".join, said.values()))
+        known = dict.fromkeys(_words(self._streamed).values())
         if any(map(self._clean.within, known)):
             return True
         return any(bytes_say_a_secret(body, coding, self._clean, known) for body, coding in self._bodies())
@@ -89,3 +100,18 @@ class TimeLine:
             data = (one.data for one in self._streamed if one.kind == "bytes" and since <= one.at < end)
             yield b"".join(data), coding
             since = end
+
+
+def _words(events: Sequence[Event]) -> Mapping[tuple[str, int, int, str], str]:
+    """What the chunks among *events* say, each kind of each block together."""
+    said: dict[tuple[str, int, int, str], list[str]] = {}
+    for event in events:
+        if isinstance(event.data, Chunk) and event.data.delta:
+            chunk = event.data
+            said.setdefault((event.kind, chunk.choice, chunk.block, chunk.kind), []).append(chunk.delta)
+    return {which: "".join(words) for which, words in said.items()}
+
+
+def _about(event: Event) -> tuple[object, ...]:
+    chunk = event.data
+    return chunk.kind, chunk.choice, chunk.block, chunk.id, chunk.name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .address import Address, parse
 from .failures import ServerUnavailable, lost
-from .links import Limits
+from .limits import Limits
 from .operation import LONGEST_MS, Operation, Script, to_milliseconds
 from .server import Server
 from .settings import is_prefix, is_url

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import redis
-from redis import exceptions
-
 from .address import Address
 
 
@@ -14,9 +11,6 @@ class ServerUnavailable(ConnectionError):
     It holds nothing secret.  After a timeout or a lost connection the operation may have taken effect.
     """
 
-
-FAILURES = (redis.RedisError, OSError)
-"""What redis-py raises; TimeoutError and the errors of sockets and TLS are OSErrors."""
 
 _CLOSED = "it closed the connection, as a server does that ends, is in protected mode or has too many clients"
 _BY_WORDS = {
@@ -28,23 +22,22 @@ _BY_WORDS = {
     "MISCONF": "it refuses writes while it cannot save to its disk; see its log",
     "WRONGTYPE": "another program uses these keys; set another prefix",
 }
-_BY_TYPE: tuple[tuple[type[Exception], str], ...] = (
-    (exceptions.AuthenticationError, "it refuses the credentials; correct the user name and password of url"),
-    (exceptions.BusyLoadingError, "it is still loading its data; it answers once it has"),
-    (exceptions.ReadOnlyError, "it is a read-only replica; let url name the primary"),
-    (exceptions.OutOfMemoryError, "its memory is full; raise its maxmemory, or see to what fills it"),
-    (exceptions.NoPermissionError, "its access list does not allow this user what the README lists"),
-    (
-        exceptions.MovedError,
-        "it is one node of a cluster, which is not followed; let url name a single server or a proxy",
-    ),
-    (exceptions.TimeoutError, "no answer in time"),
-    (TimeoutError, "no answer in time"),
-)
+_BY_TYPE = {
+    "AuthenticationError": "it refuses the credentials; correct the user name and password of url",
+    "BusyLoadingError": "it is still loading its data; it answers once it has",
+    "ReadOnlyError": "it is a read-only replica; let url name the primary",
+    "OutOfMemoryError": "its memory is full; raise its maxmemory, or see to what fills it",
+    "NoPermissionError": "its access list does not allow this user what the README lists",
+    "MovedError": "it is one node of a cluster, which is not followed; let url name a single server or a proxy",
+    "TimeoutError": "no answer in time",
+}
+"""By the name of a class of redis-py or of Python's own: redis-py is loaded where a server is used, not before."""
 
 
 def lost(error: Exception) -> bool:
     """Whether the server is gone, hangs, or is the wrong one by now: then it is left alone for a while."""
+    from redis import exceptions
+
     return isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError, OSError))
 
 
@@ -52,6 +45,6 @@ def reason(address: Address, error: Exception) -> str:
     """What callers and the log are told of one of FAILURES."""
     said = address.hide(" ".join(str(error).split()))
     advice = next((what for words, what in _BY_WORDS.items() if words in said), "")
-    advice = advice or next((what for kind, what in _BY_TYPE if isinstance(error, kind)), "")
+    advice = advice or next((_BY_TYPE[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _BY_TYPE), "")
     why = f"{advice} ({said[:200]})" if advice and said else advice or said[:200] or type(error).__name__
     return f"Redis at {address}: {why}"

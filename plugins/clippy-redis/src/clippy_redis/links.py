@@ -14,23 +14,16 @@ from typing import Any
 
 import redis
 import redis.asyncio
-from attrs import frozen
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from .address import Address
+from .limits import Limits
 
 Words = tuple[str | bytes | int, ...]
-
-
-@frozen
-class Limits:
-    """Seconds to connect and to be answered, and how many connections a pool may have."""
-
-    connect: float
-    answer: float
-    connections: int
+FAILURES = (redis.RedisError, OSError)
+"""What redis-py raises; TimeoutError and the errors of sockets and TLS are OSErrors."""
 
 
 class Threads:

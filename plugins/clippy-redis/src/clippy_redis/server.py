@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
@@ -10,18 +9,24 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
-from redis.exceptions import NoScriptError, ReadOnlyError
 
 from .address import Address
-from .failures import FAILURES, ServerUnavailable, lost, reason
-from .links import Limits, Loop, Threads, Words
+from .failures import ServerUnavailable, lost, reason
+from .limits import Limits
 from .operation import Operation
 from .rest import Rest
 
-Exchange = Callable[[Words], Awaitable[Any]]
+if TYPE_CHECKING:
+    import asyncio  # noqa: TC004 - what a Server does first
+
+    from redis.exceptions import NoScriptError, ReadOnlyError  # noqa: TC004
+
+    from .links import FAILURES, Loop, Threads, Words  # noqa: TC004
+
+    Exchange = Callable[[Words], Awaitable[Any]]
 
 
 @define(eq=False)
@@ -45,6 +50,7 @@ class Server:
     _lock: threading.Lock = field(init=False, repr=False, factory=threading.Lock)
 
     def __attrs_post_init__(self) -> None:
+        _import_what_exchanges_need()
         self._rest = Rest(self.pause, lambda: self.now())
         _servers.add(self)
 
@@ -132,6 +138,16 @@ class Server:
         threads = self._threads or self._of_threads()
         # A caller that is cancelled leaves at once; the thread reads the answer to its end, at most for its timeout.
         return await anyio.to_thread.run_sync(partial(threads.exchange, words), abandon_on_cancel=True)
+
+
+def _import_what_exchanges_need() -> None:
+    # redis-py takes longer to import than a host with thirty plugins to make, and most programs have no server.
+    global asyncio, NoScriptError, ReadOnlyError, FAILURES, Loop, Threads
+    import asyncio
+
+    from redis.exceptions import NoScriptError, ReadOnlyError
+
+    from .links import FAILURES, Loop, Threads
 
 
 _servers: weakref.WeakSet[Server] = weakref.WeakSet()

@@ -34,7 +34,7 @@ from .budget import RetryBudget
 from .midstream import method_for, passes_by_itself
 
 _STARTED = StashKey[float]("retry.started")
-_BEGUN = StashKey[int]("retry.begun")
+_SENT = StashKey[bool]("retry.sent")
 _WAITED = StashKey[float]("retry.waited")
 _RESUMED = StashKey[int]("retry.resumed")
 _REQUEST = StashKey[Request]("retry.request")
@@ -136,7 +136,6 @@ class RetryPolicy:
     def pre_attempt(self, request: Request, ctx: RequestContext) -> Request | None:
         """Notes when the first attempt began; with ``idempotency_header``, gives every attempt the call's one key."""
         ctx.stash.setdefault(_STARTED, ctx.clock.now)
-        ctx.stash[_BEGUN] = ctx.attempt
         if self.on_mid_stream == "continue":
             ctx.stash[_REQUEST] = request
         name = self.idempotency_header
@@ -148,6 +147,7 @@ class RetryPolicy:
     @hookimpl
     def post_attempt(self, outcome: Outcome, ctx: RequestContext) -> None:
         """A success earns its route a part of a retry; one that a retry brought, the whole that was paid for it."""
+        ctx.stash[_SENT] = outcome.sent
         if outcome.state == "ok" and (outcome.status or 200) < 400:
             self._budget.add(_bucket(ctx), self.deposit if ctx.route_attempt <= 1 else max(self.deposit, 1.0))
 
@@ -162,9 +162,8 @@ class RetryPolicy:
         wait = self._wait(error, ctx)
         if wait is None or not self._in_time(wait, ctx):
             return None
-        # An attempt that a plugin outside us refused, to cool down say, was not sent, so sending it now is no retry.
-        refused = ctx.stash.get(_BEGUN) != ctx.attempt
-        if not (refused or self._budget.take(_bucket(ctx))):  # last of all: what is not made is not paid for
+        # An attempt that a plugin refused, to cool down say, was not sent, so sending it now is no retry.
+        if ctx.stash.get(_SENT, True) and not self._budget.take(_bucket(ctx)):  # last: what is not made is not paid for
             return None
         ctx.stash[_WAITED] = wait
         if method is None:

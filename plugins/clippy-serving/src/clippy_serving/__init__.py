@@ -3,7 +3,7 @@
 from .limits import Limits
 from .listening import NoAddress
 from .pages import Guard, Handler, Pages
-from .protocols import STALLED
+from .patience import STALLED
 from .replies import json_reply, reply, see_other, text_reply
 from .server import Server
 

@@ -34,7 +34,8 @@ class Pages:
     ``guard`` is asked about every request, with its head only and whether it asks for a websocket: what it returns is
     the answer, None lets the request pass.  ``fallback`` answers paths that no handler has (404 without one).
     ``headers`` are on every answer.  HEAD is answered from the handler of GET.  ``siblings`` are the processes that
-    serve the same address, of which this is one or the supervisor; None: it is alone.
+    serve the same address, of which this is one or the supervisor; None: it is alone.  ``address`` is what a browser of
+    this machine goes to, such as ``http://127.0.0.1:8080``; "": it is not known, or no browser can.
     """
 
     limits: Limits = field(factory=Limits)
@@ -42,6 +43,7 @@ class Pages:
     fallback: Handler | None = None
     headers: Mapping[str, str] = field(factory=dict)
     siblings: Siblings | None = None
+    address: str = ""
     _exact: dict[str, dict[str, Handler]] = field(factory=dict, init=False, repr=False)
     _below: dict[str, dict[str, Handler]] = field(factory=dict, init=False, repr=False)
     _draining: bool = field(default=False, init=False)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from attrs import define, field
 
@@ -109,6 +109,23 @@ class Siblings:
             )
             return False
         return True
+
+    def held(self, name: str) -> IO[str]:
+        """What only one of the processes has at a time: a file, empty at first, in which it may write for the next one.
+
+        Waits, in a thread of the caller's, until nobody else has it; whoever has it gives it back by closing the file,
+        or by ending in whatever way.  Raises OSError where the folder is gone.
+        """
+        import fcntl
+
+        file = (self.folder / f"held-{name}").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     def abandoned(self) -> None:
         """The supervisor has ended without an end of its own: nobody else removes the folder."""

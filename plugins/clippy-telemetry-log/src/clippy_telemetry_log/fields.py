@@ -11,8 +11,6 @@ from .names import name
 
 PREFIX = "clippy_"
 """Of every field, so that none has the name of a program's own."""
-_UNSENT = frozenset({"attemptrefused", "refusal"})
-"""How the trace says that a hook did not let an attempt go."""
 
 
 def of_request(record: AuditRecord) -> dict[str, Any]:
@@ -26,7 +24,7 @@ def of_request(record: AuditRecord) -> dict[str, Any]:
         "api": name(record.api),
         "status": record.status,
         "duration": _seconds(record.duration),
-        "attempts": _sent(record),
+        "attempts": sum(attempt.sent for attempt in record.attempts),
         "first_token": _seconds(record.first_token),
         "stream": record.stream,
         "method": name(record.method),
@@ -46,12 +44,6 @@ def of_request(record: AuditRecord) -> dict[str, Any]:
     return _said(fields)
 
 
-def _sent(record: AuditRecord) -> int:
-    """How many attempts were sent: what a plugin refused in pre_attempt, as a breaker does, asked no provider."""
-    refused = [one for one in record.trace if one.hook == "pre_attempt" and one.action in _UNSENT]
-    return len(record.attempts) - len(refused)
-
-
 def of_attempt(outcome: Outcome, ctx: RequestContext) -> dict[str, Any]:
     """The fields of an attempt that failed."""
     fields = {
@@ -62,6 +54,7 @@ def of_attempt(outcome: Outcome, ctx: RequestContext) -> dict[str, Any]:
         "api": name(ctx.route.api),
         "status": outcome.status,
         "duration": _seconds(outcome.duration),
+        "sent": None if outcome.sent else False,
         "parent": name(ctx.parent),
     }
     return _said(fields | _error(outcome.error or ErrorInfo()))
@@ -90,6 +83,7 @@ def attempt_sentence(fields: dict[str, Any]) -> str:
     get = fields.get
     return _joined(
         get("route") and f"on {get('route')}",
+        get("sent") is False and "not sent",
         _failure(fields),
         "status" in fields and f"status {get('status')}",
         _took(fields),

@@ -112,7 +112,8 @@ class Measures:
 
 def paid(record: AuditRecord) -> bool:
     """Whether a provider worked for this request, which a cache and a plugin do not."""
-    return bool(record.attempts) and (record.provenance is None or record.provenance.source == "provider")
+    sent = any(attempt.sent for attempt in record.attempts)
+    return sent and (record.provenance is None or record.provenance.source == "provider")
 
 
 def billed(record: AuditRecord) -> Usage | None:

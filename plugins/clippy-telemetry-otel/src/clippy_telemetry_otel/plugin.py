@@ -112,7 +112,7 @@ class OtelTelemetry:
         spans = ctx.stash.get(_SPANS)
         if spans is None:
             return
-        refuser = refused_by(ctx.trace)
+        refuser = refused_by(outcome, ctx.trace)
         spans.end_attempt(outcome, ctx, refuser)
         measures = self._current_measures()
         if measures is not None:
@@ -150,7 +150,7 @@ class OtelTelemetry:
     def _outcome(self, record: AuditRecord, spans: RequestSpans) -> Attributes:
         """What a span says of a request that is over."""
         found: Attributes = {**spans.about(), "clippy.request.id": text(record.id), "clippy.outcome": record.outcome}
-        found["clippy.attempts"] = len(record.attempts)
+        found["clippy.attempts"] = sum(attempt.sent for attempt in record.attempts)
         if record.route:
             found["clippy.route"] = text(record.route)
         if record.stream:

@@ -181,9 +181,9 @@ class RequestSpans:
             self.span.end(self.moments.ns(ctx.clock.now()))
 
 
-def refused_by(trace: list[HookCall]) -> str | None:
-    """The plugin that refused the attempt which has just ended, None if it was sent."""
-    for call in reversed(trace):
-        if call.hook != "post_attempt":
-            return call.plugin if call.hook == "pre_attempt" and call.action == "attemptrefused" else None
-    return None
+def refused_by(outcome: Outcome, trace: list[HookCall]) -> str | None:
+    """The plugin that refused the attempt which ended so just now, None if it was sent or if a plugin broke."""
+    if outcome.sent or outcome.state != "error":
+        return None
+    last = next((call for call in reversed(trace) if call.hook == "pre_attempt"), None)
+    return None if last is None or last.action == "failed" else last.plugin

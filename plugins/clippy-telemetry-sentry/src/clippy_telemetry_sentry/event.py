@@ -30,7 +30,7 @@ def event_of(record: AuditRecord, suppressed: int = 0, forgotten: int = 0) -> di
     """
     info = record.error or ErrorInfo()
     _, outcome, category, kind, route, model = fingerprint = kind_of(record)
-    attempts = len(record.attempts)
+    attempts = sum(attempt.sent for attempt in record.attempts)
     failed = list(dict.fromkeys(call.plugin for call in record.trace if call.action == "failed"))
     where = model if route == "-" else f"{model} by {route}"
     told = (where, record.status and f"status {record.status}", attempts > 1 and f"{attempts} attempts")
@@ -113,6 +113,7 @@ def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
             "waited": _seconds(attempt.waited),
             "duration": _seconds(attempt.duration),
             "error": attempt.error and _error(attempt.error),
+            "sent": None if attempt.sent else False,
         }
     )
 

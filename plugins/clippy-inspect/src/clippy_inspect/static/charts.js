@@ -15,7 +15,7 @@ let drawn = null;
 async function draw() {
   const place = document.getElementById("rate-chart");
   if (!place || typeof uPlot === "undefined") return;
-  const answer = await fetch(place.dataset.chart);
+  const answer = await fetch(place.dataset.chart, { headers: { "hx-request": "true" } });
   if (!answer.ok) return;
   const line = (await answer.json()).timeline;
   const data = [line.map((one) => one[0]), line.map((one) => one[1]), line.map((one) => one[2])];
