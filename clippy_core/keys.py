@@ -66,6 +66,7 @@ _NOT_STORED = (
     "date",
 )
 
+_PORTS = {"https": ":443", "http": ":80"}
 _FOR_OTHERS = ("content-type", "content-language")
 
 
@@ -311,10 +312,11 @@ def is_credential(header: str) -> bool:
 
 
 def _normal(url: str) -> str:
-    """One spelling for one address: scheme and host in lower case, no slash at the end."""
+    """One spelling for one address: scheme and host in lower case, no port that goes without saying, no slash last."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return url  # not an address; whoever sends to it will say so
     user, at, host = parts.netloc.rpartition("@")  # a password keeps its case
-    return urlunsplit((parts.scheme.lower(), user + at + host.lower(), parts.path.rstrip("/"), parts.query, ""))
+    host = host.lower().removesuffix(_PORTS.get(parts.scheme, ""))
+    return urlunsplit((parts.scheme, user + at + host, parts.path.rstrip("/"), parts.query, ""))

@@ -249,14 +249,15 @@ def test_what_tells_a_gateway_who_shall_answer_is_in_the_key(name: str) -> None:
 
 
 def test_one_address_has_one_spelling() -> None:
-    """Case of scheme and host and a slash at the end do not matter; everything else of an address does."""
-    same = ("https://api.example.org/v1", "https://api.example.org/v1/", "HTTPS://API.Example.org/v1")
+    """Case of scheme and host, the usual port and a slash at the end do not matter; all else of an address does."""
+    same = ("https://api.example.org/v1", "https://api.example.org/v1/", "HTTPS://API.Example.org:443/v1")
     assert len({key(base_url=url) for url in same}) == 1
     others = (
         "http://api.example.org/v1",
         "https://api.example.org/V1",
         "https://api.example.org/v1?a=1",
         "https://api.example.org:8443/v1",
+        "https://api.example.org:80/v1",
         "https://api.example.org.evil.example/v1",
         "https://user:Pass@api.example.org/v1",
         "https://user:pass@api.example.org/v1",

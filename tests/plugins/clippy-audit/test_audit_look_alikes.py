@@ -9,6 +9,26 @@ from hypothesis import strategies as st
 
 LOOK_ALIKES = r"""
 commit 3f786850e387550fdab836ed7e6dc881de23001b fixes it
+getpass.getpass("Password: ")
+arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf
+pwd: /home/user/project
+password: *anchor
+pw: 12.5
+das Passwort ist falsch
+密码是必填项
+<option value="token">the token</option>
+they were identified by 'name and number'
+secret: !vault |
+secret -> hash
+| token | a unit of text | string |
+| api_key | `OPENAI_API_KEY` |
+| secret_key | 32 bytes | hex |
+**Password:** at least 8 characters
+**Token:** the smallest unit
+<meta name="keywords" content="password manager, api key">
+variable "token" { default = null }
+api_key: &default null
+mot de passe oublié ?
 sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 md5 d41d8cd98f00b204e9800998ecf8427e
 id 123e4567-e89b-12d3-a456-426614174000

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from clippy_audit import decoded, fields, literals, redact, redact_url, redact_value, tokens
+from clippy_audit import decoded, fields, literals, redact, redact_url, redact_value, signs, tokens
 from clippy_audit.decoded import Decoded, decode
 from clippy_audit.names import Trust, trust
 from clippy_audit.spans import Span, replace
@@ -25,7 +25,8 @@ ROWS = [
         "a", "A1", " ", "a ", "\\", "%25", "&#1", "key=", "key: ", "token=a.", "password: a ", "api key is ", "-eyJ",
         "-eyJaaaaaaaaa", "authorization: ", "Authorization: Bearer ", "cookies={", "://a:b/", "a@a.", "+1", "1234-",
         "12:", "1.2.", "AB12", "-----BEGIN PRIVATE KEY-----", "-u a:", 'auth=("a", "', "api_keys: [", "mysql -p",
-        "AWS4-HMAC-SHA256 ", "\x1b[",
+        "AWS4-HMAC-SHA256 ", "\x1b[", 'token("a', "|token|", "password: |\n ", "api_key:\n 'a", 'token" {a=\n',
+        "-sk-Aa1Aa1Aa1Aa1Aa1Aa1\nAa1Aa1Aa1Aa1Aa1Aa1",
     )
 ]  # fmt: skip
 
@@ -76,7 +77,7 @@ def test_a_secret_takes_nothing_of_its_surroundings_with_it(before: str, after: 
     assert key not in redact(f"{before} {key} {after}")
 
 
-@given(st.from_regex(fields._NOUN))
+@given(st.from_regex(signs.NOUN))
 def test_the_quick_look_for_names_passes_every_name(text: str) -> None:
     """The stems are a second list of the same nouns; one that is missing there would never be searched for."""
     assert fields._names_something(text.lower())

@@ -217,6 +217,23 @@ UNDER_A_NAME = (
     "{{'Cookie': 'session={s}'}}",
     "cookies={{'session': '{s}'}}",
     "curl -b 'session={s}' https://x",
+    '"api_key":\n    "{s}"',
+    "api_key = (\n    '{s}'\n)",
+    "api_key: >-\n  {s}\nmodel: x",
+    "api_key: !!str {s}",
+    "api_key: &key '{s}'",
+    "**API Key:** {s}",
+    "**API key**: `{s}`",
+    "| API_KEY | `{s}` |",
+    "API_KEY -> {s}",
+    '<meta name="csrf-token" content="{s}">',
+    '<parameter name="api_key">{s}</parameter>',
+    "<parameter=api_key>\n{s}\n</parameter>",
+    "set -gx COHERE_API_KEY {s}",
+    "setenv COHERE_API_KEY {s}",
+    "我的API密钥是{s}",
+    "secret_key_base: {s}",
+    'variable "api_key" {{\n  type = string\n  default = "{s}"\n}}',
 )
 PASSWORD_PLACES = (
     "postgresql://app:{s}@db.example.org/prod",
@@ -250,6 +267,19 @@ PASSWORD_PLACES = (
     "IDENTIFIED BY PASSWORD '{s}'",
     "JWT_SECRET={s}",
     "密码：{s}",
+    "mot de passe : {s}",
+    "Kennwort: {s}",
+    "das Passwort lautet {s}",
+    "la password è {s}",
+    "비밀번호는 {s} 입니다",
+    "CREATE USER 'a'@'%' IDENTIFIED BY '{s}';",
+    "password: |\n  {s}\nuser: x",
+    "password: !!str {s}",
+    "password: &pw {s}",
+    'password:\n  "{s}"',
+    'variable "db_password" {{ default = "{s}" }}',
+    "**Password:** {s}",
+    "builder.password('{s}').build()",
 )
 
 
@@ -287,6 +317,27 @@ def test_redacting_twice_changes_nothing_more(place: str) -> None:
     """The marks are not taken for secrets themselves."""
     once = redact(place.format(s=OPAQUE["40 letters"](Rng(place))))
     assert redact(once) == once
+
+
+@pytest.mark.parametrize("kind", ["openai project", "anthropic", "groq", "xai"])
+def test_a_token_that_was_wrapped_is_gone_with_its_next_line(kind: str) -> None:
+    """By a terminal, a mail or a program; what else stands in the next line stays."""
+    rng = Rng(kind)
+    for gap in ("\n", "\\\n", "\r\n    ", '" "', '" + "', '"\n    "', '" +\n  "'):
+        token = ISSUED[kind](rng) + "Aa1"
+        assert redact(f'is "{token[:-20]}{gap}{token[-20:]}"').startswith('is "[redacted:')
+        assert token[-20:] not in redact(f'is "{token[:-20]}{gap}{token[-20:]}"')
+    for after in ("in_the_next_line_of_it", "3f786850e387550fdab836ed7e6dc881de23001b", "commit 3F786850e387550fdab8"):
+        assert redact(f"is {token}\n{after}").endswith(f"\n{after}")
+
+
+def test_a_call_with_a_secret_is_told_from_one_that_asks_for_it() -> None:
+    """A builder is handed the value, a store the name of what it keeps."""
+    value = some(ALNUM, 32, Rng("call"))
+    for call in ('.apiKey("{}").build()', 'new AzureKeyCredential("{}")', "setPassword('{}')", 'withToken( "{}" )'):
+        assert value not in redact(call.format(value))
+    for call in ('get_secret("prod-2024-db")', 'load_key("id_rsa_2024_production")', 'password("Enter it: ")'):
+        assert redact(call) == call
 
 
 @pytest.mark.parametrize("newline", ["\n", "\\n", "\\\\n"])

@@ -85,6 +85,18 @@ def test_metadata_has_names_too(name):
     assert address_fault(f"http://{name}/computeMetadata/v1/", trusted=True) is not None
 
 
+@pytest.mark.parametrize(
+    "name", ["{0}.ip.example", "a.{0}.ip.example", "{1}.ip.example", "www-{1}-x.example", "{2}.example", "1.2.{0}.x."]
+)
+def test_a_name_that_spells_a_metadata_address_is_one(name):
+    """A wildcard DNS leads it there.  Other addresses in a name, and numbers that are none, are nobody's business."""
+    for text, found in [("169.254.169.254", True), ("100.100.100.200", True), ("10.0.0.5", False)]:
+        host = name.format(text, text.replace(".", "-"), ipaddress.IPv4Address(text).packed.hex())
+        assert (address_fault(f"http://{host}:8000/v1", trusted=True) is not None) == found, host
+    for host in ("1169.254.169.254.example", "v1-169-254-169.example", "a9fea9fe0.example", "decafbad.example"):
+        assert address_fault(f"http://{host}/v1", trusted=True) is None, host
+
+
 ODD = ["\r", "\n", "\t", " ", "\\", "\x00", "\x7f"]
 
 
@@ -111,10 +123,13 @@ LOOKALIKES = [
     "https://аpi.openai.com/v1", "https://api.openai.com/v1/../../admin", "https://api.openai.com/v1/%2e%2e/x",
     "https://api.openai.com/%252e%252e/x", "https://api%2eopenai.com/v1", "https://api.openai.com%00.evil.example/",
     "https://api.openai.com／.evil.example/", "https:api.openai.com/v1", "https:///api.openai.com/v1",
+    "https://*.openai.azure.com/", "https://a,b.openai.azure.com/", "https://a;b.openai.azure.com/v1",
+    "https://api.openai.com/v1/..;/admin", "https://api.openai.com/.;a=b/x", "https://api.openai.com/v1%0d%0aX:%20y",
     "https://api.openai.com/v1?x=1", "//api.openai.com/v1", "https://[::1]/v1", "https://api.openai.com:99999/v1",
 ]  # fmt: skip
 BENIGN = [
     "https://api.openai.com", "https://api.openai.com/", "https://api.openai.com/v1/", "https://API.OpenAI.com:443/v1",
+    "https://api.openai.com/v1/models;version=2/a;b", "https://my_res.openai.azure.com/a%20b",
     "https://api.openai.com./v1", "https://a.b.openai.azure.com/openai/deployments/x", "https://openrouter.ai/api/v1",
     "HTTPS://api.anthropic.com/v1", "https://my-res.openai.azure.com/openai/v1", "https://api.openai.com/v1/a..b",
 ]  # fmt: skip
@@ -185,7 +200,8 @@ def test_a_value_with_a_control_character_is_refused(text, odd):
 
 OTHERS = ["Host", "Authorization", "X-Api-Key", "api-key", "Cookie", "Content-Length", "Transfer-Encoding",
           "Connection",
-          "Proxy-Authorization", "TE", "Upgrade", "X-Forwarded-For", "Forwarded", "X-HTTP-Method-Override"]  # fmt: skip
+          "Proxy-Authorization", "TE", "Upgrade", "X-Forwarded-For", "Forwarded", "X-HTTP-Method-Override",
+          "X-Goog-User-Project"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -194,10 +210,11 @@ def test_who_asks_and_how_a_message_is_framed_is_not_the_callers_to_say(name):
     for _ in range(10):
         spelt = "".join(generator.choice([letter.lower(), letter.upper()]) for letter in name)
         assert header_fault(spelt, "v") is not None
+        assert header_fault(spelt.replace("-", "_"), "v") is not None
 
 
 @pytest.mark.parametrize(
-    "name", ["X-Authorization-Note", "X-Host", "Hosted-By", "Contents", "X-Cookie-Count", "TE-Mode"]
+    "name", ["X-Authorization-Note", "X-Host", "Hosted-By", "Contents", "X-Cookie-Count", "TE-Mode", "X_User_Id"]
 )
 def test_names_that_only_look_like_those_pass(name):
     assert header_fault(name, "v") is None

@@ -8,37 +8,9 @@ from collections.abc import Iterator
 from .authorization import find_authorization
 from .names import Trust, trust
 from .shapes import is_code, is_digest, is_mixed, is_random, is_sentence, is_stand_in, is_words
+from .signs import FOREIGN_STEMS, NOUN, SIGN, STEMS
 from .spans import Span
 
-# Searched in small letters: without IGNORECASE the engine skips every place that no noun can begin at.
-_NOUN = re.compile(
-    r"(?:pass(?:w(?:or)?d|phrase|code|wort)?|pwd|pat|secret(?:[_-]?base)?|sig(?:nature)?|sas|senha|set-cookie|token"
-    r"|key(?:[_-]?(?:id|data))?|cookie|credential|code|contrase[ñn]a|auth(?:orization)?|assertion|jwt|bearer"
-    r"|密码|密碼|口令|密钥|パスワード|비밀번호|пароль|hasło)s?(?![a-z0-9])"
-)
-# One of these is in every noun; most texts hold none, and then the pattern has nothing to look for.
-_STEMS = (
-    "pass", "pwd", "pat", "secret", "sig", "sas", "senha", "token", "key", "cookie", "credential", "code", "contrase",
-    "auth", "assertion", "jwt", "bearer",
-)  # fmt: skip
-_FOREIGN_STEMS = ("密码", "密碼", "口令", "密钥", "パスワード", "비밀번호", "пароль", "hasło")
-_TYPE = r"(?:str|string|String|bytes|SecretStr|Optional\[str\]|str[ ]\|[ ]None|&str|const[ ]char[ ]\*)"
-_SIGN = re.compile(
-    rf"""
-    (?P<xml>(?:[ ][^<>\n]{{0,60}})?>)
-  | (?P<pair>["']\s{{0,3}},?\s{{0,20}}["']?value["']?\s{{0,3}}[:=]\s{{0,3}})   # {{"name": "API_KEY", "value": "..."}}
-  | (?P<yaml>["']?\r?\n[ ]{{0,20}}value:[ ])                                   # - name: API_KEY, then value: ...
-  | (?P<form>"\r?\n\r?\n)                                                      # name="api_key" in a multipart body
-  | (?P<tuple>\\*+["'][ ]{{0,2}},\s{{0,2}}(?=[bruBRU]?\\*+["']))               # ("authorization", "Bearer ...")
-  | (?P<colon>\\*+["'`”’]{{0,3}}[\])]?[ \t]{{0,8}}:[ \t]{{0,8}})(?!=|[ ]?{_TYPE}[ ]?=|//|:)
-  | (?P<equals>\\*+["'`”’]{{0,3}}[\])]?[ \t]{{0,8}}(?::[ ]?{_TYPE}[ ]?)?(?::=|=>|=|：|＝|:)
-      (?![=~])[ \t]{{0,8}}(?:SecretStr\()?)
-  | (?P<phrase>[ ](?:(?:provided|given|used|is|was|becomes|set[ ]to|to|value|for[ ]\S{{1,40}}[ ]is)
-      [ ]?:?[ ]){{1,2}}["'`]?)
-  | (?P<space>[ \t]{{1,4}}|["'][ ]{{1,4}}["'])
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
 _QUOTE = re.compile(r"[bruBRU]{0,2}(?P<slashes>\\*+)(?P<mark>[\"'`“‘])")
 _BODY = {
     '"': re.compile(r'(?:[^"\\\r\n]|\\.)*+'),
@@ -56,12 +28,18 @@ _LINE = re.compile(r"[^\r\n\"'`]*+")
 _HEADER_LINE = re.compile(r"[^\r\n\"'`]{0,4096}+")
 _LOGIN = re.compile(r"\blogin \S{1,40}\s{1,4}\Z", re.ASCII)  # of a .netrc file
 _ELEMENT = re.compile(r"[^<\s]++")
+_CLOSING = re.compile(r"\s{0,8}</")
 _SIGN_INSIDE = re.compile(r"[A-Za-z0-9][@!#$%^&*+=?][A-Za-z0-9]", re.ASCII)
-_SPACED = ("--", "ENV ", "login ", "config set ", "configure set ")
+_SPACED = ("--", "ENV ", "login ", "config set ", "configure set ", "setenv ", "set -x ", "set -gx ", "set -Ux ")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _ASCII_LETTER = re.compile(r"[A-Za-z0-9]")
 _PLURAL = re.compile(r"(?i:secrets|passwords)[\"']?[ ]?:[ ]{0,8}\Z")
 _CALL = re.compile(r"[A-Za-z_][\w.]*+\(", re.ASCII)
+_LOOKS_UP = re.compile(
+    r"[._]*(?:get|read|fetch|load|find|has|is|del|delete|remove|lookup|require|parse|check|verify|validate|count|test)",
+    re.IGNORECASE,
+)
+_WORKING = re.compile(r"(?:old)?pwd['\"]?[ ]?[=:]", re.IGNORECASE)
 _QUOTES = frozenset("\"'`“‘\\")
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-$")
 _ADJECTIVES = (
@@ -93,8 +71,8 @@ def find_fields(text: str, lowered: str) -> Iterator[Span]:
     # Only options, environment files and .netrc put a bare value behind a space; everywhere else that is prose.
     spaced = any(sign in text for sign in _SPACED)
     position = 0
-    while noun := _NOUN.search(lowered, position):
-        sign = _SIGN.match(text, noun.end())
+    while noun := NOUN.search(lowered, position):
+        sign = SIGN.match(text, noun.end())
         position = noun.end()
         if sign is None or (
             sign.lastgroup == "space" and not spaced and text[sign.end() : sign.end() + 1] not in _QUOTES
@@ -104,7 +82,7 @@ def find_fields(text: str, lowered: str) -> Iterator[Span]:
         sure = trust(text[start : noun.end()])
         if sure is Trust.NONE or (sign["space"] and noun.group() == "pass"):
             continue
-        if sign["form"] and not text.endswith('name="', 0, start):
+        if _names_no_value(text, sign, start):
             continue
         spans, reached = _value(text, sign, start, sure)
         yield from spans
@@ -114,10 +92,22 @@ def find_fields(text: str, lowered: str) -> Iterator[Span]:
 
 def _names_something(lowered: str) -> bool:
     """Whether any noun of a secret can be in *lowered*."""
-    for stem in _STEMS:
+    for stem in STEMS:
         if stem in lowered:
             return True
-    return not lowered.isascii() and any(stem in lowered for stem in _FOREIGN_STEMS)
+    return not lowered.isascii() and any(stem in lowered for stem in FOREIGN_STEMS)
+
+
+def _names_no_value(text: str, sign: re.Match[str], start: int) -> bool:
+    """Whether the name at *start* stands where its *sign* means something else."""
+    if sign["form"]:
+        return not text.endswith('name="', 0, start)
+    if sign["cell"]:
+        return "|" not in text[max(0, start - 8) : start]
+    if sign["call"]:
+        return _LOOKS_UP.match(text, start) is not None
+    # arn:aws:secretsmanager:eu-west-1:123456789012:secret:name
+    return text[start - 1 : start] == ":" and "arn:" in text[max(0, start - 96) : start].rpartition(" ")[2]
 
 
 def keeps(value: str, sure: Trust) -> bool:
@@ -204,7 +194,12 @@ def _quoted(text: str, quote: re.Match[str], how: str | None, sure: Trust, kind:
     if sure is Trust.HEADER:
         span = find_authorization(text, begin, end, whole=True)
         return ([span] if span else []), end
-    if how in {"space", "phrase", "tuple"}:
+    if how == "call":
+        # It may as well be asked for what has this name; what it is asked for is a word or a path.
+        signs = sure is Trust.SECRET and " " not in value and _SIGN_INSIDE.search(value)
+        made = (signs or is_random(value, 8 if sure is Trust.SECRET else 16)) and "/" not in value
+        return ([] if keeps(value, sure) or not made else [Span(begin, end, kind)]), end
+    if how in {"space", "phrase", "tuple", "cell"}:
         # Without a sign between name and value only a value that looks like one counts: the key "name", secret 'x'.
         plain = is_words(value) or len(value) < 6 if sure is Trust.SECRET else not is_random(value, 16)
         return ([] if plain or keeps(value, sure) else [Span(begin, end, kind)]), end
@@ -227,7 +222,9 @@ def _bare(text: str, position: int, start: int, how: str | None, sure: Trust, ki
         or (environment and _CALL.match(value))
         or value.startswith("--")
         or (
-            _phrase_keeps(value.rstrip(".,!?:"), sure) if how == "phrase" else _bare_keeps(text, body, start, how, sure)
+            _phrase_keeps(value.rstrip(".,!?:"), sure)
+            if how in ("phrase", "cell")
+            else _bare_keeps(text, body, start, how, sure)
         )
     )
     return ([] if keep else [Span(position, end, kind)]), end
@@ -253,7 +250,7 @@ def _bare_keeps(text: str, body: re.Match[str], start: int, how: str | None, sur
         return not is_random(value, 8)
     if start > 0 and text[start - 1] == "/":
         return True  # a file: /etc/passwd: permission denied
-    if value.startswith("/") and re.match(r"(?:OLD)?PWD=", text[start : start + 7]):
+    if value.startswith("/") and _WORKING.match(text, start):
         return True  # the working directory
     return _is_remark(text, value.rstrip(".,!?:"), body.end(), start, how)
 
@@ -286,7 +283,7 @@ def _bare_header(text: str, position: int, how: str | None) -> tuple[list[Span],
 
 def _xml(text: str, position: int, start: int, sure: Trust, kind: str) -> tuple[list[Span], int]:
     body = _ELEMENT.match(text, position)
-    if body is None or text[start - 1 : start] not in ("<", ":") or not text.startswith("</", body.end()):
+    if body is None or text[start - 1 : start] not in tuple("<:=\"'") or not _CLOSING.match(text, body.end()):
         return [], position
     value = body.group()
     return ([] if keeps(value, sure) else [Span(position, body.end(), kind)]), body.end()

@@ -75,6 +75,7 @@ TOKENS: dict[str, tuple[str, ...]] = {
     "neon": (rf"napi_{_A}{{40,}}+",),
     "tailscale": (rf"tskey-[a-z]{{2,12}}-{_A}{{8,}}+(?:-{_A}{{16,}}+)?",),
     "alibaba": (rf"LTAI{_A}{{16,}}+",),
+    "scaleway": (r"SCW[A-Z0-9]{17}(?![A-Za-z0-9])",),
     "tencent": (rf"AKID{_A}{{28,}}+",),
     # code and packages
     "github": (rf"gh[pousr]_{_A}{{28,}}+", r"github_pat_[A-Za-z0-9_]{40,}+"),

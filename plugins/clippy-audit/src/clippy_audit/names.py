@@ -94,6 +94,10 @@ _FOREIGN = (
     "contraseña",
     "contrasena",
     "passwort",
+    "kennwort",
+    "wachtwoord",
+    "motdepasse",
+    "identifiedby",
     "senha",
     "пароль",
     "hasło",
@@ -125,6 +129,8 @@ def trust(name: str) -> Trust:
     if (last == "token" and before in _NO_TOKEN) or (last == "key" and before in _NO_KEY):
         return Trust.NONE
     if bare.endswith(_KEYS):
+        return Trust.KEY
+    if last in ("pw", "psk"):
         return Trust.KEY
     if last in ("token", "auth") or bare in ("bearer", "authn"):
         return Trust.WEAK

@@ -10,7 +10,8 @@ import re
 
 _STAND_IN = re.compile(
     r"""
-    [\s*x.•_#?-]*+\Z                                   # ***, xxxx, ..., ----
+    [\s*x.•_#?)\]},;-]*+\Z                              # ***, xxxx, ..., ----, and what closes a call
+  | \*[A-Za-z][\w-]*+\Z                                # of YAML: what an anchor has named
   | <[^<>]*+>\Z | \{+[^{}]*+\}+\Z | \$[({].* | \$[A-Za-z_]++\Z | \$env:.* | %[\w()]*[%s]\Z
   | \[[A-Za-z][A-Za-z0-9_:, -]*+\]?\Z                  # [redacted:x], [FILTERED], [secure]
   | (?:null|none|nil|undefined|nan|true|false|yes|no|on|off|str|string|text|bytes|bool|boolean|int|integer|number|float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import unicodedata
 from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
@@ -15,12 +16,16 @@ _METADATA_ADDRESSES = frozenset(
     for text in (
         "169.254.169.254", "169.254.170.2", "169.254.170.23", "169.254.169.123", "169.254.0.23", "169.254.10.10",
         "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254",
+        "169.254.42.42", "fd00:42::42", "fe80::a9fe:a9fe",
     )
 )  # fmt: skip
-"""Where clouds tell a machine its own credentials: AWS, GCP, Azure, Alibaba, Oracle, Tencent; and their credentials
-for containers."""
+"""Where clouds tell a machine its own credentials: AWS, GCP, Azure, Alibaba, Oracle, Tencent, Scaleway, OpenStack; and
+their credentials for containers."""
 
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_PLAIN_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII)
+_FOUR = re.compile(r"(?<![0-9])(?=([0-9]{1,3}([.-])[0-9]{1,3}\2[0-9]{1,3}\2[0-9]{1,3})(?![0-9]))", re.ASCII)
+_EIGHT = re.compile(r"(?<![a-z0-9])[0-9a-f]{8}(?![a-z0-9])", re.ASCII)
 _DOTS = str.maketrans({"。": ".", "．": ".", "｡": "."})
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -62,7 +67,8 @@ def _host(written: str) -> str:
 
 def _of_the_configuration(host: str) -> str | None:
     address = _address(host)
-    if host in _METADATA_NAMES or (address is not None and is_metadata(address)):
+    addresses = _within_name(host) if address is None else [address]
+    if host in _METADATA_NAMES or any(is_metadata(one) for one in addresses):
         return "it is where a cloud keeps the credentials of this machine"
     if any(letter in host for letter in "@#?/") or ".." in host:
         return "its host is no name"
@@ -81,13 +87,16 @@ def _of_a_caller(url: str, scheme: str, host: str, port: int | None, allow: Sequ
         return "it has a fragment or a query"
     if port not in (None, 443) or authority.endswith(":"):
         return "only port 443 is allowed"
-    path = url.partition("://")[2].partition("/")[2]
-    steps = unquote(unquote(path)).replace("\\", "/").split("/")
+    path = unquote(unquote(url.partition("://")[2].partition("/")[2]))
+    if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in path):
+        return "its path holds a control character"
+    # A server that knows path parameters (RFC 3986, section 3.3) takes ..;x for a step up.
+    steps = [step.partition(";")[0] for step in path.replace("\\", "/").split("/")]
     if "." in steps or ".." in steps:
         return "its path has . or .. in it"
     if _address(host) is not None:
         return "it is an address in numbers, not a name"
-    if not fits_one(host, allow):
+    if not _PLAIN_NAME.fullmatch(host) or not fits_one(host, allow):
         return "its host is not one that this key may name"
     return None
 
@@ -128,6 +137,16 @@ def _address(host: str) -> Address | None:
     for place, number in enumerate(first):
         value += number << (8 * (3 - place))
     return ipaddress.IPv4Address(value)
+
+
+def _within_name(host: str) -> list[Address]:
+    """The addresses that a name spells out, as those do that a wildcard DNS leads to what they say.
+
+    10.0.0.1.example.com, 10-0-0-1.example.com, 0a000001.example.com.
+    """
+    found = [match[1].replace("-", ".") for match in _FOUR.finditer(host)]
+    numbers = [_address(text) for text in found] + [_address(f"0x{text}") for text in _EIGHT.findall(host)]
+    return [one for one in numbers if one is not None]
 
 
 def _number(text: str) -> int | None:

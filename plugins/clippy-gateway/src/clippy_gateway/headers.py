@@ -17,6 +17,7 @@ _CREDENTIALS = frozenset(
     {
         "authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "set-cookie",
         "ocp-apim-subscription-key", "x-amz-security-token", "openai-organization", "openai-project",
+        "x-goog-user-project",
     }
 )  # fmt: skip
 _FRAMING = frozenset(
@@ -35,13 +36,14 @@ def header_fault(name: str, value: str) -> str | None:
     """Why a header that somebody else chose must not be sent on, in a sentence; None for one that may.
 
     Its name is a token and its value has no control character but the tab (RFC 9110 sections 5.1 and 5.5); it neither
-    says who is asking, nor where the message ends, nor where it goes.
+    says who is asking, nor where the message ends, nor where it goes.  Servers that hand headers on as variables (RFC
+    3875, section 4.1.18) read an underscore as a hyphen, and so it is read here.
     """
     if not _NAME.fullmatch(name):
         return "the name of a header holds a character that no name has, or is empty"
     if _FORBIDDEN.search(value):
         return f"the value of the header {name} holds a control character or one outside of Latin-1"
-    lower = name.lower()
+    lower = name.lower().replace("_", "-")
     if lower in _CREDENTIALS:
         return f"the header {name} says who is asking, and only the configuration may say that"
     if lower in _FRAMING:
