@@ -97,7 +97,6 @@ _FOREIGN = (
     "kennwort",
     "wachtwoord",
     "motdepasse",
-    "identifiedby",
     "senha",
     "пароль",
     "hasło",
@@ -130,6 +129,8 @@ def trust(name: str) -> Trust:
         return Trust.NONE
     if bare.endswith(_KEYS):
         return Trust.KEY
+    if bare in ("passe", "by"):  # mot de passe, identified by: only the last word of such a name is looked at
+        return Trust.SECRET
     if last in ("pw", "psk"):
         return Trust.KEY
     if last in ("token", "auth") or bare in ("bearer", "authn"):
