@@ -11,7 +11,7 @@ LOOK_ALIKES = r"""
 commit 3f786850e387550fdab836ed7e6dc881de23001b fixes it
 getpass.getpass("Password: ")
 arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf
-pwd: /home/user/project
+pwd: /srv/project
 password: *anchor
 pw: 12.5
 das Passwort ist falsch
