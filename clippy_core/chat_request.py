@@ -56,6 +56,8 @@ def build_request(
         if stream:
             body["stream"] = True
         data, known = dumps_known(body)
+        # Of the caller's own lists the messages alone were copied; others may change while the request is under way.
+        known = known and not tools and list not in map(type, params.values())
         return decode_request("POST", line.url, "", headers, data, stream=stream, flat=body if known else None), line
     if line.api is _ANTHROPIC:
         params = {"max_tokens": 4096, **params}  # the one parameter that this API requires

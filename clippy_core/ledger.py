@@ -20,6 +20,7 @@ from clippy_hookspecs import (
 )
 
 from .chains import Chains, ChunkTimes, Run, Step
+from .driven import without_a_loop
 from .flights import Seat
 from .flow import FlowHandle
 from .records import new_attempt, new_outcome, new_record
@@ -99,8 +100,10 @@ class Ledger:
         """The first piece of a stream has come, and what plugins want done then is begun beside it."""
         self.saw_token()
         works, self.ctx.beginnings = self.ctx.beginnings, ()
-        if works and not self.runtime.hold_soon(self.runtime.owed.take(lambda: _done(works))):
-            self.runtime.owed.settle_rest()
+        if works:
+            work = self.runtime.owed.take(lambda: _done(works))
+            if not self.runtime.hold_soon(work):  # there is no thread left
+                without_a_loop(work)
 
     def count(self, chunks: Sequence[Chunk], left_out: int = 0) -> None:
         """What all chunks of a stream so far say of its usage and its end; *left_out* characters are not among them."""

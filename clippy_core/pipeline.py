@@ -313,7 +313,6 @@ class Pipeline:
         if self.chains.observe:
             request = as_written(request)
             self.chains.emit("attempt", request, self.ctx)
-        self.ledger.sent = True
         head_by, which = deadlines.next(now, False)
         try:
             reply = await self.runtime.bounded(self._head(request, timeouts), head_by, self.flow, None)
@@ -352,6 +351,7 @@ class Pipeline:
 
     async def _head(self, request: Request, timeouts: Mapping[str, float]) -> RawReply:
         try:
+            self.ledger.sent = True
             # Kept at once: an answer that comes as the deadline passes must still be closed.
             self.reply = await self.sender.send(request, timeouts)
             return self.reply

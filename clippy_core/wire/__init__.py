@@ -313,8 +313,10 @@ class Opened:
 
     def text(self, value: Response) -> str | None:
         """The text of an answer whose message is one plain text, None for any other."""
+        if self.whole is None:
+            return None
         glance = self.reader.glances[value.api].get("text")
-        return None if glance is None or self.whole is None else glance(self.whole)
+        return None if glance is None else glance(self.whole)
 
     def __call__(self, value: Request | Response) -> Mapping[str, Any]:
         return self.reader.values(value, self.whole, self.known)

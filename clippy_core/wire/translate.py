@@ -7,6 +7,7 @@ runs itself, blocks we do not model, fields we do not know (features.md P17); wh
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -273,7 +274,8 @@ class ErrorTold(dict[str, Json]):
 def _created(told: Mapping[str, Json], api: str, now: float) -> dict[str, Json]:
     """When an answer was made, as *api* says it, from what its provider *told*; Anthropic's says nothing of it."""
     known = (told.get(name) for name in _CREATED.values())
-    made = next((int(one) for one in known if isinstance(one, int | float) and one > 0), int(now))
+    times = (one for one in known if isinstance(one, int | float) and not isinstance(one, bool))
+    made = next((int(one) for one in times if 0 < one < math.inf), int(now))
     return {_CREATED[api]: made} if api in _CREATED else {}
 
 

@@ -35,6 +35,7 @@ from clippy_hookspecs import (
 
 import clippy_core
 from clippy_core.testing import FakeProvider, Fault, Raw, Reply
+from clippy_core.wire import decode_response
 
 URL = "http://fake.test/v1/chat/completions"
 PLAIN = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
@@ -464,3 +465,9 @@ def test_a_question_is_the_same_in_whatever_form_it_is_given(sync_caller):
         for tools in ([tool], [ours]):
             assert "Hi" == sync_caller.chat(messages, tools=tools, top_p=0.5).text
     assert 1 == len(sync_caller.provider.requests)
+
+
+def test_the_text_of_an_answer_of_no_api_of_ours_is_empty():
+    """Its body may say anything; nobody's decoder fails over it."""
+    for body in (b'{"a":1}', b"", b"no JSON"):
+        assert decode_response(None, 200, Headers(), body).text == ""

@@ -313,6 +313,8 @@ def test_a_translated_answer_says_when_it_was_made() -> None:
     now |= {whole(CHAT, MESSAGES, claude("end_turn", TEXT))["created"]}
     now |= {whole(RESPONSES, MESSAGES, claude("end_turn", TEXT))["created_at"]}
     now |= {streamed(RESPONSES, MESSAGES, *claudes)[-1]["response"]["created_at"]}
+    for odd in (float("inf"), float("nan"), True, "7", -1):  # no time at all
+        now |= {whole(RESPONSES, CHAT, chat(content="x") | {"created": odd})["created_at"]}
     assert {int(VirtualClock().time())} == now
 
 

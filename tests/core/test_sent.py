@@ -87,6 +87,27 @@ def test_an_attempt_that_reached_nobody_was_sent() -> None:
     assert held.told == [(True, 0)]
 
 
+def test_an_attempt_whose_flow_was_cancelled_before_it_went_was_not_sent() -> None:
+    @define(eq=False)
+    class Cancels:
+        told: list[bool] = field(factory=list)
+
+        @hookimpl
+        def pre_attempt(self, ctx: RequestContext) -> None:
+            ctx.flow.cancel()
+
+        @hookimpl
+        def post_attempt(self, outcome: Outcome) -> None:
+            self.told.append(outcome.sent)
+
+    cancels = Cancels()
+    caller = Caller("sync", httpx).start([cancels], Reply("Hello"), routes={"spare": ROUTES["spare"]})
+    with pytest.raises(ProviderError):
+        caller.chat()
+    record = caller.records.last
+    assert (cancels.told, record.attempts[0].sent, record.usage, caller.provider.calls) == ([False], False, None, 0)
+
+
 def test_an_answer_in_place_of_an_attempt_that_was_not_sent_used_nothing() -> None:
     """No provider read the question, so nobody is charged for an estimate of it."""
     spoken = Answer(Response(message=Message("assistant", (Text("I am busy"),)), finish_reason="stop"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -93,6 +94,32 @@ def test_it_is_done_once_for_the_attempt_that_begins() -> None:
     caller.chat()
     caller.host.close()
     assert done == [1]
+
+
+def test_without_a_thread_it_is_done_in_place_and_what_is_under_way_is_not_done_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow, begun = Slow(), []
+
+    async def note() -> None:
+        begun.append(threading.current_thread())
+        if len(begun) == 1:
+            await slow.in_a_thread()
+
+    def none_left(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    caller = Caller("sync", httpx).start([Beside(note)], [LONG, LONG])
+    caller.stream()
+    while not begun:
+        time.sleep(0.001)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        caller.stream()
+    assert begun[1:] == [threading.current_thread()]
+    slow.let_go.set()
+    caller.host.close()
+    assert (len(begun), slow.done) == (2, 1)
 
 
 def test_what_it_raises_is_logged_and_harms_no_stream(caplog: pytest.LogCaptureFixture) -> None:

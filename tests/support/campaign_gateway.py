@@ -320,9 +320,9 @@ class Run:
         self.expect(f"after the provider came back: {dict(again)}", again == {"whole": 1})
 
     async def drain(self) -> None:
-        for _ in range(int(PATIENCE)):  # until no worker's breaker is open
-            ended = await callers(self.port, self.numbers(20))
-            if ended == {"whole": 20}:
+        for _ in range(int(PATIENCE)):  # until no worker's breaker is open: so many that each worker has some of them
+            ended = await callers(self.port, self.numbers(200))
+            if ended == {"whole": 200}:
                 break
         asked: list[int] = []
         reading = asyncio.create_task(callers(self.port, self.numbers(self.streams), asked=asked))

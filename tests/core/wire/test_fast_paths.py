@@ -10,7 +10,7 @@ import attrs
 import pytest
 from clippy_hookspecs import Chunk, Headers, Message, Request, RouteInfo, Scope, Text, Usage, evolve
 from clippy_hookspecs.blocks import draft, maker
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from clippy_core import Host, jsonio
@@ -452,16 +452,25 @@ def test_a_request_that_got_the_params_of_another_has_the_body_of_its_own() -> N
 ROUTE = {"api": "openai.chat", "base_url": "https://api.example/v1", "model": "m"}
 HOST = Host([], config={"routes": {"main": ROUTE}})
 NUMBERS = st.sampled_from([0, 1, 0.5, 1.0, -0.0, 2.5e300, 1e-9, 2**70, float("nan"), float("inf"), True, None])
+LISTED = st.lists(st.dictionaries(WORDS, WORDS, max_size=1), max_size=1)
+PARAMS = st.dictionaries(st.sampled_from(["temperature", "seed", "user", "stop"]), NUMBERS | ODD | LISTED, max_size=3)
 TALK = st.lists(st.dictionaries(st.sampled_from(["role", "content", "name"]), WORDS | ODD, max_size=3), max_size=2)
 
 
 @settings(max_examples=80, deadline=None)
-@given(TALK, st.dictionaries(st.sampled_from(["temperature", "seed", "user", "stop"]), NUMBERS | ODD, max_size=3))
-def test_a_call_of_our_own_client_is_the_request_that_its_bytes_are(said: list[Any], params: dict[str, Any]) -> None:
+@given(TALK, PARAMS, st.lists(st.dictionaries(st.sampled_from(["type", "name"]), WORDS, min_size=1), max_size=2))
+@example([], {"functions": [{"name": "a"}]}, [])
+@example([{"role": "user", "content": "a"}], {}, [{"type": "web_search", "region": "eu"}])
+def test_a_call_of_our_own_client_is_the_request_that_its_bytes_are(
+    said: list[Any], params: dict[str, Any], tools: list[Any]
+) -> None:
     """Whether its values were taken as they are or are read, and whatever the caller does with his own afterwards."""
-    asked = build_request(HOST, said, None, None, (), None, params, False)[0]
-    for one in said:
-        one["content"] = "changed"
+    asked = build_request(HOST, said, None, None, tools, None, params, False)[0]
+    for own in (said, tools, *[one for one in params.values() if isinstance(one, list)]):
+        for one in own:
+            if isinstance(one, dict):
+                one["content"] = "changed"
+        own.append({"role": "user"})
     read = decode_request("POST", asked.url, "", asked.headers, asked.raw or b"")
     route = RouteInfo("main", "openai.chat", asked.url)
     keys = [cache_keys(one, Scope(), "", route, "") for one in (asked, read)]

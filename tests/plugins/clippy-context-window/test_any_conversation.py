@@ -21,7 +21,7 @@ from clippy_hookspecs import (
     ToolCall,
     ToolResult,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clippy_core.pairing import pairing_fault
@@ -120,7 +120,9 @@ def tokens(messages: list[Message]) -> int:
 
 
 def is_user(message: Message) -> bool:
-    return message.role == "user" and not message.tool_results
+    """Whether it is from the user alone; a result of a tool may have no block of ours."""
+    results = any(isinstance(block, Opaque) and block.kind.endswith("_output") for block in message.blocks)
+    return message.role == "user" and not message.tool_results and not results
 
 
 def instructs(message: Message) -> bool:
@@ -182,6 +184,14 @@ def test_a_cut_conversation_is_not_cut_again(messages: list[Message], budget: in
 
 
 @given(conversations, budgets)
+@example(
+    [
+        Message("user", (Opaque("computer_call_output", {"type": "computer_call_output", "call_id": "x"}),)),
+        Message("assistant", ()),
+        Message("user", (Text("and"), ToolResult("x", ()))),
+    ],
+    0,
+)
 def test_instructions_the_last_user_message_and_the_newest_message_stay(messages: list[Message], budget: int) -> None:
     """At every budget."""
     kept = {id(message) for message in cut(messages, budget)}

@@ -8,7 +8,7 @@ import logging
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import signal
 from types import FrameType
@@ -192,7 +192,8 @@ class _Serving(uvicorn.Server):
         """
         loop = asyncio.get_running_loop()
         for opened in sockets:
-            loop.remove_reader(opened)
+            with suppress(NotImplementedError):  # of Windows
+                loop.remove_reader(opened)
         for _ in range(2):  # asyncio's tasks for what it has just accepted need an open server, and protocols a turn
             await asyncio.sleep(0)
         taken = [one for opened in sockets for one in _waiting(opened)]
@@ -232,6 +233,8 @@ def _waiting(opened: socket.socket) -> Iterator[socket.socket]:
     while True:
         try:
             taken, _ = opened.accept()
+        except ConnectionAbortedError:  # it has left already, and the next one may not have
+            continue
         except OSError:  # there are no more, or no more files for them
             return
         taken.setblocking(False)
