@@ -210,6 +210,23 @@ def test_threads_that_write_while_others_fork_lose_nothing(store):
     assert store.add("n", 0, 600.0) == added
 
 
+def test_a_write_is_made_however_often_others_close_the_file_before_it(path):
+    """Between opening and statement forks and closing hosts can take the file away every time; at last they wait."""
+    access = Access(path, MEGABYTE)
+    closings: list[threading.Thread] = []
+
+    def write(file: Any, now: float) -> float:
+        closings.append(threading.Thread(target=access.close))
+        closings[-1].start()
+        closings[-1].join(0.05)
+        return float(file.add(b"n", 1.0, now + 600.0, now))
+
+    assert access.attempt(write) == 1.0
+    for thread in closings:
+        thread.join()
+    assert len(closings) > 1
+
+
 def test_a_child_that_outlives_its_parents_host_keeps_its_own(path):
     """What the parent closes it closes for itself; and what the child closes, for itself."""
     host = host_on(path)

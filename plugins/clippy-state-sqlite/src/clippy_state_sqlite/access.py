@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -26,7 +27,7 @@ LOOK_SECONDS = 1.0
 _READ_SECONDS = 1.0
 """How long a fork waits for lookups that are under way: far longer than one takes."""
 _TRIES = 3
-"""With a file that another thread closes meanwhile, or that has to be replaced."""
+"""With a file that another thread closes meanwhile, or that has to be replaced; in the last one nobody can close it."""
 
 
 class Locked(Exception):
@@ -91,21 +92,23 @@ class Access:
 
         Raises :class:`Locked` at once if somebody else has the file, OSError with its name for all else.
         """
-        for _ in range(_TRIES):
-            now, file = self.clock.time(), self._file
-            if file is None or not (reads and 0 <= now - self._looked_at < LOOK_SECONDS):
-                self._looked_at = now
-                file = self._opened(reads)
-            if file is None:
-                return None  # type: ignore[return-value]  # only a get may find no file
-            try:
-                return work(file, now)
-            except (*FAILURES, DamagedFile) as error:
-                if error_code(error) in _LOCKED:
-                    raise Locked from error
-                if not self._is_gone(file, error) and not self._made_room(file, error):
-                    self._refuse(error)
-        raise OSError(f"the state file {self.path} was closed, replaced or full {_TRIES} times in a row")
+        for number in range(1, _TRIES + 1):
+            # Forks and closing hosts can take the file from one thread again and again; they wait for the lock.
+            with self._lock if number == _TRIES else nullcontext():
+                now, file = self.clock.time(), self._file
+                if file is None or not (reads and 0 <= now - self._looked_at < LOOK_SECONDS):
+                    self._looked_at = now
+                    file = self._opened(reads)
+                if file is None:
+                    return None  # type: ignore[return-value]  # only a get may find no file
+                try:
+                    return work(file, now)
+                except (*FAILURES, DamagedFile) as error:
+                    if error_code(error) in _LOCKED:
+                        raise Locked from error
+                    if not self._is_gone(file, error) and not self._made_room(file, error):
+                        self._refuse(error)
+        raise OSError(f"the state file {self.path} was moved away, damaged or full {_TRIES} times in a row")
 
     def _opened(self, reads: bool) -> StateFile | None:
         """The file, opened if it is not; None if there is none and nothing to write."""
