@@ -24,6 +24,7 @@ from .chains import Chains, ChunkTimes, Run, Step
 from .driven import without_a_loop
 from .flights import Seat
 from .flow import FlowHandle
+from .judging import status_meant
 from .records import new_attempt, new_outcome, new_record
 from .runtime import Runtime
 from .wire.assemble import later_usage
@@ -75,6 +76,8 @@ class Ledger:
     """The request's place in a flight, which it leaves when its books are closed."""
     passed_on: bool = False
     """What was used counts as another request's, which goes on with the same answer."""
+    retold: bool = False
+    """Who asked speaks another API than the request: its failures are told anew, with the status that they mean."""
     ended: Callable[[str], None] | None = None
     """What is told, by its id, that no plugin will be called for this request any more."""
 
@@ -158,6 +161,11 @@ class Ledger:
                 self.flow.enter(_ENDS[outcome])
                 if self.ended is not None:
                     self.ended(self.ctx.id)
+
+    async def fail(self, status: int, body: bytes | None, error: ErrorInfo) -> None:
+        """Close after a failure that is handed on with *status* and, unless it is a stream, *body*."""
+        self.status = status if body is None or not self.retold else status_meant(status, body)
+        await self.close("failed", error)
 
     async def _tell(self, outcome: str, error: ErrorInfo | None) -> None:
         facts = self._facts(outcome, error)
