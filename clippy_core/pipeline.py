@@ -454,7 +454,7 @@ class Pipeline:
         if isinstance(told, Response) and keeps_failure(told, failed.info, self.ctx):
             await self._store(new_entry(told), failed=True)
         if told is not None:
-            await self.ledger.close("failed", failed.info)
+            await self.ledger.fail(told.status, told.raw if isinstance(told, Response) else None, failed.info)
             return told
         raise AttemptsFailed(failed.info, failed.cause)
 
