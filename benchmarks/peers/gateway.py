@@ -236,6 +236,9 @@ def commands(upstream: str, folder: Path, wanted: list[str]) -> dict[str, tuple[
     if (portkey := NODE_MODULES / "@portkey-ai/gateway/build/start-server.js").exists():
         trusted = {"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
         add(PORTKEY, lambda p: ["node", str(portkey), f"--port={p}", "--headless"], trusted)
+    floor = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.floor_gateway:served", *plain[2:]]
+    for kind, name in ((1, "a gateway by hand"), (2, "default stack by hand")):
+        add(name, lambda p: [*floor, "--port", p], {"UPSTREAM": upstream, "KIND": str(kind), "TMPDIR": str(folder)})
     for server in ("uvicorn", "granian"):
         for name, head in (("bare", _BARE), ("default", _DEFAULT)):
             file = folder / f"{name}-{server}.toml"
