@@ -6,7 +6,7 @@ Needs wrk and taskset, and the fake provider and proxies of the peers' harness. 
 PEERS_VENVS has a folder litellm/, Portkey's gateway where PEERS_NPM has its node_modules.  The proxy has core 0;
 provider and wrk share core 1.  Every request body has a number of its own, so that no cache and no flight answers: the
 provider must have seen as many requests as wrk had answers.  Figures are ratios inside a round, against Starlette +
-httpx; nan where a proxy does not pass streams on.
+httpx; nan where a proxy does not pass streams on, as those by hand do not (benchmarks/floor_gateway.py).
 """
 
 from __future__ import annotations
