@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Iterable
 from itertools import zip_longest
+from typing import Any
 
 from attrs import frozen
 
@@ -21,9 +22,26 @@ def installed_contract() -> str | None:
     import importlib_metadata  # its import costs as much as a whole host without plugins
 
     try:
-        return importlib_metadata.version(CONTRACT) or None
+        return said_by(importlib_metadata.distribution(CONTRACT))[1] or None
     except importlib_metadata.PackageNotFoundError:
         return None
+
+
+def said_by(distribution: Any) -> tuple[str, str, tuple[str, ...]]:
+    """Name, version and requirements of a distribution (core metadata specification, PyPA)."""
+    text = distribution.read_text("METADATA") or ""
+    lines = text.partition("\n\n")[0].splitlines()
+    if not lines or any(line[:1].isspace() for line in lines):
+        # It is of another form, or has folded lines.  Only these wait for a parser of e-mails to be imported.
+        metadata = distribution.metadata
+        said = str(metadata.get("Name") or ""), str(metadata.get("Version") or "")
+        return *said, tuple(distribution.requires or ())
+    fields: dict[str, list[str]] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        fields.setdefault(key.lower(), []).append(value.strip())
+    name, version = (fields.get(key, [""])[0] for key in ("name", "version"))
+    return name, version, tuple(fields.get("requires-dist", ()))
 
 
 def core_fault() -> str | None:

@@ -7,13 +7,13 @@ import logging
 import os
 import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 from clippy_hookspecs import PROJECT
 
 from .config_names import env_form
-from .contract_version import mismatch
+from .contract_version import mismatch, said_by
 
 if TYPE_CHECKING:  # its import costs as much as a host without plugins, so it waits for the first scan
     import importlib_metadata
@@ -131,24 +131,7 @@ def _describe(entry: importlib_metadata.EntryPoint, commands: tuple[tuple[str, s
     requires: tuple[str, ...] = ()
     try:
         if entry.dist is not None:
-            name, version, requires = _said_by(entry.dist)
+            name, version, requires = said_by(entry.dist)
     except Exception as error:
         log.debug("the metadata of the distribution of plugin %s cannot be read: %s", entry.name, error)
     return Found(entry.name, name or "unknown", version or "unknown", entry, requires, commands)
-
-
-def _said_by(distribution: Any) -> tuple[str, str, tuple[str, ...]]:
-    """Name, version and requirements of a distribution (core metadata specification, PyPA)."""
-    text = distribution.read_text("METADATA") or ""
-    lines = text.partition("\n\n")[0].splitlines()
-    if not lines or any(line[:1].isspace() for line in lines):
-        # It is of another form, or has folded lines.  Only these wait for a parser of e-mails to be imported.
-        metadata = distribution.metadata
-        said = str(metadata.get("Name") or ""), str(metadata.get("Version") or "")
-        return *said, tuple(distribution.requires or ())
-    fields: dict[str, list[str]] = {}
-    for line in lines:
-        key, _, value = line.partition(":")
-        fields.setdefault(key.lower(), []).append(value.strip())
-    name, version = (fields.get(key, [""])[0] for key in ("name", "version"))
-    return name, version, tuple(fields.get("requires-dist", ()))

@@ -61,8 +61,10 @@ class Installation:
         return {name: place for one in self.let_in for name, place in one.commands}
 
     def who_told(self, command: str) -> tuple[str, ...]:
-        """The plugins whose distribution tells of *command*."""
-        return tuple(one.name for one in self.let_in if command in dict(one.commands))
+        """The plugins whose distribution tells of *command*, also those that may not be imported."""
+        from ..installed import scan
+
+        return tuple(one.name for one in scan() if command in dict(one.commands))
 
     @property
     def silent(self) -> tuple[str, ...]:

@@ -91,11 +91,13 @@ class CommandLine(click.Group):
         except click.UsageError as error:
             # Which commands a plugin has is not known while the configuration keeps it from being there.
             found = installation(ctx)
-            if not found.faults:
+            broken = [one for one in found.discovered.plugins if one.status == "quarantined"]
+            told = [one.reason for one in broken if args and one.name in found.who_told(args[0])]
+            if not (found.faults or told):
                 raise
-            away = [one.name for one in found.discovered.plugins if one.status == "quarantined"]
-            why = f"because of what is said above the commands of {' and '.join(away) or 'a plugin'} are not there"
-            raise Misconfigured([*found.faults, f"{error.format_message().rstrip('.')}: {why}"]) from error
+            away = " and ".join(one.name for one in broken) or "a plugin"
+            why = f"because of what is said above the commands of {away} are not there"
+            raise Misconfigured([*(found.faults or told), f"{error.format_message().rstrip('.')}: {why}"]) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         here = installation(ctx)
