@@ -155,7 +155,7 @@ def test_it_depends_on_the_contract_alone(made: dict[str, Made], name: str) -> N
     """Its distribution, its import name and its entry are the plugin's name; the host is only for its tests."""
     project = made[name].project["project"]
     assert project["name"] == f"clippy-{name}"
-    assert project["dependencies"] == ["clippy-hookspecs>=0.1,<0.2"]
+    assert project["dependencies"] == ["clippy-hookspecs>=0.1.2,<0.2"]
     assert list(project["entry-points"]["clippy"]) == [name]
     assert (made[name].source.parent / "py.typed").exists()
     tree = ast.parse(made[name].source.read_text())
