@@ -15,7 +15,7 @@ from clippy_serving import STALLED
 
 from .access import Access, Line
 from .bodies import Gone, judge_json, read_body
-from .callers import Caller, Callers
+from .callers import Caller, Callers, name_of
 from .choosing import Choice, api_of
 from .elsewhere import request_elsewhere
 from .forms import Refused, error_body, error_headers, is_anthropic
@@ -59,9 +59,11 @@ class GatewayApp:
     refusals: Refusals = field(factory=Refusals)
     access: Access | None = None
     when_open: Callable[[], object] | None = None
+    when_draining: Callable[[int], object] | None = None
     ready: bool = field(default=False, init=False)
     draining: bool = field(default=False, init=False)
     busy: int = field(default=0, init=False)
+    broken: int = field(default=0, init=False)
     _routes: dict[str, tuple[bytes, bytes]] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -70,6 +72,8 @@ class GatewayApp:
     async def drain(self) -> None:
         """Say that no more requests should come, and wait until whoever asks for that has heard it."""
         self.draining = True
+        if self.when_draining is not None:
+            self.when_draining(self.busy)
         await asyncio.sleep(self.notice)
         if self.pages is not None:
             self.pages.drain()
@@ -164,7 +168,7 @@ class GatewayApp:
             await self._refuse(refused, scope, head, caller, send, line)
         except Gone:  # nobody is there to be answered
             if STALLED in scope:
-                self.refusals.note_stalled(_name(caller), scope["method"], path)
+                self.refusals.note_stalled(name_of(caller), scope["method"], path)
         except Cancelled:
             if line is not None:
                 line.left = "cancelled"
@@ -177,7 +181,7 @@ class GatewayApp:
         self, refused: Refused, scope: Any, head: Head, caller: Caller | None, send: Send, line: Line | None
     ) -> None:
         path, request_id = scope["path"], os.urandom(8).hex()
-        self.refusals.note(refused, _name(caller), scope["method"], path, request_id)
+        self.refusals.note(refused, name_of(caller), scope["method"], path, request_id)
         if line is not None:
             line.refused, line.stranger = refused.code, refused.stranger
         body = error_body(is_anthropic(path, head), refused.status, refused.code, refused.message, request_id)
@@ -208,6 +212,7 @@ class GatewayApp:
         except asyncio.CancelledError:
             if not self.draining:
                 raise
+            self.broken += 1
             raise ended() from None
         await judge_json(body, head.get(b"content-type", b"json"), self.limits)
         model = judge_object(method, path, body)
@@ -228,6 +233,7 @@ class GatewayApp:
             why = ended()
             if watch.gone:
                 raise Gone from None
+            self.broken += 1
             if watch.told:
                 log.warning("the answer to request %s broke off: the gateway ended", watch.told)
                 return
@@ -288,8 +294,3 @@ class GatewayApp:
         fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
         await send({"type": "http.response.start", "status": 200 if fine else 503, "headers": fields})
         await send({"type": "http.response.body", "body": text})
-
-
-def _name(caller: Caller | None) -> str:
-    """The name of the caller's key, "" for who has none."""
-    return caller.name if caller is not None and caller.key is not None else ""

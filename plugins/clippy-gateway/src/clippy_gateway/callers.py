@@ -89,6 +89,11 @@ class Callers:
         return found
 
 
+def name_of(caller: Caller | None) -> str:
+    """The name of the caller's key, "" for who has none."""
+    return caller.name if caller is not None and caller.key is not None else ""
+
+
 def judge_local(head: Mapping[bytes, bytes]) -> None:
     """Where no key is asked for, a web page must not get in.  Raises Refused for what only a browser sends.
 
