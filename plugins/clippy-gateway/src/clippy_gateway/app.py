@@ -17,6 +17,7 @@ from .access import Access, Line
 from .bodies import Gone, judge_json, read_body
 from .callers import Caller, Callers, name_of
 from .choosing import Choice, api_of
+from .discreet import discreet
 from .elsewhere import request_elsewhere
 from .forms import Refused, error_body, error_headers, is_anthropic
 from .heads import judge_fields, read_head
@@ -226,6 +227,7 @@ class GatewayApp:
         watch = Watch(receive)
         try:
             reply = await self.host.answer(request)
+            reply = discreet(reply, request.route, caller, self.refusals)
             await self._reply(reply, request.route, method, send, watch)
         except asyncio.CancelledError:
             if not (watch.gone or self.draining):
