@@ -20,11 +20,11 @@ from .choosing import Choice, api_of
 from .discreet import discreet
 from .elsewhere import request_elsewhere
 from .forms import Refused, error_body, error_headers, is_anthropic
-from .heads import judge_fields, read_head
+from .heads import judge_fields, judge_size, read_head
 from .models import models_reply
 from .paths import judge_call, judge_object, judge_spelling
 from .refusals import Refusals
-from .replies import judge_status, reply_headers, told
+from .replies import judge_status, reply_headers, send_whole, told
 from .settings import RequestLimits
 from .watching import Cancelled, Watch, ended, pump, was_cancelled
 
@@ -164,6 +164,7 @@ class GatewayApp:
             caller = self.callers.find(head)
             if line is not None:
                 line.caller = caller.name
+            judge_size(scope, head, self.limits)
             await self._admitted(scope, head, caller, receive, send)
         except Refused as refused:
             await self._refuse(refused, scope, head, caller, send, line)
@@ -187,8 +188,7 @@ class GatewayApp:
             line.refused, line.stranger = refused.code, refused.stranger
         body = error_body(is_anthropic(path, head), refused.status, refused.code, refused.message, request_id)
         headers = [(b"x-clippy-request-id", request_id.encode()), *error_headers(refused, body)]
-        await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_whole(send, refused.status, headers, body)
 
     async def _admitted(self, scope: Any, head: Head, caller: Caller, receive: Receive, send: Send) -> None:
         most = self.limits.concurrency
@@ -208,6 +208,7 @@ class GatewayApp:
         anthropic = is_anthropic(path, head)
         judge_spelling(path, scope["raw_path"])
         judge_call(method, path, head, anthropic)
+        caller.judge_call(method, path)
         try:
             body = await read_body(receive, self.limits)
         except asyncio.CancelledError:
@@ -220,8 +221,7 @@ class GatewayApp:
         if method == "GET" and self.choice.models:
             listed = models_reply(path, self.choice, caller, anthropic)
             if listed is not None:
-                await send({"type": "http.response.start", "status": listed[0], "headers": listed[1]})
-                await send({"type": "http.response.body", "body": listed[2]})
+                await send_whole(send, *listed)
                 return
         request = self._request(scope, head, caller, anthropic, body, model)
         watch = Watch(receive)
@@ -273,8 +273,7 @@ class GatewayApp:
                 if not bare:
                     headers.append((b"content-length", b"%d" % len(body)))
                 watch.stop()
-                await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-                await send({"type": "http.response.body", "body": b"" if bare else body})
+                await send_whole(send, reply.status, headers, b"" if bare else body)
                 return
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             try:
@@ -294,5 +293,4 @@ class GatewayApp:
         fine = path == "/health" or (self.ready and not self.draining)
         text = b"ok\n" if fine else b"draining\n" if self.draining else b"not open\n"
         fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
-        await send({"type": "http.response.start", "status": 200 if fine else 503, "headers": fields})
-        await send({"type": "http.response.body", "body": text})
+        await send_whole(send, 200 if fine else 503, fields, text)

@@ -49,6 +49,10 @@ class Session:
 
 
 ALLOWED: Final = Decision(True)
+NOT_ITS_ADDRESS: Final = (
+    "This server answers only for its own address: open the link that it printed, or add the name by which you came "
+    "to plugins.inspect.hosts."
+)
 USED: Final = (
     "This link was used already, or its time is over. A program prints another when it starts, when it calls "
     "clippy_inspect.attach(host) again, or for clippy inspect --link ADDRESS, which asks for plugins.inspect.token; "
@@ -84,7 +88,7 @@ def decide(
     plain, _, query = path.partition("?")
     where = _host(fields, port, hosts)
     if where is None:
-        return Decision(False, 403, "This server answers only for its own address; open the link that it printed.")
+        return Decision(False, 403, NOT_ITS_ADDRESS)
     if not _PATH.fullmatch(plain) or any(part in {".", ".."} for part in plain.split("/")) or "//" in plain:
         return Decision(False, 400, "No page has such a path.")
     if any(_same(value, token) for value in _SEPARATORS.split(unquote(query))):
