@@ -289,7 +289,6 @@ def test_without_keys_the_host_says_whether_headers_about_the_scope_are_believed
         ({"main": {}}, {"models": {"m": "nowhere"}}, "plugins.gateway.models.'m' names the route 'nowhere'"),
         ({"main": {}}, {"keys": {"a": Key(CALLERS_KEY, routes=("x",))}}, "plugins.gateway.keys.a.routes names"),
         ({"main": {}}, {"keys": {"a": Key(CALLERS_KEY), "b": Key(CALLERS_KEY)}}, "have the same key"),
-        ({"main": {}}, {"server": "granian", "workers": 2}, 'leave workers at 1, or set server = "uvicorn"'),
     ],
 )
 def test_settings_that_cannot_be_meant_are_told_before_anything_is_served(routes, settings, said):

@@ -86,7 +86,7 @@ def test_a_request_without_a_host_is_refused(host):
 def on_granian(app: Any, send: Any) -> dict[str, Any]:
     """The scope after *app* has answered, as it is served on granian."""
     scope = {"type": "http", "path": "/v1/messages", "headers": []}
-    asyncio.run(with_manners(app, 0.02)(scope, None, send))
+    asyncio.run(with_manners(app, 0.02, set())(scope, None, send))
     return scope
 
 

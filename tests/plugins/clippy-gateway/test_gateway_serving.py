@@ -115,7 +115,7 @@ def streamed(url: str, got: list[bytes]) -> None:
         ("uvicorn", (), signal.SIGHUP),
         ("uvicorn", ("--workers", "2"), signal.SIGINT),
         ("uvicorn", ("--workers", "2"), signal.SIGHUP),
-        ("granian", (), signal.SIGHUP),
+        ("granian", ("--workers", "2"), signal.SIGHUP),
     ],
 )
 def test_a_drain_loses_no_stream(start, server, options, ended_by):
@@ -134,8 +134,9 @@ def test_a_drain_loses_no_stream(start, server, options, ended_by):
     assert not serving.ready()
 
 
-def test_while_it_drains_nobody_new_is_taken_and_a_second_signal_ends_it(start):
-    serving = start()
+@pytest.mark.parametrize("server", ["uvicorn", "granian"])
+def test_while_it_drains_nobody_new_is_taken_and_a_second_signal_ends_it(start, server):
+    serving = start(settings=f'drain = 10\nserver = "{server}"')
     got: list[bytes] = []
     reader = threading.Thread(target=_broken, args=(serving.url, got))
     reader.start()
@@ -154,8 +155,9 @@ def _broken(url: str, got: list[bytes]) -> None:
         streamed(url, got)
 
 
-def test_a_drain_has_an_end(start):
-    serving = start(settings="drain = 1")
+@pytest.mark.parametrize("server", ["uvicorn", "granian"])
+def test_a_drain_has_an_end(start, server):
+    serving = start(settings=f'drain = 1\nserver = "{server}"')
     got: list[bytes] = []
     reader = threading.Thread(target=_broken, args=(serving.url, got))
     reader.start()
