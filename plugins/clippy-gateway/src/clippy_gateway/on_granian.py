@@ -28,8 +28,8 @@ def serve_on_granian(app: GatewayApp, gateway: Gateway, opened: socket.socket) -
     Raises RuntimeError where granian is not installed, or is one that takes no open socket.
     """
     try:
+        from granian import net
         from granian.constants import Interfaces
-        from granian.net import SocketHolder
         from granian.server.embed import Server
     except ImportError as error:
         raise RuntimeError("plugins.gateway.server is granian: pip install clippy-gateway[granian]") from error
@@ -39,8 +39,11 @@ def serve_on_granian(app: GatewayApp, gateway: Gateway, opened: socket.socket) -
     class OnOpened(Server):
         """Left alone it opens the address anew: who connected in between is reset, and a second worker gets none."""
 
+        _shd: Any
+
         def _init_shared_socket(self) -> None:
-            self._ssp, self._shd = None, SocketHolder(opened.detach(), gateway.uds is not None, 2048)
+            holder: Any = net.SocketHolder  # type: ignore[attr-defined]  # no public name, nor public arguments
+            self._ssp, self._shd = None, holder(opened.detach(), gateway.uds is not None, 2048)
 
     answering: set[asyncio.Task[Any]] = set()
     served = with_manners(app, gateway.limits.stall, answering)
