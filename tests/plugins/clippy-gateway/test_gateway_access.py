@@ -120,6 +120,8 @@ def test_a_page_that_keeps_itself_fresh_is_no_line_but_who_opens_it_or_is_turned
         with httpx.Client(base_url=made.world.url, trust_env=False, timeout=20) as client:
             for method, path, headers in asked:
                 client.request(method, path, headers=headers)
+            with client.stream("GET", "/api/events", headers=opened | {"accept": "text/event-stream"}):
+                pass  # what an open page listens to
     told = [(line["method"], line["status"]) for line in made.lines]
     assert [("GET", 200), ("GET", 401), ("POST", 404), ("GET", 200)] == told
 
