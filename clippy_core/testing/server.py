@@ -162,7 +162,7 @@ class FakeServer:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             if self.tls is not None:
-                client.settimeout(5.0)  # for the handshake
+                client.settimeout(60.0)  # for the handshake
                 client = self.tls.wrap_socket(client, server_side=True)
             with self._lock:
                 if self._stopping:

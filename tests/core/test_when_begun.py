@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from attrs import define, field
 from calling import Caller
 from clippy_hookspecs import RequestContext, Retry, hookimpl
+from patience import PATIENCE, until
 
 import clippy_core
 from clippy_core.testing import FakeProvider, Fault, Reply
@@ -49,11 +49,11 @@ class Slow:
     done: int = 0
 
     async def in_a_thread(self) -> None:
-        self.let_go.wait(30)
+        self.let_go.wait(PATIENCE)
         self.done += 1
 
     async def on_a_loop(self) -> None:
-        await anyio.to_thread.run_sync(self.let_go.wait, 30)
+        await anyio.to_thread.run_sync(self.let_go.wait, PATIENCE)
         self.done += 1
 
 
@@ -111,8 +111,7 @@ def test_without_a_thread_it_is_done_in_place_and_what_is_under_way_is_not_done_
 
     caller = Caller("sync", httpx).start([Beside(note)], [LONG, LONG])
     caller.stream()
-    while not begun:
-        time.sleep(0.001)
+    assert until(lambda: begun)
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", none_left)
         caller.stream()
