@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import anthropic
 import httpx2
 import openai
 import pytest
+from ports import free_port
 
 from clippy_core.testing import FakeProvider, FakeServer, Fault, Reply, call
 
@@ -77,12 +77,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Fak
             yield _where(folder / "log", process), provider
         finally:
             process.terminate()
-            process.wait(40)
+            process.wait(60)
     assert "Traceback" not in (folder / "log").read_text()
 
 
 def _where(log: Path, process: subprocess.Popen[bytes]) -> str:
-    for _ in range(600):
+    for _ in range(1200):
         found = re.search(r"serving at (http://\S+)", log.read_text())
         if found:
             try:
@@ -222,9 +222,7 @@ http {{
 def test_behind_nginx_a_stream_comes_piece_by_piece(gateway, tmp_path):
     """With buffering off as the guide says; the first piece is there before the last was sent."""
     url, _ = gateway
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, port=port, url=url))
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
     words = [nginx, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(tmp_path / "error.log")]
@@ -246,4 +244,4 @@ def test_behind_nginx_a_stream_comes_piece_by_piece(gateway, tmp_path):
                     chat.with_options(api_key="wrong").models.list()
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
