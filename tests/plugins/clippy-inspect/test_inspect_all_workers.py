@@ -24,8 +24,8 @@ from patience import PATIENCE, until
 import clippy_core
 from clippy_core.testing import Reply, SeenRequest
 
-WORDS = tuple(f"w{number} " for number in range(400))
-SLOW = Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.01)
+WORDS = tuple(f"w{number} " for number in range(1000))
+SLOW = Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.05)
 ROUTES = {"routes": {"main": {"api": "openai.chat", "base_url": "http://fake.test/v1", "key": "none"}}}
 
 
@@ -196,7 +196,7 @@ def test_a_live_stream_is_held_and_ended_from_any_worker(workers: Workers) -> No
     assert workers.ask(0, "POST", f"{act}/cancel").json()["state"] in {"cancelling", "cancelled"}
     reader.join(PATIENCE)
     assert not reader.is_alive()
-    assert b"w399" not in b"".join(got)
+    assert b"w999" not in b"".join(got)
     assert until(lambda: stream["id"] in workers.ask(0, "GET", "/api/requests?q=cancelled").text)
     assert 404 == workers.ask(0, "POST", f"{act}/pause").status_code
 

@@ -20,6 +20,7 @@ import pytest
 from calling import COLOURS
 from clippy_hookspecs import ConfigError, StateStore
 from clippy_state_redis import RedisState, StateUnavailable
+from patience import PATIENCE
 from redis_server import RedisServer
 from sdk_certificates import make_authority
 
@@ -45,7 +46,7 @@ def refusing(said: bytes = b"") -> Iterator[tuple[int, list[object]]]:
                     return
                 seen.append(address)
                 with connection:
-                    connection.settimeout(5)
+                    connection.settimeout(PATIENCE)
                     while said and (asked := connection.recv(10_000)):
                         connection.sendall(said * len(re.findall(rb"^\*\d+\r$", asked, re.MULTILINE)))
 
@@ -53,7 +54,7 @@ def refusing(said: bytes = b"") -> Iterator[tuple[int, list[object]]]:
         thread.start()
         yield listener.getsockname()[1], seen
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
+    thread.join(PATIENCE)
 
 
 def failure(store: Any, colour: str, *call: Any) -> str:
@@ -80,7 +81,7 @@ def test_no_server_is_an_error_at_once(colour: str, open_store: OPEN) -> None:
 def test_a_server_that_hangs_is_an_error_after_the_timeout(colour: str, start_server: START, open_store: OPEN) -> None:
     """On a connection that is open already and on a new one; when it goes on, it is asked again."""
     server = start_server()
-    store = open_store(server.url, timeout=0.5, connect_timeout=0.5)
+    store = open_store(server.url, timeout=1.0, connect_timeout=1.0)
     store.ask(colour, "put", "key", "1", 60.0)
     server.hang()
     assert "no answer in time" in failure(store, colour)
@@ -114,7 +115,7 @@ def test_an_outage_is_two_lines_in_the_log(
 def test_a_server_that_hangs_holds_up_no_event_loop(start_server: START, open_store: OPEN) -> None:
     """Other tasks go on while a call waits for its timeout."""
     server, ticks = start_server(), []
-    store = open_store(server.url, timeout=0.3)
+    store = open_store(server.url, timeout=1.0)
 
     async def wait(store: Any) -> None:
         await store.put("key", "1", 60.0)
