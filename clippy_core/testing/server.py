@@ -43,7 +43,7 @@ class FakeServer:
 
     provider: FakeProvider = field(factory=FakeProvider, converter=_provider)
     max_requests: int = 10_000
-    lifetime: float = 60.0
+    lifetime: float = 600.0
     tls: ssl.SSLContext | None = None
     port: int = field(init=False, default=0)
     failures: list[Exception] = field(init=False, factory=list)

@@ -278,7 +278,7 @@ def test_a_log_that_cannot_be_written_loses_lines_and_no_request(file, caplog):
 def test_a_log_that_hangs_keeps_no_request_waiting(file):
     gate = threading.Event()
     with Logged(file, Reply("answer words")) as made:
-        made.world.app.access._sink = Sink(lambda _: gate.wait(30))
+        made.world.app.access._sink = Sink(lambda _: gate.wait(60))
         assert [made.world.chat(str(number)).status_code for number in range(3)] == [200] * 3
         gate.set()
 

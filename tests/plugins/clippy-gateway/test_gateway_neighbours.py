@@ -152,7 +152,7 @@ def test_two_workers_share_their_answers_over_redis(tmp_path):
             try:
                 over = httpx.HTTPTransport(uds=str(socket_path))
                 assert until(lambda: takes(socket_path))
-                with httpx.Client(transport=over, timeout=60) as client:
+                with httpx.Client(transport=over, timeout=300) as client:
                     first = client.post("http://localhost/v1/chat/completions", json=ASKED)
                 told = [_again(socket_path) for _ in range(20)]
             finally:

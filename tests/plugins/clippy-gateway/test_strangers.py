@@ -126,7 +126,7 @@ def test_the_openai_sdk_of_npm(gateway, tmp_path):
     (tmp_path / "node_modules").symlink_to(Path(MODULES))
     (tmp_path / "ask.mjs").write_text(NODE)
     env = {**os.environ, "URL": url, "KEY": KEY}
-    done = subprocess.run(["node", "ask.mjs"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["node", "ask.mjs"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["plain"] == "one two three"
@@ -147,7 +147,7 @@ def test_the_llm_command(gateway, tmp_path, how):
     )
     env = {**os.environ, "LLM_USER_PATH": str(tmp_path), "no_proxy": "127.0.0.1"}
     words = [LLM, "-m", "mine", "--key", KEY, "--no-log", *how, "Hello"]
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "one two three\n"
 
@@ -169,7 +169,7 @@ def test_a_script_of_curl(gateway, tmp_path):
     """What came, what it says of itself in its headers, and a key that nobody knows."""
     url, provider = gateway
     env = {**os.environ, "URL": url, "KEY": KEY}
-    done = subprocess.run(["bash", "-c", CURL], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", CURL], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     plain, _, rest = done.stdout.partition("\n")
     assert json.loads(plain)["choices"][0]["message"]["content"] == "one two three"

@@ -244,7 +244,7 @@ def test_a_forked_child_leaves_the_pages_to_its_parent(browser: Browser, capsys:
 
 def test_a_program_that_closes_nothing_ends_without_a_word(tmp_path: Path) -> None:
     code = "import clippy_core, clippy_inspect; clippy_inspect.attach(clippy_core.Host())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert (0, 1) == (done.returncode, len(done.stderr.splitlines()))
 
 
