@@ -162,11 +162,10 @@ def test_work_that_waits_for_a_loop_where_there_is_none_is_logged_and_harms_no_o
 
     caller = Caller("sync", httpx).start([Several(ends, (suspends, slow.in_a_thread, ends))], LONG)
     assert caller.stream().text == "one two three"
-    assert done.wait(30)
+    assert done.wait(PATIENCE)
     slow.let_go.set()
     caller.host.close()
-    while not caplog.records:
-        time.sleep(0.001)
+    assert until(lambda: caplog.records)
     assert ["awaited something real" in str(one.exc_info) for one in caplog.records if one.name == "clippy"] == [True]
 
 
