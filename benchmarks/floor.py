@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic, perf_counter_ns, time
 from typing import Any
@@ -63,12 +63,12 @@ from clippy_core.testing.timing import Block, Group
 _Call, _Event = draft(HookCall), draft(Event)
 _NOT_STORED = frozenset({b"content-length", b"date", b"connection", b"set-cookie", b"content-encoding"})
 _ABSENT: Any = object()
-_CALLED_STACK = {
+CALLED_STACK = {
     "pre_request": 5, "cache_lookup": 3, "compress_context": 3, "pre_attempt": 6, "on_response": 1, "post_attempt": 3,
     "cache_store": 3, "audit": 5,
 }  # fmt: skip
 """How many plugins of the default stack are called for a call that goes well, as its trace says."""
-_CALLED_EVERY = tuple(_CALLED_STACK)
+_CALLED_EVERY = tuple(CALLED_STACK)
 
 
 @define(eq=False)
@@ -147,8 +147,8 @@ class Floor(httpx.BaseTransport):
         self._tell("closed", outcome, ctx)
         self._run(hooks["post_attempt"], ctx, trace, outcome)
         if last >= BOOKS and end == "stop" and not choices[0]["message"]["refusal"]:
-            kept = [pair for pair in answer.headers.raw if pair[0].lower() not in _NOT_STORED]
-            clean = Response.undecoded(nothing, data, api="openai.chat", headers=Headers.undecoded(kept))
+            kept = Headers.undecoded(keepable(answer.headers.raw))
+            clean = Response.undecoded(nothing, data, api="openai.chat", headers=kept)
             entry = new_entry(clean, (), began_at, None, (), identity)
         self._run(hooks["cache_store"], ctx, trace, key, entry, asked)
         if plugins is not None:
@@ -227,6 +227,11 @@ class Floor(httpx.BaseTransport):
         self.inner.close()
 
 
+def keepable(pairs: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers that a stored answer has."""
+    return [pair for pair in pairs if pair[0].lower() not in _NOT_STORED]
+
+
 def floor_every(bench: Bench) -> Group:
     """From the bare call to five plugins in every hook, step by step; then the host's."""
     plugins = {name: hosts.EveryHook() for name in hosts.several(hosts.EveryHook, 5)}
@@ -248,7 +253,7 @@ def floor_stack(bench: Bench) -> Group:
     quiet = hosts.EveryHook()
     called = {
         hook: tuple((f"plugin-{number}", hook, getattr(quiet, hook)) for number in range(count))
-        for hook, count in _CALLED_STACK.items()
+        for hook, count in CALLED_STACK.items()
     }
     cases = {BARE: _lazily(lambda: bench.block(post(bench, httpx, None, False), False))}
     for last, name in STACK_STEPS.items():

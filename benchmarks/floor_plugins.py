@@ -22,7 +22,7 @@ import orjson
 from benchmarks.floor_audit import AuditFile
 from benchmarks.floor_counts import CacheCounts
 from benchmarks.floor_steps import ASKED, AUDIT, COUNTS, FIELDS, FILES, SQLITE, STATE
-from benchmarks.pace import A_BATCH
+from benchmarks.pace import A_BATCH, A_SECOND
 
 _MOST = 64 * 1024 * 1024
 _HOUR = 3600.0
@@ -36,8 +36,8 @@ _log = logging.getLogger("benchmarks.floor")
 class Plugins:
     """Caches, flights, retry, breaker, counts and audit as plain statements, up to and with the step ``last``."""
 
-    def __init__(self, folder: Path, last: int) -> None:
-        self.last = last
+    def __init__(self, folder: Path, last: int, rows: int = A_BATCH, calls: int = A_SECOND) -> None:
+        self.last, self.rows = last, rows
         self.lock, self.memory, self.bytes = threading.Lock(), OrderedDict[str, Any](), 0
         self.drained: dict[str, float] = {}
         self.breakers: dict[str, str] = {}
@@ -45,7 +45,7 @@ class Plugins:
         self.means: dict[bytes, str] = {}
         self.around: dict[tuple[str, ...], bytes] = {}
         self.prompts: dict[tuple[str, str], list[int]] = {}
-        self.counts = CacheCounts(folder / "statistics.db", last)
+        self.counts = CacheCounts(folder / "statistics.db", last, calls)
         self.audit_file = AuditFile(folder / "audit.jsonl", last)
         self.pending: dict[str, tuple[Any, ...]] = {}
         self.queued = 0
@@ -144,7 +144,7 @@ class Plugins:
         size, checksum = len(value), crc32(value, crc32(key.encode()))
         self.pending[key] = (key, now + _HOUR, size, checksum, model, "null", "null", "null", "", value)
         self.queued += size  # of 16 MiB, which would be too many
-        if len(self.pending) == A_BATCH:
+        if len(self.pending) == self.rows:
             self._write()
 
     def _write(self) -> None:

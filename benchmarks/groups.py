@@ -11,6 +11,7 @@ from benchmarks.calls import big_body, cached_call, plain_call, sdk_call
 from benchmarks.embedding import embedding
 from benchmarks.floor import floor_every, floor_stack
 from benchmarks.floor_hit import floor_hit, floor_own, floor_sqlite
+from benchmarks.gateways import floor_gateway
 from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, redis_cache, sqlite_cache, sqlite_store
 from benchmarks.recorder import recorder_call, recorder_stream
 from benchmarks.state import state_store
@@ -43,6 +44,7 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "recorder-stream-bare": lambda bench: recorder_stream(bench, bare=True),
     "floor-every": floor_every,
     "floor-stack": floor_stack,
+    "floor-gateway": floor_gateway,
     "floor-hit": floor_hit,
     "floor-own": floor_own,
     "floor-sqlite": floor_sqlite,

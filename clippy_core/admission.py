@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
+from clippy_hookspecs import ConfigError
 
 from .config import Config
 from .contract_version import installed_contract, mismatch
@@ -23,6 +24,37 @@ class Verdict:
     found: Found
     status: Literal["admitted", "disabled", "quarantined"] = "admitted"
     reason: str = ""
+
+
+def let_in(installed: Sequence[Found], config: Config) -> tuple[tuple[Verdict, ...], list[str], bool]:
+    """Which of *installed* may be imported, faults of the lock, and whether for these nothing may be."""
+    lock, faults = _lock(installed, config)
+    shut = bool(faults) and lock is None  # nothing is imported, and that is one fault
+    return _shut(installed, config) if shut else admit(installed, config, lock), faults, shut
+
+
+def _lock(installed: Sequence[Found], config: Config) -> tuple[Lock | None, list[str]]:
+    """The lock in force and what is gone from it; None without one, with a fault if there should be one."""
+    if not config.host.locked or config.host.allow == "off":
+        return None, []
+    from .lock import lock_path, read_lock  # who locks nothing need not wait for it
+
+    path = lock_path(config)
+    try:
+        lock = read_lock(path)
+    except ConfigError as error:
+        return None, [f"{config.origin('locked')}: locked: {fault}" for fault in error.faults]
+    gone = lock.gone(installed)
+    return lock, [f"{path}: {what}" for name, what in gone if not left_out(name, config)]
+
+
+def _shut(installed: Sequence[Found], config: Config) -> tuple[Verdict, ...]:
+    """What becomes of the installed plugins where the lock that there should be cannot be read."""
+    settings = ((found, left_out(found.name, config)) for found in installed)
+    return tuple(
+        Verdict(found, "disabled", what) if what else Verdict(found, "quarantined", "waits for a lock that can be read")
+        for found, what in settings
+    )
 
 
 def admit(installed: Sequence[Found], config: Config, lock: Lock | None = None) -> tuple[Verdict, ...]:

@@ -101,8 +101,8 @@ class Faults:
             self.disabled.add(step.plugin)
         if seen == 0:
             then = "and is switched off" if off else "and was skipped; further ones are counted"
-            said = isinstance(error, PluginError)
-            what = _named(step, error) if said else step.blame(f"raised {type(error).__name__}")  # type: ignore[arg-type]
+            kind = f"raised {type(error).__name__}"
+            what = _named(step, error) if isinstance(error, PluginError) else step.blame(kind)
             log.warning("%s %s (%s)", what, then, _place(step, error))
 
 
@@ -224,8 +224,10 @@ class Chains:
                 if step.awaits:
                     result = await run.runtime.run_hook(result, step)
                 if result is None:
-                    if timed:
-                        self.record(step, "passed", start, run)
+                    if timed and (ctx := run.ctx) is not None:  # record(), written out for what nearly all hooks do
+                        ctx.trace.append(line := new_call(step.plugin, step.hook, "passed", perf_counter_ns() - start))
+                        if self.watchers:
+                            self.emit("hook", line, ctx)
                     continue
                 if type(result) not in _MAY_RETURN.get(step.hook, ()):
                     _check(step, result)
@@ -254,15 +256,13 @@ class Chains:
     def skip(self, step: Step, error: Exception) -> None:
         """Note a failure that is passed over; who is switched off by it watches no more either."""
         self.faults.note(step, error)
-        if self.faults.disabled:
-            self.watchers = tuple(one.function for one in self.observe if one.plugin not in self.faults.disabled)
+        self.watchers = tuple(one.function for one in self.observe if one.plugin not in self.faults.disabled)
 
     def record(self, step: Step, action: str, start: int, run: Run, result: object = None) -> None:
         """Add a line to the request's trace and tell the observers; outside a request nobody reads it."""
         if run.ctx is None:
             return
-        call = new_call(step.plugin, step.hook, action, perf_counter_ns() - start if start else 0)
-        run.ctx.trace.append(call)
+        run.ctx.trace.append(call := new_call(step.plugin, step.hook, action, start and perf_counter_ns() - start))
         if self.watchers:
             self.emit("hook", call, run.ctx, result)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
+import operator
+import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import Any
 
 from attrs import frozen
-
-if TYPE_CHECKING:
-    from packaging.specifiers import SpecifierSet
 
 CONTRACT = "clippy-hookspecs"
 TAKES = ">=0.1.1,<0.2"
@@ -22,9 +22,26 @@ def installed_contract() -> str | None:
     import importlib_metadata  # its import costs as much as a whole host without plugins
 
     try:
-        return importlib_metadata.version(CONTRACT) or None
+        return said_by(importlib_metadata.distribution(CONTRACT))[1] or None
     except importlib_metadata.PackageNotFoundError:
         return None
+
+
+def said_by(distribution: Any) -> tuple[str, str, tuple[str, ...]]:
+    """Name, version and requirements of a distribution (core metadata specification, PyPA)."""
+    text = distribution.read_text("METADATA") or ""
+    lines = text.partition("\n\n")[0].splitlines()
+    if not lines or any(line[:1].isspace() for line in lines):
+        # It is of another form, or has folded lines.  Only these wait for a parser of e-mails to be imported.
+        metadata = distribution.metadata
+        said = str(metadata.get("Name") or ""), str(metadata.get("Version") or "")
+        return *said, tuple(distribution.requires or ())
+    fields: dict[str, list[str]] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        fields.setdefault(key.lower(), []).append(value.strip())
+    name, version = (fields.get(key, [""])[0] for key in ("name", "version"))
+    return name, version, tuple(fields.get("requires-dist", ()))
 
 
 def core_fault() -> str | None:
@@ -44,8 +61,8 @@ def mismatch(requires: Iterable[str], installed: str | None) -> str | None:
     if installed is None:
         return None
     for text in requires:
-        found = requirement(text)
-        if found is not None and found.holds and found.name == CONTRACT and not found.admits(installed):
+        found = requirement(text) if name_of(text) == CONTRACT else None
+        if found is not None and found.holds and not found.admits(installed):
             return CONTRACT + found.specifiers
     return None
 
@@ -57,23 +74,53 @@ class Requirement:
     name: str
     specifiers: str
     holds: bool
-    _set: SpecifierSet
 
     def admits(self, version: str) -> bool:
         """Whether a version is one of those, as installers see it (version specifiers specification, PyPA)."""
-        return self._set.contains(version, prereleases=True)
+        bounds = [_BOUND.fullmatch(one) for one in self.specifiers.split(",")] if self.specifiers else []
+        if _RELEASE.fullmatch(version) is None or None in bounds:
+            from packaging.specifiers import SpecifierSet
+
+            return SpecifierSet(self.specifiers).contains(version, prereleases=True)
+        return all(_SIGNS[bound[1]](*_numbers(version, bound[2])) for bound in bounds if bound is not None)
+
+
+_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_RELEASE = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+_SIGN = r"[<>]=?|[=!]="
+_BOUND = re.compile(rf"({_SIGN})({_RELEASE.pattern})")
+_ONE = rf"(?:{_SIGN})\s*{_RELEASE.pattern}"
+_PLAIN = re.compile(rf"{_NAME.pattern}\s*({_ONE}(?:\s*,\s*{_ONE})*)?\s*")
+"""A requirement as nearly all are: a name, and how its release numbers compare.  Others are packaging's to read, whose
+import costs as much as a whole host without plugins."""
+_SIGNS = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+
+
+def _numbers(*versions: str) -> tuple[tuple[int, ...], ...]:
+    """Release numbers to be compared: of equal length, 1.0 is 1."""
+    return tuple(zip(*zip_longest(*(map(int, one.split(".")) for one in versions), fillvalue=0), strict=True))
+
+
+def name_of(text: str) -> str:
+    """The normalized name of what a requirement is on, "" if there is none."""
+    found = _NAME.match(text)
+    return re.sub(r"[-_.]+", "-", found[1]).lower() if found is not None else ""
 
 
 @functools.lru_cache(maxsize=1024)  # each host asks for the same ones
 def requirement(text: str) -> Requirement | None:
     """A requirement as metadata has it, ``clippy-hookspecs<0.2,>=0.1``; None if it is none.  Extras do not hold."""
-    # Its import costs as much as a whole host without plugins.
+    plain = _PLAIN.fullmatch(text)
+    if plain is not None:
+        bounds = sorted(re.sub(r"\s", "", plain[2] or "").split(","))
+        return Requirement(name_of(text), ",".join(bounds), holds=True)
     from packaging import markers, requirements
-    from packaging.utils import canonicalize_name
 
     try:
         read = requirements.Requirement(text)
         holds = read.marker is None or read.marker.evaluate({"extra": ""})
     except (ValueError, markers.UndefinedEnvironmentName):  # the second is one of a marker that parses
         return None
-    return Requirement(canonicalize_name(read.name), str(read.specifier), holds, read.specifier)
+    return Requirement(name_of(read.name), str(read.specifier), holds)

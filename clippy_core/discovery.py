@@ -21,7 +21,7 @@ from clippy_hookspecs import POLICIES, ConfigError
 from clippy_hookspecs.deprecation import name_uses
 
 from . import imports
-from .admission import Verdict, admit, left_out
+from .admission import Verdict, let_in
 from .config import Config, Order
 from .config_names import did_you_mean, near_names
 from .contract_version import core_fault
@@ -32,7 +32,6 @@ from .plugin_names import entry_of, names_of
 log = logging.getLogger("clippy")
 
 if TYPE_CHECKING:
-    from .lock import Lock
     from .plugin_check import Checked, Implementation  # a host without plugins has nothing to check
 
 __all__ = ["Discovered", "Found", "Plugin", "discover", "keeping", "ordered", "rescan", "scan"]
@@ -191,12 +190,11 @@ def discover(
             if plugin.status == "quarantined":
                 faults += wrong_settings or [plugin.reason]
     else:
-        lock, faults = _lock(installed, config)
-        shut = bool(faults) and lock is None  # nothing is imported, and that is one fault
+        verdicts, faults, shut = let_in(installed, config)
         contract = core_fault()
         faults += [contract] if contract else []
         told: list[tuple[str, list[str]]] = []
-        for verdict in _shut(installed, config) if shut else admit(installed, config, lock):
+        for verdict in verdicts:
             plugin, wrong_settings = _from_entry_point(verdict, config, load)
             plugins.append(plugin)
             said_by = _named_by(plugin.name, config)
@@ -247,30 +245,6 @@ def _unknown_names(config: Config, known: set[str]) -> list[str]:
 
 
 # --- installed plugins -----------------------------------------------------------------------------------------------
-
-
-def _lock(installed: Sequence[Found], config: Config) -> tuple[Lock | None, list[str]]:
-    """The lock in force and what is gone from it; None without one, with a fault if there should be one."""
-    if not config.host.locked or config.host.allow == "off":
-        return None, []
-    from .lock import lock_path, read_lock  # who locks nothing need not wait for it
-
-    path = lock_path(config)
-    try:
-        lock = read_lock(path)
-    except ConfigError as error:
-        return None, [f"{config.origin('locked')}: locked: {fault}" for fault in error.faults]
-    gone = lock.gone(installed)
-    return lock, [f"{path}: {what}" for name, what in gone if not left_out(name, config)]
-
-
-def _shut(installed: Sequence[Found], config: Config) -> tuple[Verdict, ...]:
-    """What becomes of the installed plugins where the lock that there should be cannot be read."""
-    settings = ((found, left_out(found.name, config)) for found in installed)
-    return tuple(
-        Verdict(found, "disabled", what) if what else Verdict(found, "quarantined", "waits for a lock that can be read")
-        for found, what in settings
-    )
 
 
 def _from_entry_point(verdict: Verdict, config: Config, load: Callable[[Any], Any] | None) -> tuple[Plugin, list[str]]:

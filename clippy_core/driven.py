@@ -28,8 +28,17 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         return result
     coroutine.close()
     raise RuntimeError(
-        "a hook or service awaited something real in place in a sync host; drop inline=True from its @hookimpl"
+        "something awaited something real in place in a sync host; a hook must drop inline=True from its @hookimpl,"
+        " and the work of ctx.when_begun may await nothing but services"
     )
+
+
+def drive_beside(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """As :func:`drive`, where nobody waits who could be told what it raises: it is logged."""
+    try:
+        drive(work())
+    except Exception:
+        log.exception("work beside a request failed")
 
 
 class _Thread(threading.local):

@@ -136,6 +136,28 @@ class Reimport:
             _seen[package] = seen
 
 
+def specs_of(module: str) -> list[tuple[str, ModuleSpec]]:
+    """What an import of *module* finds for it and each package above it; importlib's own search imports parents."""
+    found: list[tuple[str, ModuleSpec]] = []
+    path: Any = None
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        name = ".".join(parts[:end])
+        spec = next((one for finder in sys.meta_path if (one := _ask(finder, name, path)) is not None), None)
+        if spec is None:
+            return found
+        found.append((name, spec))
+        path = spec.submodule_search_locations
+        if path is None:
+            break
+    return found
+
+
+def _ask(finder: Any, name: str, path: Any) -> ModuleSpec | None:
+    find = getattr(finder, "find_spec", None)
+    return None if find is None else find(name, path)
+
+
 def package_of(module: str) -> str:
     """The outermost package of *module* that has code of its own: a namespace is shared by many distributions."""
     parts = module.split(".")

@@ -13,6 +13,7 @@ from attrs import frozen
 from clippy_hookspecs import PROJECT
 
 from .config_names import env_form
+from .contract_version import mismatch, said_by
 
 if TYPE_CHECKING:  # its import costs as much as a host without plugins, so it waits for the first scan
     import importlib_metadata
@@ -20,15 +21,31 @@ if TYPE_CHECKING:  # its import costs as much as a host without plugins, so it w
 log = logging.getLogger("clippy")
 
 
+COMMANDS = f"{PROJECT}.commands"
+"""The group of entry points that say which commands a distribution's plugins add."""
+_GROUPS = (PROJECT, COMMANDS)
+_UNSAID = "0.1.1"
+"""The last contract that knew no such group."""
+
+
 @frozen
 class Found:
-    """An installed plugin by its entry point; ``version`` and ``requires`` are its distribution's."""
+    """An installed plugin by its entry point; ``version`` and ``requires`` are its distribution's.
+
+    So are ``commands``, the command-line commands that its metadata tells of: names, and where their help stands.
+    """
 
     name: str
     distribution: str
     version: str
     entry_point: importlib_metadata.EntryPoint
     requires: tuple[str, ...] = ()
+    commands: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def tells_commands(self) -> bool:
+        """Whether those are all: of a plugin made for an older contract it is known once it was imported."""
+        return bool(self.commands) or mismatch(self.requires, _UNSAID) is not None
 
     @property
     def module(self) -> str:
@@ -70,7 +87,13 @@ def rescan() -> tuple[Found, ...]:
 
 
 def _read() -> tuple[Found, ...]:
-    found = [_describe(entry) for entry in _entry_points()]
+    entries = [*_entry_points()]
+    commands: dict[int, list[tuple[str, str]]] = {}  # by distribution, which its entries share
+    for entry in entries:
+        if entry.group == COMMANDS:
+            commands.setdefault(id(entry.dist), []).append((entry.name, entry.value))
+    plugins = [entry for entry in entries if entry.group == PROJECT]
+    found = [_describe(entry, tuple(commands.get(id(entry.dist), ()))) for entry in plugins]
     # Two entries alike are one: a distribution may be listed by two finders.
     unlike = {(plugin.name, plugin.entry_point.value, plugin.distribution): plugin for plugin in found}
     return tuple(sorted(unlike.values(), key=lambda plugin: (plugin.name, plugin.distribution)))
@@ -80,7 +103,7 @@ def _entry_points() -> Iterable[importlib_metadata.EntryPoint]:
     import importlib_metadata
 
     try:
-        return importlib_metadata.entry_points(group=PROJECT)
+        return [entry for entry in importlib_metadata.entry_points() if entry.group in _GROUPS]
     except Exception as error:
         log.warning("an installed distribution has broken metadata (%s); looking at each by itself", error)
         return _one_by_one()
@@ -95,7 +118,7 @@ def _one_by_one() -> list[importlib_metadata.EntryPoint]:
         try:
             name = env_form(distribution.name)
             if name not in seen:  # the first on the path is the one that is imported
-                entries += distribution.entry_points.select(group=PROJECT)
+                entries += [entry for entry in distribution.entry_points if entry.group in _GROUPS]
             seen.add(name)
         except Exception as error:
             where = distribution.locate_file("")
@@ -103,14 +126,12 @@ def _one_by_one() -> list[importlib_metadata.EntryPoint]:
     return entries
 
 
-def _describe(entry: importlib_metadata.EntryPoint) -> Found:
+def _describe(entry: importlib_metadata.EntryPoint, commands: tuple[tuple[str, str], ...]) -> Found:
     name = version = ""
     requires: tuple[str, ...] = ()
     try:
         if entry.dist is not None:
-            metadata = entry.dist.metadata  # once: each property of a distribution parses the file anew
-            name, version = str(metadata.get("Name") or ""), str(metadata.get("Version") or "")
-            requires = tuple(entry.dist.requires or ())
+            name, version, requires = said_by(entry.dist)
     except Exception as error:
         log.debug("the metadata of the distribution of plugin %s cannot be read: %s", entry.name, error)
-    return Found(entry.name, name or "unknown", version or "unknown", entry, requires)
+    return Found(entry.name, name or "unknown", version or "unknown", entry, requires, commands)

@@ -21,6 +21,7 @@ from importlib.machinery import ModuleSpec, all_suffixes
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from .imports import specs_of
 from .installed import Found
 
 HASHES = {"sha256", "sha384", "sha512"}
@@ -51,7 +52,7 @@ def last_changed(found: Found) -> str | None:
     """Of an editable installation the source that was changed last; None of any other, where RECORD tells."""
     if not _is_editable(found.entry_point.dist):
         return None
-    sources = _sources(_specs(found.module))
+    sources = _sources(specs_of(found.module))
     return max(sources, key=lambda path: float(os.path.getmtime(str(sources[path]))), default=None)  # noqa: PTH204
 
 
@@ -62,7 +63,7 @@ def _hash(distribution: Any, module: str) -> str:
     contents = {path: _read(path, place) for path, place in files.items()}
     for path, content in contents.items():
         _compare(path, content, rows[path])
-    specs = _specs(module)
+    specs = specs_of(module)
     if editable:
         if not specs:
             raise Unverifiable(
@@ -133,28 +134,6 @@ def _compare(path: str, content: bytes, said: str) -> None:
 
 
 # --- what an import would find ---------------------------------------------------------------------------------------
-
-
-def _specs(module: str) -> list[tuple[str, ModuleSpec]]:
-    """What an import of *module* finds for it and each package above it; importlib's own search imports parents."""
-    found: list[tuple[str, ModuleSpec]] = []
-    path: Any = None
-    parts = module.split(".")
-    for end in range(1, len(parts) + 1):
-        name = ".".join(parts[:end])
-        spec = next((one for finder in sys.meta_path if (one := _ask(finder, name, path)) is not None), None)
-        if spec is None:
-            return found
-        found.append((name, spec))
-        path = spec.submodule_search_locations
-        if path is None:
-            break
-    return found
-
-
-def _ask(finder: Any, name: str, path: Any) -> ModuleSpec | None:
-    find = getattr(finder, "find_spec", None)
-    return None if find is None else find(name, path)
 
 
 def _same_module(module: str, specs: list[tuple[str, ModuleSpec]], files: Iterable[Any]) -> None:

@@ -115,17 +115,24 @@ def socket_shutdown(reply: RawReply) -> Callable[[], None] | None:
     return shut
 
 
-def error_for(request: Request, status: int, body: bytes, info: ErrorInfo) -> Response:
-    """An error in the wire API of *request*, for a failure that another one told of in *body*, whatever its status.
+def status_meant(status: int, body: bytes) -> int:
+    """The status of a failure that came with *status*.
 
     Where that says that all is well, the body's own word for it counts; of one that names none 502 is said.
     """
-    if status < 400:
-        try:
-            status = named_status(loads(body)) or 502
-        except ValueError:  # it breaks off
-            status = 502
-    return answer(request, status, info.code or info.kind, info.message or info.kind, info.retry_after)
+    if status >= 400:
+        return status
+    try:
+        return named_status(loads(body)) or 502
+    except ValueError:  # it breaks off
+        return 502
+
+
+def error_for(request: Request, status: int, body: bytes, info: ErrorInfo) -> Response:
+    """An error in the wire API of *request*, for a failure that another one told of in *body*, whatever its status."""
+    return answer(
+        request, status_meant(status, body), info.code or info.kind, info.message or info.kind, info.retry_after
+    )
 
 
 def answer(request: Request, status: int, code: str, message: str, retry_after: float | None) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import groupby
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from .chains import Chains, ChunkTimes, Run, Step
 from .driven import without_a_loop
 from .flights import Seat
 from .flow import FlowHandle
+from .judging import status_meant
 from .records import new_attempt, new_outcome, new_record
 from .runtime import Runtime
 from .wire.assemble import later_usage
@@ -32,6 +34,7 @@ CHARACTERS = 4
 
 State = Literal["ok", "error", "cancelled"]
 log = logging.getLogger("clippy")
+_FAILED = "what a plugin wanted done when an answer began failed"
 
 _ENDS = {
     "answered": "completed", "cached": "completed",
@@ -75,6 +78,8 @@ class Ledger(Run):
     """The request's place in a flight, which it leaves when its books are closed."""
     passed_on: bool
     """What was used counts as another request's, which goes on with the same answer."""
+    retold: bool
+    """Who asked speaks another API than the request: its failures are told anew, with the status that they mean."""
     ended: Callable[[str], None] | None
     """What is told, by its id, that no plugin will be called for this request any more."""
 
@@ -95,7 +100,7 @@ class Ledger(Run):
         self.attempt_began = self.first_token = self.usage = self.finish_reason = self.status = None
         self.attempts, self.output = [], ()
         self.waited, self.left_out = 0.0, 0
-        self.sent = self.closed = self.passed_on = False
+        self.sent = self.closed = self.passed_on = self.retold = False
         self.began, self.began_at = runtime.clock.now(), runtime.clock.time()
         if chains.timed and chains.on_chunk:
             self.chunk_times = ChunkTimes()
@@ -118,10 +123,9 @@ class Ledger(Run):
         """The first piece of a stream has come, and what plugins want done then is begun beside it."""
         self.saw_token()
         works, self.ctx.beginnings = self.ctx.beginnings, ()
-        if works:
-            work = self.runtime.owed.take(lambda: _done(works))
-            if not self.runtime.hold_soon(work):  # there is no thread left
-                without_a_loop(work)
+        if self.attempt_began is not None:  # else the answer is a stored one, or a plugin's own
+            for work in works:
+                _begin_beside(work, self.runtime)
 
     def count(self, chunks: Sequence[Chunk], left_out: int = 0) -> None:
         """What all chunks of a stream so far say of its usage and its end; *left_out* characters are not among them."""
@@ -175,6 +179,11 @@ class Ledger(Run):
                 self.flow.enter(_ENDS[outcome])
                 if self.ended is not None:
                     self.ended(self.ctx.id)
+
+    async def fail(self, status: int, body: bytes | None, error: ErrorInfo) -> None:
+        """Close after a failure that is handed on with *status* and, unless it is a stream, *body*."""
+        self.status = status if body is None or not self.retold else status_meant(status, body)
+        await self.close("failed", error)
 
     async def _tell(self, outcome: str, error: ErrorInfo | None) -> None:
         facts = self._facts(outcome, error)
@@ -263,9 +272,22 @@ class Ledger(Run):
         return Usage(sent, counter.count("".join(output), model) + self.left_out // CHARACTERS, estimated=True)
 
 
-async def _done(works: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
-    for work in works:
+def _begin_beside(work: Callable[[], Coroutine[Any, Any, None]], runtime: Runtime) -> None:
+    """Call *work* here, among the hooks of its request, and run what it returns in a task or thread of its own."""
+    try:
+        rest = work()
+    except Exception:
+        log.exception(_FAILED)
+        return
+
+    async def done() -> None:
         try:
-            await work()
+            await rest
         except Exception:  # nobody waits for it who could be told
-            log.exception("what a plugin wanted done when an answer began failed")
+            log.exception(_FAILED)
+
+    # An event loop that ends may never come to it, and Python would warn of a coroutine that nobody awaited.
+    weakref.finalize(done, rest.close).atexit = False
+    owed = runtime.owed.take(done)
+    if not runtime.hold_soon(owed):  # there is no thread left
+        without_a_loop(owed)

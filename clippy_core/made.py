@@ -49,7 +49,7 @@ class Made:
     @property
     def plugins(self) -> Mapping[str, object]:
         """The active plugins by name."""
-        return MappingProxyType({plugin.name: plugin.object for plugin in self.discovered.loaded})
+        return self._serving.current.plugins
 
     @property
     def routes(self) -> Mapping[str, RouteInfo]:

@@ -233,21 +233,21 @@ class Pipeline:
         return entry
 
     def _make_keys(self, request: Request) -> None:
-        identity, came = self.caller, self.came_as
-        same = request is came or (request.headers is came.headers and request.query == came.query)
-        if identity is None or not same:
+        came = self.came_as
+        if request is came or (request.headers is came.headers and request.query == came.query):
+            identity = self.ctx.account if self.caller is None else self.caller
+        else:
             identity = self.settings.identity(request.headers, request.query)
         self.ctx.key = self.stored_as = self.key = make_key(request, self.ctx, identity, self.settings)
 
     # --- 4 compress_context -------------------------------------------------------------------------------------------
 
     async def _fit(self, request: Request) -> Request:
-        if not self.chains.compress_context or not request.endpoint.chat:
-            return request
-        budget = self.settings.context_tokens(self.ctx.route.name)
-        for step in self.chains.compress_context:
-            smaller = await self.chains.fold((step,), request, (budget, self.ctx), self.ledger)
-            if smaller is request:
+        steps, budget = self.chains.compress_context, self.settings.context_tokens(self.ctx.route.name)
+        while steps and request.endpoint.chat:
+            smaller, step = await self.chains.first(steps, (request, budget, self.ctx), self.ledger)
+            steps = () if step is None else steps[steps.index(step) + 1 :]
+            if step is None or smaller is request:
                 continue
             fault = pairing_fault(request.messages, smaller.messages)
             if fault is None:
@@ -455,7 +455,7 @@ class Pipeline:
         if isinstance(told, Response) and keeps_failure(told, failed.info, self.ctx):
             await self._store(new_entry(told), failed=True)
         if told is not None:
-            await self.ledger.close("failed", failed.info)
+            await self.ledger.fail(told.status, told.raw if isinstance(told, Response) else None, failed.info)
             return told
         raise AttemptsFailed(failed.info, failed.cause)
 

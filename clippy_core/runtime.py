@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .driven import about_to_wait, drive, the_rest_of, until_it_waits
+from .driven import about_to_wait, drive, drive_beside, the_rest_of, until_it_waits
 from .flow import FlowHandle
 from .loops import running_library, running_loop
 from .owed import Owed
@@ -197,7 +197,7 @@ class SyncRuntime:
             self.owed.wait(SETTLE_SECONDS)
 
     def hold_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        return on_a_thread(lambda: drive(work()))
+        return on_a_thread(lambda: drive_beside(work))
 
     def runs(self) -> bool:
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .runtime import Runtime, SyncRuntime
@@ -38,6 +39,7 @@ class Tables:
         life: Life,
     ) -> None:
         self.config, self.discovered, self.chains = config, discovered, chains
+        self.plugins = MappingProxyType({plugin.name: plugin.object for plugin in discovered.loaded})
         self.registry, self.offers, self.views, self.upstream = registry, offers, views, upstream
         self.life = life
         self.settings: Settings | None = None

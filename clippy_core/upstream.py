@@ -137,6 +137,7 @@ async def _looked_at(host: Host, request: RawRequest, asked: Request) -> RawRepl
             sent = raw_request(parsed, request.body if parsed.endpoint.body == "stream" else None)
             return await _understood(host, await _straight(host, sent), parsed, asked)
         pipeline = await _begin(host, parsed, request, wants_values=False, scope=scope)
+        pipeline.ledger.retold = parsed.api != asked.api
         extensions = pipeline.own()
         result = await pipeline.answer()
     except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:

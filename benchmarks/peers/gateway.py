@@ -6,7 +6,7 @@ Needs wrk and taskset, and the fake provider and proxies of the peers' harness. 
 PEERS_VENVS has a folder litellm/, Portkey's gateway where PEERS_NPM has its node_modules.  The proxy has core 0;
 provider and wrk share core 1.  Every request body has a number of its own, so that no cache and no flight answers: the
 provider must have seen as many requests as wrk had answers.  Figures are ratios inside a round, against Starlette +
-httpx; nan where a proxy does not pass streams on.
+httpx; nan where a proxy does not pass streams on, as those by hand do not (benchmarks/floor_gateway.py).
 """
 
 from __future__ import annotations
@@ -236,6 +236,9 @@ def commands(upstream: str, folder: Path, wanted: list[str]) -> dict[str, tuple[
     if (portkey := NODE_MODULES / "@portkey-ai/gateway/build/start-server.js").exists():
         trusted = {"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
         add(PORTKEY, lambda p: ["node", str(portkey), f"--port={p}", "--headless"], trusted)
+    floor = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.floor_gateway:served", *plain[2:]]
+    for kind, name in ((1, "a gateway by hand"), (2, "default stack by hand")):
+        add(name, lambda p: [*floor, "--port", p], {"UPSTREAM": upstream, "KIND": str(kind), "TMPDIR": str(folder)})
     for server in ("uvicorn", "granian"):
         for name, head in (("bare", _BARE), ("default", _DEFAULT)):
             file = folder / f"{name}-{server}.toml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from .output import say
 if TYPE_CHECKING:
     from ..config import Config
     from ..discovery import Discovered
+    from ..installed import Found
 
 
 @define(eq=False)
@@ -36,6 +38,38 @@ class Installation:
         from ..discovery import discover
 
         return discover(self.config)
+
+    def of(self, names: Iterable[str]) -> Discovered:
+        """The plugins of these names; the others are not imported.  What is wrong with the whole is not known then."""
+        from ..discovery import discover
+        from ..installed import scan
+
+        wanted = {*names}
+        return discover(self.config, found=[one for one in scan() if one.name in wanted])
+
+    @cached_property
+    def let_in(self) -> tuple[Found, ...]:
+        """The installed plugins that may be imported."""
+        from ..admission import let_in
+        from ..installed import scan
+
+        return tuple(one.found for one in let_in(scan(), self.config)[0] if one.status == "admitted")
+
+    @cached_property
+    def told(self) -> dict[str, str]:
+        """The commands that metadata tells of, with the place where their help stands."""
+        return {name: place for one in self.let_in for name, place in one.commands}
+
+    def who_told(self, command: str) -> tuple[str, ...]:
+        """The plugins whose distribution tells of *command*, also those that may not be imported."""
+        from ..installed import scan
+
+        return tuple(one.name for one in scan() if command in dict(one.commands))
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """The plugins whose metadata does not tell their commands."""
+        return tuple(one.name for one in self.let_in if not one.tells_commands)
 
     @property
     def faults(self) -> tuple[str, ...]:

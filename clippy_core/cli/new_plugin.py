@@ -75,7 +75,6 @@ def _checked_name(said: str) -> str:
 
 def contract_requirement(version: str | None) -> str:
     """The range of versions of the contract that a plugin made for *version* works with."""
-    found = re.match(r"(\d+)\.(\d+)", version or "0.1")
-    assert found is not None
-    major, minor = int(found[1]), int(found[2])
-    return f"{CONTRACT}>={major}.{minor},<{f'0.{minor + 1}' if major == 0 else major + 1}"
+    major, minor, *_ = map(int, re.findall(r"\d+", version or "0.1"))
+    oldest = version if re.fullmatch(r"[\d.]+", version or "") else f"{major}.{minor}"
+    return f"{CONTRACT}>={oldest},<{f'0.{minor + 1}' if major == 0 else major + 1}"

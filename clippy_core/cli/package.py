@@ -30,7 +30,7 @@ classifiers = ["Typing :: Typed"]
 
 [project.entry-points.clippy]
 {name} = "{package}:{cls}"
-
+{commands}
 [dependency-groups] # clippy-core is on no index: README.md says how it is installed from a clone
 dev = ["clippy-core", "pytest>=8"]
 
@@ -51,6 +51,10 @@ select = ["B", "E", "F", "I", "N", "PT", "RET", "RUF", "SIM", "UP", "W"]
 [tool.mypy]
 strict = true
 mypy_path = ["src"]
+"""
+_COMMANDS = """
+[project.entry-points."clippy.commands"] # name, and whose docstring is its help: what lists commands imports nothing
+{name} = "{package}:{cls}.register_commands"
 """
 _SUITES = {
     "cache": ("CacheContract", "cache", ""),
@@ -138,8 +142,10 @@ class Package:
         purpose = (
             self._purposes()[0] if len(self._parts) == 1 else f"Several hooks of clippy in one plugin, {self.name}."
         )
+        commands = _COMMANDS.format(**about) if "register_commands" in self.implemented else ""
+        project = _PROJECT.format(**about, contract=self.contract, purpose=purpose.rstrip("."), commands=commands)
         return {
-            "pyproject.toml": _PROJECT.format(**about, contract=self.contract, purpose=purpose.rstrip(".")),
+            "pyproject.toml": project,
             "README.md": _README.format(
                 **about, purpose=purpose, settings=_table(self._settings()), failures=_failures(self.implemented)
             ),

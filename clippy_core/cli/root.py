@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,25 +12,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from clippy_hookspecs import POLICIES, ClippyError, ConfigError
 
-from .bench import bench
-from .config import config
-from .demo import demo
-from .doctor import doctor
-from .hooks import chain_document, hooks
+from .help_of import help_of
 from .installation import installation
-from .new_plugin import new_plugin
 from .output import say, visible
-from .plugins import plugins
-from .run import run
 
 if TYPE_CHECKING:
     from ..client import Client
+    from ..discovery import Discovered
     from ..host import Host
     from .apart import Apart
     from .catalogue import InstalledPlugin
 
 T = TypeVar("T")
 DISTRIBUTION = "clippy-core"
+OWN = {
+    name: f"{__package__}.{name.replace('-', '_')}:{name.replace('-', '_')}"
+    for name in ("bench", "config", "demo", "doctor", "hooks", "new-plugin", "plugins", "run")
+}
+"""Our own commands, each with the place of its function: ``module:name``."""
 
 
 class Failure(click.ClickException):
@@ -51,25 +51,36 @@ class Misconfigured(Failure):
 
 
 class CommandLine(click.Group):
-    """A click group that asks the plugins for commands when it needs to know all of them.
+    """A click group that imports a command when it is asked for, and those of plugins no sooner than it must.
 
-    A command of our own does not wait for that.  Plugins may add commands but not replace one.
+    A plugin whose metadata tells its commands is asked for them when one of these is named; who tells nothing is asked
+    when all names are wanted, or one that nobody told.  Plugins may add commands but not replace one.
     """
 
-    _asked = False
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._asked: set[str] = set()
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a command.  Raises ValueError if there is one of this name."""
         wanted = name or cmd.name
-        if wanted in self.commands:
+        if wanted in self.commands or wanted in OWN:
             raise ValueError(f"there is a command {wanted!r} already")
         super().add_command(cmd, name)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in OWN:
+            module, _, name = OWN[cmd_name].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), name)
+            return command
         found = super().get_command(ctx, cmd_name)
         if found is None:
-            self.ask_plugins(ctx)
+            here = installation(ctx)
+            self.ask_plugins(here.of(here.who_told(cmd_name)))
             found = super().get_command(ctx, cmd_name)
+            if found is None:  # nobody told of it, or who did did not add it
+                self.ask_plugins(here.discovered)
+                found = super().get_command(ctx, cmd_name)
         return found
 
     def resolve_command(
@@ -80,15 +91,32 @@ class CommandLine(click.Group):
         except click.UsageError as error:
             # Which commands a plugin has is not known while the configuration keeps it from being there.
             found = installation(ctx)
-            if not found.faults:
+            broken = [one for one in found.discovered.plugins if one.status == "quarantined"]
+            told = [one.reason for one in broken if args and one.name in found.who_told(args[0])]
+            if not (found.faults or told):
                 raise
-            away = [one.name for one in found.discovered.plugins if one.status == "quarantined"]
-            why = f"because of what is said above the commands of {' and '.join(away) or 'a plugin'} are not there"
-            raise Misconfigured([*found.faults, f"{error.format_message().rstrip('.')}: {why}"]) from error
+            away = " and ".join(one.name for one in broken) or "a plugin"
+            why = f"because of what is said above the commands of {away} are not there"
+            raise Misconfigured([*(found.faults or told), f"{error.format_message().rstrip('.')}: {why}"]) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        self.ask_plugins(ctx)
-        return super().list_commands(ctx)
+        here = installation(ctx)
+        self.ask_plugins(here.of(here.silent))
+        return sorted({*OWN, *here.told, *self.commands})
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        click.Group(commands=self._shown(ctx)).format_commands(ctx, formatter)
+
+    def _shown(self, ctx: click.Context) -> dict[str, click.Command]:
+        """Every command as a list shows it; what is known from files is not imported for that."""
+        told = installation(ctx).told | OWN
+        shown = {}
+        for name in self.list_commands(ctx):
+            text = help_of(told[name]) if name in told and name not in self.commands else None
+            command = click.Command(name, help=text) if text is not None else self.get_command(ctx, name)
+            if command is not None:
+                shown[name] = command
+        return shown
 
     def get_help(self, ctx: click.Context) -> str:
         return visible(super().get_help(ctx), keep="\n")  # it has the words of plugins in it
@@ -150,17 +178,18 @@ class CommandLine(click.Group):
         """
         found = installation(click.get_current_context())
         found.require_readable()
+        from .hooks import chain_document
+
         return [chain_document(name, found.discovered) for name in POLICIES]
 
-    def ask_plugins(self, ctx: click.Context) -> None:
-        """Let the plugins add their commands.  One that fails is reported in a line, and adds none."""
-        if self._asked:
-            return
-        self._asked = True
+    def ask_plugins(self, discovered: Discovered) -> None:
+        """Let those that were not asked yet add their commands; one that fails is told of in a line, and adds none."""
         from ..chains import compile_step
 
-        discovered = installation(ctx).discovered
         for plugin in discovered.chain("register_commands"):
+            if plugin.name in self._asked:
+                continue
+            self._asked.add(plugin.name)
             before = dict(self.commands)
             try:
                 method = plugin.method("register_commands")
@@ -229,8 +258,6 @@ def command_line() -> CommandLine:
     about = "Plugins between a Python program and any model provider."
     group = CommandLine("clippy", help=about, params=[version, file, trace])
     group.callback = _nothing
-    for command in (plugins, hooks, config, doctor, demo, run, new_plugin, bench):
-        group.add_command(command)
     return group
 
 

@@ -13,6 +13,8 @@ _STATUSES = (
     ("invalid", 400), ("too_large", 413), ("authentication", 401), ("permission", 403), ("not_found", 404),
 )  # fmt: skip
 """What the codes and types of errors have in their names, at OpenAI and at Anthropic."""
+_ANSWERS = ("choices", "output", "content", "data", "results")
+"""Where the wire APIs put what they were asked for: no failure brings any of it."""
 _NAMED = ("code", "status", "status_code", "statusCode")
 """Where servers write the HTTP status of an error: OpenRouter and Gemini, and what frameworks add of themselves."""
 
@@ -22,13 +24,13 @@ def error_in(body: Mapping[str, Json]) -> bool:
 
     ``error`` as an object or a text (OpenAI, Anthropic, Gemini, Ollama; null in good Responses answers), ``type`` or
     ``object`` with the value error (Anthropic, vLLM), ``errors`` of a failed call (Cloudflare), a ``base_resp`` whose
-    status is not 0 (MiniMax), ``error_message`` beside no choices (gateways), or an error inside a choice (OpenRouter).
+    status is not 0 (MiniMax), ``error_message`` beside no answer (gateways), or an error inside a choice (OpenRouter).
     """
     if body.get("error") or body.get("object") == "error" or body.get("type") == "error":
         return True
     base = body.get("base_resp")
     if (isinstance(base, Mapping) and base.get("status_code")) or (
-        body.get("error_message") and not body.get("choices")
+        body.get("error_message") and not any(body.get(name) for name in _ANSWERS)
     ):
         return True
     if body.get("errors") and body.get("success") is False:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from attrs import define, field
-from calling import Caller, Sent
+from calling import Caller, Records, Sent
 from clippy_errors import ErrorClassifier
 from clippy_hookspecs import ErrorInfo, RequestContext, Switch, hookimpl
 from conversations import PATHS
@@ -43,12 +43,15 @@ class Goes:
 
 
 def answered(caller_api: str, api: str, reply: Raw, stream: bool = False, told: list[ErrorInfo] | None = None) -> Sent:
-    """What a caller of *caller_api* gets when a provider of *api* answers with *reply*."""
-    goes = Goes(api, [] if told is None else told)
-    caller = Caller("sync", httpx).start([goes, ErrorClassifier()], [Fault.status(503), reply], routes=ROUTES)
+    """What a caller of *caller_api* gets when a provider of *api* answers with *reply*; its record says the same."""
+    goes, records = Goes(api, [] if told is None else told), Records()
+    plugins = [goes, ErrorClassifier(), records]
+    caller = Caller("sync", httpx).start(plugins, [Fault.status(503), reply], routes=ROUTES)
     more = {"stream_options": {"include_usage": True}} if caller_api == CHAT else {}
     body = {**ASKED[caller_api], **({"stream": True, **more} if stream else {})}
-    return caller.send(path=PATHS[caller_api], json=body)
+    sent = caller.send(path=PATHS[caller_api], json=body)
+    assert records.last.status == (sent.status or 200), "0 where its stream raised"
+    return sent
 
 
 def whole(caller_api: str, api: str, body: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
-PATIENCE = 30
+PATIENCE = 120
 """Seconds after which a child that hangs is ended by its own alarm."""
 
 

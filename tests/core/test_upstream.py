@@ -11,7 +11,7 @@ import anyio
 import httpx
 import pytest
 from attrs import define, field
-from calling import Again, Calls
+from calling import Again, Calls, Records
 from clippy_hookspecs import (
     Headers,
     Message,
@@ -28,7 +28,7 @@ from clippy_hookspecs import (
 
 import clippy_core
 from clippy_core.driven import drive
-from clippy_core.testing import FakeServer, Fault, Reply, VirtualClock
+from clippy_core.testing import FakeServer, Fault, Raw, Reply, VirtualClock
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 JSON = Headers({"content-type": "application/json"})
@@ -287,6 +287,22 @@ def test_an_unreachable_route_is_a_bad_gateway_in_the_callers_own_form(colour):
         assert (reply.status, json.loads(reply.body)["type"]) == (502, "error")
 
     within(colour, host, work)
+
+
+def test_the_record_of_a_failure_that_came_as_a_success_has_the_status_that_its_caller_got(colour):
+    """A caller of another API is told what the provider meant; one of its own gets what the provider said."""
+    records = Records()
+    said = Raw(json.dumps({"error": {"message": "slow down", "code": 429}}).encode())
+    with FakeServer([said, said]) as server:
+        host = clippy_core.Host([records], config=routed(server))
+
+        async def work() -> list[int]:
+            messages, chat = {**CHAT, "max_tokens": 9}, CHAT
+            asked = (("/v1/messages", messages), ("/v1/chat/completions", chat))
+            return [(await host.answer(asked_for(path, "chat", body=body))).status for path, body in asked]
+
+        given = within(colour, host, work)
+    assert given == [record.status for record in records.records] == [429, 200]
 
 
 def test_callers_without_a_scope_are_told_apart_by_their_own_key(colour):

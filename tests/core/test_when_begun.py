@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -13,7 +13,8 @@ import httpx
 import pytest
 from attrs import define, field
 from calling import Caller
-from clippy_hookspecs import RequestContext, Retry, hookimpl
+from clippy_hookspecs import Answer, Message, RequestContext, Response, Retry, Text, hookimpl
+from patience import PATIENCE, until
 
 import clippy_core
 from clippy_core.testing import FakeProvider, Fault, Reply
@@ -49,11 +50,11 @@ class Slow:
     done: int = 0
 
     async def in_a_thread(self) -> None:
-        self.let_go.wait(30)
+        self.let_go.wait(PATIENCE)
         self.done += 1
 
     async def on_a_loop(self) -> None:
-        await anyio.to_thread.run_sync(self.let_go.wait, 30)
+        await anyio.to_thread.run_sync(self.let_go.wait, PATIENCE)
         self.done += 1
 
 
@@ -111,8 +112,7 @@ def test_without_a_thread_it_is_done_in_place_and_what_is_under_way_is_not_done_
 
     caller = Caller("sync", httpx).start([Beside(note)], [LONG, LONG])
     caller.stream()
-    while not begun:
-        time.sleep(0.001)
+    assert until(lambda: begun)
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", none_left)
         caller.stream()
@@ -132,3 +132,72 @@ def test_what_it_raises_is_logged_and_harms_no_stream(caplog: pytest.LogCaptureF
     (logged,) = [one for one in caplog.records if one.name == "clippy"]
     assert "when an answer began" in logged.getMessage()
     assert logged.exc_info is not None
+
+
+@define(eq=False)
+class Several(Beside):
+    """Wants all of *works* done, from pre_request on."""
+
+    works: tuple[Work, ...] = ()
+    answer: Answer | None = None
+
+    @hookimpl
+    def pre_request(self, ctx: RequestContext) -> Answer | None:
+        for work in self.works:
+            ctx.when_begun(work)
+        return self.answer
+
+
+def test_work_that_waits_for_a_loop_where_there_is_none_is_logged_and_harms_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nor does one that blocks: each has a thread to itself."""
+    slow, done = Slow(), threading.Event()
+
+    async def suspends() -> None:
+        await asyncio.sleep(0)
+
+    async def ends() -> None:
+        done.set()
+
+    caller = Caller("sync", httpx).start([Several(ends, (suspends, slow.in_a_thread, ends))], LONG)
+    assert caller.stream().text == "one two three"
+    assert done.wait(PATIENCE)
+    slow.let_go.set()
+    caller.host.close()
+    assert until(lambda: caplog.records)
+    assert ["awaited something real" in str(one.exc_info) for one in caplog.records if one.name == "clippy"] == [True]
+
+
+def test_it_begins_among_the_hooks_of_its_request_and_goes_on_beside_them() -> None:
+    """So that whatever the plugin changes of the context is changed by one thread at a time."""
+    threads: list[threading.Thread] = []
+
+    def begin() -> Coroutine[Any, Any, None]:
+        threads.append(threading.current_thread())
+        return go_on()
+
+    async def go_on() -> None:
+        threads.append(threading.current_thread())
+
+    def cannot() -> Coroutine[Any, Any, None]:
+        raise ValueError("no work")
+
+    caller = Caller("sync", httpx).start([Several(begin, (cannot,))], LONG)
+    assert caller.stream().text == "one two three"
+    caller.host.close()
+    assert [one is threading.current_thread() for one in threads] == [True, False]
+
+
+def test_an_answer_that_no_attempt_brought_begins_nothing() -> None:
+    """What was wanted in pre_request is nothing to a stored answer, or to one of a plugin's own."""
+    done: list[int] = []
+
+    async def note() -> None:
+        done.append(1)
+
+    made = Answer(Response("openai.chat", message=Message("assistant", (Text("of my own"),))))
+    caller = Caller("sync", httpx).start([Several(note, (note,), made)], LONG)
+    assert caller.stream().text == "of my own"
+    caller.host.close()
+    assert done == []

@@ -52,13 +52,15 @@ class Counting:
     store: Any
     calls: list[str] = field(factory=list)
     broken: bool = False
+    fails: str = ""
+    """The one thing that fails."""
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.store, name)
 
         async def counted(*arguments: Any) -> Any:
             self.calls.append(name)
-            if self.broken:
+            if self.broken or name == self.fails:
                 raise ConnectionError("the store is gone")
             return await method(*arguments)
 

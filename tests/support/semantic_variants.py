@@ -49,6 +49,25 @@ MODIFIERS = (
 )
 UNITS = (("litres", "gallons"), ("miles", "kilometres"), ("grams", "ounces"), ("weeks", "months"), ("euros", "dollars"))
 DAYS, MONTHS = (("Tuesday", "Thursday"), ("Friday", "Monday")), (("March", "April"), ("July", "November"))
+VERBS = (
+    ("sue", "sued"), ("pay", "paid"), ("train", "trained"), ("audit", "audited"), ("buy", "bought"), ("copy", "copied"),
+    ("warn", "warned"), ("fund", "funded"), ("choose", "chosen"), ("own", "owned"), ("teach", "taught"),
+)  # fmt: skip
+"""Verbs whose two sides may change places, with their participles."""
+ROLES = (
+    ("Does {one} {verb} {other}?", "Does {other} {verb} {one}?"), ("Who {done} {one}?", "Who was {done} by {one}?"),
+    ("Does {one} {verb} {other}?", "Is {one} {done} by {other}?"), ("Can I ship from {one}?", "Can I ship to {one}?"),
+    ("Is {one} {done} by {other}?", "Is {other} {done} by {one}?"),
+    ("Is {one} part of {other}?", "Is {other} part of {one}?"),
+    ("Which firms {verb} {one}?", "Which firms does {one} {verb}?"),
+    ("Does the office of {one} report to {other}?", "Does the office of {other} report to {one}?"),
+)  # fmt: skip
+SAME_ROLES = (
+    ("Does {one} {verb} {other}?", "Is {other} {done} by {one}?"),
+    ("Why did {one} {verb} {other}?", "Why was {other} {done} by {one}?"),
+    ("What is the address of {one}?", "What is {one}'s address?"),
+    ("When was {one} {done}?", "When did they {verb} {one}?"),
+)
 QUESTIONS = (
     "How do I register my {thing} with {name}?", "What does {name} charge for moving a {thing} to {place}?",
     "Where can I leave my {thing} while I am in {place}?", "Why does {name} ask for the weight of my {thing}?",
@@ -155,6 +174,12 @@ def pairs(seed: int, each: int, told: frozenset[frozenset[str]]) -> Iterator[Pai
             f"Move my data from {name[1]} to {name[0]}",
             False,
         )
+        (verb, done), other = rng.choice(VERBS), rng.choice([pair[1] for pair in NAMES if pair[0] != name[0]])
+        filled = {"one": name[0], "other": other, "verb": verb, "done": done}
+        here, there = rng.choice(ROLES)
+        yield Pair("who and whom", here.format(**filled), there.format(**filled), False)
+        here, there = rng.choice(SAME_ROLES)
+        yield Pair("passive or genitive", here.format(**filled), there.format(**filled), True)
         yield Pair(
             "other question", f"When did {name[0]} open in {place[0]}?", f"Why did {name[0]} open in {place[0]}?", False
         )

@@ -16,13 +16,12 @@ class Plugin:
 
     @hookimpl
     def register_commands(self, cli: Any) -> None:
-        """Add ``clippy plugin-name``."""
+        """Greet WHO."""
         import click  # the command line brings it, and nothing else needs it
 
-        @click.command("plugin-name")
+        @click.command("plugin-name", help=type(self).register_commands.__doc__)
         @click.argument("who", default="world")
         def command(who: str) -> None:
-            """Greet WHO."""
             click.echo(f"{self.greeting}, {who}")
 
         cli.add_command(command)

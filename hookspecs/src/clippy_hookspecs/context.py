@@ -172,10 +172,11 @@ class RequestContext:
         """Have *work* done once the answer of the present attempt begins to be read, beside its stream.
 
         For what should not wait for the end of a long answer: that a provider is back, say.  It is called once, where
-        ``committed`` turns true, in a task or thread of the host's for which no chunk waits, however slow a store is;
-        in a sync host it may await nothing but services.  An attempt that ends before, or whose answer comes in one
-        piece or is looked into by nobody, has none of it done: post_attempt follows at once, or is all there is.  What
-        it raises is logged.
+        ``committed`` turns true, as a hook is: what it changes of the context it changes there, before it returns.  The
+        coroutine runs in a task or thread of its own, for which no chunk waits, however slow a store is; in a sync host
+        it may await nothing but services.  An attempt that ends before, or whose answer comes in one piece or is looked
+        into by nobody, has none of it done: post_attempt follows at once, or is all there is.  Nor has a request that
+        no attempt answers.  What it raises is logged.
         """
         self.beginnings += (work,)
 

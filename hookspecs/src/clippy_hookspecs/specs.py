@@ -50,8 +50,12 @@ def register_services(services: ServiceRegistry) -> None:
 def register_commands(cli: Any) -> None:
     """Add commands to the ``clippy`` command line: ``cli`` is its click group.
 
-    Called when the command line starts.  A command that needs the plugins and services of the configuration uses
-    ``with cli.host() as host:``, an open Host, and ``cli.run(awaitable)`` for what that offers as ``async``.
+    Called when a command is asked for that the distribution tells of: an entry point of the group ``clippy.commands``
+    is its name and the function (``module:function``, ``module:Class.method``) whose docstring is its help.  A list of
+    commands is made from these, and no plugin is imported for it; but one made for a contract before 0.1.2 that tells
+    of none is asked whenever all commands are wanted.  A command that needs the plugins and services of the
+    configuration uses ``with cli.host() as host:``, an open Host, and ``cli.run(awaitable)`` for what that offers as
+    ``async``.
     The return value is ignored.
     May not await.
     A failure is reported and the command line works without these commands.

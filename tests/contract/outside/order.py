@@ -230,7 +230,7 @@ The order is the same in sync programs, on asyncio and on trio, for `def` and fo
 
 Each line is one hook and who is called for it, in this order. `xN` says that the lines above it in the same braces come
 so often. After each call of another hook `observe` also gets an event of kind `hook`, which is left out here.
-`register_commands` is called when the command line starts, `register_routes` when a gateway does. The chunk of the
+`register_commands` is called when a command is looked for, `register_routes` when a gateway starts. The chunk of the
 terminal event itself (`done`) is passed on last, when the books of the request are closed.
 """
 

@@ -7,8 +7,9 @@ import itertools
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import click.testing
 import importlib_metadata
@@ -21,7 +22,7 @@ NUMBERS = itertools.count()
 HEADER = "import click\nfrom attrs import define, field\nfrom clippy_hookspecs import hookimpl\n"
 
 Run = Callable[..., click.testing.Result]
-Install = Callable[..., None]
+Install = Callable[..., str]
 
 
 @pytest.fixture
@@ -34,21 +35,27 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Install a distribution ``temporary-NAME`` 1.2 with one plugin, given as its source."""
+    """Install a distribution ``temporary-NAME`` 1.2 with one plugin, given as its source; returns its module.
+
+    *tells* are the commands that it tells of, with the function in its module; *needs* is its requirement.
+    """
     monkeypatch.syspath_prepend(folder)
     modules: list[str] = []
 
-    def add(name: str, source: str) -> None:
+    def add(name: str, source: str, tells: Mapping[str, str] = MappingProxyType({}), needs: str = "") -> str:
         module = f"temporary_cli_plugin_{next(NUMBERS)}"
         modules.append(module)
         (folder / f"{module}.py").write_text(HEADER + textwrap.dedent(source))
         info = folder / f"temporary_{name.replace('-', '_')}-1.2.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: temporary-{name}\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_text(f"[clippy]\n{name} = {module}:Plugin\n")
+        needed = f"Requires-Dist: {needs}\n" if needs else ""
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: temporary-{name}\nVersion: 1.2\n{needed}")
+        told = "".join(f"{command} = {module}:{function}\n" for command, function in tells.items())
+        (info / "entry_points.txt").write_text(f"[clippy]\n{name} = {module}:Plugin\n[clippy.commands]\n{told}")
         importlib.invalidate_caches()
         importlib_metadata.MetadataPathFinder.invalidate_caches()
         rescan()
+        return module
 
     yield add
     for module in modules:

@@ -423,7 +423,17 @@ def test_an_error_inside_a_good_status_is_seen(body: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"error": null, "choices": []}', b"[]", b"error", b'{"choices": []}', b"", b'{"base_resp": {"status_code": 0}}'],
+    [
+        b'{"error": null, "choices": []}',
+        b"[]",
+        b"error",
+        b'{"choices": []}',
+        b"",
+        b'{"base_resp": {"status_code": 0}}',
+        *(b'{"error_message": "none", "%s": [{}]}' % name for name in (b"choices", b"content", b"output", b"data")),
+        b'{"error_message": "none", "results": [{"flagged": false}]}',
+        b'{"error_message": null, "error_code": 0}',
+    ],
 )
 def test_a_good_answer_is_no_error(body: bytes) -> None:
     """Responses answers say ``"error": null``, and what is not JSON is not judged here."""

@@ -149,6 +149,35 @@ abc::def
 12:30:45
 eyJ is how a JWT begins
 -----BEGIN PUBLIC KEY-----
+-----BEGIN PRIVATE KEY-----
+The file starts with "-----BEGIN PRIVATE KEY-----" and then base64.
+It has -----BEGIN RSA PRIVATE KEY----- at its top and -----END RSA PRIVATE KEY----- at its end, and nothing else
+look for -----BEGIN PRIVATE KEY----- in the logs, please; internationalization can wait
+-----BEGIN PRIVATE KEY-----\nMIIE...\n-----END PRIVATE KEY-----
+access_token$production is a prefix
+tid=42;exp=none;st=ok
+tid=1234567890;exp=1731000000;user=bob
+Authorization: hmac username:signature
+Authorization: HMAC is used here
+Authorization: see section:authentication-of-requests
+{"value":"hello","name":"x-api-key"}
+{"value":"gpt-4o-mini-2024-07-18","name":"model"}
+{"value": 4096, "name": "max_tokens"}
+{"value": "3f786850e387550fdab836ed7e6dc881de23001b", "key": "cache_key"}
+the value: 12, name: token
+auth: oauth2/google
+auth = oidc/keycloak-v2
+"auth": "saml2/okta1"
+auth: github-app/acme-2
+mot de passe : obligatoire
+{"mot de passe": "obligatoire"}
+"passwort": "muss mindestens 8 Zeichen haben"
+Passwort: erforderlich
+contraseña: obligatoria
+senha: "obrigatória"
+wachtwoord: verplicht
+00:1A:2B:3C:4D:5E
+bytes de:ad:be:ef:00:01 at the start of the frame
 -----BEGIN CERTIFICATE-----
 the AKIA prefix
 AKIAIOSFODNN7EXAMPLE

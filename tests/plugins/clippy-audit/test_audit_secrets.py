@@ -109,6 +109,7 @@ ISSUED: dict[str, Callable[[Rng], str]] = {
     "adafruit": shaped("aio_", (ALNUM, 28)),
     "wandb": shaped("wandb_v1_", (ALNUM, 60)),
     "yandex": shaped("AQVN", (URL_SAFE, 36)),
+    "braintree": shaped("access_token$production$", (SMALL, 16), "$", (HEX, 32)),
     "novita": shaped("sk_", (URL_SAFE, 43)),
 }
 OPAQUE: dict[str, Callable[[Rng], str]] = {
@@ -227,6 +228,12 @@ UNDER_A_NAME = (
     "| API_KEY | `{s}` |",
     "API_KEY -> {s}",
     '<meta name="csrf-token" content="{s}">',
+    '{{"value":"{s}","name":"x-api-key"}}',
+    '[{{"name": "model", "value": "m"}}, {{"value": "{s}", "enabled": true, "key": "COHERE_API_KEY"}}]',
+    "{{'name': 'x-api-key', 'type': 'text', 'value': '{s}'}}",
+    "{{value: '{s}', header: 'api-key'}}",
+    "- value: {s}\n  name: COHERE_API_KEY",
+    '<env value="{s}" name="COHERE_API_KEY"/>',
     '<parameter name="api_key">{s}</parameter>',
     "<parameter=api_key>\n{s}\n</parameter>",
     "set -gx COHERE_API_KEY {s}",
@@ -352,6 +359,29 @@ def test_a_private_key_is_gone_with_its_lines(label: str, newline: str) -> None:
         assert not any(line in cleaned for line in lines)
     assert redact(f"a {whole} b").startswith("a [redacted:private-key")
     assert redact(f"a {whole} b").endswith("] b")
+
+
+@pytest.mark.parametrize("scheme", ["hmac", "HMAC", "AWS", "SharedKey", "Acme-Signature"])
+def test_a_signature_behind_a_name_is_gone_whatever_the_scheme(scheme: str) -> None:
+    """Whether its base64 happens to end with a sign or not."""
+    signature = some(ALNUM, 27, Rng(scheme))
+    for end in ("", "="):
+        assert signature not in redact(f"Authorization: {scheme} user:{signature}{end}")
+        assert signature not in redact(f"{{'authorization': '{scheme} user:{signature}{end}'}}")
+
+
+def test_fields_that_a_service_has_signed_are_gone() -> None:
+    """Those of GitHub Copilot, in whatever order; not the fields of a log that look a little like them."""
+    rng = Rng("signed")
+    tid, mac = some(HEX, 32, rng), some(HEX, 64, rng)
+    for fields in (
+        f"tid={tid};exp=1731000000;sku=free_seat;st=dotcom;chat=1;8kp=1:{mac}",
+        f"tid={tid};ol=x;exp=1731000000;c=1:1:{mac}",
+    ):
+        for place in ("{}", '{{"token": "{}"}}', "Authorization: Bearer {}", "got {}, and"):
+            cleaned = redact(place.format(fields))
+            assert tid not in cleaned
+            assert mac not in cleaned
 
 
 def test_the_basic_scheme_is_known_by_what_it_encodes() -> None:

@@ -163,6 +163,27 @@ def test_a_store_that_fails_at_a_probes_first_token_takes_nothing_from_the_strea
     assert "the StateStore failed (ConnectionError)" in caplog.text
 
 
+@pytest.mark.parametrize("failing", ["swap", "release"])
+def test_a_probe_that_the_store_could_not_take_at_its_first_token_is_settled_at_its_end(failing: str) -> None:
+    """Once: its success is counted where it was not, and its place is given back."""
+    one, other, clock = two()
+    one.do(FAILED, 10)
+    clock.at += 10
+    probe = one.under_way()
+    one.store.fails = failing
+    probe.answers()
+    assert probe.ctx.leases == 0
+    one.store.fails = ""
+    probe.end(OK)
+    assert probe.ctx.leases == 0
+    assert not any(one.store.store._leases.values())
+    clock.at += 31
+    assert other.under_way().ctx.leases == 1, "half open: one good probe of three"
+    assert other.state() == "half_open"
+    (found,) = other.breaker._places.last.routes
+    assert found.record.machine("").probed == 1
+
+
 @pytest.mark.parametrize(("state", "refused"), [("auto", True), ("metrics_only", False)])
 def test_who_always_finds_another_epoch_is_no_probe(state: str, refused: bool) -> None:
     """Others probe it and fail, each time between a look and a lease: it gives up, without a place."""

@@ -24,9 +24,10 @@ from clippy_gateway.forms import Refused
 from clippy_gateway.heads import read_head
 from clippy_gateway.settings import RequestLimits
 from clippy_hookspecs import ConfigError, ErrorInfo, ProviderError, Request, RequestContext, Scope, Switch, hookimpl
-from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
+from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World
 from hypothesis import example, given
 from hypothesis import strategies as st
+from patience import PATIENCE, until
 from yarl import URL
 
 from clippy_core import Host
@@ -460,7 +461,7 @@ def test_too_many_at_the_same_time_are_told_to_wait():
     going = threading.Event()
 
     def slow(seen):
-        going.wait(10)
+        going.wait(PATIENCE)
         return Reply("x")
 
     with keyed(slow, key={"concurrency": 1}) as world:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import html.parser
+import json
+import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +17,7 @@ from clippy_inspect.door import Door
 from clippy_inspect.site import application
 from clippy_inspect.text import visible
 from clippy_inspect.view import View
-from hostile_texts import Hosting, known, saying, utf8, varied
+from hostile_texts import CORPUS, Hosting, known, saying, utf8, varied
 
 AT_ONCE = 24  # a dashboard has a line for each of so many names, and each plugin takes a twentieth of the time
 PAGES = (
@@ -133,3 +136,45 @@ def test_data_is_nothing_but_json(made: object) -> None:
             assert ("application/json", "nosniff") == kind, path
             assert b"<" not in got.content, path
             got.json()
+
+
+# --- addresses that carry data away, and characters without a shape ---------------------------------------------------
+
+UNSEEN = re.compile(
+    "[\u00ad\u200b\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e01ef]"
+    "|[\ufe00-\ufe0f]{2}|\\A[\ufe00-\ufe0f]|[\u0300-\u036f]{9}"
+)
+FLAG = re.compile("\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f")
+SHOWN_AS_IT_IS = ("homoglyph", "unicode-035")
+"""Words that a guard must compare and a page shows, and U+D7B0, with which Korean is written."""
+
+
+def cases(name: str) -> list[dict[str, Any]]:
+    file = CORPUS.with_name(f"{name}-dev.jsonl")
+    if not file.exists():
+        pytest.skip(f"this machine has no {name} corpus")
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def test_no_page_fetches_what_a_model_has_written() -> None:
+    """Its pictures, links and tags are text, attacks and look-alikes alike, and a browser is told to load none."""
+    texts = [case["input"] for case in cases("exfil")]
+    (page,) = asked(texts, ["/requests/whole"]).values()
+    found = read(page)
+    assert found.tags <= harmless()["/requests/whole"]
+    said = squeezed(" ".join(found.texts))
+    assert [text for text in texts if not can_be_read(text, said)] == []
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+
+
+def test_what_has_no_shape_is_named_and_what_is_written_stays() -> None:
+    """Tags, marks of direction, fillers and payloads in variation selectors; not flags, emoji and other scripts."""
+    wrong = []
+    for case in cases("unicode"):
+        text, shown = case["input"], visible(case["input"])
+        stays = case["label"] == "benign" or case["cat"] in SHOWN_AS_IT_IS or case["id"] in SHOWN_AS_IT_IS
+        if (shown == text) != stays or (not stays and UNSEEN.search(FLAG.sub("", shown))):
+            wrong.append((case["id"], ascii(shown)))
+    assert wrong == []

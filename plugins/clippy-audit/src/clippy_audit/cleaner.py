@@ -36,7 +36,9 @@ class Cleaner:
 
     _names: dict[str, str] = field(init=False, factory=dict, eq=False, repr=False)
     _urls: dict[str, str] = field(init=False, factory=dict, eq=False, repr=False)
-    _traces: dict[tuple[tuple[str, str, str], ...], str] = field(init=False, factory=dict, eq=False, repr=False)
+    _traces: dict[tuple[tuple[str, str, str, bool], ...], list[str]] = field(
+        init=False, factory=dict, eq=False, repr=False
+    )
 
     def trace(self, calls: Sequence[HookCall]) -> orjson.Fragment | None:
         """Who did what in which hook, and how long it took, already as JSON in plain ASCII; None without any.
@@ -45,25 +47,31 @@ class Cleaner:
         """
         if not calls:
             return None
-        names = tuple([(call.plugin, call.hook, call.action) for call in calls])
-        around = self._traces.get(names)
-        if around is None:
-            around = self._around(names)
-        return orjson.Fragment(around % tuple([number for call in calls for number in (call.ns, call.calls)]))
+        names = tuple([(call.plugin, call.hook, call.action, call.calls == 1) for call in calls])
+        text, numbers = (self._traces.get(names) or self._around(names)).copy(), [call.ns for call in calls]
+        if len(text) != 2 * len(numbers) + 1:
+            numbers = [number for call in calls for number in (call.ns, call.calls)[: 1 + (call.calls != 1)]]
+        text[1::2] = map(str, numbers)
+        return orjson.Fragment("".join(text))
 
-    def _around(self, names: tuple[tuple[str, str, str], ...]) -> str:
-        """The trace of calls with these *names*, with ``%d`` for its numbers."""
-        lines = [
-            in_ascii({"plugin": self.text(plugin), "hook": self.text(hook), "action": self.text(action)})
-            for plugin, hook, action in names
-        ]
-        ends = ',"ns":%d,"calls":%d}'
-        around = f"[{','.join([line[:-1].replace('%', '%%') + ends for line in lines])}]"
-        if len(around) <= LONGEST_TRACE:
+    def _around(self, names: tuple[tuple[str, str, str, bool], ...]) -> list[str]:
+        """The trace of calls with these *names* in pieces, every other one of which is a number that is still to come.
+
+        That a hook was called once is in the names: it is so of all but a stream's.
+        """
+        pieces, before = [], "["
+        for plugin, hook, action, once in names:
+            line = in_ascii({"plugin": self.text(plugin), "hook": self.text(hook), "action": self.text(action)})
+            pieces += [f'{before}{line[:-1]},"ns":', ""]
+            if not once:
+                pieces += [',"calls":', ""]
+            before = ',"calls":1},' if once else "},"
+        pieces.append(f"{before[:-1]}]")
+        if sum(map(len, pieces)) <= LONGEST_TRACE:
             if len(self._traces) >= MANY_TRACES:
                 self._traces.clear()
-            self._traces[names] = around
-        return around
+            self._traces[names] = pieces
+        return pieces
 
     def id(self, value: str) -> str:
         """The name of one request: nothing of it comes again, so it is not remembered."""

@@ -12,9 +12,9 @@ from .lines import find_record, last_records
 
 
 def audit_group(path: Path, keep: int) -> click.Group:
-    """The commands for the log at *path* with *keep* files set aside."""
+    """Show what became of requests."""
 
-    @click.group("audit", help="Show what became of requests.")
+    @click.group("audit", help=audit_group.__doc__)
     def audit() -> None: ...
 
     @audit.command("tail", help="Show the newest records.")

@@ -16,6 +16,10 @@ _BEARER = re.compile(
 )
 _BASIC = re.compile(r"basic[ \t]{1,4}([A-Za-z0-9+/_-]{8,}+={0,2})", re.ASCII)
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----", re.ASCII)
+# What opens the body: headers of its own, then base64, maybe after line ends that were escaped.
+_KEY_START = re.compile(
+    r"(?:\s|\\{1,4}[nrt]?|[A-Z][A-Za-z-]{2,20}:[ ]?[^\r\n\\]{0,100}(?=[\r\n\\]))*+([A-Za-z0-9+/=]{8,}+)", re.ASCII
+)
 _KEY_BODY = re.compile(r"(?:[A-Za-z0-9+/=:,.\s\\-]++)", re.ASCII)
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----", re.ASCII)
 _PUTTY = re.compile(r"Private-Lines: \d{1,4}\r?\n((?:[A-Za-z0-9+/=]++\r?\n?)++)", re.ASCII)
@@ -42,6 +46,12 @@ _WEBHOOK = re.compile(
     r"|webhook\.office\.com/webhookb2|hooks\.zapier\.com/hooks/catch|maker\.ifttt\.com/trigger/\w{1,60}/with/key"
     r"|api\.telegram\.org/bot|open\.feishu\.cn/open-apis/bot/v2/hook)/?([^\s\"'<>\\?#)]{8,}+)"
 )
+# Fields that a service signs and hands out as one: GitHub Copilot.
+_SIGNED_FIELDS = re.compile(
+    r"(?<![a-z0-9_])tid=[^\s;\"',]{6,80}+;(?:[a-z0-9_]{1,24}=[^\s;\"',]{0,200}+;?){1,40}+", re.ASCII
+)
+_EXPIRES = re.compile(r"\bexp=\d{9,11};", re.ASCII)
+_SIGNED = re.compile(r":[0-9a-f]{12,}+\Z", re.ASCII)
 _HASH = re.compile(
     r"\$(?:2[abxy]\$\d\d\$[./A-Za-z0-9]{50,}+|argon2(?:id|i|d)\$[^\s\"']{30,}+|6\$[^\s\"'$]{1,40}\$[./A-Za-z0-9]{40,}+)"
 )
@@ -69,6 +79,10 @@ def find_credentials(text: str, lowered: str) -> Iterator[Span]:
         yield from _options(text, lowered)
     if "auth" in lowered:
         yield from _groups(_AUTH_PAIR, text, "password", lowered)
+    if ";" in text and "=" in text and ";exp=" in lowered:
+        for match in _SIGNED_FIELDS.finditer(lowered):
+            if _EXPIRES.search(match.group()) and _SIGNED.search(match.group().rstrip(".;")):
+                yield Span(*match.span(), "token")
     if "/" in text and ("hook" in lowered or "telegram" in lowered or "ifttt" in lowered):
         yield from _groups(_WEBHOOK, text, "webhook")
     if "$" in text and ("$2" in text or "$argon2" in text or "$6$" in text):
@@ -114,10 +128,16 @@ def _private_keys(text: str) -> Iterator[Span]:
         # The dashes before END are in the alphabet of the body; its other letters are too, up to the next mark.
         last = text.rfind("-----END", begin.start(), position)
         end = _KEY_END.match(text, last) if last >= 0 else None
-        if position - begin.end() >= 16:
+        first = _KEY_START.match(text, begin.end())
+        if first and _is_base64(first[1]):  # else it is only spoken of
             yield Span(begin.start(), end.end() if end else position, "private-key")
     for match in _PUTTY.finditer(text):
         yield Span(*match.span(1), "private-key")
+
+
+def _is_base64(word: str) -> bool:
+    """Whether *word* is no word: the beginning of a key, which may have been cut."""
+    return is_random(word, 8) or (len(word) >= 16 and word != word.lower())
 
 
 def _user_info(text: str) -> Iterator[Span]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from html import unescape
 
 from .spans import Span
 
@@ -88,6 +87,8 @@ def _undo(escape: str) -> str:
     if first == "%":
         return chr(int(escape[-2:], 16))
     if first == "&":
+        from html import unescape  # its table of names is a third of a megabyte, which few processes have a use for
+
         return unescape(escape)[:1]
     if first == "\x1b":
         return " "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .authorization import find_authorization
 from .names import Trust, trust
-from .shapes import is_code, is_digest, is_mixed, is_random, is_sentence, is_stand_in, is_words
+from .shapes import is_code, is_digest, is_mixed, is_random, is_route, is_sentence, is_stand_in, is_words
 from .signs import FOREIGN_STEMS, NOUN, SIGN, STEMS
 from .spans import Span
 
@@ -123,7 +123,7 @@ def keeps(value: str, sure: Trust) -> bool:
     if sure is Trust.KEY:
         return is_words(value) or not (is_random(value, 8) or len(value) >= 16) or is_sentence(value)
     if sure is Trust.WEAK:
-        return not is_random(value, 12)
+        return not is_random(value, 12) or is_route(value)
     return not is_mixed(value, 20) or "/" in value or "." in value
 
 
@@ -146,7 +146,7 @@ def _value(text: str, match: re.Match[str], start: int, sure: Trust) -> tuple[li
     """What to take out after the name that *match* found at *start*, and how far the text has been read."""
     how = match.lastgroup
     position = match.end()
-    kind = _kind(sure, text[start : match.start()])
+    kind = kind_of(sure, text[start : match.start()])
     if how == "xml":
         return _xml(text, position, start, sure, kind)
     if text.startswith("[", position) and how in {"colon", "equals"} and sure not in (Trust.HEADER, Trust.COOKIE):
@@ -169,7 +169,7 @@ def _value(text: str, match: re.Match[str], start: int, sure: Trust) -> tuple[li
     return _bare(text, position, start, how, sure, kind)
 
 
-def _kind(sure: Trust, name: str) -> str:
+def kind_of(sure: Trust, name: str) -> str:
     """What the mark says was there."""
     if sure >= Trust.HEADER:
         return "cookie" if sure is Trust.COOKIE else "authorization"
@@ -245,7 +245,7 @@ def _bare_keeps(text: str, body: re.Match[str], start: int, how: str | None, sur
         query = start > 0 and text[start - 1] in "?&"
         return not (is_random(value, 16) if query else text.startswith("key", start) and is_mixed(value, 20))
     if sure is Trust.WEAK:
-        return not is_random(value, 12)
+        return not is_random(value, 12) or is_route(value)
     if sure is Trust.KEY:
         return not is_random(value, 8)
     if start > 0 and text[start - 1] == "/":

@@ -104,6 +104,7 @@ TOKENS: dict[str, tuple[str, ...]] = {
         rf"rk_(?:live|test|prod)_{_A}{{10,}}+",
         rf"whsec_{_B}{{20,}}+={{0,2}}",
     ),
+    "paypal": (rf"access_token\$(?:production|sandbox)\${_A}{{13,}}+\${_A}{{28,}}+",),
     "shopify": (r"shp(?:at|ca|pa|ss|tka)_[A-Za-z0-9]{28,}+",),
     "square": (rf"sq0(?:atp|csp|idp)-{_W}{{20,}}+", rf"EAAA[A-Z]{_W}{{54,}}+"),
     "facebook": (rf"EAA[A-Z]{_A}{{60,}}+",),

@@ -55,6 +55,10 @@ _IP6 = re.compile(r"(?<![A-Za-z0-9_:.])[0-9A-Fa-f:]{6,39}(?:(?<=:)\d{1,3}(?:\.\d
 _MAC = re.compile(
     r"(?<![A-Za-z0-9:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![A-Za-z0-9:-])", re.ASCII
 )
+_DEVICE = re.compile(
+    r"\bmacs?\b|mac[_ -]?addr|hwaddr|\bether\b|lladdr|bssid|bluetooth|wi-?fi|(?:hardware|physical|ethernet)[ _-]addr",
+    re.IGNORECASE,
+)
 # 1.2.3.4 is a version after "version", "v", "==" or "Chrome/".
 _VERSION = re.compile(
     r"(?:(?:version|ver|release|released|build|rev|revision|firmware|driver|chapter|section|clause|v)"
@@ -87,7 +91,9 @@ def find_personal(text: str) -> Iterator[Span]:
             if _is_ip6(match.group()):
                 yield Span(*match.span(), "ip")
         for match in _MAC.finditer(text):
-            yield Span(*match.span(), "mac")
+            # Six bytes may be anything; a device's address is called one.
+            if _DEVICE.search(text[max(0, match.start() - 40) : match.start()]):
+                yield Span(*match.span(), "mac")
 
 
 def _numbers(text: str, begin: int, end: int) -> Iterator[Span]:

@@ -18,6 +18,7 @@ from .decoded import Decoded, decode, may_hold_escapes
 from .fields import find_fields, keeps
 from .literals import find_literals, forms_of, holds_literals
 from .names import Trust, trust
+from .pairs import find_pairs
 from .personal import find_personal
 from .spans import Span, mark, replace
 from .tokens import find_tokens
@@ -125,6 +126,7 @@ def _find_secrets(literals: tuple[str, ...], text: str) -> list[Span]:
     spans += find_tokens(text)
     spans += find_credentials(text, lowered)
     spans += find_fields(text, lowered)
+    spans += find_pairs(text, lowered)
     return spans
 
 

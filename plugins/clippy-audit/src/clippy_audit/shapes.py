@@ -17,6 +17,9 @@ _STAND_IN = re.compile(
   | (?:null|none|nil|undefined|nan|true|false|yes|no|on|off|str|string|text|bytes|bool|boolean|int|integer|number|float
      |object|array|list|dict|any|optional|required|missing|empty|unset|blank|invalid|expired|password|passwd|pass|secret|token
      |value|hidden|masked|secretstr|changeme|change_me|change-me|var|ref|self|env|prompt|plain|plaintext|n/a|tbd
+     |obligatoire|requise?|manquante?|incorrecte?|invalide|expirée?|vide|erforderlich|pflichtfeld|fehlt|falsch|ungültig
+     |leer|obligatori[oa]|requerid[oa]|incorrect[oa]|inválid[oa]|vac[ií]o|obrigatóri[oa]|necessári[oa]|obbligatori[oa]
+     |richiest[oa]|verplicht|vereist|ongeldig|wymagane|обязательно|неверный|必須|必填|필수
      |basic|bearer|digest|header|cookie|query|apikey|api_key|api-key|oauth2?|openidconnect|mutualtls)\Z
     """,
     re.VERBOSE | re.IGNORECASE | re.ASCII | re.DOTALL,
@@ -28,6 +31,8 @@ _MASKED = re.compile(
     re.ASCII,
 )
 _WORDS = re.compile(r"[A-Za-z]++(?:[-_. ][A-Za-z]++)*+[-_]?\d{0,3}\Z", re.ASCII)
+_PART = r"[A-Z]?[a-z]++(?:[-_.][A-Z]?[a-z]++)*+[-_]?\d{0,2}"
+_ROUTE = re.compile(rf"/?{_PART}(?:/{_PART})++/?\Z", re.ASCII)
 _PATH = re.compile(r"[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)*+\Z", re.ASCII)
 _DIGEST = re.compile(
     r"(?:sha\d+[:-])?(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})\Z"
@@ -36,7 +41,8 @@ _DIGEST = re.compile(
 )
 _SENTENCE = re.compile(
     r"\b(?:the|an?|is|are|be|been|was|must|should|may|can|cannot|not|too|at|of|for|to|from|with|and|or|in|on|your|this"
-    r"|that|please|enter|required|invalid|incorrect|field|least|characters?|digits?)\b",
+    r"|that|please|enter|required|invalid|incorrect|field|least|characters?|digits?"
+    r"|doit|être|caractères|obligatoire|muss|darf|nicht|mindestens|zeichen|debe|caracteres|deve|caratteri|moet|tekens)\b",
     re.IGNORECASE | re.ASCII,
 )
 _RISE = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]", re.ASCII)
@@ -52,6 +58,11 @@ def is_stand_in(value: str) -> bool:
 def is_words(value: str) -> bool:
     """Whether *value* is plain words joined by dashes, dots, underscores or spaces, as in ``my-api-key``."""
     return bool(_WORDS.match(value)) and not is_random(value, 0)
+
+
+def is_route(value: str) -> bool:
+    """Whether *value* is words joined by slashes, some with a number at their end: ``oauth2/google``."""
+    return bool(_ROUTE.match(value))
 
 
 def is_sentence(value: str) -> bool:

@@ -48,7 +48,7 @@ _LONG_PART = re.compile(r"(?=[A-Za-z]{0,15}[0-9])[A-Za-z0-9]{16}", re.ASCII)
 _NO_DIGITS = str.maketrans("", "", "0123456789")
 
 # Prose holds no run of sixteen of these, so most text is never compared with the hundred patterns above.
-_RUN = re.compile(r"[A-Za-z0-9_\-+/=.~:%]{16,}+", re.ASCII)
+_RUN = re.compile(r"[A-Za-z0-9_\-+/=.~:%$]{16,}+", re.ASCII)
 # Whether there is one is asked of its bytes, with one letter for every character of a run: five times as fast.
 _IN_RUNS = bytes(ord("x" if _RUN.match(chr(byte) * 16) else " ") for byte in range(256))
 _LONG_RUN = b"x" * 16

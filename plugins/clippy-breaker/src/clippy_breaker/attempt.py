@@ -31,7 +31,8 @@ class Attempt:
     """One attempt under way: what was known when it began, and the breakers for which it is a probe.
 
     ``began`` is when a probe did, by the clock of its place.  ``freed`` are the breakers for which it was a probe until
-    its answer began, ``counted`` says that it is a success for those.  What asks the store raises StoreFailed.
+    its answer began, ``settled`` those of them for which that is a success already.  What asks the store raises
+    StoreFailed.
     """
 
     request: Request
@@ -43,8 +44,10 @@ class Attempt:
     holder: str = ""
     began: float = 0.0
     freed: tuple[str, ...] = ()
-    counted: bool = False
-    _unclaimed: list[None] | None = field(default=None, init=False)
+    settled: tuple[str, ...] = ()
+    _held: int = field(default=0, init=False)
+    """Places that count in the leases of its request."""
+    _unclaimed: list[tuple[str, ...]] | None = field(default=None, init=False)
 
     @property
     def model(self) -> str:
@@ -70,9 +73,10 @@ class Attempt:
 
     async def take(self, name: str, ttl: float, ctx: RequestContext) -> bool:
         """Take the place of a breaker's probe; False while another has it."""
-        self._unclaimed = self._unclaimed or [None]
+        self._unclaimed = self._unclaimed or [()]
         if name not in self.probes:
             self.probes.append(name)  # before it is asked for: a cancellation may come while it is given
+            self._held += 1
             ctx.leases += 1
         return await told(self.store.lease(self.known.place_of_probe(name), self.holder, ttl))
 
@@ -80,31 +84,45 @@ class Attempt:
         """Whether it was sent to find out about a breaker, and that one is still as it saw it."""
         return self.seen.machine(name).until is not None and (name in self.probes or name in self.freed)
 
-    def claim(self) -> bool:
-        """Whether it is the caller who settles the probes: its answer may begin and end in two threads at once."""
+    def claim(self) -> tuple[str, ...] | None:
+        """What is settled of the probes that the caller now settles; None if another does.
+
+        Its answer may begin and end in two threads at once.
+        """
         if self._unclaimed is None:  # as nearly all: it was never a probe
-            return True
+            return ()
         try:
-            self._unclaimed.pop()
+            return self._unclaimed.pop()
         except IndexError:
-            return False
-        return True
+            return None
 
     def hand_over(self, counted: bool, ctx: RequestContext) -> Attempt | None:
         """Its probes as an attempt of their own, for who noticed that its answer has begun; None if it has ended.
 
         *counted*: whether they are a success by that alone.  Their places are no longer held for the request.
         """
-        self.counted, self.freed = counted, tuple(self.probes)  # first: who finds the claim taken reads them
-        if not self.claim():
+        self.freed = tuple(self.probes)
+        self.settled = self.freed if counted else ()  # first: who finds the claim taken reads it
+        if self.claim() is None:
             return None
         names, self.probes = self.probes, []
-        ctx.leases -= len(names)
+        self.hold_nothing(ctx)
         return Attempt(self.request, self.store, self.place, self.known, self.seen, names, self.holder)
+
+    def take_back(self, settled: tuple[str, ...]) -> None:
+        """Its probes were handed over to who could count only those for the *settled* breakers, or not free them."""
+        self.probes = list(self.freed)
+        if self._unclaimed is not None:
+            self._unclaimed.append(settled)  # last: from here on its end settles them
+
+    def hold_nothing(self, ctx: RequestContext) -> None:
+        """No place of a probe is held for the request any more."""
+        held, self._held = self._held, 0
+        ctx.leases -= held
 
     async def give_back(self, ctx: RequestContext) -> None:
         """Give the places of all probes back, also those that were asked for and not given."""
-        ctx.leases -= len(self.probes)
+        self.hold_nothing(ctx)
         await self.release()
 
     async def release(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import define, field
 from attrs.validators import and_, ge, gt, in_, le, optional
@@ -132,7 +133,7 @@ class CircuitBreaker:
                 await self._admit(attempt, ctx)
                 return
             except StoreFailed as failed:
-                ctx.leases -= len(attempt.probes)
+                attempt.hold_nothing(ctx)
                 del ctx.stash[_ATTEMPT]
                 self._places.failed(failed, ctx)
         place = self._places.local(ctx)
@@ -155,21 +156,26 @@ class CircuitBreaker:
             # Else it goes on with an answer, and nobody can tell when its own part begins.
             ctx.when_begun(partial(self._begun, attempt, ctx))
 
-    async def _begun(self, attempt: Attempt, ctx: RequestContext) -> None:
+    def _begun(self, attempt: Attempt, ctx: RequestContext) -> Coroutine[Any, Any, None]:
         """The answer of a probe has begun: that is a success, and whoever waits for its place, anywhere, goes on.
 
         How long the first token took is told at the end: one that may have been slow is not counted until then.
         """
-        probe = attempt.hand_over(not self._results.slow(attempt.place.now() - attempt.began), ctx)
+        counted = not self._results.slow(attempt.place.now() - attempt.began)
+        return self._settle(attempt.hand_over(counted, ctx), attempt, ctx)
+
+    async def _settle(self, probe: Attempt | None, attempt: Attempt, ctx: RequestContext) -> None:
+        """Count what was handed over, and free its places; what the store does not take is left to the end."""
         if probe is None:
             return
+        counted: list[str] = []
         try:
-            try:
-                if attempt.counted:
-                    await self._results.succeed(probe, attempt, self._would)
-            finally:
-                await probe.release()
+            for name in attempt.settled:
+                await self._results.succeed(probe, name, attempt, self._would)
+                counted.append(name)
+            await probe.release()
         except StoreFailed as failed:
+            attempt.take_back(tuple(counted))
             self._places.failed(failed, ctx)
 
     @hookimpl(inline=True)
@@ -179,16 +185,16 @@ class CircuitBreaker:
         if attempt is None:
             return
         del ctx.stash[_ATTEMPT]
-        alone = attempt.claim()
+        claimed = attempt.claim()
         try:
             try:
                 error = outcome.error
                 if self.cooldown and error is not None and _limits_the_account(error):
                     await begin_cooldown(attempt, ctx.account, error, self.max_open)
-                settled = () if alone or not attempt.counted else attempt.freed
+                settled = attempt.settled if claimed is None else claimed
                 await self._results.count(attempt, outcome, settled, self._would)
             finally:
-                if alone and attempt.probes:
+                if claimed is not None and attempt.probes:
                     await attempt.give_back(ctx)
         except StoreFailed as failed:
             self._places.failed(failed, ctx)

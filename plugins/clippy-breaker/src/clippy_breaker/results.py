@@ -60,11 +60,10 @@ class Results:
         """Whether so many seconds to the first token are too many."""
         return self.slow_after is not None and waited > self.slow_after
 
-    async def succeed(self, probe: Attempt, whole: Attempt, would: str) -> None:
-        """Count the probes that *probe* took over from *whole*, whose end then belongs to what they led to."""
-        for name in whole.freed:
-            if (after := await self._note(probe, name, ".", "", None, would)) is not None:
-                whole.seen = whole.seen.seeing(name, after)
+    async def succeed(self, probe: Attempt, name: str, whole: Attempt, would: str) -> None:
+        """Count one of the probes that *probe* took over from *whole*, whose end then belongs to what it led to."""
+        if (after := await self._note(probe, name, ".", "", None, would)) is not None:
+            whole.seen = whole.seen.seeing(name, after)
 
     async def _note(
         self, attempt: Attempt, name: str, mark: Mark, why: str, asked: float | None, would: str

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import combinations
+from itertools import pairwise
 
 from .letters import slips
 from .lexicon import english
-from .reading import FACING, FUNCTION, Reading, Word
+from .reading import Reading, Word
+from .roles import role
+from .vocabulary import FACING, FUNCTION, QUANTITIES
 
 Guard = Callable[[Reading, Reading], "str | None"]
-
-_ASKS_FOR_A_PART = frozenset({"who", "whom", "what", "which"})
-_DO = frozenset({"do", "does", "did"})
-_AUXILIARIES = _DO | {
-    "can", "could", "will", "would", "shall", "should", "may", "might", "must", "has", "have", "had", "is", "are",
-    "was", "were",
-}  # fmt: skip
-_LEFT_BEHIND = frozenset({"of", "for", "from", "with", "to", "by", "about", "in", "on", "at", "into", "against"})
-_FROM, _TO = frozenset({"from", "off", "out"}), frozenset({"to", "into", "onto"})
 
 
 def number(one: Reading, other: Reading) -> str | None:
@@ -71,7 +64,12 @@ def name(one: Reading, other: Reading) -> str | None:
         for b in right
         if not any(_match(a.text, b, a.name, b in other.names) or _other_name(b, a, other) for a in one.words)
     ]
-    lone = [word for word in lone if not _initials(word, one) and not _initials(word, other)]
+    lone = [
+        word
+        for word in lone
+        if not any(_initials(word, word in mine.names, yours) for mine, yours in ((one, other), (other, one)))
+        and not (_joined(word, one) or _joined(word, other))
+    ]
     return "name" if lone else None
 
 
@@ -106,60 +104,7 @@ def content(one: Reading, other: Reading) -> str | None:
     pairs, left, right = aligned(one, other)
     if left or right or not pairs:
         return "content"  # also where there is no word to go by
-    return order(one, other, pairs)
-
-
-def order(one: Reading, other: Reading, pairs: Sequence[tuple[int, int]]) -> str | None:
-    """Nothing has changed places: what stood behind *from*, or before *than*, still does."""
-    if _other_side(one, other, pairs):
-        return "order"
-    for (a, b), (c, d) in combinations(pairs, 2):
-        if (a - c) * (b - d) >= 0:
-            continue
-        first, second = one.words[a], one.words[c]
-        there, here = other.words[b], other.words[d]
-        if (abs(a - c) == 1 and second.before == first.text) or here.behind == there.text:
-            continue  # neighbours: "cash withdrawals" and "withdrawing cash"
-        if {first.behind, here.behind} & {"and", "or"}:
-            continue
-        if (first.before == "by") != (there.before == "by") or (second.before == "by") != (here.before == "by"):
-            continue  # said in the passive on one side
-        if (first.before == here.before and second.before == there.before) or (
-            first.behind == here.behind and second.behind == there.behind
-        ):
-            return "order"
-    for a, b in pairs:
-        before, after = one.words[a].before, other.words[b].before
-        if (before in _FROM and after in _TO) or (before in _TO and after in _FROM):
-            return "direction"
-    return None
-
-
-def _other_side(one: Reading, other: Reading, pairs: Sequence[tuple[int, int]]) -> bool:
-    """Whether one asks who did it and the other whom it was done to: "Who acquired X" and "Who did X acquire".
-
-    English tells the two apart by the auxiliary before the subject, by the preposition that is left behind at the end,
-    or by the order of words alone ("Who can call X", "Who can X call"; Huddleston and Pullum 2002, chapter 10, 7).
-    """
-    if not any((a - c) * (b - d) < 0 for (a, b), (c, d) in combinations(pairs, 2)):
-        return False
-    if not all(len(text.tokens) > 1 and text.tokens[0] in _ASKS_FOR_A_PART for text in (one, other)):
-        return False
-    if "by" in (one.tokens[-1], other.tokens[-1]):
-        return "by" in one.tokens and "by" in other.tokens  # else the passive of the same question
-    if (one.tokens[-1] in _LEFT_BEHIND) != (other.tokens[-1] in _LEFT_BEHIND):
-        return True
-    mine, yours = _auxiliary(one), _auxiliary(other)
-    if (mine in _DO and not yours) or (yours in _DO and not mine):
-        return True
-    return bool(mine and yours) and not (_LEFT_BEHIND & {*one.tokens, *other.tokens})
-
-
-def _auxiliary(text: Reading) -> str:
-    """The auxiliary behind the word that asks, or behind "which" and its noun; "" where there is none."""
-    place = 2 if text.tokens[0] == "which" and text.tokens[1] not in _AUXILIARIES and len(text.tokens) > 2 else 1
-    word = text.tokens[place]
-    return word if word in _AUXILIARIES else ""
+    return role(one, other, pairs)
 
 
 def aligned(one: Reading, other: Reading) -> tuple[list[tuple[int, int]], list[Word], list[Word]]:
@@ -194,16 +139,23 @@ def _telling(words: Sequence[Word], mine: Reading, other: Reading) -> list[Word]
     """Those of *words* that are more than filling, and that the other side does not have in some other form."""
     there = [word.text for word in other.words]
     forms = english().forms
-    asked = (
-        mine.kind_words | other.kind_words if mine.kind == other.kind or not (mine.kind and other.kind) else frozenset()
-    )
+    asked = _asked_for(mine, other)
     return [
         word for word in words
         if not word.filler
         and not any(_same(word.text, text) for text in there)
         and not (forms(word.text) | {word.text}) & asked
-        and not _initials(word.text, other) and not _spelt_out(word.text, mine, other)
+        and not _initials(word.text, word.name, other) and not _spelt_out(word.text, mine, other)
+        and not _joined(word.text, other) and not _is_part(word.at, mine, other)
     ]  # fmt: skip
+
+
+def _asked_for(one: Reading, other: Reading) -> frozenset[str]:
+    """Words that only say again what both ask for; of "what is the size" and "how big" those of the quantity."""
+    kinds = {one.kind, other.kind} - {""}
+    if len(kinds) < 2 or ("what" in kinds and kinds & QUANTITIES):
+        return one.kind_words | other.kind_words
+    return frozenset()
 
 
 def _may_be_synonyms(one: Word, other: Word) -> bool:
@@ -242,23 +194,34 @@ def _match(one: str, other: str, one_named: bool, other_named: bool) -> bool:
     return slips(one, other) <= (1 if min(len(one), len(other)) < 7 else 2) and min(len(one), len(other)) > 3
 
 
-def _initials(word: str, text: Reading) -> bool:
+def _initials(word: str, named: bool, text: Reading) -> bool:
     """Whether *word* stands for words of *text* by their first letters, as PR does for pull request."""
-    if not 2 <= len(word) <= 5 or (english().knows(word) and word not in text.names):
+    if not 2 <= len(word) <= 5 or (english().knows(word) and not named):
         return False
-    return word in "".join(token[0] for token in text.tokens) and word not in text.tokens
+    return word in text.initials and word not in text.tokens
 
 
 def _spelt_out(word: str, mine: Reading, other: Reading) -> bool:
     """Whether *word* is one of those that the other side gives the first letters of."""
     tokens = mine.tokens
-    letters = "".join(token[0] for token in tokens)
+    letters = mine.initials
     for short in other.words:
-        if 2 <= len(short.text) <= 5 and not english().knows(short.text) and short.text not in tokens:
+        if 2 <= len(short.text) <= 5 and (short.name or not english().knows(short.text)) and short.text not in tokens:
             at = letters.find(short.text)
             if at >= 0 and word in tokens[at : at + len(short.text)]:
                 return True
     return False
+
+
+def _joined(word: str, text: Reading) -> bool:
+    """Whether *word* is two neighbours of *text* written as one: timezone, e-mail, cover letter."""
+    return len(word) > 4 and any(a + b == word for a, b in pairwise(text.tokens))
+
+
+def _is_part(at: int, mine: Reading, other: Reading) -> bool:
+    """Whether the word at *at* and a neighbour are one word of the other side."""
+    tokens, words = mine.tokens, {word.text for word in other.words if len(word.text) > 4}
+    return any("".join(pair) in words for pair in (tokens[max(0, at - 1) : at + 1], tokens[at : at + 2]))
 
 
 BALANCED: tuple[Guard, ...] = (number, unit, time, negation, antonym)

@@ -53,7 +53,7 @@ class Lexicon:
         for ending, instead in _ENDINGS:
             if word.endswith(ending) and len(word) > len(ending) + 1:
                 stem = word[: -len(ending)]
-                if stem + instead in known:
+                if stem + instead in known or stem + instead in self._groups:
                     found.add(stem + instead)
                 if not instead and len(stem) > 2 and stem[-1] == stem[-2] and stem[:-1] in known:
                     found.add(stem[:-1])

@@ -25,7 +25,27 @@ _CONTRACTIONS = (
     (re.compile(r"\b(i|we|you|they|who|what)'ve\b"), r"\1 have"),
     (re.compile(r"\bwanna\b"), "want to"),
     (re.compile(r"\bgonna\b"), "going to"),
+    (re.compile(r"\bgotta\b"), "have to"),
+    (re.compile(r"\blemme\b"), "let me"),
+    (re.compile(r"\bgimme\b"), "give me"),
+    (re.compile(r"\b(i|you|they|we)ve\b"), r"\1 have"),
+    (re.compile(r"\b(you|they)re\b"), r"\1 are"),
 )
+_CHAT = (
+    (
+        re.compile(r"\b(do|did|can|could|would|will|should|have|are|r|if|that|thank|when|for|with) u(?![\w'/.-])"),
+        r"\1 you",
+    ),
+    (re.compile(r"(?<![\w'/.-])ur(?=\s+(?!(?:a|an|the)\b)[a-z])"), "your"),
+    (re.compile(r"(?<![\w'/.-])r(?=\s+(?:u|ur|you|your|the|these|those|they|we|my|there|our)\b)"), "are"),
+    (re.compile(r"(?<![\w'/.-])(?:cuz|coz|bcuz|bcz|b/c)(?!\w)"), "because"),
+    (re.compile(r"(?<![\w'/.-])(?:tmrw|tmr|2moro|tomoz)(?!\w)"), "tomorrow"),
+    (re.compile(r"(?<![\w'/.-])(?:ppl)(?!\w)"), "people"),
+    (re.compile(r"(?<![\w'/.-])b4(?!\w)"), "before"),
+    (re.compile(r"(?<![\w'/.-])w/o(?=\s)"), "without"),
+    (re.compile(r"(?<![\w'/.-])w/(?=\s)"), "with"),
+)
+"""As people write in chats.  Only where the letters are small: U and R are names."""
 _GREETING = re.compile(
     r"^(?:(?:hi|hiya|hello|hey|dear|good (?:morning|afternoon|evening|day)|greetings|um+|uh+|erm*|hmm+|well|so|ok|okay|right|"
     r"quick question|just wondering|i was wondering|i am wondering|i wonder|excuse me|sorry|please|pls|plz|there|team|all|everyone|"
@@ -38,7 +58,7 @@ _CLOSING = re.compile(
     r"(?:[\s,:;.!?-]*\b(?:please|pls|plz|thanks|thank you|many thanks|thx|ty|cheers|ta|kindly|thanks (?:a lot|so much|in advance|very much)|"
     r"thank you (?:so much|very much|in advance)|if possible|if you (?:do not mind|can|could)|regards|best regards|kind regards|much appreciated))+[\s,:;.!?-]*$"
 )
-_INNER = re.compile(r"(?<=\s)(?:please|kindly|pls|plz)(?=\s)|(?<=\s)(?:um+|uh+|erm*)(?=\s)")
+_INNER = re.compile(r"(?<=\s)(?<!\bsay\s)(?<!\bword\s)(?:please|kindly|pls|plz)(?=\s)|(?<=\s)(?:um+|uh+|erm*)(?=\s)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DROPPED = re.compile(
     r"(?<!\d)!|[?;\"()]|'(?!\w)|(?<!\w)'|[,:.](?!\d)(?!\w)|(?<!\d)[,:](?=\d)|(?<=\w)-(?=[a-z])|(?<=[a-z])-(?=\w)|(?<=\s)-(?=\s)|(?<=[a-z])[,:](?=\w)"
@@ -79,10 +99,11 @@ def plain(text: str) -> str:
 
 def lowered(text: str) -> str:
     """*text* (plain) without capitals and contractions, numbers in digits."""
+    for pattern, instead in _CHAT:
+        text = pattern.sub(instead, text)
     low = text.casefold()
-    if "'" in low or "nt" in low or "cannot" in low or "im" in low or "wanna" in low or "gonna" in low or "s" in low:
-        for pattern, instead in _CONTRACTIONS:
-            low = pattern.sub(instead, low)
+    for pattern, instead in _CONTRACTIONS:
+        low = pattern.sub(instead, low)
     return _NUMBER_WORDS.sub(_digits, _THOUSANDS.sub("", low))
 
 

@@ -25,9 +25,9 @@ _MANY = 100_000
 
 
 def cache_group(cli: Any, path: Path | None) -> click.Group:
-    """The commands; ``cli`` opens hosts, *path* is the file of statistics."""
+    """Show, drop and fill what caches keep."""
 
-    @click.group("cache", help="Show, drop and fill what caches keep.")
+    @click.group("cache", help=cache_group.__doc__)
     def cache() -> None: ...
 
     def ledger(since: int = 0) -> tuple[Mapping[str, float], list[StoredKey]]:

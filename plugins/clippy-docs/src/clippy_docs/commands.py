@@ -13,9 +13,9 @@ from .site import SiteFault
 
 
 def docs_group(cli: Any, folder: str) -> click.Group:
-    """The commands, for the command line *cli* that knows what is installed."""
+    """Write the reference of everything installed."""
 
-    @click.group("docs", help="Write the reference of everything installed.")
+    @click.group("docs", help=docs_group.__doc__)
     def docs() -> None: ...
 
     @docs.command("build")

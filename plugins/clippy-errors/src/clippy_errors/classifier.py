@@ -15,7 +15,7 @@ from .delays import moment_or_length, rate_limit_reset, retry_after, sentence
 from .evidence import with_evidence
 from .exceptions import exception_verdict, judged_by_us, words
 from .kinds import KINDS, Verdict
-from .phrases import larger_than_limit, long_period, never_opens, refine, without_money
+from .phrases import larger_than_limit, long_period, never_opens, refine, without_denials, without_money
 from .providers import guess_provider
 from .statuses import status_kind
 from .wording import identifier, one_line
@@ -118,7 +118,7 @@ def _kind_within_success(failure: Failure, body: ErrorBody, provider: str | None
 
 def _kind(failure: Failure, body: ErrorBody, provider: str | None, status: int | None) -> str:
     codes = [code for name in _CODE_HEADERS if (code := failure.headers.get(name))] + list(body.codes)
-    text = body.text
+    text = without_denials(body.text)
     stated = kind = _kind_of_codes(codes, provider, status)
     if kind is None:
         family = next((found for code in codes if (found := family_kind(code))), None)
@@ -156,7 +156,7 @@ def _kind_of_codes(codes: list[str], provider: str | None, status: int | None) -
 
 def _rate_kind(failure: Failure, body: ErrorBody, kind: str, codes: list[str]) -> str:
     """Which limit was hit, and whether waiting can help at all."""
-    text, limits = body.text, " ".join(body.limits).lower()
+    text, limits = without_denials(body.text), " ".join(body.limits).lower()
     if larger_than_limit(text):
         return "request_too_large_for_tier"
     if limits or any(normal_form(code) == "resource_exhausted" for code in codes):

@@ -26,7 +26,6 @@ _NAMES: dict[str, str] = {
         "timeout": "TimeoutError TimeoutException Timeout APITimeoutError TooSlowError ServerTimeoutError "
         "DeadlineExceeded GatewayTimeout RetryError timeout",
         "expired": "RefreshError ReauthFailError TokenRetrievalError UnauthorizedSSOTokenError SSOTokenLoadError",
-        "invalid_key": "ClientAuthenticationError GoogleAuthError",
         "tls": "SSLError SSLCertVerificationError SSLEOFError SSLZeroReturnError CertificateError "
         "ClientSSLError ClientConnectorSSLError ClientConnectorCertificateError",
         "dns": "gaierror herror NameResolutionError ClientConnectorDNSError",
@@ -50,6 +49,17 @@ _NAMES: dict[str, str] = {
         "internal": "TypeError AttributeError AssertionError LookupError ArithmeticError NameError ImportError "
         "MemoryError RuntimeError SyntaxError StopIteration StopAsyncIteration SystemError ReferenceError BufferError "
         "InvalidStateError StreamError KeyError IndexError RecursionError NotImplementedError",
+        # What gRPC calls its statuses, and Google's libraries their exceptions.
+        "overloaded": "Unavailable ServiceUnavailable",
+        "requests": "ResourceExhausted TooManyRequests",
+        "invalid_key": "ClientAuthenticationError GoogleAuthError Unauthenticated Unauthorized",
+        "permission": "PermissionDenied Forbidden",
+        "invalid_request": "InvalidArgument FailedPrecondition OutOfRange",
+        "not_found": "NotFound",
+        "unsupported": "Unimplemented MethodNotImplemented",
+        "server_error": "DataLoss InternalServerError",
+        "gateway": "BadGateway",
+        "conflict": "Aborted",
         "plugin": "PluginError",
     }.items()
     for name in names.split()

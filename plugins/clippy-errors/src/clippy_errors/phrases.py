@@ -36,6 +36,24 @@ _TOO_LONG = _any(
 )
 """Less sure: the same words with ``_OUTPUT`` are about the answer's length, which a shorter prompt does not mend."""
 
+_CONTEXT_OVER = _any("prompt is too long | maximum context length is") + _any(
+    *(
+        f"context {what} & {how}"
+        for what in ("size", "length", "window")
+        for how in (
+            "exceed",
+            "too long",
+            "too large",
+            "too small",
+            "longer than",
+            "larger than",
+            "greater than",
+            "reduce",
+        )
+    )
+)
+"""Surer: a server that fails may have failed in whatever it says about the context."""
+
 _OUTPUT = _any("max_tokens | max_completion_tokens | max_output_tokens | output tokens | completion tokens")
 _OUTPUT += _any("maximum tokens you requested")
 _CONTENT = _any(
@@ -118,7 +136,7 @@ _MEMBER = _any(
 
 _HEALTH: _Rules = (
     ("insufficient_resources", _MEMORY),
-    ("context_length", _any("context size | context length | prompt is too long")),
+    ("context_length", _CONTEXT_OVER),
     ("model_not_found", _any("no available model provider | model & not found | no such model")),
     ("quota", _any("credit balance | insufficient & balance | insufficient_quota | spend limit")),
     ("content_filter", _any("content management policy | responsible ai policy")),
@@ -194,6 +212,10 @@ _FAMILIES["unknown_4xx"] = _FAMILIES["invalid_request"]
 
 _LIMIT = re.compile(r"\blimit:?[ ]?([0-9][0-9,]{0,15})")
 _REQUESTED = re.compile(r"\brequested:?[ ]?([0-9][0-9,]{0,15})")
+_DENIED = re.compile(
+    r"\bnot (?:(?:due|related) to |because of |caused by |about |from |against |count(?:ed)? (?:against|towards?) )?"
+    r"(?:your|the|an?|any) (?:[a-z-]{1,20} ){0,3}?(?:limits?|quotas?|billing|credits?|balance|plan|caps?)\b"
+)
 _ZERO = re.compile(r"\b(?:limit: ?|quotavalue=)0(?![0-9.])")
 _LONG_PERIODS = (
     "per day", "/ day", "/day", "daily", "per month", "/ month", "/month", "monthly", "per week", "/ week", "weekly",
@@ -216,6 +238,11 @@ def refine(kind: str, text: str) -> str:
 
 def _found(phrases: _Phrases, text: str) -> bool:
     return any(all(piece in text for piece in phrase) for phrase in phrases)
+
+
+def without_denials(text: str) -> str:
+    """*text* less what it says is not the matter: *(not your usage limit)*."""
+    return _DENIED.sub(" ; ", text) if "not " in text else text
 
 
 def larger_than_limit(text: str) -> bool:

@@ -258,7 +258,7 @@ class GatewayApp:
         body = reply.body
         try:
             judge_status(reply.status)
-            own = told(reply.extensions.get("clippy"), self._routes.get(route, _NO_ROUTE), os.urandom(8).hex().encode())
+            own = told(reply.extensions.get("clippy"), self._routes.get(route, _NO_ROUTE))
             headers, watch.told = reply_headers(reply, own), own[0][1].decode()
             if isinstance(body, bytes):
                 bare = method == "HEAD" or reply.status in (204, 304)  # without a body, whatever a plugin gave it

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def serve_command(gateway: Gateway, cli: Any) -> click.Command:
-    """The command, which serves *gateway* on the host of the configuration."""
+    """Put the host between any program and its providers, over HTTP."""
 
-    @click.command("serve")
+    @click.command("serve", help=serve_command.__doc__)
     @click.option("--host", help="Address to listen at.")
     @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen at; 0 takes a free one.")
     @click.option("--uds", type=click.Path(path_type=Path), help="Unix socket to listen at.")
@@ -39,7 +39,6 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
         access_log: str | None,
         **given: Any,
     ) -> None:
-        """Put the host between any program and its providers, over HTTP."""
         from .serving import be_worker, listening, run
 
         if access_log is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from clippy_hookspecs import RequestContext
@@ -59,10 +60,10 @@ def _named(connection: list[bytes]) -> frozenset[bytes]:
     return frozenset(name.strip().lower() for value in connection for name in value.split(b","))
 
 
-def told(ctx: RequestContext | None, route: Pair, made_up: bytes) -> list[Pair]:
-    """What the gateway says of the way of a request; *made_up* is the id of one that no plugin had to do with."""
+def told(ctx: RequestContext | None, route: Pair) -> list[Pair]:
+    """What the gateway says of the way of a request; one that no plugin had to do with gets its id here."""
     if ctx is None:
-        return [(b"x-clippy-request-id", made_up), route, _CACHE_OFF, _ONE_ATTEMPT]
+        return [(b"x-clippy-request-id", os.urandom(8).hex().encode()), route, _CACHE_OFF, _ONE_ATTEMPT]
     taken = route if ctx.route.name in ("", route[1].decode()) else (route[0], ctx.route.name.encode())
     return [
         (b"x-clippy-request-id", ctx.id.encode()),

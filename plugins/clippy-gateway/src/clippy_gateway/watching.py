@@ -13,8 +13,11 @@ from .forms import Refused
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
-_PATIENCE = 0.02
-"""Seconds after which somebody looks whether the caller is still there; most answers of a cache are gone by then."""
+_PATIENCE = 0.25
+"""Seconds after which somebody looks whether the caller is still there.
+
+What comes from a cache, or over a busy loop from a quick provider, has gone out by then, without a task for it.
+"""
 
 
 class Cancelled(Exception):

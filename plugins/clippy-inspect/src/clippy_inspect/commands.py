@@ -21,20 +21,19 @@ _HINT = (
 
 
 def inspect_command(cli: Any) -> click.Command:
-    """``clippy inspect [FILE]``."""
+    """Show FILE, a recording of the recorder, in a browser, and go on while it is being written.
 
-    @click.command("inspect")
+    Without FILE: what the configured recorder writes.  With --link nothing is shown here: a program whose link was
+    used or has run out makes another, for who knows the token in its [plugins.inspect].
+    """
+
+    @click.command("inspect", help=inspect_command.__doc__)
     @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
     @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of 127.0.0.1; 0: any that is free.")
     @click.option("--open", "open_", is_flag=True, help="Open the pages in the browser.")
     @click.option("--link", metavar="ADDRESS", help="Print another one-time link to the pages of a running program.")
     @click.option("--token-file", type=click.File("r"), help="For --link: file with the token; - is standard input.")
     def inspect(file: Path | None, port: int, open_: bool, link: str | None, token_file: IO[str] | None) -> None:
-        """Show FILE, a recording of the recorder, in a browser, and go on while it is being written.
-
-        Without FILE: what the configured recorder writes.  With --link nothing is shown here: a program whose link was
-        used or has run out makes another, for who knows the token in its [plugins.inspect].
-        """
         if link is not None:
             click.echo(f"once within ten minutes: {_another(link, token_file)}")
             return

@@ -16,9 +16,14 @@ _NEEDED = "clippy top needs textual to draw: pip install 'clippy-inspect[top]'; 
 
 
 def top_command() -> click.Command:
-    """``clippy top WHERE``."""
+    """Show how the requests of a program are doing.
 
-    @click.command("top")
+    WHERE is the address of its pages, such as http://127.0.0.1:8765, or a recording. The token of an address is
+    the one in [plugins.inspect]; without --token-file you are asked for it. It is no option, since others may see
+    those.
+    """
+
+    @click.command("top", help=top_command.__doc__)
     @click.argument("where")
     @click.option("--token-file", type=click.File("r"), help="File with the token; - is standard input.")
     @click.option(
@@ -27,12 +32,6 @@ def top_command() -> click.Command:
     @click.option("--every", type=click.FloatRange(0.5, 3600), default=2.0, show_default=True, help="Seconds.")
     @click.option("--once", is_flag=True, help="Print the tables and end.")
     def top(where: str, token_file: IO[str] | None, by: str, every: float, once: bool) -> None:
-        """Show how the requests of a program are doing.
-
-        WHERE is the address of its pages, such as http://127.0.0.1:8765, or a recording. The token of an address is
-        the one in [plugins.inspect]; without --token-file you are asked for it. It is no option, since others may see
-        those.
-        """
         from .watching import CannotTell
 
         try:

@@ -17,9 +17,9 @@ _COLUMNS = ("input", "output", "cache read", "write 5m", "write 1h")
 
 
 def prices_command(prices: PriceList) -> click.Command:
-    """The command for this list."""
+    """Show the price table, or what is known of MODEL: US dollars for a million tokens."""
 
-    @click.command("prices", help="Show the price table, or what is known of MODEL: US dollars for a million tokens.")
+    @click.command("prices", help=prices_command.__doc__)
     @click.argument("model", required=False)
     @click.option("--json", "as_json", is_flag=True, help="One JSON object for each price.")
     def command(model: str | None, as_json: bool) -> None:

@@ -17,9 +17,9 @@ _APIS = ("openai.chat", "openai.responses", "anthropic.messages")
 
 
 def prompt_cache_group() -> click.Group:
-    """The commands."""
+    """Say where the prefix of prompts breaks."""
 
-    @click.group("prompt-cache", help="Say where the prefix of prompts breaks.")
+    @click.group("prompt-cache", help=prompt_cache_group.__doc__)
     def prompt_cache() -> None: ...
 
     @prompt_cache.command(

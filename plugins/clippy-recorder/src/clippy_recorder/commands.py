@@ -54,11 +54,10 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 
 
 def recordings_group() -> click.Group:
-    """The commands about files."""
+    """Look into recorded calls: list, show, export, import."""
 
-    @click.group()
-    def recordings() -> None:
-        """Look into recorded calls: list, show, export, import."""
+    @click.group(help=recordings_group.__doc__)
+    def recordings() -> None: ...
 
     recordings.add_command(_list())
     recordings.add_command(_show())
@@ -216,9 +215,14 @@ def _import() -> click.Command:
 
 
 def replay_command(cli: Any) -> click.Command:
-    """``clippy replay``."""
+    """Serve FILE as a provider on loopback, or make its calls again.
 
-    @click.command()
+    As a server: point an SDK's base URL at it; nothing leaves this machine.  With --live the calls are made again
+    on the configured routes.  With --with or --without they go through another set of plugins, against the recorded
+    answers.
+    """
+
+    @click.command(help=replay_command.__doc__)
     @_file
     @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of 127.0.0.1; 0: any that is free.")
     @click.option(
@@ -242,12 +246,6 @@ def replay_command(cli: Any) -> click.Command:
         less: tuple[str, ...],
         as_json: bool,
     ) -> None:
-        """Serve FILE as a provider on loopback, or make its calls again.
-
-        As a server: point an SDK's base URL at it; nothing leaves this machine.  With --live the calls are made again
-        on the configured routes.  With --with or --without they go through another set of plugins, against the recorded
-        answers.
-        """
         from .serving import serve
 
         calls = calls_of(file)

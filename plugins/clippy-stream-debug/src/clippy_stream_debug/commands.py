@@ -11,9 +11,9 @@ from .dumps import Dump, Line, load
 
 
 def dump_group() -> click.Group:
-    """The commands for files of recorded streams."""
+    """Look into files of recorded streams."""
 
-    @click.group("stream-dump", help="Look into files of recorded streams.")
+    @click.group("stream-dump", help=dump_group.__doc__)
     def dump() -> None: ...
 
     @dump.command("show", help="Show what came and what went on, with microseconds.")

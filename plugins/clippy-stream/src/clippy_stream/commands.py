@@ -14,9 +14,9 @@ _HINT = "a program takes part with control = true in [plugins.stream], while its
 
 
 def streams_group(folder: Path) -> click.Group:
-    """The commands for the sockets in *folder*."""
+    """Show, pause, resume and cancel the live streams of running programs."""
 
-    @click.group("streams", help="Show, pause, resume and cancel the live streams of running programs.")
+    @click.group("streams", help=streams_group.__doc__)
     def streams() -> None: ...
 
     @streams.command("list", help="List the live streams of all programs that take part.")
