@@ -109,7 +109,7 @@ def _outcome(pipeline: Pipeline, result: Any) -> Outcome | None:
         told = result.response
         if told is not None:
             told = retouch(told, headers=keys.storable_headers(told.headers, ctx.share), extensions={})
-        return Told(evolve(result.info, partial=None), told, copied(result.cause))
+        return Told(evolve(result.info, partial=None), told, copied(result.cause), ctx.route.name)
     if isinstance(result, CacheEntry):
         return Landed(result, ctx.route.name, ctx.provenance)
     if isinstance(result, Response) and result.provenance.source == "plugin":
@@ -147,8 +147,16 @@ def pays(pipeline: Pipeline) -> bool:
     return True
 
 
-def suits(brought: Landed | Made | Told, ctx: Context) -> bool:
-    """Whether a request may have what a flight brought: its leader may have taken an older answer out of a cache."""
+def suits(brought: Outcome | SharedSource, ctx: Context) -> bool:
+    """Whether a request may have what a flight brought.
+
+    Its leader may have taken an older answer out of a cache, or switched to a route that this caller may not use: the
+    key that they share is that of the planned one.
+    """
+    if not isinstance(brought, (Alone, Made)):
+        route = brought.stream.head.route if isinstance(brought, SharedSource) else brought.route
+        if route != ctx.route.name and ctx.barred(route):
+            return False
     if not isinstance(brought, Landed) or brought.provenance is None:
         return True
     late = brought.provenance.stale and ctx.cache_control.max_stale is not None
@@ -181,15 +189,17 @@ async def follow(pipeline: Pipeline, request: Any) -> Result | None:
         if brought is None:
             elsewhere = await _elsewhere(pipeline, seat) if found.shared else None
             return None if elsewhere is None else await _landed(pipeline, seat, elsewhere)
+        fits = suits(brought, pipeline.ctx)
         if isinstance(brought, SharedSource):
-            result = await _streamed(pipeline, seat, brought)
-            if result is not None:
+            if not fits:
+                await brought.aclose()
+            elif (result := await _streamed(pipeline, seat, brought)) is not None:
                 return result
-        elif not isinstance(brought, Alone) and suits(brought, pipeline.ctx):
+        elif fits and not isinstance(brought, Alone):
             return await _landed(pipeline, seat, brought)
         seat.leave()
         pipeline.seat = pipeline.ledger.seat = None
-        if not isinstance(brought, SharedSource):
+        if not (fits and isinstance(brought, SharedSource)):
             break
     return None
 
@@ -205,6 +215,8 @@ async def _elsewhere(pipeline: Pipeline, seat: Seat) -> Landed | Told | None:
         brought = await seat.across.arrive(pipeline.flow, ctx.deadline, pipeline.ledger.began_at)
     except TimeIsUp:
         raise _too_late() from None
+    if brought is not None and not suits(brought, ctx):
+        return None
     if brought is not None:
         seat.land(brought)
         seat.pays = False

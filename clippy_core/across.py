@@ -12,7 +12,6 @@ import binascii
 import json
 import logging
 import math
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -21,6 +20,7 @@ from clippy_hookspecs import CacheEntry, CorruptEntry, ErrorInfo, StateStore
 from clippy_hookspecs.errors import Category
 from clippy_hookspecs.stored import dump_entry, load_entry
 
+from .ids import new_id
 from .outcomes import Landed, Told
 from .records import new_entry
 from .runtime import TimeIsUp
@@ -69,7 +69,7 @@ class Across:
     api: str
     runtime: Runtime
     health: Health
-    holder: str = field(factory=lambda: os.urandom(8).hex())
+    holder: str = field(factory=new_id)
     leads: bool = field(default=False, init=False)
     holds: bool = field(default=False, init=False)
     """Whether it has the lease, or was stopped while it asked for it."""
@@ -154,6 +154,7 @@ def _text(outcome: object, now: float) -> str | None:
     elif isinstance(outcome, Told):
         response = outcome.response
         entry = new_entry(response) if response is not None and response.raw is not None else None
+        said["route"] = outcome.route
         said["error"] = {name: getattr(outcome.info, name) for name in _TOLD}
     else:
         return None
@@ -178,12 +179,13 @@ def _read(text: str | None, api: str) -> tuple[float, Landed | Told] | None:
         found = None if entry is None else load_entry(base64.b64decode(entry, validate=True), 2 * LARGEST)
         if found is not None and found.response.api != api:
             return None
-        if "error" in said:
-            info = _info(said["error"])
-            return None if info is None else (said["at"], Told(info, None if found is None else found.response))
-        if found is None or not isinstance(said.get("route"), str):
+        route = said.get("route")
+        if not isinstance(route, str):
             return None
-        return said["at"], Landed(found, said["route"])
+        if "error" in said:
+            info, told = _info(said["error"]), None if found is None else found.response
+            return None if info is None else (said["at"], Told(info, told, route=route))
+        return None if found is None else (said["at"], Landed(found, route))
     # RecursionError: nested too deep; TypeError: an entry that is no text.
     except (ValueError, TypeError, RecursionError, binascii.Error, CorruptEntry):
         return None

@@ -42,11 +42,12 @@ class Made:
 
 @frozen
 class Told:
-    """The failure that the leader's caller gets: the provider's answer, or an exception."""
+    """The failure that the leader's caller gets: the provider's answer, or an exception.  ``route`` is where it was."""
 
     info: ErrorInfo
     response: Response | None = None
     cause: BaseException | None = None
+    route: str = ""
 
 
 @frozen

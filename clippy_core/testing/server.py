@@ -43,7 +43,7 @@ class FakeServer:
 
     provider: FakeProvider = field(factory=FakeProvider, converter=_provider)
     max_requests: int = 10_000
-    lifetime: float = 60.0
+    lifetime: float = 600.0
     tls: ssl.SSLContext | None = None
     port: int = field(init=False, default=0)
     failures: list[Exception] = field(init=False, factory=list)
@@ -162,7 +162,7 @@ class FakeServer:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             if self.tls is not None:
-                client.settimeout(5.0)  # for the handshake
+                client.settimeout(60.0)  # for the handshake
                 client = self.tls.wrap_socket(client, server_side=True)
             with self._lock:
                 if self._stopping:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from types import MappingProxyType
 from typing import Any
 
@@ -32,6 +31,7 @@ from clippy_hookspecs import (
     Tool,
     hookimpl,
 )
+from patience import until
 
 import clippy_core
 from clippy_core.testing import FakeProvider, Fault, Raw, Reply
@@ -431,9 +431,7 @@ def test_forty_threads_may_ask_two_levels_deep():
                 return
             with self.lock:
                 self.arrived += 1
-            until = time.monotonic() + 1
-            while self.arrived < 40 and time.monotonic() < until:
-                time.sleep(0.005)
+            until(lambda: self.arrived >= 40, 1.0)
 
     @define(eq=False)
     class Inner:
@@ -449,9 +447,7 @@ def test_forty_threads_may_ask_two_levels_deep():
     threads = [threading.Thread(target=lambda: done.append(client.chat("x").text), daemon=True) for _ in range(callers)]
     for thread in threads:
         thread.start()
-    until = time.monotonic() + 15
-    for thread in threads:
-        thread.join(max(0.0, until - time.monotonic()))
+    until(lambda: len(done) == callers)
     assert callers == len(done)
 
 

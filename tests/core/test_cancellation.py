@@ -26,6 +26,7 @@ from clippy_hookspecs import (
     Response,
     hookimpl,
 )
+from patience import PATIENCE
 
 import clippy_core
 import clippy_core.runtime
@@ -84,7 +85,7 @@ def test_a_cancel_ends_the_wait_for_a_retry_at_once(backend, how):
     async def work() -> list[str]:
         later = Later()
         client = Client(Fault.status(503), later)
-        with anyio.fail_after(5.0):
+        with anyio.fail_after(PATIENCE):
             async with client() as ours, anyio.create_task_group() as group:
                 cancel = group.cancel_scope.cancel if how == "task" else lambda: client.life.flow.cancel()
                 group.start_soon(when, later.decided, cancel)
@@ -112,7 +113,7 @@ def test_a_stream_can_be_ended_by_another_task_while_it_is_read(backend, call):
             await anyio.sleep(0.01)
             await stream.aclose() if call == "close" else stream.context.flow.cancel()
 
-        with anyio.fail_after(5.0):
+        with anyio.fail_after(PATIENCE):
             async with client() as ours, anyio.create_task_group() as group:
                 stream = await ours.stream("Hello")
                 group.start_soon(end, stream)
@@ -138,7 +139,7 @@ def test_a_paused_stream_that_is_closed_lets_its_reader_go(backend):
             await anyio.sleep(0.01)
             await stream.aclose()
 
-        with anyio.fail_after(5.0):
+        with anyio.fail_after(PATIENCE):
             async with client() as ours, anyio.create_task_group() as group:
                 stream = await ours.stream("Hello")
                 group.start_soon(close, stream)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import json
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -16,6 +15,7 @@ import pytest
 from attrs import define, evolve, field
 from calling import Caller, Keep
 from clippy_hookspecs import Chunk, ErrorInfo, PluginError, RequestContext, Switch, hookimpl
+from patience import until
 
 import clippy_core
 from clippy_core.testing import FakeProvider, Fault, Raw, Reply, call
@@ -69,8 +69,7 @@ def test_cancel_and_close_together_give_one_record():
         thread.start()
         stream.close()
         thread.join()
-    time.sleep(0.5)
-    assert count == len(caller.records.records)
+    assert until(lambda: count == len(caller.records.records))
     assert count == len({record.id for record in caller.records.records})
 
 

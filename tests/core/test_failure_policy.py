@@ -23,6 +23,7 @@ from clippy_hookspecs import (
     TextFilter,
     hookimpl,
 )
+from patience import PATIENCE
 
 import clippy_core
 from clippy_core.testing import Fault, Reply
@@ -213,7 +214,7 @@ def test_every_plugin_is_told_while_another_hook_of_the_same_request_runs(backen
                     async for _ in response.aiter_raw():
                         pass
 
-            with anyio.fail_after(5):
+            with anyio.fail_after(PATIENCE):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(read)
                     await anyio.wait_all_tasks_blocked()

@@ -26,6 +26,7 @@ from clippy_hookspecs import (
     hookimpl,
 )
 from flight_lab import URL, Call, Lab, Valve, _AsyncTransport, _Transport, events
+from patience import PATIENCE
 
 import clippy_core
 from clippy_core.flights import Flights
@@ -50,7 +51,7 @@ class Slow(Keep):
         found = self.entries.get(key)
         if self.wait and found is None:
             self.wait = False
-            assert self.passed.wait(20)
+            assert self.passed.wait(PATIENCE)
         return found
 
 
@@ -175,7 +176,7 @@ class Refuses:
     @hookimpl
     def pre_attempt(self, request: Request) -> None:
         if request.headers.get("x-caller") == self.caller:
-            assert self.waits.wait(20)
+            assert self.waits.wait(PATIENCE)
             raise AttemptRefused(ErrorInfo("transient", "open", status=503))
 
 
@@ -319,7 +320,7 @@ def test_threads_and_event_loops_of_one_host_share_a_flight() -> None:
             assert caller.is_alive()
     valve.flow()
     for caller in callers:
-        caller.join(20)
+        caller.join(PATIENCE)
     host.close()
 
     assert said == {"asyncio": EVENTS, "trio": EVENTS, "sync": EVENTS}
@@ -371,7 +372,7 @@ def test_when_the_event_loop_of_the_leader_ends_its_readers_elsewhere_learn_of_i
                 valve.say()
 
     anyio.run(leader)
-    other.join(20)
+    other.join(PATIENCE)
     host.close()
 
     assert pieces == EVENTS[:1]

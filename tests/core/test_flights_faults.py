@@ -31,11 +31,15 @@ class Spare:
     """Goes to the spare route when the first one fails."""
 
     valve: Valve
+    status: int = 200
+    """What the spare one says."""
 
     @hookimpl
     def on_error(self, error: ErrorInfo, ctx: RequestContext) -> Switch | None:
-        self.valve.status = 200
-        return Switch("spare") if ctx.route.name != "spare" else None
+        if ctx.route.name == "spare":
+            return None
+        self.valve.status = self.status
+        return Switch("spare")
 
 
 @define(eq=False)
@@ -89,6 +93,42 @@ class ForEveryone:
     @hookimpl
     def pre_request(self, request: Request, ctx: RequestContext) -> None:
         ctx.cache_control = CacheControl(share="everyone")
+
+
+@define(eq=False)
+class Bound:
+    """Of the callers all but the first may use the planned route alone, as keys of a gateway say it."""
+
+    @hookimpl
+    def pre_request(self, request: Request, ctx: Any) -> None:
+        if request.headers["x-caller"] != "0":
+            ctx.only = ("",)
+
+
+@pytest.mark.parametrize("status", [200, 503])
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_what_came_over_a_route_that_a_caller_may_not_use_reaches_it_by_no_flight(
+    colour: str, stream: bool, status: int
+) -> None:
+    async def scenario(lab: Lab) -> None:
+        leader = lab.call(stream=stream)
+        await lab.asked()
+        other = lab.call(stream=stream)
+        await lab.until(lambda: lab.waiting == 1)
+        lab.valve.flow(1)
+        await lab.asked(2)
+        lab.valve.status, lab.valve.words = 200, ("of ", "the ", "planned ", "one")
+        lab.valve.flow()
+        await lab.finished(leader, other)
+        assert (leader.status, other.status, other.text) == (status, 200, "of the planned one")
+
+    valve = Valve(status=500)
+    plugins = {"bound": Bound(), "everyone": ForEveryone(), "spare": Spare(valve, status)}
+    lab = Lab(colour, plugins, valve, {"routes": ROUTES}).run(scenario)
+
+    assert [one.route for one in lab.calls[0].record.attempts] == ["", "spare"]
+    assert [one.route for one in lab.calls[1].record.attempts] == [""]
 
 
 @pytest.mark.parametrize("status", [401, 403, 429])

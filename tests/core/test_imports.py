@@ -43,7 +43,7 @@ def loaded_by(program: str) -> set[str]:
     """The modules that are there after *program* and were not there before, those of the standard install included."""
     code = f"import httpx, sys\nheaders = {{}}\nbefore = set(sys.modules)\n{program}\n"
     code += "import json\nprint(json.dumps(sorted(set(sys.modules) - before)))"
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
     assert (made.returncode, made.stderr) == (0, ""), made.stderr
     return set(json.loads(made.stdout.splitlines()[-1]))
 

@@ -28,6 +28,7 @@ from clippy_hookspecs import (
     TokenCounter,
     hookimpl,
 )
+from patience import meanwhile, until
 
 import clippy_core
 from clippy_core.driven import drive
@@ -215,16 +216,14 @@ def test_a_stream_that_was_dropped_unread_is_settled_as_abandoned(colour):
         client = caller.host.wrap(caller._http())
         drop()
         gc.collect()
-        _wait_for(lambda: caller.records.outcomes)
+        assert until(lambda: caller.records.outcomes)
     else:
         client = caller.host.wrap(caller._http())
 
         async def run() -> None:
             await adrop()
             gc.collect()
-            with anyio.fail_after(5):
-                while not caller.records.outcomes:
-                    await anyio.sleep(0.001)
+            assert await meanwhile(lambda: caller.records.outcomes)
 
         anyio.run(run, backend=colour)
     assert ["abandoned"] == caller.records.outcomes
@@ -232,15 +231,6 @@ def test_a_stream_that_was_dropped_unread_is_settled_as_abandoned(colour):
 
 URL = "http://fake.test/v1/chat/completions"
 STREAM = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
-
-
-def _wait_for(condition: object) -> None:
-    done = threading.Event()
-    for _ in range(500):
-        if condition():  # type: ignore[operator]
-            return
-        done.wait(0.01)
-    raise AssertionError("it did not happen within five seconds")
 
 
 def test_a_stream_that_holds_a_place_and_is_not_read_is_closed_after_a_while(sync_caller):
@@ -253,7 +243,7 @@ def test_a_stream_that_holds_a_place_and_is_not_read_is_closed_after_a_while(syn
             next(stream)
             sync_caller.clock.advance(1)
             if expected:
-                _wait_for(lambda: sync_caller.records.outcomes)
+                assert until(lambda: sync_caller.records.outcomes)
             assert expected == sync_caller.records.outcomes
             stream.close()
 
@@ -279,7 +269,7 @@ def test_a_reader_who_comes_back_to_a_stream_that_was_closed_meanwhile_learns_th
         pieces = response.iter_raw()
         next(pieces)
         caller.clock.advance(1)
-        _wait_for(lambda: caller.records.outcomes)
+        assert until(lambda: caller.records.outcomes)
         with pytest.raises(module.RemoteProtocolError, match="nobody read on"):
             list(pieces)
     assert ["abandoned"] == caller.records.outcomes

@@ -18,6 +18,7 @@ import pytest
 from attrs import define, field
 from calling import Caller
 from clippy_hookspecs import PluginError, hookimpl
+from patience import PATIENCE
 
 import clippy_core
 from clippy_core.testing import FakeProvider, FakeServer, Fault, Reply
@@ -130,7 +131,7 @@ def test_loops_that_begin_together_each_keep_their_own_set():
     together = threading.Barrier(10)
 
     async def run() -> None:
-        together.wait(10)
+        together.wait(PATIENCE)
         async with clippy_core.AsyncClient(caller.host, caller._http()) as client:
             for _ in range(5):
                 await client.chat("Hello")
@@ -139,7 +140,7 @@ def test_loops_that_begin_together_each_keep_their_own_set():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert 10 == len(per.opened)
 
 

@@ -19,6 +19,7 @@ from attrs import define, field
 from calling import Records
 from campaign_stops import quiet
 from clippy_hookspecs import Headers, RawRequest, RequestContext, StateStore, hookimpl
+from patience import meanwhile
 from sdk_lab import SDK_GENERATORS
 
 import clippy_core
@@ -84,9 +85,7 @@ async def program(host: clippy_core.Host, base_url: str, records: Records, *, cl
         reply = await host.answer(asked)
         assert reply.status == 200
         assert isinstance(reply.body, bytes)
-        with anyio.fail_after(5):
-            while records.outcomes.count("abandoned") < 1 + before.count("abandoned"):
-                await anyio.sleep(0.001)
+        assert await meanwhile(lambda: records.outcomes.count("abandoned") > before.count("abandoned"))
         if closes:
             await host.aclose()
             assert await quiet() == []

@@ -27,6 +27,7 @@ from clippy_hookspecs import (
     Usage,
     hookimpl,
 )
+from patience import PATIENCE
 
 from clippy_core import passage
 from clippy_core.resuming import why_not
@@ -587,5 +588,5 @@ def test_a_stream_whose_second_attempt_takes_a_place_is_closed_when_nobody_reads
         stream = client.stream("hi")
         assert any(chunk.reason == "resumed" for chunk in stream)
         caller.clock.advance(1)
-        assert settled.wait(20)
+        assert settled.wait(PATIENCE)
     assert ends == ["abandoned"]

@@ -16,6 +16,7 @@ from calling import COLOURS, Caller
 from clippy_hookspecs import Chunk, RequestContext, hookimpl
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import PATIENCE
 
 import clippy_core
 from clippy_core.driven import drive
@@ -240,7 +241,7 @@ def test_one_resume_lets_every_waiter_go() -> None:
         threading.Event().wait(0.001)
     flow.resume()
     for thread in waiting:
-        thread.join(10)
+        thread.join(PATIENCE)
     assert not [thread for thread in waiting if thread.is_alive()]
 
 
@@ -299,7 +300,7 @@ def paused() -> Iterator[tuple[Any, threading.Thread, list[BaseException | None]
 def test_a_reader_that_waits_with_a_piece_in_hand_is_let_go_when_the_stream_is_closed(paused: Any) -> None:
     stream, thread, ended = paused
     stream.close()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     assert ended
 
@@ -310,4 +311,4 @@ def test_a_second_reader_is_told_so(paused: Any) -> None:
     with pytest.raises(Exception, match="one reader at a time"):
         next(stream)
     stream.close()
-    thread.join(10)
+    thread.join(PATIENCE)

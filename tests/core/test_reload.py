@@ -19,6 +19,7 @@ import pytest
 from attrs import define, field
 from calling import COLOURS, ROUTE, Records
 from clippy_hookspecs import ConfigError, PluginError, StateStore
+from patience import PATIENCE, meanwhile, until
 from plugin_folder import PluginFolder, plugin_folder
 from sdk_colours import Each, Inside, value
 
@@ -545,7 +546,7 @@ def test_old_code_that_imports_from_its_package_waits_while_that_is_imported_ane
 
     def pause() -> None:
         inside.set()
-        assert go.wait(10)
+        assert go.wait(PATIENCE)
 
     put_back = Reimport._put_back
 
@@ -575,13 +576,13 @@ def test_old_code_that_imports_from_its_package_waits_while_that_is_imported_ane
 
     threads = [threading.Thread(target=host.reload), threading.Thread(target=ask)]
     threads[0].start()
-    assert inside.wait(10)
+    assert inside.wait(PATIENCE)
     threads[1].start()
-    assert asked.wait(10)
+    assert asked.wait(PATIENCE)
     threads[1].join(0.05)  # it is in its import by now, and stays there
     go.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
     assert ["Hi"] == answers
     (late,) = [plugin for plugin in host.discovered.plugins if plugin.name == "late"]
     assert "OSError: not this version" in late.reason
@@ -818,14 +819,14 @@ def test_each_event_loop_opens_what_is_new_and_closes_what_is_gone(plugins):
     )
     host = start()
     provider = FakeProvider(Reply("Hi"))
-    asked, go = threading.Barrier(3, timeout=10), [threading.Event() for _ in range(2)]
+    asked, go = threading.Barrier(3, timeout=PATIENCE), [threading.Event() for _ in range(2)]
 
     def loop(number: int) -> None:
         async def work() -> None:
             async with clippy_core.AsyncClient(host, provider.async_client()) as client:
                 assert "Hi" == (await client.chat("Hello")).text
                 await anyio.to_thread.run_sync(asked.wait)
-                await anyio.to_thread.run_sync(go[number].wait, 10)
+                await anyio.to_thread.run_sync(go[number].wait, PATIENCE)
                 assert "Hi" == (await client.chat("Hello")).text
             await host.aclose()
 
@@ -845,7 +846,7 @@ def test_each_event_loop_opens_what_is_new_and_closes_what_is_gone(plugins):
     assert idents == set(before.closed) == set(after.opened)
     for event, thread in zip(go, threads, strict=True):
         event.set()
-        thread.join(10)
+        thread.join(PATIENCE)
     assert idents == set(after.closed)
     assert 2 == len(after.opened)
 
@@ -975,7 +976,7 @@ def test_threads_never_meet_a_plugin_that_is_not_open(plugins, source, caplog):
         host.reload()
     stop.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
     host.close()
     assert {"Hi"} == set(answers)
     assert len(answers) == len(records) == len(set(records))
@@ -1039,12 +1040,5 @@ def _remove(plugins: PluginFolder, name: str) -> None:
 
 
 async def _until(live: Live, condition: Callable[[], bool]) -> None:
-    """Wait, for five seconds at most, for what a thread of the host's does."""
-    for _ in range(500):
-        if condition():
-            return
-        if live.colour == "sync":
-            threading.Event().wait(0.01)
-        else:
-            await anyio.sleep(0.01)
-    raise AssertionError("it did not happen within five seconds")
+    """Wait for what a thread of the host's does."""
+    assert until(condition) if live.colour == "sync" else await meanwhile(condition)

@@ -15,6 +15,7 @@ import pytest
 from attrs import define, field
 from calling import ROUTE
 from clippy_hookspecs import PluginError
+from patience import PATIENCE
 from plugin_folder import PluginFolder, plugin_folder
 
 import clippy_core
@@ -64,10 +65,10 @@ class Gates:
     def pass_through(self, module: str) -> None:
         name = module.removeprefix("folder_")
         self.come[name].set()
-        assert self.go[name].wait(10)
+        assert self.go[name].wait(PATIENCE)
 
     def wait_for(self, name: str) -> None:
-        assert self.come[name].wait(10)
+        assert self.come[name].wait(PATIENCE)
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ class Program:
 
     def end(self) -> None:
         for thread in self.threads:
-            thread.join(10)
+            thread.join(PATIENCE)
         assert not any(thread.is_alive() for thread in self.threads)
 
 

@@ -28,6 +28,7 @@ from clippy_hookspecs import (
     Response,
     hookimpl,
 )
+from patience import PATIENCE, meanwhile, until
 
 import clippy_core
 from clippy_core.driven import without_a_loop
@@ -115,7 +116,7 @@ class SlowIn:
         if hook == self.hook:
             if self.patience is not None:
                 self.patience.cancel()
-            await anyio.sleep(0.2)
+            await anyio.sleep(0.02)
 
     @hookimpl
     async def post_attempt(self) -> None:
@@ -148,7 +149,7 @@ def test_a_caller_cancelled_while_the_books_are_closed_gets_them_closed(backend,
                         pass
                 else:
                     await client.chat("Hello")
-            await anyio.sleep(0.5)
+            assert await meanwhile(lambda: slot.settled)
 
     anyio.run(run, backend=backend)
     assert (0, 1) == (slot.held, slot.settled)
@@ -184,7 +185,7 @@ def test_a_reader_cancelled_in_on_response_sees_one_end_and_one_on_response(back
             with anyio.CancelScope() as slow.patience:
                 async for _ in await client.stream("Hello"):
                     pass
-            await anyio.sleep(0.5)
+            assert await meanwhile(lambda: caller.records.records)
 
     anyio.run(run, backend=backend)
     assert 1 == len(caller.records.records)
@@ -237,7 +238,7 @@ def test_a_close_from_another_task_gives_one_end_and_asks_no_on_error(backend):
     """The reader waits for the next piece when another task closes the stream."""
     ends = Ends()
     caller = Caller(backend, httpx)
-    caller.start([ends], [[Fault.stall(5.0, at_delta=1), Reply("one two")]])
+    caller.start([ends], [[Fault.stall(PATIENCE, at_delta=1), Reply("one two")]])
     caller.provider.clock = None
 
     async def run() -> None:
@@ -408,7 +409,7 @@ def test_a_dropped_stream_of_our_own_client_is_abandoned(colour):
         await anext(stream)
         del stream
         gc.collect()
-        await anyio.sleep(0.2)
+        assert await meanwhile(lambda: caller.records.outcomes)
 
     if colour == "sync":
         client = clippy_core.Client(caller.host, caller._http())
@@ -416,7 +417,7 @@ def test_a_dropped_stream_of_our_own_client_is_abandoned(colour):
         next(stream)
         del stream
         gc.collect()
-        time.sleep(0.2)
+        assert until(lambda: caller.records.outcomes)
     else:
         anyio.run(run, backend=colour)
     assert ["abandoned"] == caller.records.outcomes
@@ -435,7 +436,7 @@ def test_a_paused_stream_that_is_dropped_is_abandoned(sync_caller):
 
     drop()
     gc.collect()
-    time.sleep(0.2)
+    assert until(lambda: sync_caller.records.outcomes)
     assert ["abandoned"] == sync_caller.records.outcomes
 
 
@@ -487,7 +488,7 @@ def test_a_stream_that_settles_for_ever_does_not_keep_the_host_from_closing(sync
     class Stuck:
         @hookimpl
         def audit(self) -> None:
-            free.wait(10)
+            free.wait(PATIENCE)
 
     sync_caller.start([Stuck(), lines], Reply("one two three"))
     next(clippy_core.Client(sync_caller.host, sync_caller._http()).stream("Hello"))

@@ -6,7 +6,6 @@ import gc
 import json
 import socket
 import threading
-import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from types import SimpleNamespace
@@ -18,6 +17,7 @@ import pytest
 from attrs import define
 from calling import COLOURS, Records
 from clippy_hookspecs import ClippyError, RequestContext, hookimpl
+from patience import PATIENCE, meanwhile, until
 from sdk_colours import Each, value
 from sdk_lab import SDK_GENERATORS
 
@@ -76,14 +76,8 @@ class Program:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until *condition* holds; what nobody refers to is collected meanwhile."""
-        end = time.monotonic() + 5.0
-        while not condition():
-            assert time.monotonic() < end, "it did not happen within five seconds"
-            gc.collect()
-            if self.colour == "sync":
-                threading.Event().wait(0.002)
-            else:
-                await anyio.sleep(0.002)
+        collected = lambda: (gc.collect(), condition())[1]  # noqa: E731
+        assert until(collected) if self.colour == "sync" else await meanwhile(collected)
 
 
 def run(colour: str, script: Any, body: Callable[[Program], Awaitable[None]]) -> Records:
@@ -228,7 +222,7 @@ def test_a_watchdog_does_not_wait_for_an_alarm_that_was_called_off(monkeypatch: 
         threading.Event().wait(0.001)
     for alarm in alarms:
         alarm.cancel()
-    thread.join(5.0)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
@@ -268,6 +262,6 @@ def test_only_a_reader_that_closes_its_stream_waits_for_the_end_of_the_body(drop
             response.close()
         del response, pieces
         gc.collect()
-        assert body.closed.wait(5.0)
+        assert body.closed.wait(PATIENCE)
         assert body.read_on is not dropped
     host.close()

@@ -93,19 +93,19 @@ def test_under_an_sdk_a_passed_deadline_is_a_read_timeout_of_its_module(any_call
 
 # --- over loopback, where sockets block in earnest -------------------------------------------------------------------
 
-SCRIPT = [[Fault.stall(20.0, at_delta=2), Reply("one two three four")]]
+SCRIPT = [[Fault.stall(50.0, at_delta=2), Reply("one two three four")]]
 
 
 @pytest.mark.parametrize("module", [httpx, httpx2], ids=lambda module: module.__name__)
 def test_a_sync_read_is_cut_at_its_deadline(module):
-    """The watchdog shuts the socket down under a read that would block for twenty seconds."""
+    """The watchdog shuts the socket down under a read that would block for fifty seconds."""
     with FakeServer(SCRIPT) as server:
         host = clippy_core.Host([], config=_config(server, idle=0.2))
         with host, clippy_core.Client(host, module.Client()) as client, client.stream("Hello") as stream:
             began = time.monotonic()
             with pytest.raises(StreamInterrupted) as caught:
                 list(stream)
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 45
     assert "idle_timeout" == caught.value.info.kind
     assert "one two " == caught.value.partial.text
 
@@ -120,7 +120,7 @@ def test_a_sync_stream_is_cancelled_from_another_thread(module):
             began = time.monotonic()
             with pytest.raises(ProviderError, match="cancelled"):
                 list(stream)
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 45
             assert "cancelled" == stream.context.flow.state
 
 
@@ -134,7 +134,7 @@ def test_an_async_stream_is_cancelled_from_another_thread(backend):
             stream = await client.stream("Hello")
             async with stream:
                 threading.Timer(0.2, stream.context.flow.cancel).start()
-                with anyio.fail_after(10), pytest.raises(ProviderError, match="cancelled"):
+                with anyio.fail_after(45), pytest.raises(ProviderError, match="cancelled"):
                     async for _ in stream:
                         pass
 

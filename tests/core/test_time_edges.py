@@ -13,6 +13,7 @@ import pytest
 from attrs import define
 from calling import COLOURS, Caller
 from clippy_hookspecs import DeadlineExceeded, ProviderError, RequestContext, Switch, hookimpl
+from patience import PATIENCE, until
 
 import clippy_core
 from clippy_core.flow import FlowHandle
@@ -130,7 +131,7 @@ def test_a_reader_that_waits_is_let_go_when_cancel_is_followed_by_pause(colour):
                 except Exception as error:
                     ended.append(type(error).__name__)
 
-            with anyio.move_on_after(1):
+            with anyio.move_on_after(PATIENCE):
                 async with anyio.create_task_group() as group:
                     group.start_soon(read)
                     await anyio.sleep(0.05)
@@ -166,7 +167,7 @@ def test_a_cancel_just_before_a_read_can_be_interrupted_is_not_lost(colour, monk
         real.__set__(self, interrupt)
 
     monkeypatch.setattr(FlowHandle, "interrupt", property(real.__get__, interruptible))
-    with FakeServer([[Fault.stall(8.0, at_delta=1), Reply("one two")]]) as server:
+    with FakeServer([[Fault.stall(50.0, at_delta=1), Reply("one two")]]) as server:
         route = {"base_url": server.base_url, "key": "k", "model": "m"}
         host = clippy_core.Host([], config={"routes": {"main": route}})
         began = time.monotonic()
@@ -184,12 +185,12 @@ def test_a_cancel_just_before_a_read_can_be_interrupted_is_not_lost(colour, monk
 
             anyio.run(run, backend=colour)
         host.close()
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 45
 
 
 def test_a_sync_stream_closed_from_another_thread_lets_its_reader_go():
     """close() is for any thread: a read that blocks ends."""
-    with FakeServer([[Fault.stall(8.0, at_delta=1), Reply("one two")]]) as server:
+    with FakeServer([[Fault.stall(50.0, at_delta=1), Reply("one two")]]) as server:
         route = {"base_url": server.base_url, "key": "k", "model": "m"}
         host = clippy_core.Host([], config={"routes": {"main": route}})
         with clippy_core.Client(host, httpx.Client()) as client:
@@ -203,7 +204,7 @@ def test_a_sync_stream_closed_from_another_thread_lets_its_reader_go():
                 pass
             took = time.monotonic() - began
         host.close()
-    assert took < 4
+    assert took < 45
 
 
 def test_a_cancel_while_nobody_reads_closes_the_connection():
@@ -213,10 +214,9 @@ def test_a_cancel_while_nobody_reads_closes_the_connection():
     stream = client.stream("Hello")
     next(stream)
     stream.context.flow.cancel()
-    time.sleep(0.3)
-    closed = list(caller.provider.closed_early)
+    closed = until(lambda: [1] == caller.provider.closed_early)
     stream.close()
-    assert [1] == closed
+    assert closed
 
 
 class Shared(httpx.SyncByteStream):
@@ -227,7 +227,7 @@ class Shared(httpx.SyncByteStream):
 
     def __iter__(self) -> Any:
         yield b'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
-        self.gate.wait(2)
+        self.gate.wait(PATIENCE)
         yield b"data: [DONE]\n\n"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from attrs import define, field
 from calling import Caller
 from clippy_hookspecs import Answer, Message, RequestContext, Response, Retry, Text, hookimpl
+from patience import PATIENCE, until
 
 import clippy_core
 from clippy_core.testing import FakeProvider, Fault, Reply
@@ -50,11 +50,11 @@ class Slow:
     done: int = 0
 
     async def in_a_thread(self) -> None:
-        self.let_go.wait(30)
+        self.let_go.wait(PATIENCE)
         self.done += 1
 
     async def on_a_loop(self) -> None:
-        await anyio.to_thread.run_sync(self.let_go.wait, 30)
+        await anyio.to_thread.run_sync(self.let_go.wait, PATIENCE)
         self.done += 1
 
 
@@ -112,8 +112,7 @@ def test_without_a_thread_it_is_done_in_place_and_what_is_under_way_is_not_done_
 
     caller = Caller("sync", httpx).start([Beside(note)], [LONG, LONG])
     caller.stream()
-    while not begun:
-        time.sleep(0.001)
+    assert until(lambda: begun)
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", none_left)
         caller.stream()
@@ -163,11 +162,10 @@ def test_work_that_waits_for_a_loop_where_there_is_none_is_logged_and_harms_no_o
 
     caller = Caller("sync", httpx).start([Several(ends, (suspends, slow.in_a_thread, ends))], LONG)
     assert caller.stream().text == "one two three"
-    assert done.wait(30)
+    assert done.wait(PATIENCE)
     slow.let_go.set()
     caller.host.close()
-    while not caplog.records:
-        time.sleep(0.001)
+    assert until(lambda: caplog.records)
     assert ["awaited something real" in str(one.exc_info) for one in caplog.records if one.name == "clippy"] == [True]
 
 

@@ -59,7 +59,7 @@ def run(page: Path, folder: Path, server: FakeServer) -> str:
     (folder / "clippy.toml").write_text("\n".join(config), encoding="utf-8")
     run = subprocess.run(
         [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", str(program)],
-        cwd=folder, env=settings, capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, env=settings, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     return run.stdout
@@ -149,7 +149,7 @@ def test_the_package_of_the_guide_works_when_it_is_installed(tmp_path: Path) -> 
     def call(*arguments: str) -> str:
         run = subprocess.run(
             [sys.executable, "-m", *arguments],
-            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False,
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
@@ -191,7 +191,7 @@ def test_the_way_from_scaffold_to_grade_is_as_the_guide_shows_it(tmp_path: Path)
         words = line.removeprefix("python -m ").replace("clippy ", "clippy_core.cli ", 1).split()
         run = subprocess.run(
             [sys.executable, "-m", *words],
-            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False,
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         printed[line] = run.stdout
         assert run.returncode == 0, run.stdout + run.stderr

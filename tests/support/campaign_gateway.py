@@ -2,6 +2,7 @@
 
     python tests/support/campaign_gateway.py --streams 1000
     python tests/support/campaign_gateway.py --only bare --streams 200
+    python tests/support/campaign_gateway.py --server granian --parts drain --streams 300
 
 For the gateway alone and with every first-party plugin of ``clippy-all`` at its defaults, each question with a number
 of its own.  A provider in a process of its own says a word a second for each stream.
@@ -49,6 +50,7 @@ PLUGINS = {
         "telemetry-log", "throttle",
     ),
 }  # fmt: skip
+PARTS = ("slow", "leave", "back", "drain")
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"data: [DONE]\n\n"
 
@@ -206,6 +208,7 @@ class Run:
     plugins: str
     streams: int
     folder: Path
+    server: str = "uvicorn"
     port: int = field(factory=free_port)
     upstream: int = field(factory=free_port)
     gateway: Any = None
@@ -226,7 +229,7 @@ class Run:
     async def serving(self) -> AsyncIterator[None]:
         allowed = ", ".join(f'"{name}"' for name in PLUGINS[self.plugins])
         route = f'[routes.main]\napi = "openai.chat"\nbase_url = "http://127.0.0.1:{self.upstream}/v1"\nkey = "sk-x"\n'
-        own = f"[plugins.gateway]\nworkers = 2\ndrain = {PATIENCE}\n"
+        own = f'[plugins.gateway]\nserver = "{self.server}"\nworkers = 2\ndrain = {PATIENCE}\n'
         file = self.folder / "clippy.toml"
         file.write_text(f"allow = [{allowed}]\n{own}{route}")
         homes = dict.fromkeys(("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "HOME"), str(self.folder))
@@ -337,14 +340,15 @@ class Run:
         self.expect(f"the gateway ended with {code}", code == 0)
 
 
-async def run(wanted: Sequence[str], streams: int) -> list[str]:
+async def run(wanted: Sequence[str], streams: int, server: str, parts: Sequence[str]) -> list[str]:
     wrong = []
     for plugins in wanted:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            one = Run(plugins, streams, Path(folder))
+            one = Run(plugins, streams, Path(folder), server)
             async with one.serving():
-                for part in (one.slow, one.leave, one.back, one.drain):
-                    await part()
+                for part in PARTS:
+                    if part in parts:
+                        await getattr(one, part)()
             log = (Path(folder) / "log").read_text()
             one.expect(f"the log has a traceback: {log[log.find('Traceback') :][:2000]}", "Traceback" not in log)
             wrong += one.wrong
@@ -355,13 +359,15 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--only", default=",".join(PLUGINS), help=f"comma list of {', '.join(PLUGINS)}")
+    parser.add_argument("--server", default="uvicorn", choices=("uvicorn", "granian"))
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"comma list of {', '.join(PARTS)}")
     parser.add_argument("--provide", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--pace", type=float, default=PACE, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.provide is not None:
         asyncio.run(provide(options.provide, options.pace))
         return 0
-    wrong = asyncio.run(run(options.only.split(","), options.streams))
+    wrong = asyncio.run(run(options.only.split(","), options.streams, options.server, options.parts.split(",")))
     for fault in wrong:
         print("otherwise:", fault)
     return 1 if wrong else 0

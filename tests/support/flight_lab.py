@@ -23,7 +23,7 @@ from clippy_core.testing import VirtualClock
 from clippy_core.wire import APIS
 from clippy_core.wire.assemble import assemble_stream
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a scenario that makes no progress has failed."""
 URL = "http://fake.test/v1/chat/completions"
 WORDS = ("one ", "two ", "three ", "four")

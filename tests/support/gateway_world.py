@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +14,7 @@ from clippy_gateway import Gateway
 from clippy_hookspecs import AuditRecord, RequestContext, hookimpl
 from clippy_serving import Limits, Server
 from clippy_serving.siblings import Siblings
+from patience import PATIENCE
 
 from clippy_core import Host
 from clippy_core.testing import FakeServer
@@ -85,7 +86,7 @@ class World:
     def ask(self, method: str, path: str, key: str | None = CALLERS_KEY, **more: Any) -> httpx.Response:
         """One request over httpx, which repeats nothing and follows nothing."""
         headers = {**({} if key is None else {"authorization": f"Bearer {key}"}), **more.pop("headers", {})}
-        with httpx.Client(trust_env=False, timeout=20) as client:
+        with httpx.Client(trust_env=False, timeout=PATIENCE) as client:
             return client.request(method, self.url + path, headers=headers, **more)
 
     def chat(self, text: str = "hello", key: str | None = CALLERS_KEY, **more: Any) -> httpx.Response:
@@ -94,7 +95,7 @@ class World:
 
     def raw(self, data: bytes) -> bytes:
         """What comes back for *data* on a connection of its own, until that is closed."""
-        with socket.create_connection(("127.0.0.1", self.server.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=PATIENCE) as connection:
             connection.sendall(data)
             pieces = []
             while piece := connection.recv(65536):
@@ -102,11 +103,9 @@ class World:
             return b"".join(pieces)
 
 
-def until(true: Callable[[], object], seconds: float = 10.0) -> bool:
-    """Whether *true* comes true; nothing is said of when."""
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.005)
-    return True
+def takes(path: Path) -> bool:
+    """Whether somebody listens at *path*, which is there a moment before; httpx leaves a socket open if nobody does."""
+    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
+        probe.connect(str(path))
+        return True
+    return False

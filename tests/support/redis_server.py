@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 import redis
+from patience import PATIENCE, until
+from ports import free_port
 
 NEEDED = "TESTS_NEED_REDIS"
 """An environment variable: set where a missing server is a failure and not a reason to skip."""
-_PATIENCE = 20.0
 _OLDER = """
 local function minus(key)
   local left = redis.call('PTTL', key) - ARGV[1]
@@ -51,7 +52,7 @@ class RedisServer:
 
     def __init__(self, folder: Path, *options: str, ready: bool = True) -> None:
         self._program, self._folder, self.options = redis_program(), folder, options
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.start(ready=ready)
 
@@ -66,7 +67,7 @@ class RedisServer:
         with (self._folder / "redis.log").open("ab") as log:
             command = [self._program, *where, *memory, *self.options]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + PATIENCE
         while not self._answers(ready):
             if self._process.poll() is not None or time.monotonic() > until:
                 self.stop()
@@ -78,7 +79,7 @@ class RedisServer:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            process.wait(_PATIENCE)
+            process.wait(PATIENCE)
 
     def restart(self) -> None:
         """End it, and start an empty one on the same port."""
@@ -97,7 +98,7 @@ class RedisServer:
 
     def listen_with_tls(self) -> int:
         """Let it listen with TLS as well, which its options have the certificate for; the port."""
-        port = _free_port()
+        port = free_port()
         self.ask("CONFIG", "SET", "tls-port", port)
         return port
 
@@ -116,7 +117,7 @@ class RedisServer:
 
     def has_connections(self, number: int) -> bool:
         """Whether so many others are connected within seconds: it learns of a closed connection a little later."""
-        return any(self.connections() == number or time.sleep(0.02) for _ in range(500))
+        return until(lambda: self.connections() == number)
 
     def advance(self, seconds: float) -> None:
         """Let everything in it be *seconds* older: its clock is the machine's, and no test waits for that."""
@@ -125,20 +126,10 @@ class RedisServer:
     def _answers(self, ready: bool) -> bool:
         try:
             if not ready:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection(("127.0.0.1", self.port), timeout=10).close()
                 return True
-            return bool(self.ask("PING", socket_timeout=1))
+            return bool(self.ask("PING", socket_timeout=10))
         except redis.ResponseError:
             return True
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             return isinstance(error, redis.AuthenticationError)
-
-
-def _free_port() -> int:
-    """Below 55,536: the nodes of a cluster talk to each other 10,000 ports higher."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 55_536:
-            return port

@@ -52,7 +52,7 @@ class Folder:
             settings["CLIPPY_PLUGINS"] = self.plugins
         ran = subprocess.run(
             [*by, *command], cwd=self.path, env={**kept, **settings, **(environ or {})}, capture_output=True, text=True,
-            timeout=120, check=False,
+            timeout=300, check=False,
         )  # fmt: skip
         told = trace.read_text(encoding="utf-8").splitlines() if trace.exists() else []
         return Ran(ran.returncode, ran.stdout, ran.stderr, [json.loads(line) for line in told])

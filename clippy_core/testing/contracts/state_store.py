@@ -11,7 +11,7 @@ import anyio
 from clippy_hookspecs import Reservation, StateStore
 
 from ...driven import drive
-from .base import in_threads, require, vital
+from .base import PATIENCE, in_threads, require, vital
 from .bench import Bench, colours
 from .state_sharing import StateSharing
 
@@ -324,5 +324,5 @@ async def _story(store: Any, colour: str) -> list[Any]:
 async def _in_host(bench: Bench, colour: str) -> list[Any]:
     async with bench.host:
         services = bench.host._serving.current.views[False]  # noqa: SLF001 (what ctx.services is in an async program)
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE):
             return await _story(services.get(StateStore), colour)

@@ -400,7 +400,7 @@ def process(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
         text=True,
         encoding="utf-8",
         env={**clean, **environ},
-        timeout=60,
+        timeout=300,
     )
 
 

@@ -44,7 +44,7 @@ def demo(tmp_path: Path, *options: str, sdk: bool = True, **environ: str) -> sub
         encoding="utf-8",
         cwd=home,
         env={**clean, "HOME": str(home), "TMPDIR": str(temporary), "PYTHONIOENCODING": "utf-8", **environ},
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -331,7 +331,7 @@ def test_what_is_played_can_be_looked_at_until_ctrl_c(tmp_path: Path) -> None:
             entered = browser.get(link).headers["set-cookie"].partition(";")[0]
             board = browser.get("/api/dashboard", headers={"cookie": entered}).json()
         running.send_signal(signal.SIGINT)
-        assert running.wait(30) == 0
+        assert running.wait(120) == 0
         assert running.stderr.read() == ""
     reached = next(line for line in said if "requests reached the provider" in line)
     assert board["total"]["requests"] > 3

@@ -97,7 +97,7 @@ def outcomes(made: dict[str, Made]) -> dict[str, list[str]]:
     options.append("-k not TestContract")
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *(str(one.path / "tests") for one in made.values())],
-        env={**os.environ, "PYTHONPATH": path, "CLIPPY_PLUGINS": "off"}, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": path, "CLIPPY_PLUGINS": "off"}, capture_output=True, text=True, timeout=300,
         check=False, cwd=next(iter(made.values())).path.parent,
     )  # fmt: skip
     found: dict[str, list[str]] = {name: [] for name in made}
@@ -112,7 +112,7 @@ def test_the_tests_of_a_package_pass_before_it_is_installed(made: dict[str, Made
     package = next(iter(made.values())).path
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", package.name], cwd=package.parent,
-        env={**os.environ, "CLIPPY_PLUGINS": "off"}, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "CLIPPY_PLUGINS": "off"}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

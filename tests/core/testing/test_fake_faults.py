@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+from functools import partial
 
 import anyio
 import httpx
@@ -13,6 +14,7 @@ import pytest
 from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import meanwhile, until
 
 from clippy_core.testing import FakeProvider, FakeServer, Fault, Raw, Reply, VirtualClock
 
@@ -282,7 +284,12 @@ def test_another_thread_may_close_a_stalled_stream():
     with client.stream("POST", "http://fake.test/v1/chat/completions", json={**ASK, "stream": True}) as answer:
         pieces = answer.iter_raw()
         next(pieces)
-        threading.Timer(0.02, answer.stream.close).start()
+
+        def close_amid_the_read() -> None:
+            assert until(lambda: answer.stream._stream._closed._cond._waiters)
+            answer.stream.close()
+
+        threading.Thread(target=close_amid_the_read).start()
         with pytest.raises(httpx.ReadError):
             next(pieces)
     assert provider.closed_early == [1]
@@ -292,9 +299,11 @@ async def test_who_is_cancelled_closes_early():
     """A cancelled read of a stalled answer is recorded, in real time without a clock."""
     provider = FakeProvider(Fault.stall(at_event=1))
     async with provider.async_client() as client:
-        with anyio.move_on_after(0.02) as scope:
-            await client.post("http://fake.test/v1/chat/completions", json={**ASK, "stream": True})
-    assert scope.cancelled_caught
+        async with anyio.create_task_group() as tasks:
+            ask = partial(client.post, json={**ASK, "stream": True})
+            tasks.start_soon(ask, "http://fake.test/v1/chat/completions")
+            assert await meanwhile(lambda: provider.calls)
+            tasks.cancel_scope.cancel()
     assert provider.closed_early == [1]
 
 

@@ -246,7 +246,7 @@ def test_eight_threads_see_only_whole_entries(ctx: RequestContext, clock: Virtua
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert not wrong
     assert 0 < cache._kept.currsize <= 2000
     assert cache._kept.currsize == sum(kept.size for kept in cache._kept.values())

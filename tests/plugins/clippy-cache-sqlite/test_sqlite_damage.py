@@ -373,7 +373,7 @@ print(json.dumps([first, later, again, lines, provider.calls]))
 def test_requests_are_served_while_the_system_lets_no_file_grow(path: Path, limit: int) -> None:
     """As on a full disk: every call is answered, what is in the file is given, and it is said once."""
     command = [sys.executable, "-c", FULL, str(path), str(limit)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     first, later, again, lines, calls = json.loads(done.stdout)
     assert not [wrong for wrong, _ in (*first, *later, *again) if wrong]

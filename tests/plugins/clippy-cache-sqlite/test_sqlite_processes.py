@@ -249,7 +249,7 @@ def test_a_process_forked_while_a_thread_writes_can_write_too(path: Path) -> Non
     """SQLite's notes of who holds which lock are the process's: copied amid a transaction they would never be true."""
     if not hasattr(os, "fork"):
         pytest.skip("this system cannot fork")
-    cache = SqliteCache(path=path, busy_timeout=1.0)
+    cache = SqliteCache(path=path, busy_timeout=30)
     store(cache, "before")
     file, begun = cache._store._file, threading.Event()
     assert file is not None

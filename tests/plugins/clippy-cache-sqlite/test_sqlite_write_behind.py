@@ -41,7 +41,7 @@ def test_enough_for_a_batch_does_not_wait_for_more(count: int, size: int) -> Non
     behind = WriteBehind(lambda rows: written.set(), gather=NEVER)
     for number in range(count):
         behind.put(row_of(str(number), size))
-    assert written.wait(30)
+    assert written.wait(60)
     behind.close()
 
 
@@ -50,7 +50,7 @@ def test_a_large_batch_is_written_in_parts() -> None:
     release, written = threading.Event(), list[list[str]]()
 
     def write(rows: Any) -> None:
-        release.wait(30)
+        release.wait(60)
         written.append([row.key for row in rows])
 
     behind = WriteBehind(write, gather=NEVER)
@@ -69,7 +69,7 @@ def test_a_flush_does_not_wait_for_what_is_put_later() -> None:
         written.extend(row.key for row in rows)
         behind.put(row_of(f"after {rows[-1].key}"))
         if not len(written) % 50:
-            stop.wait(30)  # were everybody's rows waited for, it would be for ever
+            stop.wait(60)  # were everybody's rows waited for, it would be for ever
 
     written, stop = list[str](), threading.Event()
     behind = WriteBehind(write)
@@ -102,7 +102,7 @@ def test_a_full_queue_drops_and_counts() -> None:
     release, written = threading.Event(), list[Row]()
 
     def write(rows: Any) -> None:
-        release.wait(30)
+        release.wait(60)
         written.extend(rows)
 
     behind = WriteBehind(write, max_bytes=25)

@@ -23,12 +23,12 @@ def asked(folder: Path, act: object) -> tuple[int, list[tuple[int, str]], Counte
     speak = threading.Event()
 
     def when_all_are_aboard(seen: object) -> object:
-        assert speak.wait(60)
+        assert speak.wait(300)
         return act
 
     answers: list[tuple[int, str]] = []
     outcomes: Counter[str] = Counter()
-    with FakeServer(when_all_are_aboard) as server:
+    with FakeServer(when_all_are_aboard, lifetime=600) as server:
         aboard = [folder / f"aboard-{number}" for number in range(PROCESSES)]
         running = [
             subprocess.Popen(
@@ -39,13 +39,13 @@ def asked(folder: Path, act: object) -> tuple[int, list[tuple[int, str]], Counte
             for one in aboard
         ]
         try:
-            end = time.monotonic() + 60
+            end = time.monotonic() + 300
             while not all(one.exists() for one in aboard) or server.calls < 1:
                 assert time.monotonic() < end
                 time.sleep(0.01)
             speak.set()
             for process in running:
-                said = json.loads(process.communicate(timeout=60)[0])
+                said = json.loads(process.communicate(timeout=300)[0])
                 outcomes.update(said["outcomes"])
                 answers += [(status, _text(status, stream, body)) for status, stream, body in said["answers"]]
         finally:

@@ -176,7 +176,7 @@ def test_two_processes_give_the_same_bytes(installed: PluginFolder) -> None:
     """This one and another, with another seed of hashes, and another home."""
     own = {"PYTHONHASHSEED": "1", "PYTHONPATH": str(installed.folder), "HOME": "/home-1"}
     command = [sys.executable, "-m", "clippy_core.cli", "docs", "build", "--out", "other"]
-    subprocess.run(command, env={**os.environ, **own}, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, env={**os.environ, **own}, check=True, capture_output=True, timeout=300)
     build()
     assert pages(Path("other/markdown")) == pages()
 

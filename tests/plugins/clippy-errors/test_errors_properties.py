@@ -83,10 +83,10 @@ def test_hostile_bodies_cost_linear_time(pump: str) -> None:
     """64 KiB of a repeated piece are judged in well under a second, plain and as a message."""
     text = pump * (65536 // len(pump))
     bodies = [text.encode(), json.dumps({"error": {"message": text, "code": text}}).encode()]
-    start = time.perf_counter()
+    start = time.thread_time()  # which passes only while it works: a busy machine takes its time
     for body in bodies:
         classify(Failure(429, body=body, now=1.0))
-    assert time.perf_counter() - start < 1.0
+    assert time.thread_time() - start < 1.0
 
 
 def test_no_http_library_is_imported() -> None:

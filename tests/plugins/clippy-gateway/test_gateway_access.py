@@ -22,7 +22,8 @@ from clippy_gateway.settings import AccessLog, Key, RequestLimits
 from clippy_hookspecs import Chunk, ConfigError, Headers, RawReply, RawRequest, RequestContext, Routes, Usage, hookimpl
 from clippy_inspect import Inspect
 from clippy_retry import RetryPolicy
-from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
+from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World
+from patience import PATIENCE, until
 
 from clippy_core.testing import Fault, Reply
 
@@ -118,19 +119,20 @@ def test_a_page_that_keeps_itself_fresh_is_no_line_but_who_opens_it_or_is_turned
         ("GET", "/v1/models", {"x-api-key": CALLERS_KEY} | fresh),
     ]
     with Logged(file, plugins={"inspect": inspect}) as made:
-        with httpx.Client(base_url=made.world.url, trust_env=False, timeout=20) as client:
+        with httpx.Client(base_url=made.world.url, trust_env=False, timeout=PATIENCE) as client:
             for method, path, headers in asked:
                 client.request(method, path, headers=headers)
+            with client.stream("GET", "/api/events", headers=opened | {"accept": "text/event-stream"}):
+                pass  # what an open page listens to
     told = [(line["method"], line["status"]) for line in made.lines]
     assert [("GET", 200), ("GET", 401), ("POST", 404), ("GET", 200)] == told
 
 
 def test_a_stream_is_counted_to_its_end_and_one_that_its_reader_leaves_says_so(file):
-    words = tuple(f"word{number} " for number in range(50))
-    with Logged(file, Reply("".join(words), chunks=words, chunk_delay=0.02)) as made:
+    with Logged(file, [[Fault.stall(PATIENCE, at_delta=2), Reply("one two three")]]) as made:
         url, body = made.world.url + "/v1/chat/completions", {"model": "m", "messages": [], "stream": True}
         headers = {"authorization": f"Bearer {CALLERS_KEY}"}
-        with httpx.Client(trust_env=False, timeout=20, headers=headers) as client:
+        with httpx.Client(trust_env=False, timeout=PATIENCE, headers=headers) as client:
             with client.stream("POST", url, json=body) as answer:
                 next(answer.iter_raw())
         assert until(lambda: not made.world.app.busy)
@@ -292,7 +294,7 @@ def test_a_file_that_cannot_be_opened_is_a_fault_that_names_its_setting_and_a_tr
 def test_a_log_that_hangs_keeps_no_request_waiting(file):
     gate = threading.Event()
     with Logged(file, Reply("answer words")) as made:
-        made.world.app.access._sink = Sink(lambda _: gate.wait(30))
+        made.world.app.access._sink = Sink(lambda _: gate.wait(60))
         assert [made.world.chat(str(number)).status_code for number in range(3)] == [200] * 3
         gate.set()
 
@@ -311,7 +313,7 @@ def test_an_answer_that_outlasts_the_drain_has_its_line(file):
     words = ("one ", "two ", "three ")
     logged = Logged(file, Reply("".join(words), chunks=words, chunk_delay=5.0))
     logged.world.drain = 1
-    with logged, httpx.Client(trust_env=False, timeout=20) as client:
+    with logged, httpx.Client(trust_env=False, timeout=PATIENCE) as client:
         body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "x"}]}
         headers = {"authorization": f"Bearer {CALLERS_KEY}"}
         with client.stream("POST", f"{logged.world.url}/v1/chat/completions", json=body, headers=headers) as answer:

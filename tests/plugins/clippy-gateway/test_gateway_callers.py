@@ -24,9 +24,10 @@ from clippy_gateway.forms import Refused
 from clippy_gateway.heads import judge_size
 from clippy_gateway.settings import RequestLimits
 from clippy_hookspecs import ConfigError, ErrorInfo, ProviderError, Request, RequestContext, Scope, Switch, hookimpl
-from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
+from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World
 from hypothesis import example, given
 from hypothesis import strategies as st
+from patience import PATIENCE, until
 from yarl import URL
 
 from clippy_core import Host
@@ -333,7 +334,6 @@ def test_without_keys_the_host_says_whether_headers_about_the_scope_are_believed
         ({"main": {}}, {"models": {"m": "nowhere"}}, "plugins.gateway.models.'m' names the route 'nowhere'"),
         ({"main": {}}, {"keys": {"a": Key(CALLERS_KEY, routes=("x",))}}, "plugins.gateway.keys.a.routes names"),
         ({"main": {}}, {"keys": {"a": Key(CALLERS_KEY), "b": Key(CALLERS_KEY)}}, "have the same key"),
-        ({"main": {}}, {"server": "granian", "workers": 2}, 'leave workers at 1, or set server = "uvicorn"'),
     ],
 )
 def test_settings_that_cannot_be_meant_are_told_before_anything_is_served(routes, settings, said):
@@ -505,7 +505,7 @@ def test_too_many_at_the_same_time_are_told_to_wait():
     going = threading.Event()
 
     def slow(seen):
-        going.wait(10)
+        going.wait(PATIENCE)
         return Reply("x")
 
     with keyed(slow, key={"concurrency": 1}) as world:

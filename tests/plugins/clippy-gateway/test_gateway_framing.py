@@ -14,7 +14,8 @@ from clippy_gateway import Key
 from clippy_gateway.bodies import Gone
 from clippy_gateway.on_granian import with_manners
 from clippy_serving import STALLED
-from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World, until
+from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World
+from patience import PATIENCE, until
 
 EVENT = b'data: {"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (
@@ -34,9 +35,9 @@ def provider(answer: bytes, then: bytes = b"") -> Iterator[dict[str, Any]]:
             with connection:
                 connection.recv(65536)
                 connection.sendall(answer)
-                go.wait(10)
+                go.wait(PATIENCE)
                 connection.sendall(then)
-                done.wait(10)
+                done.wait(PATIENCE)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -53,7 +54,7 @@ def provider(answer: bytes, then: bytes = b"") -> Iterator[dict[str, Any]]:
 def test_a_stream_whose_framing_breaks_is_broken_off_at_once(plugins):
     """Though the provider stays: nobody waits for what cannot come any more."""
     with provider(STREAM, b"no size\r\n") as known, World(None, plugins, {}, known["routes"]) as world:
-        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=PATIENCE) as connection:
             body = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hello"}]}'
             head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
             connection.sendall(head + body)
@@ -86,7 +87,7 @@ def test_a_request_without_a_host_is_refused(host):
 def on_granian(app: Any, send: Any) -> dict[str, Any]:
     """The scope after *app* has answered, as it is served on granian."""
     scope = {"type": "http", "path": "/v1/messages", "headers": []}
-    asyncio.run(with_manners(app, 0.02)(scope, None, send))
+    asyncio.run(with_manners(app, 0.02, set())(scope, None, send))
     return scope
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -18,10 +17,12 @@ import httpx
 import pytest
 from clippy_gateway import Key
 from clippy_inspect import Inspect
-from gateway_world import CALLERS_KEY, World, until
+from gateway_world import CALLERS_KEY, World, takes
+from patience import PATIENCE, until
+from ports import free_port
 from redis_server import RedisServer
 
-from clippy_core.testing import FakeServer, Reply
+from clippy_core.testing import FakeServer, Fault, Reply
 
 WORDS = ("one ", "two ", "three ", "four ", "five ")
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
@@ -75,12 +76,6 @@ def _certificate(folder: Path) -> None:
     )  # fmt: skip
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @contextlib.contextmanager
 def nginx(folder: Path, port: int, front: int) -> Iterator[httpx.Client]:
     """A client of an nginx of the test's own, which speaks TLS at *front* before *port*, as the guide has it."""
@@ -94,12 +89,14 @@ def nginx(folder: Path, port: int, front: int) -> Iterator[httpx.Client]:
         process = subprocess.Popen([program, "-e", f"{folder}/error.log", "-c", str(file)], stdout=log, stderr=log)
     try:
         trusted = ssl.create_default_context(cafile=folder / "tls.crt")
-        with httpx.Client(base_url=f"https://127.0.0.1:{front}", verify=trusted, trust_env=False, timeout=20) as client:
+        with httpx.Client(
+            base_url=f"https://127.0.0.1:{front}", verify=trusted, trust_env=False, timeout=PATIENCE
+        ) as client:
             assert until(lambda: _answers(client)), (folder / "nginx.log").read_text()
             yield client
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def _answers(client: httpx.Client) -> bool:
@@ -109,8 +106,9 @@ def _answers(client: httpx.Client) -> bool:
 
 
 def test_behind_nginx_with_tls_streams_come_piece_by_piece_a_caller_may_leave_and_the_pages_open(tmp_path):
-    script = Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.2)
-    front = _free_port()
+    whole = Reply("".join(WORDS), chunks=WORDS)
+    script = [[Fault.stall(1.0, at_delta=1), whole], [Fault.stall(PATIENCE, at_delta=1), whole]]
+    front = free_port()
     origin = f"https://127.0.0.1:{front}"
     inspect = Inspect(enabled=True, gateway=True, hosts=(origin,), token="token-of-this-very-test-0123")
     settings = {"keys": {"team": Key(CALLERS_KEY)}}
@@ -153,13 +151,13 @@ def test_two_workers_share_their_answers_over_redis(tmp_path):
             process = subprocess.Popen([*argv, "--uds", str(socket_path)], stderr=subprocess.DEVNULL)
             try:
                 over = httpx.HTTPTransport(uds=str(socket_path))
-                assert until(lambda: _takes(socket_path), 30)
-                with httpx.Client(transport=over, timeout=60) as client:
+                assert until(lambda: takes(socket_path))
+                with httpx.Client(transport=over, timeout=300) as client:
                     first = client.post("http://localhost/v1/chat/completions", json=ASKED)
                 told = [_again(socket_path) for _ in range(20)]
             finally:
                 process.terminate()
-                process.wait(20)
+                process.wait(PATIENCE)
             assert first.headers["x-clippy-cache"] == "miss"
             assert all(one.startswith("hit") for one in told)
             assert provider.calls == 1
@@ -167,17 +165,9 @@ def test_two_workers_share_their_answers_over_redis(tmp_path):
         server.stop()
 
 
-def _takes(path: Path) -> bool:
-    """Whether somebody listens at *path*: it is there a moment before."""
-    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
-        probe.connect(str(path))
-        return True
-    return False
-
-
 def _again(path: Path) -> str:
     """What a connection of its own is told, so that either worker may take it."""
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=20) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=PATIENCE) as client:
         return client.post("http://localhost/v1/chat/completions", json=ASKED).headers["x-clippy-cache"]
 
 
@@ -197,11 +187,11 @@ def test_a_curl_script_works_unchanged():
         ]
         plain = subprocess.run(
             [*argv, "-H", "Content-Type: application/json", "-d", json.dumps(ASKED)],
-            capture_output=True, check=True, timeout=20,
+            capture_output=True, check=True, timeout=PATIENCE,
         ).stdout  # fmt: skip
         streamed = subprocess.run(
             [*argv, "-N", "-H", "Content-Type: application/json", "-d", json.dumps({**ASKED, "stream": True})],
-            capture_output=True, check=True, timeout=20,
+            capture_output=True, check=True, timeout=PATIENCE,
         ).stdout  # fmt: skip
     assert json.loads(plain)["choices"][0]["message"]["content"] == "Hi there"
     assert b"[DONE]" in streamed

@@ -14,6 +14,7 @@ from clippy_gateway.forms import Refused
 from clippy_gateway.refusals import Refusals
 from clippy_gateway.settings import AccessLog, Key, RequestLimits
 from gateway_world import CALLERS_KEY, World
+from patience import PATIENCE
 
 from clippy_core.driven import drive
 from clippy_core.testing import Reply
@@ -179,9 +180,9 @@ def test_what_never_became_a_request_is_counted_logged_and_in_the_access_log(tmp
     file = tmp_path / "access.log"
     settings = {"keys": {"team": Key(CALLERS_KEY)}, "access_log": AccessLog(to=str(file))}
     settings["limits"] = RequestLimits(head=1000, target=1000)
-    with World(Reply("x"), {}, settings, head_seconds=0.2) as world:
+    with World(Reply("x"), {}, settings, head_seconds=1.0) as world:
         assert world.raw(b"")[:1] == b""  # opened and not used: nothing was refused
-        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=PATIENCE) as connection:
             for piece in (b"GET / HTTP/1.1\r\nx: ", b"y" * 5000):
                 connection.sendall(piece)
                 time.sleep(0.05)  # so that it comes as a piece of its own

@@ -6,12 +6,15 @@ import json
 import re
 import socket
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
 from clippy_gateway import Key
-from gateway_world import CALLERS_KEY, Books, World, until
+from gateway_world import CALLERS_KEY, Books, World
+from patience import PATIENCE, until
 
 from clippy_core.testing import Fault, Raw, Reply
 
@@ -45,20 +48,48 @@ def world_of(script: Any, books: Books | None) -> World:
     return World(script, {} if books is None else {"books": books}, KEYS)
 
 
+@contextmanager
+def provided(say: Callable[[socket.socket], None]) -> Iterator[dict[str, Any]]:
+    """The routes to one that answers once, with a stream of what *say* writes into its connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+                say(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        yield {"main": {"api": "openai.chat", "base_url": url, "key": "sk-12345678"}}
+        thread.join()
+
+
 def test_each_chunk_is_handed_on_before_the_next_one_is_there(books):
     """The provider goes on only when the caller has the chunk before."""
-    with world_of(Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.15), books) as world:
-        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+    may_go_on = threading.Semaphore(1)
+
+    def say(connection: socket.socket) -> None:
+        for word in WORDS:
+            may_go_on.acquire(timeout=PATIENCE)
+            said = {"choices": [{"index": 0, "delta": {"content": word}}]}
+            connection.sendall(b"data: " + json.dumps(said).encode() + b"\n\n")
+
+    with provided(say) as routes, World(None, {} if books is None else {"books": books}, KEYS, routes) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=PATIENCE) as connection:
             connection.sendall(asked())
-            for count in range(1, len(WORDS)):
-                read_events(connection, 1)
-                assert world.provider.provider.pieces[1] <= count + 2
+            for word in WORDS:
+                assert word.encode() in read_events(connection, 1)
+                may_go_on.release()
 
 
 @pytest.mark.parametrize("left_after", range(len(WORDS) + 1))
 def test_a_caller_that_leaves_closes_the_provider_and_is_settled(books, left_after):
-    with world_of(Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.1), books) as world:
-        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+    waits = [Fault.stall(PATIENCE, at_delta=left_after), Reply("".join(WORDS), chunks=WORDS)]
+    with world_of([waits], books) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=PATIENCE) as connection:
             connection.sendall(asked())
             assert until(lambda: world.provider.calls == 1)
             if left_after:
@@ -72,8 +103,8 @@ def test_a_caller_that_leaves_closes_the_provider_and_is_settled(books, left_aft
 
 
 def test_a_caller_that_leaves_before_a_plain_answer_closes_the_provider(books):
-    with world_of(Reply("late", delay=1.0), books) as world:
-        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+    with world_of(Reply("late", delay=PATIENCE), books) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=PATIENCE) as connection:
             connection.sendall(asked(stream=False))
             assert until(lambda: world.provider.calls == 1)
         assert until(lambda: world.app.busy == 0)
@@ -107,14 +138,10 @@ def test_a_reader_that_does_not_read_stops_the_provider():
     """Back-pressure: of an endless answer the gateway holds a few buffers' worth."""
     sent = 0
     stop = threading.Event()
-    listener = socket.create_server(("127.0.0.1", 0))
 
-    def provide() -> None:
+    def say(connection: socket.socket) -> None:
         nonlocal sent
-        connection, _ = listener.accept()
         connection.settimeout(0.2)
-        connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
         while not stop.is_set() and sent < 200_000_000:
             try:
                 sent += connection.send(b"data: " + b"x" * 65536 + b"\n\n")
@@ -122,19 +149,9 @@ def test_a_reader_that_does_not_read_stops_the_provider():
                 continue
             except OSError:
                 break
-        connection.close()
 
-    provider = threading.Thread(target=provide)
-    provider.start()
-    routes = {
-        "main": {
-            "api": "openai.chat",
-            "base_url": f"http://127.0.0.1:{listener.getsockname()[1]}/v1",
-            "key": "sk-12345678",
-        }
-    }
-    with World(None, {}, KEYS, routes) as world:
-        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+    with provided(say) as routes, World(None, {}, KEYS, routes) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=PATIENCE) as connection:
             connection.sendall(asked())
             connection.recv(1000)
             before = -1
@@ -142,9 +159,7 @@ def test_a_reader_that_does_not_read_stops_the_provider():
                 before = sent
                 threading.Event().wait(0.5)
             held = sent
-    stop.set()
-    provider.join()
-    listener.close()
+            stop.set()
     assert held < 50_000_000
 
 
@@ -177,8 +192,8 @@ def test_a_stream_keeps_its_bytes(books):
 
 
 def test_an_answer_that_outlasts_the_drain_is_told_in_a_line_with_its_id(caplog):
-    with World(Reply("".join(WORDS), chunks=WORDS, chunk_delay=5.0), {}, KEYS, drain=1) as world:
-        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+    with World(Reply("".join(WORDS), chunks=WORDS, chunk_delay=PATIENCE), {}, KEYS, drain=1) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=PATIENCE) as connection:
             connection.sendall(asked())
             got = read_events(connection, 1)
             world.server.stop()
@@ -194,8 +209,8 @@ def test_an_answer_that_outlasts_the_drain_is_told_in_a_line_with_its_id(caplog)
 
 @pytest.mark.parametrize("missing", [0, 5], ids=["whole", "with some of its body to come"])
 def test_a_request_that_is_not_answered_when_the_drain_ends_is_refused(missing, caplog):
-    with World(Reply("late", delay=5.0), {}, KEYS, drain=1) as world:
-        with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+    with World(Reply("late", delay=PATIENCE), {}, KEYS, drain=1) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=PATIENCE) as connection:
             whole = asked(stream=False)
             connection.sendall(whole[: len(whole) - missing])
             assert until(lambda: world.app.busy == 1 and (missing or world.provider.calls == 1))

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import anthropic
 import httpx2
 import openai
 import pytest
+from ports import free_port
 
 from clippy_core.testing import FakeProvider, FakeServer, Fault, Reply, call
 
@@ -77,12 +77,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Fak
             yield _where(folder / "log", process), provider
         finally:
             process.terminate()
-            process.wait(40)
+            process.wait(60)
     assert "Traceback" not in (folder / "log").read_text()
 
 
 def _where(log: Path, process: subprocess.Popen[bytes]) -> str:
-    for _ in range(600):
+    for _ in range(1200):
         found = re.search(r"serving at (http://\S+)", log.read_text())
         if found:
             try:
@@ -126,7 +126,7 @@ def test_the_openai_sdk_of_npm(gateway, tmp_path):
     (tmp_path / "node_modules").symlink_to(Path(MODULES))
     (tmp_path / "ask.mjs").write_text(NODE)
     env = {**os.environ, "URL": url, "KEY": KEY}
-    done = subprocess.run(["node", "ask.mjs"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["node", "ask.mjs"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["plain"] == "one two three"
@@ -147,7 +147,7 @@ def test_the_llm_command(gateway, tmp_path, how):
     )
     env = {**os.environ, "LLM_USER_PATH": str(tmp_path), "no_proxy": "127.0.0.1"}
     words = [LLM, "-m", "mine", "--key", KEY, "--no-log", *how, "Hello"]
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "one two three\n"
 
@@ -169,7 +169,7 @@ def test_a_script_of_curl(gateway, tmp_path):
     """What came, what it says of itself in its headers, and a key that nobody knows."""
     url, provider = gateway
     env = {**os.environ, "URL": url, "KEY": KEY}
-    done = subprocess.run(["bash", "-c", CURL], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", CURL], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     plain, _, rest = done.stdout.partition("\n")
     assert json.loads(plain)["choices"][0]["message"]["content"] == "one two three"
@@ -222,9 +222,7 @@ http {{
 def test_behind_nginx_a_stream_comes_piece_by_piece(gateway, tmp_path):
     """With buffering off as the guide says; the first piece is there before the last was sent."""
     url, _ = gateway
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, port=port, url=url))
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
     words = [nginx, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(tmp_path / "error.log")]
@@ -246,4 +244,4 @@ def test_behind_nginx_a_stream_comes_piece_by_piece(gateway, tmp_path):
                     chat.with_options(api_key="wrong").models.list()
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)

@@ -18,13 +18,14 @@ from clippy_gateway import Gateway
 from clippy_hookspecs import AuditRecord, RequestContext, StatusTable, hookimpl
 from clippy_inspect import Inspect
 from clippy_serving.siblings import Siblings
-from gateway_world import World, until
+from gateway_world import World
+from patience import PATIENCE, until
 
 import clippy_core
 from clippy_core.testing import Reply, SeenRequest
 
-WORDS = tuple(f"w{number} " for number in range(400))
-SLOW = Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.01)
+WORDS = tuple(f"w{number} " for number in range(1000))
+SLOW = Reply("".join(WORDS), chunks=WORDS, chunk_delay=0.05)
 ROUTES = {"routes": {"main": {"api": "openai.chat", "base_url": "http://fake.test/v1", "key": "none"}}}
 
 
@@ -98,7 +99,7 @@ def workers() -> Iterator[Workers]:
         for one in each:
             stack.enter_context(one)
         [link] = re.findall(r"/open/\S+", said.getvalue())  # the supervisor says it for all
-        browsers = [httpx.Client(base_url=one.url, trust_env=False, timeout=20) for one in each]
+        browsers = [httpx.Client(base_url=one.url, trust_env=False, timeout=PATIENCE) for one in each]
         for browser in browsers:
             stack.enter_context(browser)
         yield Workers(link, each, browsers)
@@ -129,7 +130,7 @@ def test_pages_with_a_port_of_their_own_have_one_for_all_workers(
         said: list[str] = []
         assert until(lambda: said.append(capsys.readouterr().err) or "/open/" in "".join(said))
         [link] = re.findall(r"http://\S+/open/\S+", "".join(said))
-        with httpx.Client(trust_env=False, timeout=20) as browser:
+        with httpx.Client(trust_env=False, timeout=PATIENCE) as browser:
             assert 200 == browser.get(link).status_code
             address = link.partition("/open/")[0]
             assert until(lambda: 2 == browser.get(f"{address}/api/requests").json()["all"])
@@ -172,7 +173,9 @@ def test_a_live_stream_is_held_and_ended_from_any_worker(workers: Workers) -> No
     def read() -> None:
         with contextlib.suppress(httpx.HTTPError):
             body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "slow"}]}
-            with httpx.stream("POST", workers.each[1].url + "/v1/chat/completions", json=body, timeout=20) as answer:
+            with httpx.stream(
+                "POST", workers.each[1].url + "/v1/chat/completions", json=body, timeout=PATIENCE
+            ) as answer:
                 got.extend(answer.iter_raw())
 
     reader = threading.Thread(target=read)
@@ -191,16 +194,16 @@ def test_a_live_stream_is_held_and_ended_from_any_worker(workers: Workers) -> No
     assert "paused" in workers.ask(0, "GET", f"/requests/{stream['id']}").text
     assert "streaming" == workers.ask(0, "POST", f"{act}/resume").json()["state"]
     assert workers.ask(0, "POST", f"{act}/cancel").json()["state"] in {"cancelling", "cancelled"}
-    reader.join(20)
+    reader.join(PATIENCE)
     assert not reader.is_alive()
-    assert b"w399" not in b"".join(got)
+    assert b"w999" not in b"".join(got)
     assert until(lambda: stream["id"] in workers.ask(0, "GET", "/api/requests?q=cancelled").text)
     assert 404 == workers.ask(0, "POST", f"{act}/pause").status_code
 
 
 def test_what_changes_in_another_worker_is_told_to_a_page_that_is_open(workers: Workers) -> None:
     headers = workers.headers
-    with httpx.stream("GET", workers.each[0].url + "/api/events", headers=headers, timeout=20) as events:
+    with httpx.stream("GET", workers.each[0].url + "/api/events", headers=headers, timeout=PATIENCE) as events:
         lines = events.iter_lines()
         next(lines)
         told = threading.Event()

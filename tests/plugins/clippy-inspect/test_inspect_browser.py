@@ -89,7 +89,7 @@ def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
     def enter(link: str, width: int = 1280, scheme: str = "light") -> Any:
         context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
         page.on("response", lambda got: got.status >= 400 and complaints.append(f"{got.status} {got.url}"))
@@ -228,7 +228,7 @@ def test_a_real_stream_is_paused_and_cancelled(visit: Callable[..., Any], capsys
         link = link.split()[-1]
 
         def read() -> None:
-            with host.wrap(httpx.Client(base_url=provider.base_url, timeout=60)) as client:
+            with host.wrap(httpx.Client(base_url=provider.base_url, timeout=300)) as client:
                 try:
                     with client.stream("POST", "/chat/completions", json=ask) as answer:
                         answer.read()

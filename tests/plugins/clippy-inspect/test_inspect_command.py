@@ -17,6 +17,7 @@ from clippy_inspect.recordings import Recording
 from clippy_recorder import Exchange, write
 from clippy_recorder.files import Appender
 from inspect_world import exchange, failed, streamed
+from patience import PATIENCE
 
 from clippy_core.cli import command_line
 
@@ -46,7 +47,7 @@ def test_a_recording_is_served_until_somebody_ends_it(tmp_path: Path) -> None:
             assert "How is the weather?" in client.get("/requests/req-0001", headers=pages).text
     finally:
         running.send_signal(signal.SIGTERM)
-        out, _ = running.communicate(timeout=20)
+        out, _ = running.communicate(timeout=PATIENCE)
     assert (0, "") == (running.returncode, out)
 
 
@@ -105,6 +106,6 @@ def test_who_listens_is_told_of_what_is_new(file: Path, monkeypatch: pytest.Monk
     recording.subscribe(hear)
     recording.follow()
     append(file, exchange(9))
-    assert heard.wait(10)
+    assert heard.wait(PATIENCE)
     recording.stop()
     assert ["req-0009"] == told

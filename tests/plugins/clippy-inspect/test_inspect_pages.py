@@ -16,6 +16,7 @@ from clippy_recorder import Attempt, Message, Step
 from hypothesis import given
 from hypothesis import strategies as st
 from inspect_world import Kept, Site, cached, exchange, failed, retried, streamed
+from patience import until
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +172,8 @@ def test_events_say_which_requests_changed_and_nothing_else(site: Site) -> None:
 
 
 def _until(what: Any) -> bool:
-    import threading
 
-    return any(what() or threading.Event().wait(0.01) for _ in range(500))
+    return until(what)
 
 
 def test_a_recording_has_nobody_to_send_again_to(site: Site) -> None:

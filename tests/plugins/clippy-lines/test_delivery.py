@@ -20,7 +20,7 @@ class Gate:
     def take(self, some: Sequence[int]) -> None:
         self.got.append(tuple(some))
         self.came.set()
-        self.open.wait(30)
+        self.open.wait(60)
 
 
 def test_a_queue_that_was_closed_takes_nothing_that_nobody_would_deliver() -> None:
@@ -36,7 +36,7 @@ def test_what_waits_is_delivered_together_in_its_order_and_at_most_so_much() -> 
     gate = Gate()
     queue = Delivery(gate.take, 10, together=3)
     queue.put(0)
-    assert gate.came.wait(30)
+    assert gate.came.wait(60)
     assert all(queue.put(number) for number in range(1, 6))
     gate.open.set()
     assert queue.close(30) == 0
@@ -47,7 +47,7 @@ def test_a_full_queue_says_so_and_keeps_what_it_has() -> None:
     gate = Gate()
     queue = Delivery(gate.take, 2)
     queue.put(0)
-    assert gate.came.wait(30)
+    assert gate.came.wait(60)
     assert [queue.put(number) for number in (1, 2, 3)] == [True, True, False]
     gate.open.set()
     assert queue.close(30) == 0
@@ -68,7 +68,7 @@ def test_closing_gives_up_what_nobody_takes() -> None:
     queue = Delivery(gate.take, 10)
     for number in range(3):
         queue.put(number)
-    assert gate.came.wait(30)
+    assert gate.came.wait(60)
     assert queue.close(0.0) == 2
     gate.open.set()
     assert queue.close(30) == 0

@@ -146,6 +146,6 @@ while not path.exists() or b"before" not in path.read_bytes():
 keeper.keep(Tape("last", None, 0, 1.0, 100, None))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=300)
     assert done.returncode == -signal.SIGKILL
     assert [one.id for one in read(tmp_path / "calls.jsonl")][:1] == ["before"]

@@ -256,7 +256,7 @@ def test_the_programs_that_are_exported_make_the_call_again(tmp_path):
         each = "import runpy, sys\nfor one in sys.argv[1:]: runpy.run_path(one, run_name='__main__')"
         done = subprocess.run(
             [sys.executable, "-c", each, *sorted(tmp_path.glob("program*.py"))],
-            capture_output=True, text=True, timeout=60, env={**os.environ, **keys},
+            capture_output=True, text=True, timeout=300, env={**os.environ, **keys},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         for call, here, sent in zip(calls, made, server.requests, strict=True):

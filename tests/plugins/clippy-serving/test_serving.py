@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import select
@@ -20,12 +21,17 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
+from attrs import define, evolve
 from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import Limits, NoAddress, Pages, Server, json_reply, reply, text_reply
 from clippy_serving.listening import listen
+from clippy_serving.stalling import Stall
+from patience import PATIENCE, until
 
-LIMITS = Limits(body=1000, headers=20, head=2000, target=200, body_seconds=0.3, head_seconds=0.3, stall_seconds=0.2)
+LIMITS = Limits(body=1000, headers=20, head=2000, target=200)
+HASTY = evolve(LIMITS, body_seconds=0.3, head_seconds=0.3, stall_seconds=0.2)
+"""For tests of what takes too long, and for them alone: a busy machine takes as long for what is sent at once."""
 
 
 class Ticks:
@@ -78,7 +84,7 @@ def serve(reader: str) -> Iterator[Callable[[Pages], Server]]:
     running: list[Server] = []
 
     def start(pages: Pages) -> Server:
-        server = Server(pages, limits=pages.limits, drain=5)
+        server = Server(pages, limits=pages.limits, drain=PATIENCE)
         server.start()
         running.append(server)
         return server
@@ -88,8 +94,8 @@ def serve(reader: str) -> Iterator[Callable[[Pages], Server]]:
         server.stop()
 
 
-def pages(**settings: object) -> Pages:
-    made = Pages(limits=LIMITS, **settings)  # type: ignore[arg-type]
+def pages(limits: Limits = LIMITS, **settings: object) -> Pages:
+    made = Pages(limits=limits, **settings)  # type: ignore[arg-type]
     made.route("GET", "/echo", echo)
     made.route("POST", "/echo", echo)
     made.route("GET", "/below/*", echo)
@@ -98,7 +104,7 @@ def pages(**settings: object) -> Pages:
 
 def raw(port: int, data: bytes) -> bytes:
     """What the server sends on a connection that gets *data*, until it closes."""
-    with socket.create_connection(("127.0.0.1", port), 10) as conn:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as conn:
         try:
             conn.sendall(data)
             answer = b""
@@ -181,7 +187,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_too_long_or_broken_is_refused(name: str, serve: Callable[[Pages], Server]) -> None:
     data, expected = REFUSED[name]
-    server = serve(pages())
+    server = serve(pages(HASTY if expected == 408 else LIMITS))
     assert expected == status(server.port, data)
     assert httpx.get(url(server, "/echo")).status_code == 200  # and the server lives on
 
@@ -192,12 +198,13 @@ def test_a_head_without_end_is_not_kept(serve: Callable[[Pages], Server]) -> Non
 
 
 def test_a_connection_that_says_nothing_is_closed(serve: Callable[[Pages], Server]) -> None:
-    assert raw(serve(pages()).port, b"") == b""
+    assert raw(serve(pages(HASTY)).port, b"") == b""
 
 
 def test_a_second_head_that_does_not_come_whole_is_not_waited_for(serve: Callable[[Pages], Server]) -> None:
     """Its first piece ends the wait for another request, and with it the time that an idle connection may last."""
-    with socket.create_connection(("127.0.0.1", serve(pages()).port), 5) as conn:
+    limits = evolve(LIMITS, head_seconds=1.0)
+    with socket.create_connection(("127.0.0.1", serve(pages(limits)).port), PATIENCE) as conn:
         conn.sendall(b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n")
         assert b" 200 " in conn.recv(65536)
         conn.sendall(b"GET /echo HTTP/1.1\r\na: b")
@@ -221,7 +228,7 @@ def test_what_never_reaches_the_application_is_told(data: bytes, status: int, co
         def refused_unread(self, status: int, code: str) -> None:
             heard.append((status, code))
 
-    server = Server(Hears(), limits=LIMITS)
+    server = Server(Hears(), limits=HASTY if status in (0, 408) else LIMITS)
     server.start()
     raw(server.port, data)
     server.stop()
@@ -239,7 +246,7 @@ def test_what_is_no_request_is_not_answered_amid_another_answer(serve: Callable[
     """Whoever reads that answer would find another head in the middle of it."""
     made = pages()
     made.route("GET", "/stream", streamed(Ticks(20)))
-    with socket.create_connection(("127.0.0.1", serve(made).port), 5) as conn:
+    with socket.create_connection(("127.0.0.1", serve(made).port), PATIENCE) as conn:
         conn.sendall(b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n")
         while b"tick" not in conn.recv(65536):
             pass
@@ -273,7 +280,7 @@ def test_a_trailer_is_no_header(serve: Callable[[Pages], Server]) -> None:
 
 @pytest.mark.parametrize("data", [CHUNKED + b"a: " + b"b" * 1_000_000, CHUNKED[:-7] + b"2;" + b"b" * 1_000_000])
 def test_a_body_that_says_nothing_for_long_is_not_kept(data: bytes, serve: Callable[[Pages], Server]) -> None:
-    server = serve(pages())
+    server = serve(pages(HASTY))
     answer = raw(server.port, data)
     assert answer == b"" or int(answer.split()[1]) in {400, 408, 431}
     assert httpx.get(url(server, "/echo")).status_code == 200
@@ -330,7 +337,7 @@ def test_a_stream_is_sent_piece_by_piece_and_closed(serve: Callable[[Pages], Ser
     made = pages()
     made.route("GET", "/stream", stream)
     assert httpx.get(url(serve(made), "/stream")).text == "tick\n" * 3
-    assert ticks.closed.wait(5)
+    assert ticks.closed.wait(PATIENCE)
 
 
 def test_an_old_client_gets_a_stream_that_ends_with_its_connection(serve: Callable[[Pages], Server]) -> None:
@@ -346,71 +353,104 @@ def test_an_old_client_gets_a_stream_that_ends_with_its_connection(serve: Callab
 def test_a_reader_who_leaves_closes_the_stream(serve: Callable[[Pages], Server], behind: int) -> None:
     ticks, made = Once(), pages()
     made.route("GET", "/stream", streamed(ticks))
-    with socket.create_connection(("127.0.0.1", serve(made).port), 5) as conn:
+    with socket.create_connection(("127.0.0.1", serve(made).port), PATIENCE) as conn:
         conn.sendall(
             b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n" + behind * (b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n")
         )
         while b"tick" not in conn.recv(65536):
             pass
-    assert ticks.closed.wait(5)
+    assert ticks.closed.wait(PATIENCE)
 
 
 class Flood(Ticks):
     """More than any buffer holds, and counted as it is taken."""
 
+    loop: asyncio.AbstractEventLoop | None = None
+
     async def next(self) -> bytes | None:
+        self.loop = asyncio.get_running_loop()
         self.sent += 1
         await anyio.lowlevel.checkpoint()
         return bytes(65536)
 
 
+@define(eq=False)
+class Reader:
+    """Somebody with a small buffer, whom a flood is sent to; when it is looked what he has taken says the test."""
+
+    ticks: Flood
+    conn: socket.socket
+    stalls: list[Stall]
+
+    def is_looked_at(self) -> None:
+        looked, stall = threading.Event(), self.stalls[-1]
+        assert self.ticks.loop is not None
+        self.ticks.loop.call_soon_threadsafe(lambda: (stall._timer and stall._look(), looked.set()))
+        assert looked.wait(PATIENCE)
+
+
 @pytest.fixture
-def flood(serve: Callable[[Pages], Server]) -> Iterator[tuple[Flood, socket.socket]]:
-    """A flood, and a reader of it whose buffer is small and who may take nothing for 0.2 s."""
-    ticks, made = Flood(), pages()
+def flood(serve: Callable[[Pages], Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    """When the server has nowhere to put any more of it."""
+    ticks, stalls, begin = Flood(), [], Stall.begin
+    monkeypatch.setattr(Stall, "begin", lambda stall: (begin(stall), stalls.append(stall)))
+    made = pages(evolve(LIMITS, stall_seconds=1000.0))
     made.route("GET", "/stream", streamed(ticks))
-    with socket.socket() as conn:
-        conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        conn.settimeout(5)
-        conn.connect(("127.0.0.1", serve(made).port))
-        conn.sendall(b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n")
-        yield ticks, conn
+    with stopped(serve(made).port, b"GET /stream HTTP/1.1\r\n") as conn:
+        assert until(lambda: stalls)
+        assert until(lambda: settled(lambda: (ticks.sent, stalls[-1]._waiting())))
+        yield Reader(ticks, conn, stalls)
 
 
-def test_a_reader_that_stops_reading_is_cut_off(flood: tuple[Flood, socket.socket]) -> None:
-    ticks, conn = flood
-    assert ticks.closed.wait(5)
-    with pytest.raises(ConnectionResetError):
-        while conn.recv(65536):
-            pass
+def settled(count: Callable[[], object]) -> bool:
+    """Whether *count* stays the same for many looks."""
+    first = count()
+    return all(count() == first for _ in range(50) if not time.sleep(0.001))
 
 
-def test_a_reader_that_is_merely_slow_is_not(flood: tuple[Flood, socket.socket]) -> None:
+def stopped(port: int, line: bytes) -> socket.socket:
+    """A connection with a small buffer that asks, and takes nothing of what comes."""
+    conn = socket.socket()
+    conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    conn.settimeout(PATIENCE)
+    conn.connect(("127.0.0.1", port))
+    conn.sendall(line + HOST + b"\r\n")
+    return conn
+
+
+def test_a_reader_that_stops_reading_is_cut_off(serve: Callable[[Pages], Server]) -> None:
+    ticks, made = Flood(), pages(HASTY)
+    made.route("GET", "/stream", streamed(ticks))
+    with stopped(serve(made).port, b"GET /stream HTTP/1.1\r\n") as conn:
+        assert ticks.closed.wait(PATIENCE)
+        with pytest.raises(ConnectionResetError):
+            while conn.recv(65536):
+                pass
+
+
+def test_a_reader_that_is_merely_slow_is_not(flood: Reader) -> None:
     """What it takes in all this time makes no room for anything more: only the system sees that it moves."""
-    ticks, conn = flood
-    conn.recv(4096)
-    ticks.closed.wait(0.04)
-    before = ticks.sent
+    before = flood.ticks.sent
     for _ in range(10):
-        conn.recv(4096)
-        assert not ticks.closed.wait(0.04)
-    assert ticks.sent == before
+        flood.conn.recv(4096)
+        flood.is_looked_at()
+        assert not flood.ticks.closed.is_set()
+    assert flood.ticks.sent == before
+    for _ in range(5):
+        flood.is_looked_at()
+    assert flood.ticks.closed.wait(PATIENCE)
 
 
 def test_a_whole_answer_that_nobody_takes_is_not_kept(serve: Callable[[Pages], Server]) -> None:
     async def long(request: RawRequest) -> RawReply:
         return text_reply(200, "x" * 20_000_000)
 
-    made = pages()
+    made = pages(HASTY)
     made.route("GET", "/long", long)
-    with socket.socket() as conn:
-        conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        conn.settimeout(5)
-        conn.connect(("127.0.0.1", serve(made).port))
-        conn.sendall(b"GET /long HTTP/1.1\r\nconnection: close\r\n" + HOST + b"\r\n")
+    with stopped(serve(made).port, b"GET /long HTTP/1.1\r\nconnection: close\r\n") as conn:
         ended = select.poll()
         ended.register(conn, 0)  # of nothing but an error: what came may lie there unread
-        assert ended.poll(10_000)
+        assert ended.poll(round(PATIENCE * 1000))
         with pytest.raises(ConnectionResetError):
             while conn.recv(65536):
                 pass
@@ -501,7 +541,7 @@ def test_a_unix_socket_is_only_for_its_user_and_goes_with_the_server(tmp_path: P
 def test_run_returns_after_sigterm(tmp_path: Path) -> None:
     code = (
         "import sys; from clippy_serving import Pages, Server\n"
-        f"server = Server(Pages(), uds={str(tmp_path / 's')!r}, drain=2); server.run(); print('after'); sys.exit(7)"
+        f"server = Server(Pages(), uds={str(tmp_path / 's')!r}, drain=60); server.run(); print('after'); sys.exit(7)"
     )
     running = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     while not (tmp_path / "s").exists():
@@ -513,7 +553,7 @@ def test_run_returns_after_sigterm(tmp_path: Path) -> None:
         probe.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         probe.recv(100)  # it serves, so its signal handlers stand
     os.kill(running.pid, signal.SIGTERM)
-    assert ("after\n", None) == running.communicate(timeout=20)
+    assert ("after\n", None) == running.communicate(timeout=PATIENCE)
     assert 7 == running.returncode
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from clippy_serving import Server
+from patience import PATIENCE
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
 
@@ -26,7 +27,7 @@ class Busy:
             return
         if scope["path"] == "/busy":
             self.held.set()
-            assert self.let_go.wait(10)
+            assert self.let_go.wait(PATIENCE)
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
         await send({"type": "http.response.body", "body": b"heard"})
 
@@ -36,8 +37,9 @@ def busy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     if request.param == "h11 on asyncio":
         monkeypatch.setitem(sys.modules, "uvicorn.protocols.http.httptools_impl", None)
         monkeypatch.setitem(sys.modules, "uvloop", None)
+    monkeypatch.setattr("clippy_serving.server._FIRST_WORDS", PATIENCE)
     app = Busy()
-    server = Server(app, drain=5)
+    server = Server(app, drain=PATIENCE)
     server.start()
     yield app, server
     app.let_go.set()
@@ -45,7 +47,7 @@ def busy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def connected(server: Server, said: bytes = b"") -> socket.socket:
-    made = socket.create_connection(("127.0.0.1", server.port), 10)
+    made = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
     made.sendall(said)
     return made
 
@@ -80,7 +82,7 @@ def ending(server: Server) -> threading.Thread:
 def test_connections_that_the_system_took_while_the_server_was_busy_are_answered(busy: tuple[Busy, Server]) -> None:
     app, server = busy
     first = connected(server, b"GET /busy HTTP/1.1\r\nhost: here\r\n\r\n")
-    assert app.held.wait(10)
+    assert app.held.wait(PATIENCE)
     waiting = [connected(server, REQUEST) for _ in range(150)]  # more than a loop takes at once
     thread = ending(server)
     app.let_go.set()
@@ -109,6 +111,6 @@ def test_one_that_goes_on_saying_nothing_keeps_no_server(
     monkeypatch.setattr("clippy_serving.server._FIRST_WORDS", 0.1)
     _, server = busy
     silent = connected(server)
-    ending(server).join(10)
+    ending(server).join()
     assert silent.recv(1) == b""
     silent.close()

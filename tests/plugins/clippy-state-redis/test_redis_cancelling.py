@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from patience import PATIENCE
 from redis_server import RedisServer
 
 CALLERS = 24
@@ -59,7 +60,7 @@ def test_no_answer_reaches_another_caller(backend: str, server: RedisServer, ope
         async with anyio.create_task_group() as group:
             for number in range(CALLERS):
                 group.start_soon(caller, store, number)
-        with anyio.fail_after(10):  # all four connections are there to be used
+        with anyio.fail_after(PATIENCE):  # all four connections are there to be used
             async with anyio.create_task_group() as group:
                 for number in range(CALLERS):
                     group.start_soon(store.get, f"k{number}")
@@ -87,7 +88,7 @@ def test_a_second_cancellation_loses_no_connection(server: RedisServer, open_sto
                     task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
             assert all(one == "v" or isinstance(one, asyncio.CancelledError) for one in ended)
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE):
             assert await asyncio.gather(*(store.get("k") for _ in range(20))) == ["v"] * 20
 
     store.run(campaign)

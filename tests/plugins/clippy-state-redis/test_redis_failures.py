@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import socket
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ import pytest
 from calling import COLOURS
 from clippy_hookspecs import ConfigError, StateStore
 from clippy_state_redis import RedisState, StateUnavailable
+from patience import PATIENCE
 from redis_server import RedisServer
 from sdk_certificates import make_authority
 
@@ -43,7 +46,7 @@ def refusing(said: bytes = b"") -> Iterator[tuple[int, list[object]]]:
                     return
                 seen.append(address)
                 with connection:
-                    connection.settimeout(5)
+                    connection.settimeout(PATIENCE)
                     while said and (asked := connection.recv(10_000)):
                         connection.sendall(said * len(re.findall(rb"^\*\d+\r$", asked, re.MULTILINE)))
 
@@ -51,7 +54,7 @@ def refusing(said: bytes = b"") -> Iterator[tuple[int, list[object]]]:
         thread.start()
         yield listener.getsockname()[1], seen
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
+    thread.join(PATIENCE)
 
 
 def failure(store: Any, colour: str, *call: Any) -> str:
@@ -78,7 +81,7 @@ def test_no_server_is_an_error_at_once(colour: str, open_store: OPEN) -> None:
 def test_a_server_that_hangs_is_an_error_after_the_timeout(colour: str, start_server: START, open_store: OPEN) -> None:
     """On a connection that is open already and on a new one; when it goes on, it is asked again."""
     server = start_server()
-    store = open_store(server.url, timeout=0.5, connect_timeout=0.5)
+    store = open_store(server.url, timeout=1.0, connect_timeout=1.0)
     store.ask(colour, "put", "key", "1", 60.0)
     server.hang()
     assert "no answer in time" in failure(store, colour)
@@ -112,7 +115,7 @@ def test_an_outage_is_two_lines_in_the_log(
 def test_a_server_that_hangs_holds_up_no_event_loop(start_server: START, open_store: OPEN) -> None:
     """Other tasks go on while a call waits for its timeout."""
     server, ticks = start_server(), []
-    store = open_store(server.url, timeout=0.3)
+    store = open_store(server.url, timeout=1.0)
 
     async def wait(store: Any) -> None:
         await store.put("key", "1", 60.0)
@@ -380,18 +383,47 @@ def test_every_operation_stays_in_one_slot_of_a_cluster(start_server: START, ope
 # --- urls -------------------------------------------------------------------------------------------------------------
 
 
-def test_tls_is_checked(start_server: START, open_store: OPEN, tmp_path: Path) -> None:
-    """With the authority named in the url it works; a certificate that nobody vouches for is an error."""
-    made = make_authority(tmp_path / "certificates").file.parent
+def with_tls(start_server: START, folder: Path) -> tuple[RedisServer, int, str]:
+    """A server that speaks TLS, at which port, and the option of a url that trusts it."""
+    made = make_authority(folder / "certificates").file.parent
     files = ("--tls-cert-file", str(made / "server.pem"), "--tls-key-file", str(made / "server.key"))
     server = start_server(
         "--tls-port", "0", *files, "--tls-ca-cert-file", str(made / "ca.pem"), "--tls-auth-clients", "no"
     )
-    tls = server.listen_with_tls()
+    return server, server.listen_with_tls(), f"ssl_ca_certs={made / 'ca.pem'}"
+
+
+def test_tls_is_checked(start_server: START, open_store: OPEN, tmp_path: Path) -> None:
+    """With the authority named in the url it works; a certificate that nobody vouches for is an error."""
+    _, tls, trust = with_tls(start_server, tmp_path)
     for colour in COLOURS:
-        trusting = open_store(f"rediss://127.0.0.1:{tls}/2?ssl_ca_certs={made / 'ca.pem'}")
+        trusting = open_store(f"rediss://127.0.0.1:{tls}/2?{trust}")
         assert trusting.ask(colour, "add", colour, 1, 60.0) == 1
         assert "certificate verify failed" in failure(open_store(f"valkeys://127.0.0.1:{tls}"), colour)
+
+
+@pytest.mark.parametrize("amid", [False, True], ids=["at rest", "amid a call"])
+def test_a_server_that_does_not_say_farewell_leaves_no_connection_open(
+    start_server: START, open_store: OPEN, tmp_path: Path, amid: bool
+) -> None:
+    """TLS waits for the other side when it closes, and a loop that ends does not."""
+    server, tls, trust = with_tls(start_server, tmp_path)
+    store = open_store(f"rediss://127.0.0.1:{tls}?{trust}")
+
+    async def work(store: Any) -> None:
+        await store.put("key", "1", 60.0)
+        server.hang()
+        if amid:
+            with anyio.move_on_after(0.01):
+                await store.get("key")
+
+    store.run(work)
+    server.go_on()
+    store.plugin._server._loops.clear()  # which keeps a loop that has ended until there is another
+    with warnings.catch_warnings(record=True) as left:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [] == [str(one.message) for one in left]
 
 
 @pytest.mark.parametrize(

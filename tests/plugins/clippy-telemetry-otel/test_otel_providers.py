@@ -85,7 +85,7 @@ def test_a_provider_that_is_set_for_the_process_is_used_from_then_on() -> None:
     run = subprocess.run(
         [sys.executable, "-c", LATE],
         env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines() == [
@@ -173,7 +173,7 @@ def test_an_exporter_that_hangs_holds_no_request_up(colour: str) -> None:
     bench = Bench({"telemetry-otel": OtelTelemetry(tracer_provider=tracers)}, Reply("one two"), colour=colour)
     try:
         bench.chat()
-        assert stuck.tried.wait(30)
+        assert stuck.tried.wait(60)
         answers = [(bench.chat if number % 2 else bench.stream)() for number in range(20)]
         assert not stuck.go_on.is_set()
         assert [got.text for got in answers] == ["one two"] * 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import threading
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from clippy_hookspecs import (
 )
 from clippy_retry import RetryPolicy
 from opentelemetry.trace import SpanKind, StatusCode
+from patience import until
 
 from clippy_core.testing import Fault, Reply
 
@@ -139,10 +139,7 @@ def test_a_stream_that_was_dropped_is_ended_as_abandoned(otel: Any) -> None:
 
     drop()
     gc.collect()
-    settled = threading.Event()
-    for _ in range(500):
-        if otel.requests or settled.wait(0.01):
-            break
+    assert until(lambda: otel.requests)
     assert [span.attributes["clippy.outcome"] for span in otel.requests] == ["abandoned"]
     assert [span.attributes["clippy.attempt.outcome"] for span in otel.attempts] == ["cancelled"]
 

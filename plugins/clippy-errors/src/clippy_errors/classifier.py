@@ -172,14 +172,12 @@ def _rate_kind(failure: Failure, body: ErrorBody, kind: str, codes: list[str]) -
 
 def _wait(failure: Failure, body: ErrorBody, verdict: Verdict) -> float | None:
     """The seconds the server asks for, from its headers, its body's fields, its words, its limits: in this order."""
-    quota = verdict.kind == "quota"
-    if not quota and verdict.category not in ("rate_limit", "transient"):
+    if verdict.category not in ("rate_limit", "transient"):
         return None
     wait = _said(failure, body)
-    for headers in (failure.headers, body.headers) if wait is None and verdict.category != "transient" else ():
+    for headers in (failure.headers, body.headers) if wait is None and verdict.category == "rate_limit" else ():
         wait = wait or rate_limit_reset(headers, verdict.kind, failure.now)
-    # What comes with a spent quota and is shorter was meant for another limit.
-    return None if quota and wait is not None and wait <= MAX_WAIT else wait
+    return wait
 
 
 def _said(failure: Failure, body: ErrorBody) -> float | None:

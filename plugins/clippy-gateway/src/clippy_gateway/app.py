@@ -39,6 +39,7 @@ _ENDING = 3.0
 """Seconds in which a request that was cancelled is settled: a little more than the host takes for that."""
 
 _FOR_THE_GATEWAY = frozenset({b"x-clippy-route", b"x-clippy-base-url"})
+_OF_AN_OPEN_PAGE = frozenset({(b"hx-request", b"true"), (b"accept", b"text/event-stream")})
 _WHOSE = _FOR_THE_GATEWAY | {b"x-clippy-tenant", b"x-clippy-user", b"x-clippy-session"}
 """Of a caller with a key these say nothing to the host; without keys it judges them by its ``trust_headers``."""
 
@@ -154,7 +155,8 @@ class GatewayApp:
         path: str = scope["path"]
         if self.pages is not None and self.pages.handlers(path):
             if line is not None:
-                line.again = scope["method"] == "GET" and (b"hx-request", b"true") in map(tuple, scope["headers"])
+                told = map(tuple, scope["headers"])
+                line.again = scope["method"] == "GET" and not _OF_AN_OPEN_PAGE.isdisjoint(told)
             await self.pages(scope, receive, send)
             return
         head: Head = {}

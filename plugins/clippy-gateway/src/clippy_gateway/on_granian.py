@@ -18,53 +18,75 @@ if TYPE_CHECKING:
     from .app import GatewayApp
     from .plugin import Gateway
 
+_LAST_WORDS = 2.0
+"""Seconds in which granian closes the connections of those who were broken off; some may read nothing any more."""
+
 
 def serve_on_granian(app: GatewayApp, gateway: Gateway, opened: socket.socket) -> None:
-    """Serve in this process and thread until SIGTERM, SIGINT or SIGHUP; *opened* only said which address is free.
+    """Serve at *opened* in this process and thread until SIGTERM, SIGINT or SIGHUP.
 
-    Raises RuntimeError where granian is not installed.
+    Raises RuntimeError where granian is not installed, or is one that takes no open socket.
     """
     try:
+        from granian import net
         from granian.constants import Interfaces
         from granian.server.embed import Server
     except ImportError as error:
         raise RuntimeError("plugins.gateway.server is granian: pip install clippy-gateway[granian]") from error
-    address: Any = opened.getsockname()
-    opened.close()
-    place = {"uds": gateway.uds} if gateway.uds is not None else {"address": address[0], "port": address[1]}
-    served = with_manners(app, gateway.limits.stall)
-    server: Any = Server(
-        served, interface=Interfaces.ASGINL, websockets=False, log_enabled=False, backlog=2048, **place
-    )
-    runner = _with_uvloop()
+    if not hasattr(Server, "_init_shared_socket"):
+        raise RuntimeError("this granian cannot serve at an open socket: pip install 'granian>=2.5,<2.9'")
 
-    async def serving() -> None:
-        loop = asyncio.get_running_loop()
-        for number in ending_signals():
-            loop.add_signal_handler(number, stop)
-        await app.open()
-        try:
-            await server.serve()
-            until = loop.time() + gateway.drain
-            while app.busy and loop.time() < until:  # noqa: ASYNC110 - counted in every request, waited for once
-                await asyncio.sleep(0.05)
-        finally:
-            await app.close()
+    class OnOpened(Server):
+        """Left alone it opens the address anew: who connected in between is reset, and a second worker gets none."""
 
-    ending: list[asyncio.Task[None]] = []
+        _shd: Any
 
-    def stop() -> None:
-        ending.append(asyncio.get_running_loop().create_task(drained()))
+        def _init_shared_socket(self) -> None:
+            holder: Any = net.SocketHolder  # type: ignore[attr-defined]  # no public name, nor public arguments
+            self._ssp, self._shd = None, holder(opened.detach(), gateway.uds is not None, 2048)
 
-    async def drained() -> None:
-        await app.drain()
+    answering: set[asyncio.Task[Any]] = set()
+    served = with_manners(app, gateway.limits.stall, answering)
+    server: Any = OnOpened(served, interface=Interfaces.ASGINL, websockets=False, log_enabled=False, backlog=2048)
+    _with_uvloop()(_until_ended(app, server, gateway.drain, answering))
+
+
+async def _until_ended(app: GatewayApp, server: Any, drain: float, answering: set[asyncio.Task[Any]]) -> None:
+    """Serve until a signal, and then as long as answers take, at most *drain* seconds or until a second signal.
+
+    granian itself would wait for its last answer however long that takes.
+    """
+    loop = asyncio.get_running_loop()
+    ending, at_once = asyncio.Event(), asyncio.Event()
+    for number in ending_signals():
+        loop.add_signal_handler(number, lambda: (at_once if ending.is_set() else ending).set())
+    await app.open()
+    try:
+        serving = loop.create_task(server.serve())
+        await _first(serving, ending)
+        await _first(loop.create_task(app.drain()), at_once)
         server.stop()
+        await _first(serving, at_once, drain)
+        for one in answering:
+            one.cancel()
+        await asyncio.wait([serving], timeout=_LAST_WORDS)
+    finally:
+        await app.close()
 
-    runner(serving())
+
+async def _first(task: asyncio.Task[Any], event: asyncio.Event, seconds: float | None = None) -> None:
+    """Until *task* is done or *event* is set, at most so many *seconds*."""
+    waiting = asyncio.get_running_loop().create_task(event.wait())
+    await asyncio.wait([task, waiting], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done():
+        task.result()
 
 
-def with_manners(app: Callable[..., Awaitable[None]], stall: float) -> Callable[..., Awaitable[None]]:
-    """*app*, whose answers are cut off when a piece of one is not taken for *stall* seconds.
+def with_manners(
+    app: Callable[..., Awaitable[None]], stall: float, answering: set[asyncio.Task[Any]]
+) -> Callable[..., Awaitable[None]]:
+    """*app*, cut off where a piece of an answer is not taken for *stall* seconds; *answering* are those under way.
 
     granian shows nothing of what the system holds, so a reader that takes less than a third of that in this time is
     taken for one that has stopped.  And it says of a body that is no HTTP that its caller has left, who is then
@@ -72,6 +94,9 @@ def with_manners(app: Callable[..., Awaitable[None]], stall: float) -> Callable[
     """
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
+        task: Any = asyncio.current_task()
+        answering.add(task)
+        task.add_done_callback(answering.discard)
         began = False
 
         async def send_in_time(message: Any) -> None:

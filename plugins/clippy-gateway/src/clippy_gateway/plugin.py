@@ -36,7 +36,11 @@ class Gateway:
     uds: Path | None = field(default=None, metadata=doc("unix socket to listen at instead, for this user only"))
     workers: int = field(default=1, validator=gt(0), metadata=doc("processes that serve"))
     server: Literal["uvicorn", "granian"] = field(
-        default="uvicorn", validator=in_(("uvicorn", "granian")), metadata=doc("what speaks HTTP to the callers")
+        default="uvicorn",
+        validator=in_(("uvicorn", "granian")),
+        metadata=doc(
+            "what speaks HTTP to the callers; a drain of granian closes connections that have asked nothing yet"
+        ),
     )
     drain: float = field(default=30.0, validator=gt(0), metadata=doc("seconds that answers may take after SIGTERM"))
     notice: float = field(
@@ -82,11 +86,6 @@ class Gateway:
             found.append(
                 f"plugins.gateway.host is {self.host!r}, which others can reach, and plugins.gateway.keys is empty: "
                 "give each caller a key, or listen at 127.0.0.1"
-            )
-        if self.server == "granian" and self.workers > 1:
-            found.append(
-                f"plugins.gateway.workers is {self.workers}, but granian opens its address itself and so has one "
-                'process: leave workers at 1, or set server = "uvicorn"'
             )
         named = [(f"plugins.gateway.models.{model!r}", route) for model, route in self.models.items()]
         named += [

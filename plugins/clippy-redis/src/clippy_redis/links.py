@@ -102,11 +102,11 @@ class Loop:
             try:
                 limit.reschedule(self._loop.time() + limits.answer)
                 await connection.send_packed_command([_packed(words)])
-                return await connection.read_response()
+                return await connection.read_response(disconnect_on_error=False)
             except redis.ResponseError:  # an answer as well
                 raise
             except BaseException:
-                await connection.disconnect(nowait=True)
+                _sever(connection)
                 raise
             finally:
                 await self._pool.release(connection)
@@ -141,11 +141,7 @@ class Loop:
 
     def _cut(self) -> None:
         for connection in tuple(self._opened):
-            closing = connection.disconnect(nowait=True)
-            try:
-                closing.send(None)  # it does not wait, and a task for it may never run: the loop may be ending
-            except StopIteration:
-                pass
+            _sever(connection)
 
     def _noting(self, kind: Any) -> Any:
         def make(**options: Any) -> redis.asyncio.Connection:
@@ -154,6 +150,18 @@ class Loop:
             return connection
 
         return make
+
+
+def _sever(connection: redis.asyncio.Connection) -> None:
+    """Close it at once, without the farewell of TLS: the other side may never answer that, and the loop may end."""
+    writer = connection._writer  # noqa: SLF001 - redis-py itself closes politely only
+    if writer is not None:
+        writer.transport.abort()
+    closing = connection.disconnect(nowait=True)
+    try:
+        closing.send(None)  # it does not wait, and a task for it may never run
+    except StopIteration:
+        pass
 
 
 def _common(address: Address) -> dict[str, Any]:
