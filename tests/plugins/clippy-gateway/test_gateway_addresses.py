@@ -248,7 +248,7 @@ def test_a_value_in_utf_8_passes_as_its_octets(text):
 
 
 OTHERS = ["Host", "Authorization", "X-Api-Key", "api-key", "Cookie", "Content-Length", "Transfer-Encoding",
-          "Connection",
+          "Connection", "helicone-auth",
           "Proxy-Authorization", "TE", "Upgrade", "X-Forwarded-For", "Forwarded", "X-HTTP-Method-Override",
           "X-Goog-User-Project", "xi-api-key", "cf-aig-authorization", "X-Auth-Token", "Cookie2", "X-Forwarded-Port",
           "X-Forwarded-User", "Remote-User"]  # fmt: skip
@@ -274,7 +274,7 @@ def test_who_asks_and_how_a_message_is_framed_is_not_the_callers_to_say(name):
         "TE-Mode",
         "X_User_Id",
         "X-Api-Key-Count",
-        "X-Max-Token",
+        "X-Max-Tokens",
         "X-Forward",
         "X-Connection-Id",
         "Content-Type",

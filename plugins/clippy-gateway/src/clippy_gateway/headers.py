@@ -19,10 +19,10 @@ PLAIN = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and b
 _CREDENTIALS = frozenset(
     {
         "cookie", "cookie2", "set-cookie", "openai-organization", "openai-project", "x-goog-user-project",
-        "helicone-auth", "remote-user", "x-remote-user",
+        "remote-user", "x-remote-user",
     }
 )  # fmt: skip
-_CREDENTIALS_END = ("api-key", "authorization", "subscription-key", "auth-token", "access-token", "security-token")
+_KEYS_END = ("api-key", "authorization", "subscription-key", "-auth", "-secret", "-token")
 """Every provider and every router before one has a name of its own for its key: xi-api-key, cf-aig-authorization."""
 _FRAMING = frozenset(
     {
@@ -34,6 +34,11 @@ _ROUTING = frozenset(
     {"forwarded", "x-real-ip", "x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method",
      "x-method-override"}
 )  # fmt: skip
+
+
+def holds_key(name: str) -> bool:
+    """Whether a header of this name, in lower case, has a key for its value."""
+    return name.endswith(_KEYS_END)
 
 
 def header_fault(name: str, value: str) -> str | None:
@@ -50,7 +55,7 @@ def header_fault(name: str, value: str) -> str | None:
     if _C1.search(value) and not _is_utf8(value):
         return f"the value of the header {name} holds a control character"
     lower = name.lower().replace("_", "-")
-    if lower in _CREDENTIALS or lower.endswith(_CREDENTIALS_END):
+    if lower in _CREDENTIALS or holds_key(lower):
         return f"the header {name} says who is asking, and only the configuration may say that"
     if lower in _FRAMING:
         return f"the header {name} belongs to the connection and is written anew for each"
