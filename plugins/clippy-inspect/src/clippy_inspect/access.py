@@ -27,7 +27,9 @@ READING: Final = frozenset({"GET", "HEAD"})
 _TLS = "https://"
 _USUAL: Final = {"http": 80, "https": 443}
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
-_SEPARATORS = re.compile(r"[&;=?]")
+_WORD = re.compile(r"(?<![A-Za-z0-9])(?=[^&=])")
+_WRAPPED: Final = 3
+"""How often a query may be encoded before nobody looks into it for the token."""
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([1-9][0-9]{0,4}))?")
 
 
@@ -91,7 +93,7 @@ def decide(
         return Decision(False, 403, NOT_ITS_ADDRESS)
     if not _PATH.fullmatch(plain) or any(part in {".", ".."} for part in plain.split("/")) or "//" in plain:
         return Decision(False, 400, "No page has such a path.")
-    if any(_same(value, token) for value in _SEPARATORS.split(unquote(query))):
+    if query and _tells(query, token):
         return Decision(False, 400, "A token does not belong into an address; send it in the Authorization header.")
     if plain.startswith("/open/"):
         return _opening(method, plain, fields, codes, websocket)
@@ -166,6 +168,19 @@ def _host(fields: _Fields, port: int, hosts: Collection[str]) -> tuple[str, str]
         if (known := _authority(name)) is not None:
             ours |= {known} if name.endswith(f":{known[1]}") else {(known[0], port), (known[0], 80)}
     return ("http", given) if _authority(given) in ours else None
+
+
+def _tells(query: str, token: str) -> bool:
+    """Whether a query holds *token*, which logs, histories and referrers would have from then on.
+
+    At the beginning of a word, whatever stands around it: ``?key=Bearer+TOKEN`` and ``?next=%2Fx%3Ftoken%3DTOKEN`` too.
+    """
+    for _ in range(_WRAPPED):
+        query = unquote(query)
+        begins = (found.start() for found in _WORD.finditer(query))
+        if any(_same(query[at : at + len(token)], token) for at in begins):
+            return True
+    return False
 
 
 def _opening(method: str, path: str, fields: _Fields, codes: Collection[str], websocket: bool) -> Decision:
