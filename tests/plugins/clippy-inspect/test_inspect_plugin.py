@@ -149,6 +149,29 @@ def test_attach_is_one_line_of_a_program(browser: Browser, capsys: pytest.Captur
         pages.get("/")
 
 
+@pytest.mark.parametrize("made", [lambda told: clippy_core.Host.from_config(plugins={"inspect": told}),
+                                  lambda told: clippy_core.Host(config={"plugins": {"inspect": told}})])  # fmt: skip
+def test_attach_takes_the_settings_that_are_configured(
+    made: Any, browser: Browser, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asked for no content must not find questions in the pages, whether or not they open by themselves."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    host = attach(made({"level": "minimal", "token": "t" * 24}))
+    try:
+        browser(address(capsys))
+        inspect = host.plugins["inspect"]
+        assert isinstance(inspect, Inspect)
+        assert (inspect.enabled, inspect.level, inspect.token) == (True, "minimal", "t" * 24)
+        with FakeServer(Reply("It rains.")) as provider:
+            with host.wrap(httpx.Client(base_url=provider.base_url)) as client:
+                client.post("/chat/completions", json=ASK)
+        (kept,) = inspect.source.latest()
+        assert not kept.came.body, "minimal keeps no content"
+    finally:
+        host.open()
+        host.close()
+
+
 def test_attaching_once_more_prints_another_link(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     """The first one was used, by another browser or what looked at it first."""
     host = attach(clippy_core.Host())

@@ -153,6 +153,15 @@ def test_what_a_terminal_obeys_is_written_out_and_what_only_looks_so_stays() -> 
 # --- where the numbers come from --------------------------------------------------------------------------------------
 
 
+def test_without_a_terminal_nothing_is_drawn(tmp_path: Path) -> None:
+    """It would write escape sequences into a file, and never end."""
+    file = tmp_path / "calls.jsonl"
+    write(file, [exchange()])
+    refused = ran(str(file))
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "no terminal; use --once" in refused.stderr
+
+
 def test_a_running_program_is_asked_with_its_token(tmp_path: Path) -> None:
     """The token comes from a file or from standard input, and stands in no list of processes."""
     with Site(Kept([exchange(1), retried(2)])) as site:

@@ -222,3 +222,8 @@ def test_an_archive_of_a_browser_becomes_calls_without_its_keys():
     assert (one.api, one.model, one.stream, one.status, one.duration) == ("openai.chat", "m", True, 200, 12500)
     assert key not in json.dumps(document(one))
     assert "12345678" not in json.dumps(document(one))
+
+
+def test_a_recording_is_named_by_a_text_too(tmp_path):
+    write(tmp_path / "calls.jsonl", [])
+    assert [*read(str(tmp_path / "calls.jsonl"))] == []

@@ -23,6 +23,7 @@ from clippy_hookspecs import Headers, RawRequest, Scope
 from clippy_inspect import Inspect
 from clippy_recorder import Exchange, Recorder, document, exchange_of, read, to_curl, to_python, write
 from clippy_recorder.replaying import Cassette, Replay
+from clippy_recorder.rerunning import rerun
 from clippy_recorder.serving import pages_of
 from clippy_serving import Server
 
@@ -331,6 +332,26 @@ def test_a_recording_is_made_again_on_its_routes_and_what_differs_is_shown(folde
     assert "-one two three" in printed
     assert "+one two four" in printed
     assert "0 of 4 calls have the same answer" in printed
+
+
+@pytest.mark.parametrize("asked", [(), ("--with", "cache-sqlite")])
+def test_calls_that_are_made_again_are_asked_anew_and_leave_the_cache_alone(folder, asked):
+    """A provider that answers otherwise by now must not look the same because the answer of yesterday is stored."""
+    with FakeServer(FakeProvider(Reply("one two three"))) as server:
+        configured(folder, server)
+        file = folder / "clippy.toml"
+        text = file.read_text().replace('["recorder"]', '["recorder", "cache", "cache-sqlite"]')
+        file.write_text(f'{text}[plugins.cache-sqlite]\npath = "answers.sqlite"\n')
+        with clippy_core.Host.from_config(file) as host:
+            ask = lambda: rerun([*read(folder / "calls.jsonl")], host, drive)  # noqa: E731
+            ask()
+            once = server.calls
+            ask()
+            assert server.calls == once, "the cache has them all"
+        done = run("replay", "calls.jsonl", "--live", *asked, "--json")
+        told = json.loads(done.stdout)
+        assert ("cache-sqlite is left out: --live asks the provider" in done.stderr) == bool(asked)
+        assert (len(told["calls"]), server.calls - once) == (4, 4)
 
 
 @pytest.mark.parametrize(("asked", "opened"), [((), 0), (("--with", "inspect"), 1)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from attrs import evolve
 from clippy_hookspecs import Host
 
 from .inspect import Inspect
@@ -15,15 +16,27 @@ def attach(host: H, *, port: int = 0, open: bool = False) -> H:  # noqa: A002 - 
     """*host* with pages that show what goes through it; the link to them is printed at once.  Once more on what
     this returned prints another link: one that was used opens nothing.
 
+    The settings are those of ``[plugins.inspect]``, whatever its ``enabled`` says; *port* and *open* win over them.
+
     For development: before the first request, and use what it returns.  The pages end with ``close()`` of that host,
     else with the program.  Raises OSError for a port that is taken.
     """
     plugins = dict(host.plugins)
-    found = next((one for one in plugins.values() if isinstance(one, Inspect)), None)
+    name, found = next(((name, one) for name, one in plugins.items() if isinstance(one, Inspect)), ("inspect", None))
     if found is not None and found.enabled:
         found.show(host)
         return host
-    plugins["inspect"] = inspect = Inspect(enabled=True, port=port, open=open)
+    settings = found or _configured(host)
+    plugins[name] = inspect = evolve(settings, enabled=True, port=port or settings.port, open=open or settings.open)
     attached = host.with_plugins(plugins)
     inspect.show(attached)
     return attached  # type: ignore[return-value]  # a host makes hosts of its own kind
+
+
+def _configured(host: Host) -> Inspect:
+    """As *host* would make it of its configuration; a class is what it brings settings to."""
+    other = host.with_plugins({"inspect": Inspect})
+    try:
+        return next(one for one in other.plugins.values() if isinstance(one, Inspect))
+    finally:
+        other.close()

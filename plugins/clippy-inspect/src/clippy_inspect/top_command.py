@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -34,6 +35,8 @@ def top_command() -> click.Command:
     def top(where: str, token_file: IO[str] | None, by: str, every: float, once: bool) -> None:
         from .watching import CannotTell
 
+        if not once and not sys.stdout.isatty():
+            raise click.UsageError("no terminal; use --once")
         try:
             watched = _watched(where, token_file)
             if once:

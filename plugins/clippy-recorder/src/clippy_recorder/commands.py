@@ -267,7 +267,7 @@ def _again(
 ) -> None:
     from .other_plugins import RECORDER, compared, plugins_named
     from .reporting import lines, report
-    from .rerunning import Books, rerun
+    from .rerunning import Books, rerun, without_caches
 
     notes: tuple[str, ...] = ()
     try:
@@ -276,7 +276,10 @@ def _again(
                 away = {name for name, one in host.plugins.items() if name == RECORDER or _has_pages(one)} - {*more}
                 kept = {name: one for name, one in host.plugins.items() if name not in away | {*less}}
                 added = plugins_named(name for name in more if name not in kept)
-                other = host.with_plugins({**kept, **added, "books": Books()})
+                chosen = without_caches({**kept, **added})
+                left = [name for name in (*kept, *added) if name in more and name not in chosen]
+                notes = tuple(f"{name} is left out: --live asks the provider" for name in left)
+                other = host.with_plugins({**chosen, "books": Books()})
                 try:
                     made = rerun(calls, other, cli.run)
                 finally:

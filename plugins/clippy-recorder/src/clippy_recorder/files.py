@@ -140,12 +140,13 @@ def write(path: Path, exchanges: Iterable[Exchange]) -> int:
     return count
 
 
-def read(path: Path, broken: list[int] | None = None) -> Iterator[Exchange]:
+def read(path: str | os.PathLike[str], broken: list[int] | None = None) -> Iterator[Exchange]:
     """The calls in a file, in the order in which they were written (SQLite: in which they began).
 
     The numbers of lines that could not be read go into *broken*.  Raises StrangeRecording for what is no recording or
     one of a later format, OSError.
     """
+    path = Path(path)
     with path.open("rb") as file:
         start = file.read(16)
     yield from _read_database(path, broken) if start == b"SQLite format 3\0" else _read_lines(path, broken)

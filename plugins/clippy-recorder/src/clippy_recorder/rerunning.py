@@ -119,6 +119,12 @@ def rerun(exchanges: Iterable[Exchange], host: Host, run: Callable[[Awaitable[An
     return made
 
 
+def without_caches(plugins: Mapping[str, object]) -> dict[str, object]:
+    """*plugins* but for those that would answer in the provider's place, or keep what it says now."""
+    hooks = ("cache_lookup", "cache_store")
+    return {name: one for name, one in plugins.items() if not any(callable(getattr(one, hook, None)) for hook in hooks)}
+
+
 def _side(reply: RawReply, body: bytes, record: AuditRecord | None, latency: float, host: Host) -> Side:
     usage = None if record is None else record.usage
     prices = host.services.get(Prices, None)
