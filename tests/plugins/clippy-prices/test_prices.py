@@ -392,7 +392,7 @@ def test_every_shipped_price_says_where_and_when_it_was_read() -> None:
         for price in prices:
             assert price.read is not None
             assert price.source.startswith(hosts[model.partition("-")[0]])
-            assert re.search(r"/(?!en/)[a-z]{2}(-[A-Z]{2})?/", price.source) is None, "a page that most users cannot read"
+            assert re.search(r"/(?!en/)[a-z]{2}(-[A-Z]{2})?/", price.source) is None, "it is in English"
             assert 0.0 not in price.rates.of_kinds
             assert any(price.rates.of_kinds) or price.note
 
