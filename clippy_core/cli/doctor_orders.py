@@ -37,7 +37,7 @@ class Finding:
 
 @frozen
 class _Misplaced:
-    """Two plugins that should stand the other way round, *first* outside of *second*; one line mends all that are so."""
+    """Two plugins that should stand the other way round, *first* outside of *second*; one line mends all there are."""
 
     level: Level
     about: str
