@@ -12,7 +12,6 @@ import binascii
 import json
 import logging
 import math
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -21,6 +20,7 @@ from clippy_hookspecs import CacheEntry, CorruptEntry, ErrorInfo, StateStore
 from clippy_hookspecs.errors import Category
 from clippy_hookspecs.stored import dump_entry, load_entry
 
+from .ids import new_id
 from .outcomes import Landed, Told
 from .records import new_entry
 from .runtime import TimeIsUp
@@ -69,7 +69,7 @@ class Across:
     api: str
     runtime: Runtime
     health: Health
-    holder: str = field(factory=lambda: os.urandom(8).hex())
+    holder: str = field(factory=new_id)
     leads: bool = field(default=False, init=False)
     holds: bool = field(default=False, init=False)
     """Whether it has the lease, or was stopped while it asked for it."""

@@ -42,7 +42,7 @@ async def _ask(
     parent = pipeline()
     if parent is None:
         raise RuntimeError("ctx.ask was called when the request was over; ask from inside its hooks")
-    step = parent.run.at
+    step = parent.ledger.at
     if len(path) >= DEPTH:
         raise RecursionError(f"plugins ask through each other more than {DEPTH} deep: {' > '.join(path)}")
     here = (*path, step.plugin) if step is not None else path

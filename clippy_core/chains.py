@@ -316,7 +316,7 @@ class Run:
 
     ctx: RequestContext | None
     runtime: RunsHooks
-    at: Step | None = None
+    at: Step | None = field(init=False, default=None)
 
 
 @define(eq=False)

@@ -26,13 +26,13 @@ Conversation = str | Sequence[Message | Mapping[str, Any]]
 
 def build_request(
     host: Host,
+    stream: bool,
     messages: Conversation,
     model: str | None,
     route: str | None,
     tools: Sequence[Tool | Mapping[str, Any]],
     directives: Mapping[str, str] | None,
     params: Mapping[str, Any],
-    stream: bool,
 ) -> tuple[Request, Line]:
     """The request for a call of our own client, and its route.
 

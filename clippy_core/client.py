@@ -222,16 +222,10 @@ class _Calls:
     def _begin(
         self,
         runtime: SyncRuntime | AsyncRuntime,
-        conversation: Conversation,
-        model: str | None,
-        route: str | None,
-        tools: Tools,
-        directives: Mapping[str, str] | None,
-        params: Mapping[str, Any],
-        *,
+        what: tuple[Any, ...],
         stream: bool,
     ) -> Pipeline:
-        request, line = build_request(self._host, conversation, model, route, tools, directives, params, stream)
+        request, line = build_request(self._host, stream, *what)
         sender = _Later(self, line.url)
         return self._host.begin(request, runtime, sender, route=line.name, wants_values=True, caller=line.caller)
 
@@ -299,7 +293,7 @@ class Client(_Calls):
 
     def _answer(self, *what: Any, stream: bool) -> tuple[Pipeline, object]:
         self._host.open()
-        pipeline = self._begin(self._host.sync_runtime(), *what, stream=stream)
+        pipeline = self._begin(self._host.sync_runtime(), what, stream)
         try:
             return pipeline, drive(pipeline.answer())
         except (AttemptsFailed, FlowCancelled) as error:
@@ -350,7 +344,7 @@ class AsyncClient(_Calls):
 
     async def _answer(self, *what: Any, stream: bool) -> tuple[Pipeline, object]:
         await self._host.aopen()
-        pipeline = self._begin(self._host.async_runtime(), *what, stream=stream)
+        pipeline = self._begin(self._host.async_runtime(), what, stream)
         try:
             return pipeline, await pipeline.answer()
         except (AttemptsFailed, FlowCancelled) as error:

@@ -13,6 +13,9 @@ CATCH_UP = 0.05
 """Seconds by which a wait may be late without losing them: a loop that wakes late must not slow a stream down."""
 LEAST = 1e-6
 """Seconds; a shorter debt is what rounding leaves and is not waited for."""
+_NEVER = -math.inf
+_RLock = type(threading.RLock())
+"""The class itself: ``threading.RLock`` is a function around it, and every request has a lock."""
 
 
 class FlowHandle:
@@ -28,16 +31,13 @@ class FlowHandle:
     )  # fmt: skip
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._lock = threading.RLock()  # a signal handler that cancels may find its own thread in here
+        self._lock = _RLock()  # a signal handler that cancels may find its own thread in here
         self._now = now
         self._state = "idle"
-        self._paused = False
-        self._paused_at = 0.0
-        self._paused_before = 0.0
+        self._paused = self._look_again = False
+        self._paused_at = self._paused_before = self._unread = 0.0
         self._given_at: float | None = None
-        self._unread = 0.0
-        self._due = -math.inf  # on the clock of _active, which stands still while the stream is paused
-        self._look_again = False
+        self._due = _NEVER  # on the clock of _active, which stands still while the stream is paused
         self._waiting: dict[int, Callable[[], object]] = {}
         self.cancel_reason: str | None = None
         self.chunks_per_second: float | None = None
@@ -117,7 +117,7 @@ class FlowHandle:
             raise ValueError(f"chunks_per_second is {chunks_per_second}; give a rate above 0, or pause()")
         with self._lock:
             self.chunks_per_second = chunks_per_second
-            self._due = -math.inf
+            self._due = _NEVER
             self._look()
         self._changed()
 
@@ -185,7 +185,7 @@ class FlowHandle:
             self._state = state
             if state in TERMINAL:
                 self._unpause()
-                self.chunks_per_second, self._due, self._look_again = None, -math.inf, False
+                self.chunks_per_second, self._due, self._look_again = None, _NEVER, False
                 self.held = self.cancel_reason is not None
             else:
                 self._look()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .flow import FlowHandle
 from .forks import follow_forks
 from .http_upstream import HttpUpstream
+from .ids import new_id
 from .loops import running_library, running_loop
 from .made import Made
 from .owed import arest, rest
@@ -333,8 +334,8 @@ class Host(Made):
             scope, chains = parent.ctx.scope, tables.without(frozenset(path))
             deadline = parent.ctx.deadline
             directives = {**directives, **parent.ctx.directives}
-        ctx = Context(  # by place, which takes a quarter less than by name
-            os.urandom(8).hex(),
+        ctx = Context(
+            new_id(),
             scope,
             self.clock,
             tables.view(runtime),
@@ -343,8 +344,8 @@ class Host(Made):
             parent.ctx.id if parent is not None else None,
             request.endpoint.streams and request.stream,
             deadline,
-            account=pays,
-            directives=directives,
+            pays,
+            directives,
         )
         if tables.upstream is not None:
             sender = UpstreamSender(ctx.services.get(Upstream), sender)

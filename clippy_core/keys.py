@@ -56,6 +56,7 @@ _CONVERSATION = frozenset({"messages", "input"})
 _CREDENTIAL_WORDS = frozenset({"authorization", "auth", "key", "apikey", "token", "secret", "cookie", "credential"})
 _NO_CREDENTIALS = frozenset({"idempotency-key", "sec-websocket-key"})
 _NO_HEADERS, _NO_SCOPE = Headers(), Scope()
+_NO_LINES: tuple[tuple[str, str], ...] = ()
 _NOT_STORED = (
     "set-cookie",
     "content-encoding",
@@ -88,28 +89,33 @@ def cache_key(
     ``fingerprint`` the plugins that shape requests.  Two calls share an answer if and only if their keys are equal.
     """
     sent = headers if isinstance(headers, Headers) else Headers(headers) if headers else _NO_HEADERS
-    around = _around(api, base_url, query, scope or _NO_SCOPE, auth, sent, route, fingerprint)
-    return _digest(around, {name: item for name, item in body.items() if name not in NOT_IN_KEY})
+    _, begun = _around(api, base_url, query, scope or _NO_SCOPE, auth, sent, route, fingerprint)
+    return _digest(begun, {name: item for name, item in body.items() if name not in NOT_IN_KEY})
 
 
 def cache_keys(
-    request: Request, scope: Scope, auth: str, route: RouteInfo, fingerprint: str
-) -> tuple[str | None, Callable[[], str | None], Callable[[bytes], dict[str, str]]]:
+    request: Request, scope: Scope, auth: str, route: RouteInfo, fingerprint: str, salt: bytes
+) -> tuple[str | None, Callable[[], str | None] | None, Callable[[], dict[str, str]]]:
     """The key of *request*, what makes its partition, and what makes its parts.
 
-    The partition is the key of everything but the messages.  The parts take a salt, and are of each part of the key a
-    digest, by its name: enough to see which part of two keys differs.  There is neither key nor partition of a body
-    that is no JSON object, or nested deeper than Python's stack.
+    The partition is the key of everything but the messages.  The parts are of each part of the key a digest, salted,
+    by its name: enough to see which part of two keys differs.  There is neither key nor partition of a body that is no
+    JSON object, or nested deeper than Python's stack.
     """
     opened = unread(request)
     body = parsed_body(request) if opened is None else opened.whole
-    around = _around(request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint)
+    around, begun = _around(
+        request.api, request.url, request.query, scope, auth, request.headers, route.name, fingerprint
+    )
     if body is None:
-        return None, _none, lambda salt: _parts(around, {}, salt)
+        return None, None, lambda: _parts(around, {}, salt)
     said = body if NOT_IN_KEY.isdisjoint(body) else {name: body[name] for name in body if name not in NOT_IN_KEY}
-    key = _digest_if_any(around, said, flat=opened is not None and opened.flat)
-    partition = _none if key is None else lambda: _digest_if_any(around, _beside_conversation(said))
-    return key, partition, lambda salt: _parts(around, said, salt)
+    parts = lambda: _parts(around, said, salt)  # noqa: E731 - both are made for every request, and seldom called
+    try:
+        key = _digest(begun, said, opened is not None and opened.flat)
+    except ValueError:  # nested deeper than what is left of Python's stack, which differs from call to call
+        return None, None, parts
+    return key, lambda: _digest_if_any(begun, _beside_conversation(said)), parts
 
 
 def shared_with(share: str, scope: Scope, auth: str, fingerprint: str) -> tuple[Scope, str, str]:
@@ -162,40 +168,32 @@ def _salted(key: bytes) -> hashlib.blake2b:
     return hashlib.blake2b(key=key, digest_size=8)
 
 
-def _none() -> None:
-    """The partition of a request that has none."""
-
-
-def _digest(around: bytes, body: Mapping[str, Json], *, flat: bool = False) -> str:
-    """SHA-256 of one JSON array: what is around the body, and the body."""
-    digest = _begun(around).copy()
+def _digest(begun: hashlib._Hash, body: Mapping[str, Json], flat: bool = False) -> str:
+    """SHA-256 of one JSON array: what is around the body, which is *begun*, and the body."""
+    digest = begun.copy()
     digest.update(canonical(body, flat=flat) + b"]")
     return digest.hexdigest()
 
 
-@functools.lru_cache(maxsize=256)
-def _begun(around: bytes) -> hashlib._Hash:
-    """What is around the body is often longer than it, and the same for all calls of one caller to one address."""
-    return hashlib.sha256(b"[" + around + b",")
-
-
-def _digest_if_any(around: bytes, body: Mapping[str, Json], *, flat: bool = False) -> str | None:
-    """The same; None for a body nested deeper than what is left of Python's stack, which differs from call to call."""
+def _digest_if_any(begun: hashlib._Hash, body: Mapping[str, Json]) -> str | None:
+    """The same; None for a body that is nested too deep for where it is asked."""
     try:
-        return _digest(around, body, flat=flat)
+        return _digest(begun, body)
     except ValueError:
         return None
 
 
 def _around(
     api: str, base_url: str, query: str, scope: Scope, auth: str, headers: Headers, route: str, fingerprint: str
-) -> bytes:
-    found = having(headers, _SEMANTIC)
-    semantic = tuple([(name, headers[name]) for name in found])
-    if found and len(headers.pairs) != len(headers):
-        # One name on several lines says what one line with all its values says (RFC 9110, section 5.3).
-        lines = [(name.lower(), value) for name, value in headers.pairs]
-        semantic = tuple([(name, ", ".join([said for line, said in lines if line == name])) for name in found])
+) -> tuple[bytes, hashlib._Hash]:
+    """What is around the body, and a digest that has read it."""
+    found, semantic = having(headers, _SEMANTIC), _NO_LINES
+    if found:
+        semantic = tuple([(name, headers[name]) for name in found])
+        if len(headers.pairs) != len(headers):
+            # One name on several lines says what one line with all its values says (RFC 9110, section 5.3).
+            lines = [(name.lower(), value) for name, value in headers.pairs]
+            semantic = tuple([(name, ", ".join([said for line, said in lines if line == name])) for name in found])
     return _known(api, base_url, query, scope.tenant, scope.user, auth, semantic, route, fingerprint)
 
 
@@ -210,9 +208,12 @@ def _known(
     semantic: tuple[tuple[str, str], ...],
     route: str,
     fingerprint: str,
-) -> bytes:
-    """Everything in a key but the body: the same for all calls of one caller to one address."""
-    return canonical(
+) -> tuple[bytes, hashlib._Hash]:
+    """Everything in a key but the body: often longer than it, and the same for all calls of one caller to one address.
+
+    The digest is to be copied, for each body that follows.
+    """
+    around = canonical(
         {
             "schema": SCHEMA,
             "scope": [tenant, user],
@@ -225,6 +226,7 @@ def _known(
             "fingerprint": fingerprint,
         }
     )
+    return around, hashlib.sha256(b"[" + around + b",")
 
 
 def may_cache(request: Request) -> bool:

@@ -45,7 +45,7 @@ from clippy_hookspecs import (
 
 from . import aboard, keys, resuming, routes
 from .attempt import AttemptsFailed, Failed, Sender, failure_of
-from .chains import Chains, Run
+from .chains import Chains
 from .deadlines import exceeded, for_attempt
 from .encoding import decoded_headers, decoding_for, only_readable
 from .flights import Flights, Seat
@@ -110,31 +110,31 @@ class Pipeline:
     runtime: Runtime
     sender: Sender
     settings: Settings
-    wants_values: bool = False
-    again: Callable[[int], bool] | None = None
-    caller: str | None = None
-    flights: Flights = field(factory=Flights)
-    run: Run = field(init=False)
+    wants_values: bool
+    again: Callable[[int], bool] | None
+    caller: str | None
+    flights: Flights
     ledger: Ledger = field(init=False)
     came_as: Request = field(init=False)
-    key: str | None = None
-    stored_as: str | None = None
-    joined: aboard.Joined | None = None
+    key: str | None = field(init=False)
+    stored_as: str | None = field(init=False)
+    joined: aboard.Joined | None = field(init=False)
     """That a plugin wants this request to share the flight of an equal one."""
-    seat: Seat | None = None
-    as_sent: Response | None = None
+    seat: Seat | None = field(init=False)
+    as_sent: Response | None = field(init=False)
     """The provider's answer in one piece, if its head is right for the body we hand out unless a plugin changes it."""
-    failure: ErrorInfo | None = None
+    failure: ErrorInfo | None = field(init=False)
     _sent: Request = field(init=False)
     """The request of the last attempt, before pre_attempt."""
-    reply: RawReply | None = None
-    _entry: CacheEntry | None = None
+    reply: RawReply | None = field(init=False)
+    _entry: CacheEntry | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.run = Run(self.ctx, self.runtime)
         self.came_as = self.request
+        self.key = self.stored_as = self.joined = self.seat = self.as_sent = self.failure = self.reply = None
+        self._entry = None
         content = self.settings.audit_content
-        self.ledger = Ledger(self.run, self.ctx, self.chains, self.runtime, content, self.request, self.flow)
+        self.ledger = Ledger(self.ctx, self.runtime, self.chains, content, self.request, self.flow)
 
     async def answer(self) -> Result:
         """The answer to the request, whatever becomes of it.
@@ -181,7 +181,7 @@ class Pipeline:
 
     async def _enter(self) -> Response | None:
         """What a plugin answers.  What they made of the request is the request from now on."""
-        result = await self.chains.fold(self.chains.pre_request, self.request, (self.ctx,), self.run)
+        result = await self.chains.fold(self.chains.pre_request, self.request, (self.ctx,), self.ledger)
         if isinstance(result, Answer):
             return self._made(result, None)
         self.request = self.ledger.request = keep_body(self.request, result)
@@ -204,7 +204,7 @@ class Pipeline:
         if step is not caches[0] and control.store and not found.note:
             earlier = {asked.plugin for asked in caches[: caches.index(step)]}
             behind = tuple(store for store in self.chains.cache_store if store.plugin in earlier)
-            await self.chains.all(behind, (self.key, found, request, self.ctx), self.run)
+            await self.chains.all(behind, (self.key, found, request, self.ctx), self.ledger)
         return self._found(found, step.plugin, found.note or None)
 
     async def _stale(self, decision: Stale) -> CacheEntry | None:
@@ -218,7 +218,7 @@ class Pipeline:
         """What a cache has that fits, and which.  A Join waits until all of them were asked."""
         asked, moment, self.ctx.stale_within = self.chains.cache_lookup, self.flights.now(), within
         while True:
-            found, step = await self.chains.first(asked, (key, self.request, self.ctx), self.run)
+            found, step = await self.chains.first(asked, (key, self.request, self.ctx), self.ledger)
             if isinstance(found, Join):
                 self.joined = self.joined or aboard.joined(self, found, step, moment)
             elif found is None or (found.response.api == self.request.api and fits(found, self.ctx)):
@@ -228,13 +228,13 @@ class Pipeline:
     def _found(self, entry: CacheEntry, cache: str, reason: str | None = None) -> CacheEntry:
         age = max(0.0, (now := self.runtime.clock.time()) - entry.stored_at)
         late = self.ctx.stale_within > 0 or (entry.expires_at is not None and entry.expires_at < now)
-        self.ctx.provenance = new_provenance("cache", cache, self.ctx.route.name, age, stale=late, reason=reason)
+        self.ctx.provenance = new_provenance("cache", cache, self.ctx.route.name, age, late, reason)
         self._entry = entry
         return entry
 
     def _make_keys(self, request: Request) -> None:
         came = self.came_as
-        if request.headers is came.headers and request.query == came.query:
+        if request is came or (request.headers is came.headers and request.query == came.query):
             identity = self.ctx.account if self.caller is None else self.caller
         else:
             identity = self.settings.identity(request.headers, request.query)
@@ -245,7 +245,7 @@ class Pipeline:
     async def _fit(self, request: Request) -> Request:
         steps, budget = self.chains.compress_context, self.settings.context_tokens(self.ctx.route.name)
         while steps and request.endpoint.chat:
-            smaller, step = await self.chains.first(steps, (request, budget, self.ctx), self.run)
+            smaller, step = await self.chains.first(steps, (request, budget, self.ctx), self.ledger)
             steps = () if step is None else steps[steps.index(step) + 1 :]
             if step is None or smaller is request:
                 continue
@@ -293,7 +293,7 @@ class Pipeline:
         try:
             prepared = request
             if self.chains.pre_attempt:
-                changed = await self.chains.fold(self.chains.pre_attempt, request, (self.ctx,), self.run)
+                changed = await self.chains.fold(self.chains.pre_attempt, request, (self.ctx,), self.ledger)
                 prepared = keep_body(request, changed)
             return await self._send(prepared)
         except AttemptRefused as refused:
@@ -399,19 +399,19 @@ class Pipeline:
     async def _judge(self, phase: Phase, **seen: Any) -> ErrorInfo:
         """classify_error, then post_attempt: exactly once for this attempt."""
         failure = failure_of(self.request, self.ctx, phase, **seen)
-        found, _ = await self.chains.first(self.chains.classify_error, (failure, self.ctx), self.run)
+        found, _ = await self.chains.first(self.chains.classify_error, (failure, self.ctx), self.ledger)
         info = unjudged(failure, found)
         await self.ledger.end_attempt("error", info, failure.status)
         return info
 
     async def _decide(self, failed: Failed, request: Request, unfit: tuple[str, ...] = ()) -> Any:
         """on_error's decision, None if there is none that can be carried out; *unfit* are routes that could not."""
-        decision, step = await self.chains.first(self.chains.on_error, (failed.info, self.ctx), self.run)
+        decision, step = await self.chains.first(self.chains.on_error, (failed.info, self.ctx), self.ledger)
         if isinstance(decision, Stale):
             entry = await self._stale(decision)
             if entry is not None:
                 return entry
-            decision, self.run.at = decision.otherwise, step  # the caches were asked in between
+            decision, self.ledger.at = decision.otherwise, step  # the caches were asked in between
         if isinstance(decision, Retry):
             left = self.ctx.time_left()
             if not self._repeatable(request, failed.phase) or (left is not None and decision.after >= left):
@@ -500,7 +500,7 @@ class Pipeline:
 
     def _made(self, answer: Answer, route: str | None) -> Response:
         """A plugin's answer, with its name."""
-        by = self.run.at.plugin if self.run.at else None
+        by = self.ledger.at.plugin if self.ledger.at else None
         made_by = new_provenance("plugin", by, route, reason=answer.reason)
         return owned(answer.response, made_by, self.own())
 
@@ -528,7 +528,7 @@ class Pipeline:
         ledger, given = self.ledger, response
         ledger.status = response.status
         if response.status < 300 and self.chains.on_response:
-            changed = await self.chains.fold(self.chains.on_response, response, (self.ctx,), self.run)
+            changed = await self.chains.fold(self.chains.on_response, response, (self.ctx,), self.ledger)
             if changed is not response:
                 given = keep_answer(response, changed)
         if self._tells_usage() and response.status < 300:
@@ -550,7 +550,7 @@ class Pipeline:
         if failed and (await self._stored_answer(self.stored_as, answers, EVER))[0] is not None:
             return  # an answer that can still help when the provider is down is worth more than this failure
         entry = to_store(entry, ctx, self.runtime.clock.time(), failed=failed)
-        await self.chains.all(stores, (self.stored_as, entry, self.request, ctx), self.run)
+        await self.chains.all(stores, (self.stored_as, entry, self.request, ctx), self.ledger)
 
     # --- called by the stream that was handed out -------------------------------------------------------------
 
@@ -560,9 +560,9 @@ class Pipeline:
         api, passage, response = self.request.api, stream.passage, None
         if self.chains.on_response:
             response = assembled(api, passage.whole(), stream.status, stream.headers)
-            changed = await self.chains.fold(self.chains.on_response, response, (self.ctx,), self.run)
+            changed = await self.chains.fold(self.chains.on_response, response, (self.ctx,), self.ledger)
             self.ledger.response = response
-            step = self.run.at
+            step = self.ledger.at
             if changed is not response and step is not None:
                 why = step.blame("returned a Response for a stream; it is ignored")
                 self.chains.faults.note(step, PluginError(why))
@@ -582,7 +582,7 @@ class Pipeline:
         self.failure = info
         while not aboard.follows(self):
             info = evolve(info, partial=self._partial(stream))
-            decision, step = await self.chains.first(self.chains.on_error, (info, self.ctx), self.run)
+            decision, step = await self.chains.first(self.chains.on_error, (info, self.ctx), self.ledger)
             request = self._resumption(stream, decision, step)
             if request is None:
                 return None

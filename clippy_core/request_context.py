@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from clippy_hookspecs import RequestContext
+from clippy_hookspecs import CacheControl, Clock, RequestContext, RouteInfo, Scope, Services, Stash
+
+from .flow import FlowHandle
+
+_AS_EVER = CacheControl()
 
 
 class Context(RequestContext):
@@ -14,12 +18,48 @@ class Context(RequestContext):
     their key costs.  An account is a digest that few plugins need.
     """
 
-    __slots__ = ("_account", "_only", "_partition", "_share")
+    __slots__ = ("_account", "_partition", "_share", "only")
 
+    only: tuple[str, ...]
+    """The routes to which it may be switched, () for any; a request that a plugin asks within it has the same."""
     _account: str | Callable[[], str]
-    _only: tuple[str, ...]
     _partition: str | Callable[[], str | None] | None
-    _share: str
+    _share: str | None
+
+    def __init__(
+        self,
+        identity: str,
+        scope: Scope,
+        clock: Clock,
+        services: Services,
+        route: RouteInfo,
+        flow: FlowHandle,
+        parent: str | None,
+        stream: bool,
+        deadline: float | None,
+        account: str | Callable[[], str],
+        directives: Mapping[str, str],
+    ) -> None:
+        """By hand: every request has one, and as attrs writes it this takes twice the time, most of it for defaults."""
+        self.id = identity
+        self.scope = scope
+        self.clock = clock
+        self.services = services
+        self.route = route
+        self.flow = flow
+        self.parent = parent
+        self.stream = stream
+        self.deadline = deadline
+        self._account = account
+        self.directives = directives
+        self.attempt = self.route_attempt = self.unsent = self.leases = 0
+        self.committed = False
+        self.stale_within = 0.0
+        self.key = self._partition = self.asker = self.provenance = self.key_parts = self._share = None
+        self.stash = Stash()
+        self.trace = []
+        self.cache_control = _AS_EVER
+        self.beginnings = self.only = ()
 
     @property
     def account(self) -> str:
@@ -48,20 +88,10 @@ class Context(RequestContext):
     @property
     def share(self) -> str:
         """Who else may get the answer, fixed when the first key is made: a plugin's other word comes too late."""
-        found: str | None = getattr(self, "_share", None)
+        found = self._share
         if found is None:
             found = self._share = self.cache_control.share
         return found
-
-    @property
-    def only(self) -> tuple[str, ...]:
-        """The routes to which it may be switched, () for any; a request that a plugin asks within it has the same."""
-        found: tuple[str, ...] = getattr(self, "_only", ())
-        return found
-
-    @only.setter
-    def only(self, value: tuple[str, ...]) -> None:
-        self._only = value
 
     def barred(self, route: str) -> str | None:
         """Why it may not be switched to *route*, in words; None if it may."""

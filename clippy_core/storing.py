@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from functools import partial
 
 from attrs import evolve
 from clippy_hookspecs import CacheEntry, ErrorInfo, Headers, Request, Response, Stale
@@ -28,8 +27,7 @@ def make_key(request: Request, ctx: Context, auth: str, settings: Settings) -> s
     scope, fingerprint, share = ctx.scope, settings.fingerprint, ctx.share
     if share != "caller":
         scope, auth, fingerprint = keys.shared_with(share, scope, auth, fingerprint)
-    key, ctx.partition, parts = keys.cache_keys(request, scope, auth, ctx.route, fingerprint)
-    ctx.key_parts = partial(parts, settings.salt)
+    key, ctx.partition, ctx.key_parts = keys.cache_keys(request, scope, auth, ctx.route, fingerprint, settings.salt)
     return key
 
 

@@ -241,7 +241,7 @@ def structure_cases(ctx: Mapping[str, Any]) -> Cases:
         assert len(fields(asked)["messages"]) == len(messages)
 
     def request() -> None:
-        made, _ = build_request(host, messages, asked["model"], None, (), None, params, False)
+        made, _ = build_request(host, False, messages, asked["model"], None, (), None, params)
         assert len(made.messages) == len(messages)
 
     return {"clippy messages from dict": read, "clippy request from dict (own client)": request}
@@ -252,7 +252,7 @@ def unstructure_cases(ctx: Mapping[str, Any]) -> Cases:
     asked, host = ctx["req"], hosts.host({})
     _closing(ctx).callback(host.close)
     params = {"temperature": asked["temperature"]}
-    request, _ = build_request(host, asked["messages"], asked["model"], None, (), None, params, False)
+    request, _ = build_request(host, False, asked["messages"], asked["model"], None, (), None, params)
     write = APIS["openai.chat"].request_body
     assert write(request) == asked
 

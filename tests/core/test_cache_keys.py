@@ -287,7 +287,8 @@ def test_the_partition_is_the_key_of_everything_but_what_is_said() -> None:
     asked = (Scope("t"), "a", RouteInfo("r"), "f")
 
     def keys_of(request: Request, *who: Any) -> tuple[str | None, str | None]:
-        key, partition, _ = cache_keys(request, *who)
+        key, partition, _ = cache_keys(request, *who, b"salt")
+        assert partition is not None
         return key, partition()
 
     key, partition = keys_of(request, *asked)
@@ -310,7 +311,7 @@ def test_a_partition_is_asked_for_deeper_in_the_stack_than_the_key_was_made() ->
         for _ in range(levels):
             nested = [nested]
         request = Request(api="openai.chat", url="https://x.example/v1", model="m", params={"x": nested})
-        return cache_keys(request, Scope("t"), "a", RouteInfo("r"), "f")[:2]
+        return cache_keys(request, Scope("t"), "a", RouteInfo("r"), "f", b"salt")[:2]
 
     def deeper(frames: int, partition: Any) -> str | None:
         return deeper(frames - 1, partition) if frames else partition()

@@ -20,6 +20,7 @@ from clippy_hookspecs import RequestContext, StateStore, hookimpl
 
 import clippy_core
 from clippy_core import installed
+from clippy_core.ids import new_id
 from clippy_core.testing import FakeServer, Reply
 
 pytestmark = [
@@ -240,3 +241,10 @@ def test_what_the_parent_holds_open_is_not_closed_in_the_child() -> None:
     with clippy_core.Host([holds]) as host:
         assert "closed 1 of its own" == child_says(work)
     assert [parent] == holds.closed
+
+
+def test_a_child_gives_no_request_an_id_that_the_parent_will_give() -> None:
+    """Ids are made in advance; a child that went on with the parent's would give each of them a second time."""
+    new_id()
+    told = child_says(lambda: " ".join(new_id() for _ in range(300)))
+    assert set(told.split()).isdisjoint(new_id() for _ in range(300))

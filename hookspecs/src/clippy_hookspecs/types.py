@@ -8,7 +8,7 @@ the fields a wire API has and we do not model; it is an ordinary field, so unkno
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from attrs import field, frozen
 
@@ -76,18 +76,13 @@ class Request:
         headers: Headers | None = None,
     ) -> Request:
         """A request whose body *decoder* will read when somebody first looks.  For the wire modules."""
-        # The slots of what is in the body stay empty: reading one falls through to __getattr__, which decodes.
+        # The slots of what is in the body stay empty: reading one decodes.
         self = _RequestDraft()
         self.api, self.endpoint, self.method, self.url, self.query = api, endpoint, method, url, query
         self.headers = Headers() if headers is None else headers
         self.raw, self.decoder = raw, decoder
         self.__class__ = cls
         return self  # type: ignore[no-any-return]  # it is one now
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            return _decode_on_read(self, name, _REQUEST_LAZY)
 
     @property
     def decoded(self) -> bool:
@@ -183,11 +178,6 @@ class Response:
         self.__class__ = cls
         return self  # type: ignore[no-any-return]  # it is one now
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            return _decode_on_read(self, name, _RESPONSE_LAZY)
-
     @property
     def decoded(self) -> bool:
         """Whether the body has been looked at."""
@@ -216,21 +206,31 @@ _Put = Callable[[Any, Any], None]
 """Fills one slot of a frozen value."""
 
 
-def _slots(cls: type[Any], *names: str) -> dict[str, _Put]:
-    return {name: getattr(cls, name).__set__ for name in names}
+def _lazily(cls: type[Any], *names: str) -> None:
+    """Have these fields of *cls* read from the body when somebody first looks; no field before is filled.
 
+    A property for each: with one ``__getattr__`` the interpreter looks up every other field, too, by its name.
+    """
+    slots = {name: getattr(cls, name) for name in names}
+    fill: dict[str, _Put] = {name: slot.__set__ for name, slot in slots.items()}
 
-# What is in the body, and so is not filled before somebody looks.
-_REQUEST_LAZY = _slots(Request, "model", "messages", "tools", "params", "stream")
-_RESPONSE_LAZY = _slots(Response, "message", "finish_reason", "usage", "id", "model", "more", "params")
+    def lazy(name: str, kept: Callable[[Any], Any]) -> property:
+        def read(self: Any) -> Any:
+            try:
+                return kept(self)
+            except AttributeError:
+                return _decode_on_read(self, name, fill)
+
+        return property(read, fill[name])
+
+    for name, slot in slots.items():
+        setattr(cls, name, lazy(name, slot.__get__))
 
 
 def _decode_on_read(self: Any, name: str, lazy: Mapping[str, _Put]) -> Any:
-    if name not in lazy:
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
     decoder = self.decoder
     if decoder is None:  # another thread was here first
-        return object.__getattribute__(self, name)
+        return getattr(self, name)
     # A decoder never fails: a body that is not what its address promises gives empty fields and keeps its bytes.
     # One of the host's also has ``some``: the field alone, if it can be told without making all the others.
     some = getattr(decoder, "some", None)
@@ -243,6 +243,10 @@ def _decode_on_read(self: Any, name: str, lazy: Mapping[str, _Put]) -> Any:
         put(self, values[field_name])
     object.__setattr__(self, "decoder", None)
     return values[name]
+
+
+_lazily(Request, "model", "messages", "tools", "params", "stream")
+_lazily(Response, "message", "finish_reason", "usage", "id", "model", "more", "params")
 
 
 # --- streams ------------------------------------------------------------------------------------------------------

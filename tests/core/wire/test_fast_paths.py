@@ -465,7 +465,7 @@ def test_a_call_of_our_own_client_is_the_request_that_its_bytes_are(
     said: list[Any], params: dict[str, Any], tools: list[Any]
 ) -> None:
     """Whether its values were taken as they are or are read, and whatever the caller does with his own afterwards."""
-    asked = build_request(HOST, said, None, None, tools, None, params, False)[0]
+    asked = build_request(HOST, False, said, None, None, tools, None, params)[0]
     for own in (said, tools, *[one for one in params.values() if isinstance(one, list)]):
         for one in own:
             if isinstance(one, dict):
@@ -473,9 +473,10 @@ def test_a_call_of_our_own_client_is_the_request_that_its_bytes_are(
         own.append({"role": "user"})
     read = decode_request("POST", asked.url, "", asked.headers, asked.raw or b"")
     route = RouteInfo("main", "openai.chat", asked.url)
-    keys = [cache_keys(one, Scope(), "", route, "") for one in (asked, read)]
+    keys = [cache_keys(one, Scope(), "", route, "", b"") for one in (asked, read)]
     assert keys[0][0] == keys[1][0] is not None
-    assert keys[0][1]() == keys[1][1]()
+    partitions = [partition() if partition else None for _, partition, _ in keys]
+    assert partitions[0] == partitions[1] is not None
     assert may_cache(asked) == may_cache(read)
     names = ("model", "messages", "tools", "params", "stream")
     assert shown([getattr(asked, name) for name in names]) == shown([getattr(read, name) for name in names])
