@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 _NO_DEADLINES = Deadlines()
 _NOTHING: Mapping[str, Any] = {}
+FAILURE = "failure"
+"""In the extensions of an answer of the host's own: what failed, in words that are for who runs it."""
 
 
 class UpstreamSender:
@@ -153,6 +155,10 @@ def _failed(host: Host, asked: Request, error: Any, extensions: Mapping[str, Any
     judged = error_answer(asked, error)
     if isinstance(judged, AttemptsFailed):
         judged = _out_of_reach(asked, judged)
+    if isinstance(error, AttemptsFailed):
+        extensions = {**extensions, FAILURE: error.info}
+    elif isinstance(error, PluginError):
+        extensions = {**extensions, FAILURE: ErrorInfo("plugin", "plugin_error", message=str(error))}
     return _whole(host, judged, extensions)
 
 
@@ -175,7 +181,8 @@ async def _understood(host: Host, reply: RawReply, sent: Request, asked: Request
         if not isinstance(reply.body, bytes):
             await close_quietly(reply.body)
         unreadable = error_reply(asked, 502, "unreadable", f"the answer cannot be read: {type(error).__name__}", None)
-        return RawReply(unreadable.status, unreadable.headers, encode_response(unreadable), reply.extensions)
+        given = {**reply.extensions, FAILURE: ErrorInfo("unknown", "unreadable", message=type(error).__name__)}
+        return RawReply(unreadable.status, unreadable.headers, encode_response(unreadable), given)
     kept = reply.headers.get(NO_RETRY)
     if kept is None or not isinstance(again.body, bytes):
         return again

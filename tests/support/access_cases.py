@@ -74,6 +74,8 @@ def _hosts() -> Iterator[Case]:
         "[::ffff:127.0.0.1]:{PORT}", "[0:0:0:0:0:0:0:1]:{PORT}", "[::1%25lo]:{PORT}", "[::]:{PORT}",
         "127.0.0.1:0{PORT}", "127.0.0.1:{PORT}/", "127.0.0.1:{PORT} evil.example", "127.0.0.1:{PORT},evil.example",
         "http://127.0.0.1:{PORT}", "127.0.0.1:", "127.0.0.1:+{PORT}", "localhost:{PORT}#", "localhost:{PORT}?a", "",
+        "[::1].evil.example:{PORT}", "[::1]:{PORT}.evil", "127.000.000.001:{PORT}",
+        "foo.localhost:{PORT}", "localtest.me:{PORT}", "127.0.0.1:{PORT}:{PORT}", "localhost:{PORT}\\evil",
     ]  # fmt: skip
     for value in good:
         yield Case(f"host {value}", True, headers=(("Host", value), BEARER))
@@ -142,11 +144,35 @@ def _credentials() -> Iterator[Case]:
         yield Case(f"the token at {path}", True, path=path)
     for name in ("X-Token", "X-Api-Key", "X-Clippy-Token", "Proxy-Authorization"):
         yield Case(f"the token in {name}", False, headers=(HOST, (name, "Bearer {TOKEN}")))
-    for query in ("token={TOKEN}", "a=1&token={TOKEN}", "q={TOKEN}", "access_token={TOKEN}", "{TOKEN}"):
+    for query in (
+        "token={TOKEN}",
+        "a=1&token={TOKEN}",
+        "q={TOKEN}",
+        "access_token={TOKEN}",
+        "{TOKEN}",
+        "TOKEN={TOKEN}",
+        "key=Bearer%20{TOKEN}",
+        "key=Bearer+{TOKEN}",
+        "q=a%2526token%253D{TOKEN}",
+        "token[]={TOKEN}",
+        "q=%22{TOKEN}%22",
+        "next=/x?token%3D{TOKEN}",
+    ):
         yield Case(f"the token in the query {query}", False, path=f"/api/requests?{query}", headers=(HOST,))
         yield Case(f"also with a cookie {query}", False, path=f"/api/requests?{query}", headers=(HOST, COOKIE))
         yield Case(f"also with the header {query}", False, path=f"/api/requests?{query}")
-    for query in ("q=token", "q=status:%3E%3D400", "q=model%3Agpt-4o", "token=", "q=%2e%2e%2f", "q=//evil.example"):
+    for query in (
+        "q=token",
+        "q=status:%3E%3D400",
+        "q=model%3Agpt-4o",
+        "token=",
+        "q=%2e%2e%2f",
+        "q=//evil.example",
+        "q=Bearer",
+        "token_count=5",
+        "q=%3Cscript%3E",
+        "q=a%26token%3D",
+    ):
         yield Case(f"a filter {query}", True, path=f"/api/requests?{query}")
 
 
@@ -221,6 +247,8 @@ def _paths() -> Iterator[Case]:
         "/openapi.json",
         "/.env", "/.git/config", "/admin", "/api/requests/a/sent/x", "/api/requests/a/har/../../b", "/open", "/open/",
         "/open/wrong", "/api/streams/a/eval", "/ws/",
+        "/..;/api/requests", "/static/app.css::$DATA", "/api/requests;jsessionid=1", "/api/requests%00",
+        "http://evil.example/", "/\\evil.example", "/api/requests.json", "/server-status", "/__pycache__/x",
     ]  # fmt: skip
     for path in bad:
         yield Case(f"path {path}", False, path=path)

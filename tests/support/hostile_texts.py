@@ -27,6 +27,7 @@ WAYS_OUT = (
     '" hx-get="/api/x" hx-trigger="load', "<div hx-post=/api/replay hx-trigger=load>", "<title></title><script>",
     "\x00\x1b[31m\u202e", "\ud800", "</svg><a>", "</td></tr></table><script>alert(1)</script>",
     "<form action=//evil.example><button hx-on:click=alert(1)>",
+    "<hx-partial hx-target=body><img id=main hx-swap-oob=true>", "[a][1]\n\n[1]: javascript:alert(1)",
     '{"timeline": [[0, "<img src=x onerror=alert(1)>", 0]]}',
 )  # fmt: skip
 """Out of an attribute, an element or a template of these very pages."""

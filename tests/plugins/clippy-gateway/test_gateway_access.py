@@ -16,9 +16,10 @@ import pytest
 from attrs import define
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
+from clippy_gateway import Gateway
 from clippy_gateway.paths import shape
 from clippy_gateway.settings import AccessLog, Key, RequestLimits
-from clippy_hookspecs import Chunk, Headers, RawReply, RawRequest, RequestContext, Routes, Usage, hookimpl
+from clippy_hookspecs import Chunk, ConfigError, Headers, RawReply, RawRequest, RequestContext, Routes, Usage, hookimpl
 from clippy_inspect import Inspect
 from clippy_retry import RetryPolicy
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World
@@ -275,6 +276,19 @@ def test_a_log_that_cannot_be_written_loses_lines_and_no_request(file, caplog):
     assert "cannot write" in told[0]
     assert sum(int(line.split()[4]) for line in told) == 3
     assert not file.read_bytes()
+
+
+def test_a_file_that_cannot_be_opened_is_a_fault_that_names_its_setting_and_a_trial_leaves_nothing(tmp_path):
+    fine, taken = tmp_path / "new" / "deep" / "access.log", tmp_path / "taken"
+    assert Gateway(access_log=AccessLog(to=str(fine))).unopened() == []
+    assert [*tmp_path.iterdir()] == []
+    taken.write_text("no folder")
+    gateway = Gateway(access_log=AccessLog(to=str(taken / "access.log")))
+    [fault] = gateway.unopened()
+    assert "plugins.gateway.access_log.to is" in fault
+    with pytest.raises(ConfigError, match=r"plugins\.gateway\.access_log\.to"):
+        gateway._written().open()
+    assert taken.read_text() == "no folder"
 
 
 def test_a_log_that_hangs_keeps_no_request_waiting(file):

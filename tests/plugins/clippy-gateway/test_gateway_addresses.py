@@ -80,13 +80,43 @@ def test_the_configuration_may_name_private_addresses(text):
         assert address_fault(f"http://{host}:11434/v1", trusted=True) is None, host
 
 
-@pytest.mark.parametrize("name", ["metadata.google.internal", "METADATA.google.internal.", "metadata", "instance-data"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "metadata.google.internal", "METADATA.google.internal.", "metadata", "instance-data", "metadata.tencentyun.com",
+        "metadata.packet.net", "metadata.azure.internal", "instance-data.eu-west-1.compute.internal", "metadata.goog.",
+    ],
+)  # fmt: skip
 def test_metadata_has_names_too(name):
     assert address_fault(f"http://{name}/computeMetadata/v1/", trusted=True) is not None
 
 
 @pytest.mark.parametrize(
-    "name", ["{0}.ip.example", "a.{0}.ip.example", "{1}.ip.example", "www-{1}-x.example", "{2}.example", "1.2.{0}.x."]
+    "name", ["metadata-service.corp.example", "llm.internal", "metadata.corp.example", "my-metadata.internal", "llm_x"]
+)
+def test_names_with_the_word_metadata_are_hosts_like_others(name):
+    assert address_fault(f"http://{name}:8000/v1", trusted=True) is None
+
+
+def test_a_pattern_of_the_list_allows_no_name_that_leads_to_metadata():
+    allow = ("*.openai.azure.com", "*.internal")
+    for host in ("169.254.169.254.openai.azure.com", "a9fea9fe.openai.azure.com", "metadata.google.internal"):
+        assert address_fault(f"https://{host}/v1", trusted=False, allow=allow) is not None
+    for host in ("169-254-res.openai.azure.com", "llm.internal"):
+        assert address_fault(f"https://{host}/v1", trusted=False, allow=allow) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{0}.ip.example",
+        "a.{0}.ip.example",
+        "{1}.ip.example",
+        "www-{1}-x.example",
+        "{2}.example",
+        "0x{2}.example",
+        "{0}.x.",
+    ],
 )
 def test_a_name_that_spells_a_metadata_address_is_one(name):
     """A wildcard DNS leads it there.  Other addresses in a name, and numbers that are none, are nobody's business."""
@@ -126,12 +156,18 @@ LOOKALIKES = [
     "https://*.openai.azure.com/", "https://a,b.openai.azure.com/", "https://a;b.openai.azure.com/v1",
     "https://api.openai.com/v1/..;/admin", "https://api.openai.com/.;a=b/x", "https://api.openai.com/v1%0d%0aX:%20y",
     "https://api.openai.com/v1?x=1", "//api.openai.com/v1", "https://[::1]/v1", "https://api.openai.com:99999/v1",
+    "https://127.0.0.1.nip.io/", "https://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/", "https://localhost.localdomain/", "https://[fe80::1%25eth0]/",
+    "https://kubernetes.default.svc/", "https://[api.openai.com]/", "https://api.openai.com:pass@api.openai.com/v1",
+    "https://api.openai.com:0/v1", "https://api.openai.com%23.evil.example/", "https+unix://api.openai.com/",
+    "https://api.οpenai.com/v1", "https://-.openai.azure.com\\.evil.example/", "https://api.openai.com/v1/..%3b/x",
 ]  # fmt: skip
 BENIGN = [
     "https://api.openai.com", "https://api.openai.com/", "https://api.openai.com/v1/", "https://API.OpenAI.com:443/v1",
     "https://api.openai.com/v1/models;version=2/a;b", "https://my_res.openai.azure.com/a%20b",
     "https://api.openai.com./v1", "https://a.b.openai.azure.com/openai/deployments/x", "https://openrouter.ai/api/v1",
     "HTTPS://api.anthropic.com/v1", "https://my-res.openai.azure.com/openai/v1", "https://api.openai.com/v1/a..b",
+    "https://api.openai.com/v1/...", "https://api.openai.com/v1/.well-known/%E2%82%AC", "https://api.anthropic.com./v1",
+    "https://xn--bcher-kva.openai.azure.com/v1", "https://api.openai.com/v1/models/ft:gpt-4o:org::id",
 ]  # fmt: skip
 
 
@@ -200,10 +236,22 @@ def test_a_value_with_a_control_character_is_refused(text, odd):
     assert header_fault("X-User", odd + text) is not None
 
 
+@pytest.mark.parametrize("odd", ["\x80", "\x85", "\x9b31m", "\xc2\x85", "\x85 M\xfcller"])
+def test_a_value_with_a_control_character_beyond_ascii_is_refused(odd):
+    assert header_fault("X-User", odd) is not None
+
+
+@pytest.mark.parametrize("text", ["5 €", "Łódź", "日本", "✓ x", "Müller"])
+def test_a_value_in_utf_8_passes_as_its_octets(text):
+    assert header_fault("X-User", text.encode().decode("latin-1")) is None
+    assert header_fault("X-User", "M\xfcller") is None
+
+
 OTHERS = ["Host", "Authorization", "X-Api-Key", "api-key", "Cookie", "Content-Length", "Transfer-Encoding",
-          "Connection",
+          "Connection", "helicone-auth",
           "Proxy-Authorization", "TE", "Upgrade", "X-Forwarded-For", "Forwarded", "X-HTTP-Method-Override",
-          "X-Goog-User-Project"]  # fmt: skip
+          "X-Goog-User-Project", "xi-api-key", "cf-aig-authorization", "X-Auth-Token", "Cookie2", "X-Forwarded-Port",
+          "X-Forwarded-User", "Remote-User"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -216,7 +264,21 @@ def test_who_asks_and_how_a_message_is_framed_is_not_the_callers_to_say(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["X-Authorization-Note", "X-Host", "Hosted-By", "Contents", "X-Cookie-Count", "TE-Mode", "X_User_Id"]
+    "name",
+    [
+        "X-Authorization-Note",
+        "X-Host",
+        "Hosted-By",
+        "Contents",
+        "X-Cookie-Count",
+        "TE-Mode",
+        "X_User_Id",
+        "X-Api-Key-Count",
+        "X-Max-Tokens",
+        "X-Forward",
+        "X-Connection-Id",
+        "Content-Type",
+    ],
 )
 def test_names_that_only_look_like_those_pass(name):
     assert header_fault(name, "v") is None

@@ -19,9 +19,9 @@ from clippy_fallback import Fallback
 from clippy_gateway import Gateway, Key
 from clippy_gateway.bodies import judge_shape
 from clippy_gateway.callers import judge_local
-from clippy_gateway.choosing import fits
+from clippy_gateway.calls import allowed, fits
 from clippy_gateway.forms import Refused
-from clippy_gateway.heads import read_head
+from clippy_gateway.heads import judge_size
 from clippy_gateway.settings import RequestLimits
 from clippy_hookspecs import ConfigError, ErrorInfo, ProviderError, Request, RequestContext, Scope, Switch, hookimpl
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World
@@ -109,6 +109,50 @@ def test_two_callers_do_not_share_answers():
         first, again, other = world.chat(), world.chat(), world.chat(key=OTHER_KEY)
         assert world.provider.calls == 2
     assert [one.headers["x-clippy-cache"].split(";")[0] for one in (first, again, other)] == ["miss", "hit", "miss"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "GET /v1/files", "DELETE /v1/files/1", "POST /v1/fine_tuning/jobs", "DELETE /v1/responses/r", "GET /files",
+        "GET /v1/chat/completions", "GET /v1/models/..%2ffiles", "GET /v1/models/%2e%2e", "DELETE /v1/models/m",
+    ],
+)  # fmt: skip
+def test_a_key_for_calls_to_models_reaches_nothing_else(models_only, call):
+    method, _, path = call.partition(" ")
+    refused = models_only.ask(method, path, json={} if method == "POST" else None)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "call_not_allowed")
+    assert models_only.provider.calls == 0
+
+
+@pytest.fixture(scope="module")
+def models_only():
+    with keyed(key={"calls": ("models",)}) as world:
+        yield world
+
+
+def test_a_key_makes_the_calls_that_it_has():
+    for asked in ("POST /v1/chat/completions", "POST /chat/completions/", "GET /v1/models/meta/llama"):
+        assert allowed(("models",), *asked.split(" ")), asked
+    assert allowed(("models", "POST /v1/audio/*"), "POST", "/v1/audio/speech")
+    assert allowed(("* /v1/files*",), "DELETE", "/v1/files/1")
+    assert not allowed(("POST /v1/audio/*",), "GET", "/v1/audio/speech")
+    assert not allowed(("POST /v1/audio/*",), "POST", "/v1/audio/../files")
+    with keyed(key={"calls": ("models",)}) as world:
+        assert world.chat().status_code == 200
+        assert world.ask("GET", "/v1/files", OTHER_KEY).status_code != 403, "who has no such list makes every call"
+
+
+@pytest.mark.parametrize("call", ["model", "post /v1/audio/*", "POST audio", "POST /v1/[a]", "POST", ""])
+def test_what_is_no_call_is_an_error_of_the_configuration(call):
+    with pytest.raises(ValueError, match="is no call"):
+        Key(CALLERS_KEY, calls=(call,))
+
+
+def test_where_models_are_patterns_only_the_provider_lists_them():
+    with keyed(models={"m*": "main", "claude-*": "claude"}) as world:
+        world.ask("GET", "/v1/models")
+        assert [seen.path for seen in world.provider.requests] == ["/v1/models"]
 
 
 def test_a_key_uses_its_own_routes_only():
@@ -334,6 +378,7 @@ def small():
 
 def test_bodies_are_bounded(small):
     assert small.chat("x" * 3000).status_code == 413
+    assert (413, "body_too_large", "team") in small.gateway._refusals.counts, "its head has said who asks"
     chunked = small.ask(
         "POST", OPENAI, content=iter([b"x" * 1500, b"x" * 1500]), headers={"content-type": "application/json"}
     )
@@ -441,7 +486,7 @@ def test_what_is_no_path_is_refused_whatever_server_lets_it_through(path):
     """Granian hands CONNECT on, with no path at all."""
     scope = {"headers": [(b"host", b"x")], "raw_path": path, "query_string": b""}
     with pytest.raises(Refused) as refused:
-        read_head(scope, RequestLimits())
+        judge_size(scope, {}, RequestLimits())
     assert (refused.value.status, refused.value.code) == (400, "bad_address")
 
 

@@ -7,6 +7,7 @@ import socket
 import time
 
 import pytest
+from clippy_breaker import CircuitBreaker
 from clippy_gateway import Gateway
 from clippy_gateway.callers import Callers
 from clippy_gateway.forms import Refused
@@ -60,6 +61,32 @@ def test_a_refusal_has_a_line_with_the_id_that_its_caller_was_told(world, caplog
     assert refused.headers["x-clippy-request-id"] in lines[0]
     assert missing.headers["x-clippy-request-id"] in lines[1]
     assert "canary" not in "".join(lines)
+
+
+def _failures(key, plugins=None):
+    """What a caller is told, and the log, of a route that nobody answers at, and of its breaker."""
+    with World(Reply("x"), plugins or {}, {"keys": {"team": Key(CALLERS_KEY)} if key else {}}) as made:
+        made.provider.stop()
+        answers = [made.chat(key=key).json()["error"] for _ in range(2)]
+        message = made.ask("POST", MESSAGES, key, json={"model": "m", "max_tokens": 5, "messages": []}).json()["error"]
+        return [*answers, message], made.provider.origin
+
+
+@pytest.mark.parametrize("plugins", [{}, {"breaker": CircuitBreaker(state="forced_open")}], ids=["bare", "breaker"])
+def test_a_caller_with_a_key_is_told_the_route_and_the_kind_and_the_log_the_rest(plugins, caplog):
+    errors, origin = _failures(CALLERS_KEY, plugins)
+    assert {error["message"].partition(":")[0] for error in errors} == {
+        "the route main gave no answer",
+        "the route claude gave no answer",
+    }
+    said = str(errors)
+    assert not any(word in said for word in (origin.removeprefix("http://"), "127.0.0.1", "Error:", "Connect call"))
+    assert "the route main failed for the key team" in caplog.text
+    assert any(word in caplog.text for word in ("ClientConnectorError", "the breaker of openai.chat at"))
+
+
+def test_who_needs_no_key_is_told_everything():
+    assert "ConnectorError" in _failures(None)[0][0]["message"]
 
 
 def fingerprint(key: str, *keys: str) -> str:

@@ -44,14 +44,14 @@ def _as_from_a_terminal() -> None:
 class Serving:
     """One ``clippy serve``."""
 
-    def __init__(self, folder: Path, text: str, *options: str) -> None:
+    def __init__(self, folder: Path, text: str, *options: str, before: tuple[str, ...] = ()) -> None:
         file = folder / "clippy.toml"
         file.write_text(text)
         self.log = folder / "serve.log"
         self.meeting = Path(tempfile.mkdtemp())  # a short path: workers have sockets there
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "clippy_core.cli", "--config", str(file), "serve", *options],
+                [sys.executable, "-m", "clippy_core.cli", "--config", str(file), *before, "serve", *options],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "TMPDIR": str(self.meeting)},
@@ -95,11 +95,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
     running: list[Serving] = []
     with FakeServer(answer, lifetime=600) as provider:
 
-        def begin(*options: str, settings: str = DRAINS, wait: bool = True, route: bool = True) -> Serving:
+        def begin(*options: str, settings: str = DRAINS, wait: bool = True, route: bool = True, **more: Any) -> Serving:
             text = f'allow = ["gateway", "recorder", "inspect"]\n[plugins.gateway]\n{settings}\n'
             if route:
                 text += f'[routes.main]\nbase_url = "{provider.base_url}"\nkey = "sk-0123456789"\n'
-            serving = Serving(tmp_path, text, "--port", "0", *options)
+            serving = Serving(tmp_path, text, "--port", "0", *options, **more)
             running.append(serving)
             if wait:
                 assert until(serving.ready), serving.said
@@ -141,6 +141,9 @@ def test_a_drain_loses_no_stream(start, server, options, ended_by):
     assert b"[DONE]" in b"".join(got)
     assert serving.process.wait(PATIENCE) == 0
     assert not serving.ready()
+    assert re.search(r"ending: 60 s at most for \d+ requests? under way", serving.said)
+    assert "ended; 0 requests broken off" in serving.said
+    assert not options or f"{ended_by.name} came" in serving.said
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "granian"])
@@ -176,6 +179,7 @@ def test_a_drain_has_an_end(start, server):
     reader.join(PATIENCE)
     assert "Traceback" not in serving.said
     assert re.search(r"the answer to request [0-9a-f]{16} broke off: the gateway ended", serving.said)
+    assert "ended; 1 request broken off" in serving.said
 
 
 def test_it_says_that_it_drains_before_it_takes_no_more_connections(start):
@@ -232,6 +236,25 @@ def test_what_is_wrong_is_said_before_anything_is_served(start, options):
     assert "no route says where requests go" in serving.said
     assert "give each caller a key" in serving.said
     assert "Traceback" not in serving.said
+
+
+@pytest.mark.parametrize("options", [("--check",), ("--workers", "2")], ids=["checking", "two workers"])
+def test_a_log_that_cannot_be_written_is_said_before_anything_is_served(start, tmp_path, options):
+    (tmp_path / "taken").write_text("no folder")
+    serving = start("--access-log", str(tmp_path / "taken" / "access.log"), *options, wait=False)
+    assert serving.process.wait(PATIENCE) == 2
+    assert "plugins.gateway.access_log.to is" in serving.said
+    assert "serving at" not in serving.said
+
+
+def test_a_wrong_configuration_is_told_before_an_address_that_is_taken(start, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        nowhere = str(tmp_path / "nowhere.toml")
+        serving = start("--port", port, wait=False, before=("--config", nowhere))
+        assert serving.process.wait(PATIENCE) == 2
+    assert nowhere in serving.said
+    assert "cannot listen" not in serving.said
 
 
 @pytest.mark.parametrize("options", [(), ("--check",)], ids=["serving", "checking"])

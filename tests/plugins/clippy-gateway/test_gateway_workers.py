@@ -117,6 +117,16 @@ def test_workers_whose_plugins_open_for_long_and_fail_are_given_up_too(monkeypat
     assert len(place.started) == 5
 
 
+def test_that_it_serves_is_said_once_and_when_the_first_worker_does(monkeypatch):
+    time, said = Time(), []
+    monkeypatch.setattr(workers, "time", time)
+    place = Place(time, itertools.repeat(20.0), opening=5.0)
+    time.supervisor = Supervisor([Worker(place.start)], socket.socket(), lambda: said.append(time.now))
+    time.supervisor.run(1.0)
+    assert len(place.started) > 2
+    assert [round(at) for at in said] == [5]
+
+
 def test_a_worker_says_that_it_serves_in_its_pipe():
     said, says = os.pipe()
     os.set_blocking(said, False)

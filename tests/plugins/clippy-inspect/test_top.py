@@ -131,6 +131,25 @@ def test_hostile_texts_are_shown_and_not_obeyed(case: dict[str, Any], tmp_path: 
         assert kept in ran(str(file), "--once").output or width(text) > WIDEST
 
 
+OBEYED = (
+    "\x1b", "\x1b[", "\x1bc", "\x1b]52;c;ZXZpbA==\x07", "\x1b]unended", "\x1bP+q544e\x1b\\", "\x1b^pm\x1b\\", "\x1b#8",
+    "\x1b\x1b[31m", "\x1b[\x0031m", "\x1b[3\n1m", "\x1b\x9b31m", "\x1b]0;a\x1b[2J\x07", "\x1b[38:2::1:2:3m", "\x85",
+    "\x90q\x9c", "\x9fG\x9c", "\x0e\x0f", "safe\x08\x08\x08\x08evil", "\x1a\x18", "x\r\ry", "a\u061cb",
+    "\U000e0041", "\ud800", "a\u2066b",
+)  # fmt: skip
+LOOKALIKES = (
+    "", "[31m not an escape", "]0;title", "^[[31m", "\\033[0m", "100% [===>  ]", "\u2400 \u241b[31m pictures",
+    "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0928\u092e\u0938\u094d\u0924\u0947", "e\u0301",
+    "\U0001f469\u200d\U0001f467", "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+)  # fmt: skip
+
+
+def test_what_a_terminal_obeys_is_written_out_and_what_only_looks_so_stays() -> None:
+    assert [obeyed(line(text)) for text in OBEYED] == [[]] * len(OBEYED)
+    assert [text for text in OBEYED if line(text) == text] == []
+    assert [line(text) for text in LOOKALIKES] == list(LOOKALIKES)
+
+
 # --- where the numbers come from --------------------------------------------------------------------------------------
 
 

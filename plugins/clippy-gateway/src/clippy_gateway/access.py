@@ -10,10 +10,11 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from attrs import define, field
-from clippy_hookspecs import AuditRecord, RequestContext, hookimpl
+from clippy_hookspecs import AuditRecord, ConfigError, RequestContext, hookimpl
 from clippy_lines import AppendFile, Delivery
 
 from .access_lines import StandardError, as_json, as_text
@@ -73,10 +74,33 @@ class Access:
             del self._used[next(iter(self._used))]
         self._used[record.id] = (model, None, None) if used is None else (model, used.input, used.output)
 
-    def open(self) -> None:
-        """Begin.  Raises OSError for a file that cannot be written."""
-        if not self.settings.is_stderr:
+    def faults(self) -> list[str]:
+        """Why its file cannot be written, tried out: a file and folders that are made for that are removed again."""
+        if self.settings.is_stderr:
+            return []
+        path = self.settings.path
+        made = [one for one in (path, *path.parents) if not one.exists()]
+        try:
+            self._open()
+        except ConfigError as error:
+            return list(error.faults)
+        finally:
+            self._sink.close()
+            for one in made:
+                with suppress(OSError):  # it was not made, or is somebody else's by now
+                    one.unlink() if one == path else one.rmdir()
+        return []
+
+    def _open(self) -> None:
+        try:
             self._sink.open()
+        except OSError as error:
+            raise ConfigError([_unwritable(self.settings.to, error)]) from error
+
+    def open(self) -> None:
+        """Begin.  Raises ConfigError for a file that cannot be written."""
+        if not self.settings.is_stderr:
+            self._open()
         if self._delivery is None:
             self._delivery = Delivery(self._write, _WAITING, "clippy-gateway-access", _SOON, _TOGETHER)
 
@@ -130,6 +154,13 @@ class Access:
             with self._lock:
                 self._warned, lost, self.lost = now, self.lost, 0
             log.warning("the access log lost %d lines: %s", lost, why)
+
+
+def _unwritable(to: str, error: OSError) -> str:
+    return (
+        f"plugins.gateway.access_log.to is {to!r}, which cannot be written: {error.strerror or type(error).__name__}; "
+        "let this user write in its folder (systemd: LogsDirectory=clippy for /var/log/clippy), or choose another file"
+    )
 
 
 class Line:

@@ -9,8 +9,13 @@ from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
 _METADATA_NAMES = frozenset(
-    {"metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"}
-)
+    {
+        "metadata", "metadata.goog", "metadata.tencentyun.com", "metadata.packet.net", "metadata.platformequinix.com",
+        "api.metadata.cloud.ibm.com", "rancher-metadata", "instance-data",
+    }
+)  # fmt: skip
+_METADATA_INTERNAL = re.compile(r"(?:metadata|instance-data)\.(?:[a-z0-9_-]+\.)*internal", re.ASCII)
+"""metadata.google.internal, metadata.azure.internal, instance-data.eu-west-1.compute.internal."""
 _METADATA_ADDRESSES = frozenset(
     ipaddress.ip_address(text)
     for text in (
@@ -25,7 +30,7 @@ their credentials for containers."""
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 _PLAIN_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII)
 _FOUR = re.compile(r"(?<![0-9])(?=([0-9]{1,3}([.-])[0-9]{1,3}\2[0-9]{1,3}\2[0-9]{1,3})(?![0-9]))", re.ASCII)
-_EIGHT = re.compile(r"(?<![a-z0-9])[0-9a-f]{8}(?![a-z0-9])", re.ASCII)
+_EIGHT = re.compile(r"(?<![a-z0-9])(?:0x)?([0-9a-f]{8})(?![a-z0-9])", re.ASCII)
 _DOTS = str.maketrans({"。": ".", "．": ".", "｡": "."})
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -66,9 +71,7 @@ def _host(written: str) -> str:
 
 
 def _of_the_configuration(host: str) -> str | None:
-    address = _address(host)
-    addresses = _within_name(host) if address is None else [address]
-    if host in _METADATA_NAMES or any(is_metadata(one) for one in addresses):
+    if _leads_to_metadata(host):
         return "it is where a cloud keeps the credentials of this machine"
     if any(letter in host for letter in "@#?/") or ".." in host:
         return "its host is no name"
@@ -96,9 +99,16 @@ def _of_a_caller(url: str, scheme: str, host: str, port: int | None, allow: Sequ
         return "its path has . or .. in it"
     if _address(host) is not None:
         return "it is an address in numbers, not a name"
-    if not _PLAIN_NAME.fullmatch(host) or not fits_one(host, allow):
+    if not _PLAIN_NAME.fullmatch(host) or not fits_one(host, allow) or _leads_to_metadata(host):
         return "its host is not one that this key may name"
     return None
+
+
+def _leads_to_metadata(host: str) -> bool:
+    if host in _METADATA_NAMES or _METADATA_INTERNAL.fullmatch(host):
+        return True
+    address = _address(host)
+    return any(is_metadata(one) for one in (_within_name(host) if address is None else [address]))
 
 
 def fits_one(host: str, patterns: Sequence[str]) -> bool:

@@ -15,15 +15,16 @@ from clippy_serving import STALLED
 
 from .access import Access, Line
 from .bodies import Gone, judge_json, read_body
-from .callers import Caller, Callers
+from .callers import Caller, Callers, name_of
 from .choosing import Choice, api_of
+from .discreet import discreet
 from .elsewhere import request_elsewhere
 from .forms import Refused, error_body, error_headers, is_anthropic
-from .heads import judge_fields, read_head
+from .heads import judge_fields, judge_size, read_head
 from .models import models_reply
 from .paths import judge_call, judge_object, judge_spelling
 from .refusals import Refusals
-from .replies import judge_status, reply_headers, told
+from .replies import judge_status, reply_headers, send_whole, told
 from .settings import RequestLimits
 from .watching import Cancelled, Watch, ended, pump, was_cancelled
 
@@ -60,9 +61,11 @@ class GatewayApp:
     refusals: Refusals = field(factory=Refusals)
     access: Access | None = None
     when_open: Callable[[], object] | None = None
+    when_draining: Callable[[int], object] | None = None
     ready: bool = field(default=False, init=False)
     draining: bool = field(default=False, init=False)
     busy: int = field(default=0, init=False)
+    broken: int = field(default=0, init=False)
     _routes: dict[str, tuple[bytes, bytes]] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -71,6 +74,8 @@ class GatewayApp:
     async def drain(self) -> None:
         """Say that no more requests should come, and wait until whoever asks for that has heard it."""
         self.draining = True
+        if self.when_draining is not None:
+            self.when_draining(self.busy)
         await asyncio.sleep(self.notice)
         if self.pages is not None:
             self.pages.drain()
@@ -161,12 +166,13 @@ class GatewayApp:
             caller = self.callers.find(head)
             if line is not None:
                 line.caller = caller.name
+            judge_size(scope, head, self.limits)
             await self._admitted(scope, head, caller, receive, send)
         except Refused as refused:
             await self._refuse(refused, scope, head, caller, send, line)
         except Gone:  # nobody is there to be answered
             if STALLED in scope:
-                self.refusals.note_stalled(_name(caller), scope["method"], path)
+                self.refusals.note_stalled(name_of(caller), scope["method"], path)
         except Cancelled:
             if line is not None:
                 line.left = "cancelled"
@@ -179,13 +185,12 @@ class GatewayApp:
         self, refused: Refused, scope: Any, head: Head, caller: Caller | None, send: Send, line: Line | None
     ) -> None:
         path, request_id = scope["path"], os.urandom(8).hex()
-        self.refusals.note(refused, _name(caller), scope["method"], path, request_id)
+        self.refusals.note(refused, name_of(caller), scope["method"], path, request_id)
         if line is not None:
             line.refused, line.stranger = refused.code, refused.stranger
         body = error_body(is_anthropic(path, head), refused.status, refused.code, refused.message, request_id)
         headers = [(b"x-clippy-request-id", request_id.encode()), *error_headers(refused, body)]
-        await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_whole(send, refused.status, headers, body)
 
     async def _admitted(self, scope: Any, head: Head, caller: Caller, receive: Receive, send: Send) -> None:
         most = self.limits.concurrency
@@ -205,24 +210,26 @@ class GatewayApp:
         anthropic = is_anthropic(path, head)
         judge_spelling(path, scope["raw_path"])
         judge_call(method, path, head, anthropic)
+        caller.judge_call(method, path)
         try:
             body = await read_body(receive, self.limits)
         except asyncio.CancelledError:
             if not self.draining:
                 raise
+            self.broken += 1
             raise ended() from None
         await judge_json(body, head.get(b"content-type", b"json"), self.limits)
         model = judge_object(method, path, body)
         if method == "GET" and self.choice.models:
             listed = models_reply(path, self.choice, caller, anthropic)
             if listed is not None:
-                await send({"type": "http.response.start", "status": listed[0], "headers": listed[1]})
-                await send({"type": "http.response.body", "body": listed[2]})
+                await send_whole(send, *listed)
                 return
         request = self._request(scope, head, caller, anthropic, body, model)
         watch = Watch(receive)
         try:
             reply = await self.host.answer(request)
+            reply = discreet(reply, request.route, caller, self.refusals)
             await self._reply(reply, request.route, method, send, watch)
         except asyncio.CancelledError:
             if not (watch.gone or self.draining):
@@ -230,6 +237,7 @@ class GatewayApp:
             why = ended()
             if watch.gone:
                 raise Gone from None
+            self.broken += 1
             if watch.told:
                 log.warning("the answer to request %s broke off: the gateway ended", watch.told)
                 return
@@ -267,8 +275,7 @@ class GatewayApp:
                 if not bare:
                     headers.append((b"content-length", b"%d" % len(body)))
                 watch.stop()
-                await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-                await send({"type": "http.response.body", "body": b"" if bare else body})
+                await send_whole(send, reply.status, headers, b"" if bare else body)
                 return
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             try:
@@ -288,10 +295,4 @@ class GatewayApp:
         fine = path == "/health" or (self.ready and not self.draining)
         text = b"ok\n" if fine else b"draining\n" if self.draining else b"not open\n"
         fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
-        await send({"type": "http.response.start", "status": 200 if fine else 503, "headers": fields})
-        await send({"type": "http.response.body", "body": text})
-
-
-def _name(caller: Caller | None) -> str:
-    """The name of the caller's key, "" for who has none."""
-    return caller.name if caller is not None and caller.key is not None else ""
+        await send_whole(send, 200 if fine else 503, fields, text)

@@ -36,6 +36,12 @@ class Caller:
     def may_use(self, route: str) -> bool:
         return not self.routes or route in self.routes
 
+    def judge_call(self, method: str, path: str) -> None:
+        """Raises Refused for a call that its key does not allow; *path* is decoded once."""
+        if self.key is None or self.key.allows(method, path):
+            return
+        raise Refused(403, "call_not_allowed", "this key may make some calls, and not this one", close=True)
+
     def scope_of(self, head: Mapping[bytes, bytes]) -> Scope | None:
         """On whose behalf it calls: as its key says, and as it says itself where the configuration trusts it."""
         if self.key is None or not self.key.trusted or self.scope is None:
@@ -87,6 +93,11 @@ class Callers:
                 401, "invalid_api_key", "this key is none of the gateway's own", close=True, stranger=stranger
             )
         return found
+
+
+def name_of(caller: Caller | None) -> str:
+    """The name of the caller's key, "" for who has none."""
+    return caller.name if caller is not None and caller.key is not None else ""
 
 
 def judge_local(head: Mapping[bytes, bytes]) -> None:

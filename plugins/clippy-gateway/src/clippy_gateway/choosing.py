@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from attrs import define, field
 from clippy_hookspecs.context import RouteInfo
 
 from .bodies import in_utf_8, read_json
 from .callers import Caller
+from .calls import fits
 from .forms import Refused
 
 
@@ -58,23 +59,6 @@ class Choice:
 def _shown(name: str) -> str:
     """A caller's own word, in one line of an answer."""
     return ascii(name if len(name) <= 60 else name[:60] + "...")
-
-
-def fits(text: str, parts: Sequence[str]) -> bool:
-    """Whether *text* is *parts* with anything between them: a pattern that was cut at its stars."""
-    first, *rest = parts
-    if not rest:
-        return text == first
-    *middle, last = rest
-    if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
-        return False
-    at, end = len(first), len(text) - len(last)
-    for part in middle:
-        found = text.find(part, at, end)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return True
 
 
 def model_in(value: object) -> str:

@@ -45,10 +45,10 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
             given["access_log"] = evolve(gateway.access_log, to=access_log)
         settings = evolve(gateway, **{name: value for name, value in given.items() if value is not None})
         settings.among = of
-        # The address first: whether it can be had is soon known, and opening plugins takes a while.
+        # The configuration first: what is wrong in it may be why the address cannot be had.
+        with cli.host() as described:
+            pass  # it opened, so it can be opened; the workers do that, each in its own event loop
         with listening(settings, fd) as opened:
-            with cli.host() as described:
-                pass  # it opened, so it can be opened; the workers do that, each in its own event loop
             if fd is None:
                 run(settings, described, opened, check=check)
             else:

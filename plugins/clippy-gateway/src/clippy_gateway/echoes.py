@@ -8,10 +8,10 @@ from functools import lru_cache
 
 from attrs import define, field
 
+from .headers import holds_key
+
 Pair = tuple[bytes, bytes]
 
-_CREDENTIALS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "ocp-apim-subscription-key"})
-_LIKE_THEM = ("api-key", "-auth", "-secret", "-token")
 _SHORTEST = 8
 """Characters below which a text is no key: it would be found everywhere."""
 _MASK = b"***"
@@ -21,13 +21,13 @@ _LARGEST = 1024 * 1024
 
 def keys_in(headers: Sequence[tuple[str, str]]) -> tuple[bytes, ...]:
     """The keys in the headers of a request that leaves."""
-    bare = [value.rpartition(" ")[2] for name, value in headers if _is_credential(name.lower())]
+    bare = [value.rpartition(" ")[2] for name, value in headers if _holds_key(name)]
     return tuple([key.encode("latin-1", "replace") for key in bare if len(key) >= _SHORTEST])
 
 
 @lru_cache(maxsize=256)
-def _is_credential(name: str) -> bool:
-    return name in _CREDENTIALS or name.endswith(_LIKE_THEM)
+def _holds_key(name: str) -> bool:
+    return holds_key(name.lower())
 
 
 def without_keys(fields: Sequence[Pair], keys: Sequence[bytes]) -> Sequence[Pair]:

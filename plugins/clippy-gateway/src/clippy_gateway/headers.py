@@ -10,16 +10,20 @@ _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
 """Control characters except the tab (RFC 9110 section 5.5), and what one octet cannot say."""
 
+_C1 = re.compile(r"[\x80-\x9f]")
+"""Control characters beyond ASCII: octets that are also within the UTF-8 of many a letter."""
+
 PLAIN = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
 """The bytes that a value may have."""
 
 _CREDENTIALS = frozenset(
     {
-        "authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "set-cookie",
-        "ocp-apim-subscription-key", "x-amz-security-token", "openai-organization", "openai-project",
-        "x-goog-user-project",
+        "cookie", "cookie2", "set-cookie", "openai-organization", "openai-project", "x-goog-user-project",
+        "remote-user", "x-remote-user",
     }
 )  # fmt: skip
+_KEYS_END = ("api-key", "authorization", "subscription-key", "-auth", "-secret", "-token")
+"""Every provider and every router before one has a name of its own for its key: xi-api-key, cf-aig-authorization."""
 _FRAMING = frozenset(
     {
         "host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection",
@@ -27,9 +31,14 @@ _FRAMING = frozenset(
     }
 )  # fmt: skip
 _ROUTING = frozenset(
-    {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-original-url",
-     "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override"}
+    {"forwarded", "x-real-ip", "x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method",
+     "x-method-override"}
 )  # fmt: skip
+
+
+def holds_key(name: str) -> bool:
+    """Whether a header of this name, in lower case, has a key for its value."""
+    return name.endswith(_KEYS_END)
 
 
 def header_fault(name: str, value: str) -> str | None:
@@ -43,11 +52,21 @@ def header_fault(name: str, value: str) -> str | None:
         return "the name of a header holds a character that no name has, or is empty"
     if _FORBIDDEN.search(value):
         return f"the value of the header {name} holds a control character or one outside of Latin-1"
+    if _C1.search(value) and not _is_utf8(value):
+        return f"the value of the header {name} holds a control character"
     lower = name.lower().replace("_", "-")
-    if lower in _CREDENTIALS:
+    if lower in _CREDENTIALS or holds_key(lower):
         return f"the header {name} says who is asking, and only the configuration may say that"
     if lower in _FRAMING:
         return f"the header {name} belongs to the connection and is written anew for each"
-    if lower in _ROUTING:
+    if lower in _ROUTING or lower.startswith("x-forwarded-"):
         return f"the header {name} says where a message comes from or goes, and a caller may not say that"
     return None
+
+
+def _is_utf8(value: str) -> bool:
+    """Whether the octets of *value* are text in UTF-8 without a control character of its own."""
+    try:
+        return not _C1.search(value.encode("latin-1").decode())
+    except UnicodeDecodeError:
+        return False

@@ -46,9 +46,13 @@ def read_head(scope: Mapping[str, Any], limits: RequestLimits) -> dict[bytes, by
         raise Refused(431, "headers_too_long", f"the headers are longer than {limits.head} bytes", close=True)
     if not found.get(b"host"):  # granian makes an empty one where there is none; RFC 9110 section 4.2.1 wants neither
         raise Refused(400, "no_host", "exactly one Host header is needed", close=True)
+    return found
+
+
+def judge_size(scope: Mapping[str, Any], found: Mapping[bytes, bytes], limits: RequestLimits) -> None:
+    """Raises Refused for an address or a body that is not taken; by now *found* has said who asks."""
     _judge_target(scope, limits)
     _judge_length(found, limits)
-    return found
 
 
 def _judge_target(scope: Mapping[str, Any], limits: RequestLimits) -> None:

@@ -17,10 +17,12 @@ _LONG_AGO = "1970-01-01T00:00:00Z"
 def models_reply(path: str, choice: Choice, caller: Caller, anthropic: bool) -> Listed | None:
     """Status, headers and body for a call that asks for models; None for another one, or for a model not listed here.
 
-    A pattern is no name, so it is not listed.
+    A pattern is no name, so it is not listed; where there is nothing but patterns, providers know the names.
     """
     root, _, name = path.removeprefix("/v1").partition("/models")
     if root or not path.removeprefix("/v1").startswith("/models") or (name and not name.startswith("/")):
+        return None
+    if all("*" in model for model in choice.models):
         return None
     known = [(model, route) for model, route in choice.models.items() if "*" not in model and caller.may_use(route)]
     rows = [_row(model, route, anthropic) for model, route in known]

@@ -127,6 +127,11 @@ class Gateway:
             self._written(),
         )
 
+    def unopened(self) -> list[str]:
+        """What could not be opened to serve, beside the plugins and the address: tried out, a sentence each."""
+        access = self._written()
+        return [] if access is None else access.faults()
+
     def over_aiohttp(self, host: Host) -> Host:
         """*host* with this gateway for its own and aiohttp under it, unless another plugin offers what sends."""
         from .upstream import AiohttpUpstream

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from attrs import define, field
-from clippy_hookspecs import StatusTable
+from clippy_hookspecs import ErrorInfo, StatusTable
 
 from .forms import Refused
 
@@ -16,6 +16,8 @@ log = logging.getLogger("clippy.gateway")
 
 _PAUSE = 1.0
 """Seconds between two lines of one kind: whoever sends nonsense all day long must not fill a disk with it."""
+_LONGEST = 500
+"""Characters of a failure's own words in a line."""
 _STRANGERS = 100
 """Wrong keys that are told apart; what comes with still others is counted together."""
 
@@ -60,6 +62,13 @@ class Refusals:
         self.counts[(0, "stalled", caller)] += 1
         what = f"{ascii(method[:20])[1:-1]} {_shape(path)} of {f'the key {caller}' if caller else 'nobody known'}"
         self._tell((0, "stalled", caller), "", f"cut off, because its caller stopped reading: {what}")
+
+    def note_failed(self, caller: str, route: str, status: int, failure: ErrorInfo, request_id: str) -> None:
+        """A route gave no answer, and *caller*, the name of a key, was not told what is in *failure*."""
+        why = " ".join(failure.message.split())[:_LONGEST]
+        named = f" (request {request_id})" if request_id else ""
+        what = f"the route {route or 'of X-Clippy-Base-URL'} failed for the key {caller}{named}"
+        self._tell((status, f"{route} {failure.kind}", caller), "", f"{what}: {failure.kind}, {why}")
 
     def _tell(self, which: tuple[int, str, str], stranger: str, text: str) -> None:
         kind, now = self._kinds.setdefault(which, _Kind()), self.now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from clippy_hookspecs import RequestContext
@@ -12,6 +13,7 @@ from .forms import Refused
 from .headers import PLAIN
 
 Pair = tuple[bytes, bytes]
+Send = Callable[[Any], Awaitable[None]]
 
 _KEPT_BACK = frozenset(
     {
@@ -28,6 +30,12 @@ _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 
 _CACHE_OFF, _CACHE_MISS = (b"x-clippy-cache", b"off"), (b"x-clippy-cache", b"miss")
 _ONE_ATTEMPT = (b"x-clippy-attempts", b"1")
+
+
+async def send_whole(send: Send, status: int, headers: Sequence[Pair], body: bytes) -> None:
+    """An answer that is there as a whole."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def judge_status(status: int) -> None:

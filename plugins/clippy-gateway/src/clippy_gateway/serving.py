@@ -57,6 +57,9 @@ def run(
 
     Raises ConfigError for settings that are wrong and RuntimeError if a plugin does not open.
     """
+    faults = [*gateway.faults(described), *gateway.unopened()]
+    if faults:
+        raise ConfigError(faults)
     if gateway.workers > 1 and not check:
         with _siblings(gateway.workers) as siblings:
             app = gateway.app(gateway.over_aiohttp(described), siblings, _visited(gateway, opened))
@@ -64,14 +67,11 @@ def run(
         return
     host = gateway.over_aiohttp(described)
     if check:  # without the pages, which would hand out links to a gateway that does not serve
-        faults = gateway.faults(host)
-        if faults:
-            raise ConfigError(faults)
         where = gateway.uds or f"{gateway.host}:{opened.getsockname()[1]}"
         click.echo(f"fine: routes {', '.join(host.routes)}; {len(gateway.keys)} keys; {where} is free")
         return
     app = gateway.app(host, address=_visited(gateway, opened))
-    click.echo(f"serving at {_where(gateway, opened)}", err=True)
+    app.when_open = partial(click.echo, f"serving at {_where(gateway, opened)}", err=True)
     serve(gateway, app, opened)
 
 
@@ -99,10 +99,11 @@ def be_worker(
 
 
 def _supervise(gateway: Gateway, app: GatewayApp, opened: socket.socket, siblings: Siblings | None) -> None:
-    click.echo(f"serving at {_where(gateway, opened)} with {gateway.workers} workers", err=True)
     if siblings is None and app.pages is not None:
         log.warning("each of the %d workers has pages of its own, with what came to it alone", gateway.workers)
-    supervise(opened, gateway.workers, gateway.drain, None if siblings is None else siblings.folder)
+    said = f"serving at {_where(gateway, opened)} with {gateway.workers} workers"
+    meeting = None if siblings is None else siblings.folder
+    supervise(opened, gateway.workers, gateway.drain, meeting, partial(click.echo, said, err=True))
 
 
 @contextmanager
@@ -143,12 +144,28 @@ def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket) -> None:
     _favour_requests()
     own = gateway.limits
     limits = Limits(body=own.body, headers=own.headers, head=own.head, target=own.target, stall_seconds=own.stall)
+    app.when_draining = partial(_draining, gateway)
     if gateway.server == "granian":
         from .on_granian import serve_on_granian
 
         serve_on_granian(app, gateway, opened)
-        return
-    Server(app, sockets=[opened], drain=gateway.drain, limits=limits).run()
+    else:
+        Server(app, sockets=[opened], drain=gateway.drain, limits=limits).run()
+    if app.draining:
+        click.echo(f"{_who(gateway)}ended; {_requests(app.broken)} broken off", err=True)
+
+
+def _draining(gateway: Gateway, busy: int) -> None:
+    first = f"no new ones after {gateway.notice:g} s, and " if gateway.notice else ""
+    click.echo(f"{_who(gateway)}ending: {first}{gateway.drain:g} s at most for {_requests(busy)} under way", err=True)
+
+
+def _who(gateway: Gateway) -> str:
+    return f"worker {os.getpid()}: " if gateway.among > 1 else ""
+
+
+def _requests(count: int) -> str:
+    return "1 request" if count == 1 else f"{count} requests"
 
 
 def _end_with(parent: int, siblings: Siblings | None) -> None:

@@ -8,7 +8,16 @@ from typing import Any, Literal
 from attrs import field, frozen
 from attrs.validators import ge, gt, in_, min_len, optional
 
+from .calls import allowed, fault_of_call
+
 _POSITIVE: Any = optional(gt(0))
+
+
+def _calls(_: Any, __: Any, value: tuple[str, ...]) -> None:
+    for one in value:
+        fault = fault_of_call(one)
+        if fault is not None:
+            raise ValueError(fault)
 
 
 def doc(text: str) -> dict[str, str]:
@@ -31,13 +40,27 @@ class Key:
     trusted: bool = field(
         default=False, metadata=doc("believe its X-Clippy-Tenant, -User and -Session headers: it speaks for others")
     )
+    calls: tuple[str, ...] = field(
+        default=(),
+        validator=_calls,
+        metadata=doc(
+            'the only calls it may make: "models" (chats, embeddings and the list of models), or such as '
+            '"POST /v1/audio/*"; none named: every one, files, batches and deleting too'
+        ),
+    )
     concurrency: int | None = field(
-        default=None, validator=_POSITIVE, metadata=doc("requests of it at the same time; None: as many as all")
+        default=None,
+        validator=_POSITIVE,
+        metadata=doc("requests of it at the same time in one worker; None: as many as all"),
     )
     base_urls: tuple[str, ...] = field(
         default=(),
         metadata=doc("hosts that its X-Clippy-Base-URL may name, *.example.com too; they get no key of yours"),
     )
+
+    def allows(self, method: str, path: str) -> bool:
+        """Whether it may make this call; *path* is decoded once."""
+        return not self.calls or allowed(self.calls, method, path)
 
 
 @frozen

@@ -102,6 +102,8 @@ class Supervisor:
 
     workers: list[Worker]
     opened: socket.socket
+    when_serving: Callable[[], object] | None = None
+    """Called once, when the first of them serves."""
     signals: list[int] = field(factory=list, init=False)
 
     def note(self, number: int, _: Any) -> None:
@@ -116,6 +118,9 @@ class Supervisor:
         while not self.signals:
             for worker in self.workers:
                 code, now = worker.look(time.monotonic()), time.monotonic()
+                if worker.served is not None and self.when_serving is not None:
+                    self.when_serving()
+                    self.when_serving = None
                 if code == _MISCONFIGURED:
                     self.stop(drain)
                     return code
@@ -126,6 +131,7 @@ class Supervisor:
                 if code is not None:
                     log.warning("a worker ended with %s; the next one starts in %g s", code, worker.wait)
             time.sleep(0.1)
+        log.warning("%s came: the workers end, within %g s", signal.Signals(self.signals[0]).name, drain)
         self.stop(drain)
         return 0
 
@@ -150,10 +156,12 @@ class Supervisor:
                 worker.process.send_signal(number)
 
 
-def supervise(opened: socket.socket, count: int, drain: float, meeting: Path | None) -> None:
+def supervise(
+    opened: socket.socket, count: int, drain: float, meeting: Path | None, when_serving: Callable[[], object]
+) -> None:
     """Serve at *opened* by *count* processes, each a ``clippy serve`` like this one.  Ends the process for faults.
 
-    *meeting* is the folder in which they find each other.
+    *meeting* is the folder in which they find each other; *when_serving* is called once, when the first one serves.
     """
     ours, theirs = os.pipe()
     os.set_inheritable(ours, True)
@@ -187,7 +195,7 @@ def supervise(opened: socket.socket, count: int, drain: float, meeting: Path | N
             os.close(says)
         return Process(popen, said)
 
-    supervisor = Supervisor([Worker(partial(start, place)) for place in range(count)], opened)
+    supervisor = Supervisor([Worker(partial(start, place)) for place in range(count)], opened, when_serving)
     before = {number: signal.signal(number, supervisor.note) for number in ending_signals()}
     try:
         code = supervisor.run(drain)

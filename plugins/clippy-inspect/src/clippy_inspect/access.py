@@ -27,7 +27,9 @@ READING: Final = frozenset({"GET", "HEAD"})
 _TLS = "https://"
 _USUAL: Final = {"http": 80, "https": 443}
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
-_SEPARATORS = re.compile(r"[&;=?]")
+_WORD = re.compile(r"(?<![A-Za-z0-9])(?=[^&=])")
+_WRAPPED: Final = 3
+"""How often a query may be encoded before nobody looks into it for the token."""
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([1-9][0-9]{0,4}))?")
 
 
@@ -49,6 +51,10 @@ class Session:
 
 
 ALLOWED: Final = Decision(True)
+NOT_ITS_ADDRESS: Final = (
+    "This server answers only for its own address: open the link that it printed, or add the name by which you came "
+    "to plugins.inspect.hosts."
+)
 USED: Final = (
     "This link was used already, or its time is over. A program prints another when it starts, when it calls "
     "clippy_inspect.attach(host) again, or for clippy inspect --link ADDRESS, which asks for plugins.inspect.token; "
@@ -84,10 +90,10 @@ def decide(
     plain, _, query = path.partition("?")
     where = _host(fields, port, hosts)
     if where is None:
-        return Decision(False, 403, "This server answers only for its own address; open the link that it printed.")
+        return Decision(False, 403, NOT_ITS_ADDRESS)
     if not _PATH.fullmatch(plain) or any(part in {".", ".."} for part in plain.split("/")) or "//" in plain:
         return Decision(False, 400, "No page has such a path.")
-    if any(_same(value, token) for value in _SEPARATORS.split(unquote(query))):
+    if query and _tells(query, token):
         return Decision(False, 400, "A token does not belong into an address; send it in the Authorization header.")
     if plain.startswith("/open/"):
         return _opening(method, plain, fields, codes, websocket)
@@ -162,6 +168,19 @@ def _host(fields: _Fields, port: int, hosts: Collection[str]) -> tuple[str, str]
         if (known := _authority(name)) is not None:
             ours |= {known} if name.endswith(f":{known[1]}") else {(known[0], port), (known[0], 80)}
     return ("http", given) if _authority(given) in ours else None
+
+
+def _tells(query: str, token: str) -> bool:
+    """Whether a query holds *token*, which logs, histories and referrers would have from then on.
+
+    At the beginning of a word, whatever stands around it: ``?key=Bearer+TOKEN`` and ``?next=%2Fx%3Ftoken%3DTOKEN`` too.
+    """
+    for _ in range(_WRAPPED):
+        query = unquote(query)
+        begins = (found.start() for found in _WORD.finditer(query))
+        if any(_same(query[at : at + len(token)], token) for at in begins):
+            return True
+    return False
 
 
 def _opening(method: str, path: str, fields: _Fields, codes: Collection[str], websocket: bool) -> Decision:
