@@ -5,6 +5,7 @@ It calls no hook: whatever comes from the flight goes the way of a stored answer
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -147,16 +148,18 @@ def pays(pipeline: Pipeline) -> bool:
     return True
 
 
-def suits(brought: Outcome | SharedSource, ctx: Context) -> bool:
+def _barred(ctx: Context, route: str) -> bool:
+    return route != ctx.route.name and ctx.barred(route) is not None
+
+
+def suits(brought: Landed | Made | Told, ctx: Context) -> bool:
     """Whether a request may have what a flight brought.
 
     Its leader may have taken an older answer out of a cache, or switched to a route that this caller may not use: the
     key that they share is that of the planned one.
     """
-    if not isinstance(brought, (Alone, Made)):
-        route = brought.stream.head.route if isinstance(brought, SharedSource) else brought.route
-        if route != ctx.route.name and ctx.barred(route):
-            return False
+    if not isinstance(brought, Made) and _barred(ctx, brought.route):
+        return False
     if not isinstance(brought, Landed) or brought.provenance is None:
         return True
     late = brought.provenance.stale and ctx.cache_control.max_stale is not None
@@ -175,7 +178,9 @@ async def follow(pipeline: Pipeline, request: Any) -> Result | None:
     if found is None or key is None:
         return None
     for _ in range(BOARDINGS):
-        seat = pipeline.flights.board(key, pipeline.runtime, pipeline.flow, pipeline.ctx.deadline, found.by)
+        ctx = pipeline.ctx
+        barred = partial(_barred, ctx)
+        seat = pipeline.flights.board(key, pipeline.runtime, pipeline.flow, ctx.deadline, found.by, barred)
         pipeline.seat = pipeline.ledger.seat = seat
         try:
             brought = await seat.arrive()
@@ -189,17 +194,17 @@ async def follow(pipeline: Pipeline, request: Any) -> Result | None:
         if brought is None:
             elsewhere = await _elsewhere(pipeline, seat) if found.shared else None
             return None if elsewhere is None else await _landed(pipeline, seat, elsewhere)
-        fits = suits(brought, pipeline.ctx)
         if isinstance(brought, SharedSource):
-            if not fits:
-                await brought.aclose()
-            elif (result := await _streamed(pipeline, seat, brought)) is not None:
+            result = await _streamed(pipeline, seat, brought)
+            if result is not None:
                 return result
-        elif fits and not isinstance(brought, Alone):
+        elif not isinstance(brought, Alone) and suits(brought, ctx):
             return await _landed(pipeline, seat, brought)
         seat.leave()
+        if seat.across is not None:  # inherited meanwhile
+            await pipeline.runtime.settle(seat.finish)
         pipeline.seat = pipeline.ledger.seat = None
-        if not (fits and isinstance(brought, SharedSource)):
+        if not isinstance(brought, SharedSource):
             break
     return None
 

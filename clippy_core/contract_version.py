@@ -30,8 +30,8 @@ def installed_contract() -> str | None:
 def said_by(distribution: Any) -> tuple[str, str, tuple[str, ...]]:
     """Name, version and requirements of a distribution (core metadata specification, PyPA)."""
     text = distribution.read_text("METADATA") or ""
-    lines = text.partition("\n\n")[0].splitlines()
-    if not lines or any(line[:1].isspace() for line in lines):
+    lines = text.partition("\n\n")[0].rstrip("\n").split("\n")
+    if not text or "\r" in text or any(line[:1].isspace() for line in lines):
         # It is of another form, or has folded lines.  Only these wait for a parser of e-mails to be imported.
         metadata = distribution.metadata
         said = str(metadata.get("Name") or ""), str(metadata.get("Version") or "")

@@ -12,7 +12,6 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
@@ -24,6 +23,7 @@ from . import imports
 from .admission import Verdict, let_in
 from .config import Config, Order
 from .config_names import did_you_mean, near_names
+from .config_routes import unknown_routes
 from .contract_version import core_fault
 from .deprecations import first_time
 from .installed import Found, rescan, scan
@@ -296,31 +296,16 @@ def _make(plugin: Plugin, cls: Any, config: Config) -> tuple[Plugin, list[str]]:
     try:
         instance = config.structure(cls, plugin.name)
     except ConfigError as error:
-        return _quarantine(plugin, "", f"its settings are wrong: {'; '.join(error.faults)}"), list(error.faults)
+        faults = [*error.faults, *unknown_routes(cls, config.table(plugin.name), plugin.name, config)]
+        return _quarantine(plugin, "", f"its settings are wrong: {'; '.join(faults)}"), faults
     except Exception as error:
         what = f"{cls.__name__} raised while it was made: {_said(error)}; open files and connections in lifespan"
         return _quarantine(plugin, "", what, error), []
-    if unknown := _unknown_routes(instance, plugin.name, config):
+    if unknown := unknown_routes(cls, instance, plugin.name, config):
         return _quarantine(plugin, "", f"its settings are wrong: {'; '.join(unknown)}"), unknown
     said = config.deprecated_settings(cls, plugin.name, plugin.distribution or plugin.name)
     plugin = evolve(plugin, deprecated=(*plugin.deprecated, *(plugin.sentence("", what) for what in said)))
     return _checked_object(plugin, instance, checked), []
-
-
-def _unknown_routes(instance: object, name: str, config: Config) -> list[str]:
-    """A fault for each route that the configuration does not have, in settings with ``names="routes"`` as metadata."""
-    known, faults = set(config.tree.get("routes", ())), []
-    for attribute in attrs.fields(cast("Any", type(instance))):
-        if attribute.metadata.get("names") == "routes":
-            said, path = getattr(instance, attribute.name), f"plugins.{name}.{attribute.alias or attribute.name}"
-            routes = chain.from_iterable(said.values()) if isinstance(said, Mapping) else said
-            faults += [
-                f"{config.origin(path)}: {path}: no route called {route} is configured"
-                f"{did_you_mean(route, known, 'there are')}"
-                for route in dict.fromkeys(routes)
-                if route not in known
-            ]
-    return faults
 
 
 def _checked_object(plugin: Plugin, instance: object, checked: Checked | None = None) -> Plugin:

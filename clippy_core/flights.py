@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -44,6 +45,10 @@ class Flight:
     stream: SharedStream | None = None
 
 
+def _open(route: str) -> None:
+    """No route is barred."""
+
+
 @define(eq=False, repr=False)
 class Seat:
     """One request's place in a flight.
@@ -58,6 +63,8 @@ class Seat:
     flow: FlowHandle
     total: float | None
     by: str
+    barred: Callable[[str], object]
+    """Whether it may not have what comes by a route."""
     leads: bool = field(default=False, init=False)
     pays: bool = field(default=False, init=False)
     settling: bool = field(default=False, init=False)
@@ -150,13 +157,24 @@ class Flights:
         with self.lock:
             return self._landed.get(key, 0) > moment
 
-    def board(self, key: str, runtime: Runtime, flow: FlowHandle, total: float | None, by: str) -> Seat:
-        """A place in the flight of *key*, or at the head of a new one; *total* is the request's deadline."""
+    def board(
+        self,
+        key: str,
+        runtime: Runtime,
+        flow: FlowHandle,
+        total: float | None,
+        by: str,
+        barred: Callable[[str], object] = _open,
+    ) -> Seat:
+        """A place in the flight of *key*, or at the head of a new one; *total* is the request's deadline.
+
+        Who is *barred* from the route of a stream never comes aboard, so that it can inherit neither bill nor lease.
+        """
         with self.lock:
             flight = self._flights.get(key)
             if flight is None:
                 flight = self._flights[key] = Flight(key, self._process)
-            seat = Seat(self, flight, runtime, flow, total, by)
+            seat = Seat(self, flight, runtime, flow, total, by, barred)
             flight.waiting.append(seat)
             if flight.leader is None:
                 self._next_leads(flight)
@@ -176,7 +194,8 @@ class Flights:
             return
         while flight.waiting:
             seat = flight.waiting.popleft()
-            seat.reader = stream.take_aboard(seat.runtime, seat.flow, seat.total)
+            if not seat.barred(stream.head.route):
+                seat.reader = stream.take_aboard(seat.runtime, seat.flow, seat.total)
             if seat.reader is None:  # it cannot be read for others: they are as if there were no flight
                 seat.flight = Flight(flight.key, outcome=ALONE)
             else:

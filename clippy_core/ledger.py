@@ -280,14 +280,21 @@ def _begin_beside(work: Callable[[], Coroutine[Any, Any, None]], runtime: Runtim
         log.exception(_FAILED)
         return
 
+    begun: list[bool] = []
+
     async def done() -> None:
         try:
+            if begun:  # the event loop ended while it waited; it may put its things in order
+                rest.close()
+                return
+            begun.append(True)
             await rest
         except Exception:  # nobody waits for it who could be told
             log.exception(_FAILED)
 
-    # An event loop that ends may never come to it, and Python would warn of a coroutine that nobody awaited.
-    weakref.finalize(done, rest.close).atexit = False
+    if isinstance(rest, Coroutine):
+        # An event loop that ends may never come to it, and Python would warn of a coroutine that nobody awaited.
+        weakref.finalize(done, rest.close).atexit = False
     owed = runtime.owed.take(done)
     if not runtime.hold_soon(owed):  # there is no thread left
         without_a_loop(owed)

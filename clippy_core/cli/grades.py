@@ -1,4 +1,4 @@
-"""The grades of installed plugins, as ``pytest --clippy-plugin NAME`` left them; nothing is run here."""
+"""The grades of installed plugins, as ``python -m pytest --clippy-plugin NAME`` left them; nothing is run here."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def grades(discovered: Discovered) -> dict[str, dict[str, Any]]:
     for name in (plugin.name for plugin in discovered.loaded if plugin.name in installed):
         document, now = stored(name), installed[name]
         if document is None:
-            found[name] = {"grade": None, "note": f"{_NEVER}: pytest --clippy-plugin {name}"}
+            found[name] = {"grade": None, "note": f"{_NEVER}: python -m pytest --clippy-plugin {name}"}
         elif (document.get("version"), document["code"]) != (now.version, code_of(now)):
             was = f"{document.get('version')} was graded {document['grade']}, and its code has changed"
-            found[name] = {"grade": None, "note": f"{was}: pytest --clippy-plugin {name}"}
+            found[name] = {"grade": None, "note": f"{was}: python -m pytest --clippy-plugin {name}"}
         else:
             unfit = unfit_of(document.get("not applicable", 0), document.get("checks", 0))
             note = f"{unfit}{unfit and '; '}graded on {document['time'][:10]}"
@@ -40,4 +40,5 @@ def print_grades(found: dict[str, dict[str, Any]], every: bool) -> None:
         if name not in never:
             say(f"  {name}: {one['grade']} ({one['note']})" if one["grade"] else f"  {name}: {one['note']}")
     if never:
-        say(f"  {len(never)} not graded: clippy doctor --grades lists them, pytest --clippy-plugin NAME grades one")
+        grade = "python -m pytest --clippy-plugin NAME grades one"
+        say(f"  {len(never)} not graded: clippy doctor --grades lists them, {grade}")

@@ -50,7 +50,7 @@ def new_plugin(name: str, hooks: tuple[str, ...], folder: Path) -> None:
     more = [hook for hook in package.implemented if hook not in (hooks or ("pre_request",))]
     if more:
         say(f"  {', '.join(more)} came along, because they belong to what was asked for")
-    say(f"  python -m pip install -e {target}    makes it active; clippy plugins list shows it")
+    say(f'  python -m pip install -e "{target}[test]"    makes it active, and brings what its tests need')
     say(f"  python -m pytest {target}    runs its tests")
 
 

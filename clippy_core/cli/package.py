@@ -31,8 +31,8 @@ classifiers = ["Typing :: Typed"]
 [project.entry-points.clippy]
 {name} = "{package}:{cls}"
 {commands}
-[dependency-groups] # clippy-core is on no index: README.md says how it is installed from a clone
-dev = ["clippy-core", "pytest>=8"]
+[project.optional-dependencies] # clippy-core is on no index: README.md says how it is installed from a clone
+test = ["clippy-core[testing]"] # it brings pytest
 
 [tool.hatch.build.targets.wheel]
 packages = ["src/{package}"]
@@ -77,11 +77,11 @@ _README = """\
 {purpose}
 
 clippy is on no index. CLONE stands for the folder of a clone of its repository; in an environment where
-`clippy` runs already, leave the first line out.
+`clippy` runs already, leave the first line out. `[test]` brings pytest.
 
 ```
-python -m pip install -e CLONE/hookspecs -e "CLONE[testing]"
-python -m pip install -e .
+python -m pip install -e CLONE/hookspecs -e CLONE
+python -m pip install -e ".[test]"
 python -m pytest
 ```
 

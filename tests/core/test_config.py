@@ -856,6 +856,29 @@ def test_an_argument_may_hold_tables_of_plugins_and_names_of_them() -> None:
         Host.from_config(plugins={"retry": {"atempts": 2}})
 
 
+def test_a_route_that_is_not_there_is_told_together_with_the_other_faults() -> None:
+    """Also where a table below the plugin's own names it; otherwise it would wait until the others are mended."""
+    key = {"key": "gateway-key-of-a-caller", "routes": ["mian"]}
+    told: dict[str, Any] = {
+        "plugins": {
+            "fallback": {"routes": ["mian"], "stal": 1},
+            "gateway": {"keys": {"shop": key}, "models": {"gpt-*": "mian"}, "prot": 1},
+        },
+        "routes": {"main": {"model": "m"}},
+    }
+    with pytest.raises(ConfigError) as caught:
+        Host.from_config(**told)
+    faults = str(caught.value)
+    for path in ("fallback.stal", "gateway.prot"):
+        assert f"plugins.{path}: unknown setting" in faults
+    for path in ("fallback.routes", "gateway.keys.shop.routes", "gateway.models"):
+        assert f"plugins.{path}: no route called mian is configured; did you mean main" in faults
+    for table in told["plugins"].values():
+        table.pop("stal", table.pop("prot", None))
+    with pytest.raises(ConfigError, match=r"plugins.gateway.keys.shop.routes: no route called mian"):
+        Host.from_config(**told)
+
+
 @pytest.mark.parametrize("fallback", [{"routes": ["mian"]}, {"kinds": {"quota": ["main", "mian"]}}])
 def test_a_setting_that_names_a_route_that_is_not_there_stops_the_start(fallback: dict[str, Any]) -> None:
     """Otherwise it would be found out in the outage for which it was written."""

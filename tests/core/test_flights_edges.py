@@ -18,6 +18,7 @@ from clippy_hookspecs import (
     AttemptRefused,
     CacheEntry,
     ErrorInfo,
+    Headers,
     Join,
     Message,
     Request,
@@ -29,11 +30,24 @@ from flight_lab import URL, Call, Lab, Valve, _AsyncTransport, _Transport, event
 from patience import PATIENCE
 
 import clippy_core
+from clippy_core.driven import drive
 from clippy_core.flights import Flights
 from clippy_core.flow import FlowHandle
-from clippy_core.shared_stream import SharedStream
+from clippy_core.outcomes import ALONE
+from clippy_core.shared_stream import Head, SharedStream
 
 EVENTS = events()
+
+
+class Silent:
+    """A stream that has said nothing yet."""
+
+    complete = False
+
+    def __init__(self) -> None:
+        self.queue: list[Any] = []
+
+
 WORDS = "one two three four"
 
 
@@ -403,6 +417,20 @@ def test_a_forked_child_that_leaves_its_parents_flight_wakes_nobody_of_the_paren
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     leader.leave()
     assert follower.leads
+
+
+def test_who_is_barred_from_the_route_of_a_stream_inherits_neither_its_bill_nor_its_lease() -> None:
+    """Not even while the leader leaves: it was never aboard."""
+    flights, runtime = Flights(), clippy_core.Host().sync_runtime()
+    leader = flights.board("a", runtime, FlowHandle(), None, "together")
+    before = flights.board("a", runtime, FlowHandle(), None, "together", "spare".__eq__)
+    flights.share(leader, Silent(), Head(200, Headers(), "spare"))  # type: ignore[arg-type]
+    after = flights.board("a", runtime, FlowHandle(), None, "together", "spare".__eq__)
+    leader.across = lease = object()  # type: ignore[assignment]
+    assert leader.leave() is False
+    assert [(seat.pays, seat.leads, seat.across) for seat in (before, after)] == [(False, False, None)] * 2
+    assert drive(before.arrive()) is drive(after.arrive()) is ALONE
+    assert leader.across is lease
 
 
 def test_what_is_beyond_all_measure_is_not_kept_and_nobody_comes_aboard_any_more(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import signal
@@ -243,8 +244,12 @@ def test_what_the_parent_holds_open_is_not_closed_in_the_child() -> None:
     assert [parent] == holds.closed
 
 
-def test_a_child_gives_no_request_an_id_that_the_parent_will_give() -> None:
+@pytest.mark.parametrize("fork", [os.fork, ctypes.PyDLL(None).fork], ids=["of Python", "of the system"])
+def test_a_child_gives_no_request_an_id_that_the_parent_will_give(
+    fork: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ids are made in advance; a child that went on with the parent's would give each of them a second time."""
     new_id()
+    monkeypatch.setattr(os, "fork", fork)  # as servers written in C call it, which run none of Python's hooks
     told = child_says(lambda: " ".join(new_id() for _ in range(300)))
     assert set(told.split()).isdisjoint(new_id() for _ in range(300))

@@ -67,6 +67,17 @@ def test_no_chunk_waits_for_it_and_closing_does() -> None:
     assert slow.done == 1
 
 
+@pytest.mark.parametrize("returned", [None, 7])
+@pytest.mark.parametrize("colour", ["sync", "asyncio", "trio"])
+def test_work_that_is_no_coroutine_takes_nothing_from_the_stream(
+    colour: str, returned: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a line in the log, as what a coroutine raises."""
+    caller = Caller(colour, httpx).start([Beside(lambda: returned)], LONG)
+    assert caller.stream().text == "one two three"
+    until(lambda: "when an answer began failed" in caplog.text)
+
+
 @pytest.mark.parametrize("colour", ["asyncio", "trio"])
 def test_no_chunk_of_an_async_program_waits_for_it_either(colour: str) -> None:
     slow = Slow()

@@ -182,7 +182,7 @@ def test_the_way_from_scaffold_to_grade_is_as_the_guide_shows_it(tmp_path: Path)
     }
     printed = {}
     for line in lines:
-        if line == "python -m pip install -e clippy-shout":
+        if line == 'python -m pip install -e "clippy-shout[test]"':
             info = site / "clippy_shout-0.1.0.dist-info"
             info.mkdir(parents=True)
             (info / "METADATA").write_text("Metadata-Version: 2.1\nName: clippy-shout\nVersion: 0.1.0\n")

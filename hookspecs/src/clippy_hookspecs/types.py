@@ -219,7 +219,7 @@ def _lazily(cls: type[Any], *names: str) -> None:
             try:
                 return kept(self)
             except AttributeError:
-                return _decode_on_read(self, name, fill)
+                return _decode_on_read(self, name, kept, fill)
 
         return property(read, fill[name])
 
@@ -227,10 +227,10 @@ def _lazily(cls: type[Any], *names: str) -> None:
         setattr(cls, name, lazy(name, slot.__get__))
 
 
-def _decode_on_read(self: Any, name: str, lazy: Mapping[str, _Put]) -> Any:
+def _decode_on_read(self: Any, name: str, kept: Callable[[Any], Any], lazy: Mapping[str, _Put]) -> Any:
     decoder = self.decoder
     if decoder is None:  # another thread was here first
-        return getattr(self, name)
+        return kept(self)
     # A decoder never fails: a body that is not what its address promises gives empty fields and keeps its bytes.
     # One of the host's also has ``some``: the field alone, if it can be told without making all the others.
     some = getattr(decoder, "some", None)

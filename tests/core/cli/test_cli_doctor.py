@@ -119,6 +119,25 @@ def test_an_order_that_looks_wrong_is_said_with_the_right_one(
     assert turned == [] or outer == inner or "ErrorDecision" in inner
 
 
+def test_what_is_said_about_one_setting_is_mended_by_one_line(install: Install) -> None:
+    """Of two lines for one setting the second undid the first; what the list named before stays in it."""
+    for name, source in {"a": OBSERVER, "b": SETTLER, "c": OBSERVER, "d": SETTLER}.items():
+        install(name, source)
+    said = orders("a,b,c,d")
+    assert len(said) == 3
+    assert {found.what.partition("write ")[2].partition(", or say")[0] for found in said} == {
+        'order.audit = ["b", "d", "a", "c"]'
+    }
+    assert orders("a,b,c,d", CLIPPY_ORDER__AUDIT='["b", "d", "a", "c"]') == []
+    (named, again) = orders("a,b,c,d", CLIPPY_ORDER__AUDIT='["b", "c", "a", "d"]')
+    assert 'write order.audit = ["b", "d", "c", "a"], or say' in named.what
+    assert 'write order.audit = ["b", "d", "c", "a"], or say' in again.what
+    install("e", ANSWERER)
+    install("f", GUARD)
+    (finding,) = orders("e,f", CLIPPY_ORDER__PRE_REQUEST='["e"]')
+    assert 'write order.pre_request = ["f", "e"]' in finding.what, "the default list has no say there"
+
+
 def test_the_retry_plugin_declares_that_it_repeats() -> None:
     """Otherwise no rule about repeating would be one about it."""
     (finding,) = orders("retry")

@@ -44,12 +44,13 @@ def test_plugins_that_were_never_graded_share_a_line_that_says_how_and_are_liste
     install("limits", PLUGIN)
     result = run("doctor", only="limits", XDG_CACHE_HOME=str(tmp_path))
     assert (
-        "  1 not graded: clippy doctor --grades lists them, pytest --clippy-plugin NAME grades one\n" in result.stdout
+        "  1 not graded: clippy doctor --grades lists them, python -m pytest --clippy-plugin NAME grades one\n"
+        in result.stdout
     )
     assert "limits: not graded" not in result.stdout
     assert result.exit_code == 0
     listed = run("doctor", "--grades", only="limits", XDG_CACHE_HOME=str(tmp_path)).stdout
-    assert "  limits: not graded: pytest --clippy-plugin limits\n" in listed
+    assert "  limits: not graded: python -m pytest --clippy-plugin limits\n" in listed
     assert listed.count("not graded") == 1
 
 
@@ -77,4 +78,4 @@ def test_a_grade_of_other_code_is_none(run: Any, graded: Subject, folder: Path) 
     assert code_of(graded.found) != graded.code
     found = _grade(run)
     assert found["grade"] is None
-    assert "its code has changed: pytest --clippy-plugin limits" in found["note"]
+    assert "its code has changed: python -m pytest --clippy-plugin limits" in found["note"]

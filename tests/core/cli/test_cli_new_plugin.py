@@ -156,6 +156,7 @@ def test_it_depends_on_the_contract_alone(made: dict[str, Made], name: str) -> N
     project = made[name].project["project"]
     assert project["name"] == f"clippy-{name}"
     assert project["dependencies"] == ["clippy-hookspecs>=0.1.2,<0.2"]
+    assert project["optional-dependencies"] == {"test": ["clippy-core[testing]"]}
     assert list(project["entry-points"]["clippy"]) == [name]
     assert (made[name].source.parent / "py.typed").exists()
     tree = ast.parse(made[name].source.read_text())
@@ -223,8 +224,8 @@ def test_the_command_says_what_it_made_and_what_to_do_next(run: Run, tmp_path: P
     first, second, install, test = result.stdout.splitlines()
     assert first == "clippy-redis: Redis implements cache_lookup, cache_store, cache_invalidate"
     assert second.split()[:2] == ["cache_store,", "cache_invalidate"]
-    assert "pip install -e clippy-redis" in install
-    assert "pytest clippy-redis" in test
+    assert 'python -m pip install -e "clippy-redis[test]"' in install, "pytest is not in every environment"
+    assert "python -m pytest clippy-redis" in test
     assert (tmp_path / "work" / "clippy-redis" / "pyproject.toml").exists()
 
 

@@ -64,6 +64,18 @@ def test_show_finds_a_record_by_its_id(filled: AuditLog) -> None:
     assert "no record of r\\x1b99" in missing.output
 
 
+def test_the_beginning_of_an_id_is_enough_where_it_is_one_requests(filled: AuditLog) -> None:
+    """As with the keys of stored answers; a whole id is nobody's beginning, and two records of a request are one."""
+    assert json.loads(run(filled, "show", "ev").output)["id"] == "evil"
+    assert json.loads(run(filled, "show", "r1").output)["id"] == "r1", "and not r10"
+    several = run(filled, "show", "r")
+    assert several.exit_code == 1
+    assert "11 ids begin with r; give more of one" in several.output
+    with filled.path.open("a") as file:
+        file.write(json.dumps({"v": 1, "id": "evil", "outcome": "cached"}) + "\n")
+    assert json.loads(run(filled, "show", "e").output)["outcome"] == "cached", "the newest"
+
+
 def test_an_empty_log_is_no_error(tmp_path: Path) -> None:
     """Nothing was audited yet."""
     shown = run(AuditLog(path=tmp_path / "none.jsonl"), "tail")

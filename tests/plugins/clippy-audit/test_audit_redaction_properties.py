@@ -22,6 +22,7 @@ ROWS = [
     (prefix, pump, suffix)
     for prefix, suffix in (("", ""), ("password: ", "!"))
     for pump in (
+        "value:", "value=%3D", "name:value:",
         "a", "A1", " ", "a ", "\\", "%25", "&#1", "key=", "key: ", "token=a.", "password: a ", "api key is ", "-eyJ",
         "-eyJaaaaaaaaa", "authorization: ", "Authorization: Bearer ", "cookies={", "://a:b/", "a@a.", "+1", "1234-",
         "12:", "1.2.", "AB12", "-----BEGIN PRIVATE KEY-----", "-u a:", 'auth=("a", "', "api_keys: [", "mysql -p",

@@ -26,6 +26,28 @@ WORKERS = 8
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
 
 
+@define(eq=False)
+class EndsMeanwhile:
+    """A store of which *failing* fails once, and before that answers the whole attempt *probe* has ended."""
+
+    store: Any
+    failing: str
+    probe: Begun
+    once: bool = True
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.store, name)
+
+        async def asked(*arguments: Any) -> Any:
+            if self.once and name == self.failing:
+                self.once = False
+                self.probe.end(OK)
+                raise ConnectionError("the store is gone")
+            return await method(*arguments)
+
+        return asked
+
+
 # --- one process ------------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +202,21 @@ def test_a_probe_that_the_store_could_not_take_at_its_first_token_is_settled_at_
     clock.at += 31
     assert other.under_way().ctx.leases == 1, "half open: one good probe of three"
     assert other.state() == "half_open"
+    (found,) = other.breaker._places.last.routes
+    assert found.record.machine("").probed == 1
+
+
+@pytest.mark.parametrize("failing", ["swap", "release"])
+def test_a_probe_that_ended_while_the_store_was_failing_at_its_first_token_holds_no_place(failing: str) -> None:
+    """A short answer is over before a slow store says that it failed; then nobody else would settle it."""
+    one, other, clock = two()
+    one.do(FAILED, 10)
+    clock.at += 10
+    probe = one.under_way()
+    one.store = EndsMeanwhile(one.store, failing, probe)
+    probe.answers()
+    assert not any(one.store.store.store._leases.values())
+    assert other.under_way().ctx.leases == 1, "half open: one good probe of three"
     (found,) = other.breaker._places.last.routes
     assert found.record.machine("").probed == 1
 

@@ -199,7 +199,11 @@ def test_what_is_kept_cannot_move_the_cursor(place: Place) -> None:
 def test_a_key_must_name_one_answer(place: Place) -> None:
     place.ask()
     place.ask(model="other")
-    none, several = place.run("show", "zzz"), place.run("show", "")
+    first, second = place.shelf.kept
+    entry, answer = place.shelf.kept.pop(second)
+    alike = first[:20] + second[20:]
+    place.shelf.kept[alike] = (evolve(entry, key=alike), answer)
+    none, several = place.run("show", "zzz"), place.run("show", first[:16])
     assert (none.exit_code, several.exit_code) == (1, 1)
     assert "there is no stored answer whose key begins with zzz" in none.output
     assert "2 keys begin with" in several.output
@@ -236,6 +240,23 @@ def test_invalidate_drops_what_every_option_fits_and_never_all_by_mistake(place:
     assert [one.model for one, _ in place.shelf.kept.values()] == ["other"]
     assert place.run("invalidate", "--all").exit_code == 0
     assert place.shelf.kept == {}
+
+
+def test_a_model_may_be_a_pattern_as_in_rules(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for model in ("gpt-4", "gpt-5", "other"):
+        place.ask(model=model)
+    listed = place.run("list", "--model", "gpt-?", "--json").stdout
+    assert {one["model"] for one in json.loads(listed)} == {"gpt-4", "gpt-5"}
+    assert place.run("invalidate", "--model", "gpt-*").stdout.startswith("dropped 2 from shelf\n")
+    assert [one.model for one, _ in place.shelf.kept.values()] == ["other"]
+    place.with_plugins(monkeypatch, mute=Mute())
+    assert "mute was told of no model" in place.run("invalidate", "--model", "gpt-*").stdout
+
+
+def test_an_empty_key_is_said_to_be_empty(place: Place) -> None:
+    place.ask()
+    shown = place.run("show", "")
+    assert (shown.exit_code, "KEY is empty" in shown.output) == (2, True)
 
 
 @define(eq=False)
@@ -289,6 +310,20 @@ def test_warm_sends_what_is_not_stored_and_programs_hit_it(place: Place) -> None
     assert (second.exit_code, second.stdout) == (0, "3 were stored already, 0 are new, 0 failed\n")
     place.ask()
     assert place.provider.calls == 3
+
+
+def test_warming_is_no_request_in_the_statistics(place: Place) -> None:
+    """A warm every night would add hits that saved nobody anything."""
+    place.ask()
+    before = place.run("stats", "--json").stdout
+    address = f"{place.config['routes']['main']['base_url']}/chat/completions"
+    raw = {"url": address, "body": {"model": "m", "messages": [{"role": "user", "content": "raw"}]}}
+    file = place.file(QUESTION, {**QUESTION, "messages": "new"}, raw)
+    assert "1 were stored already, 2 are new" in place.run("warm", file).stdout
+    assert "3 were stored already" in place.run("warm", file).stdout
+    assert place.run("stats", "--json").stdout == before
+    assert "hit" in place.explained({**QUESTION, "messages": "new"})["said"][0]
+    assert place.explained({**QUESTION, "messages": "newer"})["differing"] == ["body.messages[0]"]
 
 
 def test_warm_tells_which_lines_failed(place: Place) -> None:
@@ -499,6 +534,11 @@ def test_explain_of_what_is_never_cached_says_so(place: Place) -> None:
 def test_what_is_no_request_is_said(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=f"line 1: .*{why}"):
         list(read_requests(text))
+
+
+def test_broken_json_is_told_with_one_line_number() -> None:
+    with pytest.raises(ValueError, match=r"\Aline 3: Expecting value, at column 10\Z"):
+        list(read_requests('{"messages": []}\n{"messages": [],\n "model":}'))
 
 
 FIELDS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("xyz"), max_size=6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -391,8 +392,16 @@ def test_every_shipped_price_says_where_and_when_it_was_read() -> None:
         for price in prices:
             assert price.read is not None
             assert price.source.startswith(hosts[model.partition("-")[0]])
+            assert re.search(r"/(?!en/)[a-z]{2}(-[A-Z]{2})?/", price.source) is None, "it is in English"
             assert 0.0 not in price.rates.of_kinds
             assert any(price.rates.of_kinds) or price.note
+
+
+def test_the_models_of_the_first_page_have_a_price() -> None:
+    """Whoever tries `clippy prices MODEL` tries it with the model that the README calls."""
+    named = re.findall(r'model ?= ?"([^"]+)"', (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8"))
+    assert named
+    assert [model for model in named if run(SHIPPED, model).exit_code] == []
 
 
 def run(prices: PriceList, *arguments: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +87,30 @@ def test_a_terminal_is_not_obeyed(tmp_path: Path) -> None:
     [
         ([], "has no request in it"),
         (["{"], "line 1: not JSON"),
-        ([DATED[0], "", "[]"], "line 3: a list and not a request body"),
+        ([DATED[0], "", "[]"], "line 3 is no request body"),
         (["[" * 100_000], "line 1: not JSON"),
+        ([{"v": 1, "id": "a", "lost": 0}, {"at": 0, "kind": "attempt"}], "line 1 is no request body"),
+        ([DATED[0], {"url": "https://a.test", "body": "text"}], "line 2 is no request body"),
     ],
 )
 def test_a_file_that_is_none_is_told_with_its_line(tmp_path: Path, lines: list[Any], said: str) -> None:
     ran = lint(tmp_path, lines)
-    assert ran.exit_code == 1
+    assert ran.exit_code == 2
     assert said in ran.output
+    assert len(re.findall(r"line \d", ran.output)) == said.count("line ")
+
+
+@pytest.mark.parametrize("form", [{"url": "https://a.test/v1/messages", "headers": {}}, {"route": "main"}])
+def test_requests_as_cache_warm_reads_them_are_compared_by_their_bodies(tmp_path: Path, form: dict[str, str]) -> None:
+    warm = [{**form, "body": body} if "url" in form else {**form, **body} for body in DATED]
+    assert lint(tmp_path, warm).output == lint(tmp_path, DATED).output
+    assert lint(tmp_path, [warm[0], warm[0]]).output.startswith("lines 1 and 2: the prefix holds, 113 bytes")
+
+
+def test_one_request_is_nothing_to_compare(tmp_path: Path) -> None:
+    ran = lint(tmp_path, DATED[:1])
+    assert ran.exit_code == 0
+    assert "nothing to compare" in ran.stderr
 
 
 def test_a_file_that_is_not_text_is_told(tmp_path: Path) -> None:
@@ -102,7 +119,7 @@ def test_a_file_that_is_not_text_is_told(tmp_path: Path) -> None:
     cli = click.Group("clippy")
     PromptCache().register_commands(cli)
     ran = CliRunner().invoke(cli, ["prompt-cache", "lint", str(file)])
-    assert ran.exit_code == 1
+    assert ran.exit_code == 2
     assert "not UTF-8" in ran.output
 
 

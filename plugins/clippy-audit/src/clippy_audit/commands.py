@@ -27,11 +27,13 @@ def audit_group(path: Path, keep: int) -> click.Group:
         for record in records:
             click.echo(json.dumps(record) if as_json else summary(record))
 
-    @audit.command("show", help="Show the whole record of one request.")
+    @audit.command("show", help="Show the whole record of one request; the beginning of its id is enough.")
     @click.argument("id")
     @click.option("--json", "as_json", is_flag=True, help="On one line.")
     def show(id: str, as_json: bool) -> None:  # noqa: A002 - the argument's name
-        record = find_record(path, id, keep)
+        record, ids = find_record(path, id, keep)
+        if ids > 1:
+            raise click.ClickException(f"{ids} ids begin with {visible(id)}; give more of one")
         if record is None:
             raise click.ClickException(f"no record of {visible(id)} in {visible(str(path))}; see `clippy audit tail`")
         click.echo(json.dumps(record, indent=None if as_json else 2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -79,26 +80,26 @@ def last_records(path: Path, count: int, keep: int) -> list[dict[str, Any]]:
 
     A line that is no record (one that a full disk cut) is passed over.
     """
-    found: list[dict[str, Any]] = []
-    for file in (path, *(path.with_name(f"{path.name}.{number}") for number in range(1, keep + 1))):
-        if len(found) >= count:
-            break
-        if file.is_file():
-            for record in _backwards(file):
-                found.append(record)
-                if len(found) >= count:
-                    break
-    return found[::-1]
+    return list(islice(_newest_first(path, keep), count))[::-1]
 
 
-def find_record(path: Path, id: str, keep: int) -> dict[str, Any] | None:  # noqa: A002 - the field's name
-    """The newest record of the request *id*, None if there is none."""
+def find_record(path: Path, beginning: str, keep: int) -> tuple[dict[str, Any] | None, int]:
+    """The newest record of the requests whose id begins so, and how many requests these are; a whole id is one."""
+    found, ids = None, set()
+    for record in _newest_first(path, keep):
+        id = record.get("id")  # noqa: A001 - the field's name
+        if id == beginning:
+            return record, 1
+        if isinstance(id, str) and id.startswith(beginning):
+            found = found or record
+            ids.add(id)
+    return found, len(ids)
+
+
+def _newest_first(path: Path, keep: int) -> Iterator[dict[str, Any]]:
     for file in (path, *(path.with_name(f"{path.name}.{number}") for number in range(1, keep + 1))):
         if file.is_file():
-            for record in _backwards(file):
-                if record.get("id") == id:
-                    return record
-    return None
+            yield from _backwards(file)
 
 
 def _backwards(file: Path) -> Iterator[dict[str, Any]]:

@@ -18,9 +18,11 @@ _IS = r"[\"']?\s{0,3}[:=]\s{0,3}"
 _NEXT = r"(?:\s{0,3},\s{0,20}|\s{1,20}(?:-[ ])?)"
 _OTHERS = rf"(?:[\"']?\w{{1,24}}{_IS}(?:\"[^\"\\\r\n]{{0,80}}+\"|'[^'\\\r\n]{{0,80}}+'|[\w.]{{1,20}}+){_NEXT})"
 _LABEL = rf"(?:name|key|header)(?<![\w-]name)(?<![\w-]key)(?<![\w-]header){_IS}[\"']?(?P<name>[A-Za-z_][\w.-]{{0,63}})"
+_ENDS = r"\s\"'`,;|>&{}()<\[\]"
+# Where no run of other letters goes before it: else every "value" in a long run would be read to the run's end.
 _VALUE = (
-    rf"value(?<![\w-]value){_IS}"
-    r"(?:\"(?P<double>(?:[^\"\\\r\n]|\\.)*+)\"|'(?P<single>(?:[^'\\\r\n]|\\.)*+)'|(?P<bare>[^\s\"'`,;|>&{}()<\[\]]++))"
+    rf"value(?<![^{_ENDS}]value){_IS}"
+    rf"(?:\"(?P<double>(?:[^\"\\\r\n]|\\.)*+)\"|'(?P<single>(?:[^'\\\r\n]|\\.)*+)'|(?P<bare>[^{_ENDS}]++))"
 )
 # In small letters and with a letter first, so that the engine skips every place that none of them can begin at.
 _GIVEN = re.compile(rf"value{_IS}")

@@ -45,6 +45,8 @@ class Attempt:
     began: float = 0.0
     freed: tuple[str, ...] = ()
     settled: tuple[str, ...] = ()
+    over: bool = False
+    """Its end has come, and will settle nothing that is taken back from now on."""
     _held: int = field(default=0, init=False)
     """Places that count in the leases of its request."""
     _unclaimed: list[tuple[str, ...]] | None = field(default=None, init=False)

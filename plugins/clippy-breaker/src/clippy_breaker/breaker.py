@@ -177,6 +177,20 @@ class CircuitBreaker:
         except StoreFailed as failed:
             attempt.take_back(tuple(counted))
             self._places.failed(failed, ctx)
+            if attempt.over and attempt.claim() is not None:  # its end found it taken and went by
+                await self._settle_late(attempt, counted, ctx)
+
+    async def _settle_late(self, attempt: Attempt, counted: list[str], ctx: RequestContext) -> None:
+        """Count once more what was not, and free the places: nobody else will."""
+        try:
+            try:
+                for name in attempt.settled:
+                    if name not in counted:
+                        await self._results.succeed(attempt, name, attempt, self._would)
+            finally:
+                await attempt.release()
+        except StoreFailed as failed:
+            self._places.failed(failed, ctx)
 
     @hookimpl(inline=True)
     async def post_attempt(self, outcome: Outcome, ctx: RequestContext) -> None:
@@ -185,6 +199,7 @@ class CircuitBreaker:
         if attempt is None:
             return
         del ctx.stash[_ATTEMPT]
+        attempt.over = True  # first: what is taken back after this is no more for this end
         claimed = attempt.claim()
         try:
             try:

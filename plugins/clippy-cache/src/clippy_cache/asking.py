@@ -14,6 +14,9 @@ asked: ContextVar[Directives | None] = ContextVar("clippy-cache", default=None)
 explained: ContextVar[list[tuple[str | None, Mapping[str, str]]] | None] = ContextVar("clippy-explain", default=None)
 """Where the key of a request that no cache answers is put, and its parts, by who only asks what became of it."""
 
+uncounted: ContextVar[bool] = ContextVar("clippy-uncounted", default=False)
+"""Whether requests are no program's: a command that fills caches would otherwise count as hits what it finds there."""
+
 
 @contextmanager
 def caching(

@@ -14,7 +14,7 @@ from clippy_hookspecs import CacheEntry, CacheListing, Scope, Selector, StoredEn
 
 from .books import ANOTHER_API
 from .explaining import explanation
-from .keeping import keeps
+from .keeping import keeps, selectors_of
 from .ledger_file import SECONDS_A_DAY, StoredKey, read_file
 from .requests import FileRequest, read_requests
 from .statistics import Statistics
@@ -59,7 +59,8 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
             selector = _selector(parts)
             if selector.key:
                 selector = evolve(selector, key=_whole_key(listings, mute, selector.key))
-            rows = [(name, one) for name, listing in listings for one in listing.stored(selector, limit)]
+            selectors = selectors_of(selector, [listing for _, listing in listings], _MANY)
+            rows = [(name, o) for name, listing in listings for each in selectors for o in listing.stored(each, limit)]
         _say_mute(mute)
         rows = sorted(rows, key=lambda row: -row[1].stored_at)[:limit]
         if as_json:
@@ -75,6 +76,8 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
     @click.argument("key")
     @json_option
     def show(key: str, as_json: bool) -> None:
+        if not key:
+            raise click.UsageError("KEY is empty, which would name everything; `clippy cache list` shows keys")
         with cli.host() as host:
             name, found, entry = _one_entry(host, key)
         document = {**_document(name, found), "status": entry.response.status, "origin": entry.origin}
@@ -103,12 +106,15 @@ def cache_group(cli: Any, path: Path | None) -> click.Group:
             listings, mute = _listings_of(host, may_be_none=True)
             if selector.key is not None and (listings or mute):
                 selector = evolve(selector, key=_whole_key(listings, mute, selector.key))
-            before = {name: _count(listing, selector) for name, listing in listings}
-            host.invalidate(**asdict(selector, recurse=False))
+            selectors = selectors_of(selector, [listing for _, listing in listings], _MANY)
+            before = {name: sum(_count(listing, each) for each in selectors) for name, listing in listings}
+            for each in selectors:
+                host.invalidate(**asdict(each, recurse=False))
         for name, count in before.items():
             say(f"dropped {count} from {name}")
         for name in mute:
-            say(f"told {name} to drop them; it cannot say how many it kept")
+            said = f"told {name} to drop them; it cannot say how many it kept"
+            say(said if selectors else f"{name} was told of no model: no other cache keeps one that fits")
         if not before and not mute:
             say("nothing to drop: no cache is active; `clippy plugins list` shows what is")
         else:
@@ -168,7 +174,7 @@ def _selecting(command: Any) -> Any:
     for option, what in (
         ("--user", "Stored for this user."),
         ("--tenant", "Stored for this tenant."),
-        ("--model", "Of this model."),
+        ("--model", "Of this model; `*` is any text and `?` one character, as in rules."),
         ("--tag-prefix", "With a tag that begins so."),
         ("--tag", "With this tag."),
         ("--key-prefix", "Of keys that begin so."),

@@ -24,7 +24,7 @@ from clippy_hookspecs import (
 )
 from clippy_sqlite import follow_forks
 
-from .asking import asked, explained
+from .asking import asked, explained, uncounted
 from .books import Books
 from .directives import Directives, parse
 from .forms import fault_of, wanted_form
@@ -235,9 +235,11 @@ class CachePolicy:
 
     @hookimpl
     def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
-        """Counts the request."""
+        """Counts the request, unless a command made it."""
         notes, given = ctx.stash.get(NOTES), record.provenance
-        if given is not None and given.source == "cache":
+        if uncounted.get():
+            pass  # What it stored is written all the same.
+        elif given is not None and given.source == "cache":
             self._books.hit(record, ctx, given)
         else:
             self._books.miss(record, ctx, notes)

@@ -91,6 +91,8 @@ def read_requests(text: str) -> Iterator[tuple[int, FileRequest]]:
             yield number + 1, _request(found)
         except RecursionError as error:
             raise ValueError(f"line {number + 1}: it is nested too deep") from error
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {error.lineno}: {error.msg}, at column {error.colno}") from error
         except ValueError as error:
             raise ValueError(f"line {number + 1}: {error}") from error
         number += text.count("\n", begin, at)

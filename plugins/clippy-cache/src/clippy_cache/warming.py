@@ -9,16 +9,21 @@ from typing import Any
 
 from clippy_hookspecs import ClippyError
 
+from .asking import uncounted
 from .requests import FileRequest
 
 
 def warm_all(
     cli: Any, host: Any, requests: Sequence[tuple[int, FileRequest]], at_once: int
 ) -> tuple[Counter[str], list[tuple[int, str]]]:
-    """Ask for all of *requests*; how many were hits, how many are new, and which lines failed and why."""
+    """Ask for all of *requests*; how many were hits, how many are new, and which lines failed and why.
+
+    None of them counts in the statistics.
+    """
 
     def ask(numbered: tuple[int, FileRequest]) -> tuple[int, str, str]:
         number, request = numbered
+        uncounted.set(True)  # The thread is this pool's own.
         try:
             return number, request.ask(cli, host, client).how, ""
         except (ClippyError, ValueError, TypeError) as error:

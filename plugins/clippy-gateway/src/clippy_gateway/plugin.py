@@ -50,7 +50,8 @@ class Gateway:
     )
     keys: Mapping[str, Key] = field(factory=dict, metadata=doc("callers by name, each with a key of the gateway's own"))
     models: Mapping[str, str] = field(
-        factory=dict, metadata=doc('routes by the model asked for, "gpt-*" too; the first that fits counts')
+        factory=dict,
+        metadata=doc('routes by the model asked for, "gpt-*" too; the first that fits counts') | {"names": "routes"},
     )
     limits: RequestLimits = field(factory=RequestLimits, metadata=doc("what one request may take up"))
     upstream: Connections = field(factory=Connections, metadata=doc("connections to the providers"))

@@ -34,7 +34,9 @@ class Key:
     )
     tenant: str | None = field(default=None, metadata=doc("the tenant that its calls are made for"))
     user: str | None = field(default=None, metadata=doc("the user that its calls are made for; None: the key's name"))
-    routes: tuple[str, ...] = field(default=(), metadata=doc("the only routes it may use, the first is its default"))
+    routes: tuple[str, ...] = field(
+        default=(), metadata=doc("the only routes it may use, the first is its default") | {"names": "routes"}
+    )
     trusted: bool = field(
         default=False, metadata=doc("believe its X-Clippy-Tenant, -User and -Session headers: it speaks for others")
     )

@@ -13,7 +13,18 @@ from attrs import asdict
 from .breaks import Break, first_break, visible
 from .parts import Part, api_of_body, parts_of_body
 
+_PROMPTS = ("messages", "input", "prompt")
+"""A request body has one of these: where its prompt stands, or the name of one that the provider keeps."""
 _APIS = ("openai.chat", "openai.responses", "anthropic.messages")
+
+
+class _Unread(click.ClickException):
+    """The file cannot be compared; 1 is the status of a broken prefix."""
+
+    exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(message))
 
 
 def prompt_cache_group() -> click.Group:
@@ -24,7 +35,8 @@ def prompt_cache_group() -> click.Group:
 
     @prompt_cache.command(
         "lint",
-        help="Compare the request bodies in FILE, one JSON object a line, each with the one before it.",
+        help="Compare the request bodies in FILE, one JSON object a line, each with the one before it. Lines may also "
+        "be as for `clippy cache warm`. Exits with 1 if a prefix broke, with 2 for a file that it cannot read.",
     )
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
     @click.option("--api", type=click.Choice(_APIS), help="The wire API; told from the bodies by default.")
@@ -34,7 +46,7 @@ def prompt_cache_group() -> click.Group:
     def lint(ctx: click.Context, file: Path, api: str | None, content: bool, as_json: bool) -> None:
         broken = 0
         before: tuple[Part, ...] | None = None
-        line_before = 0
+        first = line_before = 0
         for line, body in _bodies(file):
             parts = parts_of_body(body, api or api_of_body(body))
             if before is not None:
@@ -43,9 +55,11 @@ def prompt_cache_group() -> click.Group:
                 size = sum(len(part.text.encode()) for part in before)
                 told = _as_json if as_json else _as_line
                 click.echo(told(line_before, line, found, size, content))
-            before, line_before = parts, line
-        if not line_before:
-            raise click.ClickException(f"{file} has no request in it; it should have one JSON object a line")
+            first, before, line_before = first or line, parts, line
+        if not first:
+            raise _Unread(f"{file} has no request in it; it should have one JSON object a line")
+        if first == line_before:
+            click.echo(visible(f"{file} has one request: nothing to compare"), err=True)
         ctx.exit(1 if broken else 0)
 
     return prompt_cache
@@ -59,17 +73,22 @@ def _bodies(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if line.strip():
                     yield number, _body(file, number, line)
         except UnicodeDecodeError as error:
-            raise click.ClickException(f"{file} is not UTF-8 text: {error.reason}") from None
+            raise _Unread(f"{file} is not UTF-8 text: {error.reason}") from None
 
 
 def _body(file: Path, number: int, line: str) -> dict[str, Any]:
+    """The request body in *line*: the line itself, or the ``body`` of what has a ``url`` beside it."""
     try:
-        body = json.loads(line)
+        found = json.loads(line)
     except (ValueError, RecursionError):
-        raise click.ClickException(f"{file}, line {number}: not JSON; each line should be one request body") from None
-    if not isinstance(body, dict):
-        raise click.ClickException(f"{file}, line {number}: a {type(body).__name__} and not a request body")
-    return body
+        raise _Unread(f"{file}, line {number}: not JSON; each line should be one request body") from None
+    body = found["body"] if isinstance(found, dict) and {"url", "body"} <= found.keys() else found
+    if isinstance(body, dict) and any(isinstance(body.get(name), (str, list, dict)) for name in _PROMPTS):
+        return body
+    raise _Unread(
+        f"{file} line {number} is no request body: "
+        'that is a JSON object with "messages" or "input", or one with a "url" and such a "body"'
+    )
 
 
 def _as_line(first: int, second: int, found: Break | None, size: int, content: bool) -> str:
