@@ -26,6 +26,7 @@ from sdk_colours import Each, Inside, value
 import clippy_core
 import clippy_core.serving
 from clippy_core.driven import drive
+from clippy_core.ids import new_id
 from clippy_core.imports import Reimport
 from clippy_core.installed import rescan
 from clippy_core.testing import FakeProvider, Fault, Reply
@@ -900,19 +901,19 @@ def test_nobody_waits_for_a_host_that_was_closed_before_its_plugins_changed(plug
 def test_a_request_that_begins_as_its_plugins_are_removed_has_the_new_ones(plugins, monkeypatch):
     """Between its first look at the plugins and the moment in which it counts as theirs."""
     plugins.install("holds", HOLDS)
-    host, ids, real = start(), [], os.urandom
+    host, ids, real = start(), [], new_id
 
-    def meanwhile(size: int) -> bytes:
+    def meanwhile() -> str:
         if not ids:
             ids.append(1)
             plugins.remove("holds")
             host.reload()
-        return real(size)
+        return real()
 
     with clippy_core.Client(host, FakeProvider(Reply("Hi")).client()) as client:
         assert "Hi" == client.chat("Hello").text
         holds = host.plugins["holds"]
-        monkeypatch.setattr(os, "urandom", meanwhile)
+        monkeypatch.setattr("clippy_core.host.new_id", meanwhile)
         assert "Hi" == client.chat("Hello").text
     assert ([1], ["open", "close"]) == (ids, holds.events)
 
