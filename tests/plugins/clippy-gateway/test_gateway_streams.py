@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -111,6 +112,20 @@ def test_a_caller_that_leaves_before_a_plain_answer_closes_the_provider(books):
         assert until(lambda: world.provider.closed_early == [1])
         if books is not None:
             assert until(lambda: [record.outcome for record in books.records] == ["cancelled"])
+
+
+def test_a_caller_that_leaves_after_a_slow_body_is_seen_to_leave(monkeypatch):
+    """Its body was waited for as long as the gateway is patient, and several times that."""
+    monkeypatch.setattr("clippy_gateway.watching._PATIENCE", 0.01)
+    with world_of(Reply("late", delay=PATIENCE), None) as world:
+        with socket.create_connection(("127.0.0.1", world.server.port), timeout=PATIENCE) as connection:
+            connection.sendall(asked(stream=False)[:-5])
+            assert until(lambda: world.app.busy == 1)
+            time.sleep(0.05)
+            connection.sendall(asked(stream=False)[-5:])
+            assert until(lambda: world.provider.calls == 1)
+        assert until(lambda: world.app.busy == 0)
+        assert until(lambda: world.provider.closed_early == [1])
 
 
 @pytest.mark.parametrize("at", range(4))

@@ -25,6 +25,7 @@ from attrs import define, evolve
 from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import Limits, NoAddress, Pages, Server, json_reply, reply, text_reply
+from clippy_serving.bounded import Bounded
 from clippy_serving.listening import listen
 from clippy_serving.stalling import Stall
 from patience import PATIENCE, until
@@ -140,6 +141,45 @@ def test_another_method_is_told_which_there_are(serve: Callable[[Pages], Server]
 def test_head_has_the_length_and_no_body(serve: Callable[[Pages], Server]) -> None:
     answer = httpx.head(url(serve(pages()), "/echo"))
     assert (200, "11", b"") == (answer.status_code, answer.headers["content-length"], answer.content)
+
+
+def test_a_whole_answer_leaves_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for it is woken once; a long body is written by itself, and the next answer is none the worse."""
+    wrote: list[bytes] = []
+
+    class Recording:
+        def __init__(self, transport: Any) -> None:
+            self._transport = transport
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._transport, name)
+
+        def write(self, data: bytes) -> None:
+            wrote.append(data)
+            self._transport.write(data)
+
+    made = Bounded.connection_made
+    monkeypatch.setattr(Bounded, "connection_made", lambda reader, transport: made(reader, Recording(transport)))
+    long = "x" * 1024 * 1024
+
+    async def told(request: RawRequest) -> RawReply:
+        return text_reply(200, long if request.url == "/long" else "hello")
+
+    at = Pages(limits=LIMITS)
+    for path in ("/short", "/long"):
+        at.route("GET", path, told)
+    server = Server(at, limits=LIMITS)
+    server.start()
+    try:
+        with httpx.Client(base_url=url(server, ""), trust_env=False, timeout=PATIENCE) as client:
+            assert client.get("/short").text == "hello"
+            assert client.head("/short").headers["content-length"] == "5"
+            assert client.get("/long").text == long
+            assert client.get("/nowhere").status_code == 404
+    finally:
+        server.stop()
+    ends = [(one.startswith(b"HTTP/1.1 "), one.endswith(b"\r\n\r\n")) for one in wrote]
+    assert ends == [(True, False), (True, True), (True, True), (False, False), (True, False)]
 
 
 def test_no_answer_says_what_serves_it(serve: Callable[[Pages], Server]) -> None:

@@ -14,15 +14,15 @@ from clippy_hookspecs.services import Host, RawReply, RawRequest
 from clippy_serving import STALLED
 
 from .access import Access, Line
-from .bodies import Gone, judge_json, read_body
+from .bodies import Gone, judge_json, read_body, too_slow
 from .callers import Caller, Callers, name_of
-from .choosing import Choice, api_of
+from .choosing import ANTHROPIC, Choice
 from .discreet import discreet
 from .elsewhere import request_elsewhere
 from .forms import Refused, error_body, error_headers, is_anthropic
 from .heads import judge_fields, judge_size, read_head
 from .models import models_reply
-from .paths import judge_call, judge_object, judge_spelling
+from .paths import judge_object, judge_type, place_of
 from .refusals import Refusals
 from .replies import judge_status, reply_headers, send_whole, told
 from .settings import RequestLimits
@@ -207,34 +207,31 @@ class GatewayApp:
 
     async def _pass(self, scope: Any, head: Head, caller: Caller, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
-        anthropic = is_anthropic(path, head)
-        judge_spelling(path, scope["raw_path"])
-        judge_call(method, path, head, anthropic)
+        place = place_of(method, path, scope["raw_path"])
+        anthropic = place.api == ANTHROPIC or b"anthropic-version" in head
+        judge_type(place, head)
         caller.judge_call(method, path)
+        watch = Watch(receive, self.limits.seconds)
         try:
             body = await read_body(receive, self.limits)
-        except asyncio.CancelledError:
-            if not self.draining:
-                raise
-            self.broken += 1
-            raise ended() from None
-        await judge_json(body, head.get(b"content-type", b"json"), self.limits)
-        model = judge_object(method, path, body)
-        if method == "GET" and self.choice.models:
-            listed = models_reply(path, self.choice, caller, anthropic)
-            if listed is not None:
-                await send_whole(send, *listed)
-                return
-        request = self._request(scope, head, caller, anthropic, body, model)
-        watch = Watch(receive)
-        try:
+            watch.has_body()
+            await judge_json(body, head.get(b"content-type", b"json"), self.limits)
+            model = judge_object(body) if place.read_as_json else None
+            if method == "GET" and self.choice.models:
+                listed = models_reply(path, self.choice, caller, anthropic)
+                if listed is not None:
+                    await send_whole(send, *listed)
+                    return
+            request = self._request(scope, head, caller, ANTHROPIC if anthropic else place.api, body, model)
             reply = await self.host.answer(request)
             reply = discreet(reply, request.route, caller, self.refusals)
             await self._reply(reply, request.route, method, send, watch)
         except asyncio.CancelledError:
-            if not (watch.gone or self.draining):
+            if not (watch.late or watch.gone or self.draining):
                 raise
             why = ended()
+            if watch.late:
+                raise too_slow(self.limits) from None
             if watch.gone:
                 raise Gone from None
             self.broken += 1
@@ -245,9 +242,7 @@ class GatewayApp:
         finally:
             watch.stop()
 
-    def _request(
-        self, scope: Any, head: Head, caller: Caller, anthropic: bool, body: bytes, model: str | None
-    ) -> RawRequest:
+    def _request(self, scope: Any, head: Head, caller: Caller, api: str, body: bytes, model: str | None) -> RawRequest:
         """The request as the host gets it.  Raises Refused for what this caller may not ask for."""
         judge_fields(scope["headers"])
         method, target = scope["method"], scope["raw_path"].decode("ascii")
@@ -261,7 +256,7 @@ class GatewayApp:
         if base is not None:
             return request_elsewhere(base.decode("latin-1"), caller, whose, method, target, fields, body)
         wanted = None if named is None else named.decode("latin-1")
-        route = self.choice.route(caller, wanted, api_of(scope["path"], anthropic), body, model)
+        route = self.choice.route(caller, wanted, api, body, model)
         return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose, only)
 
     async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: Watch) -> None:

@@ -31,14 +31,10 @@ class Gone(Exception):
 
 
 async def read_body(receive: Receive, limits: RequestLimits) -> bytes:
-    """The whole body.  Raises Refused for one that is too long or too slow, and Gone."""
-    try:
-        async with asyncio.timeout(limits.seconds):  # also the first piece may never come
-            message = await receive()
-            if message["type"] != "http.request" or message.get("more_body", False):
-                return await _rest(message, receive, limits)
-    except TimeoutError:
-        raise Refused(408, "body_too_slow", f"the body took more than {limits.seconds:g} s", close=True) from None
+    """The whole body.  Raises Refused for one that is too long, and Gone."""
+    message = await receive()
+    if message["type"] != "http.request" or message.get("more_body", False):
+        return await _rest(message, receive, limits)
     body: bytes = message.get("body", b"")
     if len(body) > limits.body:
         raise too_large(limits)
@@ -58,6 +54,11 @@ async def _rest(message: Any, receive: Receive, limits: RequestLimits) -> bytes:
         if not message.get("more_body", False):
             return b"".join(pieces)
         message = await receive()
+
+
+def too_slow(limits: RequestLimits) -> Refused:
+    """The refusal of a body that was waited for long enough."""
+    return Refused(408, "body_too_slow", f"the body took more than {limits.seconds:g} s", close=True)
 
 
 async def judge_json(body: bytes, content_type: bytes, limits: RequestLimits) -> None:

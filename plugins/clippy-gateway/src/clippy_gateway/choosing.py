@@ -12,6 +12,8 @@ from .callers import Caller
 from .calls import fits
 from .forms import Refused
 
+ANTHROPIC = "anthropic.messages"
+
 
 @define(eq=False)
 class Choice:
@@ -77,6 +79,6 @@ def _model_of(body: bytes) -> str:
 def api_of(path: str, anthropic: bool) -> str:
     """The wire API that a path belongs to; what is no chat is asked of a provider of the caller's own kind."""
     if anthropic:
-        return "anthropic.messages"
+        return ANTHROPIC
     parts = path.split("/")
     return "openai.responses" if "responses" in parts[:3] else "openai.chat"

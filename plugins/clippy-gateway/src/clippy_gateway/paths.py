@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from attrs import frozen
+
 from .bodies import read_json
-from .choosing import model_in
-from .forms import Refused
+from .choosing import api_of, model_in
+from .forms import Refused, is_anthropic
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _ROOTS = frozenset(
@@ -26,11 +28,36 @@ _PARTS, _LONGEST = 12, 200
 _READ_AS_JSON = ("/chat/completions", "/completions", "/responses", "/messages", "/embeddings")
 
 
-def judge_spelling(path: str, raw: bytes) -> None:
-    """Raises Refused where a call that plugins look into is spelt so that they would not know it, but a provider might.
+@frozen
+class Place:
+    """What an address is, whoever asks for it."""
 
-    *path* is decoded once, *raw* is what was sent.
+    api: str
+    """The provider's wire API, so far as the address tells."""
+    read_as_json: bool
+    """Whether its body is a JSON object that somebody looks into."""
+
+
+def place_of(method: str, path: str, raw: bytes) -> Place:
+    """The place that a request goes to: *path* is decoded once, *raw* is what was sent.
+
+    Raises Refused for a call that no provider has: 404 or 405, which no SDK repeats; and where a call that plugins look
+    into is spelt so that they would not know it, but a provider might.
     """
+    return (_known if len(raw) <= _LONGEST else _judged)(method, path, raw)
+
+
+def _judged(method: str, path: str, raw: bytes) -> Place:
+    _judge_spelling(path, raw)
+    _judge_call(method, path)
+    read = method == "POST" and path.rstrip("/").endswith(_READ_AS_JSON)
+    return Place(api_of(path, is_anthropic(path, {})), read)
+
+
+_known = lru_cache(maxsize=256)(_judged)
+
+
+def _judge_spelling(path: str, raw: bytes) -> None:
     if path.islower() and b"%" not in raw and b"//" not in raw and b";" not in raw:
         return
     steps = [step.partition(";")[0] for step in path.lower().split("/")]
@@ -42,8 +69,7 @@ def _looked_into(path: str) -> str | None:
     return next((end for end in (*_READ_AS_JSON, *_ONLY_POSTED) if path.endswith(end)), None)
 
 
-def judge_call(method: str, path: str, head: Mapping[bytes, bytes], anthropic: bool) -> None:
-    """Raises Refused for a call that no provider has: 404, 405 or 415, which no SDK repeats."""
+def _judge_call(method: str, path: str) -> None:
     if not path.startswith("/v1/") and path.split("/", 2)[1] not in _ROOTS:
         raise Refused(404, "not_found", "there is no such address; the providers' own begin with /v1/", close=True)
     if method not in _METHODS:
@@ -54,24 +80,21 @@ def judge_call(method: str, path: str, head: Mapping[bytes, bytes], anthropic: b
             close=True,
             headers=_allowed(*sorted(_METHODS)),
         )
-    path = path.rstrip("/")
-    if method != "POST":
-        if path.endswith(_ONLY_POSTED):
-            raise Refused(
-                405, "method_not_allowed", "this address takes POST only", close=True, headers=_allowed("POST")
-            )
-        return
-    if path.endswith(_READ_AS_JSON) and b"json" not in head.get(b"content-type", b"json").lower():
+    if method != "POST" and path.rstrip("/").endswith(_ONLY_POSTED):
+        raise Refused(405, "method_not_allowed", "this address takes POST only", close=True, headers=_allowed("POST"))
+
+
+def judge_type(place: Place, head: Mapping[bytes, bytes]) -> None:
+    """Raises Refused for a body that says it is no JSON where a provider reads nothing else: 415."""
+    if place.read_as_json and b"json" not in head.get(b"content-type", b"json").lower():
         raise Refused(415, "not_json", "the body must be JSON: send Content-Type: application/json", close=True)
 
 
-def judge_object(method: str, path: str, body: bytes) -> str | None:
-    """The model that a call to one asks for, "" where it names none; None for a call that is not looked into.
+def judge_object(body: bytes) -> str:
+    """The model that the body of a call to one asks for, "" where it names none.
 
     Raises Refused for a body that is no JSON object: no provider can read it, and no plugin.
     """
-    if method != "POST" or not path.rstrip("/").endswith(_READ_AS_JSON):
-        return None
     try:
         found = read_json(body)
     except ValueError:

@@ -8,6 +8,7 @@ from typing import Any
 
 from clippy_hookspecs import RequestContext
 from clippy_hookspecs.services import RawReply
+from clippy_serving import WHOLE
 
 from .forms import Refused
 from .headers import PLAIN
@@ -34,7 +35,7 @@ _ONE_ATTEMPT = (b"x-clippy-attempts", b"1")
 
 async def send_whole(send: Send, status: int, headers: Sequence[Pair], body: bytes) -> None:
     """An answer that is there as a whole."""
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers, WHOLE: True})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -25,21 +25,36 @@ class Cancelled(Exception):
 
 
 class Watch:
-    """Cancels the task that answers when the caller leaves.
+    """Cancels the task that answers when the body has not come within *seconds*, or when the caller leaves.
 
-    To look for that costs a task; it is begun only for answers that take their time.
+    One timer is for both, and nearly every request ends before it.  To look whether the caller leaves costs a task; it
+    is begun only for answers that take their time.
     """
 
-    __slots__ = ("_answering", "_receive", "_task", "_timer", "gone", "told")
+    __slots__ = ("_answering", "_loop", "_receive", "_task", "_timer", "_until", "gone", "late", "told")
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive, self.gone, self.told = receive, False, ""  # the request's id, once its caller was told
+    def __init__(self, receive: Receive, seconds: float) -> None:
+        self._receive = receive
+        self.gone = self.late = False
+        self.told = ""  # the request's id, once its caller was told
         self._answering = asyncio.current_task()
+        self._loop = loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
+        self._until: float | None = loop.time() + seconds
+        self._timer = loop.call_later(min(seconds, _PATIENCE), self._wait_on)
 
-    def _begin(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._look())
+    def has_body(self) -> None:
+        """The whole body is here."""
+        self._until = None
+
+    def _wait_on(self) -> None:
+        if self._until is None:
+            self._task = self._loop.create_task(self._look())
+        elif (left := self._until - self._loop.time()) > 0:
+            self._timer = self._loop.call_later(min(left, _PATIENCE), self._wait_on)
+        elif self._answering is not None:
+            self.late = True
+            self._answering.cancel()
 
     async def _look(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

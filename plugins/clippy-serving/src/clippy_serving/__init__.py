@@ -5,10 +5,12 @@ from .listening import NoAddress
 from .pages import Guard, Handler, Pages
 from .patience import STALLED
 from .replies import json_reply, reply, see_other, text_reply
+from .sending import WHOLE
 from .server import Server
 
 __all__ = [
     "STALLED",
+    "WHOLE",
     "Guard",
     "Handler",
     "Limits",

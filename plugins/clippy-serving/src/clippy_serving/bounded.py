@@ -7,6 +7,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from .joining import Answer
 from .older import UntilTheEnd
 from .patience import Patient
 from .upgrading import Upgrading
@@ -51,8 +52,7 @@ class Bounded(Patient, _HttpTools):  # type: ignore[misc]
     def on_headers_complete(self) -> None:
         self._silent = 0
         super().on_headers_complete()
-        if self.scope["http_version"] == "1.0":
-            self.cycle.__class__ = UntilTheEnd
+        self.cycle.__class__ = UntilTheEnd if self.scope["http_version"] == "1.0" else Answer
         self.headers = _Ignored()  # a trailer is no header: whoever judged the head has not seen it
 
     def on_body(self, body: bytes) -> None:

@@ -10,6 +10,12 @@ from clippy_hookspecs.services import ByteStream, RawReply
 
 Message = MutableMapping[str, Any]
 
+WHOLE = "clippy.whole"
+"""A key of ASGI's ``http.response.start``: the body is there and sent next, in one piece.
+
+Only the server of this package reads it; others pass over it.
+"""
+
 _OF_THE_CONNECTION = frozenset({"connection", "content-length", "keep-alive", "server", "transfer-encoding", "upgrade"})
 
 
@@ -32,7 +38,10 @@ async def send_reply(
     """
     body = reply.body
     try:
-        await send({"type": "http.response.start", "status": reply.status, "headers": _fields(reply, extra)})
+        start = {"type": "http.response.start", "status": reply.status, "headers": _fields(reply, extra)}
+        if isinstance(body, bytes):
+            start[WHOLE] = True
+        await send(start)
         if isinstance(body, bytes):
             await send({"type": "http.response.body", "body": b"" if head else body})
         elif head or await _pump(body, receive, send, until):
