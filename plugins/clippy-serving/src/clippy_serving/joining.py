@@ -3,53 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from operator import itemgetter
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from .sending import WHOLE
 
 _SHORT = 64 * 1024
 """Bytes of a body up to which copying it costs less than a write of its own."""
+_TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+"""What names of headers are made of (RFC 9110 section 5.6.2), in lower case."""
+_PLAIN = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
+_names, _values = itemgetter(0), itemgetter(1)
 
 
 class Answer(RequestResponseCycle):
-    """uvicorn's answer; the head of one that says it is whole waits for its body."""
+    """uvicorn's answer; the head of one that says it is whole waits for its body.
+
+    What is as usual about such a one is seen at a glance; all else is left to uvicorn, which looks at each header.
+    """
+
+    _head: Any = None
 
     def send(self, message: Any) -> Awaitable[None]:  # type: ignore[override]  # what awaits it sees no difference
         """As uvicorn's own."""
-        if WHOLE in message and self.scope["method"] != "HEAD" and not self.response_started:
-            self.transport: Any = _Joining(self)
+        if self._head is not None:
+            return self._send_both(message)
+        if WHOLE in message:
+            return self._keep(message)
         return super().send(message)
 
+    async def _keep(self, head: Any) -> None:
+        self._head = head
 
-class _Joining:
-    """Stands in the place of an answer's transport from its head to its body, which is written next."""
-
-    __slots__ = ("_answer", "_head", "_transport")
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer, self._transport, self._head = answer, answer.transport, b""
-
-    def write(self, data: bytes) -> None:
-        if not self._head:
-            self._head = data
+    async def _send_both(self, message: Any) -> None:
+        head, self._head = self._head, None
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
             return
-        if len(data) <= _SHORT:
-            self._head, data = b"", self._head + data
-        self._end()
-        self._transport.write(data)
+        if not self._is_usual(head, message):
+            await super().send(head)
+            await super().send(message)
+            return
+        self.waiting_for_100_continue = False
+        fields = [b"%b: %b\r\n" % field for field in (*self.default_headers, *head["headers"])]
+        self.transport.write(b"".join([STATUS_LINE[head["status"]], *fields, b"\r\n", message["body"]]))
+        self.response_started = self.response_complete = True
+        self.message_event.set()
+        self.on_response()
 
-    def close(self) -> None:
-        """There is no body, because whoever makes it failed."""
-        self._end()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        closing: bool = self._transport.is_closing()
-        return closing
-
-    def _end(self) -> None:
-        self._answer.transport = self._transport
-        if self._head:
-            self._transport.write(self._head)
+    def _is_usual(self, head: Any, message: Any) -> bool:
+        """Whether it is a short answer of the length that it tells, on a connection that stays."""
+        fields, body = head["headers"], message["body"]
+        names = [*map(_names, fields)]
+        return (
+            self.keep_alive
+            and not self.response_started
+            and self.scope["method"] != "HEAD"
+            and head["status"] not in (204, 304)
+            and len(body) <= _SHORT
+            and names.count(b"content-length") == 1
+            and (b"content-length", b"%d" % len(body)) in fields
+            and b"connection" not in names
+            and b"transfer-encoding" not in names
+            and not b"".join(names).translate(None, _TOKEN)
+            and not b"".join(map(_values, fields)).translate(None, _PLAIN)
+        )
