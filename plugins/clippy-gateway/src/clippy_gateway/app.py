@@ -80,15 +80,11 @@ class GatewayApp:
         if self.pages is not None:
             self.pages.drain()
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Any, receive: Receive, send: Send) -> Awaitable[None]:
         kind = scope["type"]
         if kind == "http":
-            await self._http(scope, receive, send)
-        elif kind == "lifespan":
-            await self._lifespan(receive, send)
-        elif kind == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the client gets a 403
+            return self._http(scope, receive, send)
+        return self._websocket(receive, send) if kind == "websocket" else self._lifespan(receive, send)
 
     def refused_unread(self, status: int, code: str) -> None:
         """The server refused what never became a request."""
@@ -134,15 +130,20 @@ class GatewayApp:
         await self.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def _websocket(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})  # before it is accepted: the client gets a 403
+
+    def _http(self, scope: Any, receive: Receive, send: Send) -> Awaitable[None]:
         path: str = scope["path"]
         if scope["method"] in ("GET", "HEAD") and path in ("/health", "/ready"):
-            await self._state(path, send)
-            return
+            return self._state(path, send)
         if self.access is None:
-            await self._judged(scope, receive, send, None)
-            return
-        line = self.access.begin(scope, receive, send)
+            return self._judged(scope, receive, send, None)
+        return self._noted(scope, receive, send, self.access)
+
+    async def _noted(self, scope: Any, receive: Receive, send: Send, access: Access) -> None:
+        line = access.begin(scope, receive, send)
         try:
             await self._judged(scope, line.receive, line.send, line)
         finally:
@@ -167,7 +168,12 @@ class GatewayApp:
             if line is not None:
                 line.caller = caller.name
             judge_size(scope, head, self.limits)
-            await self._admitted(scope, head, caller, receive, send)
+            self._admit(caller)
+            try:
+                await self._pass(scope, head, caller, receive, send)
+            finally:
+                self.busy -= 1
+                caller.busy -= 1
         except Refused as refused:
             await self._refuse(refused, scope, head, caller, send, line)
         except Gone:  # nobody is there to be answered
@@ -192,18 +198,14 @@ class GatewayApp:
         headers = [(b"x-clippy-request-id", request_id.encode()), *error_headers(refused, body)]
         await send_whole(send, refused.status, headers, body)
 
-    async def _admitted(self, scope: Any, head: Head, caller: Caller, receive: Receive, send: Send) -> None:
+    def _admit(self, caller: Caller) -> None:
+        """Count a request, for as long as it takes.  Raises Refused where there are enough."""
         most = self.limits.concurrency
         if self.busy >= most or (caller.key is not None and caller.busy >= (caller.key.concurrency or most)):
             wait = ((b"retry-after", b"1"),)
             raise Refused(429, "too_many_requests", "too many requests at the same time", headers=wait, close=True)
         self.busy += 1
         caller.busy += 1
-        try:
-            await self._pass(scope, head, caller, receive, send)
-        finally:
-            self.busy -= 1
-            caller.busy -= 1
 
     async def _pass(self, scope: Any, head: Head, caller: Caller, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]

@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from functools import lru_cache
+from operator import itemgetter
 
 from attrs import define, field
-
-from .headers import holds_key
 
 Pair = tuple[bytes, bytes]
 
 _SHORTEST = 8
 """Characters below which a text is no key: it would be found everywhere."""
 _MASK = b"***"
+_values = itemgetter(1)
 _LARGEST = 1024 * 1024
 """Bytes of an unpacked error; no provider has more to say of one."""
 
 
-def keys_in(headers: Sequence[tuple[str, str]]) -> tuple[bytes, ...]:
-    """The keys in the headers of a request that leaves."""
-    bare = [value.rpartition(" ")[2] for name, value in headers if _holds_key(name)]
-    return tuple([key.encode("latin-1", "replace") for key in bare if len(key) >= _SHORTEST])
-
-
-@lru_cache(maxsize=256)
-def _holds_key(name: str) -> bool:
-    return holds_key(name.lower())
+def key_in(value: str) -> bytes | None:
+    """The key in the value of a header that has one for it, None for a text that is too short for that."""
+    bare = value.rpartition(" ")[2]
+    return bare.encode("latin-1", "replace") if len(bare) >= _SHORTEST else None
 
 
 def without_keys(fields: Sequence[Pair], keys: Sequence[bytes]) -> Sequence[Pair]:
     """*fields* without those that have one of *keys* in their value, a ``location`` with the key in it among them."""
-    together = b"\n".join([value for _, value in fields])
-    if not any(key in together for key in keys):
-        return fields
-    return [pair for pair in fields if not any(key in pair[1] for key in keys)]
+    together = b"\n".join(map(_values, fields))
+    for key in keys:
+        if key in together:
+            return [pair for pair in fields if not any(key in pair[1] for key in keys)]
+    return fields
 
 
 def packed(fields: Sequence[Pair]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from .forms import Refused
@@ -12,12 +14,6 @@ from .settings import RequestLimits
 Pair = tuple[bytes, bytes]
 
 CREDENTIALS = (b"authorization", b"x-api-key", b"api-key")
-_WANTED = frozenset(
-    {
-        *CREDENTIALS, b"host", b"origin", b"content-length", b"content-type", b"content-encoding",
-        b"transfer-encoding", b"anthropic-version", b"upgrade",
-    }
-)  # fmt: skip
 _ONCE = frozenset(
     {
         *CREDENTIALS, b"host", b"content-length", b"content-type", b"transfer-encoding", b"x-clippy-tenant",
@@ -25,28 +21,31 @@ _ONCE = frozenset(
     }
 )  # fmt: skip
 """Whoever adds a line behind another's must not speak for it, nor be outspoken by it."""
-_OWN = b"x-clippy-"
+_values = itemgetter(1)
 _NO_TARGET = bytes(byte for byte in range(256) if 0x21 <= byte <= 0x7E)
 
 
 def read_head(scope: Mapping[str, Any], limits: RequestLimits) -> dict[bytes, bytes]:
-    """The headers that somebody here asks for, by their names.  Raises Refused for a head that is not taken."""
+    """The headers by their names, of those that come twice the last.  Raises Refused for a head that is not taken."""
     fields: Sequence[Pair] = scope["headers"]
     if len(fields) > limits.headers:
         raise Refused(431, "too_many_headers", f"{len(fields)} headers; at most {limits.headers} are read", close=True)
-    found: dict[bytes, bytes] = {}
-    size = 0
-    for name, value in fields:
-        size += len(name) + len(value)
-        if name in _WANTED or name.startswith(_OWN):
-            if name in found and name in _ONCE:
-                raise Refused(400, "header_twice", f"the header {name.decode()} comes twice", close=True)
-            found[name] = value
-    if size > limits.head:
+    found = dict(fields)
+    if len(found) != len(fields):
+        _judge_repeated(fields)
+    if sum(map(len, chain.from_iterable(fields))) > limits.head:
         raise Refused(431, "headers_too_long", f"the headers are longer than {limits.head} bytes", close=True)
     if not found.get(b"host"):  # granian makes an empty one where there is none; RFC 9110 section 4.2.1 wants neither
         raise Refused(400, "no_host", "exactly one Host header is needed", close=True)
     return found
+
+
+def _judge_repeated(fields: Sequence[Pair]) -> None:
+    seen = set()
+    for name, _ in fields:
+        if name in seen and name in _ONCE:
+            raise Refused(400, "header_twice", f"the header {name.decode()} comes twice", close=True)
+        seen.add(name)
 
 
 def judge_size(scope: Mapping[str, Any], found: Mapping[bytes, bytes], limits: RequestLimits) -> None:
@@ -72,8 +71,7 @@ def _judge_length(found: Mapping[bytes, bytes], limits: RequestLimits) -> None:
             raise Refused(400, "bad_length", "the length of the body is not told in one plain way", close=True)
         if int(length) > limits.body:
             raise too_large(limits)
-    encoded = found.get(b"content-encoding", b"identity").strip().lower()
-    if encoded not in (b"", b"identity"):
+    if b"content-encoding" in found and found[b"content-encoding"].strip().lower() not in (b"", b"identity"):
         raise Refused(
             415,
             "encoded_body",
@@ -92,8 +90,7 @@ def judge_fields(fields: Sequence[Pair]) -> None:
 
     The server that read them lets most of this through no more; another one might.
     """
-    joined = b"".join([value for _, value in fields])
-    if not joined.translate(None, PLAIN):
+    if not b"".join(map(_values, fields)).translate(None, PLAIN):
         return
     for name, value in fields:
         if value.translate(None, PLAIN):

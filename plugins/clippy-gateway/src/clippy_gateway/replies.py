@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from clippy_hookspecs import RequestContext
@@ -29,6 +31,7 @@ _KEPT_BACK = frozenset(
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """What names of headers are made of (RFC 9110 section 5.6.2)."""
 
+_names, _values = itemgetter(0), itemgetter(1)
 _CACHE_OFF, _CACHE_MISS = (b"x-clippy-cache", b"off"), (b"x-clippy-cache", b"miss")
 _ONE_ATTEMPT = (b"x-clippy-attempts", b"1")
 
@@ -52,21 +55,22 @@ def reply_headers(reply: RawReply, own: list[Pair]) -> list[Pair]:
     left out.
     """
     fields = reply.headers.raw
-    if b"".join([name for name, _ in fields]).translate(None, _TOKEN) or b"".join(
-        [value for _, value in fields]
-    ).translate(None, PLAIN):
+    if b"".join(map(_names, fields)).translate(None, _TOKEN) or b"".join(map(_values, fields)).translate(None, PLAIN):
         fields = [(n, v) for n, v in fields if n and not n.translate(None, _TOKEN) and not v.translate(None, PLAIN)]
-    kept_back = _KEPT_BACK | _named([value for name, value in fields if name.lower() == b"connection"])
+    kept, named = [], frozenset[bytes]()
     for name, value in fields:
         lower = name.lower()
-        if lower not in kept_back:
-            own.append((lower, value))
-    return own
+        if lower not in _KEPT_BACK:
+            kept.append((lower, value))
+        elif lower == b"connection":
+            named |= _named(value)
+    return own + (kept if named <= _KEPT_BACK else [pair for pair in kept if pair[0] not in named])
 
 
-def _named(connection: list[bytes]) -> frozenset[bytes]:
+@lru_cache(maxsize=64)
+def _named(connection: bytes) -> frozenset[bytes]:
     """What a Connection header says belongs to the connection as well (RFC 9110 section 7.6.1)."""
-    return frozenset(name.strip().lower() for value in connection for name in value.split(b","))
+    return frozenset(name.strip().lower() for name in connection.split(b","))
 
 
 def told(ctx: RequestContext | None, route: Pair) -> list[Pair]:

@@ -15,11 +15,13 @@ from clippy_hookspecs.services import Host, RawReply, RawRequest, ServiceRegistr
 from multidict import CIMultiDict
 from yarl import URL
 
-from .echoes import Hiding, Pair, asked_for, can_unpack, keys_in, packed, without_keys
+from .echoes import Hiding, Pair, asked_for, can_unpack, key_in, packed, without_keys
+from .headers import holds_key
 from .resolving import JudgingResolver
 from .settings import Connections
 
 _WRITTEN_ANEW = frozenset({"host", "content-length", "transfer-encoding", "connection", "keep-alive", "expect"})
+_KEY = "key"
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _WHOLE = 1024 * 1024
 """Bytes of an answer of known length that is read at once; longer ones, and those without one, go piece by piece."""
@@ -64,13 +66,12 @@ class AiohttpUpstream:
     async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
         """As :meth:`clippy_hookspecs.Upstream.send`.  Raises aiohttp's own exceptions, and TimeoutError."""
         session = self._sessions.get(asyncio.get_running_loop()) or self._opened()
-        pairs = request.headers.pairs
-        keys = keys_in(pairs)
+        headers, keys = _leaving(request.headers.pairs)
         response = await session.request(
             request.method,
             _url(request.url),
             data=request.body or None,
-            headers=_sent(pairs, keys),
+            headers=headers,
             allow_redirects=False,
             timeout=self._timeouts(timeout) if timeout else self._usual,
         )
@@ -116,14 +117,27 @@ class AiohttpUpstream:
         )
 
 
-def _sent(pairs: Sequence[tuple[str, str]], keys: Sequence[bytes]) -> CIMultiDict[str]:
-    kept = [pair for pair in pairs if pair[0].lower() not in _WRITTEN_ANEW]
-    if not all(value.isascii() for _, value in kept):
-        kept = [(name, _as_it_came(value)) for name, value in kept]
+def _leaving(pairs: Sequence[tuple[str, str]]) -> tuple[CIMultiDict[str], Sequence[bytes]]:
+    """The headers of a request as they leave, and the keys in them."""
+    kept, keys = [], []
+    for pair in pairs:
+        name, value = pair
+        kind = _kind(name)
+        if kind is _WRITTEN_ANEW:
+            continue
+        if kind is _KEY and (key := key_in(value)):
+            keys.append(key)
+        kept.append(pair if value.isascii() else (name, _as_it_came(value)))
     sent = CIMultiDict(kept)
     if keys and (accepted := sent.get("accept-encoding")):
         sent["accept-encoding"] = _cut(accepted)
-    return sent
+    return sent, keys
+
+
+@lru_cache(maxsize=256)
+def _kind(name: str) -> object:
+    lower = name.lower()
+    return _WRITTEN_ANEW if lower in _WRITTEN_ANEW else _KEY if holds_key(lower) else None
 
 
 def _as_it_came(value: str) -> str:
