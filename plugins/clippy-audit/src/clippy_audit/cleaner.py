@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 
 import orjson
 from attrs import field, frozen
@@ -22,6 +23,7 @@ MANY = 256
 MANY_TRACES = 32
 """The same of traces, each of at most so many characters:"""
 LONGEST_TRACE = 16384
+_NAMES, _TIMES, _COUNTS = attrgetter("plugin", "hook", "action"), attrgetter("ns"), attrgetter("calls")
 
 
 @frozen
@@ -36,7 +38,7 @@ class Cleaner:
 
     _names: dict[str, str] = field(init=False, factory=dict, eq=False, repr=False)
     _urls: dict[str, str] = field(init=False, factory=dict, eq=False, repr=False)
-    _traces: dict[tuple[tuple[str, str, str, bool], ...], list[str]] = field(
+    _traces: dict[tuple[tuple[tuple[str, str, str], ...], tuple[bool, ...]], list[str]] = field(
         init=False, factory=dict, eq=False, repr=False
     )
 
@@ -47,30 +49,32 @@ class Cleaner:
         """
         if not calls:
             return None
-        names = tuple([(call.plugin, call.hook, call.action, call.calls == 1) for call in calls])
-        text, numbers = (self._traces.get(names) or self._around(names)).copy(), [call.ns for call in calls]
-        if len(text) != 2 * len(numbers) + 1:
+        names, numbers, counts = tuple(map(_NAMES, calls)), [*map(_TIMES, calls)], [*map(_COUNTS, calls)]
+        once: tuple[bool, ...] = ()  # all of them
+        if counts.count(1) != len(counts):
+            once = tuple([count == 1 for count in counts])
             numbers = [number for call in calls for number in (call.ns, call.calls)[: 1 + (call.calls != 1)]]
+        text = (self._traces.get((names, once)) or self._around(names, once)).copy()
         text[1::2] = map(str, numbers)
         return orjson.Fragment("".join(text))
 
-    def _around(self, names: tuple[tuple[str, str, str, bool], ...]) -> list[str]:
+    def _around(self, names: tuple[tuple[str, str, str], ...], once: tuple[bool, ...]) -> list[str]:
         """The trace of calls with these *names* in pieces, every other one of which is a number that is still to come.
 
-        That a hook was called once is in the names: it is so of all but a stream's.
+        *once* says which hooks were called once, () that all were: it is so of all but a stream's.
         """
         pieces, before = [], "["
-        for plugin, hook, action, once in names:
+        for (plugin, hook, action), alone in zip(names, once or (True,) * len(names), strict=True):
             line = in_ascii({"plugin": self.text(plugin), "hook": self.text(hook), "action": self.text(action)})
             pieces += [f'{before}{line[:-1]},"ns":', ""]
-            if not once:
+            if not alone:
                 pieces += [',"calls":', ""]
-            before = ',"calls":1},' if once else "},"
+            before = ',"calls":1},' if alone else "},"
         pieces.append(f"{before[:-1]}]")
         if sum(map(len, pieces)) <= LONGEST_TRACE:
             if len(self._traces) >= MANY_TRACES:
                 self._traces.clear()
-            self._traces[names] = pieces
+            self._traces[names, once] = pieces
         return pieces
 
     def id(self, value: str) -> str:

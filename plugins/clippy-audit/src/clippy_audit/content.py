@@ -93,4 +93,4 @@ def _block(block: Block, clean: Cleaner) -> dict[str, Json]:
 
 def present(fields: Mapping[str, Any]) -> dict[str, Json]:
     """*fields* without those that say nothing: None and what is empty.  False and 0 say something."""
-    return {name: value for name, value in fields.items() if value or isinstance(value, (int, float))}
+    return {name: value for name, value in fields.items() if value or value == 0}
