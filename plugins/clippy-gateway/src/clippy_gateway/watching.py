@@ -37,8 +37,8 @@ class Watch:
         self._receive = receive
         self.gone = self.late = False
         self.told = ""  # the request's id, once its caller was told
-        self._answering = asyncio.current_task()
         self._loop = loop = asyncio.get_running_loop()
+        self._answering = asyncio.current_task(loop)
         self._task: asyncio.Task[None] | None = None
         self._until: float | None = loop.time() + seconds
         self._timer = loop.call_later(min(seconds, _PATIENCE), self._wait_on)
