@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -15,6 +16,7 @@ from clippy_hookspecs.services import Host, RawReply, RawRequest, ServiceRegistr
 from multidict import CIMultiDict
 from yarl import URL
 
+from .at_once import RequestAtOnce
 from .echoes import Hiding, Pair, asked_for, can_unpack, key_in, packed, without_keys
 from .headers import holds_key
 from .resolving import JudgingResolver
@@ -101,6 +103,7 @@ class AiohttpUpstream:
                 ttl_dns_cache=10,
                 resolver=JudgingResolver(self.public_only),
             ),
+            request_class=aiohttp.ClientRequest if sys.version_info >= (3, 12) else RequestAtOnce,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=_NOT_ADDED,
