@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from .letters import words
-from .vocabulary import FUNCTION
+from .vocabulary import FUNCTION, NEGATIVE
 
 MENTIONING = words("say says saying word phrase term write spell pronounce translate mean means")
 """Behind these a word is not used but spoken of."""
@@ -25,4 +25,4 @@ _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 def spoken(text: str, tokens: Sequence[str]) -> frozenset[str]:
     """The words that *text*, in lower case and of these *tokens*, speaks of: they have no synonyms."""
     said = (word for pattern in _SPOKEN for found in pattern.findall(text) for word in _WORD.findall(found))
-    return (frozenset(said) - FUNCTION) | (_COURTESIES & frozenset(tokens))
+    return (frozenset(said) - (FUNCTION - NEGATIVE)) | (_COURTESIES & frozenset(tokens))

@@ -14,7 +14,7 @@ import re
 _ASKING = r"(?:how|what|who|whom|whose|when|where|why|which|if|whether)\b"
 _OPENS = (
     rf"(?:{_ASKING}|(?:is|are|am|was|were|do|does|did|can|could|will|would|should|shall|may|might|must|has|have|had|i|we|my|our|any|someone|"
-    r"please|pls|plz|kindly|tell|explain|let|show|give|help|need|just|quick|sorry|hi|hello|hey|so|um+|uh+|erm*)\b)"
+    r"please|pls|plz|kindly|tell|explain|let|show|give|help|need|just|quick|question|hope|hoping|trying|apologies|excuse|sorry|hi|hello|hey|so|um+|uh+|erm*)\b)"
 )
 """What a question, or another greeting, begins with."""
 _MARK = r"\s*[,:;.!?-]+\s*"
@@ -34,12 +34,12 @@ _WEEKDAY = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
 _DULL = r"(?:quick|short|small|silly|stupid|dumb|daft|basic|simple|random|general|brief)"
 _BEFORE = re.compile(
     "^(?:" + "|".join((
-        rf"(?:hi|hiya|hello|hey|heya|howdy|yo|greetings|good (?:morning|afternoon|evening|day))(?:,? {_WHOM}\b)*{_GAP}",
+        rf"(?:hi|hiya|hello|hey|heya|howdy|yo|g'day|greetings|good (?:morning|afternoon|evening|day))(?:,? {_WHOM}\b)*(?:\s*[;.!?-]+\s*|[\s,:]+(?={_OPENS}))",
         rf"(?:morning|afternoon|evening|{_ALL}|happy (?:{_WEEKDAY}|new year))(?: {_WHOM}\b)*\s*[,.!]+\s*(?={_OPENS})",
         rf"dear (?:sir or madam|sirs?|madam|(?:\w+ ){{0,2}}(?:team|all|everyone|support|service|colleagues?|friends?)){_GAP}",
         rf"(?:sorry|apologies|excuse me|forgive me) (?:to (?:bother|disturb|trouble) you|for (?:bothering|disturbing|troubling) you|for (?:asking|the bother)|if this is an? (?:\w+ ){{1,2}}question)(?:{_MARK}| )(?:but )?",
         rf"(?:um+|uh+|erm*|hmm+|well|so|ok|okay|right|sorry|excuse me|pardon me|apologies|help|please help|just curious|out of curiosity){_GAP}",
-        rf"(?:(?:i|we) (?:have|have got|had) )?(?:an? |another |one )?(?:{_DULL} (?:question|query|one)|question|query)(?: for you)?(?:{_MARK}(?:but )?| but )(?={_OPENS})",
+        rf"(?:(?:i|we) (?:have|have got|had) )?(?:just )?(?:an? |another |one )?(?:{_DULL} (?:question|query|one)|question|query)(?: for you)?(?:{_MARK}(?:but )?| but )(?={_OPENS})",
         rf"(?:i )?(?:hope|trust|hoping) (?:you|all|this|everything|everyone)\b[^,.!?]{{0,30}}\b(?:well|good|fine|ok|okay|great|safe|day|week|weekend){_MARK}",
         rf"(?:i )?(?:just )?need (?:some |a bit of |your )?help(?: please)?{_MARK}",
         rf"if (?:you (?:do not mind|can|could|would)(?: me asking)?|i (?:may|might|can)(?: ask)?|possible|it is not too much (?:trouble|to ask)){_MARK}",
@@ -53,7 +53,7 @@ _BEFORE = re.compile(
         rf"any idea\b{_MAYBE}|any chance (?:that )?you (?:can|could|might) (?:tell me|know)\b\s*",
         rf"would you mind (?:telling me|letting me know|explaining|showing me)\s+(?={_ASKING}|the\b)",
         rf"(?:i|we) (?:just |really )?(?:would (?:like|love)|want|wanted|wish|need) to (?:know\b{_MAYBE}|ask(?: you)?{_GAP})",
-        rf"(?:i|we) (?:just )?(?:would (?:like|love)|want|wanted|need|am trying|are trying|was trying|was hoping|am hoping) to {_LEARN}\s+(?={_ASKING})",
+        rf"(?:(?:i|we) )?(?:just )?(?:would (?:like|love)|want|wanted|need|(?:am |are |was |were )?(?:trying|hoping|looking)) to {_LEARN}\s+(?={_ASKING})",
         r"(?:i|we) (?:was|am|were|are) hoping (?:that )?you (?:can|could|would|might) (?:please )?(?:tell me|let me know)\b\s*",
         r"i would be (?:very |really |most )?(?:grateful|glad|happy|thankful) if you (?:could|would|can) (?:please )?(?:tell me|let me know)\b\s*",
         rf"(?:i (?:was |am )?|just )(?:just )?(?:wonder|wondering)\b(?: if you (?:could|can|would|might) (?:please )?(?:tell me|let me know))?{_MAYBE}",
@@ -65,10 +65,10 @@ _THANKS = (
     r"(?: for (?:your|any|the|all your) (?:\w+ )?(?:help|time|support|assistance|answer|reply|patience))?(?: in advance)?"
 )
 _BEHIND = re.compile(
-    rf"(?<![\s,:;.!?-])(?P<mark>[\s,:;.!?-]+)(?:(?P<word>please|pls|plz|kindly|{_THANKS}|if possible|if you (?:do not mind|can|could)|(?:best |kind |many )?regards|please and thank you|much appreciated)"
+    rf"(?<![\s,:;.!?-])(?P<mark>[\s,:;.!?-]+)(?:(?P<word>please|pls|plz|kindly|{_THANKS}|if possible|if you (?:do not mind|can|could)|(?:best |kind |many )?regards|please and thank you|much appreciated|tia)"
     r"|(?P<said>if i (?:may|might|can) ask|if you (?:do not mind|would)(?: me asking)?|any (?:help|advice|ideas?|pointers|tips|thoughts)(?: (?:is|are|would be|will be))?(?: (?:much|greatly|really))?(?: (?:appreciated|welcome|please))?"
     r"|(?:i am )?look(?:ing)? forward to (?:your|hearing)(?: \w+){1,3}|have an? (?:nice|good|great|lovely|pleasant) (?:day|one|week|weekend|evening|afternoon)"
-    r"|do you (?:happen to )?know|does any(?:one|body) know|can (?:you|any(?:one|body)|some(?:one|body)) (?:please )?help(?: me)?(?: out)?(?: please)?|please (?:help|advise)|help(?: please)?|(?:just )?(?:curious|wondering)|asking for a friend))[\s,:;.!?-]*$"
+    r"|do you (?:happen to )?know|does any(?:one|body) know|can (?:you|any(?:one|body)|some(?:one|body)) (?:please )?help(?: me)?(?: out)?(?: please)?|please (?:help|advise)|help(?: please)?|(?:just )?(?:curious|wondering)|asking for a friend|i would appreciate (?:any|your|the|some) \w+|(?:i )?hope you can help))[\s,:;.!?-]*$"
 )
 """Words may follow the question as they are, sentences only behind a mark."""
 _SPEAKS_OF = re.compile(

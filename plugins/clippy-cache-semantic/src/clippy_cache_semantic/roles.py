@@ -234,6 +234,8 @@ def _may_cross(one: Reading, other: Reading, first: tuple[int, int], second: tup
     """Whether two words that stand the other way round there say the same of each other."""
     before, after = one.words[first[0]], one.words[second[0]]
     there, here = other.words[first[1]], other.words[second[1]]
+    if (before.owner and there.owner) or (after.owner and here.owner):
+        return False  # "Rome's streets in the film", "the streets in Rome's film"
     if before.owner or here.owner:
         # "The king's son" is the son of the king, and not the son's king.
         return not (before.owner and here.owner) and bool({"of", "in"} & {there.led, after.led})

@@ -23,7 +23,7 @@ FUNCTION = words(
 
 FILLER = words(
     "exactly actually currently usually normally typically generally really simply basically",
-    "possible possibly possibility able available allow allowed supposed specific particular various etc anyway specifically",
+    "possible possibly possibility able available allow allowed permitted supposed specific particular various etc anyway specifically",
     "way need want like wish try know tell help wonder ask question process procedure method step happen thing sure ok okay",
     "go going get make take give use set put look looking offer exist person people actual exact main such per kind sort type quite very",
     "around everyday ever properly correctly easily best",
@@ -161,12 +161,6 @@ REWORDED = (
             r"^(?:for )?how long (?:do|does|did|will|would|can|may) (.+?) (?:stay|remain) (?!(?:in|on|at|up|down|out|off|for|with|to|from|by|under|over|of|around|behind|here|there|inside|outside|between|within|after|before|until|if|when|and|or)\b)(?=[a-z])"
         ),
         r"how long is \1 ",
-    ),
-    (
-        re.compile(
-            r"^why (?:do|does|did|is|are|was|were) (.+?) keep(?:s|ing)?(?: on)? (?=[a-z]+ing\b(?:[\s?.!]*$| (?:at|in|on|when|while|if|after|before|every|during|with|from|to|and|even|so)\b))"
-        ),
-        r"why is \1 ",
     ),
     (re.compile(r"\bin order to\b"), "to"),
     (re.compile(r"\bcapital city\b"), "capital"),
