@@ -101,6 +101,8 @@ class Together:
     _began: float = field(default=-1.0, init=False)
     _rest: float = field(default=-1.0, init=False)
     """Until when nobody looks again: for as long as the last look took, if that was long."""
+    _acted: float = field(default=-1.0, init=False)
+    """When we last changed a stream of another's: a look that began before has not seen it."""
     _forgetting: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -113,7 +115,8 @@ class Together:
         loop = asyncio.get_running_loop()
         came = loop.time()
         async with self._lock:
-            if self._began >= came or loop.time() < self._rest:  # somebody has looked while we waited, or just now
+            rests = loop.time() < self._rest and self._began >= self._acted
+            if self._began >= came or rests:  # somebody has looked while we waited, or just now
                 return
             began = loop.time()
             await asyncio.gather(*(self._look_at(place, copy) for place, copy in self._copies.items()))
@@ -156,6 +159,7 @@ class Together:
     async def act(self, wanted: str, verb: str) -> str | None:
         """The state of a stream that another worker holds, after *verb*; None if none of them does."""
         found = [str(told) for told in await self._ask_all("act", [wanted, verb]) if told is not None]
+        self._acted = asyncio.get_running_loop().time()
         return found[0] if found else None
 
     async def tables(self) -> list[tuple[str, StatusTable | str]]:
