@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 from clippy_hookspecs import Scope, StatusTable
 from clippy_inspect.dashboard import MOST_GROUPS, OTHERS, as_json, group, groups, quantile, spread, summed
+from clippy_inspect.live import what
 from clippy_inspect.tables import tables_of
 from clippy_recorder import Exchange
 from hypothesis import given
@@ -109,6 +110,47 @@ def test_a_list_of_models_is_no_call_of_a_model() -> None:
     assert [one.name for one in board.by_model] == [asked.model]
     assert sum(total for _, total, _ in board.timeline) == 1
     assert 0.1 == board.rates[0].per_second
+
+
+AT = "https://x.test/v1"
+
+
+@pytest.mark.parametrize(
+    ("url", "generating"),
+    [
+        *((url, True) for url in (
+            f"{AT}/chat/completions", f"{AT}/completions/", f"{AT}/responses", "/main/v1/messages?see=https://x.test/y",
+            "https://x.openai.azure.com/openai/deployments/d/chat/completions?api-version=1", f"{AT}/images/edits",
+            f"{AT}/audio/transcriptions", f"{AT}/threads/t1/runs", "http://127.0.0.1:11434/api/generate",
+            "https://g.test/v1beta/models/gemini-2:streamGenerateContent", "https://b.test/model/m:0/converse-stream",
+            "https://v.test/publishers/anthropic/models/claude:rawPredict",
+        )),
+        *((url, False) for url in (
+            f"{AT}/files", f"{AT}/uploads/u1/parts", f"{AT}/batches", f"{AT}/messages/batches", f"{AT}/embeddings",
+            f"{AT}/messages/count_tokens", f"{AT}/responses/input_tokens", f"{AT}/responses/r1/cancel",
+            f"{AT}/moderations",
+            f"{AT}/threads/t1/messages", f"{AT}/conversations/c1/items", f"{AT}/evals/e1/runs", f"{AT}/vector_stores",
+            "https://g.test/v1beta/models/gemini-2:countTokens", "https://v.test/models/count-tokens:rawPredict",
+            "http://chat", "http://[/v1/files", "",
+        )),
+    ],
+)  # fmt: skip
+def test_only_what_asks_a_model_to_generate_is_a_call_of_one(url: str, generating: bool) -> None:
+    """A posted file names no model, and one that embeds or counts is quicker than any that writes."""
+    posted = exchange(1, url=url)
+    board = summed([posted], BEGAN + 8)
+    assert (generating, not generating) == (board.total.requests == 1, len(board.others) == 1)
+    assert generating == (what(posted) == "openai.chat") != what(posted).startswith("POST ")
+    assert not summed([evolve(posted, method="GET")], BEGAN + 8).by_model
+
+
+def test_the_profile_is_of_what_generates_unless_a_filter_says_otherwise() -> None:
+    upload = exchange(2, api="", model=None, url=f"{AT}/files")
+    with Site(Kept([exchange(1), upload])) as site:
+        paths = ("/api/profile", "/api/profile?q=url:*files", "/api/profile?q=-generating")
+        assert [1, 1, 1] == [site.get(path).json()["requests"] for path in paths]
+        assert 2 == site.get("/api/profile?q=ms:>0").json()["requests"]
+        assert '<span class="quiet">POST /v1/files</span>' in site.get("/").text
 
 
 class Gate:

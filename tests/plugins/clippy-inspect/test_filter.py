@@ -50,6 +50,7 @@ def chosen(text: str) -> set[str]:
         ("running", {"running"}),
         ("streamed", {"stream"}),
         ("retried", {"retried"}),
+        ("generating", set(ALL) - {"running"}),
         ("state:failed", {"failed"}),
         ("ms:>1500", {"stream", "retried"}),
         ("ms:<=0.9", {"cached"}),

@@ -69,9 +69,10 @@ def test_the_dashboard_tells_what_was_counted_and_not_what_is_kept() -> None:
         with host.wrap(httpx.Client(base_url=provider.base_url)) as client:
             for _ in range(9):
                 client.post("/chat/completions", json={"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+            client.post("/files", content=b"a file")  # asks for nothing to be generated
         inspect = host.plugins["inspect"]
         assert isinstance(inspect, Inspect)
         inspect.show(host)
         told = httpx.get(f"{inspect.address}/api/dashboard", headers={"authorization": f"Bearer {TOKEN}"}).json()
-    assert told["total"]["requests"] == 3
+    assert (told["total"]["requests"], [one["name"] for one in told["others"]]) == (2, ["POST /v1/files"])
     assert told["rates"]["15 min"] == 9 / 900

@@ -13,8 +13,9 @@ from clippy_hookspecs import StatusTable
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
+from .generating import generates
 from .live import what
-from .pace import WINDOWS, Rate, asks_a_model
+from .pace import WINDOWS, Rate
 from .tables import Tables, refusals, table_as_json, tables_of
 from .view import Page, View
 
@@ -61,8 +62,8 @@ class Group:
 class Dashboard:
     """All of it.  ``since`` is when the oldest of the requests began that are looked at, unix seconds.
 
-    ``streams`` are those among the ``running``.  Numbers are of calls that ask a model, but ``refusals``, by their
-    reasons, which are of all, and ``others``: what asks none, such as for a list of models, by method and path.
+    ``streams`` are those among the ``running``.  Numbers are of calls that ask a model to generate, but ``refusals``,
+    by their reasons, which are of all, and ``others``: what asks for something else, by method and path.
     """
 
     now: float
@@ -101,9 +102,9 @@ def summed(
     *rates* are those that were counted as requests began; None: they are taken from *exchanges*, of which ``complete``
     says that nothing older was forgotten.  *refused* are requests by reason that are not among the *exchanges*.
     """
-    others = [one for one in exchanges if not asks_a_model(one.method)]
+    others = [one for one in exchanges if not generates(one.method, one.url)]
     reasons = Counter(_kind(one) for one in exchanges if one.state == "refused") + Counter(refused)
-    exchanges = [one for one in exchanges if asks_a_model(one.method)]
+    exchanges = [one for one in exchanges if generates(one.method, one.url)]
     over = [one for one in exchanges if one.state != "running"]
     since = min((one.began for one in exchanges), default=None)
     retried = [one for one in over if len(one.attempts) > 1]

@@ -15,7 +15,8 @@ from attrs.validators import ge, in_, le, min_len, optional
 from clippy_hookspecs import AuditRecord, Event, Host, RequestContext, Routes, hookimpl
 from clippy_recorder import Recorder
 
-from .pace import Pace, asks_a_model
+from .generating import generates
+from .pace import Pace
 
 if TYPE_CHECKING:  # what serves pages is imported when they open: a program in production has this plugin, too
     from clippy_serving.siblings import Siblings
@@ -131,7 +132,7 @@ class Inspect:
     @hookimpl
     def observe(self, event: Event, ctx: RequestContext) -> None:
         """Count what begins; keep what happens, where no recorder does."""
-        if event.kind == "request" and asks_a_model(event.data.method):
+        if event.kind == "request" and generates(event.data.method, event.data.url):
             self._pace.heard(ctx.id)
         if self._recording:
             self._recorder.observe(event, ctx)

@@ -13,14 +13,8 @@ from attrs import define, field, frozen
 WINDOWS: Final = ((10.0, "10 s"), (60.0, "1 min"), (900.0, "15 min"))
 SLOTS: Final = 10
 """Slots of a second: a window is right to one of them."""
-_ASKS_NONE: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 MOST_KNOWN: Final = 20_000
 """Requests that are known to have begun; with more than these under way at once some count twice."""
-
-
-def asks_a_model(method: str) -> bool:
-    """Whether a call may: what is only read or taken away, such as a list of models, is no model's work."""
-    return method not in _ASKS_NONE
 
 
 @frozen
