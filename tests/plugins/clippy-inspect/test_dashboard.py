@@ -52,8 +52,13 @@ def test_an_answer_that_was_ended_half_way_is_not_free() -> None:
 
 
 def test_tokens_that_a_cache_gave_are_not_counted_again() -> None:
-    """They were paid for once."""
+    """They were paid for once; every page says the same."""
     assert group("m", [exchange(1), cached(2)]).tokens_in == 1200
+    with Site(Kept([cached(2)])) as site:
+        [line] = site.get("/api/requests").json()["requests"]
+        assert (0, 0) == (line["tokens_in"], line["tokens_out"])
+        assert "none: the answer came from a cache" in site.get("/requests/req-0002").text
+        assert "0 + 0 tokens so far" in site.get("/conversations/req-0002").text
 
 
 def test_names_that_callers_choose_are_bounded() -> None:
@@ -82,13 +87,27 @@ def test_the_sums_of_a_mixed_hour() -> None:
     assert sum(bad for _, _, bad in board.timeline) == 1
 
 
-@pytest.mark.parametrize(("complete", "expected"), [(True, 0.2), (False, None)])
+@pytest.mark.parametrize(("complete", "expected"), [(True, 12 / 11.5), (False, None)])
 def test_a_rate_is_told_only_for_a_time_that_is_known_whole(complete: bool, expected: float | None) -> None:
-    """Of a minute whose beginning was forgotten nothing is known."""
+    """Of a minute whose beginning was forgotten nothing is known; where there was nothing before, it is shorter."""
     board = summed([exchange(number) for number in range(1, 13)], BEGAN + 12.5, complete=complete)
     rates = {rate.name: rate.per_second for rate in board.rates}
     assert rates["1 min"] == expected
     assert rates["10 s"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("running", "said"),
+    [
+        ([], "1 request over, 0 running, since"),
+        ([exchange(2, state="running")], "1 request over, 1 running, since"),
+        ([streamed(2, state="running")], "1 request over, 1 running (streamed), since"),
+        ([exchange(2, state="running"), streamed(3, state="running")], "1 request over, 2 running (1 streamed), since"),
+    ],
+)
+def test_the_dashboard_speaks_of_streams_where_there_are_any(running: list[Exchange], said: str) -> None:
+    with Site(Kept([exchange(1), *running])) as site:
+        assert said in site.get("/dashboard").text
 
 
 def test_an_empty_dashboard_is_a_page() -> None:
@@ -109,7 +128,7 @@ def test_a_list_of_models_is_no_call_of_a_model() -> None:
     assert [(one.name, one.requests, one.latency.p50) for one in board.others] == [("GET /v1/models", 3, 9)]
     assert [one.name for one in board.by_model] == [asked.model]
     assert sum(total for _, total, _ in board.timeline) == 1
-    assert 0.1 == board.rates[0].per_second
+    assert (1 / 7, 7) == (board.rates[0].per_second, board.rates[0].over)
 
 
 AT = "https://x.test/v1"

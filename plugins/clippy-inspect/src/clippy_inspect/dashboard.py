@@ -13,9 +13,10 @@ from clippy_hookspecs import StatusTable
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
+from .filter import tokens
 from .generating import generates
 from .live import what
-from .pace import WINDOWS, Rate
+from .pace import WINDOWS, Rate, rate
 from .tables import Tables, refusals, table_as_json, tables_of
 from .view import Page, View
 
@@ -133,8 +134,8 @@ def _rate(
 ) -> Rate:
     """Of a window that reaches back beyond what is kept nothing is known, unless there was nothing before."""
     if since is None or (not complete and since > now - seconds):
-        return Rate(name, seconds, 0.0 if complete else None)
-    return Rate(name, seconds, sum(now - seconds < one.began <= now for one in exchanges) / seconds)
+        return Rate(name, seconds, 0.0 if complete else None, seconds)
+    return rate(name, seconds, sum(now - seconds < one.began <= now for one in exchanges), now - since)
 
 
 def _kind(exchange: Exchange) -> str:
@@ -162,7 +163,6 @@ def groups(exchanges: Iterable[Exchange], name: Callable[[Exchange], str]) -> tu
 def group(name: str, exchanges: Sequence[Exchange]) -> Group:
     """What *exchanges* come to.  What a cache answered cost nothing, and its tokens were not used again."""
     paid = [one for one in exchanges if _paid(one)]
-    used = [one for one in exchanges if one.usage is not None and one.state != "cached"]
     costs = [one.cost for one in paid]
     unpriced = sum(cost is None for cost in costs)
     return Group(
@@ -172,11 +172,11 @@ def group(name: str, exchanges: Sequence[Exchange]) -> Group:
         sum(one.state == "cached" for one in exchanges),
         spread(one.duration for one in exchanges if one.state in ("answered", "cached")),
         spread(one.first_token for one in exchanges if one.stream),
-        sum(one.usage.input for one in used if one.usage is not None),
-        sum(one.usage.output for one in used if one.usage is not None),
+        sum(tokens(one)[0] or 0 for one in exchanges),
+        sum(tokens(one)[1] or 0 for one in exchanges),
         None if unpriced else sum(cost for cost in costs if cost is not None),
         unpriced,
-        any(one.usage.estimated for one in used if one.usage is not None),
+        any(one.usage.estimated for one in exchanges if one.usage is not None and one.state != "cached"),
     )
 
 
@@ -245,7 +245,8 @@ def as_json(board: Dashboard, tables: Sequence[tuple[str, StatusTable | str]] = 
         "running": board.running,
         "streams": board.streams,
         "total": _group(board.total),
-        "rates": {rate.name: rate.per_second for rate in board.rates},
+        "rates": {one.name: one.per_second for one in board.rates},
+        "rates_over": {one.name: one.over for one in board.rates},
         "retried": board.retried,
         "recovered": board.recovered,
         "refused": board.refused,

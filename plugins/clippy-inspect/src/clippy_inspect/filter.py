@@ -161,7 +161,12 @@ def _text(word: Word) -> Test:
 
 
 def tokens(exchange: Exchange) -> tuple[int | None, int | None]:
-    """Tokens that went in and came out, None where they are not known."""
+    """Tokens that a provider used, in and out, None where they are not known: an answer of a cache used none.
+
+    Every page counts so, as it counts the cost.
+    """
+    if exchange.state == "cached":
+        return 0, 0
     usage = exchange.usage
     return (None, None) if usage is None else (usage.input, usage.output)
 
