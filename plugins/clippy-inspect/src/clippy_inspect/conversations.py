@@ -238,7 +238,7 @@ def pages(view: View) -> list[Page]:
         return view.page(request, "conversation.html", c=found)
 
     async def api(request: RawRequest) -> RawReply:
-        return view.json({"conversations": [_as_json(one) for one in all_of_them()[:SHOWN]]})
+        return view.data({"conversations": [_as_json(one) for one in all_of_them()[:SHOWN]]})
 
     async def api_one(request: RawRequest) -> RawReply:
         found = find(request, 2)

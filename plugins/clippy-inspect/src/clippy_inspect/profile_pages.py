@@ -59,7 +59,7 @@ def pages(view: View) -> list[Page]:
         told = as_json(made)
         if asked.against:
             told["changes"] = [_change(one) for one in changes]
-        return view.json(told)
+        return view.data(told)
 
     async def flame(request: RawRequest) -> RawReply:
         try:
