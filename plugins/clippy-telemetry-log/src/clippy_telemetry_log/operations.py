@@ -7,32 +7,14 @@ from typing import Final
 
 _WORDS: Final = frozenset(
     {
-        *(
-            "chat",
-            "completions",
-            "responses",
-            "messages",
-            "complete",
-            "generate",
-            "converse",
-            "converse-stream",
-            "invoke",
-        ),
-        *("embeddings", "moderations", "rerank", "count_tokens", "input_tokens", "models", "tags", "runs", "steps"),
-        *(
-            "images",
-            "generations",
-            "edits",
-            "variations",
-            "videos",
-            "audio",
-            "speech",
-            "transcriptions",
-            "translations",
-        ),
-        *("files", "uploads", "parts", "batches", "content", "results", "cancel", "search", "fine_tuning", "jobs"),
-        *("vector_stores", "file_batches", "assistants", "threads", "conversations", "items"),
+        *("chat", "completions", "responses", "messages", "complete", "generate", "invoke"),
+        *("converse", "converse-stream", "threads", "runs", "steps", "assistants", "conversations", "items"),
         *("generateContent", "streamGenerateContent", "countTokens", "embedContent", "rawPredict", "streamRawPredict"),
+        *("embeddings", "moderations", "rerank", "search", "count_tokens", "input_tokens", "models", "tags"),
+        *("images", "generations", "edits", "variations", "videos"),
+        *("audio", "speech", "transcriptions", "translations"),
+        *("files", "uploads", "parts", "content", "batches", "results", "cancel", "fine_tuning", "jobs"),
+        *("vector_stores", "file_batches"),
     }
 )
 """Words of the providers' paths.  Everything else in one is a name or an id, and may be a tenant's or a secret."""
