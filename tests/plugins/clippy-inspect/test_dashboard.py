@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from attrs import evolve
-from clippy_hookspecs import Scope, StatusTable
+from clippy_hookspecs import Headers, Scope, StatusTable
+from clippy_hookspecs.services import RawRequest
 from clippy_inspect.dashboard import MOST_GROUPS, OTHERS, as_json, group, groups, quantile, spread, summed
+from clippy_inspect.door import Door
 from clippy_inspect.live import what
+from clippy_inspect.site import all_pages
 from clippy_inspect.tables import tables_of
+from clippy_inspect.view import View
 from clippy_recorder import Exchange
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,9 +110,17 @@ def test_a_rate_is_told_only_for_a_time_that_is_known_whole(complete: bool, expe
         ([exchange(2, state="running"), streamed(3, state="running")], "1 request over, 2 running (1 streamed), since"),
     ],
 )
-def test_the_dashboard_speaks_of_streams_where_there_are_any(running: list[Exchange], said: str) -> None:
-    with Site(Kept([exchange(1), *running])) as site:
-        assert said in site.get("/dashboard").text
+def test_the_dashboard_speaks_of_streams_where_there_are_any_and_of_times_that_are_not_over_yet(
+    running: list[Exchange], said: str
+) -> None:
+    door, page = Door(80), RawRequest("GET", "/dashboard", Headers({}), b"")
+    view = View(Kept([exchange(1), *running]), now=lambda: BEGAN + 41.5)
+    handlers = {path: handler for _, path, handler in all_pages(view, door)}
+    body = asyncio.run(handlers["/dashboard"](page)).body  # type: ignore[arg-type]  # a handler is a coroutine function
+    assert isinstance(body, bytes)
+    assert said in body.decode()
+    assert "Per second, 10 s</dt>" in body.decode()
+    assert "Per second, 15 min (40 s so far)</dt>" in body.decode()
 
 
 def test_an_empty_dashboard_is_a_page() -> None:
