@@ -41,6 +41,9 @@ def test_lengths(text: str, seconds: float | None) -> None:
         ("retry after: 9s", 9), ("await 5 seconds", None),
         ("Limit resets at: 2025-11-22 08:27:10 UTC", 30), ("available at 2025-11-22 08:27:10.5Z.", 30),
         ("resets on 2025-11-22 08:27 GMT", 20), ("Limit resets at 2025-11-22 08:27:10", None),
+        ("Please retry your request after 1.5 minutes", 90), ("come back in 10 minutes", 600), ("in 2 weeks", None),
+        ("Please try again in 2 weeks", 1209600), ("请在 20 秒后重试", 20), ("请 1 分钟之后再试", 60),
+        ("20秒後に再試行してください", 20), ("请稍后再试", None), ("每 60 秒 3 次", None),
         ("resets at 2025-99-99 08:27:10 UTC", None), ("resets at 2025-11-21 08:27:10 UTC", None),
     ],
 )  # fmt: skip
@@ -59,6 +62,8 @@ def test_sentences(text: str, seconds: float | None) -> None:
         ({"retry-after": "1763800030000"}, 30), ({"retry-after": "1m30s"}, 90), ({"retry-after": "9" * 400}, None),
         ({"retry-after": "٣"}, None), ({"retry-after": "1_0"}, None),
         ({"retry-after": "Thu, 99 Foo"}, None), ({}, None),
+        ({"x-ms-retry-after": "9"}, 9), ({"llm_provider-retry-after": "9"}, 9), ({"x-no-retry-after-all": "9"}, None),
+        ({"retry-after": "2", "llm_provider-retry-after": "9"}, 2), ({"retry-after": "", "x-retry-after": "9"}, 9),
         ({"retry-after": "30, 120"}, 120), ({"retry-after": "1m, 5"}, 60), ({"retry-after": "5, soon"}, 5),
         ({"retry-after": "-5, 0"}, None), ({"retry-after": ","}, None),
     ],

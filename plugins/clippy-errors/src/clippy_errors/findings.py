@@ -28,7 +28,7 @@ _STATUS_FIELDS = ("code", "status", "status_code", "statusCode", "raw_status_cod
 _WAIT_FIELDS = frozenset({
     "retrydelay", "retryafter", "retryafterseconds", "retryafterms", "retryin", "retryinseconds", "retryinms",
     "waitseconds", "waitms", "resetsin", "resetsinseconds", "resetinseconds", "resetsat", "resetat",
-    "quotaresetdelay", "estimatedtime",
+    "quotaresetdelay", "estimatedtime", "retryat", "resettime", "resetafter", "resetseconds",
 })  # fmt: skip
 """As they are without case, ``_`` and ``-``: a wait in seconds, in milliseconds (``ms``), or the moment of its end."""
 
