@@ -42,6 +42,7 @@ def test_lengths(text: str, seconds: float | None) -> None:
         ("Limit resets at: 2025-11-22 08:27:10 UTC", 30), ("available at 2025-11-22 08:27:10.5Z.", 30),
         ("resets on 2025-11-22 08:27 GMT", 20), ("Limit resets at 2025-11-22 08:27:10", None),
         ("Please retry your request after 1.5 minutes", 90), ("come back in 10 minutes", 600), ("in 2 weeks", None),
+        ("Try again in 1,200 seconds", 1200), ("Try again in 10-15 seconds", 15), ("wait 1 to 2 minutes", 120),
         ("Please try again in 2 weeks", 1209600), ("请在 20 秒后重试", 20), ("请 1 分钟之后再试", 60),
         ("20秒後に再試行してください", 20), ("请稍后再试", None), ("每 60 秒 3 次", None),
         ("resets at 2025-99-99 08:27:10 UTC", None), ("resets at 2025-11-21 08:27:10 UTC", None),

@@ -25,6 +25,10 @@ _CLOCK = re.compile(r"([0-9]{1,4}):([0-5]?[0-9]):([0-5]?[0-9](?:\.[0-9]{1,9})?)"
 _MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)[0-9.]{0,7} ?(?:utc|gmt|z)\b")
 _ISO_LENGTH = re.compile(r"pt(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)s)?\Z")
 _HTTP_DATE = re.compile(r"[a-z]{3,9},? [0-9]{1,2}[ -][a-z]{3}[ -][0-9]{2,4} [0-9]{2}:[0-9]{2}:[0-9]{2} gmt")
+_THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}\b)")
+_AT_LEAST = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})? ?(?:-|\u2013|to) ?(?=[0-9]{1,6}(?:\.[0-9]{1,6})? ?[a-z])")
+"""The lower end of *10-15 seconds*."""
+
 _LATER = re.compile(
     r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(\u6beb\u79d2|\u79d2|\u5206|\u5c0f\u65f6|\u5929)"
     r"[\u949f\u4e4b\u4ee5]{0,2}[\u540e\u5f8c]"
@@ -128,7 +132,7 @@ def sentence(text: str, now: float) -> float | None:
 
     The longest one of several counts: a wait is never shortened.
     """
-    low = text[:16384].lower()
+    low = _THOUSANDS.sub("", text[:16384].lower())
     waits = [
         wait for match in _ANNOUNCED.finditer(low) if (wait := _announced(low[match.end() : match.end() + 80], now))
     ]
@@ -190,7 +194,8 @@ def _announced(tail: str, now: float) -> float | None:
             break
         rest = after.lstrip(" ~")
     # "resets at 12:30:00" is a time of day, which says nothing without a time zone.
-    found = None if pointed else _leading(rest)
+    least = _AT_LEAST.match(rest)
+    found = None if pointed else _leading(rest if least is None else rest[least.end() :])
     if found is not None:
         return found[0]
     dated = _MOMENT.match(rest)
