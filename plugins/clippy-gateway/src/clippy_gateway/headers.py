@@ -45,8 +45,8 @@ def header_fault(name: str, value: str) -> str | None:
     """Why a header that somebody else chose must not be sent on, in a sentence; None for one that may.
 
     Its name is a token and its value has no control character but the tab (RFC 9110 sections 5.1 and 5.5); it neither
-    says who is asking, nor where the message ends, nor where it goes.  Servers that hand headers on as variables (RFC
-    3875, section 4.1.18) read an underscore as a hyphen, and so it is read here.
+    says who is asking, nor where the message ends, nor where it goes, as our own ``X-Clippy-`` do.  Servers that hand
+    headers on as variables (RFC 3875, section 4.1.18) read an underscore as a hyphen, and so it is read here.
     """
     if not _NAME.fullmatch(name):
         return "the name of a header holds a character that no name has, or is empty"
@@ -59,7 +59,7 @@ def header_fault(name: str, value: str) -> str | None:
         return f"the header {name} says who is asking, and only the configuration may say that"
     if lower in _FRAMING:
         return f"the header {name} belongs to the connection and is written anew for each"
-    if lower in _ROUTING or lower.startswith("x-forwarded-"):
+    if lower in _ROUTING or lower.startswith(("x-forwarded-", "x-clippy-")):
         return f"the header {name} says where a message comes from or goes, and a caller may not say that"
     return None
 
