@@ -304,7 +304,10 @@ OTHERS = ["Host", "Authorization", "X-Api-Key", "api-key", "Cookie", "Content-Le
           "Connection", "helicone-auth",
           "Proxy-Authorization", "TE", "Upgrade", "X-Forwarded-For", "Forwarded", "X-HTTP-Method-Override",
           "X-Goog-User-Project", "xi-api-key", "cf-aig-authorization", "X-Auth-Token", "Cookie2", "X-Forwarded-Port",
-          "X-Forwarded-User", "Remote-User", "X-Clippy-Tenant", "X-Clippy-Scope"]  # fmt: skip
+          "X-Forwarded-User", "Remote-User", "X-Clippy-Tenant", "X-Clippy-Scope", "X-Real-IP", "True-Client-IP",
+          "CF-Connecting-IPv6", "Client-IP", "X-Original-Forwarded-For", "SSL-Client-Cert", "X-Client-Cert-Chain",
+          "X-Auth-Request-User", "X-Goog-IAP-JWT-Assertion", "Cf-Access-Jwt-Assertion",
+          "X-Ms-Client-Principal-Name"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -332,6 +335,14 @@ def test_who_asks_and_how_a_message_is_framed_is_not_the_callers_to_say(name):
         "X-Connection-Id",
         "Content-Type",
         "X-Clippys-Mood",
+        "X-Client-Id",
+        "X-Client-Certainty",
+        "X-Client-Name",
+        "X-Ship",
+        "X-Real-Tip",
+        "X-Goog-Api-Client",
+        "X-Original-Filename",
+        "X-Authenticity",
     ],
 )
 def test_names_that_only_look_like_those_pass(name):
