@@ -12,7 +12,7 @@ import anyio
 import pytest
 import yarl
 from clippy_gateway import address_fault, header_fault
-from clippy_gateway.addresses import is_metadata
+from clippy_gateway.addresses import is_metadata, is_public
 from clippy_gateway.resolving import JudgingResolver
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -249,7 +249,11 @@ def test_a_name_that_leads_to_a_metadata_address_is_not_connected_to(monkeypatch
     """DNS rebinding: what the name led to when it was judged does not matter, what is connected to does."""
 
     async def resolve(self, host, port=0, family=socket.AF_INET):
-        found = {"rebound.example": "169.254.169.254", "inside.example": "10.0.0.1", "outside.example": "93.184.216.34"}
+        found = {
+            "rebound.example": "169.254.169.254",
+            "inside.example": "64:ff9b::a00:1",
+            "outside.example": "93.184.216.34",
+        }
         return [{"hostname": host, "host": found[host], "port": port, "family": family, "proto": 0, "flags": 0}]
 
     async def look() -> None:
@@ -259,11 +263,26 @@ def test_a_name_that_leads_to_a_metadata_address_is_not_connected_to(monkeypatch
             with pytest.raises(OSError, match="nothing may be sent to"):
                 await resolver.resolve(name)
         assert (await resolver.resolve("outside.example"))[0]["host"] == "93.184.216.34"
-        assert (await JudgingResolver([]).resolve("inside.example"))[0]["host"] == "10.0.0.1"
+        assert (await JudgingResolver([]).resolve("inside.example"))[0]["host"] == "64:ff9b::a00:1"
         await resolver.close()
 
     anyio.run(look)
     assert is_metadata(ipaddress.ip_address("::ffff:169.254.169.254"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["10.0.0.1", "127.0.0.1", "0.0.0.0", "224.0.0.1", "ff0e::1", "fec0::1", "3fff::1", "5f00::1", "fd12::1", "::1"],
+)
+def test_what_is_no_address_of_the_internet_is_none_in_any_form(text):
+    """As a resolver may tell it: mapped, compatible, through NAT64 and 6to4."""
+    address = ipaddress.ip_address(text)
+    low = int(address) if address.version == 4 else 0x0A000001
+    carried = [(0xFFFF << 32) + low, low, (0x64FF9B << 96) + low, (0x2002 << 112) + (low << 80), (0xFFFF << 48) + low]
+    for one in (address, *map(ipaddress.IPv6Address, carried)):
+        assert not is_public(one), one
+    for good in ("93.184.216.34", "2606:4700::1111", "64:ff9b::5db8:d822", "64:ff9b:1::5db8:d822", "2002:5db8:d822::1"):
+        assert is_public(ipaddress.ip_address(good)), good
 
 
 # --- headers ----------------------------------------------------------------------------------------------------------

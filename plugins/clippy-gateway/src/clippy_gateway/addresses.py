@@ -33,6 +33,9 @@ The rest of 169.254.0.0/16 is for machines that nobody gave an address to, two t
 """
 
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_INTERNET = ipaddress.ip_network("2000::/3")
+_IN_BOOKS = ipaddress.ip_network("3fff::/20")
+"""For examples (RFC 9637), which Python does not know yet."""
 _PLAIN_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII)
 _FOUR = re.compile(r"(?<![0-9])(?=([0-9]{1,3}([.-])[0-9]{1,3}\2[0-9]{1,3}\2[0-9]{1,3})(?![0-9]))", re.ASCII)
 _EIGHT = re.compile(r"(?<![a-z0-9])(?:0x)?([0-9a-f]{8})(?![a-z0-9])", re.ASCII)
@@ -192,6 +195,20 @@ def is_metadata(address: Address) -> bool:
     """Whether a cloud keeps the credentials of its machines at *address*, in whatever form it is written."""
     ways = (address, *_within(address))
     return any(one in _METADATA_ADDRESSES or any(one in network for network in _METADATA_NETWORKS) for one in ways)
+
+
+def is_public(address: Address) -> bool:
+    """Whether *address* is one of the internet, and so is whatever address of IPv4 it stands for.
+
+    Where names are looked up for a network of IPv6 alone (DNS64), 10.0.0.1 comes as 64:ff9b::a00:1.
+    """
+    within = _within(address)
+    if isinstance(address, ipaddress.IPv6Address):
+        if any(address in network for network in _NAT64):
+            return all(map(is_public, within))
+        if address not in _INTERNET or address in _IN_BOOKS:
+            return False
+    return address.is_global and not address.is_multicast and all(map(is_public, within))
 
 
 def _within(address: Address) -> list[Address]:
