@@ -14,11 +14,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from clippy_gateway import Gateway
+from clippy_gateway.serving import listening
 from clippy_recorder.files import read
 from gateway_world import takes
 from patience import PATIENCE, until
@@ -224,9 +227,20 @@ def test_a_unix_socket_is_for_its_user_only_and_is_removed(start, tmp_path):
     over = {"transport": httpx.HTTPTransport(uds=str(path))}
     assert until(lambda: takes(path) and serving.ready("http://localhost", **over)), serving.said
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o660)  # as whoever lets others of a group in
     serving.process.send_signal(signal.SIGINT)
     assert serving.process.wait(PATIENCE) == 0
     assert not path.exists()
+
+
+def test_a_gateway_that_drains_leaves_the_socket_of_its_successor_alone(tmp_path):
+    path = tmp_path / "gateway.sock"
+    with ExitStack() as newer:
+        with listening(Gateway(uds=path), None) as drains:
+            drains.close()  # a drain begins so
+            newer.enter_context(listening(Gateway(uds=path), None))
+            os.utime(path, (1, 1))  # the clock of files is coarse, and a number that is free is given again
+        assert takes(path)
 
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "two workers"])

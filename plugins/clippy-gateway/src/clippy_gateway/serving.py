@@ -19,7 +19,7 @@ import click
 from clippy_hookspecs import ConfigError
 from clippy_hookspecs.services import Host
 from clippy_serving import Limits, Server
-from clippy_serving.listening import listen
+from clippy_serving.listening import SocketFile, listen
 from clippy_serving.siblings import Siblings
 
 from .workers import supervise
@@ -38,12 +38,13 @@ def listening(gateway: Gateway, fd: int | None) -> Iterator[socket.socket]:
     Raises NoAddress.
     """
     opened = socket.socket(fileno=fd) if fd is not None else listen(gateway.host, gateway.port, gateway.uds)
+    file = SocketFile.of(gateway.uds) if fd is None and gateway.uds is not None else None
     try:
         yield opened
     finally:
         opened.close()
-        if fd is None and gateway.uds is not None:
-            gateway.uds.unlink(missing_ok=True)
+        if file is not None:
+            file.remove()
 
 
 def run(
