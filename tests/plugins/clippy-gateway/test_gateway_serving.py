@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -35,6 +36,8 @@ SLOW = "slow"
 DRAINS = "drain = 60"
 TOKEN = "token-0123456789-0123456789-0123456789"
 SHOWN = f'[plugins.inspect]\nenabled = true\ngateway = true\ntoken = "{TOKEN}"'
+FEW_FILES = 256
+"""That each process may have open at first, as systems say who know of more."""
 Start = Callable[..., "Serving"]
 
 
@@ -42,6 +45,8 @@ def _as_from_a_terminal() -> None:
     """Whoever runs these tests by ``nohup`` ignores SIGHUP, and so would their children."""
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, FEW_FILES), hard))
 
 
 class Serving:
@@ -209,6 +214,7 @@ def test_a_worker_that_dies_is_replaced_and_all_end_with_the_supervisor(start):
     with httpx.Client(trust_env=False) as client:
         assert client.post(serving.url + "/v1/chat/completions", json=ASKED, timeout=PATIENCE).status_code == 200
     left = serving.workers()
+    assert not [pid for pid in left if _files(pid) == FEW_FILES], "that would be a hundred streams"
     serving.process.kill()
     serving.process.wait(10)
 
@@ -288,6 +294,12 @@ def test_check_says_whether_it_could_serve_and_leaves_the_address_free(start, tm
     assert "serving" not in serving.said
     assert "/open/" not in serving.said, "the pages would be gone"
     assert not path.exists()
+
+
+def _files(pid: int) -> int:
+    """How many files this process may have open, if not all that the system allows it: then 0."""
+    (limits,) = re.findall(r"Max open files +(\d+) +(\d+)", Path(f"/proc/{pid}/limits").read_text())
+    return 0 if limits[0] == limits[1] else int(limits[0])
 
 
 def board(serving: Serving) -> dict[str, Any]:

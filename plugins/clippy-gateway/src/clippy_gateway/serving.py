@@ -22,6 +22,7 @@ from clippy_serving import Limits, Server
 from clippy_serving.listening import SocketFile, listen
 from clippy_serving.siblings import Siblings
 
+from .descriptors import allow_connections
 from .workers import supervise
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket) -> None:
     """Serve at *opened* in this process."""
     _favour_requests()
     own = gateway.limits
+    allow_connections(own.concurrency)
     limits = Limits(body=own.body, headers=own.headers, head=own.head, target=own.target, stall_seconds=own.stall)
     app.when_draining = partial(_draining, gateway)
     if gateway.server == "granian":
