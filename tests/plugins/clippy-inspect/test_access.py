@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from access_cases import ATTACKS, BENIGN, CORPUS, Case, corpus, variants
 from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawRequest
+from clippy_inspect import paths
 from clippy_inspect.access import Session, decide
 from clippy_inspect.door import Door
 from clippy_inspect.keys import LINK_SECONDS, Keys
+from clippy_inspect.live import as_json
 from clippy_inspect.paths import is_page
 from clippy_inspect.site import all_pages
 from clippy_inspect.view import View
@@ -216,10 +220,24 @@ def test_a_door_without_a_port_lets_nobody_in() -> None:
     assert not decide("GET", "/", headers, port=0, token="t").allowed
 
 
+def test_the_guide_has_every_path_that_answers_a_script_and_every_field_of_a_line() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "debugging.md").read_text("utf-8").partition("## From a script")[2]
+    told = {tuple(said.split()) for said in re.findall(r"`((?:GET|POST) /api/[^`]+)`", guide)}
+    there = set()
+    for method, patterns in paths._PAGES.items():
+        for pattern in patterns:
+            path = pattern.replace(paths.ID, "ID").replace("[0-9]{1,4}", "N")
+            before, _, last = path.partition("(")
+            ends = last.rstrip(")").split("|")
+            there |= {(method, before + end) for end in ends if path.startswith("/api/")}
+    assert told == there
+    fields = guide.partition("A line of `/api/requests`:")[2].partition("\n\nWith")[0]
+    first = re.findall(r"^\| (`.*?`) \|", fields, re.MULTILINE)
+    assert {name for cell in first for name in re.findall(r"`(\w+)`", cell)} == set(as_json(exchange(1)))
+
+
 def test_every_route_is_on_the_list_of_pages_and_every_page_has_a_route() -> None:
     """What is denied as unknown, and what answers, cannot part."""
-    from clippy_inspect import paths
-
     routes = [(m, p) for m, p, _ in all_pages(View(Kept()), Door()) if p != "/open/*"]
     samples = {r"[A-Za-z0-9_-]{1,128}": "a1", r"[a-zA-Z0-9.-]{1,64}": "app.css", r"[0-9]{1,4}": "1"}
     for method, patterns in paths._PAGES.items():

@@ -107,6 +107,13 @@ def test_requests_as_cache_warm_reads_them_are_compared_by_their_bodies(tmp_path
     assert lint(tmp_path, [warm[0], warm[0]]).output.startswith("lines 1 and 2: the prefix holds, 113 bytes")
 
 
+def test_a_body_may_be_written_over_several_lines(tmp_path: Path) -> None:
+    """As an editor or jq lays it out; a finding names the lines on which the two begin."""
+    ran = lint(tmp_path, ["", *(json.dumps(body, indent=2) for body in DATED)])
+    lines = 1 + json.dumps(DATED[0], indent=2).count("\n") + 1
+    assert ran.output == lint(tmp_path, DATED).output.replace("lines 1 and 2", f"lines 2 and {lines + 1}")
+
+
 def test_one_request_is_nothing_to_compare(tmp_path: Path) -> None:
     ran = lint(tmp_path, DATED[:1])
     assert ran.exit_code == 0

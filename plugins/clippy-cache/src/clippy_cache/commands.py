@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from attrs import asdict, evolve
+from attrs import asdict, evolve, frozen
 from clippy_hookspecs import CacheEntry, CacheListing, Scope, Selector, StoredEntry
 
 from .books import ANOTHER_API
@@ -18,150 +18,30 @@ from .keeping import keeps, selectors_of
 from .ledger_file import SECONDS_A_DAY, StoredKey, read_file
 from .requests import FileRequest, read_requests
 from .statistics import Statistics
-from .visible import summary, visible
+from .visible import described, entry_line, summary, visible
 from .warming import warm_all
 
 _MANY = 100_000
 
 
+@frozen
+class _Work:
+    """What the commands work on: the command line they belong to, and the file of statistics; None if none is kept."""
+
+    cli: Any
+    path: Path | None
+
+    def ledger(self, since: int = 0) -> tuple[Mapping[str, float], list[StoredKey]]:
+        """What was counted since a day, and the keys that were stored.  Raises ClickException where nothing is kept."""
+        if self.path is None:
+            raise click.ClickException("no statistics are kept: keep_statistics is false in [plugins.cache]")
+        return read_file(self.path, since)
+
+
 def cache_group(cli: Any, path: Path | None) -> click.Group:
     """Show, drop and fill what caches keep."""
-
-    @click.group("cache", help=cache_group.__doc__)
-    def cache() -> None: ...
-
-    def ledger(since: int = 0) -> tuple[Mapping[str, float], list[StoredKey]]:
-        if path is None:
-            raise click.ClickException("no statistics are kept: keep_statistics is false in [plugins.cache]")
-        return read_file(path, since)
-
-    json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-
-    @cache.command("stats", help="Show what caches did in all programs: hits, misses and why, what they saved.")
-    @click.option("--days", type=click.IntRange(min=1), help="Of the last so many days (in UTC) only.")
-    @json_option
-    def stats(days: int | None, as_json: bool) -> None:
-        since = 0 if days is None else int(time.time() // SECONDS_A_DAY) - days + 1
-        found = Statistics.of(ledger(since)[0])
-        if as_json:
-            click.echo(json.dumps(found.document(), indent=2))
-        else:
-            for line in summary(found):
-                say(line)
-
-    @cache.command("list", help="List stored answers, the latest first.")
-    @_selecting
-    @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
-    @json_option
-    def list_entries(limit: int, as_json: bool, **parts: str | None) -> None:
-        with cli.host() as host:
-            listings, mute = _listings_of(host)
-            selector = _selector(parts)
-            if selector.key:
-                selector = evolve(selector, key=_whole_key(listings, mute, selector.key))
-            selectors = selectors_of(selector, [listing for _, listing in listings], _MANY)
-            rows = [(name, o) for name, listing in listings for each in selectors for o in listing.stored(each, limit)]
-        _say_mute(mute)
-        rows = sorted(rows, key=lambda row: -row[1].stored_at)[:limit]
-        if as_json:
-            click.echo(json.dumps([_document(name, one) for name, one in rows], indent=2))
-            return
-        if not rows:
-            say(f"no stored answers in {', '.join(name for name, _ in listings)}")
-        now = time.time()
-        for name, one in rows:
-            say(_line(name, one, now))
-
-    @cache.command("show", help="Show a stored answer; KEY may be the beginning of its key.")
-    @click.argument("key")
-    @json_option
-    def show(key: str, as_json: bool) -> None:
-        if not key:
-            raise click.UsageError("KEY is empty, which would name everything; `clippy cache list` shows keys")
-        with cli.host() as host:
-            name, found, entry = _one_entry(host, key)
-        document = {**_document(name, found), "status": entry.response.status, "origin": entry.origin}
-        document |= {"finish_reason": entry.response.finish_reason, "text": entry.response.text}
-        document["tool_calls"] = [[call.name, call.arguments] for call in entry.response.message.tool_calls]
-        if as_json:
-            click.echo(json.dumps(document, indent=2))
-            return
-        for label, value in document.items():
-            if label != "text":
-                say(f"{label}: {value if isinstance(value, str) else json.dumps(value)}")
-        for line in ("", *entry.response.text.splitlines()):
-            say(line)
-
-    @cache.command("invalidate", help="Drop stored answers: those that every option given fits, or --all.")
-    @_selecting
-    @click.option("--all", "everything", is_flag=True, help="Drop all of them.")
-    def invalidate(everything: bool, **parts: str | None) -> None:
-        empty = [name for name in ("key", "key_prefix", "tag_prefix") if parts[name] == ""]
-        if empty:
-            raise click.UsageError(f"--{empty[0].replace('_', '-')} is empty, which would name everything")
-        selector = _selector(parts)
-        if everything == (selector != Selector()):
-            raise click.UsageError("say which: by one or more of --key, --tag, --model, --tenant ..., or --all alone")
-        with cli.host() as host:
-            listings, mute = _listings_of(host, may_be_none=True)
-            if selector.key is not None and (listings or mute):
-                selector = evolve(selector, key=_whole_key(listings, mute, selector.key))
-            selectors = selectors_of(selector, [listing for _, listing in listings], _MANY)
-            before = {name: sum(_count(listing, each) for each in selectors) for name, listing in listings}
-            for each in selectors:
-                host.invalidate(**asdict(each, recurse=False))
-        for name, count in before.items():
-            say(f"dropped {count} from {name}")
-        for name in mute:
-            said = f"told {name} to drop them; it cannot say how many it kept"
-            say(said if selectors else f"{name} was told of no model: no other cache keeps one that fits")
-        if not before and not mute:
-            say("nothing to drop: no cache is active; `clippy plugins list` shows what is")
-        else:
-            say("what a running program holds in its own memory stays until that program drops it, or ends")
-
-    @cache.command("warm", help="Send the requests in FILE, one JSON object a line, that no cache can answer yet.")
-    @click.argument("file", type=click.File("r", encoding="utf-8"))
-    @click.option("--at-once", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests under way.")
-    @click.pass_context
-    def warm(context: click.Context, file: Any, at_once: int) -> None:
-        requests = _read(file)
-        with cli.host() as host:
-            counts, failures = warm_all(cli, host, requests, at_once)
-        for number, why in failures:
-            click.echo(visible(f"line {number}: {why}"), err=True)
-        say(f"{counts['hit']} were stored already, {counts['new']} are new, {len(failures)} failed")
-        context.exit(1 if failures else 0)
-
-    @cache.command(
-        "explain",
-        help="Say of each request in FILE (- for standard input) whether a cache can answer it, or why not.",
-    )
-    @click.argument("file", type=click.File("r", encoding="utf-8"))
-    @json_option
-    @click.pass_context
-    def explain(context: click.Context, file: Any, as_json: bool) -> None:
-        requests = _read(file)
-        counts, stored = ledger() if path is not None else ({}, [])
-        with cli.host(recorded=False) as host, cli.client(host) as client:
-            told = [(line, explanation(cli, host, client, request, stored)) for line, request in requests]
-        foreign = Statistics.of(counts).not_stored.get(ANOTHER_API, 0)
-        for _, document in told:
-            if foreign and document.get("key") and document.get("differing") != []:
-                document["said"].append(
-                    f"  or its answer was not stored: {ANOTHER_API}, as {foreign} in the statistics were"
-                )
-        if as_json:
-            several = [{"line": line, **document} for line, document in told]
-            click.echo(json.dumps(several if len(told) > 1 else told[0][1], indent=2))
-        else:
-            for line, document in told:
-                where = f"line {line}: " if len(told) > 1 else ""
-                for number, sentence in enumerate(document["said"]):
-                    say(sentence if number else f"{where}{sentence}")
-        context.exit(0 if all(document["hit"] for _, document in told) else 1)
-
-    return cache
+    commands = (stats, list_entries, show, invalidate, warm, explain)
+    return click.Group("cache", commands, help=cache_group.__doc__, context_settings={"obj": _Work(cli, path)})
 
 
 def say(text: str) -> None:
@@ -182,6 +62,148 @@ def _selecting(command: Any) -> Any:
     ):
         command = click.option(option, help=what)(command)
     return command
+
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.command("stats")
+@click.option("--days", type=click.IntRange(min=1), help="Of the last so many days (in UTC) only.")
+@_as_json
+@click.pass_obj
+def stats(work: _Work, days: int | None, as_json: bool) -> None:
+    """Show what caches did in all programs: hits, misses and why, what they saved."""
+    since = 0 if days is None else int(time.time() // SECONDS_A_DAY) - days + 1
+    found = Statistics.of(work.ledger(since)[0])
+    if as_json:
+        click.echo(json.dumps(found.document(), indent=2))
+    else:
+        for line in summary(found):
+            say(line)
+
+
+@click.command("list")
+@_selecting
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@_as_json
+@click.pass_obj
+def list_entries(work: _Work, /, limit: int, as_json: bool, **parts: str | None) -> None:
+    """List stored answers, the latest first."""
+    with work.cli.host() as host:
+        listings, mute = _listings_of(host)
+        selector = _selector(parts)
+        if selector.key:
+            selector = evolve(selector, key=_whole_key(listings, mute, selector.key))
+        selectors = selectors_of(selector, [listing for _, listing in listings], _MANY)
+        rows = [(name, o) for name, listing in listings for each in selectors for o in listing.stored(each, limit)]
+    _say_mute(mute)
+    rows = sorted(rows, key=lambda row: -row[1].stored_at)[:limit]
+    if as_json:
+        click.echo(json.dumps([described(name, one) for name, one in rows], indent=2))
+        return
+    if not rows:
+        say(f"no stored answers in {', '.join(name for name, _ in listings)}")
+    now = time.time()
+    for name, one in rows:
+        say(entry_line(name, one, now))
+
+
+@click.command("show")
+@click.argument("key")
+@_as_json
+@click.pass_obj
+def show(work: _Work, key: str, as_json: bool) -> None:
+    """Show a stored answer; KEY may be the beginning of its key."""
+    if not key:
+        raise click.UsageError("KEY is empty, which would name everything; `clippy cache list` shows keys")
+    with work.cli.host() as host:
+        name, found, entry = _one_entry(host, key)
+    document = {**described(name, found), "status": entry.response.status, "origin": entry.origin}
+    document |= {"finish_reason": entry.response.finish_reason, "text": entry.response.text}
+    document["tool_calls"] = [[call.name, call.arguments] for call in entry.response.message.tool_calls]
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+        return
+    for label, value in document.items():
+        if label != "text":
+            say(f"{label}: {value if isinstance(value, str) else json.dumps(value)}")
+    for line in ("", *entry.response.text.splitlines()):
+        say(line)
+
+
+@click.command("invalidate")
+@_selecting
+@click.option("--all", "everything", is_flag=True, help="Drop all of them.")
+@click.pass_obj
+def invalidate(work: _Work, /, everything: bool, **parts: str | None) -> None:
+    """Drop stored answers: those that every option given fits, or --all."""
+    empty = [name for name in ("key", "key_prefix", "tag_prefix") if parts[name] == ""]
+    if empty:
+        raise click.UsageError(f"--{empty[0].replace('_', '-')} is empty, which would name everything")
+    selector = _selector(parts)
+    if everything == (selector != Selector()):
+        raise click.UsageError("say which: by one or more of --key, --tag, --model, --tenant ..., or --all alone")
+    with work.cli.host() as host:
+        listings, mute = _listings_of(host, may_be_none=True)
+        if selector.key is not None and (listings or mute):
+            selector = evolve(selector, key=_whole_key(listings, mute, selector.key))
+        selectors = selectors_of(selector, [listing for _, listing in listings], _MANY)
+        before = {name: sum(_count(listing, each) for each in selectors) for name, listing in listings}
+        for each in selectors:
+            host.invalidate(**asdict(each, recurse=False))
+    for name, count in before.items():
+        say(f"dropped {count} from {name}")
+    for name in mute:
+        said = f"told {name} to drop them; it cannot say how many it kept"
+        say(said if selectors else f"{name} was told of no model: no other cache keeps one that fits")
+    if not before and not mute:
+        say("nothing to drop: no cache is active; `clippy plugins list` shows what is")
+    else:
+        say("what a running program holds in its own memory stays until that program drops it, or ends")
+
+
+@click.command("warm")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option("--at-once", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests under way.")
+@click.pass_context
+@click.pass_obj
+def warm(work: _Work, context: click.Context, file: Any, at_once: int) -> None:
+    """Send the requests in FILE, JSON objects one after another, that no cache can answer yet."""
+    requests = _read(file)
+    with work.cli.host() as host:
+        counts, failures = warm_all(work.cli, host, requests, at_once)
+    for number, why in failures:
+        click.echo(visible(f"line {number}: {why}"), err=True)
+    say(f"{counts['hit']} were stored already, {counts['new']} are new, {len(failures)} failed")
+    context.exit(1 if failures else 0)
+
+
+@click.command("explain")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@_as_json
+@click.pass_context
+@click.pass_obj
+def explain(work: _Work, context: click.Context, file: Any, as_json: bool) -> None:
+    """Say of each request in FILE (- for standard input) whether a cache can answer it, or why not."""
+    requests = _read(file)
+    counts, stored = work.ledger() if work.path is not None else ({}, [])
+    with work.cli.host(recorded=False) as host, work.cli.client(host) as client:
+        told = [(line, explanation(work.cli, host, client, request, stored)) for line, request in requests]
+    foreign = Statistics.of(counts).not_stored.get(ANOTHER_API, 0)
+    for _, document in told:
+        if foreign and document.get("key") and document.get("differing") != []:
+            document["said"].append(
+                f"  or its answer was not stored: {ANOTHER_API}, as {foreign} in the statistics were"
+            )
+    if as_json:
+        several = [{"line": line, **document} for line, document in told]
+        click.echo(json.dumps(several if len(told) > 1 else told[0][1], indent=2))
+    else:
+        for line, document in told:
+            where = f"line {line}: " if len(told) > 1 else ""
+            for number, sentence in enumerate(document["said"]):
+                say(sentence if number else f"{where}{sentence}")
+    context.exit(0 if all(document["hit"] for _, document in told) else 1)
 
 
 def _selector(parts: Mapping[str, str | None]) -> Selector:
@@ -258,33 +280,13 @@ def _fitting(
     return found
 
 
-def _document(cache: str, one: StoredEntry) -> dict[str, Any]:
-    scope = {"tenant": one.scope.tenant, "user": one.scope.user, "session": one.scope.session}
-    return {
-        "key": one.key,
-        "cache": cache,
-        "model": one.model,
-        "size": one.size,
-        "stored_at": one.stored_at,
-        "expires_at": one.expires_at,
-        "tags": list(one.tags),
-        "scope": scope,
-    }
-
-
-def _line(cache: str, one: StoredEntry, now: float) -> str:
-    parts = [one.key[:16], cache, one.model or "-", f"{one.size} bytes", f"{max(0.0, now - one.stored_at):.0f} s old"]
-    parts.append(f"{max(0.0, one.expires_at - now):.0f} s left")
-    parts += [f"tags {' '.join(one.tags)}"] if one.tags else []
-    who = [f"{name} {value}" for name in ("tenant", "user") if (value := getattr(one.scope, name)) is not None]
-    return "  ".join([*parts, *who])
-
-
 def _read(file: Any) -> list[tuple[int, FileRequest]]:
     try:
         found = list(read_requests(file.read()))
     except ValueError as error:
         raise click.ClickException(visible(str(error))) from error
     if not found:
-        raise click.ClickException(f"{visible(file.name)} has no request in it; it should have one JSON object a line")
+        raise click.ClickException(
+            f"{visible(file.name)} has no request in it; it should have JSON objects, one after another"
+        )
     return found

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+from clippy_hookspecs import StoredEntry
 
 from .statistics import Latency, Saving, Statistics
 
@@ -53,3 +56,27 @@ def _latency(latency: Latency) -> str:
     shares = ((50, 0.5), (95, 0.95), (99, 0.99))
     known = [(name, latency.quantile(share)) for name, share in shares]
     return ", ".join(f"p{name} {1000 * one:.3g} ms" for name, one in known if one is not None) or "no time"
+
+
+def described(cache: str, one: StoredEntry) -> dict[str, Any]:
+    """What *cache* tells of an entry, as JSON values; times are seconds since 1970, sizes bytes."""
+    scope = {"tenant": one.scope.tenant, "user": one.scope.user, "session": one.scope.session}
+    return {
+        "key": one.key,
+        "cache": cache,
+        "model": one.model,
+        "size": one.size,
+        "stored_at": one.stored_at,
+        "expires_at": one.expires_at,
+        "tags": list(one.tags),
+        "scope": scope,
+    }
+
+
+def entry_line(cache: str, one: StoredEntry, now: float) -> str:
+    """The same as a line; *now* is in seconds since 1970."""
+    parts = [one.key[:16], cache, one.model or "-", f"{one.size} bytes", f"{max(0.0, now - one.stored_at):.0f} s old"]
+    parts.append(f"{max(0.0, one.expires_at - now):.0f} s left")
+    parts += [f"tags {' '.join(one.tags)}"] if one.tags else []
+    who = [f"{name} {value}" for name in ("tenant", "user") if (value := getattr(one.scope, name)) is not None]
+    return "  ".join([*parts, *who])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from .parts import Part, api_of_body, parts_of_body
 
 _PROMPTS = ("messages", "input", "prompt")
 """A request body has one of these: where its prompt stands, or the name of one that the provider keeps."""
+_BLANK = re.compile(r"\s*+")
 _APIS = ("openai.chat", "openai.responses", "anthropic.messages")
 
 
@@ -35,8 +37,9 @@ def prompt_cache_group() -> click.Group:
 
     @prompt_cache.command(
         "lint",
-        help="Compare the request bodies in FILE, one JSON object a line, each with the one before it. Lines may also "
-        "be as for `clippy cache warm`. Exits with 1 if a prefix broke, with 2 for a file that it cannot read.",
+        help="Compare the request bodies in FILE, JSON objects one after another, each with the one before it. They "
+        "may also be as for `clippy cache warm`. Exits with 1 if a prefix broke, with 2 for a file that it cannot "
+        "read.",
     )
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
     @click.option("--api", type=click.Choice(_APIS), help="The wire API; told from the bodies by default.")
@@ -57,7 +60,7 @@ def prompt_cache_group() -> click.Group:
                 click.echo(told(line_before, line, found, size, content))
             first, before, line_before = first or line, parts, line
         if not first:
-            raise _Unread(f"{file} has no request in it; it should have one JSON object a line")
+            raise _Unread(f"{file} has no request in it; it should have JSON objects, one after another")
         if first == line_before:
             click.echo(visible(f"{file} has one request: nothing to compare"), err=True)
         ctx.exit(1 if broken else 0)
@@ -66,22 +69,24 @@ def prompt_cache_group() -> click.Group:
 
 
 def _bodies(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The bodies with their line numbers."""
-    with file.open(encoding="utf-8", errors="strict") as lines:
-        try:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield number, _body(file, number, line)
-        except UnicodeDecodeError as error:
-            raise _Unread(f"{file} is not UTF-8 text: {error.reason}") from None
-
-
-def _body(file: Path, number: int, line: str) -> dict[str, Any]:
-    """The request body in *line*: the line itself, or the ``body`` of what has a ``url`` beside it."""
+    """The bodies with the numbers of the lines on which they begin: one a line, or written over several."""
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        raise _Unread(f"{file}, line {number}: not JSON; each line should be one request body") from None
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise _Unread(f"{file} is not UTF-8 text: {error.reason}") from None
+    at = number = 0
+    while (begin := _BLANK.match(text, at).end()) < len(text):  # type: ignore[union-attr]  # it matches nothing as well
+        number += text.count("\n", at, begin)
+        try:
+            found, at = json.JSONDecoder().raw_decode(text, begin)
+        except (ValueError, RecursionError):
+            raise _Unread(f"{file}, line {number + 1}: not JSON; one request body should begin there") from None
+        yield number + 1, _body(file, number + 1, found)
+        number += text.count("\n", begin, at)
+
+
+def _body(file: Path, number: int, found: Any) -> dict[str, Any]:
+    """The request body that a JSON value is: the value itself, or the ``body`` of what has a ``url`` beside it."""
     body = found["body"] if isinstance(found, dict) and {"url", "body"} <= found.keys() else found
     if isinstance(body, dict) and any(isinstance(body.get(name), (str, list, dict)) for name in _PROMPTS):
         return body
