@@ -68,6 +68,42 @@ def test_no_other_host_is_let_through(host: str) -> None:
     assert ours == decide("GET", "/", {"host": host, "authorization": "Bearer t"}, port=8765, token="t").allowed
 
 
+BAD = "https://evil.example"
+OURS = "http://127.0.0.1:8765"
+
+
+@given(
+    host=st.sampled_from(["127.0.0.1:8765", "evil.example:8765", "127.0.0.1:8766", "127.0.0.1:8765.evil.example"]),
+    origin=st.sampled_from([None, OURS, BAD, "null", OURS + ".evil.example"]),
+    site=st.sampled_from([None, "same-origin", "none", "same-site", "cross-site"]),
+    bearer=st.sampled_from([None, "tok-3f9a", "wrong"]),
+    cookie=st.sampled_from([None, "coo-77b1", "tok-3f9a"]),
+    csrf=st.sampled_from([None, "cs-02dd", "wrong"]),
+    page=st.sampled_from([("GET", "/"), ("HEAD", "/api/requests"), ("POST", "/api/replay"), ("POST", "/api/eval")]),
+    query=st.sampled_from(["", "?q=token", "?q=xtok-3f9ay", "?a=%74ok-3f9a"]),
+    websocket=st.booleans(),
+)
+def test_every_condition_holds_whatever_the_others_are(
+    host: str, origin: str | None, site: str | None, bearer: str | None, cookie: str | None, csrf: str | None,
+    page: tuple[str, str], query: str, websocket: bool,
+) -> None:  # fmt: skip
+    """All of them together, and nothing else: a right one makes up for no wrong one."""
+    reads = page[0] != "POST"
+    ours = host == "127.0.0.1:8765" and origin in ({OURS} if websocket else {OURS, None})
+    near = site in ({None, "same-origin", "none"} if reads else {None, "same-origin"})
+    by_page = cookie == "coo-77b1" and not websocket and (reads or (csrf == "cs-02dd" and origin is not None))
+    known = bearer == "tok-3f9a" if bearer is not None else by_page
+    named = {
+        "host": host, "origin": origin, "sec-fetch-site": site, "authorization": bearer and f"Bearer {bearer}",
+        "cookie": cookie and f"clippy-inspect-8765={cookie}", "x-clippy-csrf": csrf,
+    }  # fmt: skip
+    headers = {name: value for name, value in named.items() if value is not None}
+    decision = decide(
+        page[0], page[1] + query, headers, websocket=websocket, port=8765, token="tok-3f9a", sessions=[SESSION]
+    )
+    assert decision.allowed == (ours and near and known and query in ("", "?q=token") and page[1] != "/api/eval")
+
+
 def test_a_name_of_the_gateways_own_can_be_added() -> None:
     def asked(host: str, **more: object) -> bool:
         headers = {"host": host, "authorization": "Bearer t"}

@@ -321,9 +321,10 @@ def test_a_page_that_fails_says_so_without_saying_why(
         raise ValueError("sk-secret")
 
     made = pages()
-    made.route("GET", "/broken", broken)
-    answer = httpx.get(url(serve(made), "/broken"))
+    made.route("GET", "/broken/*", broken)
+    answer = httpx.get(url(serve(made), "/broken/%1b%5b2J%e2%80%ae%0afake?q=word"))
     assert answer.status_code == 500
+    assert caplog.messages[-1] == "GET /broken/%1b%5b2J%e2%80%ae%0afake failed"  # as it was sent: a log is looked at
     assert "sk-secret" not in answer.text
     assert "sk-secret" in caplog.text  # the log does say why
 

@@ -39,24 +39,10 @@ _LATER_UNITS = {"\u6beb\u79d2": 1e-3, "\u79d2": 1.0, "\u5206": 60.0, "\u5c0f\u65
 _ANNOUNCED = re.compile(
     r"\b(?:try(?:ing)? again|come back|retry[-_]after|retry(?:ing)?|wait|resets?|available|replenished)\b"
 )
-_FILLER = frozenset(
-    {
-        "in",
-        "after",
-        "for",
-        "about",
-        "approximately",
-        "around",
-        "another",
-        "again",
-        "least",
-        "up",
-        "to",
-        "your",
-        "this",
-        "request",
-    }
-)
+_FILLER = frozenset({
+    "in", "after", "for", "about", "approximately", "around", "another", "again", "least", "up", "to", "your", "this",
+    "request",
+})  # fmt: skip
 _POINTERS = frozenset({"at", "on", "until", "by"})
 
 _EPOCH = 1e9

@@ -168,6 +168,7 @@ def _first_object(text: str) -> Mapping[str, Json] | None:
 
 
 def is_code(value: str) -> bool:
+    """Whether *value* has the form of an identifier rather than of a sentence."""
     return len(value) <= 160 and " " not in value and value.isascii() and value.isprintable()
 
 
