@@ -539,6 +539,19 @@ def test_a_unix_socket_is_only_for_its_user_and_goes_with_the_server(tmp_path: P
     assert not path.exists()
 
 
+def test_the_socket_of_a_successor_stays_when_the_one_that_drained_ends(tmp_path: Path) -> None:
+    path = tmp_path / "pages.sock"
+    older, newer = Server(pages(), uds=path), Server(pages(), uds=path)
+    older.start()
+    path.unlink()  # as whoever takes the path over from one that answers no more
+    newer.start()
+    os.utime(path, (1, 1))  # the clock of files is coarse, and a number that is free is given again
+    older.stop()
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+        assert client.get("http://127.0.0.1/echo").text == "GET /echo "
+    newer.stop()
+
+
 def test_run_returns_after_sigterm(tmp_path: Path) -> None:
     code = (
         "import sys; from clippy_serving import Pages, Server\n"
