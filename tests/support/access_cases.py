@@ -157,10 +157,15 @@ def _credentials() -> Iterator[Case]:
         "token[]={TOKEN}",
         "q=%22{TOKEN}%22",
         "next=/x?token%3D{TOKEN}",
+        "q=x{TOKEN}y",
+        "q=0{TOKEN}",
+        "q=%78%257B{TOKEN}",
     ):
         yield Case(f"the token in the query {query}", False, path=f"/api/requests?{query}", headers=(HOST,))
         yield Case(f"also with a cookie {query}", False, path=f"/api/requests?{query}", headers=(HOST, COOKIE))
         yield Case(f"also with the header {query}", False, path=f"/api/requests?{query}")
+    yield Case("the token as an id", False, path="/api/requests/{TOKEN}")
+    yield Case("the token within an id", False, path="/requests/x{TOKEN}y")
     for query in (
         "q=token",
         "q=status:%3E%3D400",
@@ -239,7 +244,7 @@ def _paths() -> Iterator[Case]:
         "/static/../../etc/passwd", "/static/..", "/static/.", "/./", "/../", "/static/%2e%2e/%2e%2e/etc/passwd",
         "/static/..%2f..%2fetc/passwd", "/static/%252e%252e%252fetc", "/static/..\\..\\etc", "/static/..%5c..%5cetc",
         "/static/....//....//etc/passwd", "/static//etc/passwd", "//etc/passwd", "//evil.example/",
-        "/static/%00app.css",
+        "/static/%00app.css", "/static/nothing.js", "/static/.env", "/static/VENDOR.toml", "/static/htmx.LICENSE",
         "/static/app.css%00.js", "/static/app.css/", "/static/", "/static", "/static/app.css/../door.py",
         "/%73tatic/app.css", "/static/%c0%ae%c0%ae/", "/static/..;/", "/requests/", "/requests/../api/requests",
         "/requests/a/b", "/requests/" + "a" * 129, "/requests/%3Cscript%3E", "/requests/a;b", "/api", "/api/",

@@ -29,7 +29,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 from clippy_cache_semantic import SemanticCache
-from clippy_cache_semantic.guards import PROFILES, difference
+from clippy_cache_semantic.guards import PROFILES, aligned, content, difference, kind
 from clippy_cache_semantic.phrases import OPPOSITES
 from clippy_cache_semantic.reading import Reading
 from clippy_cache_semantic.shelf import Shelf, unit
@@ -107,15 +107,22 @@ def quora(folder: Path, count: int) -> None:
     if not some:
         return
     threshold = SemanticCache().threshold
-    found: dict[str, list[tuple[float, bool]]] = {"cosine alone": [], **{name: [] for name in ("strict", "balanced")}}
+    # Beside the plugin's own: the cosine times the share of words that have a counterpart, behind all guards but two.
+    shared = "cosine times the aligned share, strict but for kind and content"
+    fewer = [guard for guard in PROFILES["strict"] if guard not in (kind, content)]
+    found: dict[str, list[tuple[float, bool]]] = {name: [] for name in ("cosine alone", "strict", "balanced", shared)}
     for row in some:
         one, other = Reading(row["a"]), Reading(row["b"])
         mine, yours = map(unit, EMBEDDER.embed([one.normal, other.normal]))
         cosine = float(mine @ yours)
-        found["cosine alone"].append((cosine, row["same_answer"]))
+        equal, label = one.normal == other.normal, row["same_answer"]
+        found["cosine alone"].append((cosine, label))
         for profile in ("strict", "balanced"):
-            passes = one.normal == other.normal or difference(one, other, PROFILES[profile]) is None
-            found[profile].append((cosine if passes else 0.0, row["same_answer"]))
+            passes = equal or difference(one, other, PROFILES[profile]) is None
+            found[profile].append((cosine if passes else 0.0, label))
+        twins, left, right = aligned(one, other)
+        share = 1.0 if equal else 2 * len(twins) / (2 * len(twins) + len(left) + len(right) or 1)
+        found[shared].append((cosine * share if equal or difference(one, other, fewer) is None else 0.0, label))
     for name, scored in found.items():
         same = [score for score, is_same in scored if is_same]
         others = sorted((score for score, is_same in scored if not is_same), reverse=True)

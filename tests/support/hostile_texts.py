@@ -100,15 +100,16 @@ def saying(texts: Sequence[str]) -> Kept:
     made, flows = [whole(texts)], {}
     for number, text in enumerate(texts, 1):
         full = one(text, number)
-        live = evolve(full, id=f"live-{number:04}", state="running", stream=True, answered=None, parent=text)
-        strange = evolve(full, id=text, state="answered", duration=5)  # a recording says what it likes
+        asked = {"method": text, "url": text}  # which is nothing that generates
+        live = evolve(full, id=f"live-{number:04}", state="running", stream=True, answered=None, parent=text, **asked)
+        strange = evolve(full, id=text, state="answered", duration=5, **asked)  # a recording says what it likes
         made += [full, live, turn(text, number), strange]
         flows[live.id] = Told(text)
     return Kept(made, flows)
 
 
 def one(text: str, number: int) -> Exchange:
-    """A request that says *text* in every field."""
+    """A request for something to be generated that says *text* in every field."""
     raw = text.encode("utf-8", "backslashreplace")
     error = {"category": text, "kind": text, "message": text, "retry_after": None}
     message = Message(((text[:40], text),), raw, len(raw), 200)
@@ -118,7 +119,7 @@ def one(text: str, number: int) -> Exchange:
         Attempt(2, text, 15, text, spoken, 17, spoken, 19, text),
     )
     return exchange(
-        number, model=text, api=text, url=text, method=text, route=text, state="failed", error=error,
+        number, model=text, api=text, url=f"/v1/chat/completions?{text}", route=text, state="failed", error=error,
         finish_reason=text, scope=Scope(tenant=text, user=text, session=text),
         provenance={"source": text, "by": text, "reason": text, "age": 1},
         came=spoken, answered=message, attempts=attempts, steps=_steps(text), pieces=_pieces(text),

@@ -1,7 +1,8 @@
 """Some hundred pairs of everyday questions: those that nobody would take for one, and those that anybody would.
 
 They were written to find what the rules get wrong: a first half showed 17 of 156 answered wrongly, a second one, after
-the rules had been mended, 2 of 67.
+the rules had been mended, 2 of 67.  Then came greetings, thanks, spellings and what looks like them and is none ("All
+dogs allowed?", "How do you say thank you?"); of those stand here the ones that were wrong before.
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ from clippy_core.testing import PluginContract
         ("Please, where do I park? Many thanks", "erm, where do I park"),
         ("I can't open the lid", "i cannot open the lid"),
         ("two hundred and five nails", "205 nails"),
+        ("How do I paint a door?", "Morning all! Quick question: how do I paint a door? Any help is appreciated."),
+        ("How do I paint a door?", "I'd be grateful if you could tell me how to paint a door, if you don't mind."),
     ],
 )  # fmt: skip
 def test_another_dress_is_the_same_words(one: str, other: str) -> None:
@@ -39,6 +41,9 @@ def test_another_dress_is_the_same_words(one: str, other: str) -> None:
         ("print('A')", "print('a')"), ("x = 1\n    y", "x = 1\ny"), ("What is 2 * 3?", "What is 2 + 3?"),
         ("Can I park here?", "Can't I park here?"), ("At 10:30", "At 1030"), ("Is it 5%?", "Is it 5?"),
         ("Give me one of twenty thirty", "Give me one of 50"),
+        ("How do you say thank you?", "How do you say please?"), ("Hello lyrics", "Sorry lyrics"),
+        ("All dogs allowed?", "Dogs allowed?"), ("Team building ideas", "Building ideas"),
+        ("Good morning in French?", "Good evening in French?"), ("What does please mean?", "What does kindly mean?"),
     ],
 )  # fmt: skip
 def test_what_marks_say_is_kept(one: str, other: str) -> None:

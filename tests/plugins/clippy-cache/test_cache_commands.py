@@ -14,9 +14,9 @@ from clippy_cache import CachePolicy, Statistics
 from clippy_cache.explaining import nearest
 from clippy_cache.keeping import kept_where
 from clippy_cache.ledger_file import StoredKey
+from clippy_cache.lines import summary
 from clippy_cache.requests import read_requests
 from clippy_cache.statistics import Saving
-from clippy_cache.visible import summary
 from clippy_cache_sqlite import SqliteCache
 from clippy_hookspecs import (
     AuditRecord,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from html import unescape
@@ -195,6 +197,15 @@ def test_check_writes_nothing_and_tells_what_differs(installed: PluginFolder) ->
     for line in ("hooks.md differs", "left.md is no longer made", "values.md is missing"):
         assert line in result.output
     assert Path("out/markdown/hooks.md").read_text() == "changed"
+
+
+def test_what_check_says_to_do_writes_what_it_checked(installed: PluginFolder) -> None:
+    result = build("--check", "--out", "my docs")
+    [said] = re.findall(r"my docs is not up to date: clippy docs build (.*)", result.output)
+    assert build(*shlex.split(said)).exit_code == 0
+    assert build("--check", "--out", "my docs").output == "my docs is up to date\n"
+    assert "--format" not in said
+    assert build("--check").output.endswith("out is not up to date: clippy docs build --out out\n")
 
 
 def test_a_folder_of_somebody_else_is_left_alone(installed: PluginFolder) -> None:

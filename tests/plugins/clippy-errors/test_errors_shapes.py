@@ -37,6 +37,32 @@ def test_what_is_final_under_its_status_is_final_in_a_stream_as_well() -> None:
     assert len(retried) <= 0.05 * len(told), retried
 
 
+def wrapped(status: int, body: str) -> list[str]:
+    """*body* as others hand it on: in a list, as a string in a field, in a sentence, there as Python prints it."""
+    sentence = "litellm.APIError: XException - {}\nReceived Model Group=x"
+    return [
+        f"[{body}]",
+        json.dumps({"error": {"message": "Provider returned error", "code": status, "metadata": {"raw": body}}}),
+        json.dumps({"error": {"message": body, "code": status, "status": "Error"}}),
+        json.dumps({"error": {"message": sentence.format(body), "type": None, "code": str(status)}}),
+        json.dumps({"error": {"message": sentence.format(json.loads(body)), "type": None, "code": str(status)}}),
+    ]
+
+
+def test_what_is_final_stays_final_whoever_hands_it_on() -> None:
+    """A spent quota behind a router is as spent as before, however deep the router has buried it."""
+    final = [s for s in SHAPES if s["status"] >= 400 and not s["retryable"] and s["body"].startswith('{"error": {')]
+    told = [s for s in final if not s["headers"] and s["retry_after"] is None]
+    retried = [
+        handed
+        for shape in told
+        for handed in wrapped(shape["status"], shape["body"])
+        if classify(answer(shape["status"], handed)).retryable
+    ]
+    assert len(told) > 100
+    assert retried == []
+
+
 def test_delivered_text_ends_all_retries() -> None:
     """After the commit point nothing is retryable, whatever the failure is; the breaker still hears of it."""
     body = '{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}'

@@ -17,12 +17,16 @@ from attrs import define
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
 from clippy_gateway import Gateway
+from clippy_gateway.access import Line
+from clippy_gateway.access_lines import as_json, as_text
 from clippy_gateway.paths import shape
 from clippy_gateway.settings import AccessLog, Key, RequestLimits
 from clippy_hookspecs import Chunk, ConfigError, Headers, RawReply, RawRequest, RequestContext, Routes, Usage, hookimpl
 from clippy_inspect import Inspect
 from clippy_retry import RetryPolicy
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World
+from hypothesis import given
+from hypothesis import strategies as st
 from patience import PATIENCE, until
 
 from clippy_core.testing import Fault, Reply
@@ -245,6 +249,17 @@ def test_nothing_secret_is_in_it_whatever_is_asked_and_answered(file):
 )
 def test_a_path_shows_the_words_of_an_api_and_a_star_for_the_rest(path, shown):
     assert shape(path) == shown
+
+
+@given(st.text() | st.text('\x7f\x1b\x9b\r\n\u202e\ud800"\\ ='))
+def test_no_name_is_too_odd_for_a_line_and_none_ends_or_obeys_it(text):
+    """Of a model, a plugin that cached, whatever a provider put into a header: a lone surrogate, DEL, a line end."""
+    line = Line(None, "POST", "/v1/chat/completions", None, None)
+    line.caller, line.used = text, (text, 1, 2)
+    told = as_json(line)
+    for written in (told, as_text(line)):
+        assert written[:-1].decode("ascii").isprintable()
+    assert json.loads(told).get("model", "") == json.loads(told).get("key", "") == text
 
 
 def test_without_usage_no_request_is_looked_into(file):

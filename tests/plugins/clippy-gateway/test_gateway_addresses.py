@@ -10,15 +10,16 @@ from pathlib import Path
 
 import anyio
 import pytest
+import yarl
 from clippy_gateway import address_fault, header_fault
-from clippy_gateway.addresses import is_metadata
+from clippy_gateway.addresses import is_metadata, is_public
 from clippy_gateway.resolving import JudgingResolver
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 DATA = Path(__file__).parents[3].parent / "shared/data"
 ALLOW = ("api.openai.com", "api.anthropic.com", "*.openai.azure.com", "openrouter.ai")
-METADATA = ("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16")
+METADATA = ("169.254.169.254", "169.254.169.253", "169.254.170.2", "100.100.100.200", "168.63.129.16")
 
 
 def cases(name: str) -> list[dict[str, str]]:
@@ -52,7 +53,7 @@ def forms(text: str) -> list[str]:
         f"0x{a:x}.{b}.0{c:o}.{d}", f"[::ffff:{text}]", f"[::ffff:{low}]", f"[::{low}]", f"[0:0:0:0:0:ffff:{low}]",
         f"[2002:{low}::1]", f"[64:ff9b::{low}]", f"[64:ff9b:1::{low}]", f"[::ffff:0:{low}]",
         f"[fe80::5efe:{low}]",
-        text.replace(".", "。"), text.replace("1", "１"), text.replace("1", "%31"),
+        text.replace(".", "。"), text.replace("1", "１"), text.replace("1", "%31"), text.replace("1", "1%C2%AD"),
     ]  # fmt: skip
 
 
@@ -85,10 +86,38 @@ def test_the_configuration_may_name_private_addresses(text):
     [
         "metadata.google.internal", "METADATA.google.internal.", "metadata", "instance-data", "metadata.tencentyun.com",
         "metadata.packet.net", "metadata.azure.internal", "instance-data.eu-west-1.compute.internal", "metadata.goog.",
+        "metadata.azure.com", "rancher-metadata.rancher.internal", "meta\u00addata.google.internal",
+        "metadata\u2060.goog", "metadata\u3002goog", "\uff4detadata",
     ],
 )  # fmt: skip
 def test_metadata_has_names_too(name):
     assert address_fault(f"http://{name}/computeMetadata/v1/", trusted=True) is not None
+
+
+@pytest.mark.parametrize("text", ["[fd00:ec2::254]", "[fd00:ec2::253]", "[fd00:ec2:1::7]", "[fd20:ce::254]"])
+def test_metadata_has_addresses_of_ipv6_too(text):
+    """The whole network that AWS keeps for the services of a machine, and not the private one beside it."""
+    for host in (text, text.replace("]", "%25eth0]"), text.upper(), "user@" + text):
+        assert address_fault(f"http://{host}:80/latest", trusted=True) is not None, host
+    assert address_fault("http://[fd00:ec3::254]:8000/v1", trusted=True) is None
+    assert address_fault("http://169.254.7.1:8000/v1", trusted=True) is None  # a machine at the other end of a cable
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "h%0d%0a", "h%00", "h%20x", "h|x", "h<x>", "h{x}", "h^x", "h`x", 'h"x', "h%2ex%25", "169%25.254", ".h", "h..",
+        "[v1.x]", "[host]", "[::1%25a%0d%0aX]", "h%5b", "..",
+    ],
+)  # fmt: skip
+def test_what_no_host_has_is_refused_also_where_it_is_percent_encoded(host):
+    """A client that decodes it would send its request somewhere else, or with a line more."""
+    assert address_fault(f"http://{host}/v1", trusted=True) is not None
+
+
+@pytest.mark.parametrize("host", ["b\xfccher.example", "my_model", "a,b", "[fe80::1%25eth0]", "xn--bcher-kva.example"])
+def test_and_what_some_host_has_is_not(host):
+    assert address_fault(f"http://{host}:8000/v1", trusted=True) is None
 
 
 @pytest.mark.parametrize(
@@ -192,11 +221,39 @@ def test_no_text_is_too_odd_to_be_judged(text):
             assert fault is None or len(url) < 5 or url not in fault
 
 
+SIGNS = (
+    "\u00ad", "\u200b", "\u2060", "\ufeff", "\ufe0f", "\u3002", "\uff0e", "\u2024", "\uff0f", "\u017f", "\u2460",
+    "\uff11", "%2e", "%00", "%40", "%25", "%2f", "%C2%AD", "@", ":", "#", "?", "[", "]", "1", ".", "-", "0x", "|", "^",
+)  # fmt: skip
+ADDRESSES = ("http://169.254.169.254/x", "http://metadata.google.internal/x", "http://[fd00:ec2::254]:80/",
+             "https://api.openai.com/v1", "https://a.openai.azure.com/v1", "https://evil.example/v1")  # fmt: skip
+
+
+@given(st.sampled_from(ADDRESSES), st.lists(st.tuples(st.sampled_from(SIGNS), st.integers(5, 30)), max_size=3))
+def test_what_is_let_through_is_read_by_a_client_as_it_was_judged(url, inserted):
+    """However the address was changed: by what was inserted, a client comes to no other host."""
+    for sign, at in inserted:
+        url = url[:at] + sign + url[at:]
+    for trusted in (True, False):
+        if address_fault(url, trusted=trusted, allow=ALLOW) is not None:
+            continue
+        try:
+            host = (yarl.URL(url).raw_host or "").removesuffix(".")
+        except ValueError:
+            continue  # it is sent nowhere
+        assert address_fault(f"http://{f'[{host}]' if ':' in host else host}/", trusted=True) is None
+        assert trusted or any(host == one or (one[:2] == "*." and host.endswith(one[1:])) for one in ALLOW)
+
+
 def test_a_name_that_leads_to_a_metadata_address_is_not_connected_to(monkeypatch):
     """DNS rebinding: what the name led to when it was judged does not matter, what is connected to does."""
 
     async def resolve(self, host, port=0, family=socket.AF_INET):
-        found = {"rebound.example": "169.254.169.254", "inside.example": "10.0.0.1", "outside.example": "93.184.216.34"}
+        found = {
+            "rebound.example": "169.254.169.254",
+            "inside.example": "64:ff9b::a00:1",
+            "outside.example": "93.184.216.34",
+        }
         return [{"hostname": host, "host": found[host], "port": port, "family": family, "proto": 0, "flags": 0}]
 
     async def look() -> None:
@@ -206,11 +263,26 @@ def test_a_name_that_leads_to_a_metadata_address_is_not_connected_to(monkeypatch
             with pytest.raises(OSError, match="nothing may be sent to"):
                 await resolver.resolve(name)
         assert (await resolver.resolve("outside.example"))[0]["host"] == "93.184.216.34"
-        assert (await JudgingResolver([]).resolve("inside.example"))[0]["host"] == "10.0.0.1"
+        assert (await JudgingResolver([]).resolve("inside.example"))[0]["host"] == "64:ff9b::a00:1"
         await resolver.close()
 
     anyio.run(look)
     assert is_metadata(ipaddress.ip_address("::ffff:169.254.169.254"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["10.0.0.1", "127.0.0.1", "0.0.0.0", "224.0.0.1", "ff0e::1", "fec0::1", "3fff::1", "5f00::1", "fd12::1", "::1"],
+)
+def test_what_is_no_address_of_the_internet_is_none_in_any_form(text):
+    """As a resolver may tell it: mapped, compatible, through NAT64 and 6to4."""
+    address = ipaddress.ip_address(text)
+    low = int(address) if address.version == 4 else 0x0A000001
+    carried = [(0xFFFF << 32) + low, low, (0x64FF9B << 96) + low, (0x2002 << 112) + (low << 80), (0xFFFF << 48) + low]
+    for one in (address, *map(ipaddress.IPv6Address, carried)):
+        assert not is_public(one), one
+    for good in ("93.184.216.34", "2606:4700::1111", "64:ff9b::5db8:d822", "64:ff9b:1::5db8:d822", "2002:5db8:d822::1"):
+        assert is_public(ipaddress.ip_address(good)), good
 
 
 # --- headers ----------------------------------------------------------------------------------------------------------
@@ -251,7 +323,10 @@ OTHERS = ["Host", "Authorization", "X-Api-Key", "api-key", "Cookie", "Content-Le
           "Connection", "helicone-auth",
           "Proxy-Authorization", "TE", "Upgrade", "X-Forwarded-For", "Forwarded", "X-HTTP-Method-Override",
           "X-Goog-User-Project", "xi-api-key", "cf-aig-authorization", "X-Auth-Token", "Cookie2", "X-Forwarded-Port",
-          "X-Forwarded-User", "Remote-User"]  # fmt: skip
+          "X-Forwarded-User", "Remote-User", "X-Clippy-Tenant", "X-Clippy-Scope", "X-Real-IP", "True-Client-IP",
+          "CF-Connecting-IPv6", "Client-IP", "X-Original-Forwarded-For", "SSL-Client-Cert", "X-Client-Cert-Chain",
+          "X-Auth-Request-User", "X-Goog-IAP-JWT-Assertion", "Cf-Access-Jwt-Assertion",
+          "X-Ms-Client-Principal-Name"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -278,6 +353,15 @@ def test_who_asks_and_how_a_message_is_framed_is_not_the_callers_to_say(name):
         "X-Forward",
         "X-Connection-Id",
         "Content-Type",
+        "X-Clippys-Mood",
+        "X-Client-Id",
+        "X-Client-Certainty",
+        "X-Client-Name",
+        "X-Ship",
+        "X-Real-Tip",
+        "X-Goog-Api-Client",
+        "X-Original-Filename",
+        "X-Authenticity",
     ],
 )
 def test_names_that_only_look_like_those_pass(name):

@@ -8,6 +8,7 @@ import gzip
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -175,6 +176,18 @@ def test_a_key_uses_its_own_routes_only():
     assert (fine.status_code, named.status_code, by_model.status_code, message.status_code) == (200, 403, 403, 200)
     assert paths == ["/v1/chat/completions", "/v1/chat/completions"]
     assert listed.json()["data"] == []
+
+
+def test_a_listed_model_is_as_old_as_the_gateways_list():
+    """When a model was made nobody here knows; Anthropic's API has a word for that, and OpenAI's has none."""
+    before = int(time.time())
+    with keyed(key={}, models={"deep": "claude", "wide": "main"}) as world:
+        listed = world.ask("GET", "/v1/models").json()["data"]
+        one = world.ask("GET", "/v1/models/deep").json()
+        theirs = world.ask("GET", "/v1/models", headers={"anthropic-version": "2023-06-01"}).json()["data"]
+    assert {(before <= model["created"] <= time.time()) for model in (*listed, one)} == {True}
+    assert listed[0] == one
+    assert {model["created_at"] for model in theirs} == {"1970-01-01T00:00:00Z"}
 
 
 @define(eq=False)

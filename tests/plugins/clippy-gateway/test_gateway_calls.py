@@ -406,6 +406,18 @@ def test_one_connection_serves_many_requests():
         assert world.provider.counters["connections"] == 1
 
 
+def test_a_provider_commands_no_browser_and_no_proxy_and_speaks_not_for_the_gateway():
+    """What a browser keeps of an origin, what nginx obeys in front of us, and our own names; the rest is its answer."""
+    taken = ("Clear-Site-Data", "Service-Worker-Allowed", "Set-Cookie2", "Refresh", "X-Accel-Redirect", "X-Sendfile",
+             "Access-Control-Allow-Methods", "X-Clippy-Cache", "X-Clippy-Anything", "Reporting-Endpoints")  # fmt: skip
+    kept = ("X-Request-Id", "OpenAI-Processing-Ms", "Location", "Link", "Content-Disposition", "X-Accel-Buffering",
+            "Cache-Control", "X-Clippys-Mood", "Server-Timing", "Retry-After", "Accept-Ranges")  # fmt: skip
+    with gateway(Reply("x", headers=dict.fromkeys([*taken, *kept], "7")), {}) as world:
+        answer = world.chat()
+    assert [name for name in taken if answer.headers.get(name) == "7"] == []
+    assert [name for name in kept if answer.headers.get(name) != "7"] == []
+
+
 def test_a_header_of_a_plugin_cannot_begin_a_line_of_its_own():
     from clippy_hookspecs import Answer, Headers, Response
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -15,7 +16,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from clippy_gateway import Key
+from clippy_gateway import Gateway, Key
+from clippy_gateway.commands import serve_command
 from clippy_inspect import Inspect
 from gateway_world import CALLERS_KEY, World, takes
 from patience import PATIENCE, until
@@ -43,7 +45,8 @@ def _as_the_guide_has_it(folder: Path, port: int, front: int) -> str:
     """The guide's words for nginx, with this test's places in them; each of these has to be there."""
     guides = GUIDE.read_text("utf-8").partition("```nginx\n")[2].partition("```")[0]
     places = {
-        "unix:/run/clippy/gateway.sock": f"127.0.0.1:{port}",
+        "127.0.0.1:8787": f"127.0.0.1:{free_port()}",  # nobody: the next version answers, at the other one
+        "127.0.0.1:8788": f"127.0.0.1:{port}",
         "listen 443 ssl": f"listen 127.0.0.1:{front} ssl",
         "/etc/clippy/tls.crt": f"{folder}/tls.crt",
         "/etc/clippy/tls.key": f"{folder}/tls.key",
@@ -58,8 +61,11 @@ def test_systemd_takes_the_unit_of_the_guide(tmp_path):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed (Debian: apt-get install systemd)")
     unit = GUIDE.read_text("utf-8").partition("```ini\n")[2].partition("```")[0]
-    assert "/opt/clippy/bin/clippy" in unit
-    file = tmp_path / "clippy-gateway.service"
+    (command,) = re.findall(r"^ExecStart=(/opt/clippy/bin/clippy --config \S+ serve) (.*)$", unit, re.MULTILINE)
+    options = {name for option in serve_command(Gateway(), None).params for name in option.opts}
+    assert {word for word in command[1].split() if word.startswith("-")} <= options
+    assert int(unit.partition("TimeoutStopSec=")[2].split()[0]) > Gateway().drain + Gateway().notice
+    file = tmp_path / "clippy-gateway@8787.service"
     file.write_text(unit.replace("/opt/clippy/bin/clippy", sys.executable))
     done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -13,6 +13,7 @@ from clippy_gateway.callers import Callers
 from clippy_gateway.forms import Refused
 from clippy_gateway.refusals import Refusals
 from clippy_gateway.settings import AccessLog, Key, RequestLimits
+from clippy_hookspecs import ErrorInfo
 from gateway_world import CALLERS_KEY, World
 from patience import PATIENCE
 
@@ -139,6 +140,14 @@ def test_a_flood_is_counted_and_fills_no_log(caplog):
     assert all(line.isprintable() and len(line) < 400 for line in lines)
     rows = refusals.table().rows
     assert rows == ((401, "invalid_api_key", "", 1000), (429, "too_many_requests", "team", 1))
+
+
+def test_a_failure_that_quotes_what_a_provider_sent_cannot_speak_to_whoever_reads_the_log(caplog):
+    said = "bad line \x1b]52;c;eA==\x07 \x9b31m \u202e \x7f \r\nforged: refused, says \u0645\u06cc\u200c\u062e"
+    Refusals().note_failed("team", "main", 502, ErrorInfo(kind="odd\x1b[2J", message=said), "id")
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.replace("\u200c", "").isprintable()
+    assert line.endswith("forged: refused, says \u0645\u06cc\u200c\u062e")
 
 
 def test_the_counts_are_the_plugins_status(world):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -14,11 +15,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from clippy_gateway import Gateway
+from clippy_gateway.serving import listening
 from clippy_recorder.files import read
 from gateway_world import takes
 from patience import PATIENCE, until
@@ -32,6 +36,8 @@ SLOW = "slow"
 DRAINS = "drain = 60"
 TOKEN = "token-0123456789-0123456789-0123456789"
 SHOWN = f'[plugins.inspect]\nenabled = true\ngateway = true\ntoken = "{TOKEN}"'
+FEW_FILES = 256
+"""That each process may have open at first, as systems say who know of more."""
 Start = Callable[..., "Serving"]
 
 
@@ -39,6 +45,8 @@ def _as_from_a_terminal() -> None:
     """Whoever runs these tests by ``nohup`` ignores SIGHUP, and so would their children."""
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, FEW_FILES), hard))
 
 
 class Serving:
@@ -206,6 +214,7 @@ def test_a_worker_that_dies_is_replaced_and_all_end_with_the_supervisor(start):
     with httpx.Client(trust_env=False) as client:
         assert client.post(serving.url + "/v1/chat/completions", json=ASKED, timeout=PATIENCE).status_code == 200
     left = serving.workers()
+    assert not [pid for pid in left if _files(pid) == FEW_FILES], "that would be a hundred streams"
     serving.process.kill()
     serving.process.wait(10)
 
@@ -224,9 +233,20 @@ def test_a_unix_socket_is_for_its_user_only_and_is_removed(start, tmp_path):
     over = {"transport": httpx.HTTPTransport(uds=str(path))}
     assert until(lambda: takes(path) and serving.ready("http://localhost", **over)), serving.said
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o660)  # as whoever lets others of a group in
     serving.process.send_signal(signal.SIGINT)
     assert serving.process.wait(PATIENCE) == 0
     assert not path.exists()
+
+
+def test_a_gateway_that_drains_leaves_the_socket_of_its_successor_alone(tmp_path):
+    path = tmp_path / "gateway.sock"
+    with ExitStack() as newer:
+        with listening(Gateway(uds=path), None) as drains:
+            drains.close()  # a drain begins so
+            newer.enter_context(listening(Gateway(uds=path), None))
+            os.utime(path, (1, 1))  # the clock of files is coarse, and a number that is free is given again
+        assert takes(path)
 
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "two workers"])
@@ -274,6 +294,12 @@ def test_check_says_whether_it_could_serve_and_leaves_the_address_free(start, tm
     assert "serving" not in serving.said
     assert "/open/" not in serving.said, "the pages would be gone"
     assert not path.exists()
+
+
+def _files(pid: int) -> int:
+    """How many files this process may have open, if not all that the system allows it: then 0."""
+    (limits,) = re.findall(r"Max open files +(\d+) +(\d+)", Path(f"/proc/{pid}/limits").read_text())
+    return 0 if limits[0] == limits[1] else int(limits[0])
 
 
 def board(serving: Serving) -> dict[str, Any]:

@@ -105,6 +105,21 @@ def test_one_worker_that_lives_keeps_the_others_being_tried(monkeypatch):
     assert len(dies.started) > 20
 
 
+def test_a_configuration_that_no_worker_takes_is_tried_once(monkeypatch):
+    code, places = supervised(monkeypatch, itertools.repeat(1.0), itertools.repeat(1.0), code=2, opening=2.0)
+    assert code == 2
+    assert [len(one.started) for one in places] == [1, 1]
+
+
+def test_a_configuration_that_became_wrong_ends_nobody_who_serves(monkeypatch, caplog):
+    lives = iter([5000.0]), itertools.chain([20.0], itertools.repeat(0.05))
+    code, (serves, dies) = supervised(monkeypatch, *lives, code=2)
+    assert code == 0
+    assert len(serves.started) == 1
+    assert len(dies.started) > 20, "it may be mended"
+    assert "a worker ended with 2" in caplog.text
+
+
 def test_a_long_life_makes_up_for_short_ones(monkeypatch):
     code, (place,) = supervised(monkeypatch, itertools.cycle([0.05, 0.05, 0.05, 0.05, 20.0]))
     assert code == 0

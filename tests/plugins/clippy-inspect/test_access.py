@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from access_cases import ATTACKS, BENIGN, CORPUS, Case, corpus, variants
 from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawRequest
+from clippy_inspect import paths
 from clippy_inspect.access import Session, decide
 from clippy_inspect.door import Door
 from clippy_inspect.keys import LINK_SECONDS, Keys
+from clippy_inspect.live import as_json
 from clippy_inspect.paths import is_page
 from clippy_inspect.site import all_pages
 from clippy_inspect.view import View
@@ -62,6 +66,42 @@ def test_nothing_but_a_page_is_let_through(path: str, method: str) -> None:
 def test_no_other_host_is_let_through(host: str) -> None:
     ours = host.strip(" \t").lower() in {"127.0.0.1:8765", "localhost:8765", "[::1]:8765"}
     assert ours == decide("GET", "/", {"host": host, "authorization": "Bearer t"}, port=8765, token="t").allowed
+
+
+BAD = "https://evil.example"
+OURS = "http://127.0.0.1:8765"
+
+
+@given(
+    host=st.sampled_from(["127.0.0.1:8765", "evil.example:8765", "127.0.0.1:8766", "127.0.0.1:8765.evil.example"]),
+    origin=st.sampled_from([None, OURS, BAD, "null", OURS + ".evil.example"]),
+    site=st.sampled_from([None, "same-origin", "none", "same-site", "cross-site"]),
+    bearer=st.sampled_from([None, "tok-3f9a", "wrong"]),
+    cookie=st.sampled_from([None, "coo-77b1", "tok-3f9a"]),
+    csrf=st.sampled_from([None, "cs-02dd", "wrong"]),
+    page=st.sampled_from([("GET", "/"), ("HEAD", "/api/requests"), ("POST", "/api/replay"), ("POST", "/api/eval")]),
+    query=st.sampled_from(["", "?q=token", "?q=xtok-3f9ay", "?a=%74ok-3f9a"]),
+    websocket=st.booleans(),
+)
+def test_every_condition_holds_whatever_the_others_are(
+    host: str, origin: str | None, site: str | None, bearer: str | None, cookie: str | None, csrf: str | None,
+    page: tuple[str, str], query: str, websocket: bool,
+) -> None:  # fmt: skip
+    """All of them together, and nothing else: a right one makes up for no wrong one."""
+    reads = page[0] != "POST"
+    ours = host == "127.0.0.1:8765" and origin in ({OURS} if websocket else {OURS, None})
+    near = site in ({None, "same-origin", "none"} if reads else {None, "same-origin"})
+    by_page = cookie == "coo-77b1" and not websocket and (reads or (csrf == "cs-02dd" and origin is not None))
+    known = bearer == "tok-3f9a" if bearer is not None else by_page
+    named = {
+        "host": host, "origin": origin, "sec-fetch-site": site, "authorization": bearer and f"Bearer {bearer}",
+        "cookie": cookie and f"clippy-inspect-8765={cookie}", "x-clippy-csrf": csrf,
+    }  # fmt: skip
+    headers = {name: value for name, value in named.items() if value is not None}
+    decision = decide(
+        page[0], page[1] + query, headers, websocket=websocket, port=8765, token="tok-3f9a", sessions=[SESSION]
+    )
+    assert decision.allowed == (ours and near and known and query in ("", "?q=token") and page[1] != "/api/eval")
 
 
 def test_a_name_of_the_gateways_own_can_be_added() -> None:
@@ -216,10 +256,24 @@ def test_a_door_without_a_port_lets_nobody_in() -> None:
     assert not decide("GET", "/", headers, port=0, token="t").allowed
 
 
+def test_the_guide_has_every_path_that_answers_a_script_and_every_field_of_a_line() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "debugging.md").read_text("utf-8").partition("## From a script")[2]
+    told = {tuple(said.split()) for said in re.findall(r"`((?:GET|POST) /api/[^`]+)`", guide)}
+    there = set()
+    for method, patterns in paths._PAGES.items():
+        for pattern in patterns:
+            path = pattern.replace(paths.ID, "ID").replace("[0-9]{1,4}", "N")
+            before, _, last = path.partition("(")
+            ends = last.rstrip(")").split("|")
+            there |= {(method, before + end) for end in ends if path.startswith("/api/")}
+    assert told == there
+    fields = guide.partition("A line of `/api/requests`:")[2].partition("\n\nWith")[0]
+    first = re.findall(r"^\| (`.*?`) \|", fields, re.MULTILINE)
+    assert {name for cell in first for name in re.findall(r"`(\w+)`", cell)} == set(as_json(exchange(1)))
+
+
 def test_every_route_is_on_the_list_of_pages_and_every_page_has_a_route() -> None:
     """What is denied as unknown, and what answers, cannot part."""
-    from clippy_inspect import paths
-
     routes = [(m, p) for m, p, _ in all_pages(View(Kept()), Door()) if p != "/open/*"]
     samples = {r"[A-Za-z0-9_-]{1,128}": "a1", r"[a-zA-Z0-9.-]{1,64}": "app.css", r"[0-9]{1,4}": "1"}
     for method, patterns in paths._PAGES.items():

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from attrs import evolve
-from clippy_hookspecs import Scope, StatusTable
+from clippy_hookspecs import Headers, Scope, StatusTable
+from clippy_hookspecs.services import RawRequest
 from clippy_inspect.dashboard import MOST_GROUPS, OTHERS, as_json, group, groups, quantile, spread, summed
+from clippy_inspect.door import Door
+from clippy_inspect.live import what
+from clippy_inspect.site import all_pages
 from clippy_inspect.tables import tables_of
+from clippy_inspect.view import View
 from clippy_recorder import Exchange
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,8 +57,13 @@ def test_an_answer_that_was_ended_half_way_is_not_free() -> None:
 
 
 def test_tokens_that_a_cache_gave_are_not_counted_again() -> None:
-    """They were paid for once."""
+    """They were paid for once; every page says the same."""
     assert group("m", [exchange(1), cached(2)]).tokens_in == 1200
+    with Site(Kept([cached(2)])) as site:
+        [line] = site.get("/api/requests").json()["requests"]
+        assert (0, 0) == (line["tokens_in"], line["tokens_out"])
+        assert "none: the answer came from a cache" in site.get("/requests/req-0002").text
+        assert "0 + 0 tokens so far" in site.get("/conversations/req-0002").text
 
 
 def test_names_that_callers_choose_are_bounded() -> None:
@@ -81,13 +92,35 @@ def test_the_sums_of_a_mixed_hour() -> None:
     assert sum(bad for _, _, bad in board.timeline) == 1
 
 
-@pytest.mark.parametrize(("complete", "expected"), [(True, 0.2), (False, None)])
+@pytest.mark.parametrize(("complete", "expected"), [(True, 12 / 11.5), (False, None)])
 def test_a_rate_is_told_only_for_a_time_that_is_known_whole(complete: bool, expected: float | None) -> None:
-    """Of a minute whose beginning was forgotten nothing is known."""
+    """Of a minute whose beginning was forgotten nothing is known; where there was nothing before, it is shorter."""
     board = summed([exchange(number) for number in range(1, 13)], BEGAN + 12.5, complete=complete)
     rates = {rate.name: rate.per_second for rate in board.rates}
     assert rates["1 min"] == expected
     assert rates["10 s"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("running", "said"),
+    [
+        ([], "1 request over, 0 running, since"),
+        ([exchange(2, state="running")], "1 request over, 1 running, since"),
+        ([streamed(2, state="running")], "1 request over, 1 running (streamed), since"),
+        ([exchange(2, state="running"), streamed(3, state="running")], "1 request over, 2 running (1 streamed), since"),
+    ],
+)
+def test_the_dashboard_speaks_of_streams_where_there_are_any_and_of_times_that_are_not_over_yet(
+    running: list[Exchange], said: str
+) -> None:
+    door, page = Door(80), RawRequest("GET", "/dashboard", Headers({}), b"")
+    view = View(Kept([exchange(1), *running]), now=lambda: BEGAN + 41.5)
+    handlers = {path: handler for _, path, handler in all_pages(view, door)}
+    body = asyncio.run(handlers["/dashboard"](page)).body  # type: ignore[arg-type]  # a handler is a coroutine function
+    assert isinstance(body, bytes)
+    assert said in body.decode()
+    assert "Per second, 10 s</dt>" in body.decode()
+    assert "Per second, 15 min (40 s so far)</dt>" in body.decode()
 
 
 def test_an_empty_dashboard_is_a_page() -> None:
@@ -108,7 +141,48 @@ def test_a_list_of_models_is_no_call_of_a_model() -> None:
     assert [(one.name, one.requests, one.latency.p50) for one in board.others] == [("GET /v1/models", 3, 9)]
     assert [one.name for one in board.by_model] == [asked.model]
     assert sum(total for _, total, _ in board.timeline) == 1
-    assert 0.1 == board.rates[0].per_second
+    assert (1 / 7, 7) == (board.rates[0].per_second, board.rates[0].over)
+
+
+AT = "https://x.test/v1"
+
+
+@pytest.mark.parametrize(
+    ("url", "generating"),
+    [
+        *((url, True) for url in (
+            f"{AT}/chat/completions", f"{AT}/completions/", f"{AT}/responses", "/main/v1/messages?see=https://x.test/y",
+            "https://x.openai.azure.com/openai/deployments/d/chat/completions?api-version=1", f"{AT}/images/edits",
+            f"{AT}/audio/transcriptions", f"{AT}/threads/t1/runs", "http://127.0.0.1:11434/api/generate",
+            "https://g.test/v1beta/models/gemini-2:streamGenerateContent", "https://b.test/model/m:0/converse-stream",
+            "https://v.test/publishers/anthropic/models/claude:rawPredict",
+        )),
+        *((url, False) for url in (
+            f"{AT}/files", f"{AT}/uploads/u1/parts", f"{AT}/batches", f"{AT}/messages/batches", f"{AT}/embeddings",
+            f"{AT}/messages/count_tokens", f"{AT}/responses/input_tokens", f"{AT}/responses/r1/cancel",
+            f"{AT}/moderations",
+            f"{AT}/threads/t1/messages", f"{AT}/conversations/c1/items", f"{AT}/evals/e1/runs", f"{AT}/vector_stores",
+            "https://g.test/v1beta/models/gemini-2:countTokens", "https://v.test/models/count-tokens:rawPredict",
+            "http://chat", "http://[/v1/files", "",
+        )),
+    ],
+)  # fmt: skip
+def test_only_what_asks_a_model_to_generate_is_a_call_of_one(url: str, generating: bool) -> None:
+    """A posted file names no model, and one that embeds or counts is quicker than any that writes."""
+    posted = exchange(1, url=url)
+    board = summed([posted], BEGAN + 8)
+    assert (generating, not generating) == (board.total.requests == 1, len(board.others) == 1)
+    assert generating == (what(posted) == "openai.chat") != what(posted).startswith("POST ")
+    assert not summed([evolve(posted, method="GET")], BEGAN + 8).by_model
+
+
+def test_the_profile_is_of_what_generates_unless_a_filter_says_otherwise() -> None:
+    upload = exchange(2, api="", model=None, url=f"{AT}/files")
+    with Site(Kept([exchange(1), upload])) as site:
+        paths = ("/api/profile", "/api/profile?q=url:*files", "/api/profile?q=-generating")
+        assert [1, 1, 1] == [site.get(path).json()["requests"] for path in paths]
+        assert 2 == site.get("/api/profile?q=ms:>0").json()["requests"]
+        assert '<span class="quiet">POST /v1/files</span>' in site.get("/").text
 
 
 class Gate:

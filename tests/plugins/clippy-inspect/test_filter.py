@@ -50,12 +50,14 @@ def chosen(text: str) -> set[str]:
         ("running", {"running"}),
         ("streamed", {"stream"}),
         ("retried", {"retried"}),
+        ("generating", set(ALL) - {"running"}),
         ("state:failed", {"failed"}),
         ("ms:>1500", {"stream", "retried"}),
         ("ms:<=0.9", {"cached"}),
         ("first:>=300", {"stream"}),
         ("cost:>0", {"plain", "stream", "retried"}),
-        ("tokens:>1233", {"plain", "stream", "retried", "cached"}),
+        ("tokens:>1233", {"plain", "stream", "retried"}),  # the cache's answer used none
+        ("tokens:0", {"cached"}),
         ("attempts:2", {"retried"}),
         ("plugin:guard", {"retried"}),
         ("plugin:prompt-cache", set()),  # it looked, and did nothing

@@ -85,6 +85,7 @@ def workers() -> Iterator[Workers]:
     with ExitStack() as stack:
         patient = stack.enter_context(pytest.MonkeyPatch.context())
         patient.setattr("clippy_inspect.together.WITHIN", 20.0)  # a busy machine is no worker that does not answer
+        patient.setattr("clippy_inspect.pace.Pace.age", 900.0)  # rates are over what there is
         founder = stack.enter_context(Siblings.founded(2))
         stack.enter_context(redirect_stderr(said))
         Gateway().app(clippy_core.Host({"inspect": Inspect(enabled=True, gateway=True)}, config=ROUTES), founder)

@@ -55,6 +55,7 @@ def test_a_recording_is_served_until_somebody_ends_it(tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["nowhere.jsonl"], "there is no file nowhere.jsonl"),
+        (["\x1b[2J\u202e.jsonl"], r"there is no file \x1b[2J\u202e.jsonl"),
         ([], "name a recording, or let the recorder write one"),
         (["strange.jsonl"], "strange.jsonl"),
     ],

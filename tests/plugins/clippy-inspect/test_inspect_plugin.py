@@ -182,6 +182,38 @@ def test_attaching_once_more_prints_another_link(browser: Browser, capsys: pytes
     host.close()
 
 
+def test_attaching_once_more_opens_another_browser_and_keeps_its_port(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages that are open do not move: one that asks for another port is told so, and what to do."""
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    host = attach(clippy_core.Host())
+    inspect = host.plugins["inspect"]
+    assert isinstance(inspect, Inspect)
+    assert inspect.address is not None
+    at = int(inspect.address.rpartition(":")[2])
+    try:
+        assert attach(host, port=at, open=True) is host
+        assert [f"{inspect.address}/open/"] == [link[: len(inspect.address) + 6] for link in opened]
+        with pytest.raises(ValueError, match=f"open at {inspect.address} already.*close.*port={at + 1}"):
+            attach(host, port=at + 1)
+    finally:
+        host.open()
+        host.close()
+    capsys.readouterr()
+
+
+def test_the_port_that_is_attached_with_wins_over_the_configured_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the pages would have opened by themselves."""
+    shown: list[int] = []
+    monkeypatch.setattr(Inspect, "show", lambda plugin, *asked: shown.append(plugin.port))
+    given = clippy_core.Host({"inspect": Inspect(enabled=True, port=8001)})
+    assert attach(given) is attach(given, port=8001) is given
+    assert attach(given, port=8002) is not given
+    assert [8001, 8001, 8002] == shown
+
+
 def test_a_live_stream_is_held_and_ended_from_a_page(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     words = tuple(f"w{number} " for number in range(1000))
     reply = Reply(text="".join(words), chunks=words, chunk_delay=0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 from clippy_inspect import Inspect
 from clippy_inspect.pace import MOST_KNOWN, SLOTS, Pace
 from clippy_recorder import Recorder
@@ -27,9 +28,9 @@ def test_a_pause_is_in_the_rates_at_once() -> None:
     for number in range(60):
         pace.heard(f"r{number}")
         clock.advance(1)
-    assert per_second(pace) == {"10 s": 0.9, "1 min": 59 / 60, "15 min": 60 / 900}
+    assert per_second(pace) == {"10 s": 0.9, "1 min": 59 / 60, "15 min": 1.0}
     clock.advance(30)
-    assert per_second(pace) == {"10 s": 0.0, "1 min": 0.5 - 1 / 60, "15 min": 60 / 900}
+    assert per_second(pace) == {"10 s": 0.0, "1 min": 0.5 - 1 / 60, "15 min": 60 / 90}
     clock.advance(10_000)
     assert set(per_second(pace).values()) == {0.0}
     assert not pace._slots
@@ -39,7 +40,7 @@ def test_a_pause_is_in_the_rates_at_once() -> None:
 def test_each_request_counts_once_however_often_it_is_heard_of(heard: list[tuple[int, int]]) -> None:
     """The count of a window is that of a list of all beginnings, right to a slot."""
     clock = VirtualClock()
-    pace = Pace(clock.now)
+    start, pace = clock.now(), Pace(clock.now)
     began: dict[int, int] = {}
     for tenths, request in heard:
         clock.advance(tenths / SLOTS + 0.001)
@@ -48,7 +49,20 @@ def test_each_request_counts_once_however_often_it_is_heard_of(heard: list[tuple
     now = int(clock.now() * SLOTS)
     for rate in pace.rates():
         expected = sum(now - at < rate.seconds * SLOTS for at in began.values())
-        assert rate.per_second == expected / rate.seconds
+        assert rate.over == min(rate.seconds, max(1.0, clock.now() - start))
+        assert rate.per_second == expected / rate.over
+
+
+def test_a_rate_is_over_what_there_is() -> None:
+    """A program that is ten seconds old has none of fifteen minutes, and one of a moment is no flood."""
+    clock = VirtualClock()
+    pace = Pace(clock.now)
+    clock.advance(0.01)
+    pace.heard("first")
+    assert {(1.0, 1.0)} == {(rate.per_second, rate.over) for rate in pace.rates()}
+    clock.advance(29.99)
+    pace.heard("second")
+    assert [(10, 0.1), (30, 2 / 30), (30, 2 / 30)] == [(rate.over, rate.per_second) for rate in pace.rates()]
 
 
 def test_what_is_kept_is_bounded() -> None:
@@ -69,9 +83,10 @@ def test_the_dashboard_tells_what_was_counted_and_not_what_is_kept() -> None:
         with host.wrap(httpx.Client(base_url=provider.base_url)) as client:
             for _ in range(9):
                 client.post("/chat/completions", json={"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+            client.post("/files", content=b"a file")  # asks for nothing to be generated
         inspect = host.plugins["inspect"]
         assert isinstance(inspect, Inspect)
         inspect.show(host)
         told = httpx.get(f"{inspect.address}/api/dashboard", headers={"authorization": f"Bearer {TOKEN}"}).json()
-    assert told["total"]["requests"] == 3
-    assert told["rates"]["15 min"] == 9 / 900
+    assert (told["total"]["requests"], [one["name"] for one in told["others"]]) == (2, ["POST /v1/files"])
+    assert told["rates"]["15 min"] * told["rates_over"]["15 min"] == pytest.approx(9)

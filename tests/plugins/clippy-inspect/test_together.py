@@ -37,7 +37,8 @@ def anyio_backend() -> str:
 class Told:
     """Siblings that ask each other without a socket.
 
-    ``away`` are those that do not answer, ``in_time`` so many answers come before the time is over.
+    ``away`` are those that do not answer, ``in_time`` so many answers come before the time is over, ``slow`` holds back
+    what is told of calls until it is set.
     """
 
     tellings: dict[int, Telling]
@@ -48,6 +49,7 @@ class Told:
     strange: bool = False
     waits: list[float] = field(factory=list)
     asked: list[str] = field(factory=list)
+    slow: asyncio.Event | None = None
 
     @property
     def others(self) -> tuple[int, ...]:
@@ -62,7 +64,10 @@ class Told:
         if self.strange:
             return b"{}"
         answering: Callable[[bytes], Awaitable[bytes]] = getattr(self.tellings[place], what)
-        return await answering(said)
+        told = await answering(said)
+        if self.slow is not None and what == "calls":
+            await self.slow.wait()
+        return told
 
 
 @define(eq=False)
@@ -294,6 +299,29 @@ async def test_pages_that_are_asked_for_together_look_once() -> None:
     pair = Pair()
     await asyncio.gather(*(pair.sees.look() for _ in range(5)))
     assert pair.told.asked.count("calls") <= 2
+
+
+@pytest.mark.parametrize("under_way", [False, True], ids=["before", "meanwhile"])
+async def test_after_a_stream_was_held_the_next_look_looks_however_long_the_last_one_took(under_way: bool) -> None:
+    """That one had been told before: what it was told is no more."""
+    going = streamed(3, state="running")
+    pair = Pair(theirs=Kept([going], {going.id: Flow()}))
+    pair.told.slow = asyncio.Event()
+    looking = asyncio.create_task(pair.sees.look())
+    await _until(lambda: pair.told.asked == ["calls"])
+    if not under_way:
+        pair.told.slow.set()
+        await looking
+    assert "paused" == await pair.sees.act(going.id, "pause")
+    pair.told.slow.set()
+    await looking
+    pair.sees._rest = math.inf
+    assert "streaming" == pair.sees.flow_elsewhere(going.id)
+    await pair.sees.look()
+    assert "paused" == pair.sees.flow_elsewhere(going.id)
+    pair.sees._rest = math.inf
+    await pair.sees.look()
+    assert 2 == pair.told.asked.count("calls"), "and the one after it rests again"
 
 
 async def test_what_others_told_is_forgotten_when_nobody_looks_any_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -511,13 +511,16 @@ def test_files_are_listed_shown_and_turned_into_others(folder):
 
 def test_what_a_model_said_cannot_act_on_a_terminal(folder):
     """Escapes are written out; text in any script is not."""
-    evil = "\x1b[2Jgone \x9b31m \u202e ✓ 日本語"
+    kept = "✓ 日本語 \u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f467"
+    evil = f"\x1b[2Jgone \x9b31m \u202e \x7f {kept}"
     ask = lambda chat, _: chat.chat.completions.create(model="m", messages=[{"role": "user", "content": evil}])  # noqa: E731
     write(folder / "evil.jsonl", recorded(Reply(evil), ask=ask))
     request_id = next(iter(read(folder / "evil.jsonl"))).id
-    for words in (["show", "evil.jsonl", request_id], ["list", "evil.jsonl"]):
+    show = ["show", "evil.jsonl", request_id]
+    for words in (show, [*show, "--json"], ["list", "evil.jsonl"]):
         printed = run("recordings", *words).output
-        assert not {"\x1b", "\x9b", "\u202e"} & set(printed)
+        assert not {"\x1b", "\x9b", "\u202e", "\x7f"} & set(printed)
+    assert kept in run("recordings", *show).output
 
 
 def test_a_replay_as_a_process_ends_when_it_is_told(folder):

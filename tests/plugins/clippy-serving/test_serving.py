@@ -361,9 +361,10 @@ def test_a_page_that_fails_says_so_without_saying_why(
         raise ValueError("sk-secret")
 
     made = pages()
-    made.route("GET", "/broken", broken)
-    answer = httpx.get(url(serve(made), "/broken"))
+    made.route("GET", "/broken/*", broken)
+    answer = httpx.get(url(serve(made), "/broken/%1b%5b2J%e2%80%ae%0afake?q=word"))
     assert answer.status_code == 500
+    assert caplog.messages[-1] == "GET /broken/%1b%5b2J%e2%80%ae%0afake failed"  # as it was sent: a log is looked at
     assert "sk-secret" not in answer.text
     assert "sk-secret" in caplog.text  # the log does say why
 
@@ -576,6 +577,19 @@ def test_a_unix_socket_is_only_for_its_user_and_goes_with_the_server(tmp_path: P
         Server(pages(), uds=path).start()  # one that answers is not taken over
     server.stop()
     assert not path.exists()
+
+
+def test_the_socket_of_a_successor_stays_when_the_one_that_drained_ends(tmp_path: Path) -> None:
+    path = tmp_path / "pages.sock"
+    older, newer = Server(pages(), uds=path), Server(pages(), uds=path)
+    older.start()
+    path.unlink()  # as whoever takes the path over from one that answers no more
+    newer.start()
+    os.utime(path, (1, 1))  # the clock of files is coarse, and a number that is free is given again
+    older.stop()
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+        assert client.get("http://127.0.0.1/echo").text == "GET /echo "
+    newer.stop()
 
 
 def test_run_returns_after_sigterm(tmp_path: Path) -> None:

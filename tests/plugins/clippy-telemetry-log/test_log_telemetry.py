@@ -132,12 +132,36 @@ def test_an_answered_request_is_one_record(colour: str, kept: list[Any]) -> None
         "clippy_first_token": 0.0,
         "clippy_stream": False,
         "clippy_method": "POST",
+        "clippy_operation": "chat.completions",
         "clippy_finish_reason": "stop",
         "clippy_input_tokens": tokens.input,
         "clippy_output_tokens": tokens.output,
         "clippy_usage_estimated": tokens.estimated,
         "clippy_source": "provider",
     }
+
+
+@pytest.mark.parametrize(
+    ("url", "operation"),
+    [
+        ("https://x.test/v1/chat/completions", "chat.completions"),
+        ("https://x.test/openai/deployments/ours/embeddings?api-version=1", "embeddings"),
+        ("/v1/files/file-8d2c/content", "files.content"),
+        ("https://x.test/v1/messages/count_tokens/", "messages.count_tokens"),
+        ("https://x.test/v1beta/models/a-secret:generateContent", "models.generateContent"),
+        ("https://files.test/our-tenant/sk-5ecret", None),
+        ("http://[", None),
+        ("", None),
+    ],
+)
+def test_what_a_request_was_for_is_told_in_words_of_the_apis_alone(
+    url: str, operation: str | None, kept: list[Any]
+) -> None:
+    """An upload is no call of a model, and nothing else of its URL is anybody's affair."""
+    LogTelemetry().audit(record(url=url, route="main"), context())
+    assert getattr(kept[0], "clippy_operation", None) == operation
+    said = f"{operation}, " if operation else ""
+    assert kept[0].getMessage() == f"request answered: {said}by main, 0.250 s, id req-1"
 
 
 @pytest.mark.parametrize("colour", COLOURS)

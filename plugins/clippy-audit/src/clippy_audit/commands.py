@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
+from clippy_lines.looking import visible, visible_json
 
 from .lines import find_record, last_records
 
@@ -25,7 +25,7 @@ def audit_group(path: Path, keep: int) -> click.Group:
         if not records and not as_json:
             click.echo(f"no records in {visible(str(path))}")
         for record in records:
-            click.echo(json.dumps(record) if as_json else summary(record))
+            click.echo(visible_json(record) if as_json else summary(record))
 
     @audit.command("show", help="Show the whole record of one request; the beginning of its id is enough.")
     @click.argument("id")
@@ -36,7 +36,7 @@ def audit_group(path: Path, keep: int) -> click.Group:
             raise click.ClickException(f"{ids} ids begin with {visible(id)}; give more of one")
         if record is None:
             raise click.ClickException(f"no record of {visible(id)} in {visible(str(path))}; see `clippy audit tail`")
-        click.echo(json.dumps(record, indent=None if as_json else 2))
+        click.echo(visible_json(record, None if as_json else 2))
 
     return audit
 
@@ -52,11 +52,3 @@ def summary(record: dict[str, Any]) -> str:
     names = ("time", "outcome", "status", "model", "route")
     shown = [str(record[name]) for name in names if record.get(name) is not None]
     return visible("  ".join(part for part in (*shown, seconds, tokens, failure, str(record.get("id", ""))) if part))
-
-
-def visible(text: str) -> str:
-    """*text* with every character that a terminal would obey, reorder or hide written as an escape."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )

@@ -9,7 +9,7 @@ from .letters import slips
 from .lexicon import english
 from .reading import Reading, Word
 from .roles import role
-from .vocabulary import FACING, FUNCTION, QUANTITIES
+from .vocabulary import FACING, FUNCTION, MAY, MUST, QUANTITIES
 
 Guard = Callable[[Reading, Reading], "str | None"]
 
@@ -50,6 +50,8 @@ def name(one: Reading, other: Reading) -> str | None:
     """The same names, where both have any."""
     if one.capitals & FUNCTION != other.capitals & FUNCTION:
         return "name"  # US and us, WHO and who
+    if _unsaid(one, other) or _unsaid(other, one):
+        return "name"
     mine, yours = (
         {word.text for word in text.words if word.name or not english().knows(word.text)} for text in (one, other)
     )
@@ -68,9 +70,14 @@ def name(one: Reading, other: Reading) -> str | None:
         word
         for word in lone
         if not any(_initials(word, word in mine.names, yours) for mine, yours in ((one, other), (other, one)))
-        and not (_joined(word, one) or _joined(word, other))
+        and not (_joined(word, one) or _joined(word, other) or _half(word, one, other) or _half(word, other, one))
     ]
     return "name" if lone else None
+
+
+def _unsaid(one: Reading, other: Reading) -> bool:
+    """Whether *one* speaks of a word that *other* has in no form: hello, and hi."""
+    return any(not any(_same(word, token) for token in other.tokens) for word in one.spoken)
 
 
 def kind(one: Reading, other: Reading) -> str | None:
@@ -91,12 +98,20 @@ def _says(words: frozenset[str], token: str) -> bool:
 
 
 def scope(one: Reading, other: Reading) -> str | None:
-    """The same small words that change what is asked: only, all, before, after, under, last."""
+    """The same small words that change what is asked: only, all, before, under, last, and what must or may be."""
+    if {_duty(one), _duty(other)} == {True, False}:
+        return "scope"
     mine, yours = set(one.tokens), set(other.tokens)
     for a, b in FACING:
         if (a in mine - yours and b in yours - mine) or (b in mine - yours and a in yours - mine):
             return "scope"
     return None if one.strict == other.strict else "scope"
+
+
+def _duty(text: Reading) -> bool | None:
+    """Whether *text* is about what must be; False for what may be, None for both, neither and a way to do it."""
+    must, may = MUST.search(text.bare) is not None, MAY.search(text.bare) is not None
+    return None if must == may or text.kind == "how" else must
 
 
 def content(one: Reading, other: Reading) -> str | None:
@@ -215,13 +230,18 @@ def _spelt_out(word: str, mine: Reading, other: Reading) -> bool:
 
 def _joined(word: str, text: Reading) -> bool:
     """Whether *word* is two neighbours of *text* written as one: timezone, e-mail, cover letter."""
-    return len(word) > 4 and any(a + b == word for a, b in pairwise(text.tokens))
+    return len(word) > 3 and any(a + b == word for a, b in pairwise(text.tokens))
 
 
 def _is_part(at: int, mine: Reading, other: Reading) -> bool:
     """Whether the word at *at* and a neighbour are one word of the other side."""
-    tokens, words = mine.tokens, {word.text for word in other.words if len(word.text) > 4}
+    tokens, words = mine.tokens, {word.text for word in other.words if len(word.text) > 3}
     return any("".join(pair) in words for pair in (tokens[max(0, at - 1) : at + 1], tokens[at : at + 2]))
+
+
+def _half(word: str, mine: Reading, other: Reading) -> bool:
+    """Whether *word* is in *mine* but a part of what is one word of the other side: Wi-Fi, wifi."""
+    return any(there.text == word and _is_part(there.at, mine, other) for there in mine.words)
 
 
 BALANCED: tuple[Guard, ...] = (number, unit, time, negation, antonym)

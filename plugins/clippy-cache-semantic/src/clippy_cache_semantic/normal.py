@@ -7,10 +7,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from .polite import asked
+
 _CODE = re.compile(r"[`{}<>=\\\[\]|_#^~]|::|->|//|\w\(|\w\.\w+\(|\d\s*[+*/^]\s*\d|\.[a-z]+/|\n\s+")
 """Signs of code, formulas, paths and markup, where capitals, marks and blanks say something."""
 
-_QUOTES = str.maketrans("‘’‚‛“”„‟`´–—‐‑‒−…", "''''\"\"\"\"''------ ")
+_MARKS = str.maketrans("‘’‚‛“”„‟`´–—‐‑‒−…", "''''\"\"\"\"''------ ")
 _CONTRACTIONS = (
     (re.compile(r"\b(can)'?t\b"), "can not"),
     (re.compile(r"\bcannot\b"), "can not"),
@@ -46,19 +48,6 @@ _CHAT = (
     (re.compile(r"(?<![\w'/.-])w/(?=\s)"), "with"),
 )
 """As people write in chats.  Only where the letters are small: U and R are names."""
-_GREETING = re.compile(
-    r"^(?:(?:hi|hiya|hello|hey|dear|good (?:morning|afternoon|evening|day)|greetings|um+|uh+|erm*|hmm+|well|so|ok|okay|right|"
-    r"quick question|just wondering|i was wondering|i am wondering|i wonder|excuse me|sorry|please|pls|plz|there|team|all|everyone|"
-    r"(?:can|could|would|will) (?:you|anyone|someone|anybody|somebody) (?:please |kindly |possibly )*(?:tell|let|help|explain to|advise) me (?:know |understand )?(?:please )?|"
-    r"(?:do|does) (?:you|anyone|someone) (?:happen to )?know|any idea|"
-    r"(?:please )?(?:tell|let) me know|please tell me|tell me|i (?:would|want) (?:like )?to (?:know|ask)|i need to know|"
-    r"(?:can|could|would|will) you please|(?:can|could|may) i (?:please )?ask)\b[\s,:;.!?-]*)+"
-)
-_CLOSING = re.compile(
-    r"(?:[\s,:;.!?-]*\b(?:please|pls|plz|thanks|thank you|many thanks|thx|ty|cheers|ta|kindly|thanks (?:a lot|so much|in advance|very much)|"
-    r"thank you (?:so much|very much|in advance)|if possible|if you (?:do not mind|can|could)|regards|best regards|kind regards|much appreciated))+[\s,:;.!?-]*$"
-)
-_INNER = re.compile(r"(?<=\s)(?<!\bsay\s)(?<!\bword\s)(?:please|kindly|pls|plz)(?=\s)|(?<=\s)(?:um+|uh+|erm*)(?=\s)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DROPPED = re.compile(
     r"(?<!\d)!|[?;\"()]|'(?!\w)|(?<!\w)'|[,:.](?!\d)(?!\w)|(?<!\d)[,:](?=\d)|(?<=\w)-(?=[a-z])|(?<=[a-z])-(?=\w)|(?<=\s)-(?=\s)|(?<=[a-z])[,:](?=\w)"
@@ -94,7 +83,7 @@ def looks_like_code(text: str) -> bool:
 
 def plain(text: str) -> str:
     """*text* in one spelling of its characters (Unicode NFKC), quotes and dashes."""
-    return unicodedata.normalize("NFKC", text).translate(_QUOTES)
+    return unicodedata.normalize("NFKC", text).translate(_MARKS)
 
 
 def lowered(text: str) -> str:
@@ -105,13 +94,6 @@ def lowered(text: str) -> str:
     for pattern, instead in _CONTRACTIONS:
         low = pattern.sub(instead, low)
     return _NUMBER_WORDS.sub(_digits, _THOUSANDS.sub("", low))
-
-
-def asked(text: str) -> str:
-    """*text* (lowered) without greeting, thanks and what else only surrounds the question."""
-    words = " ".join(text.split())
-    bare = _INNER.sub("", _CLOSING.sub("", _GREETING.sub("", words)))
-    return bare if len(bare) > 3 else words
 
 
 def normalised(text: str) -> str:

@@ -12,7 +12,9 @@ from attrs import define, field, frozen
 
 from .letters import slips
 from .lexicon import english
-from .normal import asked, looks_like_code, lowered, normalised, plain
+from .mention import MENTIONING, spoken
+from .normal import looks_like_code, lowered, normalised, plain
+from .polite import asked
 from .vocabulary import (
     ARTICLE,
     ARTICLES,
@@ -24,7 +26,6 @@ from .vocabulary import (
     LETTERS,
     LETTERS_ONLY,
     MEASURING,
-    MENTIONING,
     NEGATIVE,
     OPENING,
     ORDINALS,
@@ -45,7 +46,9 @@ _PAUSE = re.compile(r"[.,;:?!]")
 _CODE_TOKEN = re.compile(
     r"`[^`]+`|\b\w+[_./:\\]\w[\w./:\\]*|--?\w[\w-]+(?<=\w)|\b\w+\(\)?|\b[a-z]+[A-Z]\w*|[<>=!]=|->|=>|&&|\|\||[{}\[\]<>=]"
 )
-_JOINED = re.compile(r"\b(non|un|re|pre|post|anti|semi|self|ex|co|multi)[- ](?=[a-z]{3})")
+_JOINED = re.compile(
+    r"\b(?:(non|un|re|pre|post|anti|semi|self|ex|co|multi)[- ]|(de|dis|mis|over|under|inter|sub|super|micro|mini|out)-)(?=[a-z]{3})"
+)
 
 _ALL_CAPITALS = re.compile(r"\b[A-Z]{2,5}\b")
 
@@ -88,7 +91,7 @@ class Reading:
     def bare(self) -> str:
         """The question without what surrounds it, in lower case."""
         low = asked(lowered(plain(self.text)))
-        low = _JOINED.sub(r"\1", asked(LETTERS_ONLY.sub(self._spelt, low)))
+        low = asked(LETTERS_ONLY.sub(self._spelt, _JOINED.sub(r"\1\2", low)))
         for pattern, word in (*REWORDED, *PHRASES):
             low = pattern.sub(word, low)
         return low
@@ -252,6 +255,11 @@ class Reading:
         if match is None or match.lastgroup is None:
             return ""
         return KINDS[int(match.lastgroup[1:])][1]
+
+    @cached_property
+    def spoken(self) -> frozenset[str]:
+        """Words that are not used but spoken of."""
+        return spoken(self.bare, self.tokens)
 
     @cached_property
     def initials(self) -> str:

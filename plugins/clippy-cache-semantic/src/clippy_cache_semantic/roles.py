@@ -234,14 +234,18 @@ def _may_cross(one: Reading, other: Reading, first: tuple[int, int], second: tup
     """Whether two words that stand the other way round there say the same of each other."""
     before, after = one.words[first[0]], one.words[second[0]]
     there, here = other.words[first[1]], other.words[second[1]]
+    if (before.owner and there.owner) or (after.owner and here.owner):
+        return False  # "Rome's streets in the film", "the streets in Rome's film"
     if before.owner or here.owner:
         # "The king's son" is the son of the king, and not the son's king.
-        return not (before.owner and here.owner) and (there.led == "of" or after.led == "of")
+        return not (before.owner and here.owner) and bool({"of", "in"} & {there.led, after.led})
     if (before.led == here.led and after.led == there.led and (before.led or after.led)) or (
         before.behind == here.behind and after.behind == there.behind and before.behind in _PREPOSITIONS
     ):
         return False
     near, here_near = after.at - before.at == 1, there.at - here.at == 1
+    if (here_near and _done(before, there)) or (near and _done(here, after)):
+        return "how" in (one.kind, other.kind)  # a ski store is no place to store skis
     if near and here_near:
         return (before.text, after.text) != (there.text, here.text)  # "withdrawing cash", but not "travel time"
     if near or here_near:
@@ -262,6 +266,11 @@ def _may_cross(one: Reading, other: Reading, first: tuple[int, int], second: tup
         return True
     mine, yours = set(one.tokens), set(other.tokens)
     return ("there" in mine and bool(_HAVE & yours)) or ("there" in yours and bool(_HAVE & mine))
+
+
+def _done(verb: Word, noun: Word) -> bool:
+    """Whether somebody does in one text what in the same letters ends a compound in the other."""
+    return verb.before in _PERSONS - {"it"} and verb.text == noun.text
 
 
 def _compound(text: Reading, first: Word, last: Word, head: Word) -> bool:

@@ -22,9 +22,9 @@ FUNCTION = words(
 """Words that tie others together; negations among them have a guard of their own."""
 
 FILLER = words(
-    "please thanks thank hi hello hey kindly exactly actually currently usually normally typically generally really simply basically",
-    "possible possibly possibility able available allow allowed supposed specific particular various etc anyway specifically",
-    "way need want like wish try know tell help wonder ask question process procedure method step happen thing sure right ok okay",
+    "exactly actually currently usually normally typically generally really simply basically",
+    "possible possibly possibility able available allow allowed permitted supposed specific particular various etc anyway specifically",
+    "way need want like wish try know tell help wonder ask question process procedure method step happen thing sure ok okay",
     "go going get make take give use set put look looking offer exist person people actual exact main such per kind sort type quite very",
     "around everyday ever properly correctly easily best",
 )
@@ -149,6 +149,20 @@ REWORDED = (
         ),
         "how do i",
     ),
+    (
+        re.compile(
+            r"\b(i|we|you|to|one) (set|sign|log|back|check|turn|switch|shut|sort|pick|fill)(up|in|on|off|out|down)\b"
+        ),
+        r"\1 \2 \3",
+    ),
+    (re.compile(r"\b(log|sign)(s|ged|ging|ned|ing)? into\b"), r"\1\2 in to"),
+    (
+        re.compile(
+            r"^(?:for )?how long (?:do|does|did|will|would|can|may) (.+?) (?:stay|remain) (?!(?:in|on|at|up|down|out|off|for|with|to|from|by|under|over|of|around|behind|here|there|inside|outside|between|within|after|before|until|if|when|and|or)\b)(?=[a-z])"
+        ),
+        r"how long is \1 ",
+    ),
+    (re.compile(r"\bin order to\b"), "to"),
     (re.compile(r"\bcapital city\b"), "capital"),
     (re.compile(r"\b(status|error) code (?=\d)"), r"\1 "),
     (
@@ -165,11 +179,14 @@ REWORDED = (
     ),
 )
 """The same asked in a way of its own: other words for what, how and which one."""
-MENTIONING = words("say says saying word phrase term write spell pronounce translate mean means")
-"""Behind these a word is not used but spoken of."""
+MUST = re.compile(
+    r"\b(?:must|need|needs|(?:have|has|had) to|required?|obliged|obligatory|mandatory|compulsory|necessary)\b"
+)
+MAY = re.compile(r"\b(?:can|could|may|might|able|possible|allowed?|permitted)\b")
+"""What must be and what may be."""
 KINDS = (
     ("how many", "count", "number amount quantity"), ("how much (?:time|longer)|how many (?:seconds|minutes|hours|days|weeks|months|years)", "how long", ""), ("how much", "how much", "cost price fee charge rate amount pay much total"),
-    ("how long", "how long", "time duration length period long take last second minute hour day week month year seconds minutes hours days weeks months years"), ("how often", "how often", "frequency often times"), ("how old", "how old", "age old"),
+    ("how long (?:has|have|had) (?!(?:i|we|you|they) got\\b)", "how long so far", ""), ("how long", "how long", "time duration length period long take last second minute hour day week month year seconds minutes hours days weeks months years"), ("how often", "how often", "frequency often times"), ("how old", "how old", "age old"),
     ("how far", "how far", "distance far"), ("how tall|how high", "how high", "height tall high"), ("how big|how large", "how big", "size big large"),
     ("how (?:fast|quick|quickly|soon)", "how fast", "speed fast quick soon"),
     ("how come", "why", "reason"), ("how", "how", "way method step process procedure instruction"), ("why", "why", "reason cause"),

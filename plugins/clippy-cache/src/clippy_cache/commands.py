@@ -11,14 +11,15 @@ from typing import Any
 import click
 from attrs import asdict, evolve, frozen
 from clippy_hookspecs import CacheEntry, CacheListing, Scope, Selector, StoredEntry
+from clippy_lines.looking import visible, visible_json
 
 from .books import ANOTHER_API
 from .explaining import explanation
 from .keeping import keeps, selectors_of
 from .ledger_file import SECONDS_A_DAY, StoredKey, read_file
+from .lines import described, entry_line, summary
 from .requests import FileRequest, read_requests
 from .statistics import Statistics
-from .visible import described, entry_line, summary, visible
 from .warming import warm_all
 
 _MANY = 100_000
@@ -76,7 +77,7 @@ def stats(work: _Work, days: int | None, as_json: bool) -> None:
     since = 0 if days is None else int(time.time() // SECONDS_A_DAY) - days + 1
     found = Statistics.of(work.ledger(since)[0])
     if as_json:
-        click.echo(json.dumps(found.document(), indent=2))
+        click.echo(visible_json(found.document(), 2))
     else:
         for line in summary(found):
             say(line)
@@ -99,7 +100,7 @@ def list_entries(work: _Work, /, limit: int, as_json: bool, **parts: str | None)
     _say_mute(mute)
     rows = sorted(rows, key=lambda row: -row[1].stored_at)[:limit]
     if as_json:
-        click.echo(json.dumps([described(name, one) for name, one in rows], indent=2))
+        click.echo(visible_json([described(name, one) for name, one in rows], 2))
         return
     if not rows:
         say(f"no stored answers in {', '.join(name for name, _ in listings)}")
@@ -122,7 +123,7 @@ def show(work: _Work, key: str, as_json: bool) -> None:
     document |= {"finish_reason": entry.response.finish_reason, "text": entry.response.text}
     document["tool_calls"] = [[call.name, call.arguments] for call in entry.response.message.tool_calls]
     if as_json:
-        click.echo(json.dumps(document, indent=2))
+        click.echo(visible_json(document, 2))
         return
     for label, value in document.items():
         if label != "text":
@@ -197,7 +198,7 @@ def explain(work: _Work, context: click.Context, file: Any, as_json: bool) -> No
             )
     if as_json:
         several = [{"line": line, **document} for line, document in told]
-        click.echo(json.dumps(several if len(told) > 1 else told[0][1], indent=2))
+        click.echo(visible_json(several if len(told) > 1 else told[0][1], 2))
     else:
         for line, document in told:
             where = f"line {line}: " if len(told) > 1 else ""

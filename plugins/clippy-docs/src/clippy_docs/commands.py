@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,10 @@ def docs_group(cli: Any, folder: str) -> click.Group:
                 click.echo(line)
                 stale = True
         if check:
-            click.echo(f"{out} is not up to date: clippy docs build" if stale else f"{out} is up to date")
+            again = ["clippy", "docs", "build"]
+            again += ["--out", str(out)] if out != Path(folder) else []
+            again += ["--format", form] if form != "markdown" else []
+            click.echo(f"{out} is not up to date: {shlex.join(again)}" if stale else f"{out} is up to date")
             ctx.exit(1 if stale else 0)
 
     return docs

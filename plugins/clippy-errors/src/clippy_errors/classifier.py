@@ -30,6 +30,9 @@ _CODE_HEADERS = ("x-amzn-errortype", "x-ms-error-code")
 _TELLING_FAMILIES = frozenset({"requests", "invalid_key", "permission", "not_found"})
 """Generic codes that say more than the statuses 400 and 500 do."""
 
+_FAILING_PAGES = frozenset({500, 502, 504})
+"""Statuses whose HTML pages come from a server in trouble: challenges and queues for browsers come with 403 and 503."""
+
 _TIMES_OUT = frozenset({400, 408, 409, 424, 425, 429, 498})
 """Statuses below 500 under which a code may say that the same request can succeed later."""
 
@@ -118,6 +121,8 @@ def _kind_within_success(failure: Failure, body: ErrorBody, provider: str | None
 
 def _kind(failure: Failure, body: ErrorBody, provider: str | None, status: int | None) -> str:
     codes = [code for name in _CODE_HEADERS if (code := failure.headers.get(name))] + list(body.codes)
+    # What a sentence quotes may be the caller's own words: it can end the retries, but it cannot begin them.
+    codes += [code for code in body.quoted if (said := code_kind(code, provider)) and not KINDS[said].retryable]
     text = without_denials(body.text)
     stated = kind = _kind_of_codes(codes, provider, status)
     if kind is None:
@@ -129,6 +134,8 @@ def _kind(failure: Failure, body: ErrorBody, provider: str | None, status: int |
             kind = status_kind(status, body, failure.headers.get("server", ""))
             if kind in ("invalid_request", "server_error", "unknown_4xx") and family in _TELLING_FAMILIES:
                 kind = family
+            elif kind == "invalid_key" and family == "permission":
+                kind = family  # Azure: 401 for a key that is known and may not do this
     if kind == "quota" and status == 402 and not any(code_kind(code, provider) == "quota" for code in codes):
         return kind if retry_after(failure.headers, failure.now) is None else "budget_inflight"
     if kind in ("requests", "tokens"):
@@ -159,11 +166,13 @@ def _rate_kind(failure: Failure, body: ErrorBody, kind: str, codes: list[str]) -
     text, limits = without_denials(body.text), " ".join(body.limits).lower()
     if larger_than_limit(text):
         return "request_too_large_for_tier"
-    if limits or any(normal_form(code) == "resource_exhausted" for code in codes):
-        # Google has one sentence for the minute and the day ("your current quota"); only the limit's name tells.
-        closed = never_opens(f"{text} {limits}") or long_period(f"{text} {limits}")
-        return "quota" if closed else refine(kind, f"{without_money(text)} ; {limits}")
     said = _said(failure, body)
+    if limits or any(normal_form(code) == "resource_exhausted" for code in (*codes, *body.quoted)):
+        # Google has one sentence for the minute and the day ("your current quota"); only the limit's name tells, or a
+        # wait.  With neither it is what it is elsewhere: a plan that is used up, closed until midnight or for good.
+        closed = never_opens(f"{text} {limits}") or long_period(f"{text} {limits}")
+        closed = closed or (not limits and said is None and "current quota" in text)
+        return "quota" if closed else refine(kind, f"{without_money(text)} ; {limits}")
     if said is None and long_period(text):
         return "quota"
     # Where prose speaks of money and the server says when to come back, its word on the time wins.
@@ -186,9 +195,16 @@ def _said(failure: Failure, body: ErrorBody) -> float | None:
     if wait is None:
         said = [found for value in body.waits if (found := moment_or_length(value, failure.now)) is not None]
         wait = max(said, default=None)
-    if wait is None and body.shape != "html":  # a challenge page's "wait 5 seconds" is meant for browsers
-        wait = sentence(" \n".join(body.texts), failure.now)
-    return wait
+    # A challenge page's "wait 5 seconds" is meant for browsers; a server that fails means whoever asked.
+    spoken = (
+        sentence(" \n".join(body.texts), failure.now)
+        if body.shape != "html" or (failure.status or 0) in _FAILING_PAGES
+        else None
+    )
+    if wait is None or spoken is None:
+        return spoken if wait is None else wait
+    # Google says 3.56 s to people and cuts it to 3 s for programs, which is too early.
+    return spoken if wait.is_integer() and wait < spoken < wait + 1 else wait
 
 
 def _obey(verdict: Verdict, word: str, too_long: bool) -> tuple[Verdict, bool | None]:

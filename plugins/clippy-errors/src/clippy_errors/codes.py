@@ -2,7 +2,7 @@
 
 The providers' vocabularies differ in spelling more than in words, so codes are first brought to one form
 (``ThrottlingException:http://...``, ``com.amazon#ThrottlingException`` and ``throttling_error`` become ``throttling``),
-then looked up: the number tables of one provider, the words everybody's documentation uses, then parts of words.
+then looked up: what one provider means by them, the words everybody's documentation uses, then parts of words.
 
 Sources: the error pages of OpenAI, Azure OpenAI, Anthropic, Gemini and Vertex (google.rpc), Bedrock, Mistral, Cohere,
 Groq, OpenRouter, DeepSeek, xAI, Together, Fireworks, Cerebras, Moonshot, Zhipu, MiniMax, DashScope, Cloudflare Workers
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-_NUMBERS: dict[str, dict[str, str]] = {
+_OWN: dict[str, dict[str, str]] = {
     "mistral": {"1300": "requests", "1500": "model_not_found", "3051": "context_length", "3505": "capacity"},
     "zhipu": {
         "1000": "invalid_key", "1001": "invalid_key", "1002": "invalid_key", "1003": "expired", "1004": "invalid_key",
@@ -36,6 +36,9 @@ _NUMBERS: dict[str, dict[str, str]] = {
         "5005": "permission", "5007": "model_not_found", "5016": "permission", "5018": "permission",
         "10000": "invalid_key", "9109": "invalid_key",
     },
+    # Bedrock itself has no such exception: API Gateway in front of it says so of a usage plan's quota for its period,
+    # and TooManyRequestsException of its rate.
+    "bedrock": {"limit_exceeded": "quota"},
 }  # fmt: skip
 
 _ALSO_KNOWN_AS = {
@@ -84,7 +87,8 @@ _WORDS = {
     "tokens": "tokens", "requests": "requests", "input_tokens": "tokens", "output_tokens": "tokens",
     "token_quota_exceeded": "tokens", "too_many_tokens": "tokens", "request_quota_exceeded": "requests",
     "queue_exceeded": "overloaded", "request_limit_exceeded": "requests", "slow_down": "slow_down",
-    "openrouter_in_flight_budget": "budget_inflight", "concurrency_limit_exceeded": "concurrency",
+    "openrouter_in_flight_budget": "budget_inflight", "in_flight_budget_exhausted": "budget_inflight",
+    "concurrency_limit_exceeded": "concurrency",
     "user_rate_limit_exceeded": "requests", "provisioned_throughput_exceeded": "requests",
     "priority_request_quota_exceeded": "requests", "model_not_ready": "overloaded",
     # the request
@@ -123,7 +127,8 @@ _PARTS: tuple[tuple[str, str], ...] = (
     ("prompt_too_long", "context_length"), ("input_too_long", "context_length"),
     ("prompt_tokens_exceeded", "context_length"),
     ("balance", "quota"), ("credit", "quota"), ("billing", "quota"), ("spend", "quota"), ("budget", "quota"),
-    ("arrear", "quota"), ("payment", "quota"), ("per_day", "quota"), ("daily", "quota"), ("monthly", "quota"),
+    ("arrear", "quota"), ("payment", "quota"), ("usage_limit", "quota"), ("free_tier", "quota"),
+    ("weight_exceeds", "quota"), ("per_day", "quota"), ("daily", "quota"), ("monthly", "quota"),
     ("rate_quota", "requests"), ("burst_rate", "requests"), ("allocation_quota", "tokens"), ("quota", "quota"),
     ("concurren", "concurrency"), ("overload", "overloaded"), ("capacity", "capacity"),
     ("rate_limit", "requests"), ("ratelimit", "requests"), ("throttl", "requests"), ("too_many_requests", "requests"),
@@ -155,11 +160,11 @@ def is_status(code: str) -> bool:
 
 def code_kind(code: str, provider: str | None) -> str | None:
     """The kind that one code says by itself; None for generic and unknown ones."""
-    name = (provider or "").lower()
-    numbers = _NUMBERS.get(_ALSO_KNOWN_AS.get(name, name), {})
-    if code in numbers:
-        return numbers[code]
+    whose = (provider or "").lower()
+    own = _OWN.get(_ALSO_KNOWN_AS.get(whose, whose), {})
     name = normal_form(code)
+    if name in own:
+        return own[name]
     if name in GENERIC or is_status(code):
         return None
     if name in _WORDS:

@@ -17,7 +17,7 @@ _UNITS = {
     "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0,
     "m": 60.0, "min": 60.0, "mins": 60.0, "minute": 60.0, "minutes": 60.0,
     "h": 3600.0, "hr": 3600.0, "hrs": 3600.0, "hour": 3600.0, "hours": 3600.0,
-    "d": 86400.0, "day": 86400.0, "days": 86400.0,
+    "d": 86400.0, "day": 86400.0, "days": 86400.0, "week": 604800.0, "weeks": 604800.0,
 }  # fmt: skip
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{0,15})?\Z|\.[0-9]{1,15}\Z")
 _PART = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)[ ]?([a-zµμ]{1,12})")
@@ -25,8 +25,24 @@ _CLOCK = re.compile(r"([0-9]{1,4}):([0-5]?[0-9]):([0-5]?[0-9](?:\.[0-9]{1,9})?)"
 _MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)[0-9.]{0,7} ?(?:utc|gmt|z)\b")
 _ISO_LENGTH = re.compile(r"pt(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)s)?\Z")
 _HTTP_DATE = re.compile(r"[a-z]{3,9},? [0-9]{1,2}[ -][a-z]{3}[ -][0-9]{2,4} [0-9]{2}:[0-9]{2}:[0-9]{2} gmt")
-_ANNOUNCED = re.compile(r"\b(?:try(?:ing)? again|retry[-_]after|retry(?:ing)?|wait|resets?|available|replenished)\b")
-_FILLER = frozenset({"in", "after", "for", "about", "approximately", "around", "another", "again", "least", "up", "to"})
+_THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}\b)")
+_AT_LEAST = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})? ?(?:-|\u2013|to) ?(?=[0-9]{1,6}(?:\.[0-9]{1,6})? ?[a-z])")
+"""The lower end of *10-15 seconds*."""
+
+_LATER = re.compile(
+    r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(\u6beb\u79d2|\u79d2|\u5206|\u5c0f\u65f6|\u5929)"
+    r"[\u949f\u4e4b\u4ee5]{0,2}[\u540e\u5f8c]"
+)
+"""Chinese puts the length first and *later* after it, as Japanese does with seconds and minutes."""
+
+_LATER_UNITS = {"\u6beb\u79d2": 1e-3, "\u79d2": 1.0, "\u5206": 60.0, "\u5c0f\u65f6": 3600.0, "\u5929": 86400.0}
+_ANNOUNCED = re.compile(
+    r"\b(?:try(?:ing)? again|come back|retry[-_]after|retry(?:ing)?|wait|resets?|available|replenished)\b"
+)
+_FILLER = frozenset({
+    "in", "after", "for", "about", "approximately", "around", "another", "again", "least", "up", "to", "your", "this",
+    "request",
+})  # fmt: skip
 _POINTERS = frozenset({"at", "on", "until", "by"})
 
 _EPOCH = 1e9
@@ -34,14 +50,26 @@ _EPOCH = 1e9
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The wait in ``retry-after-ms`` (finer, so it wins) or ``retry-after``: a number, a duration, a date."""
-    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
-        value = headers.get(name, "").strip()
-        if _NUMBER.match(value):
-            wait = _delay(float(value) / 1000)
-            if wait is not None:
-                return wait
-    value = headers.get("retry-after", "")
+    """The wait in ``retry-after-ms`` (finer, so it wins) or ``retry-after``: a number, a duration, a date.
+
+    Some put a name before it: ``x-ms-retry-after``, or LiteLLM ``llm_provider-retry-after`` for what its upstream said.
+    """
+    for ending, read in (("retry-after-ms", _milliseconds), ("retry-after", _after)):
+        plain = headers.get(ending)
+        wait = None if plain is None else read(plain, now)
+        if wait is None:
+            named = [value for name, value in headers.items() if name.lower().endswith(f"-{ending}")]
+            wait = max((found for value in named if (found := read(value, now)) is not None), default=None)
+        if wait is not None:
+            return wait
+    return None
+
+
+def _milliseconds(value: str, now: float) -> float | None:
+    return _delay(float(value) / 1000) if _NUMBER.match(value.strip()) else None
+
+
+def _after(value: str, now: float) -> float | None:
     wait = moment_or_length(value, now)
     if wait is None and "," in value[:64]:  # a proxy that has its own word adds it to the first: "30, 120"
         wait = max((found for part in value[:64].split(",") if (found := duration_or_seconds(part))), default=None)
@@ -90,10 +118,11 @@ def sentence(text: str, now: float) -> float | None:
 
     The longest one of several counts: a wait is never shortened.
     """
-    low = text[:16384].lower()
+    low = _THOUSANDS.sub("", text[:16384].lower())
     waits = [
         wait for match in _ANNOUNCED.finditer(low) if (wait := _announced(low[match.end() : match.end() + 80], now))
     ]
+    waits += [wait for size, unit in _LATER.findall(low) if (wait := _delay(float(size) * _LATER_UNITS[unit]))]
     return max(waits, default=None)
 
 
@@ -151,7 +180,8 @@ def _announced(tail: str, now: float) -> float | None:
             break
         rest = after.lstrip(" ~")
     # "resets at 12:30:00" is a time of day, which says nothing without a time zone.
-    found = None if pointed else _leading(rest)
+    least = _AT_LEAST.match(rest)
+    found = None if pointed else _leading(rest if least is None else rest[least.end() :])
     if found is not None:
         return found[0]
     dated = _MOMENT.match(rest)

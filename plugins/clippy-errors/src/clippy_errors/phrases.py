@@ -63,14 +63,16 @@ _CONTENT = _any(
     "content blocked | content was blocked | content is blocked | content & blocked by | blocked content",
     "blocked & safety | deny-listed | content exists risk | violat & terms of use | prompt & blocked | risk & content",
     "harmful & content | unsafe & content | unsafe & input | sexual & content | violen & content | nsfw & content",
-    "toxic & content | self-harm & content | sensitive word | sensitive information",
+    "toxic & content | self-harm & content | sensitive word | sensitive information | \u654f\u611f | \u8fdd\u89c4",
 )
 _SPENT = _any(
     "credit balance | insufficient & balance | insufficient & credit | insufficient & funds | available credits",
     "out of credit | run out of credit | credits & exhausted | credits & depleted | credits are required",
     "extra usage is required | out of extra usage | out of usage | spend limit | spending limit",
     "spending cap | over budget | balance & too low",
-    "negative & balance | account & overdue | overdue & balance | arrears | \u4f59\u989d\u4e0d\u8db3 | \u6b20\u8d39",
+    "negative & balance | account & overdue | overdue & balance | arrears | account & not active & billing",
+    "payment instrument | \u4f59\u989d\u4e0d\u8db3 | \u6b20\u8d39 | \u989d\u5ea6 & \u7528\u5c3d",
+    "\u989d\u5ea6 & \u4e0d\u8db3 | \u9884\u6263\u8d39 & \u5931\u8d25",
 )
 """Money that is gone, said so plainly that no other word in the answer takes it back."""
 
@@ -79,14 +81,14 @@ _MONEY = _SPENT + _any(
     "exceeded & budget | exceeded your monthly | exceeded the quota | service quota | quota & used up",
     "quota & exhausted | out of call volume quota | free allocation | free tier & exhausted | trial & ended",
     "key limit exceeded | trial & expired | balance & ran out | balance & run out",
-    "credit & ran out | usage cap",
+    "credit & ran out | usage cap | \u4f7f\u7528\u4e0a\u9650",
 )
 _QUOTA_OVER = _any(
     "quota & exceeded | quota & reached | daily & limit | weekly & limit | monthly & limit | requests this month",
 )
 _PER_MINUTE = _any(
     "quota & per minute | quota & per-minute | quota & per second | limit & per minute | limit & per second",
-    "tokens per minute | requests per minute",
+    "tokens per minute | requests per minute | too many tokens & wait before | too many requests & wait before",
 )
 _BILLING = _any("billing | payment | purchase & credits | add & credits | top up | recharge")
 _BILLING_SET_UP = _any(
@@ -97,9 +99,13 @@ _KEY = _any(
     "incorrect api key | invalid api key | api key not valid | api key & invalid | invalid x-api-key | no api key",
     "api key & leaked | api key not found | missing & api key | didn't provide an api key | api key & malformed",
     "security token & invalid | signature & not match | invalid & credential | not validate credentials",
-    "invalid authentication | no auth",
+    "invalid authentication | no auth | invalid api token | access key & does not exist | signature & does not conform",
+    "\u65e0\u6548\u7684\u4ee4\u724c",
 )
-_EXPIRED = _any("api key expired | token & expired | signature expired | have expired | has expired | is expired")
+_EXPIRED = _any(
+    "api key expired | token & expired | signature expired | have expired | has expired | is expired",
+    "expired timestamp",
+)
 _REGION = _any(
     "country, region, or territory | unsupported country | country & not supported | your country | this country",
     "location is not supported | from your location | supported region | your region | in your country",
@@ -126,19 +132,21 @@ _TOKENS = _any(
     "output tokens | input_token | inputtoken | token_count | tpm | tpd",
 )
 _RATE = _any("rate limit | rate-limit | ratelimit | too many requests | throttl | error code: 1015")
+_LIMITED = _any("limited to & calls | limited to & requests | limit exceeded | limit was reached | limit reached")
 _BLOCKED = _any(
     "have been blocked | error code: 1020 | error code: 1010 | attention required | firewall | request blocked"
 )
 _MEMBER = _any(
-    "member of an organization | member of the organization | not authorized to access | does not have access",
-    "have permission | deactivated | ip & not authorized",
+    "member of an organization | member of the organization | not authorized to | does not have access",
+    "don't have access | do not have access | lacks the required",
+    "have permission | deactivated | ip & not authorized | not allowed for this",
 )
 
 _HEALTH: _Rules = (
     ("insufficient_resources", _MEMORY),
     ("context_length", _CONTEXT_OVER),
     ("model_not_found", _any("no available model provider | model & not found | no such model")),
-    ("quota", _any("credit balance | insufficient & balance | insufficient_quota | spend limit")),
+    ("quota", (*_SPENT, *_any("insufficient_quota | current quota"))),
     ("content_filter", _any("content management policy | responsible ai policy")),
     ("overloaded", _OVERLOADED),
 )
@@ -154,7 +162,7 @@ _FAMILIES: dict[str, _Rules] = {
         ("invalid_key", _KEY),
         ("unsupported", _UNSUPPORTED),
         ("model_not_found", _MODEL),
-        ("permission", _any("organization & has been disabled | account & has been disabled")),
+        ("permission", _any("organization & has been disabled | account & has been disabled | not authorized to")),
         ("invalid_request", _OUTPUT),
         ("context_length", _TOO_LONG),
     ),
@@ -205,6 +213,9 @@ _FAMILIES: dict[str, _Rules] = {
         ("unsupported", _UNSUPPORTED),
         ("model_not_found", _MODEL),
         ("context_length", _TOO_LONG),
+        ("requests", _LIMITED),
+        ("permission", _any("access denied | forbidden | restricted access")),
+        ("invalid_request", _any("invalid request | malformed | bad request")),
     ),
 }
 
@@ -215,6 +226,8 @@ _REQUESTED = re.compile(r"\brequested:?[ ]?([0-9][0-9,]{0,15})")
 _DENIED = re.compile(
     r"\bnot (?:(?:due|related) to |because of |caused by |about |from |against |count(?:ed)? (?:against|towards?) )?"
     r"(?:your|the|an?|any) (?:[a-z-]{1,20} ){0,3}?(?:limits?|quotas?|billing|credits?|balance|plan|caps?)\b"
+    r"|\bno (?:credits?|tokens?|quota|usage) (?:was|were|is|are|has been|have been|will be) "
+    r"(?:charged|used|deducted|consumed|billed|counted)\b"
 )
 _ZERO = re.compile(r"\b(?:limit: ?|quotavalue=)0(?![0-9.])")
 _LONG_PERIODS = (
@@ -241,8 +254,8 @@ def _found(phrases: _Phrases, text: str) -> bool:
 
 
 def without_denials(text: str) -> str:
-    """*text* less what it says is not the matter: *(not your usage limit)*."""
-    return _DENIED.sub(" ; ", text) if "not " in text else text
+    """*text* less what it says is not the matter: *(not your usage limit)*, *No credits were charged*."""
+    return _DENIED.sub(" ; ", text) if "not " in text or "no " in text else text
 
 
 def larger_than_limit(text: str) -> bool:

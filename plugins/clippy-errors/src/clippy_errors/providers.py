@@ -31,6 +31,10 @@ _GOOGLE_STATUSES = frozenset({
     "DEADLINE_EXCEEDED", "UNAVAILABLE", "INTERNAL",
 })  # fmt: skip
 
+_ZHIPU = frozenset({"error", "contentFilter", "type", "request_id", "id", "created"})
+"""What stands in Zhipu's errors: its own, those of its content filter, and those in Anthropic's form.  Its number is
+their first code; a router that quotes somebody else's has a code of its own before it."""
+
 
 def guess_provider(failure: Failure, body: ErrorBody) -> str | None:
     """The name of the provider, None if nothing tells."""
@@ -43,13 +47,13 @@ def guess_provider(failure: Failure, body: ErrorBody) -> str | None:
             return name
     if body.limits or _GOOGLE_STATUSES.intersection(body.codes):
         return "gemini"
-    if "raw_status_code" in body.fields or ("object" in body.fields and _numbered(body, "1", "2", "3")):
+    if "raw_status_code" in body.fields or ("object" in body.fields and _numbered(body.codes, "1", "2", "3")):
         return "mistral"
     if "base_resp" in body.fields:
         return "minimax"
     if "success" in body.fields and "errors" in body.fields:
         return "cloudflare_ai"
-    if body.fields == {"error"} and _numbered(body, "1"):
+    if "error" in body.fields and body.fields <= _ZHIPU and _numbered(body.codes[:1], "1"):
         return "zhipu"
     return "anthropic" if failure.api == "anthropic.messages" else None
 
@@ -59,5 +63,5 @@ def _host(url: str) -> str:
     return rest.rpartition("@")[2].partition(":")[0].lower()
 
 
-def _numbered(body: ErrorBody, *first: str) -> bool:
-    return any(len(code) == 4 and code.isdecimal() and code.startswith(first) for code in body.codes)
+def _numbered(codes: tuple[str, ...], *first: str) -> bool:
+    return any(len(code) == 4 and code.isdecimal() and code.startswith(first) for code in codes)

@@ -27,8 +27,11 @@ _IN_TEXT = ("key", "fingerprint", "route", "model", "attempts", "cache")
 def as_json(line: Line) -> bytes:
     """One object; what there is nothing to say of is left out."""
     told = fields(line)
-    whole = orjson.dumps(told)
-    return (whole if whole.isascii() else _ENCODER.encode(told).encode("ascii")) + b"\n"
+    try:
+        whole = orjson.dumps(told)
+    except TypeError:  # half of a character (a lone surrogate), of which there is no UTF-8
+        return _encoded(told).encode("ascii") + b"\n"
+    return (whole if whole.isascii() and b"\x7f" not in whole else _encoded(told).encode("ascii")) + b"\n"
 
 
 def as_text(line: Line) -> bytes:
@@ -80,7 +83,12 @@ def _second(at: int) -> str:
 @lru_cache(maxsize=1024)
 def _word(value: object) -> str:
     text = str(value)
-    return text if _PLAIN.match(text) else _ENCODER.encode(text)
+    return text if _PLAIN.match(text) else _encoded(text)
+
+
+def _encoded(value: object) -> str:
+    """JSON of nothing but what ASCII can print: of its controls, JSON itself leaves DEL as it is."""
+    return _ENCODER.encode(value).replace("\x7f", "\\u007f")
 
 
 class StandardError:

@@ -12,26 +12,38 @@ _METADATA_NAMES = frozenset(
     {
         "metadata", "metadata.goog", "metadata.tencentyun.com", "metadata.packet.net", "metadata.platformequinix.com",
         "api.metadata.cloud.ibm.com", "rancher-metadata", "instance-data",
+        "metadata.azure.com", "metadata.azure.us", "metadata.azure.cn", "metadata.microsoftazure.de",
     }
 )  # fmt: skip
-_METADATA_INTERNAL = re.compile(r"(?:metadata|instance-data)\.(?:[a-z0-9_-]+\.)*internal", re.ASCII)
-"""metadata.google.internal, metadata.azure.internal, instance-data.eu-west-1.compute.internal."""
+"""Those of Azure are the names for which the certificates of its metadata service are made out, one for each cloud."""
+_METADATA_INTERNAL = re.compile(r"(?:(?:rancher-)?metadata|instance-data)\.(?:[a-z0-9_-]+\.)*internal", re.ASCII)
+"""metadata.google.internal, instance-data.eu-west-1.compute.internal, rancher-metadata.rancher.internal."""
 _METADATA_ADDRESSES = frozenset(
     ipaddress.ip_address(text)
     for text in (
-        "169.254.169.254", "169.254.170.2", "169.254.170.23", "169.254.169.123", "169.254.0.23", "169.254.10.10",
-        "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254",
+        "169.254.0.23", "169.254.10.10", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd20:ce::254",
         "169.254.42.42", "fd00:42::42", "fe80::a9fe:a9fe",
     )
 )  # fmt: skip
-"""Where clouds tell a machine its own credentials: AWS, GCP, Azure, Alibaba, Oracle, Tencent, Scaleway, OpenStack; and
-their credentials for containers."""
+"""Where clouds tell a machine its own credentials: GCP, Azure, Alibaba, Oracle, Tencent, Scaleway, OpenStack."""
+_METADATA_NETWORKS = tuple(map(ipaddress.ip_network, ("169.254.169.0/24", "169.254.170.0/24", "fd00:ec2::/32")))
+"""What AWS keeps for the services of a machine (metadata, DNS, time) and of its containers, and every cloud's metadata.
+
+The rest of 169.254.0.0/16 is for machines that nobody gave an address to, two that share a cable for example.
+"""
 
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_INTERNET = ipaddress.ip_network("2000::/3")
+_IN_BOOKS = ipaddress.ip_network("3fff::/20")
+"""For examples (RFC 9637), which Python does not know yet."""
 _PLAIN_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII)
 _FOUR = re.compile(r"(?<![0-9])(?=([0-9]{1,3}([.-])[0-9]{1,3}\2[0-9]{1,3}\2[0-9]{1,3})(?![0-9]))", re.ASCII)
 _EIGHT = re.compile(r"(?<![a-z0-9])(?:0x)?([0-9a-f]{8})(?![a-z0-9])", re.ASCII)
 _DOTS = str.maketrans({"。": ".", "．": ".", "｡": "."})
+_IGNORED = re.compile("[\u00ad\u034f\u180b-\u180f\u200b-\u200d\u2060\u2064\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]")
+"""What a name loses on its way to DNS (UTS 46): with a soft hyphen in it, 169.254.169.254 is still an address."""
+_IN_NO_HOST = re.compile(r"""[\x00-\x20"#%/:<>?@\[\\\]^`{|}\x7f]""")
+"""``forbidden domain code point`` of the URL standard and what RFC 3986 has in no host: decoded, it would divide it."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -61,19 +73,26 @@ def address_fault(url: str, *, trusted: bool, allow: Sequence[str] = ()) -> str 
     host = _host(parts.hostname or "")
     if not host:
         return "it has no host"
+    if "[" in parts.netloc and not _is_v6(host):
+        return "its host has brackets and is no address of IPv6"
     return _of_the_configuration(host) if trusted else _of_a_caller(url, parts.scheme, host, port, allow)
 
 
 def _host(written: str) -> str:
     """A host as it is compared: lower case, compatibility forms resolved, percent decoded, without a trailing dot."""
-    text = unicodedata.normalize("NFKC", unquote(written)).translate(_DOTS).lower()
+    text = _IGNORED.sub("", unicodedata.normalize("NFKC", unquote(written)).translate(_DOTS).lower())
     return text.removesuffix(".")
+
+
+def _is_v6(host: str) -> bool:
+    return isinstance(_address(host), ipaddress.IPv6Address)
 
 
 def _of_the_configuration(host: str) -> str | None:
     if _leads_to_metadata(host):
         return "it is where a cloud keeps the credentials of this machine"
-    if any(letter in host for letter in "@#?/") or ".." in host:
+    name = host.partition("%")[2] if _is_v6(host) else host  # of an address, the zone (RFC 6874)
+    if _IN_NO_HOST.search(name) or "" in host.split("."):
         return "its host is no name"
     return None
 
@@ -174,7 +193,22 @@ def _number(text: str) -> int | None:
 
 def is_metadata(address: Address) -> bool:
     """Whether a cloud keeps the credentials of its machines at *address*, in whatever form it is written."""
-    return any(one in _METADATA_ADDRESSES for one in (address, *_within(address)))
+    ways = (address, *_within(address))
+    return any(one in _METADATA_ADDRESSES or any(one in network for network in _METADATA_NETWORKS) for one in ways)
+
+
+def is_public(address: Address) -> bool:
+    """Whether *address* is one of the internet, and so is whatever address of IPv4 it stands for.
+
+    Where names are looked up for a network of IPv6 alone (DNS64), 10.0.0.1 comes as 64:ff9b::a00:1.
+    """
+    within = _within(address)
+    if isinstance(address, ipaddress.IPv6Address):
+        if any(address in network for network in _NAT64):
+            return all(map(is_public, within))
+        if address not in _INTERNET or address in _IN_BOOKS:
+            return False
+    return address.is_global and not address.is_multicast and all(map(is_public, within))
 
 
 def _within(address: Address) -> list[Address]:

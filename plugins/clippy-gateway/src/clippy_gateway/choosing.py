@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from attrs import define, field
@@ -17,10 +18,14 @@ ANTHROPIC = "anthropic.messages"
 
 @define(eq=False)
 class Choice:
-    """The route that a header names, else the model's, else the first of the request's wire API, else the default."""
+    """The route that a header names, else the model's, else the first of the request's wire API, else the default.
+
+    ``since`` is when this was offered first, in unix seconds.
+    """
 
     routes: Mapping[str, RouteInfo]
     models: Mapping[str, str]
+    since: int = field(factory=lambda: int(time.time()))
     _patterns: tuple[tuple[tuple[str, ...], str], ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:

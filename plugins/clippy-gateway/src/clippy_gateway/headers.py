@@ -30,10 +30,19 @@ _FRAMING = frozenset(
         "proxy-authenticate", "te", "trailer", "upgrade", "expect", "content-encoding", "http2-settings", "via",
     }
 )  # fmt: skip
+_IN_FRONT = re.compile(
+    r"(?:x-|ssl-|x-ssl-)?client-(?:cert|dn|s-dn|i-dn|verify|principal)\b.*"
+    r"|(?:x-auth-request|x-authenticated|x-goog-authenticated|x-goog-iap|x-ms-client-principal|x-amzn-oidc|cf-access"
+    r"|tailscale-user)\b.*"
+)
+"""What a proxy in front of a server says of who is asking, once it has asked for a certificate or a login."""
 _ROUTING = frozenset(
-    {"forwarded", "x-real-ip", "x-original-url", "x-rewrite-url", "x-http-method-override", "x-http-method",
-     "x-method-override"}
+    {"forwarded", "x-forwarded", "x-original-forwarded-for", "x-original-url", "x-original-uri", "x-original-host",
+     "x-rewrite-url", "x-envoy-original-path", "x-envoy-external-address", "x-remote-addr", "x-azure-clientip",
+     "x-http-method-override", "x-http-method", "x-method-override"}
 )  # fmt: skip
+_SENDER = re.compile(r"(?:.*-)?(?:client|real|remote|connecting|originating)-ip(?:v6)?")
+"""X-Real-IP, True-Client-IP, CF-Connecting-IP: every proxy has a name of its own for whom it speaks for."""
 
 
 def holds_key(name: str) -> bool:
@@ -45,8 +54,8 @@ def header_fault(name: str, value: str) -> str | None:
     """Why a header that somebody else chose must not be sent on, in a sentence; None for one that may.
 
     Its name is a token and its value has no control character but the tab (RFC 9110 sections 5.1 and 5.5); it neither
-    says who is asking, nor where the message ends, nor where it goes.  Servers that hand headers on as variables (RFC
-    3875, section 4.1.18) read an underscore as a hyphen, and so it is read here.
+    says who is asking, nor where the message ends, nor where it goes, as our own ``X-Clippy-`` do.  Servers that hand
+    headers on as variables (RFC 3875, section 4.1.18) read an underscore as a hyphen, and so it is read here.
     """
     if not _NAME.fullmatch(name):
         return "the name of a header holds a character that no name has, or is empty"
@@ -55,11 +64,11 @@ def header_fault(name: str, value: str) -> str | None:
     if _C1.search(value) and not _is_utf8(value):
         return f"the value of the header {name} holds a control character"
     lower = name.lower().replace("_", "-")
-    if lower in _CREDENTIALS or holds_key(lower):
+    if lower in _CREDENTIALS or holds_key(lower) or _IN_FRONT.fullmatch(lower):
         return f"the header {name} says who is asking, and only the configuration may say that"
     if lower in _FRAMING:
         return f"the header {name} belongs to the connection and is written anew for each"
-    if lower in _ROUTING or lower.startswith("x-forwarded-"):
+    if lower in _ROUTING or lower.startswith(("x-forwarded-", "x-clippy-")) or _SENDER.fullmatch(lower):
         return f"the header {name} says where a message comes from or goes, and a caller may not say that"
     return None
 

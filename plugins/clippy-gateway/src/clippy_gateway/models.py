@@ -12,6 +12,7 @@ from .choosing import Choice
 Listed = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 _LONG_AGO = "1970-01-01T00:00:00Z"
+"""What ``created_at`` says where the date is not known (docs.anthropic.com, List Models)."""
 
 
 def models_reply(path: str, choice: Choice, caller: Caller, anthropic: bool) -> Listed | None:
@@ -25,17 +26,18 @@ def models_reply(path: str, choice: Choice, caller: Caller, anthropic: bool) -> 
     if all("*" in model for model in choice.models):
         return None
     known = [(model, route) for model, route in choice.models.items() if "*" not in model and caller.may_use(route)]
-    rows = [_row(model, route, anthropic) for model, route in known]
+    rows = [_row(model, route, anthropic, choice.since) for model, route in known]
     if not name.strip("/"):
         return _json(_listing(rows, anthropic))
     found = [row for row in rows if row["id"] == name[1:]]
     return _json(found[0]) if found else None
 
 
-def _row(model: str, route: str, anthropic: bool) -> dict[str, Any]:
+def _row(model: str, route: str, anthropic: bool, since: int) -> dict[str, Any]:
+    """When a model was made nobody told us: Anthropic's API has a word for that, and OpenAI's readers show any date."""
     if anthropic:
         return {"type": "model", "id": model, "display_name": model, "created_at": _LONG_AGO}
-    return {"id": model, "object": "model", "created": 0, "owned_by": route}
+    return {"id": model, "object": "model", "created": since, "owned_by": route}
 
 
 def _listing(rows: list[dict[str, Any]], anthropic: bool) -> dict[str, Any]:

@@ -65,10 +65,12 @@ class Refusals:
 
     def note_failed(self, caller: str, route: str, status: int, failure: ErrorInfo, request_id: str) -> None:
         """A route gave no answer, and *caller*, the name of a key, was not told what is in *failure*."""
-        why = " ".join(failure.message.split())[:_LONGEST]
+        from clippy_lines.looking import visible
+
+        why = visible(" ".join(failure.message.split())[:_LONGEST])  # it may quote what a provider sent
         named = f" (request {request_id})" if request_id else ""
         what = f"the route {route or 'of X-Clippy-Base-URL'} failed for the key {caller}{named}"
-        self._tell((status, f"{route} {failure.kind}", caller), "", f"{what}: {failure.kind}, {why}")
+        self._tell((status, f"{route} {failure.kind}", caller), "", f"{what}: {visible(failure.kind)}, {why}")
 
     def _tell(self, which: tuple[int, str, str], stranger: str, text: str) -> None:
         kind, now = self._kinds.setdefault(which, _Kind()), self.now()

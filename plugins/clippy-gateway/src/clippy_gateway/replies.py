@@ -21,12 +21,20 @@ Send = Callable[[Any], Awaitable[None]]
 _KEPT_BACK = frozenset(
     {
         b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
-        b"trailer", b"transfer-encoding", b"upgrade", b"content-length", b"set-cookie", b"server", b"date", b"alt-svc",
-        b"strict-transport-security", b"nel", b"report-to", b"x-clippy-request-id", b"x-clippy-cache",
-        b"x-clippy-attempts", b"x-clippy-route", b"access-control-allow-origin", b"access-control-allow-credentials",
+        b"trailer", b"transfer-encoding", b"upgrade", b"content-length", b"server", b"date",
+        b"set-cookie", b"set-cookie2", b"set-login", b"activate-storage-access", b"clear-site-data", b"accept-ch",
+        b"critical-ch", b"alt-svc", b"strict-transport-security", b"public-key-pins", b"expect-ct", b"nel",
+        b"report-to", b"reporting-endpoints", b"service-worker-allowed", b"origin-agent-cluster",
+        b"speculation-rules", b"timing-allow-origin", b"refresh",
+        b"x-accel-redirect", b"x-accel-expires", b"x-accel-charset", b"x-accel-limit-rate", b"x-sendfile",
+        b"x-lighttpd-send-file", b"x-reproxy-url", b"surrogate-control", b"surrogate-key",
     }
 )  # fmt: skip
-"""What belongs to one connection (RFC 9110 section 7.6.1) or to the provider's own origin, and what is ours to say."""
+"""What belongs to one connection (RFC 9110 section 7.6.1), what a browser keeps of the provider's own origin, and what
+a proxy before the gateway obeys: nginx sends the file that X-Accel-Redirect names."""
+
+_OURS = (b"x-clippy-", b"access-control-")
+"""What is for the gateway to say, whatever comes after it."""
 
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """What names of headers are made of (RFC 9110 section 5.6.2)."""
@@ -60,7 +68,7 @@ def reply_headers(reply: RawReply, own: list[Pair]) -> list[Pair]:
     kept, named = [], frozenset[bytes]()
     for name, value in fields:
         lower = name.lower()
-        if lower not in _KEPT_BACK:
+        if lower not in _KEPT_BACK and not lower.startswith(_OURS):
             kept.append((lower, value))
         elif lower == b"connection":
             named |= _named(value)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 
-from .addresses import fits_one, is_metadata
+from .addresses import fits_one, is_metadata, is_public
 
 
 class JudgingResolver(AbstractResolver):
@@ -39,4 +39,4 @@ class JudgingResolver(AbstractResolver):
 
 def _may_connect(text: str, *, public: bool) -> bool:
     address = ipaddress.ip_address(text.partition("%")[0])
-    return not is_metadata(address) and (address.is_global or not public)
+    return not is_metadata(address) and (not public or is_public(address))

@@ -19,9 +19,10 @@ import click
 from clippy_hookspecs import ConfigError
 from clippy_hookspecs.services import Host
 from clippy_serving import Limits, Server
-from clippy_serving.listening import listen
+from clippy_serving.listening import SocketFile, listen
 from clippy_serving.siblings import Siblings
 
+from .descriptors import allow_connections
 from .workers import supervise
 
 if TYPE_CHECKING:
@@ -38,12 +39,13 @@ def listening(gateway: Gateway, fd: int | None) -> Iterator[socket.socket]:
     Raises NoAddress.
     """
     opened = socket.socket(fileno=fd) if fd is not None else listen(gateway.host, gateway.port, gateway.uds)
+    file = SocketFile.of(gateway.uds) if fd is None and gateway.uds is not None else None
     try:
         yield opened
     finally:
         opened.close()
-        if fd is None and gateway.uds is not None:
-            gateway.uds.unlink(missing_ok=True)
+        if file is not None:
+            file.remove()
 
 
 def run(
@@ -143,6 +145,7 @@ def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket) -> None:
     """Serve at *opened* in this process."""
     _favour_requests()
     own = gateway.limits
+    allow_connections(own.concurrency)
     limits = Limits(body=own.body, headers=own.headers, head=own.head, target=own.target, stall_seconds=own.stall)
     app.when_draining = partial(_draining, gateway)
     if gateway.server == "granian":

@@ -25,7 +25,10 @@ _LONGEST_WAIT = 30.0
 _TRIES = 5
 """Short lives in a row, of every worker, after which the next one would end no better."""
 _MISCONFIGURED = 2
-"""The exit code of a command whose configuration is wrong: the next worker would meet the same."""
+"""The exit code of a command whose configuration is wrong: the next worker would meet the same.
+
+Those that serve met another one: it has been changed since, and may be again.
+"""
 
 
 @define(eq=False)
@@ -88,6 +91,11 @@ class Worker:
         self.not_before = now + self.wait
         return code
 
+    @property
+    def serves(self) -> bool:
+        """Whether there is a process here that has said so."""
+        return self.process is not None and self.served is not None
+
     def is_hopeless(self, now: float) -> bool:
         """Whether no process has lived here for long, however often one was started."""
         return self.tries >= _TRIES and not self._lives(now)
@@ -113,7 +121,7 @@ class Supervisor:
     def run(self, drain: float) -> int:
         """Until SIGTERM, SIGINT or SIGHUP, and then until all have ended: 0.
 
-        2 for a configuration that no worker takes, and what the last one ended with where none of them lives.
+        2 for a configuration that no worker has taken, and what the last one ended with where none of them lives.
         """
         while not self.signals:
             for worker in self.workers:
@@ -121,7 +129,7 @@ class Supervisor:
                 if worker.served is not None and self.when_serving is not None:
                     self.when_serving()
                     self.when_serving = None
-                if code == _MISCONFIGURED:
+                if code == _MISCONFIGURED and not any(one.serves for one in self.workers):
                     self.stop(drain)
                     return code
                 if code is not None and all(one.is_hopeless(now) for one in self.workers):

@@ -27,7 +27,6 @@ READING: Final = frozenset({"GET", "HEAD"})
 _TLS = "https://"
 _USUAL: Final = {"http": 80, "https": 443}
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
-_WORD = re.compile(r"(?<![A-Za-z0-9])(?=[^&=])")
 _WRAPPED: Final = 3
 """How often a query may be encoded before nobody looks into it for the token."""
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([1-9][0-9]{0,4}))?")
@@ -87,13 +86,13 @@ def decide(
     if port is None:
         port = port_of(fields.one("host") or "")
     websocket = websocket or "websocket" in fields.all("upgrade").lower()
-    plain, _, query = path.partition("?")
+    plain = path.partition("?")[0]
     where = _host(fields, port, hosts)
     if where is None:
         return Decision(False, 403, NOT_ITS_ADDRESS)
     if not _PATH.fullmatch(plain) or any(part in {".", ".."} for part in plain.split("/")) or "//" in plain:
         return Decision(False, 400, "No page has such a path.")
-    if query and _tells(query, token):
+    if _tells(path, token):
         return Decision(False, 400, "A token does not belong into an address; send it in the Authorization header.")
     if plain.startswith("/open/"):
         return _opening(method, plain, fields, codes, websocket)
@@ -170,15 +169,17 @@ def _host(fields: _Fields, port: int, hosts: Collection[str]) -> tuple[str, str]
     return ("http", given) if _authority(given) in ours else None
 
 
-def _tells(query: str, token: str) -> bool:
-    """Whether a query holds *token*, which logs, histories and referrers would have from then on.
+def _tells(target: str, token: str) -> bool:
+    """Whether *target* holds *token* anywhere: logs, histories and referrers would have it from then on.
 
-    At the beginning of a word, whatever stands around it: ``?key=Bearer+TOKEN`` and ``?next=%2Fx%3Ftoken%3DTOKEN`` too.
+    Also within another word and encoded: ``?key=Bearer+TOKEN``, ``?next=%2Fx%3Ftoken%3DTOKEN``, ``?q=xTOKENy``.
     """
+    secret = token.encode("utf-8", "replace")
     for _ in range(_WRAPPED):
-        query = unquote(query)
-        begins = (found.start() for found in _WORD.finditer(query))
-        if any(_same(query[at : at + len(token)], token) for at in begins):
+        target = unquote(target)
+        held = target.encode("utf-8", "replace")
+        places = range(len(held) - len(secret) + 1) if secret else ()
+        if any(hmac.compare_digest(held[at : at + len(secret)], secret) for at in places):
             return True
     return False
 

@@ -19,18 +19,28 @@ def attach(host: H, *, port: int = 0, open: bool = False) -> H:  # noqa: A002 - 
     The settings are those of ``[plugins.inspect]``, whatever its ``enabled`` says; *port* and *open* win over them.
 
     For development: before the first request, and use what it returns.  The pages end with ``close()`` of that host,
-    else with the program.  Raises OSError for a port that is taken.
+    else with the program.  Raises OSError for a port that is taken, ValueError for another *port* than that of pages
+    that are open.
     """
     plugins = dict(host.plugins)
     name, found = next(((name, one) for name, one in plugins.items() if isinstance(one, Inspect)), ("inspect", None))
-    if found is not None and found.enabled:
-        found.show(host)
+    if found is not None and found.address is not None and port and found.address != f"http://127.0.0.1:{port}":
+        raise ValueError(
+            f"the pages of this host are open at {found.address} already, and do not move: attach without a port for "
+            f"another link to them, or close() this host and attach to a new one with port={port}"
+        )
+    if found is not None and (found.address is not None or _as_asked(found, port, open)):
+        found.show(host, open)
         return host
     settings = found or _configured(host)
     plugins[name] = inspect = evolve(settings, enabled=True, port=port or settings.port, open=open or settings.open)
     attached = host.with_plugins(plugins)
     inspect.show(attached)
     return attached  # type: ignore[return-value]  # a host makes hosts of its own kind
+
+
+def _as_asked(found: Inspect, port: int, open: bool) -> bool:  # noqa: A002 - as in the configuration
+    return found.enabled and port in {0, found.port} and (found.open or not open)
 
 
 def _configured(host: Host) -> Inspect:

@@ -9,6 +9,7 @@ from signal import SIGINT, SIGTERM, signal
 from typing import IO, Any
 
 import click
+from clippy_lines.looking import visible
 from clippy_recorder import Recorder, StrangeRecording
 
 from .recordings import Recording
@@ -43,9 +44,9 @@ def inspect_command(cli: Any) -> click.Command:
         try:
             recording = Recording(path)
         except FileNotFoundError as error:
-            raise click.ClickException(f"there is no file {path}") from error
+            raise click.ClickException(visible(f"there is no file {path}")) from error
         except (OSError, StrangeRecording) as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(visible(str(error))) from error
         _serve(recording, port, open_)
 
     return inspect
@@ -80,7 +81,7 @@ def _serve(recording: Recording, port: int, open_: bool) -> None:
     try:
         server.start()
     except OSError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(visible(str(error))) from error
     door.port = server.port
     ended = threading.Event()
     before = {number: signal(number, lambda *_: ended.set()) for number in (SIGTERM, SIGINT)}

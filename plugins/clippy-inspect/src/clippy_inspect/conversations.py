@@ -15,7 +15,7 @@ from clippy_recorder.har import answer_of, answer_pieces
 from clippy_recorder.rerunning import said
 
 from .dashboard import LOOKED_AT
-from .pace import asks_a_model
+from .generating import generates
 from .timeline import told
 from .view import Page, View, part_of
 
@@ -97,7 +97,7 @@ def conversations(exchanges: Sequence[Exchange]) -> list[Conversation]:
     by_prefix: dict[bytes, _Thread] = {}
     by_answer: dict[str, _Thread] = {}
     for exchange in sorted(exchanges, key=lambda one: one.began):
-        if exchange.parent is not None or not exchange.api or not asks_a_model(exchange.method):
+        if exchange.parent is not None or not exchange.api or not generates(exchange.method, exchange.url):
             continue
         body = _body(exchange)
         who = (exchange.scope.tenant, exchange.scope.user)
@@ -238,7 +238,7 @@ def pages(view: View) -> list[Page]:
         return view.page(request, "conversation.html", c=found)
 
     async def api(request: RawRequest) -> RawReply:
-        return view.json({"conversations": [_as_json(one) for one in all_of_them()[:SHOWN]]})
+        return view.data({"conversations": [_as_json(one) for one in all_of_them()[:SHOWN]]})
 
     async def api_one(request: RawRequest) -> RawReply:
         found = find(request, 2)

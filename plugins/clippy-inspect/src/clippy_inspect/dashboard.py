@@ -13,8 +13,10 @@ from clippy_hookspecs import StatusTable
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
+from .filter import tokens
+from .generating import generates
 from .live import what
-from .pace import WINDOWS, Rate, asks_a_model
+from .pace import WINDOWS, Rate, rate
 from .tables import Tables, refusals, table_as_json, tables_of
 from .view import Page, View
 
@@ -61,8 +63,8 @@ class Group:
 class Dashboard:
     """All of it.  ``since`` is when the oldest of the requests began that are looked at, unix seconds.
 
-    ``streams`` are those among the ``running``.  Numbers are of calls that ask a model, but ``refusals``, by their
-    reasons, which are of all, and ``others``: what asks none, such as for a list of models, by method and path.
+    ``streams`` are those among the ``running``.  Numbers are of calls that ask a model to generate, but ``refusals``,
+    by their reasons, which are of all, and ``others``: what asks for something else, by method and path.
     """
 
     now: float
@@ -101,9 +103,9 @@ def summed(
     *rates* are those that were counted as requests began; None: they are taken from *exchanges*, of which ``complete``
     says that nothing older was forgotten.  *refused* are requests by reason that are not among the *exchanges*.
     """
-    others = [one for one in exchanges if not asks_a_model(one.method)]
+    others = [one for one in exchanges if not generates(one.method, one.url)]
     reasons = Counter(_kind(one) for one in exchanges if one.state == "refused") + Counter(refused)
-    exchanges = [one for one in exchanges if asks_a_model(one.method)]
+    exchanges = [one for one in exchanges if generates(one.method, one.url)]
     over = [one for one in exchanges if one.state != "running"]
     since = min((one.began for one in exchanges), default=None)
     retried = [one for one in over if len(one.attempts) > 1]
@@ -132,8 +134,8 @@ def _rate(
 ) -> Rate:
     """Of a window that reaches back beyond what is kept nothing is known, unless there was nothing before."""
     if since is None or (not complete and since > now - seconds):
-        return Rate(name, seconds, 0.0 if complete else None)
-    return Rate(name, seconds, sum(now - seconds < one.began <= now for one in exchanges) / seconds)
+        return Rate(name, seconds, 0.0 if complete else None, seconds)
+    return rate(name, seconds, sum(now - seconds < one.began <= now for one in exchanges), now - since)
 
 
 def _kind(exchange: Exchange) -> str:
@@ -161,7 +163,6 @@ def groups(exchanges: Iterable[Exchange], name: Callable[[Exchange], str]) -> tu
 def group(name: str, exchanges: Sequence[Exchange]) -> Group:
     """What *exchanges* come to.  What a cache answered cost nothing, and its tokens were not used again."""
     paid = [one for one in exchanges if _paid(one)]
-    used = [one for one in exchanges if one.usage is not None and one.state != "cached"]
     costs = [one.cost for one in paid]
     unpriced = sum(cost is None for cost in costs)
     return Group(
@@ -171,11 +172,11 @@ def group(name: str, exchanges: Sequence[Exchange]) -> Group:
         sum(one.state == "cached" for one in exchanges),
         spread(one.duration for one in exchanges if one.state in ("answered", "cached")),
         spread(one.first_token for one in exchanges if one.stream),
-        sum(one.usage.input for one in used if one.usage is not None),
-        sum(one.usage.output for one in used if one.usage is not None),
+        sum(tokens(one)[0] or 0 for one in exchanges),
+        sum(tokens(one)[1] or 0 for one in exchanges),
         None if unpriced else sum(cost for cost in costs if cost is not None),
         unpriced,
-        any(one.usage.estimated for one in used if one.usage is not None),
+        any(one.usage.estimated for one in exchanges if one.usage is not None and one.state != "cached"),
     )
 
 
@@ -244,7 +245,8 @@ def as_json(board: Dashboard, tables: Sequence[tuple[str, StatusTable | str]] = 
         "running": board.running,
         "streams": board.streams,
         "total": _group(board.total),
-        "rates": {rate.name: rate.per_second for rate in board.rates},
+        "rates": {one.name: one.per_second for one in board.rates},
+        "rates_over": {one.name: one.over for one in board.rates},
         "retried": board.retried,
         "recovered": board.recovered,
         "refused": board.refused,

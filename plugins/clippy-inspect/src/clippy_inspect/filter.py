@@ -15,6 +15,8 @@ from attrs import frozen
 from clippy_recorder import Exchange
 from clippy_recorder.searching import says
 
+from .generating import generates
+
 Test = Callable[[Exchange], bool]
 MOST_TERMS: Final = 32
 MOST_CHARACTERS: Final = 1000
@@ -159,7 +161,12 @@ def _text(word: Word) -> Test:
 
 
 def tokens(exchange: Exchange) -> tuple[int | None, int | None]:
-    """Tokens that went in and came out, None where they are not known."""
+    """Tokens that a provider used, in and out, None where they are not known: an answer of a cache used none.
+
+    Every page counts so, as it counts the cost.
+    """
+    if exchange.state == "cached":
+        return 0, 0
     usage = exchange.usage
     return (None, None) if usage is None else (usage.input, usage.output)
 
@@ -230,6 +237,7 @@ _MARKS: Final[dict[str, Test]] = {
     "cached": lambda exchange: exchange.state == "cached" or _source(exchange) == "cache",
     "streamed": lambda exchange: exchange.stream,
     "retried": retried,
+    "generating": lambda exchange: generates(exchange.method, exchange.url),
 }
 NAMES: Final = frozenset({*_NUMBERS, *_TEXTS, "text"})
 
@@ -240,6 +248,7 @@ TERMS: Final = (
         "compared: > >= < <= =, or status:4xx; also ms: first: (ms to the first token) cost: tokens: attempts:",
     ),
     ("failed", "a state or a mark: running answered cached refused failed cancelled abandoned streamed retried"),
+    ("generating", "what asks a model to generate: no upload, batch, count of tokens, embedding or list"),
     ('text:"the weather"', "somewhere in the question, the answer or an error; a word alone is the same"),
     ("plugin:retry", "a plugin that did something to it; called:retry, one that was asked at least"),
     ("user:ada", "also tenant: session: route: api: url: id: error: finish: state:"),

@@ -15,7 +15,8 @@ from attrs.validators import ge, in_, le, min_len, optional
 from clippy_hookspecs import AuditRecord, Event, Host, RequestContext, Routes, hookimpl
 from clippy_recorder import Recorder
 
-from .pace import Pace, asks_a_model
+from .generating import generates
+from .pace import Pace
 
 if TYPE_CHECKING:  # what serves pages is imported when they open: a program in production has this plugin, too
     from clippy_serving.siblings import Siblings
@@ -25,7 +26,6 @@ if TYPE_CHECKING:  # what serves pages is imported when they open: a program in 
 
 SOON = 0.3
 """Seconds that a host is open before its pages are."""
-_SHOWN = "clippy: what this program asks of its models, once within ten minutes: "
 
 
 @define(eq=False)
@@ -33,9 +33,7 @@ class Inspect:
     """Shows what a program asks of its models, in pages on loopback for one browser."""
 
     enabled: bool = field(default=False, metadata={"doc": "open the pages while the host is open"})
-    port: int = field(
-        default=0, validator=[ge(0), le(65535)], metadata={"doc": "port of 127.0.0.1; 0: any that is free"}
-    )
+    port: int = field(default=0, validator=[ge(0), le(65535)], metadata={"doc": "port of 127.0.0.1; 0: any free one"})
     open: bool = field(default=False, metadata={"doc": "open the pages in the browser of this machine"})
     level: Literal["minimal", "standard", "detailed"] = field(
         default="detailed",
@@ -131,7 +129,7 @@ class Inspect:
     @hookimpl
     def observe(self, event: Event, ctx: RequestContext) -> None:
         """Count what begins; keep what happens, where no recorder does."""
-        if event.kind == "request" and asks_a_model(event.data.method):
+        if event.kind == "request" and generates(event.data.method, event.data.url):
             self._pace.heard(ctx.id)
         if self._recording:
             self._recorder.observe(event, ctx)
@@ -184,14 +182,14 @@ class Inspect:
 
     # --- opening and closing ------------------------------------------------------------------------------------------
 
-    def show(self, host: Host) -> None:
+    def show(self, host: Host, open: bool = False) -> None:  # noqa: A002 - as in the configuration
         """Open the pages of *host*, unless they are open; print a link, also another one to pages that are.
 
-        Raises OSError for a port that is taken.
+        *open*: open that one in the browser of this machine.  Raises OSError for a port that is taken.
         """
         link = self._link
         if link is not None and not self._elsewhere():
-            _say(f"{_SHOWN}{link()}")
+            _tell(link(), open)
         else:
             self._open(host, lambda: True)
 
@@ -219,10 +217,7 @@ class Inspect:
             return
         if held is not None:
             print(server.port, file=held, end="", flush=True)
-        link = door.link()
-        _say(f"{_SHOWN}{link}")
-        if self.open:
-            webbrowser.open(link)
+        _tell(door.link(), self.open)
 
     def hide(self) -> None:
         """Close the pages."""
@@ -292,6 +287,12 @@ class _Late:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plugin.source, name)
+
+
+def _tell(link: str, browse: bool) -> None:
+    _say(f"clippy: what this program asks of its models, once within ten minutes: {link}")
+    if browse:
+        webbrowser.open(link)
 
 
 def _say(text: str) -> None:

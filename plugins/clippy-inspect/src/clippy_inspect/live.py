@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from attrs import frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
 from .filter import TERMS, Filter, FilterError, parse, retried, tokens
+from .generating import generates, path
 from .numbers import count, many
-from .pace import asks_a_model
 from .view import Page, View, arguments
 
 SHOWN = 200
@@ -62,10 +61,10 @@ def row(exchange: Exchange) -> Row:
 
 
 def what(exchange: Exchange) -> str:
-    """What was asked: the wire API of a call that asks a model, else method and path."""
-    if asks_a_model(exchange.method):
-        return exchange.api or f"{exchange.method} {exchange.url}"
-    return f"{exchange.method} {urlsplit(exchange.url).path or exchange.url}"
+    """What was asked: the wire API of a call that asks a model to generate, else method and path."""
+    if exchange.api and generates(exchange.method, exchange.url):
+        return exchange.api
+    return f"{exchange.method} {path(exchange.url) or exchange.url}"
 
 
 def tone(state: str) -> str:

@@ -73,5 +73,8 @@ def size(octets: int | None) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Time of day of Unix *seconds*, in the time zone of the program, with milliseconds."""
-    return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    """Time of day of Unix *seconds* in the program's time zone, with milliseconds; of another day with its date."""
+    moment = datetime.datetime.fromtimestamp(seconds).astimezone()
+    if moment.date() != datetime.datetime.now().astimezone().date():
+        return moment.strftime("%Y-%m-%d %H:%M:%S")
+    return moment.strftime("%H:%M:%S.%f")[:-3]

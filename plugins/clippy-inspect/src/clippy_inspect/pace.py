@@ -13,23 +13,27 @@ from attrs import define, field, frozen
 WINDOWS: Final = ((10.0, "10 s"), (60.0, "1 min"), (900.0, "15 min"))
 SLOTS: Final = 10
 """Slots of a second: a window is right to one of them."""
-_ASKS_NONE: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 MOST_KNOWN: Final = 20_000
 """Requests that are known to have begun; with more than these under way at once some count twice."""
 
 
-def asks_a_model(method: str) -> bool:
-    """Whether a call may: what is only read or taken away, such as a list of models, is no model's work."""
-    return method not in _ASKS_NONE
-
-
 @frozen
 class Rate:
-    """Requests that began in the last ``seconds``, as so many a second; None if we do not look back so far."""
+    """Requests that began in the last ``seconds``, as so many a second; None if we do not look back so far.
+
+    ``over`` are the seconds that it is of: fewer where counting began later than that.
+    """
 
     name: str
     seconds: float
     per_second: float | None
+    over: float
+
+
+def rate(name: str, seconds: float, count: int, age: float) -> Rate:
+    """The rate of *count* requests in a window, where they have been counted for *age* seconds."""
+    over = min(seconds, max(1.0, age))
+    return Rate(name, seconds, count / over, over)
 
 
 @define(eq=False)
@@ -40,9 +44,18 @@ class Pace:
     """
 
     now: Callable[[], float] = field(default=time.monotonic, repr=False)
+    _began: float = field(init=False, repr=False)
     _slots: deque[tuple[int, int]] = field(init=False, factory=deque, repr=False)
     _known: OrderedDict[str, None] = field(init=False, factory=OrderedDict, repr=False)
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._began = self.now()
+
+    @property
+    def age(self) -> float:
+        """For how many seconds it has counted."""
+        return self.now() - self._began
 
     def heard(self, request_id: str) -> None:
         """Something happened to this request: the first time, it began."""
@@ -63,8 +76,9 @@ class Pace:
             slot = self._now()
             self._forget(slot)
             slots = tuple(self._slots)
+        age = self.age
         return tuple(
-            Rate(name, seconds, sum(count for at, count in slots if at > slot - seconds * SLOTS) / seconds)
+            rate(name, seconds, sum(count for at, count in slots if at > slot - seconds * SLOTS), age)
             for seconds, name in WINDOWS
         )
 

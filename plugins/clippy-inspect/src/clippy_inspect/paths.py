@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from .files import files
+
 ID: Final = r"[A-Za-z0-9_-]{1,128}"
 
 _PAGES: Final = {
@@ -33,10 +35,13 @@ _PAGES: Final = {
     ),
     "POST": (rf"/api/streams/{ID}/(pause|resume|cancel)", r"/api/replay", r"/api/link"),
 }
+_STATIC: Final = "/static/"
 _KNOWN: Final = {method: re.compile("|".join(paths)) for method, paths in _PAGES.items()}
 
 
 def is_page(method: str, path: str) -> bool:
     """Whether there is a page at *path*, which has no query, for *method*."""
     known = _KNOWN.get(method)
-    return known is not None and known.fullmatch(path) is not None
+    if known is None or known.fullmatch(path) is None:
+        return False
+    return not path.startswith(_STATIC) or path.removeprefix(_STATIC) in files()

@@ -17,6 +17,8 @@ from .profiler import Profile, as_json, profile, speedscope
 from .view import Page, View, arguments
 
 MOST_GRAPHS = 200
+_WITHOUT_A_FILTER = "generating"
+"""An upload takes as long as its caller takes to send it, which is nothing to find a slow plugin by."""
 
 
 @frozen
@@ -32,7 +34,7 @@ def pages(view: View) -> list[Page]:
     """The routes of this module: the profiler, its numbers as JSON, and flame graphs."""
 
     def chosen(text: str) -> Sequence[Exchange]:
-        wanted = parse(text)
+        wanted = parse(text or _WITHOUT_A_FILTER)
         return [one for one in view.source.latest(LOOKED_AT) if wanted(one)]
 
     def looked_at(request: RawRequest) -> tuple[_Asked, Profile, tuple[Change, ...]]:
@@ -57,7 +59,7 @@ def pages(view: View) -> list[Page]:
         told = as_json(made)
         if asked.against:
             told["changes"] = [_change(one) for one in changes]
-        return view.json(told)
+        return view.data(told)
 
     async def flame(request: RawRequest) -> RawReply:
         try:

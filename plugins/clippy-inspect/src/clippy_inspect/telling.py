@@ -94,6 +94,7 @@ class Telling:
             "more": more,
             "flows": {name: flow.state for name, flow in flows.items() if flow is not None},
             "rates": [rate.per_second for rate in self.pace.rates()],
+            "age": self.pace.age,
         }
         return json.dumps(head).encode() + b"\n" + b"".join(lines)
 

@@ -36,6 +36,8 @@ _ALL: Final = 1_000_000
 class Copy:
     """What another worker has told: its calls, what the flows of those that run say, how many begin a second.
 
+    It has counted these for ``age`` seconds.
+
     ``calls`` are in the order in which they were told.  ``silent`` says that it did not answer the last time,
     ``behind`` that it has more than it could tell by then.
     """
@@ -44,6 +46,7 @@ class Copy:
     calls: dict[str, Exchange] = field(factory=dict, repr=False)
     flows: dict[str, str] = field(factory=dict)
     rates: tuple[float | None, ...] = ()
+    age: float = 0.0
     silent: bool = False
     behind: bool = False
     brief_until: float = 0.0
@@ -66,6 +69,7 @@ class Copy:
         before = {name: one for name, one in self.calls.items() if name not in new}
         self.calls = {name: one for name, one in {**before, **new}.items() if name in there}
         self.flows, self.rates, self.behind = about["flows"], tuple(about["rates"]), about["more"]
+        self.age = about["age"]
         return frozenset(new)
 
     def question(self, known: Collection[str]) -> list[Any]:
@@ -101,6 +105,8 @@ class Together:
     _began: float = field(default=-1.0, init=False)
     _rest: float = field(default=-1.0, init=False)
     """Until when nobody looks again: for as long as the last look took, if that was long."""
+    _acted: float = field(default=-1.0, init=False)
+    """When we last changed a stream of another's: a look that began before has not seen it."""
     _forgetting: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -113,7 +119,8 @@ class Together:
         loop = asyncio.get_running_loop()
         came = loop.time()
         async with self._lock:
-            if self._began >= came or loop.time() < self._rest:  # somebody has looked while we waited, or just now
+            rests = loop.time() < self._rest and self._began >= self._acted
+            if self._began >= came or rests:  # somebody has looked while we waited, or just now
                 return
             began = loop.time()
             await asyncio.gather(*(self._look_at(place, copy) for place, copy in self._copies.items()))
@@ -156,6 +163,7 @@ class Together:
     async def act(self, wanted: str, verb: str) -> str | None:
         """The state of a stream that another worker holds, after *verb*; None if none of them does."""
         found = [str(told) for told in await self._ask_all("act", [wanted, verb]) if told is not None]
+        self._acted = asyncio.get_running_loop().time()
         return found[0] if found else None
 
     async def tables(self) -> list[tuple[str, StatusTable | str]]:
@@ -220,12 +228,13 @@ class Together:
 
     def rates(self) -> tuple[Rate, ...]:
         """Requests that begin a second, in all workers that answer."""
-        told = [copy.rates for copy in self._copies.values() if copy.rates and not copy.silent]
-        sums = [sum(one or 0.0 for one in window) for window in zip(*told, strict=True)]
+        told = [copy for copy in self._copies.values() if copy.rates and not copy.silent]
+        sums = [sum(one or 0.0 for one in window) for window in zip(*(copy.rates for copy in told), strict=True)]
         own = self.pace.rates()
+        oldest = max((copy.age for copy in told), default=0.0)
         return tuple(
-            Rate(rate.name, rate.seconds, (rate.per_second or 0.0) + more)
-            for rate, more in zip(own, sums or [0.0] * len(own), strict=True)
+            Rate(one.name, one.seconds, (one.per_second or 0.0) + more, max(one.over, min(one.seconds, oldest)))
+            for one, more in zip(own, sums or [0.0] * len(own), strict=True)
         )
 
     def subscribe(self, callback: Callable[[str], None], /) -> Callable[[], None]:

@@ -1,4 +1,7 @@
-"""What plugins that write logs have in common: a file of whole lines, a queue that delays nobody, and forks."""
+"""What plugins that write logs have in common: a file of whole lines, a queue that delays nobody, and forks.
+
+What commands show them with is in ``clippy_lines.looking``, which nothing else needs.
+"""
 
 from .appendfile import AppendFile, Fsync
 from .delivery import Delivery

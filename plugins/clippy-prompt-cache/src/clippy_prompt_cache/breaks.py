@@ -155,11 +155,3 @@ def _common(one: str | bytes, other: str | bytes) -> int:
         if left != right:
             return at
     return min(len(one), len(other))
-
-
-def visible(text: str) -> str:
-    """*text* with every character that a terminal or a log would obey, reorder or hide written as an escape."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 from attrs import asdict
+from clippy_lines.looking import visible, visible_json
 
-from .breaks import Break, first_break, visible
+from .breaks import Break, first_break
 from .parts import Part, api_of_body, parts_of_body
 
 _PROMPTS = ("messages", "input", "prompt")
@@ -111,4 +112,4 @@ def _as_json(first: int, second: int, found: Break | None, size: int, content: b
     told = None if found is None else asdict(found)
     if told is not None and not content:
         del told["before"], told["after"]
-    return json.dumps({"lines": [first, second], "bytes": size, "break": told})
+    return visible_json({"lines": [first, second], "bytes": size, "break": told})

@@ -24,8 +24,8 @@ from clippy_hookspecs import (
     TokenCounter,
     hookimpl,
 )
+from clippy_lines.looking import visible
 
-from .breaks import visible
 from .counting import Counter, Statistics
 from .lineage import Finding, Lineage, Seen, without_content
 from .minimums import minimum

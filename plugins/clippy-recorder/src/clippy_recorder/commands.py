@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
+from clippy_lines.looking import visible, visible_json
 
 from .cleaning import cleaned
 from .documents import document
@@ -20,18 +20,6 @@ from .exports import to_curl, to_jsonl, to_python
 from .files import read, write
 from .har import answer_of, answer_pieces, from_har, to_har
 from .reading import StrangeRecording
-
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-
-
-def visible(text: object, keep: str = "") -> str:
-    """*text* with what a terminal would act upon written out: models and callers chose it."""
-    return "".join(
-        letter
-        if letter in keep or unicodedata.category(letter) not in _UNSAFE
-        else letter.encode("unicode_escape").decode("ascii")
-        for letter in str(text)
-    )
 
 
 def calls_of(path: Path) -> list[Exchange]:
@@ -81,7 +69,7 @@ def _list() -> click.Command:
 
             wanted = [one for one in wanted if says(one, query)]
         if as_json:
-            click.echo(json.dumps([_summary(one) for one in wanted[-count:]], indent=2))
+            click.echo(visible_json([_summary(one) for one in wanted[-count:]], 2))
             return
         for one in wanted[-count:]:
             click.echo(_line(one))
@@ -122,7 +110,7 @@ def _show() -> click.Command:
         """One call of FILE with its attempts, what each plugin did, and what was said."""
         one = _found(file, id)
         if as_json:
-            click.echo(json.dumps(document(one), indent=2))
+            click.echo(visible_json(document(one), 2))
             return
         click.echo(_line(one))
         for attempt in one.attempts:
@@ -139,7 +127,7 @@ def _show() -> click.Command:
         for title, text in (("asked", one.came.body), ("answered", body)):
             if text:
                 click.echo(f"{title}:")
-                click.echo(visible(text.decode("utf-8", "replace"), keep="\n\t"))
+                click.echo(visible(text.decode("utf-8", "replace").replace("\r\n", "\n"), keep="\n\t"))
 
     return show
 
@@ -148,7 +136,7 @@ def _found(file: Path, request_id: str) -> Exchange:
     one = next((one for one in calls_of(file) if one.id == request_id), None)
     if one is None:
         raise click.ClickException(
-            f"{visible(file)} has no call {visible(request_id)!r}; clippy recordings list shows them"
+            f"{visible(str(file))} has no call {visible(request_id)!r}; clippy recordings list shows them"
         )
     return one
 
@@ -293,7 +281,7 @@ def _again(
         click.echo(visible(note), err=True)
     before = "recorded" if live else "configured"
     if as_json:
-        click.echo(json.dumps(report(made, before, notes), indent=2))
+        click.echo(visible_json(report(made, before, notes), 2))
     else:
         for line in lines(made, before):
             click.echo(visible(line))

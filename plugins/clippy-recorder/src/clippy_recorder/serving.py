@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 from clippy_hookspecs import RawReply, RawRequest
+from clippy_lines.looking import visible
 from clippy_serving import Limits, Pages, Server
 
-from .commands import visible
 from .exchange import Exchange
 from .replaying import Cassette, Extra, Replay
 

@@ -6,8 +6,10 @@ import errno
 import os
 import socket
 import stat
+from contextlib import suppress
 from pathlib import Path
 
+from attrs import frozen
 from clippy_hookspecs import ClippyError
 
 _BACKLOG = 2048
@@ -29,6 +31,34 @@ class NoAddress(ClippyError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[1])
+
+
+@frozen
+class SocketFile:
+    """The file of a unix socket that listens, for whoever opened it to remove at the end.
+
+    A server that drains listens no more, so another one may have its path by then: what is there is removed only if it
+    is still this one.
+    """
+
+    path: Path
+    mark: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, path: str | Path) -> SocketFile:
+        """The one that is at *path* now, just opened.  Raises OSError if there is none."""
+        return cls(Path(path), _mark(Path(path)))
+
+    def remove(self) -> None:
+        """Remove it, if it is there."""
+        with suppress(FileNotFoundError):
+            if _mark(self.path) == self.mark:
+                self.path.unlink()
+
+
+def _mark(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_mtime_ns  # not st_ctime_ns, which its mode changes as well
 
 
 def listen(host: str, port: int, uds: str | Path | None) -> socket.socket:

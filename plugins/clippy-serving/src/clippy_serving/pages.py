@@ -110,7 +110,8 @@ class Pages:
             except Gone:
                 return  # nobody is there to be answered
             except Exception:
-                _log.exception("%s %s failed", scope["method"], scope["path"][:200])
+                sent = target_of(scope).partition(b"?")[0]  # not decoded, when it could speak to a terminal
+                _log.exception("%s %s failed", scope["method"], sent[:200].decode("ascii"))
                 reply = self._closing(text_reply(500, "This page failed; the server's log says why.\n"))
         await self._send(reply, receive, send, head)
 

@@ -19,7 +19,7 @@ from attrs import define, field
 
 from .ending import ending_signals
 from .limits import Limits
-from .listening import listen
+from .listening import SocketFile, listen
 from .protocols import http_protocol
 
 Application = Callable[..., Any]
@@ -50,6 +50,7 @@ class Server:
     limits: Limits = field(factory=Limits)
     _serving: _Serving | None = field(default=None, init=False, repr=False)
     _thread: threading.Thread | None = field(default=None, init=False, repr=False)
+    _file: SocketFile | None = field(default=None, init=False, repr=False)
 
     def start(self) -> None:
         """Serve from a thread; returns when connections are taken.
@@ -93,6 +94,7 @@ class Server:
         if self._serving is not None:
             raise RuntimeError("this server runs already")
         sockets = list(self.sockets) if self.sockets else [listen(self.host, self.port, self.uds)]
+        self._file = SocketFile.of(self.uds) if self.uds is not None and not self.sockets else None
         if sockets[0].family in {socket.AF_INET, socket.AF_INET6}:
             self.port = sockets[0].getsockname()[1]
         serving: list[_Serving] = []
@@ -121,8 +123,8 @@ class Server:
         return serving[0], sockets
 
     def _remove_socket(self) -> None:
-        if self.uds is not None:
-            Path(self.uds).unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.remove()
 
 
 class _Serving(uvicorn.Server):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import click
+from clippy_lines.looking import visible
 
 from .dumps import Dump, Line, load
 
@@ -47,11 +48,3 @@ def _told(line: Line, with_bytes: bool) -> str:
     else:
         said = "  ".join(f"{name} {value}" for name, value in what.items())
     return f"{line.at / 1e6:+12.6f}  {line.kind:<9}  {said}"
-
-
-def visible(text: str) -> str:
-    """*text* with every character that a terminal would obey, reorder or hide written as an escape."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
+from clippy_lines.looking import visible, visible_json
 
 from .control import ControlError, ask, sockets
 
@@ -24,7 +24,7 @@ def streams_group(folder: Path) -> click.Group:
     def list_(as_json: bool) -> None:
         found = _everywhere(folder, "list")
         for stream in found:
-            click.echo(json.dumps(stream) if as_json else _summary(stream))
+            click.echo(visible_json(stream) if as_json else _summary(stream))
         if not found and not as_json:
             click.echo(f"no live streams; {_HINT}")
 
@@ -47,9 +47,9 @@ def _command(folder: Path, name: str, about: str) -> click.Command:
         if not found:
             raise click.ClickException(f"no program has a stream {visible(id)}; {_HINT}")
         if name == "cancel" and found[0].get("state") != "cancelled":  # whoever reads it has not come to it yet
-            click.echo(json.dumps(found[0]) if as_json else f"{_summary(found[0])}  cancelling")
+            click.echo(visible_json(found[0]) if as_json else f"{_summary(found[0])}  cancelling")
             return
-        click.echo(json.dumps(found[0]) if as_json else _summary(found[0]))
+        click.echo(visible_json(found[0]) if as_json else _summary(found[0]))
 
     return command
 
@@ -87,11 +87,3 @@ def _summary(stream: dict[str, Any]) -> str:
         f"process {stream.get('process')}",
     ]
     return visible("  ".join(part for part in parts if part))
-
-
-def visible(text: str) -> str:
-    """*text* with every character that a terminal would obey, reorder or hide written as an escape."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )

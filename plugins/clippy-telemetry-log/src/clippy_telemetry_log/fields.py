@@ -8,6 +8,7 @@ from typing import Any
 from clippy_hookspecs import AuditRecord, ErrorInfo, Outcome, RequestContext
 
 from .names import name
+from .operations import operation
 
 PREFIX = "clippy_"
 """Of every field, so that none has the name of a program's own."""
@@ -28,6 +29,7 @@ def of_request(record: AuditRecord) -> dict[str, Any]:
         "first_token": _seconds(record.first_token),
         "stream": record.stream,
         "method": name(record.method),
+        "operation": operation(record.url),
         "parent": name(record.parent),
         "finish_reason": name(record.finish_reason),
     }
@@ -66,7 +68,7 @@ def request_sentence(fields: dict[str, Any]) -> str:
     tokens = f"{get('input_tokens')}+{get('output_tokens')} tokens" if "input_tokens" in fields else ""
     attempts = get("attempts", 0)
     return _joined(
-        get("model") or get("api"),
+        get("model") or get("operation") or get("api"),
         get("route") and f"by {get('route')}",
         _failure(fields),
         "status" in fields and f"status {get('status')}",

@@ -21,13 +21,19 @@ async function draw() {
   const data = [line.map((one) => one[0]), line.map((one) => one[1]), line.map((one) => one[2])];
   if (drawn && drawn.root.isConnected) { drawn.setData(data); return; }
   const axis = { stroke: worked("quiet"), grid: { stroke: worked("line-colour"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
-  const clock = (at) => new Date(at * 1000).toLocaleTimeString([], { hour12: false });
-  const times = { ...axis, values: (_, places) => places.map(clock), space: 88 };
+  // over more than a day the time alone says nothing: at most marks of the axis it is midnight
+  const clock = (plot, at) => {
+    const time = new Date(at * 1000), { min, max } = plot.scales.x;
+    return max - min > 86400 ? time.toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false })
+      : time.toLocaleTimeString([], { hour12: false });
+  };
+  const times = { ...axis, values: (plot, places) => places.map((at) => clock(plot, at)), space: 104 };
+  const number = (_, count) => (count === null ? "–" : count);
   drawn = new uPlot({
     width: place.clientWidth, height: 180, legend: { show: true }, cursor: { drag: { x: false, y: false } },
     axes: [times, { ...axis, size: 56 }],
-    series: [{ value: (_, at) => (at === null ? "–" : clock(at)) }, { label: "requests", stroke: worked("accent"), width: 2, fill: worked("accent-ground") },
-             { label: "failed", stroke: worked("bad-colour"), width: 2, dash: [4, 3] }],
+    series: [{ value: (plot, at) => (at === null ? "–" : clock(plot, at)) }, { label: "requests", value: number, stroke: worked("accent"), width: 2, fill: worked("accent-ground") },
+             { label: "failed", value: number, stroke: worked("bad-colour"), width: 2, dash: [4, 3] }],
   }, data, place);
 }
 function again() { if (drawn) { drawn.destroy(); drawn = null; } draw(); }

@@ -10,14 +10,6 @@ from clippy_hookspecs import StoredEntry
 from .statistics import Latency, Saving, Statistics
 
 
-def visible(text: str) -> str:
-    """*text* with every character that a terminal would obey, reorder or hide written as an escape."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )
-
-
 def summary(found: Statistics) -> list[str]:
     """Statistics as lines for people."""
     if not found.requests:
