@@ -29,7 +29,8 @@ def running_loop() -> Any:
 
 def _of_trio(name: str) -> Any:
     """A function of ``trio.lowlevel``; None if trio is not imported, or another thread is importing it just now."""
-    return getattr(sys.modules.get("trio.lowlevel"), name, None)
+    module = sys.modules.get("trio.lowlevel")
+    return None if module is None else getattr(module, name, None)  # asked thrice a request: None raises inside
 
 
 def _asyncio_loop() -> Any:
@@ -38,5 +39,6 @@ def _asyncio_loop() -> Any:
     A sync program need not import asyncio to learn that it has no loop: where one runs, somebody has imported all of
     it.  The function is looked for as well, because another thread may be importing asyncio at this moment.
     """
-    running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    module = sys.modules.get("asyncio")
+    running = None if module is None else getattr(module, "_get_running_loop", None)
     return None if running is None else running()
