@@ -37,3 +37,7 @@ def test_the_same_question_in_other_words_shares_its_answer() -> None:
     """Passive and active, genitives and compounds, clauses in front, contractions, short forms, chat."""
     missed = [pair for pair in _pairs("alike.txt") if not _shares_an_answer(*pair)]
     assert missed == []
+
+
+def test_help_as_the_name_behind_a_colon_is_no_call_for_help() -> None:
+    assert Reading("Who directed the movie: Help").normal == "who directed the movie help"
