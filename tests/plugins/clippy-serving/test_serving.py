@@ -24,7 +24,7 @@ import pytest
 from attrs import define, evolve
 from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawReply, RawRequest
-from clippy_serving import Limits, NoAddress, Pages, Server, json_reply, reply, text_reply
+from clippy_serving import WHOLE, Limits, NoAddress, Pages, Server, json_reply, reply, text_reply
 from clippy_serving.bounded import Bounded
 from clippy_serving.listening import listen
 from clippy_serving.stalling import Stall
@@ -180,6 +180,49 @@ def test_a_whole_answer_leaves_in_one_write(monkeypatch: pytest.MonkeyPatch) -> 
         server.stop()
     ends = [(one.startswith(b"HTTP/1.1 "), one.endswith(b"\r\n\r\n")) for one in wrote]
     assert ends == [(True, False), (True, True), (True, True), (False, False), (True, False)]
+
+
+START, BODY, FIVE_LONG = "http.response.start", "http.response.body", (b"content-length", b"5")
+HEAD = {"type": START, "status": 200, WHOLE: True}
+FIVE = {"type": BODY, "body": b"whole"}
+AFTER_ITS_HEAD: dict[str, tuple[list[dict[str, Any]], bytes, bytes]] = {
+    "raises": ([HEAD | {"headers": [FIVE_LONG]}], b"HTTP/1.1 500", b"Internal Server Error"),
+    "returns": ([HEAD | {"headers": [FIVE_LONG]}], b"HTTP/1.1 500", b"Internal Server Error"),
+    "no_body": ([HEAD | {"headers": [(b"content-length", b"0")]}, {"type": BODY}], b"HTTP/1.1 200", b"\r\n\r\n"),
+    "no_headers": ([HEAD, FIVE], b"HTTP/1.1 200", b"whole\r\n0\r\n\r\n"),
+    "lists": ([HEAD | {"headers": [FIVE_LONG, [b"a", b"b"]]}, FIVE], b"HTTP/1.1 200", b"a: b\r\n\r\nwhole"),
+    "more": ([HEAD | {"headers": [FIVE_LONG]}, FIVE | {"more_body": True}, {"type": BODY}], b"HTTP/1.1 200", b"whole"),
+}
+
+
+@pytest.fixture(scope="module")
+def after_its_head() -> Iterator[Server]:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        name = scope["path"][1:]
+        for message in AFTER_ITS_HEAD[name][0]:
+            await send(message)
+        if name == "raises":
+            raise ValueError(name)
+
+    server = Server(app)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("name", AFTER_ITS_HEAD)
+def test_an_application_that_does_otherwise_after_a_whole_head_is_answered_as_by_uvicorn(
+    name: str, after_its_head: Server
+) -> None:
+    _, begins, ends = AFTER_ITS_HEAD[name]
+    with socket.create_connection(("127.0.0.1", after_its_head.port), PATIENCE) as made:
+        made.sendall(b"GET /%b HTTP/1.1\r\nhost: here\r\n\r\n" % name.replace(" ", "_").encode())
+        said = b""
+        while not said.endswith(ends) and (piece := made.recv(65536)):
+            said += piece
+    assert (said[: len(begins)], said[-len(ends) :]) == (begins, ends)
 
 
 def test_no_answer_says_what_serves_it(serve: Callable[[Pages], Server]) -> None:

@@ -92,7 +92,7 @@ _INNER = re.compile(
 
 _OBJECT = re.compile(
     r"\b(?:say|spell|pronounce|translate|write) (?:it|that|this|those)\b|\b(?:it|that|this) means?\b"
-    r"|\b(?:im)?polite|\b(?:rude|courte|sentiment|grammar|gramatic|manners\b|sarcas|(?:in)?formal)|\btone\b"
+    r"|\b(?:im)?polite|\b(?:rude|courte|sentiment|gramma|manners\b|sarcas|(?:in)?formal)|\btone\b"
     r"|\b(?:re-?writ|rephras|reword|paraphras|proofread|translat|classif|summari[sz]|summary)"
 )
 """Of these the greeting is what is asked about: "Good morning! How do you say that in Welsh?", "Is it rude to ...?"."""

@@ -28,8 +28,9 @@ class Answer(RequestResponseCycle):
 
     def send(self, message: Any) -> Awaitable[None]:  # type: ignore[override]  # what awaits it sees no difference
         """As uvicorn's own."""
-        if self._head is not None:
+        if self._head is not None and message["type"] != "http.response.start":
             return self._send_both(message)
+        self._head = None  # of one that failed before its body: uvicorn's own answer takes the place
         if WHOLE in message:
             return self._keep(message)
         return super().send(message)
@@ -43,26 +44,29 @@ class Answer(RequestResponseCycle):
             await self.flow.drain()
         if self.disconnected:
             return
-        if not self._is_usual(head, message):
-            await super().send(head)
+        fields, body = [*head.get("headers", ())], message.get("body", b"")
+        if not self._is_usual(head["status"], fields, body, message):
+            first: Any = {**head, "headers": fields}
+            await super().send(first)
             await super().send(message)
             return
         self.waiting_for_100_continue = False
-        fields = [b"%b: %b\r\n" % field for field in (*self.default_headers, *head["headers"])]
-        self.transport.write(b"".join([STATUS_LINE[head["status"]], *fields, b"\r\n", message["body"]]))
+        lines = [b"%b: %b\r\n" % (name, value) for name, value in (*self.default_headers, *fields)]
+        self.transport.write(b"".join([STATUS_LINE[head["status"]], *lines, b"\r\n", body]))
         self.response_started = self.response_complete = True
         self.message_event.set()
         self.on_response()
 
-    def _is_usual(self, head: Any, message: Any) -> bool:
+    def _is_usual(self, status: int, fields: list[Any], body: bytes, message: Any) -> bool:
         """Whether it is a short answer of the length that it tells, on a connection that stays."""
-        fields, body = head["headers"], message["body"]
         names = [*map(_names, fields)]
         return (
             self.keep_alive
             and not self.response_started
+            and message["type"] == "http.response.body"
+            and not message.get("more_body")
             and self.scope["method"] != "HEAD"
-            and head["status"] not in (204, 304)
+            and status not in (204, 304)
             and len(body) <= _SHORT
             and names.count(b"content-length") == 1
             and (b"content-length", b"%d" % len(body)) in fields
