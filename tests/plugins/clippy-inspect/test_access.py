@@ -117,6 +117,17 @@ def test_a_name_of_the_gateways_own_can_be_added() -> None:
     assert not asked("evil.models.internal", hosts=["models.internal"])
 
 
+def test_a_target_longer_than_any_page_has_is_refused_before_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its places would be compared with the token, for a caller that nobody knows yet."""
+    looked: list[str] = []
+    monkeypatch.setattr("clippy_inspect.access.unquote", lambda text: looked.append(text) or text)
+    for target in ("/" + "a" * 8000, "/?" + "a" * 8000):
+        made = decide("GET", target, {"host": "127.0.0.1:80"}, port=80, token="tok-3f9a")
+        assert (made.status, looked) == (414, [])
+    decide("GET", "/?q=plain", {"host": "127.0.0.1:80"}, port=80, token="tok-3f9a")
+    assert looked == ["/?q=plain"] * 2  # and what holds nothing encoded is compared once
+
+
 def test_an_empty_secret_lets_nobody_in() -> None:
     assert not decide("GET", "/", {"host": "127.0.0.1:1", "authorization": "Bearer "}, port=1, token="").allowed
     cookies = {"host": "127.0.0.1:1", "cookie": "clippy-inspect-1="}

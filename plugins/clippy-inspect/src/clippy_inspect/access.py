@@ -29,6 +29,8 @@ _USUAL: Final = {"http": 80, "https": 443}
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
 _WRAPPED: Final = 3
 """How often a query may be encoded before nobody looks into it for the token."""
+_LONGEST: Final = 2048
+"""Characters of a target; no link of the pages comes near, and each place of one is looked at for the token."""
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([1-9][0-9]{0,4}))?")
 
 
@@ -90,6 +92,8 @@ def decide(
     where = _host(fields, port, hosts)
     if where is None:
         return Decision(False, 403, NOT_ITS_ADDRESS)
+    if len(path) > _LONGEST:
+        return Decision(False, 414, f"No page has an address of more than {_LONGEST} characters.")
     if not _PATH.fullmatch(plain) or any(part in {".", ".."} for part in plain.split("/")) or "//" in plain:
         return Decision(False, 400, "No page has such a path.")
     if _tells(path, token):
@@ -175,12 +179,15 @@ def _tells(target: str, token: str) -> bool:
     Also within another word and encoded: ``?key=Bearer+TOKEN``, ``?next=%2Fx%3Ftoken%3DTOKEN``, ``?q=xTOKENy``.
     """
     secret = token.encode("utf-8", "replace")
+    bare = unquote(target)
     for _ in range(_WRAPPED):
-        target = unquote(target)
-        held = target.encode("utf-8", "replace")
+        held = bare.encode("utf-8", "replace")
         places = range(len(held) - len(secret) + 1) if secret else ()
         if any(hmac.compare_digest(held[at : at + len(secret)], secret) for at in places):
             return True
+        if (further := unquote(bare)) == bare:
+            break
+        bare = further
     return False
 
 
