@@ -27,7 +27,9 @@ class Limits:
 @pytest.mark.parametrize(
     ("soft", "hard", "most", "then", "told"),
     [
-        (1024, 524_288, 524_288, 524_288, False),
+        (1024, 524_288, 524_288, 65_536, False),
+        (1024, 2**30, 2**30, 65_536, False),  # containers: what closes every number there may be would take minutes
+        (1024, 20_000, 20_000, 20_000, False),
         (524_288, 524_288, 524_288, 524_288, False),
         (1024, 1024, 1024, 1024, True),
         (1024, 3000, 3000, 3000, True),
@@ -44,3 +46,11 @@ def test_the_limit_is_raised_as_far_as_it_goes_and_a_low_one_is_told(monkeypatch
         allow_connections(2000)
     assert limits.now == (then, hard)
     assert ("LimitNOFILE" in caplog.text) == told
+
+
+def test_more_than_usual_is_asked_for_where_so_many_may_call(monkeypatch):
+    limits = Limits(1024, 2**30, 2**30)
+    monkeypatch.setattr(resource, "getrlimit", limits.getrlimit)
+    monkeypatch.setattr(resource, "setrlimit", limits.setrlimit)
+    allow_connections(50_000)
+    assert limits.now == (100_000, 2**30)

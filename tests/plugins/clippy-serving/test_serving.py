@@ -26,7 +26,7 @@ from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import WHOLE, Limits, NoAddress, Pages, Server, json_reply, reply, text_reply
 from clippy_serving.bounded import Bounded
-from clippy_serving.listening import listen
+from clippy_serving.listening import SocketFile, listen
 from clippy_serving.stalling import Stall
 from patience import PATIENCE, until
 
@@ -633,6 +633,22 @@ def test_the_socket_of_a_successor_stays_when_the_one_that_drained_ends(tmp_path
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
         assert client.get("http://127.0.0.1/echo").text == "GET /echo "
     newer.stop()
+
+
+@pytest.mark.parametrize("why", [NotADirectoryError(20, "Not a directory"), PermissionError(13, "Permission denied")])
+def test_a_socket_that_cannot_be_removed_is_told_and_ends_no_shutdown(
+    why: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "pages.sock"
+    with listen("", 0, path):
+        file = SocketFile.of(path)
+
+    def refuses(self: Path, missing_ok: bool = False) -> None:
+        raise why
+
+    monkeypatch.setattr(Path, "unlink", refuses)
+    file.remove()
+    assert f"{path} stays: {why.strerror}" in caplog.text
 
 
 def test_run_returns_after_sigterm(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ _METADATA_NETWORKS = tuple(map(ipaddress.ip_network, ("169.254.169.0/24", "169.2
 The rest of 169.254.0.0/16 is for machines that nobody gave an address to, two that share a cable for example.
 """
 
-_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+"""Each network's own (RFC 8215), which puts the address of IPv4 where it likes: nobody can tell which one it is."""
 _INTERNET = ipaddress.ip_network("2000::/3")
 _IN_BOOKS = ipaddress.ip_network("3fff::/20")
 """For examples (RFC 9637), which Python does not know yet."""
@@ -204,7 +206,7 @@ def is_public(address: Address) -> bool:
     """
     within = _within(address)
     if isinstance(address, ipaddress.IPv6Address):
-        if any(address in network for network in _NAT64):
+        if address in _NAT64:
             return all(map(is_public, within))
         if address not in _INTERNET or address in _IN_BOOKS:
             return False
@@ -217,7 +219,7 @@ def _within(address: Address) -> list[Address]:
         return []
     found: list[Address | None] = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
     low = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if any(address in network for network in _NAT64) or int(address) >> 32 in (0, 0xFFFF0000):
+    if address in _NAT64 or address in _LOCAL_NAT64 or int(address) >> 32 in (0, 0xFFFF0000):
         found.append(low)
     if (int(address) >> 32) & 0xFFFFFFFF in (0x00005EFE, 0x02005EFE):
         found.append(low)

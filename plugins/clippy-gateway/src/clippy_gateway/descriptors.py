@@ -6,9 +6,12 @@ import logging
 
 log = logging.getLogger("clippy.gateway")
 
+_PLENTY = 65_536
+"""Containers often allow 2^30, and programs that close every number there may be would take minutes over it."""
+
 
 def allow_connections(concurrency: int) -> None:
-    """Raise this process's limit of open files as far as the system allows, and say where *concurrency* needs more.
+    """Raise the limit of open files to 65536, or more if *concurrency* needs it, and say where that cannot be had.
 
     Systems give 1024 for the sake of programs that still call ``select``, and far more to who asks (systemd's notes on
     its ``LimitNOFILE``).  A request takes two: its caller's connection, and one to a provider.
@@ -20,7 +23,7 @@ def allow_connections(concurrency: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     endless = resource.RLIM_INFINITY
     needed = 2 * concurrency
-    wanted = max(soft, needed) if hard == endless else hard
+    wanted = max(soft, needed) if hard == endless else min(hard, max(soft, needed, _PLENTY))
     if soft not in (endless, wanted):
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

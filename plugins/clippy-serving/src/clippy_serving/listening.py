@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import stat
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from attrs import frozen
 from clippy_hookspecs import ClippyError
+
+log = logging.getLogger("clippy.serving")
 
 _BACKLOG = 2048
 
@@ -50,10 +53,15 @@ class SocketFile:
         return cls(Path(path), _mark(Path(path)))
 
     def remove(self) -> None:
-        """Remove it, if it is there."""
-        with suppress(FileNotFoundError):
-            if _mark(self.path) == self.mark:
-                self.path.unlink()
+        """Remove it, if it is there.  One that cannot be removed is told in the log, as nobody could do more."""
+        try:
+            with suppress(FileNotFoundError):
+                if _mark(self.path) == self.mark:
+                    self.path.unlink()
+        except OSError as error:
+            log.warning(
+                "the socket at %s stays: %s; remove it, or leave it to the next server", self.path, error.strerror
+            )
 
 
 def _mark(path: Path) -> tuple[int, int, int]:
