@@ -169,6 +169,13 @@ def test_stats_of_nothing_are_no_error(place: Place) -> None:
     assert (shown.exit_code, shown.stdout) == (0, "no requests were counted\n")
 
 
+def test_statistics_at_a_wrong_path_are_said_to_be_none(place: Place) -> None:
+    place.path.mkdir()
+    told = place.run("stats")
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert told.stderr == f"Error: no statistics are kept: {place.path} is a folder; name a file in it\n"
+
+
 # --- list, show, invalidate ------------------------------------------------------------------------------------------
 
 

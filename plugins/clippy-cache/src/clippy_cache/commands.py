@@ -12,13 +12,14 @@ import click
 from attrs import evolve, frozen
 from clippy_hookspecs import CacheEntry, Scope, Selector, StoredEntry
 from clippy_lines.looking import visible, visible_json
+from clippy_sqlite import StrangeFile
 
 from .books import ANOTHER_API
 from .explaining import explanation
 from .keeping import selectors_of
 from .ledger_file import SECONDS_A_DAY, StoredKey, read_file
 from .lines import described, entry_line, summary
-from .listings import Listing, dropped, listings_of
+from .listings import Listing, dropped, listings_of, silent
 from .requests import FileRequest, read_requests
 from .statistics import Statistics
 from .warming import warm_all
@@ -38,7 +39,10 @@ class _Work:
         """What was counted since a day, and the keys that were stored.  Raises ClickException where nothing is kept."""
         if self.path is None:
             raise click.ClickException("no statistics are kept: keep_statistics is false in [plugins.cache]")
-        return read_file(self.path, since)
+        try:
+            return read_file(self.path, since)
+        except StrangeFile as error:
+            raise click.ClickException(visible(f"no statistics are kept: {self.path} {error}")) from error
 
 
 def cache_group(cli: Any, path: Path | None) -> click.Group:
@@ -100,7 +104,8 @@ def list_entries(work: _Work, context: click.Context, /, limit: int, as_json: bo
             selector = evolve(selector, key=_whole_key(listings, mute, selector.key))
         selectors = selectors_of(selector, listings, _MANY)
         rows = [(one.name, o) for one in listings for each in selectors for o in one.stored(each, limit)]
-    _say_silent(listings, mute)
+    for line in silent(listings, mute):
+        click.echo(visible(line), err=True)
     rows = sorted(rows, key=lambda row: -row[1].stored_at)[:limit]
     if as_json:
         click.echo(visible_json([described(name, one) for name, one in rows], 2))
@@ -237,15 +242,6 @@ def _listings_of(host: Any, *, may_be_none: bool = False) -> tuple[list[Listing]
     return found, mute
 
 
-def _say_silent(listings: Iterable[Listing], mute: Iterable[str]) -> None:
-    """Name the caches that could not be asked, and those that cannot list."""
-    for one in listings:
-        if one.failure:
-            click.echo(visible(f"{one.name} cannot be asked now: {one.failure}"), err=True)
-    for name in mute:
-        click.echo(visible(f"{name} cannot list what it keeps"), err=True)
-
-
 def _one_entry(host: Any, key: str) -> tuple[str, StoredEntry, CacheEntry]:
     """The one entry whose key begins so.  Raises ClickException for none, and for several."""
     listings, mute = _listings_of(host)
@@ -253,7 +249,8 @@ def _one_entry(host: Any, key: str) -> tuple[str, StoredEntry, CacheEntry]:
         entry = listing.stored_entry(one.key)
         if entry is not None:
             return listing.name, one, entry
-    _say_silent(listings, mute)
+    for line in silent(listings, mute):
+        click.echo(visible(line), err=True)
     raise click.ClickException(f"{_none(key)}; see `clippy cache list`")
 
 

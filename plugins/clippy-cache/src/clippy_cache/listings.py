@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from attrs import asdict, define, field
@@ -45,6 +45,15 @@ def listings_of(host: Any) -> tuple[list[Listing], list[str]]:
     caches = {name: plugin for name, plugin in host.plugins.items() if keeps(plugin)}
     found = [Listing(name, plugin) for name, plugin in caches.items() if isinstance(plugin, CacheListing)]
     return found, [name for name, plugin in caches.items() if not isinstance(plugin, CacheListing)]
+
+
+def silent(listings: Iterable[Listing], mute: Iterable[str]) -> Iterator[str]:
+    """A line for each cache that could not be asked, and for each that cannot list."""
+    for one in listings:
+        if one.failure:
+            yield f"{one.name} cannot be asked now: {one.failure}"
+    for name in mute:
+        yield f"{name} cannot list what it keeps"
 
 
 def dropped(host: Any, selectors: Iterable[Selector]) -> dict[str, str]:
