@@ -204,14 +204,68 @@ def test_attaching_once_more_opens_another_browser_and_keeps_its_port(
     capsys.readouterr()
 
 
+def test_pages_that_were_attached_end_with_a_host_that_was_never_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a program with an event loop, too; attached once more they are there again."""
+    host = attach(clippy_core.Host())
+    first = address(capsys)
+    host.close()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(first)
+
+    async def main() -> str:
+        assert attach(host) is host
+        again = address(capsys)
+        await host.aclose()
+        return again
+
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(anyio.run(main))
+
+
+def test_pages_that_were_closed_stay_so_though_the_host_is_used_again(
+    browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody asked for them; who does, by attaching once more, also finds what was asked meanwhile."""
+    host = attach(clippy_core.Host())
+    inspect = host.plugins["inspect"]
+    assert isinstance(inspect, Inspect)
+    with FakeServer(Reply("It rains.")) as provider, host.wrap(httpx.Client(base_url=provider.base_url)) as client:
+        client.post("/chat/completions", json=ASK)
+        assert address(capsys)
+        host.close()
+        client.post("/chat/completions", json=ASK)
+        for timer in [one for one in threading.enumerate() if isinstance(one, threading.Timer)]:
+            timer.join(PATIENCE)
+        assert (inspect.address, capsys.readouterr().err) == (None, "")
+        attach(host)
+        assert 2 == browser(address(capsys)).get("/api/requests").json()["all"]
+        host.close()
+    assert inspect.address is None
+
+
+def test_pages_that_are_configured_open_each_time_that_the_host_does(capsys: pytest.CaptureFixture[str]) -> None:
+    """``enabled`` is for as long as the host is open, and one that is used again is open again."""
+    host = clippy_core.Host({"inspect": Inspect(enabled=True)})
+    links = set()
+    for _ in range(2):
+        host.open()
+        links.add(address(capsys))
+        host.close()
+    assert 2 == len(links)
+
+
 def test_the_port_that_is_attached_with_wins_over_the_configured_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the pages would have opened by themselves."""
+    monkeypatch.setattr("clippy_inspect.inspect.SOON", 600)
     shown: list[int] = []
     monkeypatch.setattr(Inspect, "show", lambda plugin, *asked: shown.append(plugin.port))
     given = clippy_core.Host({"inspect": Inspect(enabled=True, port=8001)})
     assert attach(given) is attach(given, port=8001) is given
-    assert attach(given, port=8002) is not given
+    other = attach(given, port=8002)
+    assert other is not given
     assert [8001, 8001, 8002] == shown
+    given.close()
+    other.close()
 
 
 def test_a_live_stream_is_held_and_ended_from_a_page(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
