@@ -7,14 +7,16 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
+from attrs import define
+from clippy_hookspecs import PluginError, hookimpl
 from clippy_inspect import Inspect, attach
 from clippy_recorder import Recorder
 from clippy_serving import Pages, Server
@@ -241,6 +243,46 @@ def test_pages_that_were_closed_stay_so_though_the_host_is_used_again(
         assert 2 == browser(address(capsys)).get("/api/requests").json()["all"]
         host.close()
     assert inspect.address is None
+
+
+def test_no_pages_are_left_of_a_host_that_cannot_open(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever attaches is told why, as at the first request."""
+
+    @define(eq=False)
+    class Broken:
+        @hookimpl
+        def lifespan(self, host: Any) -> Any:
+            raise OSError("no such disk")
+
+    with pytest.raises(PluginError, match="broken: lifespan raised OSError"):
+        attach(clippy_core.Host({"broken": Broken()}))
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address(capsys))
+
+
+def test_what_belongs_to_event_loops_is_closed_with_a_host_that_was_attached_in_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Attaching opens it for threads, and its first request for the loop."""
+    held: list[str] = []
+
+    @define(eq=False)
+    class Loops:
+        @hookimpl
+        @asynccontextmanager
+        async def lifespan(self, host: Any) -> AsyncIterator[None]:
+            held.append("opened")
+            yield
+            held.append("closed")
+
+    async def main() -> None:
+        async with attach(clippy_core.Host({"loops": Loops()})):
+            pass
+
+    anyio.run(main)
+    assert held.count("opened") == held.count("closed") > 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address(capsys))
 
 
 def test_pages_that_are_configured_open_each_time_that_the_host_does(capsys: pytest.CaptureFixture[str]) -> None:
