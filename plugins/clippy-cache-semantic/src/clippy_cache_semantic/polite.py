@@ -23,6 +23,10 @@ _MARK = r"(?:\s*[,;.!?]+(?:\s+-+(?=\s))?|\s+-+(?=\s)|-+(?=\s))\s*"
 _MAYBE = rf"(?:{_MARK})?\s*"
 _GAP = rf"(?:{_MARK}|\s+(?={_OPENS}))"
 """Behind what surrounds a question: a mark, or the question itself."""
+_PLEASED = (
+    r"(?:an?|my|your|his|her|our|their|every\w+|some(?:one|body)|any(?:one|body)|yourself|both|people|women|men|\d+)\b"
+)
+"""Whom one pleases: "How do you please a crowd?"."""
 _YOU = r"(?:you|anyone|someone|anybody|somebody)"
 _SOFT = r"(?:please |kindly |possibly |just |be able to |be so kind as to )*"
 _TELL = (
@@ -48,7 +52,7 @@ _BEFORE = re.compile(
         rf"if (?:you (?:do not mind|can|could|would)(?: me asking)?|i (?:may|might|can)(?: ask)?|possible|it is not too much (?:trouble|to ask)){_MARK}",
         r"(?:please|pls|plz|kindly)(?:\s*[,.!]+\s*|\s+(?!(?:please|me|mr|mrs|is|was|in|into|and|or|by|as|of|for|mean|means|meaning|vs|versus)\b)(?=\w))",
         rf"(?:can|could|would|will|may|might) {_YOU} {_SOFT}{_TELL}\b(?: please)?{_MAYBE}",
-        r"(?:can|could|would|will) you (?:please|pls|plz|kindly)\b\s*",
+        rf"(?:can|could|would|will) you (?:please|pls|plz|kindly)\b(?! {_PLEASED})\s*",
         rf"(?:please |do )?(?:tell|let) me know\b{_MAYBE}|tell me\b{_MAYBE}",
         rf"(?:please )?(?:show|teach|explain to) me (?={_ASKING})",
         rf"(?:can|could|may|might) i (?:please |just )?ask(?: you)?{_GAP}",
@@ -85,14 +89,14 @@ _SPEAKS_OF = re.compile(
 )
 """Behind these a thank you is what is spoken of."""
 _INNER = re.compile(
-    r"(?<=\s)(?<!\bsay\s)(?<!\bword\s)(?<!\bdoes\s)(?<!\bphrase\s)(?<!\bterm\s)(?<!\bspell\s)(?<!\btranslate\s)(?<!\bpronounce\s)"
-    r"(?:please|kindly|pls|plz)(?=\s(?!(?:means?|in|into|and|or|is|as)\b))|,\s*(?:um+|uh+|erm+|hmm+)(?=\s*,)"
+    r"(?<=\s)(?<!\bsay\s)(?<!\bword\s)(?<!\bdoes\s)(?<!\bphrase\s)(?<!\bterm\s)(?<!\bspell\s)(?<!\btranslate\s)(?<!\bpronounce\s)(?<!\bto\s)(?<!^is\s)"
+    rf"(?:please|kindly|pls|plz)(?=\s(?!(?:means?|in|into|and|or|is|as)\b|{_PLEASED}))|,\s*(?:um+|uh+|erm+|hmm+)(?=\s*,)"
 )
 """Hesitation within only between marks: um is a unit and a university, uh another one, er a ward and a word of many languages."""
 
 _OBJECT = re.compile(
     r"\b(?:say|spell|pronounce|translate|write) (?:it|that|this|those)\b|\b(?:it|that|this) means?\b"
-    r"|\b(?:im)?polite|\b(?:rude|courte|sentiment|gramma|manners\b|sarcas|(?:in)?formal)|\btone\b"
+    r"|\b(?:im)?polite|\b(?:rude|courte|sentiment|gramma|manners\b|sarcas|(?:in)?formal|rhyme|adverb|adjective|prefix|suffix)|\btone\b"
     r"|\b(?:re-?writ|rephras|reword|paraphras|proofread|translat|classif|summari[sz]|summary)"
 )
 """Of these the greeting is what is asked about: "Good morning! How do you say that in Welsh?", "Is it rude to ...?"."""
