@@ -48,6 +48,7 @@ from .attempt import AttemptsFailed, Failed, Sender, failure_of
 from .chains import Chains
 from .deadlines import exceeded, for_attempt
 from .encoding import decoded_headers, decoding_for, only_readable
+from .faults import plugin_info
 from .flights import Flights, Seat
 from .flow import FlowHandle
 from .judging import (
@@ -147,9 +148,7 @@ class Pipeline:
             await self._wind_up("refused", refusal_info(refusal))
             raise
         except (AttemptsFailed, PluginError) as error:
-            info = (
-                error.info if isinstance(error, AttemptsFailed) else ErrorInfo("plugin", error.hook, message=str(error))
-            )
+            info = error.info if isinstance(error, AttemptsFailed) else plugin_info(error, self.chains)
             await self._wind_up("failed", info)
             raise
         except FlowCancelled:

@@ -24,6 +24,7 @@ from clippy_hookspecs import (
     ErrorInfo,
     HookCall,
     Outcome,
+    PluginError,
     Provenance,
     ProviderError,
     Refusal,
@@ -217,6 +218,24 @@ def test_an_attempt_that_was_not_sent_is_not_counted_and_says_so_itself(kept: li
     assert told(request)["clippy_attempts"] == 1
     assert told(attempt)["clippy_sent"] is False
     assert "not sent" in attempt.getMessage()
+
+
+@define(eq=False)
+class Breaks:
+    @hookimpl
+    def pre_request(self, request: Request) -> None:
+        raise KeyError("sk-secret-of-a-caller")
+
+
+def test_a_request_that_a_plugin_ended_names_plugin_exception_and_place(kept: list[Any]) -> None:
+    """Somebody who has this line alone knows which file to open."""
+    with pytest.raises(PluginError):
+        caller(LogTelemetry(), breaks=Breaks()).chat("Hello")
+    (one,) = kept
+    said = one.getMessage()
+    place = "clippy-telemetry-log/test_log_telemetry.py:"
+    assert said.startswith(f"request failed: test-model, by main, plugin/pre_request, breaks raised KeyError at {place}")
+    assert "sk-secret" not in str(vars(one))
 
 
 def test_one_that_recovered_has_a_level_of_its_own(kept: list[Any]) -> None:

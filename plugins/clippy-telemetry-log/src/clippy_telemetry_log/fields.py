@@ -71,6 +71,7 @@ def request_sentence(fields: dict[str, Any]) -> str:
         get("model") or get("operation") or get("api"),
         get("route") and f"by {get('route')}",
         _failure(fields),
+        get("category") == "plugin" and get("code"),
         "status" in fields and f"status {get('status')}",
         _took(fields),
         f"{attempts} attempts" if attempts > 1 else "",
