@@ -233,8 +233,8 @@ def test_a_request_that_a_plugin_ended_names_plugin_exception_and_place(kept: li
         caller(LogTelemetry(), breaks=Breaks()).chat("Hello")
     (one,) = kept
     said = one.getMessage()
-    place = "clippy-telemetry-log/test_log_telemetry.py:"
-    assert said.startswith(f"request failed: test-model, by main, plugin/pre_request, breaks raised KeyError at {place}")
+    assert said.startswith("request failed: test-model, by main, plugin/pre_request, breaks raised KeyError at ")
+    assert "clippy-telemetry-log/test_log_telemetry.py:" in said
     assert "sk-secret" not in str(vars(one))
 
 
