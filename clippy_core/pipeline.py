@@ -299,6 +299,8 @@ class Pipeline:
             await self.ledger.end_attempt("error", refused.info, refused.info.status)
             return Failed(refused.info, "connect", cause=refused)
         except Broken as broken:
+            if broken.phase in ("connect", "request"):  # nothing was answered; what was is of the attempt before
+                self.ledger.status = None
             await self._close_reply()
             info = await self._judge(broken.phase, exception=broken.cause)
             return Failed(info, broken.phase, cause=broken.cause)
