@@ -137,3 +137,25 @@ def test_the_plugin_leaves_what_it_does_not_know_to_others(errors_ctx: Any) -> N
     named = plugin.classify_error(answer(429, '{"error": {"code": "1302"}, "x": 1}'), errors_ctx)
     assert named is not None
     assert named.kind == "concurrency"
+
+
+ECHOES = [
+    # status, type, what the provider says, what of it is the caller's own, kind
+    (503, "overloaded_error", "Overloaded. {}", "{'error': {'code': 'context_length_exceeded'}}", "overloaded"),
+    (500, "server_error", "Internal error at {}", '{"error": {"code": "invalid_api_key"}}', "server_error"),
+    (400, "invalid_request_error", "messages.0: {}", "{'error': {'code': 'overloaded_error'}}", "invalid_request"),
+    (429, "rate_limit_error", "You exceeded your current quota. {}", "{'error': x 'retryDelay': '3s'}", "quota"),
+    (503, "overloaded_error", "Overloaded: {}", "APIError: {'error': {'code': 'invalid_api_key'}}", "overloaded"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "own", "says", "echoed", "kind"), ECHOES)
+def test_what_a_caller_wrote_and_a_provider_repeats_decides_nothing(status, own, says, echoed, kind) -> None:
+    body = json.dumps({"error": {"message": says.format(echoed), "type": own}})
+    assert classify(answer(status, body)).kind == kind
+
+
+def test_of_a_body_and_what_it_quotes_the_longer_wait_counts() -> None:
+    quoted = 'litellm.RateLimitError: OpenAIException - {"error": {"headers": {"retry-after": "1"}}}'
+    body = {"error": {"message": quoted, "details": [{"retryDelay": "30s"}]}}
+    assert classify(answer(429, json.dumps(body))).retry_after == 30

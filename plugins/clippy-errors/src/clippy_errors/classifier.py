@@ -121,8 +121,7 @@ def _kind_within_success(failure: Failure, body: ErrorBody, provider: str | None
 
 def _kind(failure: Failure, body: ErrorBody, provider: str | None, status: int | None) -> str:
     codes = [code for name in _CODE_HEADERS if (code := failure.headers.get(name))] + list(body.codes)
-    # What a sentence quotes may be the caller's own words: it can end the retries, but it cannot begin them.
-    codes += [code for code in body.quoted if (said := code_kind(code, provider)) and not KINDS[said].retryable]
+    codes += _final_quoted(codes, body, provider)
     text = without_denials(body.text)
     stated = kind = _kind_of_codes(codes, provider, status)
     if kind is None:
@@ -145,6 +144,18 @@ def _kind(failure: Failure, body: ErrorBody, provider: str | None, status: int |
     finer = refine(kind, text)
     # "Terminated for a violation of our policies" is about the account when the code says so, not about this prompt.
     return kind if (stated, finer) == ("permission", "content_filter") else finer
+
+
+def _final_quoted(codes: list[str], body: ErrorBody, provider: str | None) -> list[str]:
+    """The codes in a quote that end retries, which may be another's words: they begin none, and excuse no outage.
+
+    A code of the answer's own is surer, but for a rate limit, which many call a spent quota as well.
+    """
+    own = {KINDS[kind].category for code in codes if (kind := code_kind(code, provider)) is not None}
+    if own - {"rate_limit"}:
+        return []
+    told = [(code, kind) for code in body.quoted if (kind := code_kind(code, provider)) is not None]
+    return [code for code, kind in told if (kind == "quota" if own else not KINDS[kind].retryable)]
 
 
 def _kind_of_codes(codes: list[str], provider: str | None, status: int | None) -> str | None:
@@ -191,10 +202,10 @@ def _wait(failure: Failure, body: ErrorBody, verdict: Verdict) -> float | None:
 
 def _said(failure: Failure, body: ErrorBody) -> float | None:
     """The wait that is meant for this very request, unlike the limits that come with every answer."""
-    wait = retry_after(failure.headers, failure.now) or retry_after(body.headers, failure.now)
+    wait = retry_after(failure.headers, failure.now)
     if wait is None:
-        said = [found for value in body.waits if (found := moment_or_length(value, failure.now)) is not None]
-        wait = max(said, default=None)
+        said = [retry_after(body.headers, failure.now), *(moment_or_length(one, failure.now) for one in body.waits)]
+        wait = max((found for found in said if found is not None), default=None)
     # A challenge page's "wait 5 seconds" is meant for browsers; a server that fails means whoever asked.
     spoken = (
         sentence(" \n".join(body.texts), failure.now)

@@ -53,16 +53,18 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """The wait in ``retry-after-ms`` (finer, so it wins) or ``retry-after``: a number, a duration, a date.
 
     Some put a name before it: ``x-ms-retry-after``, or LiteLLM ``llm_provider-retry-after`` for what its upstream said.
+    What has no name is of who answers, and wins; of the others the longest counts.
     """
-    for ending, read in (("retry-after-ms", _milliseconds), ("retry-after", _after)):
-        plain = headers.get(ending)
-        wait = None if plain is None else read(plain, now)
-        if wait is None:
-            named = [value for name, value in headers.items() if name.lower().endswith(f"-{ending}")]
-            wait = max((found for value in named if (found := read(value, now)) is not None), default=None)
-        if wait is not None:
+    readers = (("retry-after-ms", _milliseconds), ("retry-after", _after))
+    for plain, read in readers:
+        if (value := headers.get(plain)) is not None and (wait := read(value, now)) is not None:
             return wait
-    return None
+    named = [read(value, now) for name, value in headers.items() for ending, read in readers if _ends(name, ending)]
+    return max((wait for wait in named if wait is not None), default=None)
+
+
+def _ends(name: str, ending: str) -> bool:
+    return name.lower().endswith(f"-{ending}")
 
 
 def _milliseconds(value: str, now: float) -> float | None:

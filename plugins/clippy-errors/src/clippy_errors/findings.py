@@ -40,6 +40,10 @@ _QUOTED_PAIR = re.compile(
 _QUOTED = 16384
 """How much of a sentence is searched for what it quotes."""
 
+_NEAR = 60
+_RAISED = re.compile(r"""\b[A-Za-z.]*(?:Error|Exception|Error code: ?[0-9]{3})\b["']? ?[-:] ?(?:b?["'])?\Z""")
+"""What stands before a quote: ``OpenAIException - ``, ``litellm.APIError: ``, ``Error code: 429 - ``."""
+
 
 @frozen(eq=False)
 class Findings:
@@ -70,7 +74,8 @@ class Findings:
             plain = name.lower().replace("_", "").replace("-", "")
             if plain in _WAIT_FIELDS:
                 if plain.endswith("ms"):
-                    value = value / 1000 if isinstance(value, int | float) and abs(value) < 1e15 else None
+                    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
+                    value = value / 1000 if number else None
                 self.waits.append(value)
         headers = node.get("headers")
         if isinstance(headers, dict):
@@ -119,10 +124,14 @@ class Findings:
             self.codes.append(value)  # OAuth puts its code where others put a sentence: {"error": "invalid_client"}
 
     def _read_quoted(self, text: str, depth: int) -> None:
-        """What a sentence quotes of its upstream's body, as JSON or as Python prints it: *APIError: {'error': ...*."""
-        if depth >= _DEPTH or ("'error'" not in text and '"error"' not in text):
+        """What a sentence quotes of its upstream's body, as JSON or as Python prints it: *APIError: {'error': ...*.
+
+        Only where the name of an exception stands before it: providers repeat what callers wrote as well.
+        """
+        at = text.find("{")
+        if depth >= _DEPTH or at < 0 or _RAISED.search(text[max(0, at - _NEAR) : at]) is None:
             return
-        quote = _first_object(text)
+        quote = _object_at(text, at)
         if quote is not None:
             inner = Findings()
             inner.walk(quote, depth + 1)
@@ -132,7 +141,7 @@ class Findings:
             self.waits.extend(inner.waits)
             self.headers.extend(inner.headers)
             return
-        for name, value in _QUOTED_PAIR.findall(text):
+        for name, value in _QUOTED_PAIR.findall(text, at):
             if name in ("quotaId", "quota_limit"):
                 self.limits.append(f"{name}={value}"[:200])
             elif name == "retryDelay":
@@ -158,10 +167,10 @@ def parse(text: str) -> Json:
         return None
 
 
-def _first_object(text: str) -> Mapping[str, Json] | None:
-    """The JSON object that begins at the first brace of *text*, whatever follows it."""
+def _object_at(text: str, at: int) -> Mapping[str, Json] | None:
+    """The JSON object that begins at a brace, whatever follows it."""
     try:
-        value, _ = json.JSONDecoder().raw_decode(text, text.index("{"))
+        value, _ = json.JSONDecoder().raw_decode(text, at)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
