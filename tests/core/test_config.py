@@ -433,6 +433,15 @@ def test_a_file_that_cannot_be_read_is_a_fault_that_says_where(tmp_path: Path, c
     assert sentence in faults[0]
 
 
+@define(eq=False)
+class Keyed:
+    key: str = field(validator=validators.min_len(16))
+
+
+def test_a_length_is_not_told_as_if_it_were_the_value() -> None:
+    assert faults_of(Keyed, key="short") == ["p.key: its length must be >= 16, not 5"]
+
+
 def test_a_file_in_the_present_folder_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("bad.toml").write_text("a = = 1")
