@@ -13,7 +13,7 @@ from traceback import format_tb, walk_tb
 from typing import TYPE_CHECKING, NoReturn
 
 from attrs import define, field
-from clippy_hookspecs import ErrorInfo, PluginError
+from clippy_hookspecs import POLICIES, ErrorInfo, PluginError
 
 from .imports import package_of
 
@@ -75,7 +75,7 @@ def plugin_info(error: Exception, chains: Chains) -> ErrorInfo:
     """
     if not isinstance(error, PluginError) or not error.hook:
         return ErrorInfo("plugin", type(error).__name__, message=str(error))
-    cause, steps = error.__cause__, getattr(chains, error.hook, ())
+    cause, steps = error.__cause__, getattr(chains, error.hook, ()) if error.hook in POLICIES else ()
     step = next((one for one in steps if one.plugin == error.plugin), None)
     code = f"{error.plugin} {'failed' if step is None or cause is None else _raised(step, cause)}"
     return ErrorInfo("plugin", error.hook, code=code, message=str(error))

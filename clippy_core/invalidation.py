@@ -43,8 +43,9 @@ async def _tell(chains: Chains, selector: Selector, run: Run) -> None:
             await chains.all((attrs.evolve(step, on_failure="raise"),), (selector,), run)
         except Exception as error:
             if step.on_failure == "disable":
-                chains.faults.disabled.add(step.plugin)
-            chains.faults.count(step)  # not logged as skipped: who asked is told
+                chains.faults.note(step, error.__cause__ or error)
+            else:
+                chains.faults.count(step)  # not logged as skipped: who asked is told
             failures.append(_told(step, error))
     if failures:
         raise ExceptionGroup("caches did not drop what they were told to", failures)

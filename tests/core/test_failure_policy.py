@@ -537,6 +537,30 @@ def test_a_service_that_is_away_at_an_invalidation_is_a_line_and_not_a_traceback
     assert [] == caplog.records
 
 
+def test_a_cache_that_such_a_failure_switches_off_is_told_of_in_the_log(caplog):
+    config = {"on_failure": {"away": "disable"}}
+    with clippy_core.Host({"away": Away()}, config=config) as host, pytest.raises(ExceptionGroup):
+        host.invalidate(key="k")
+    [line] = caplog.messages
+    assert line.startswith("plugin away: cache_invalidate raised ConnectionError and is switched off (core/test_")
+
+
+@define(eq=False)
+class Words:
+    """Raises the contract's error itself, with words of its own where names belong."""
+
+    @hookimpl
+    def pre_request(self) -> None:
+        raise PluginError("no", "words", "emit")
+
+
+def test_a_plugin_that_names_a_hook_that_there_is_not_is_told_of_as_well(sync_caller):
+    sync_caller.start([Words()], Reply("Hi"))
+    with pytest.raises(PluginError):
+        sync_caller.chat()
+    assert ("emit", "words failed") == (sync_caller.records.last.error.kind, sync_caller.records.last.error.code)
+
+
 @define(eq=False)
 class NoTuple(TextFilter):
     """Returns what a filter may not."""
