@@ -383,6 +383,43 @@ def test_the_record_after_a_loss_says_how_many_are_missing(tmp_path: Path, caplo
     assert "2 records were lost" in caplog.text
 
 
+@pytest.mark.parametrize("content", [b"date,amount\n1,2\n", b"no newline", b"\n\ndate,amount\n", b'{"version":1}\n'])
+def test_a_file_of_somebody_elses_is_left_as_it_is(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wrong path costs the records, loudly, and not a byte or a mode of what lies there; the right one ends that."""
+    path = tmp_path / "invoices.csv"
+    path.write_bytes(content)
+    path.chmod(0o644)
+    log = AuditLog(path=path)
+    log.audit(record(), context())
+    log.audit(record(), context())
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode), log.lost) == (content, 0o644, 2)
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+    (said,) = [entry.getMessage() for entry in caplog.records]
+    assert "its first line is none of ours" in said
+    assert "set path in [plugins.audit]" in said
+    unused = cast(Any, None)
+    with pytest.raises(OSError, match="none of ours"), AuditLog(path=path, required=True).lifespan(unused):
+        pass
+    path.unlink()
+    log.audit(record(), context())
+    assert [entry["lost"] for entry in written(log)] == [2]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b'{"v', b'{"v":1,"time":"20', bytes(600), b'{"v":9}\n'])
+def test_a_file_of_ours_is_written_to_however_it_was_left(content: bytes, tmp_path: Path) -> None:
+    """Blank, cut in its first line, never written to the disk, or of a newer version."""
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(content)
+    log = AuditLog(path=path)
+    log.audit(record(), context())
+    log._file.close()
+    log.audit(record(), context())
+    assert path.read_bytes().startswith(content)
+    assert log.lost == 0
+
+
 def test_a_required_log_that_cannot_be_written_stops_the_host_from_opening(tmp_path: Path) -> None:
     """Better at start-up than at the first request; a log that is not required opens when it is first needed."""
     (tmp_path / "file").touch()

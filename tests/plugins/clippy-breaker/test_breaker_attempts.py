@@ -119,13 +119,14 @@ def test_a_probe_holds_its_place_as_a_lease_of_its_request() -> None:
     "outcome",
     [
         CANCELLED,
-        Outcome("error", ErrorInfo("validation", "invalid_request", status=400), 400),
-        Outcome("error", ErrorInfo("rate_limit", "requests", retryable=True, status=429), 429),
         Outcome("error", ErrorInfo("transient", "pool_timeout", retryable=True)),
-        Outcome("error", ErrorInfo("plugin", "pre_attempt")),
+        Outcome("error", ErrorInfo("plugin", "on_response"), 200),
+        Outcome("error", ErrorInfo("rate_limit", "requests", retryable=True, status=429), 429, sent=False),
+        Outcome("error", ErrorInfo("transient", "total_timeout", status=200), 200),
+        Outcome("error", ErrorInfo("permanent", "unsupported", scope="model", status=501), 501),
         Outcome("error"),
     ],
-    ids=["cancelled", "invalid", "limited", "pool timeout", "fault of a plugin", "unknown"],
+    ids=["cancelled", "pool timeout", "fault of a plugin", "refused by a plugin", "deadline", "501", "unknown"],
 )
 def test_an_end_that_says_nothing_about_the_route_only_gives_the_place_back(outcome: Outcome) -> None:
     """The next attempt is the probe; neither was it a success nor a failure."""
@@ -139,6 +140,60 @@ def test_an_end_that_says_nothing_about_the_route_only_gives_the_place_back(outc
     it.do(outcome)
     it.do(FAILED)
     assert it.state() == "open", "it did not break a run of failures either"
+
+
+ANSWERED = {
+    "invalid": Outcome("error", ErrorInfo("validation", "invalid_request", status=400), 400),
+    "key": Outcome("error", ErrorInfo("auth", "invalid_key", scope="key", status=401), 401),
+    "quota": Outcome("error", ErrorInfo("permanent", "quota", scope="key", status=429), 429),
+    "limited": Outcome("error", ErrorInfo("rate_limit", "requests", retryable=True, scope="key", status=429), 429),
+    "refused in an answer": Outcome("error", ErrorInfo("validation", "content_filter", status=200), 200),
+    "not judged": Outcome("error", ErrorInfo(status=400), 400),
+}
+
+
+@pytest.mark.parametrize("outcome", ANSWERED.values(), ids=ANSWERED)
+def test_an_error_that_a_provider_at_work_answers_is_a_probe_that_went_well(outcome: Outcome) -> None:
+    """Or whoever has a wrong key would read of the breaker for ever, and never of the key; a closed one counts none."""
+    it = half_open()
+    it.do(outcome, 3)
+    assert it.state() == "closed"
+    assert not any(it.store.store._leases.values())
+    it.do(FAILED, 9)
+    it.do(outcome)
+    it.do(FAILED)
+    assert it.state() == "open", "it did not break a run of failures"
+
+
+def test_such_an_answer_closes_the_breaker_of_its_model_too_and_begins_a_cooldown_as_ever() -> None:
+    """One probe, for both; the rate limit is the account's affair, and the next probe another's."""
+    it = lab(cooldown=True, probes=1)
+    it.do(Outcome("error", MODEL_DOWN, 529), 10, model="big")
+    it.do(FAILED, 10, model="small")
+    it.clock.at += 10
+    it.do(limited(20.0), model="big")
+    assert (it.state(), it.state("big")) == ("closed", "closed")
+    assert it.refused("big").kind == "cooldown"
+
+
+def test_such_answers_close_it_for_all_processes_that_share_it_and_one_probe_at_a_time() -> None:
+    """Each is written where the others look."""
+    it = half_open()
+    other = lab(it.store, it.clock)
+    for one, waiting in ((it, other), (other, it), (it, other)):
+        probe = one.under_way()
+        assert waiting.refused().kind == "breaker_open"
+        probe.end(ANSWERED["key"])
+    assert (it.state(), other.state()) == ("closed", "half_open"), "the other has not looked since"
+    other.do(ANSWERED["key"])
+    assert other.state() == "closed"
+
+
+def test_such_an_answer_that_came_slowly_is_a_slow_probe() -> None:
+    """As any plain answer, where slowness opens a breaker."""
+    it = half_open(slow_after=30.0)
+    it.do(evolve(ANSWERED["key"], duration=31.0))
+    assert it.state() == "open"
 
 
 def test_who_leaves_a_stream_after_its_first_token_has_seen_a_route_at_work() -> None:

@@ -188,6 +188,20 @@ def test_a_failure_that_is_no_outage_never_opens_it(sync_caller: Caller, fault: 
     assert sync_caller.provider.calls == 60
 
 
+@pytest.mark.parametrize("code", [400, 401, 429])
+def test_callers_read_the_providers_own_error_once_it_is_up_again(caller: Caller, code: int) -> None:
+    """None of six reads of the breaker, which three of them close."""
+    provider = Switchable(DOWN)
+    plugins = alone()
+    caller.start(plugins, provider)
+    calls(caller, 10)
+    provider.fault = Fault.status(code, kind="quota" if code == 429 else None)
+    caller.clock.advance(12.1)
+    ends = calls(caller, 6)
+    assert "breaker_open" not in ends
+    assert plugins["breaker"].state_of(ROUTE) == "closed"  # type: ignore[attr-defined]
+
+
 def test_what_an_open_breaker_says_names_the_failure_under_it(sync_caller: Caller) -> None:
     """Whoever has a wrong address soon reads of the breaker only."""
     sync_caller.start(alone(), Switchable(Fault.connect_error()))
@@ -208,12 +222,33 @@ def test_each_change_of_state_is_logged_without_the_key(sync_caller: Caller, cap
     sync_caller.clock.advance(12.1)
     calls(sync_caller, 3)
     said = [record.message for record in caplog.records if record.name == "clippy.breaker"]
-    assert len(said) == 5
     assert "openai.chat at http://fake.test is open for" in said[0]
     assert said[0].endswith("10 failures in a row, the last: overloaded, HTTP 503")
-    assert "half open, a probe" in said[1]
-    assert said[4] == "breaker: openai.chat at http://fake.test is closed again"
+    where = "breaker: openai.chat at http://fake.test"
+    sent = f"{where} is half open, a probe is sent"
+    assert said[1:] == [
+        *(sent, f"{where}: a probe went well, 1 in all"),
+        *(sent, f"{where}: a probe went well, 2 in all"),
+        *(sent, f"{where} is closed again"),
+    ]
     assert not any("sk-" in line for line in said)
+
+
+def test_a_probe_that_told_nothing_is_logged_with_how_it_ended(
+    sync_caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or a log would be full of probes of which nobody reads what became."""
+    caplog.set_level(logging.INFO, "clippy.breaker")
+    provider = Switchable(DOWN)
+    sync_caller.start(alone(), provider)
+    calls(sync_caller, 10)
+    provider.fault = Fault.status(501)
+    sync_caller.clock.advance(12.1)
+    calls(sync_caller, 1)
+    [*_, last] = [record.message for record in caplog.records if record.name == "clippy.breaker"]
+    assert last == (
+        "breaker: openai.chat at http://fake.test is still half open, its probe said nothing: unsupported, HTTP 501"
+    )
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------

@@ -101,11 +101,18 @@ def check(path: Path) -> int:
         return sum(hit is not None for _, hit in hits)
 
 
+MAGIC = b"SQLite format 3\0"
 places = st.integers(0, len(good_file()) - 1)
 
 
 @settings(max_examples=120, deadline=None)
-@given(st.lists(st.tuples(places, st.binary(min_size=1, max_size=40)), min_size=1, max_size=6))
+@given(
+    st.lists(
+        st.tuples(places.filter(lambda place: place >= len(MAGIC)), st.binary(min_size=1, max_size=40)),
+        min_size=1,
+        max_size=6,
+    )
+)
 def test_damage_at_any_place_is_a_miss_and_never_a_wrong_answer(damage: list[tuple[int, bytes]]) -> None:
     """Overwriting bytes anywhere: header, schema, index, count, row or value."""
     blob = bytearray(good_file())
@@ -148,11 +155,8 @@ def test_a_damaged_log_is_never_a_wrong_answer(suffix: str, data: st.DataObject)
         assert check(target) > 0
 
 
-@pytest.mark.parametrize(
-    "content", [b"not a database", b"SQLite format 3\0" + bytes(84), os.urandom(20_000), b"\0" * 5000],
-    ids=["text", "bare header", "noise", "zeros"],
-)  # fmt: skip
-def test_a_file_that_is_no_database_is_set_aside(
+@pytest.mark.parametrize("content", [MAGIC + bytes(84), b"\0" * 5000, MAGIC[:7] + bytes(93)])
+def test_a_file_that_can_be_a_damaged_one_of_ours_is_set_aside(
     content: bytes, path: Path, cache: SqliteCache, lines: Callable[[], list[str]]
 ) -> None:
     """It is renamed, not deleted; a new one is begun at once; the log says so in one line."""
@@ -163,6 +167,113 @@ def test_a_file_that_is_no_database_is_set_aside(
     assert path.with_name("cache.db.damaged").read_bytes() == content
     assert len(lines()) == 1
     assert "damaged" in lines()[0]
+
+
+def test_what_was_set_aside_is_lost_to_a_second_one_only_if_it_was_surely_ours(path: Path) -> None:
+    """One of ours takes the place of an earlier one of ours; what may be somebody's stays."""
+    ours = good_file()[:4096]
+    for content in (ours, ours + bytes(9), MAGIC + bytes(84), MAGIC + bytes(99), ours):
+        path.write_bytes(content)
+        check(path)
+    kept = {found.name: found.read_bytes() for found in path.parent.glob("cache.db.damaged*")}
+    assert kept == {
+        "cache.db.damaged": MAGIC + bytes(84), "cache.db.damaged-2": MAGIC + bytes(99), "cache.db.damaged-3": ours
+    }  # fmt: skip
+
+
+def everything_in(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Names, modes and contents."""
+    return {
+        found.name: (stat.S_IMODE(found.stat().st_mode), b"" if found.is_dir() else found.read_bytes())
+        for found in folder.iterdir()
+    }
+
+
+def another_programs_database(path: Path, *, in_its_log: bool) -> None:
+    """One that is closed, or one whose only table is in the log of a program that was killed."""
+    made = path.with_name("made") / "made.db"
+    made.parent.mkdir()
+    with closing(sqlite3.connect(made, isolation_level=None)) as theirs:
+        if in_its_log:
+            theirs.execute("PRAGMA journal_mode = WAL")
+        theirs.execute("CREATE TABLE bookkeeping (amount REAL)")
+        for suffix in ("", "-wal") if in_its_log else ("",):
+            path.with_name(path.name + suffix).write_bytes(made.with_name(made.name + suffix).read_bytes())
+    shutil.rmtree(made.parent)
+
+
+@pytest.mark.parametrize("what", ["a folder", "text", "noise", "a database", "a pipe"])
+def test_a_wrong_path_costs_nothing_of_what_lies_there(
+    what: str, path: Path, cache: SqliteCache, lines: Callable[[], list[str]]
+) -> None:
+    """No mode, name or byte changes and nothing is left beside it; it is said once, and what to do."""
+    if what == "a folder":
+        path.mkdir(0o755)
+    elif what == "a database":
+        another_programs_database(path, in_its_log=False)
+    elif what == "a pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("this system has no pipes with names")
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"amount\n5\n" if what == "text" else b"\x7f" + os.urandom(20_000))
+    path.chmod(0o755 if what == "a folder" else 0o644)
+    before = everything_in(path.parent) if what != "a pipe" else None
+    with cache.lifespan(unused):
+        store(cache, "a")
+        assert cache._store._behind is not None
+        assert cache._store._behind.flush()
+        assert lookup(cache, "a") is None
+        CLOCK.advance(30)
+        assert lookup(cache, "a") is None
+    with pytest.raises(OSError, match="nothing was dropped"):
+        cache.cache_invalidate(Selector())
+    assert [found.name for found in path.parent.iterdir()] == ["cache.db"]
+    assert before is None or everything_in(path.parent) == before
+    (line,) = lines()
+    assert str(path) in line
+    assert "; name a" in line
+
+
+def test_a_database_that_is_in_its_log_so_far_is_not_taken_for_an_empty_file(path: Path, cache: SqliteCache) -> None:
+    """Another program that was killed left it so: its mode stays, and no lock lies beside it."""
+    another_programs_database(path, in_its_log=True)
+    path.chmod(0o644)
+    store(cache, "a")
+    assert lookup(cache, "a") is None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert not path.with_name("cache.db.lock").exists()
+    with closing(sqlite3.connect(path)) as theirs:
+        assert theirs.execute("SELECT name FROM sqlite_master").fetchall() == [("bookkeeping",)]
+
+
+def test_text_that_is_written_into_an_open_file_is_left_there(
+    path: Path, cache: SqliteCache, lines: Callable[[], list[str]]
+) -> None:
+    """``cp invoices.csv cache.db`` under a running program: it may be the only copy."""
+    store(cache, "a")
+    cache.close()
+    assert lookup(cache, "b") is None
+    path.write_bytes(b"amount\n5\n" * 3000)
+    store(cache, "b")
+    assert lookup(cache, "b") is None
+    cache.close()
+    assert path.read_bytes() == b"amount\n5\n" * 3000
+    assert not path.with_name("cache.db.damaged").exists()
+    assert len(lines()) == 1
+
+
+def test_looking_at_a_file_frees_none_of_the_locks_that_this_process_holds(path: Path, cache: SqliteCache) -> None:
+    """A second host of the process opens the same file; what the system forgets, other processes do not respect."""
+    store(cache, "a")
+    with closing(sqlite3.connect(path, isolation_level=None)) as mine:
+        mine.execute("BEGIN EXCLUSIVE")
+        mine.execute("DELETE FROM entries")
+        with closing(SqliteCache(path=path, busy_timeout=0.05)) as second:
+            assert lookup(second, "a") is not None
+        other = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('PRAGMA journal_mode = DELETE')"
+        done = subprocess.run([sys.executable, "-c", other, str(path)], capture_output=True, timeout=60, check=False)
+        assert b"locked" in done.stderr
 
 
 def test_damage_to_an_open_file_is_noticed_and_repaired(
@@ -525,18 +636,16 @@ def test_two_caches_on_one_damaged_file_meet_again_in_the_new_one(path: Path, li
 
 
 def test_a_folder_that_cannot_be_written_is_a_cache_that_misses(tmp_path: Path, lines: Callable[[], list[str]]) -> None:
-    """A file where a folder should be, a folder where the file should be: one line each, no exception."""
+    """A file where a folder should be: one line, no exception."""
     (tmp_path / "file").touch()
-    (tmp_path / "folder.db").mkdir()
-    for wrong in (tmp_path / "file" / "cache.db", tmp_path / "folder.db"):
-        with closing(SqliteCache(path=wrong)) as cache, cache.lifespan(unused):
-            store(cache, "a")
-            assert cache._store._behind is not None
-            assert cache._store._behind.flush()
-            assert lookup(cache, "a") is None
-            CLOCK.advance(30)
-            assert lookup(cache, "a") is None
-    assert len(lines()) == 2
+    with closing(SqliteCache(path=tmp_path / "file" / "cache.db")) as cache, cache.lifespan(unused):
+        store(cache, "a")
+        assert cache._store._behind is not None
+        assert cache._store._behind.flush()
+        assert lookup(cache, "a") is None
+        CLOCK.advance(30)
+        assert lookup(cache, "a") is None
+    assert len(lines()) == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

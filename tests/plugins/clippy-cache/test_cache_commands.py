@@ -169,6 +169,13 @@ def test_stats_of_nothing_are_no_error(place: Place) -> None:
     assert (shown.exit_code, shown.stdout) == (0, "no requests were counted\n")
 
 
+def test_statistics_at_a_wrong_path_are_said_to_be_none(place: Place) -> None:
+    place.path.mkdir()
+    told = place.run("stats")
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert told.stderr == f"Error: no statistics are kept: {place.path} is a folder; name a file in it\n"
+
+
 # --- list, show, invalidate ------------------------------------------------------------------------------------------
 
 
@@ -296,6 +303,52 @@ def test_invalidate_says_how_many_went(place: Place, monkeypatch: pytest.MonkeyP
     ]
     assert place.run("invalidate", "--model", "m").stdout.startswith("dropped 0 from shelf")
     assert "the others are asked for a key of just this" in place.run("invalidate", "--key", "zzz").stderr
+
+
+@define(eq=False)
+class Down(Shelf):
+    """A cache whose server is gone."""
+
+    @hookimpl
+    def cache_invalidate(self, selector: Selector) -> None:
+        raise ConnectionError("cannot reach 127.0.0.1:1")
+
+    def stored(self, selector: Selector, limit: int) -> list[StoredEntry]:
+        raise ConnectionError("cannot reach 127.0.0.1:1")
+
+
+def test_a_cache_that_is_out_of_reach_is_named_and_the_others_are_listed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.ask()
+    (key,) = place.shelf.kept
+    place.with_plugins(monkeypatch, down=Down())
+    listed, shown = place.run("list"), place.run("show", key[:9])
+    assert (listed.exit_code, len(listed.stdout.splitlines()), key[:9] in listed.stdout) == (0, 1, True)
+    assert listed.stderr == "down cannot be asked now: cannot reach 127.0.0.1:1\n"
+    assert "Hello: answer 1" in shown.stdout
+    alone = clippy_core.Host({"down": Down()}, config=place.config)
+    monkeypatch.setattr(clippy_core.Host, "from_config", lambda *_: alone)
+    nothing = place.run("list")
+    assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (1, "", listed.stderr)
+
+
+@pytest.mark.parametrize("by", ["--all", "--key", "--model"])
+def test_a_cache_that_is_out_of_reach_keeps_no_other_from_dropping(
+    place: Place, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    place.ask()
+    (key,) = place.shelf.kept
+    place.with_plugins(monkeypatch, down=Down(), mute=Mute())
+    values = {"--all": [], "--key": [key[:9]], "--model": ["m*"]}
+    told = place.run("invalidate", by, *values[by])
+    assert place.shelf.kept == {}
+    assert told.stdout.splitlines()[0] == "dropped 1 from shelf"
+    assert "down" not in told.stdout
+    assert (told.exit_code, told.stderr) == (
+        1,
+        "down may still have what was to be dropped: cannot reach 127.0.0.1:1\n",
+    )
 
 
 # --- warm ------------------------------------------------------------------------------------------------------------
@@ -534,13 +587,30 @@ def test_explain_of_what_is_never_cached_says_so(place: Place) -> None:
     ],
 )
 def test_what_is_no_request_is_said(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match=f"line 1: .*{why}"):
-        list(read_requests(text))
+    faults: list[str] = []
+    assert not list(read_requests(text, faults))
+    (said,) = faults
+    assert re.match(f"line 1: .*{why}", said)
 
 
 def test_broken_json_is_told_with_one_line_number() -> None:
-    with pytest.raises(ValueError, match=r"\Aline 3: Expecting value, at column 10\Z"):
-        list(read_requests('{"messages": []}\n{"messages": [],\n "model":}'))
+    faults: list[str] = []
+    assert len(list(read_requests('{"messages": []}\n{"messages": [],\n "model":}', faults))) == 1
+    assert faults == ["line 3: Expecting value, at column 10"]
+
+
+def test_every_line_that_is_no_request_is_named_and_nothing_is_sent(place: Place) -> None:
+    """Who mends a file must not run the command once for each line; of very many ten are enough."""
+    good, several = json.dumps(QUESTION), json.dumps(QUESTION, indent=1).splitlines()
+    broken = [several[0], ' "route" "main",', *several[2:]]
+    lines = [good, '{"messages"', "{}", '{"messages": [}', good, "nothing", "at all", *broken, good, *several, "[]"]
+    wrong = [2, 3, 4, 6, 7, 9, len(lines)]
+    for command in ("warm", "explain"):
+        told = place.run(command, "-", given="\n".join(lines))
+        assert (told.exit_code, told.stdout) == (1, "")
+        assert [int(number) for number in re.findall(r"line (\d+): ", told.stderr)] == wrong
+    assert place.run("warm", "-", given="{}\n" * 25).stderr.splitlines()[-1] == "and 15 more"
+    assert place.provider.calls == 0
 
 
 FIELDS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("xyz"), max_size=6)

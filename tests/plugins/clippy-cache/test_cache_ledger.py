@@ -231,10 +231,23 @@ def test_whatever_stands_in_the_file_is_read_as_counts_or_left_out(
 
 def test_a_damaged_file_is_set_aside_and_a_new_one_begun(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     used(path, 1)
-    path.write_bytes(b"not a database at all" * 100)
+    path.write_bytes(b"SQLite format 3\0" * 100)
     used(path, 2)
     assert Statistics.of(read_file(path)[0]).requests == 4
     assert path.with_name(path.name + ".damaged").exists()
+
+
+def test_a_wrong_path_costs_the_statistics_and_nothing_of_what_lies_there(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"amount\n5\n")
+    path.chmod(0o644)
+    used(path, 2)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"amount\n5\n", 0o644)
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "clippy.cache"]
+    assert said.endswith("is no SQLite file, so it is left as it is; name another one")
 
 
 def test_nothing_is_written_where_statistics_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

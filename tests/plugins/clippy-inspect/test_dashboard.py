@@ -92,6 +92,25 @@ def test_the_sums_of_a_mixed_hour() -> None:
     assert sum(bad for _, _, bad in board.timeline) == 1
 
 
+def test_what_failed_has_a_time_of_its_own() -> None:
+    """Callers who waited for seconds in vain must not be told of milliseconds; without failures nothing is said."""
+    quick = [exchange(number, duration=8_500) for number in range(1, 4)]
+    slow = [failed(number, duration=7_400_000, status=None) for number in range(4, 7)]
+    lost = exchange(7, state="abandoned", duration=None)
+    found = as_json(summed([*quick, *slow, lost], BEGAN + 10))["by_model"][0]
+    assert found["latency"] == {"count": 3, "p50": 8_500, "p95": 8_500, "p99": 8_500}
+    assert found["failed_after"] == {"count": 3, "p50": 7_400_000, "p95": 7_400_000, "p99": 7_400_000}
+    with Site(Kept([*quick, *slow])) as site:
+        page = site.get("/dashboard").text
+        assert "<dt>Latency of answers p99</dt><dd>8.5 ms</dd>" in page
+        assert "<dt>Failed after p95</dt><dd>7.40 s</dd>" in page
+        assert '<td class="n" data-label="Failed p95">7.40 s</td>' in page
+    with Site(Kept(quick)) as site:
+        page = site.get("/dashboard").text
+        assert "Failed after" not in page
+        assert "Failed p95" not in page
+
+
 @pytest.mark.parametrize(("complete", "expected"), [(True, 12 / 11.5), (False, None)])
 def test_a_rate_is_told_only_for_a_time_that_is_known_whole(complete: bool, expected: float | None) -> None:
     """Of a minute whose beginning was forgotten nothing is known; where there was nothing before, it is shorter."""

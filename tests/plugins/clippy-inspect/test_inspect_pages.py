@@ -10,13 +10,19 @@ from typing import Any
 import httpx
 import pytest
 from attrs import evolve
+from clippy_breaker import CircuitBreaker
+from clippy_hookspecs import ProviderError
+from clippy_inspect.failures import got
 from clippy_inspect.streams import ending
 from clippy_inspect.text import visible
-from clippy_recorder import Attempt, Message, Step
+from clippy_recorder import Attempt, Exchange, Message, Recorder, Step
 from hypothesis import given
 from hypothesis import strategies as st
 from inspect_world import Kept, Site, cached, exchange, failed, retried, streamed
 from patience import until
+
+import clippy_core
+from clippy_core.testing import FakeProvider, Reply
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +56,59 @@ class Reader(html.parser.HTMLParser):
 def test_the_live_list_shows_the_newest_first(site: Site) -> None:
     text = site.get("/").text
     assert sorted(range(1, 6), key=lambda n: text.index(f"/requests/req-{n:04}")) == [5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("colour", ["SDK", "own client"])
+def test_what_a_breaker_refused_is_shown_as_its_caller_got_it(colour: str) -> None:
+    """Nothing was sent, so no status is known but that of the answer which was made for a caller over HTTP."""
+    recorder = Recorder(enabled=True)
+    config = {"routes": {"main": {"base_url": "http://fake.test/v1", "key": "k", "model": "m"}}}
+    plugins = {"recorder": recorder, "breaker": CircuitBreaker(state="forced_open")}
+    provider = FakeProvider(Reply("never"))
+    with clippy_core.Host(plugins, config=config) as host:
+        if colour == "SDK":
+            with host.wrap(provider.client()) as client:
+                given = client.post("http://fake.test/v1/chat/completions", json={"model": "m", "messages": []})
+            assert 503 == given.status_code
+            said = given.json()["error"]["message"]
+        else:
+            with clippy_core.Client(host, provider.client()) as ours, pytest.raises(ProviderError) as caught:
+                ours.chat("Hello")
+            said = caught.value.info.message
+    assert "forced_open" in said
+    assert not provider.requests
+    with Site(Kept([*recorder.latest()])) as one:
+        [line] = one.get("/api/requests").json()["requests"]
+        page = words(one.get(f"/requests/{line['id']}"))
+    assert (line["state"], line["status"]) == ("failed", None)
+    assert "refused before it was sent" in line["notes"]
+    assert (
+        f"breaker refused it before it was sent: breaker_open: {said}. "
+        "Over HTTP (an SDK, the gateway) its caller got this as status 503, else as an exception."
+    ) in page
+
+
+def refused(hook: str, **changes: Any) -> Exchange:
+    """A request that no provider answered."""
+    steps = (Step(2_000_000, "breaker", hook, "attemptrefused", 9000),)
+    error = {"category": "transient", "kind": "breaker_open", "message": "down", "status": None}
+    return failed(1, **{"steps": steps, "error": error, "status": None, **changes})
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (refused("pre_attempt"), "breaker refused it before it was sent: breaker_open: down"),
+        (refused("pre_attempt", steps=(Step(9, "breaker", "pre_attempt", "attemptrefused", 9),)), "No answer but the"),
+        (refused("pre_request", state="refused", error={"kind": "quota", "status": 429}), "as status 429, else"),
+        (refused("pre_request", error={"category": "plugin", "kind": "guard"}), "A plugin failed: guard"),
+        (failed(1), "The failure of the last attempt below, with status 529: http_529"),
+        (failed(1, state="cancelled"), "There is none."),
+    ],
+)
+def test_who_got_no_answer_got_a_failure(kept: Exchange, said: str) -> None:
+    """Which is shown in its place; what was refused first and then sent was not refused."""
+    assert said in got(kept)
 
 
 def test_what_asks_no_model_is_shown_by_its_method_and_path() -> None:

@@ -7,14 +7,16 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
+from attrs import define
+from clippy_hookspecs import PluginError, hookimpl
 from clippy_inspect import Inspect, attach
 from clippy_recorder import Recorder
 from clippy_serving import Pages, Server
@@ -204,14 +206,108 @@ def test_attaching_once_more_opens_another_browser_and_keeps_its_port(
     capsys.readouterr()
 
 
+def test_pages_that_were_attached_end_with_a_host_that_was_never_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a program with an event loop, too; attached once more they are there again."""
+    host = attach(clippy_core.Host())
+    first = address(capsys)
+    host.close()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(first)
+
+    async def main() -> str:
+        assert attach(host) is host
+        again = address(capsys)
+        await host.aclose()
+        return again
+
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(anyio.run(main))
+
+
+def test_pages_that_were_closed_stay_so_though_the_host_is_used_again(
+    browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody asked for them; who does, by attaching once more, also finds what was asked meanwhile."""
+    host = attach(clippy_core.Host())
+    inspect = host.plugins["inspect"]
+    assert isinstance(inspect, Inspect)
+    with FakeServer(Reply("It rains.")) as provider, host.wrap(httpx.Client(base_url=provider.base_url)) as client:
+        client.post("/chat/completions", json=ASK)
+        assert address(capsys)
+        host.close()
+        client.post("/chat/completions", json=ASK)
+        for timer in [one for one in threading.enumerate() if isinstance(one, threading.Timer)]:
+            timer.join(PATIENCE)
+        assert (inspect.address, capsys.readouterr().err) == (None, "")
+        attach(host)
+        assert 2 == browser(address(capsys)).get("/api/requests").json()["all"]
+        host.close()
+    assert inspect.address is None
+
+
+def test_no_pages_are_left_of_a_host_that_cannot_open(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever attaches is told why, as at the first request."""
+
+    @define(eq=False)
+    class Broken:
+        @hookimpl
+        def lifespan(self, host: Any) -> Any:
+            raise OSError("no such disk")
+
+    with pytest.raises(PluginError, match="broken: lifespan raised OSError"):
+        attach(clippy_core.Host({"broken": Broken()}))
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address(capsys))
+
+
+def test_what_belongs_to_event_loops_is_closed_with_a_host_that_was_attached_in_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Attaching opens it for threads, and its first request for the loop."""
+    held: list[str] = []
+
+    @define(eq=False)
+    class Loops:
+        @hookimpl
+        @asynccontextmanager
+        async def lifespan(self, host: Any) -> AsyncIterator[None]:
+            held.append("opened")
+            yield
+            held.append("closed")
+
+    async def main() -> None:
+        async with attach(clippy_core.Host({"loops": Loops()})):
+            pass
+
+    anyio.run(main)
+    assert held.count("opened") == held.count("closed") > 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address(capsys))
+
+
+def test_pages_that_are_configured_open_each_time_that_the_host_does(capsys: pytest.CaptureFixture[str]) -> None:
+    """``enabled`` is for as long as the host is open, and one that is used again is open again."""
+    host = clippy_core.Host({"inspect": Inspect(enabled=True)})
+    links = set()
+    for _ in range(2):
+        host.open()
+        links.add(address(capsys))
+        host.close()
+    assert 2 == len(links)
+
+
 def test_the_port_that_is_attached_with_wins_over_the_configured_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the pages would have opened by themselves."""
+    monkeypatch.setattr("clippy_inspect.inspect.SOON", 600)
     shown: list[int] = []
     monkeypatch.setattr(Inspect, "show", lambda plugin, *asked: shown.append(plugin.port))
     given = clippy_core.Host({"inspect": Inspect(enabled=True, port=8001)})
     assert attach(given) is attach(given, port=8001) is given
-    assert attach(given, port=8002) is not given
+    other = attach(given, port=8002)
+    assert other is not given
     assert [8001, 8001, 8002] == shown
+    given.close()
+    other.close()
 
 
 def test_a_live_stream_is_held_and_ended_from_a_page(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,8 @@ def test_the_first_line_is_all_and_then_each_model() -> None:
     assert list(rows) == ["all", "gpt-4o", "llama"]
     assert (rows["all"]["Requests"], rows["all"]["Failed"], rows["all"]["Cached"]) == ("4", "1", "1")
     assert (rows["gpt-4o"]["Cost"], rows["llama"]["Cost"], rows["all"]["Cost"]) == ("$ 0.0041", "–", "–")
-    assert rows["llama"]["p50"] == "812 ms"
+    assert rows["llama"]["Answers p50"] == "812 ms"
+    assert (rows["llama"]["Failed p95"], rows["all"]["Failed p95"]) == ("–", "812 ms")
 
 
 @pytest.mark.parametrize(("by", "names"), [("route", ["all", "main"]), ("tenant", ["all", "acme"])])

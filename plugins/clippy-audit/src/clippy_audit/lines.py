@@ -14,6 +14,9 @@ from clippy_hookspecs import Json
 SMALLEST = 16384
 """Bytes a line must be allowed to have, so that the fields every record has always fit."""
 
+BEGINS = b'{"v":'
+"""What each line begins with, its schema's number: a file that begins otherwise is none of ours."""
+
 _HEAVY = ("response", "request", "trace", "attempt_list")
 _PIECE = 65536
 

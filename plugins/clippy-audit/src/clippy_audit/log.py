@@ -21,7 +21,7 @@ from platformdirs import user_state_path
 
 from .cleaner import Cleaner
 from .fields import keeps
-from .lines import SMALLEST, encode
+from .lines import BEGINS, SMALLEST, encode
 from .literals import SHORTEST
 from .names import Trust, trust
 from .record import LEVELS, Level, describe, timestamp
@@ -99,7 +99,7 @@ class AuditLog:
             )
 
     def __attrs_post_init__(self) -> None:
-        self._file = AppendFile(self.path, self.max_bytes, self.keep, self.fsync)
+        self._file = AppendFile(self.path, self.max_bytes, self.keep, self.fsync, BEGINS)
         follow_forks(self)
         self._literals = tuple(dict.fromkeys((*self.secrets, *(_from_environment() if self.environment else ()))))
 

@@ -86,6 +86,11 @@ class Attempt:
         """Whether it was sent to find out about a breaker, and that one is still as it saw it."""
         return self.seen.machine(name).until is not None and (name in self.probes or name in self.freed)
 
+    @property
+    def is_any_probe(self) -> bool:
+        """Whether it was sent to find out about one breaker at least."""
+        return any(map(self.is_probe, (*self.probes, *self.freed)))
+
     def claim(self) -> tuple[str, ...] | None:
         """What is settled of the probes that the caller now settles; None if another does.
 

@@ -38,13 +38,17 @@ class Results:
             name = attempt.model if error.scope == "model" else ROUTE
             await self._note(attempt, name, "f", _described(error), _asked(error), would)
             return
-        # Who stops reading an answer that has begun has seen a route at work; other ends say nothing about it.
-        began = outcome.first_token is not None
-        if error is not None or not (outcome.state == "ok" or (outcome.state == "cancelled" and began)):
+        if error is not None:
+            good = attempt.is_any_probe and answered(outcome)
+        else:  # who stops reading an answer that has begun has seen a route at work; other ends say nothing about it
+            began = outcome.first_token is not None
+            good = outcome.state == "ok" or (outcome.state == "cancelled" and began)
+        if not good:
+            _said_nothing(attempt, error)
             return
         waited = outcome.duration if outcome.first_token is None else outcome.first_token
         slow = self.slow(waited)
-        why = f"first token after {waited:.1f} s" if slow else ""
+        why = f"{'first token' if error is None else _described(error)} after {waited:.1f} s" if slow else ""
         known, machines = attempt.known, attempt.known.record.machines
         if not (slow or machines or attempt.seen.machines):
             known.keep_success(ROUTE, CLOSED.epoch, attempt.place.now())  # as nearly always
@@ -53,7 +57,8 @@ class Results:
         if machines.keys() - {ROUTE} and (model := attempt.model) in machines:
             names.insert(0, model)
         for name in names:
-            if name not in settled:
+            # A closed breaker takes an error that speaks for a route at work for nothing at all.
+            if name not in settled and (error is None or attempt.is_probe(name)):
                 await self._note(attempt, name, "s" if slow else ".", why, None, would)
 
     def slow(self, waited: float) -> bool:
@@ -108,8 +113,30 @@ class Results:
         return self.rule.after(machine, ends, now, why=why, asked=asked, jitter=jitter)
 
 
+def answered(outcome: Outcome) -> bool:
+    """Whether it is an error that shows a provider at work: one that it answered, and that is no failure of the route.
+
+    Where the status said "well" it may have been on our side that the rest of the answer was given up.
+    """
+    error, status = outcome.error, outcome.status
+    if error is None or error.outage or not outcome.sent or error.category in ("plugin", "cancelled"):
+        return False
+    if status is None or status >= 500:
+        return False
+    return status >= 300 or error.category not in ("transient", "unknown")
+
+
+def _said_nothing(attempt: Attempt, error: ErrorInfo | None) -> None:
+    for name in attempt.probes:
+        if attempt.is_probe(name):
+            how = "cancelled" if error is None else _described(error)
+            log.info("breaker: %s is still half open, its probe said nothing: %s", attempt.named(name), how)
+
+
 def _report(named: str, before: Machine, after: Machine, would: str) -> None:
     if before.epoch == after.epoch:
+        if after.probed > before.probed:
+            log.info("breaker: %s: a probe went well, %d in all", named, after.probed)
         return
     if after.until is None:
         log.warning("breaker: %s is closed again%s", named, would)

@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import click
-from attrs import asdict, evolve, frozen
-from clippy_hookspecs import CacheEntry, CacheListing, Scope, Selector, StoredEntry
+from attrs import evolve, frozen
+from clippy_hookspecs import CacheEntry, Scope, Selector, StoredEntry
 from clippy_lines.looking import visible, visible_json
+from clippy_sqlite import StrangeFile
 
 from .books import ANOTHER_API
 from .explaining import explanation
-from .keeping import keeps, selectors_of
+from .keeping import selectors_of
 from .ledger_file import SECONDS_A_DAY, StoredKey, read_file
 from .lines import described, entry_line, summary
+from .listings import Listing, dropped, listings_of, silent
 from .requests import FileRequest, read_requests
 from .statistics import Statistics
 from .warming import warm_all
 
 _MANY = 100_000
+_FAULTS = 10
 
 
 @frozen
@@ -36,7 +39,10 @@ class _Work:
         """What was counted since a day, and the keys that were stored.  Raises ClickException where nothing is kept."""
         if self.path is None:
             raise click.ClickException("no statistics are kept: keep_statistics is false in [plugins.cache]")
-        return read_file(self.path, since)
+        try:
+            return read_file(self.path, since)
+        except StrangeFile as error:
+            raise click.ClickException(visible(f"no statistics are kept: {self.path} {error}")) from error
 
 
 def cache_group(cli: Any, path: Path | None) -> click.Group:
@@ -87,26 +93,29 @@ def stats(work: _Work, days: int | None, as_json: bool) -> None:
 @_selecting
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
 @_as_json
+@click.pass_context
 @click.pass_obj
-def list_entries(work: _Work, /, limit: int, as_json: bool, **parts: str | None) -> None:
+def list_entries(work: _Work, context: click.Context, /, limit: int, as_json: bool, **parts: str | None) -> None:
     """List stored answers, the latest first."""
     with work.cli.host() as host:
         listings, mute = _listings_of(host)
         selector = _selector(parts)
         if selector.key:
             selector = evolve(selector, key=_whole_key(listings, mute, selector.key))
-        selectors = selectors_of(selector, [listing for _, listing in listings], _MANY)
-        rows = [(name, o) for name, listing in listings for each in selectors for o in listing.stored(each, limit)]
-    _say_mute(mute)
+        selectors = selectors_of(selector, listings, _MANY)
+        rows = [(one.name, o) for one in listings for each in selectors for o in one.stored(each, limit)]
+    for line in silent(listings, mute):
+        click.echo(visible(line), err=True)
     rows = sorted(rows, key=lambda row: -row[1].stored_at)[:limit]
     if as_json:
         click.echo(visible_json([described(name, one) for name, one in rows], 2))
-        return
-    if not rows:
-        say(f"no stored answers in {', '.join(name for name, _ in listings)}")
-    now = time.time()
-    for name, one in rows:
-        say(entry_line(name, one, now))
+    elif asked := [one.name for one in listings if not one.failure]:
+        if not rows:
+            say(f"no stored answers in {', '.join(asked)}")
+        now = time.time()
+        for name, one in rows:
+            say(entry_line(name, one, now))
+    context.exit(1 if all(one.failure for one in listings) else 0)
 
 
 @click.command("show")
@@ -138,8 +147,9 @@ def show(work: _Work, key: str, as_json: bool) -> None:
 @click.command("invalidate")
 @_selecting
 @click.option("--all", "everything", is_flag=True, help="Drop all of them.")
+@click.pass_context
 @click.pass_obj
-def invalidate(work: _Work, /, everything: bool, **parts: str | None) -> None:
+def invalidate(work: _Work, context: click.Context, /, everything: bool, **parts: str | None) -> None:
     """Drop stored answers: those that every option given fits, or --all."""
     empty = [name for name in ("key", "key_prefix", "tag_prefix") if parts[name] == ""]
     if empty:
@@ -151,19 +161,23 @@ def invalidate(work: _Work, /, everything: bool, **parts: str | None) -> None:
         listings, mute = _listings_of(host, may_be_none=True)
         if selector.key is not None and (listings or mute):
             selector = evolve(selector, key=_whole_key(listings, mute, selector.key))
-        selectors = selectors_of(selector, [listing for _, listing in listings], _MANY)
-        before = {name: sum(_count(listing, each) for each in selectors) for name, listing in listings}
-        for each in selectors:
-            host.invalidate(**asdict(each, recurse=False))
+        selectors = selectors_of(selector, listings, _MANY)
+        before = {one.name: sum(len(one.stored(each, _MANY)) for each in selectors) for one in listings}
+        failures = {one.name: one.failure for one in listings if one.failure} | dropped(host, selectors)
     for name, count in before.items():
-        say(f"dropped {count} from {name}")
+        if name not in failures:
+            say(f"dropped {count} from {name}")
     for name in mute:
-        said = f"told {name} to drop them; it cannot say how many it kept"
-        say(said if selectors else f"{name} was told of no model: no other cache keeps one that fits")
+        if name not in failures:
+            said = f"told {name} to drop them; it cannot say how many it kept"
+            say(said if selectors else f"{name} was told of no model: no other cache keeps one that fits")
+    for name, why in failures.items():
+        click.echo(visible(f"{name} may still have what was to be dropped: {why}"), err=True)
     if not before and not mute:
         say("nothing to drop: no cache is active; `clippy plugins list` shows what is")
     else:
         say("what a running program holds in its own memory stays until that program drops it, or ends")
+    context.exit(1 if failures else 0)
 
 
 @click.command("warm")
@@ -222,47 +236,36 @@ def _selector(parts: Mapping[str, str | None]) -> Selector:
     )
 
 
-def _count(listing: CacheListing, selector: Selector) -> int:
-    return len(listing.stored(selector, _MANY))
-
-
-def _listings_of(host: Any, *, may_be_none: bool = False) -> tuple[list[tuple[str, CacheListing]], list[str]]:
+def _listings_of(host: Any, *, may_be_none: bool = False) -> tuple[list[Listing], list[str]]:
     """The caches that can list what they keep, and the names of those that cannot.  Raises ClickException for none."""
-    caches = {name: plugin for name, plugin in host.plugins.items() if keeps(plugin)}
-    found = [(name, plugin) for name, plugin in caches.items() if isinstance(plugin, CacheListing)]
-    mute = [name for name in caches if name not in dict(found)]
+    found, mute = listings_of(host)
     if not found and not may_be_none:
         what = f"{', '.join(mute)} cannot" if mute else "no active cache can"
         raise click.ClickException(f"{what} list what is kept; `clippy plugins list` shows what is active")
     return found, mute
 
 
-def _say_mute(names: Iterable[str]) -> None:
-    """Name the caches that cannot list."""
-    for name in names:
-        click.echo(visible(f"{name} cannot list what it keeps"), err=True)
-
-
 def _one_entry(host: Any, key: str) -> tuple[str, StoredEntry, CacheEntry]:
     """The one entry whose key begins so.  Raises ClickException for none, and for several."""
     listings, mute = _listings_of(host)
-    for name, listing, one in _fitting(listings, key):
+    for listing, one in _fitting(listings, key):
         entry = listing.stored_entry(one.key)
         if entry is not None:
-            return name, one, entry
-    _say_mute(mute)
+            return listing.name, one, entry
+    for line in silent(listings, mute):
+        click.echo(visible(line), err=True)
     raise click.ClickException(f"{_none(key)}; see `clippy cache list`")
 
 
-def _whole_key(listings: list[tuple[str, CacheListing]], mute: Iterable[str], key: str) -> str:
+def _whole_key(listings: list[Listing], mute: Iterable[str], key: str) -> str:
     """The key of the one answer whose key begins so.  Raises ClickException for none, and for several.
 
     Where a cache cannot list, a key that no other cache knows is taken for a whole one: it may be kept there.
     """
     found = _fitting(listings, key, ", or name all of them by --key-prefix")
     if found:
-        return found[0][2].key
-    if not mute:
+        return found[0][1].key
+    if not mute and not any(one.failure for one in listings):
         raise click.ClickException(f"{_none(key)}; see `clippy cache list`, or name all that begin so by --key-prefix")
     click.echo(f"{_none(key)} in a cache that can list; the others are asked for a key of just this", err=True)
     return key
@@ -272,23 +275,22 @@ def _none(key: str) -> str:
     return f"there is no stored answer whose key begins with {visible(key)}"
 
 
-def _fitting(
-    listings: list[tuple[str, CacheListing]], key: str, or_else: str = ""
-) -> list[tuple[str, CacheListing, StoredEntry]]:
+def _fitting(listings: list[Listing], key: str, or_else: str = "") -> list[tuple[Listing, StoredEntry]]:
     """Where the answer is kept whose key begins so, none or more caches.  Raises ClickException for several answers."""
     selector = Selector(key_prefix=key)
-    found = [(name, listing, one) for name, listing in listings for one in listing.stored(selector, _MANY)]
-    keys = {one.key for _, _, one in found}
+    found = [(listing, one) for listing in listings for one in listing.stored(selector, _MANY)]
+    keys = {one.key for _, one in found}
     if len(keys) > 1:
         raise click.ClickException(f"{len(keys)} keys begin with {visible(key)}; give more of one{or_else}")
     return found
 
 
 def _read(file: Any) -> list[tuple[int, FileRequest]]:
-    try:
-        found = list(read_requests(file.read()))
-    except ValueError as error:
-        raise click.ClickException(visible(str(error))) from error
+    faults: list[str] = []
+    found = list(read_requests(file.read(), faults))
+    if faults:
+        more = [f"and {len(faults) - _FAULTS} more"] if len(faults) > _FAULTS else []
+        raise click.ClickException("\n".join(visible(one) for one in [*faults[:_FAULTS], *more]))
     if not found:
         raise click.ClickException(
             f"{visible(file.name)} has no request in it; it should have JSON objects, one after another"

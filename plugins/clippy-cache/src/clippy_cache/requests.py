@@ -25,6 +25,7 @@ from clippy_hookspecs import Headers, RawReply, RawRequest
 _SCOPE = ("tenant", "user", "session")
 _HEADER = "x-clippy-cache"
 _BLANK = re.compile(r"\s*+")
+_FIRST = re.compile(r"\n(?=[^\s}\]])")
 
 
 @frozen
@@ -77,10 +78,11 @@ def _answered(reply: RawReply) -> Asked:
     return _asked(context.provenance) if context is not None else Asked("new")
 
 
-def read_requests(text: str) -> Iterator[tuple[int, FileRequest]]:
+def read_requests(text: str, faults: list[str]) -> Iterator[tuple[int, FileRequest]]:
     """Each request in *text* with the number of the line on which it begins: one a line, or written over several.
 
-    Raises ValueError that names the line.
+    What is none goes into *faults*, a sentence with its line for each.  Behind broken JSON it goes on at the next line
+    that begins with neither a space nor the end of what was broken.
     """
     at = number = 0
     decoder = json.JSONDecoder()
@@ -89,13 +91,24 @@ def read_requests(text: str) -> Iterator[tuple[int, FileRequest]]:
         try:
             found, at = decoder.raw_decode(text, begin)
             yield number + 1, _request(found)
-        except RecursionError as error:
-            raise ValueError(f"line {number + 1}: it is nested too deep") from error
+        except RecursionError:
+            faults.append(f"line {number + 1}: it is nested too deep")
+            at = _next_line(text, begin)
         except json.JSONDecodeError as error:
-            raise ValueError(f"line {error.lineno}: {error.msg}, at column {error.colno}") from error
+            # A request that breaks off is noticed at the next one's brace, and its own line is to be mended.
+            said = begin + len(text[begin : error.pos].rstrip("\r\n"))
+            line, column = number + text.count("\n", begin, said) + 1, said - text.rfind("\n", 0, said)
+            faults.append(f"line {line}: {error.msg}, at column {column}")
+            at = _next_line(text, said)
         except ValueError as error:
-            raise ValueError(f"line {number + 1}: {error}") from error
+            faults.append(f"line {number + 1}: {error}")
         number += text.count("\n", begin, at)
+
+
+def _next_line(text: str, at: int) -> int:
+    """Where the next line begins that may be a request's first, the end if none does."""
+    found = _FIRST.search(text, at)
+    return found.end() if found else len(text)
 
 
 def _request(found: Any) -> FileRequest:

@@ -18,9 +18,10 @@ def attach(host: H, *, port: int = 0, open: bool = False) -> H:  # noqa: A002 - 
 
     The settings are those of ``[plugins.inspect]``, whatever its ``enabled`` says; *port* and *open* win over them.
 
-    For development: before the first request, and use what it returns.  The pages end with ``close()`` of that host,
-    else with the program.  Raises OSError for a port that is taken, ValueError for another *port* than that of pages
-    that are open.
+    For development: before the first request, and use what it returns.  That host is opened, and the pages end with its
+    ``close()``, else with the program; though it is used again they stay closed until it is attached to once more,
+    unless the configuration says ``enabled``.  Raises OSError for a port that is taken, PluginError for a plugin that
+    cannot open, ValueError for another *port* than that of pages that are open.
     """
     plugins = dict(host.plugins)
     name, found = next(((name, one) for name, one in plugins.items() if isinstance(one, Inspect)), ("inspect", None))
@@ -31,12 +32,23 @@ def attach(host: H, *, port: int = 0, open: bool = False) -> H:  # noqa: A002 - 
         )
     if found is not None and (found.address is not None or _as_asked(found, port, open)):
         found.show(host, open)
-        return host
+        return _opened(host, found)
     settings = found or _configured(host)
     plugins[name] = inspect = evolve(settings, enabled=True, port=port or settings.port, open=open or settings.open)
     attached = host.with_plugins(plugins)
+    inspect.by_itself = settings.enabled and settings.by_itself
     inspect.show(attached)
-    return attached  # type: ignore[return-value]  # a host makes hosts of its own kind
+    return _opened(attached, inspect)  # type: ignore[return-value]  # a host makes hosts of its own kind
+
+
+def _opened(host: H, inspect: Inspect) -> H:
+    """*host*, open: only what is open is told of its end."""
+    try:
+        host.open()  # type: ignore[attr-defined]  # any host of a program has it
+    except BaseException:
+        inspect.hide()
+        raise
+    return host
 
 
 def _as_asked(found: Inspect, port: int, open: bool) -> bool:  # noqa: A002 - as in the configuration

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import asdict, frozen
 from clippy_hookspecs import StatusTable
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
@@ -25,6 +25,7 @@ MOST_GROUPS: Final = 40
 OTHERS: Final = "(others)"
 """Names are chosen by callers: those beyond the commonest share a line."""
 _BARS: Final = 60
+_FAILED: Final = ("failed", "abandoned")
 
 
 @frozen
@@ -41,6 +42,7 @@ class Spread:
 class Group:
     """One line of a table: the requests with the same model, route, tenant ..., and what they come to.
 
+    ``latency`` is of those that were answered, ``failed_after`` of those that failed, whose callers waited too.
     ``cost`` is US dollars, None where a price that belongs to it is not known: a part of a sum is no sum.
     ``saved`` counts those that a cache answered.  ``estimated``: some of the tokens were counted here, since no
     provider told how many they were.
@@ -51,6 +53,7 @@ class Group:
     failed: int
     saved: int
     latency: Spread
+    failed_after: Spread
     first_token: Spread
     tokens_in: int
     tokens_out: int
@@ -162,15 +165,16 @@ def groups(exchanges: Iterable[Exchange], name: Callable[[Exchange], str]) -> tu
 
 def group(name: str, exchanges: Sequence[Exchange]) -> Group:
     """What *exchanges* come to.  What a cache answered cost nothing, and its tokens were not used again."""
-    paid = [one for one in exchanges if _paid(one)]
+    paid, failed = [one for one in exchanges if _paid(one)], [one for one in exchanges if one.state in _FAILED]
     costs = [one.cost for one in paid]
     unpriced = sum(cost is None for cost in costs)
     return Group(
         name,
         len(exchanges),
-        sum(one.state in ("failed", "abandoned") for one in exchanges),
+        len(failed),
         sum(one.state == "cached" for one in exchanges),
         spread(one.duration for one in exchanges if one.state in ("answered", "cached")),
+        spread(one.duration for one in failed),
         spread(one.first_token for one in exchanges if one.stream),
         sum(tokens(one)[0] or 0 for one in exchanges),
         sum(tokens(one)[1] or 0 for one in exchanges),
@@ -206,7 +210,7 @@ def _timeline(exchanges: Sequence[Exchange], since: float | None, now: float) ->
     for one in exchanges:
         place = min(_BARS - 1, max(0, int((one.began - since) / width)))
         counts[place][0] += 1
-        counts[place][1] += one.state in ("failed", "abandoned")
+        counts[place][1] += one.state in _FAILED
     used = min(_BARS, max(1, math.ceil((now - since) / width)))
     return tuple((since + place * width, total, failed) for place, (total, failed) in enumerate(counts[:used]))
 
@@ -268,13 +272,9 @@ def _group(one: Group) -> dict[str, Any]:
         "requests": one.requests,
         "failed": one.failed,
         "cached": one.saved,
-        "latency": {"count": one.latency.count, "p50": one.latency.p50, "p95": one.latency.p95, "p99": one.latency.p99},
-        "first_token": {
-            "count": one.first_token.count,
-            "p50": one.first_token.p50,
-            "p95": one.first_token.p95,
-            "p99": one.first_token.p99,
-        },
+        "latency": asdict(one.latency),
+        "failed_after": asdict(one.failed_after),
+        "first_token": asdict(one.first_token),
         "tokens_in": one.tokens_in,
         "tokens_out": one.tokens_out,
         "cost": one.cost,

@@ -58,6 +58,7 @@ class Inspect:
     )
 
     observes_only = True  # it changes no request and no answer
+    by_itself: bool = field(init=False, default=True, repr=False)  # the pages open with the host, not only by attach
     _recorder: Recorder = field(init=False, repr=False)
     _recording: bool = field(init=False, default=False)
     _server: Any = field(init=False, default=None, repr=False)
@@ -96,8 +97,7 @@ class Inspect:
     @property
     def source(self) -> Source:
         """Where the pages take their requests from: the host's recorder, or this plugin's own."""
-        found: Source = self._source
-        return found
+        return self._source  # type: ignore[no-any-return]
 
     # --- the hooks ----------------------------------------------------------------------------------------------------
 
@@ -114,7 +114,8 @@ class Inspect:
             self._holders += 1
         opening = threading.Timer(SOON, self._soon, (host,))
         opening.daemon = True
-        if self._has_a_port() and not getattr(host, "for_command", False):  # an older core says nothing of it
+        for_command = getattr(host, "for_command", False)  # an older core says nothing of it
+        if self.by_itself and self._has_a_port() and not for_command:
             opening.start()
         try:
             yield
@@ -152,8 +153,7 @@ class Inspect:
     @hookimpl
     def register_routes(self, app: Routes) -> None:
         """The pages on the gateway, with the same questions asked about every request."""
-        siblings: Siblings | None = getattr(app, "siblings", None)
-        self._siblings = siblings
+        siblings = self._siblings = getattr(app, "siblings", None)
         if siblings is not None and siblings.place is not None and self.enabled:
             self._join(siblings)
         if not self.gateway:

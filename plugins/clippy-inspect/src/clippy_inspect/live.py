@@ -9,6 +9,7 @@ from attrs import frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
+from .failures import not_sent
 from .filter import TERMS, Filter, FilterError, parse, retried, tokens
 from .generating import generates, path
 from .numbers import count, many
@@ -79,6 +80,8 @@ def notes(exchange: Exchange) -> list[str]:
         said.append("stream")
     if retried(exchange):
         said.append(f"{len(exchange.attempts)} attempts")
+    if not_sent(exchange) is not None:
+        said.append("refused before it was sent")
     if exchange.provenance and (by := exchange.provenance.get("by")):
         said.append(f"from {by}")
     if exchange.route:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from attrs import frozen
 from clippy_hookspecs.services import RawReply, RawRequest
@@ -12,6 +11,7 @@ from clippy_recorder import Exchange, Message, Step, document, to_curl, to_har, 
 from clippy_serving import reply
 
 from .changes import Line, changes, weight
+from .failures import got, why
 from .live import notes, row, whose
 from .timeline import events, lanes, told, whole
 from .view import Page, View, part_of
@@ -107,14 +107,6 @@ def origin(exchange: Exchange) -> str | None:
     return ", ".join(said) + (f": {known['reason']}" if known.get("reason") else ".")
 
 
-def why(error: Mapping[str, Any]) -> str:
-    """A failure as a sentence."""
-    kind = error.get("kind") or error.get("category") or "failure"
-    wait = error.get("retry_after")
-    asked = f" (asked to wait {wait:g} s)" if isinstance(wait, int | float) else ""
-    return f"{kind}: {error.get('message') or 'its message was not kept'}{asked}"
-
-
 def read(message: Message | None) -> str:
     """A body byte for byte: what is no UTF-8 in it is shown as ``\\xff``."""
     return "" if message is None else message.body.decode("utf-8", "backslashreplace")
@@ -151,6 +143,7 @@ def pages(view: View) -> list[Page]:
             decisions=list(decisions(exchange)),
             contexts=contexts(exchange),
             told=told(exchange),
+            got=got(exchange),
             origin=origin(exchange),
             why=why,
             read=read,

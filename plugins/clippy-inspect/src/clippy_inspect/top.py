@@ -17,7 +17,8 @@ WIDEST: Final = 40
 MOST_ROWS: Final = 50
 
 COLUMNS: Final = (
-    "Requests", "Failed", "Cached", "p50", "p95", "p99", "First token", "Tokens in", "Tokens out", "Cost",
+    "Requests", "Failed", "Cached", "Answers p50", "p95", "p99", "Failed p95", "First token",
+    "Tokens in", "Tokens out", "Cost",
 )  # fmt: skip
 
 
@@ -94,12 +95,12 @@ def width(text: str) -> int:
 
 
 def _row(group: Mapping[str, Any]) -> tuple[str, ...]:
-    latency, first = _mapping(group.get("latency")), _mapping(group.get("first_token"))
+    latency, failed, first = (_mapping(group.get(name)) for name in ("latency", "failed_after", "first_token"))
     return (
         line(group.get("name", numbers.UNKNOWN)),
         *(_count(group.get(name)) for name in ("requests", "failed", "cached")),
         *(_known(numbers.duration, latency.get(name)) for name in ("p50", "p95", "p99")),
-        _known(numbers.duration, first.get("p50")),
+        *(_known(numbers.duration, one) for one in (failed.get("p95"), first.get("p50"))),
         *(_count(group.get(name), group.get("estimated") is True) for name in ("tokens_in", "tokens_out")),
         _known(numbers.dollars, group.get("cost")),
     )

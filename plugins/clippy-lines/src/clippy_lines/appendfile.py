@@ -28,12 +28,16 @@ class AppendFile:
     When the file would grow beyond ``max_bytes`` it becomes ``path.1``, the older ones move up, and ``keep`` of them
     stay.  Every process notices by the file's inode that another has done so.  The file has mode 0600 and a folder
     that is made for it 0700.  After a fork the child opens the file anew.
+
+    ``begins`` is what every line of ours begins with, if anything: a file whose first line does not is somebody
+    else's, at a wrong path, and is refused with an OSError before anything is changed.
     """
 
     path: Path
     max_bytes: int = 64 * 1024 * 1024
     keep: int = 5
     fsync: Fsync = "none"
+    begins: bytes = b""
     _fd: int = field(init=False, default=-1, repr=False)
     _inode: tuple[int, int] = field(init=False, default=(0, 0), repr=False)
     _regular: bool = field(init=False, default=True, repr=False)
@@ -96,20 +100,29 @@ class AppendFile:
         self._inode = (found.st_dev, found.st_ino)
         self._regular = stat.S_ISREG(found.st_mode)
         if self._regular:
+            if self.begins and found.st_size:
+                self._refuse_foreign()
             self._keep_private(found)
-            self._torn = found.st_size > 0 and self._last_byte(found.st_size) != b"\n"
+            self._torn = found.st_size > 0 and self._bytes_at(found.st_size - 1, 1) != b"\n"
         return found.st_size
+
+    def _refuse_foreign(self) -> None:
+        """Close the file and raise unless it is blank or its first line is ours, as far as that was written."""
+        first = self._bytes_at(0, 256).lstrip(b"\0 \t\r\n").partition(b"\n")[0]
+        if not self.begins.startswith(first[: len(self.begins)]):
+            self._close()
+            raise OSError(17, "its first line is none of ours: it is another file and left as it is", str(self.path))
 
     def _keep_private(self, found: os.stat_result) -> None:
         """An older file of ours may be readable for others; prompts may not."""
         if sys.platform != "win32" and stat.S_IMODE(found.st_mode) & 0o077 and found.st_uid == os.geteuid():
             os.fchmod(self._fd, 0o600)
 
-    def _last_byte(self, size: int) -> bytes:
+    def _bytes_at(self, place: int, count: int) -> bytes:
         if sys.platform == "win32":
-            os.lseek(self._fd, size - 1, os.SEEK_SET)
-            return os.read(self._fd, 1)
-        return os.pread(self._fd, 1, size - 1)
+            os.lseek(self._fd, place, os.SEEK_SET)
+            return os.read(self._fd, count)
+        return os.pread(self._fd, count, place)
 
     def _rotate(self, coming: int) -> None:
         """Set the file aside, unless another process is doing it; then this line still fits behind the limit."""

@@ -15,10 +15,13 @@ from pathlib import Path
 
 from attrs import define, field
 
-from .failures import FAILURES, is_damage, reason_of
-from .schema import DamagedFile, Schema
+from .failures import FAILURES, error_code, is_damage, reason_of
+from .schema import DamagedFile, Schema, StrangeFile
 
 _SUFFIXES = ("-wal", "-shm", "")
+_MAGIC = b"SQLite format 3\0"
+_APPLICATION = slice(68, 72)
+"""Where the header of a file says whose it is (https://sqlite.org/fileformat.html)."""
 _PRAGMAS = ("synchronous = NORMAL", "trusted_schema = OFF", "cell_size_check = ON", "journal_size_limit = 4000000")
 
 
@@ -46,8 +49,10 @@ class SqliteFile:
     def open(self) -> sqlite3.Connection:
         """A connection to the file, made first if there is none; a damaged one is set aside and a new one begun.
 
-        Raises sqlite3.Error, OSError or :class:`~clippy_sqlite.StrangeFile`.
+        Raises sqlite3.Error, OSError or :class:`~clippy_sqlite.StrangeFile`, the last of these before anything is
+        touched: a wrong path must cost nothing of what lies there.
         """
+        self._judge()
         with self._alone():
             try:
                 connection = self._ready()
@@ -68,8 +73,10 @@ class SqliteFile:
     def connect(self, timeout: float | None = None) -> sqlite3.Connection:
         """A connection for any thread to the file, which must exist; *timeout* in place of the file's own."""
         # mode=rw: never make a file here, it would have the wrong permissions.
-        uri = f"{self.path.as_uri()}?mode=rw"
-        patience = self.timeout if timeout is None else timeout
+        return self._connected("mode=rw", self.timeout if timeout is None else timeout)
+
+    def _connected(self, how: str, patience: float) -> sqlite3.Connection:
+        uri = f"{self.path.as_uri()}?{how}"
         connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
         try:
             # Damaged text must come back as bytes that fail the checksum, damaged lengths must not be allocated.
@@ -119,6 +126,38 @@ class SqliteFile:
                     self.schema.version_of(connection)
                 self._set_aside(error)
 
+    def _judge(self) -> None:
+        """Raise StrangeFile for what is surely not ours, by looking only; all else shows when the file is opened.
+
+        SQLite itself reads it: a file that this process had open another way would lose its locks when that is closed.
+        ``immutable`` takes no lock and makes no file beside it, but does not read the log, in which all may still be.
+        """
+        try:
+            found = self.path.stat()
+        except OSError:
+            return
+        if stat.S_ISDIR(found.st_mode):
+            raise StrangeFile("is a folder; name a file in it")
+        if not stat.S_ISREG(found.st_mode):
+            raise StrangeFile("is no regular file; name another one")
+        try:
+            with closing(self._connected("immutable=1", self.timeout)) as connection:
+                empty = not self.schema.version_of(connection)
+            if empty and Path(f"{os.path.realpath(self.path)}-wal").exists():
+                with closing(self.connect()) as connection:
+                    self.schema.version_of(connection)
+        except (*FAILURES, DamagedFile) as error:
+            if error_code(error) == sqlite3.SQLITE_NOTADB:
+                self._refuse_foreign()
+
+    def _refuse_foreign(self) -> None:
+        """Raise StrangeFile unless the file begins as SQLite's do, as far as it was written: the rest may be zeros.
+
+        To read it so may free locks on it (see _create), which are worth nothing on a damaged file.
+        """
+        if not _MAGIC.startswith(_head(self.path)[: len(_MAGIC)].rstrip(b"\0")):
+            raise StrangeFile("is no SQLite file, so it is left as it is; name another one")
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Let one process at a time create, check or set aside; a lock of SQLite's, freed even by ``kill -9``."""
@@ -152,8 +191,16 @@ class SqliteFile:
         return connection
 
     def _set_aside(self, error: BaseException) -> None:
-        """Rename the file and its log to ``.damaged``, over an earlier one: at most one is kept."""
-        aside = self._beside(".damaged")
+        """Rename the file and its log to ``.damaged``, over an earlier one of ours: of those one is kept.
+
+        Raises :class:`~clippy_sqlite.StrangeFile`, and leaves it, if it cannot be ours.
+        """
+        self._refuse_foreign()
+        aside, number = self._beside(".damaged"), 1
+        # What is not surely ours may be the only copy of what somebody had at a wrong path.
+        while aside.exists() and _head(aside)[_APPLICATION] != self.schema.application.to_bytes(4, "big"):
+            number += 1
+            aside = self._beside(f".damaged-{number}")
         for suffix in _SUFFIXES:
             source, target = self._beside(suffix), aside.with_name(aside.name + suffix)
             target.unlink(missing_ok=True)
@@ -169,6 +216,12 @@ class SqliteFile:
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, those of SQLite's header."""
+    with path.open("rb") as file:
+        return file.read(100)
 
 
 def _create(path: Path) -> bool:

@@ -52,7 +52,7 @@ class Schema:
             what = f"was written by a newer version of this plugin (schema {version}, {self.version} is known here)"
             raise StrangeFile(what)
         if not ours and not found & self._objects(self.version):
-            raise StrangeFile("is a database of another program")
+            raise StrangeFile("is a database of another program, so it is left as it is; name another file")
         raise DamagedFile("its schema is not the one that was written")
 
     def claim(self, connection: sqlite3.Connection) -> None:
