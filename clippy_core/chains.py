@@ -8,11 +8,9 @@ eight times as much, and with ``async def`` implementations its ``firstresult`` 
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Coroutine, Mapping
 from time import perf_counter_ns
-from traceback import walk_tb
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from attrs import define, field, frozen
 from clippy_hookspecs import (
@@ -38,10 +36,8 @@ from clippy_hookspecs import (
 )
 from clippy_hookspecs.records import EventKind
 
-from .imports import package_of
+from .faults import Faults, raise_failed
 from .records import new_call, new_event
-
-log = logging.getLogger("clippy")
 
 _MAY_RETURN: dict[str, tuple[type[Any], ...]] = {
     "pre_request": (Request, Answer),
@@ -80,30 +76,6 @@ class Step:
 
 
 Steps = tuple[Step, ...]
-
-
-@define(eq=False)
-class Faults:
-    """Failures that were skipped, counted by plugin and hook, and the plugins that a failure switched off."""
-
-    counts: dict[tuple[str, str], int] = field(factory=dict)
-    disabled: set[str] = field(factory=set)
-
-    def note(self, step: Step, error: BaseException) -> None:
-        """Count a skipped failure and log the first of each plugin and hook.
-
-        The log line has the place of the failure but not its message, which may quote a prompt or a key.
-        """
-        seen = self.counts.get((step.plugin, step.hook), 0)
-        self.counts[step.plugin, step.hook] = seen + 1
-        off = step.on_failure == "disable"
-        if off:
-            self.disabled.add(step.plugin)
-        if seen == 0:
-            then = "and is switched off" if off else "and was skipped; further ones are counted"
-            kind = f"raised {type(error).__name__}"
-            what = _named(step, error) if isinstance(error, PluginError) else step.blame(kind)
-            log.warning("%s %s (%s)", what, then, _place(step, error))
 
 
 def compile_step(hook: str, plugin: str, version: str, method: Callable[..., Any], override: str | None) -> Step:
@@ -355,18 +327,6 @@ def _behind(steps: Steps, step: Step) -> Steps:
     return steps[next(place for place, one in enumerate(steps, 1) if one is step) :]
 
 
-def raise_failed(step: Step, error: Exception | SystemExit) -> NoReturn:
-    """Raise the error for a plugin whose failure may not be skipped, with the plugin's own as its cause."""
-    if isinstance(error, PluginError):
-        what = _named(step, error)
-        if what == error.message:
-            raise error
-        raise PluginError(what, step.plugin, step.hook) from error
-    advice = f"fix or disable it (disable = [{step.plugin!r}], or on_failure.{step.plugin} = 'skip')"
-    message = step.blame(f"raised {type(error).__name__} at {_place(step, error)}; {advice}")
-    raise PluginError(message, step.plugin, step.hook) from error
-
-
 def _check(step: Step, result: Any) -> None:
     allowed = _MAY_RETURN.get(step.hook)
     if allowed is not None and not isinstance(result, allowed):
@@ -382,19 +342,3 @@ def _check_chunks(step: Step, result: Any) -> None:
     if not isinstance(result, list) or not all(type(piece) is Chunk for piece in result):
         what = step.blame(f"returned {type(result).__name__}; return a Chunk, a list of Chunks or None")
         raise PluginError(what, step.plugin, step.hook)
-
-
-def _named(step: Step, error: PluginError) -> str:
-    """What *error* says, after the names of plugin and hook if it does not give them, as the contract's own."""
-    said = error.message
-    return said if error.plugin or said.startswith("plugin ") else step.blame(f"failed: {said}")
-
-
-def _place(step: Step, error: BaseException) -> str:
-    """file:line of the innermost frame, in the plugin's own package if one is: never any of a caller's data."""
-    home = package_of(type(step.owner).__module__ if step.owner is not None else step.function.__module__)
-    if not (frames := [*walk_tb(error.__traceback__)]):
-        return "an unknown place"
-    own = [one for one in frames if f"{one[0].f_globals.get('__name__')}.".startswith(f"{home}.")]
-    frame, line = (own or frames)[-1]
-    return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{line}"

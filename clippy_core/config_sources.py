@@ -136,10 +136,10 @@ def _read(reading: Reading, path: Path, *, required: bool) -> None:
         text = path.read_text(encoding="utf-8-sig")
         table: Any = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        reading.faults.append(f"{path.name}: is not valid TOML: {error}{_clash(text)} ({path})")
+        reading.faults.append(f"{path.name}: is not valid TOML: {error}{_clash(text)}{_where(path)}")
         return
     except (OSError, UnicodeDecodeError) as error:
-        reading.faults.append(f"{path.name}: cannot be read: {error} ({path})")
+        reading.faults.append(f"{path.name}: cannot be read: {error}{_where(path)}")
         return
     origin = path.name
     if path.name == "pyproject.toml":
@@ -153,6 +153,10 @@ def _read(reading: Reading, path: Path, *, required: bool) -> None:
         return
     reading.file = path
     reading.add_table(table, origin)
+
+
+def _where(path: Path) -> str:
+    return f" ({path})" if str(path) != path.name else ""
 
 
 def _clash(text: str) -> str:

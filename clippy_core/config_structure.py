@@ -313,7 +313,13 @@ def _why(error: BaseException, key: str = "") -> str:
 
     They begin it with the name of the setting, which is the end of the path that is shown before it.
     """
-    return str(error.args[0]).removeprefix(f"'{key}' ") if error.args else type(error).__name__
+    if not error.args:
+        return type(error).__name__
+    said = str(error.args[0]).removeprefix(f"'{key}' ")
+    if (bare := said.removeprefix(f"Length of '{key}' must be ")) != said:
+        asked, _, has = bare.rpartition(": ")
+        return f"its length must be {asked}, not {has}"
+    return said
 
 
 def _without(value: Any, key: str, what: str) -> str:

@@ -351,7 +351,7 @@ def _from_program(
 ) -> tuple[Plugin, list[str]]:
     entry = entry_of(given if inspect.isclass(given) else type(given), installed)
     plugin = Plugin(name, entry.distribution if entry else "", entry.version if entry else "")
-    if same_name > 1:
+    if same_name > 1 and not isinstance(given, str):  # a name is no plugin, which is said below
         what = f"the program gives {same_name} plugins of this name; give them as a mapping, each with its own name"
         return _quarantine(plugin, "", what), []
     if inspect.isclass(given):

@@ -42,7 +42,10 @@ async def _tell(chains: Chains, selector: Selector, run: Run) -> None:
         try:
             await chains.all((attrs.evolve(step, on_failure="raise"),), (selector,), run)
         except Exception as error:
-            chains.faults.note(step, error)
+            if step.on_failure == "disable":
+                chains.faults.note(step, error.__cause__ or error)
+            else:
+                chains.faults.count(step)  # not logged as skipped: who asked is told
             failures.append(_told(step, error))
     if failures:
         raise ExceptionGroup("caches did not drop what they were told to", failures)
@@ -53,8 +56,12 @@ def _told(step: Step, error: Exception) -> Exception:
     cause = error.__cause__
     if not isinstance(error, PluginError) or cause is None:
         return error
-    said = PluginError(
-        step.blame(f"raised {type(cause).__name__}; what it stored may still be there"), step.plugin, step.hook
-    )
+    what = f"raised {type(cause).__name__}"
+    if isinstance(cause, ConnectionError):
+        # Its service is away, which no line of code is to blame for; the way there is in the log at DEBUG level.
+        what = f"could not reach its service ({type(cause).__name__})"
+        cause.__cause__, cause.__suppress_context__ = None, True
+        cause.__traceback__ = None
+    said = PluginError(step.blame(f"{what}; what it stored may still be there"), step.plugin, step.hook)
     said.__cause__ = cause
     return said

@@ -148,6 +148,7 @@ class Ledger(Run):
         duration = self.runtime.clock.now() - began
         if not sent:
             ctx.unsent += 1
+            self.status = status  # not that of the attempt before
         if chains.audit:
             self.attempts.append(new_attempt(ctx.attempt, ctx.route.name, status, error, self.waited, duration, sent))
         self.waited = 0.0

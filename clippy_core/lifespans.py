@@ -14,7 +14,8 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
-from .chains import Step, raise_failed
+from .chains import Step
+from .faults import raise_failed
 from .loops import running_library
 from .portal import Portal
 from .runtime import AsyncRuntime

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from clippy_hookspecs import RouteInfo
 
-    from .chains import Chains, Faults
+    from .chains import Chains
     from .config import Config
     from .discovery import Discovered
+    from .faults import Faults
     from .registry import ServicesView
     from .serving import Serving
 

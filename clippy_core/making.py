@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from clippy_hookspecs import POLICIES, Clock, ConfigError, StateStore, TokenCounter, Upstream
 
-from .chains import Chains, Faults, Step, compile_step, raise_failed
+from .chains import Chains, Step, compile_step
 from .config import Config
 from .discovery import Discovered, discover, keeping
+from .faults import Faults, raise_failed
 from .lifespans import Life
 from .portal import Portal
 from .registry import Registry, ServicesView

@@ -48,6 +48,7 @@ from .attempt import AttemptsFailed, Failed, Sender, failure_of
 from .chains import Chains
 from .deadlines import exceeded, for_attempt
 from .encoding import decoded_headers, decoding_for, only_readable
+from .faults import plugin_info
 from .flights import Flights, Seat
 from .flow import FlowHandle
 from .judging import (
@@ -147,9 +148,7 @@ class Pipeline:
             await self._wind_up("refused", refusal_info(refusal))
             raise
         except (AttemptsFailed, PluginError) as error:
-            info = (
-                error.info if isinstance(error, AttemptsFailed) else ErrorInfo("plugin", error.hook, message=str(error))
-            )
+            info = error.info if isinstance(error, AttemptsFailed) else plugin_info(error, self.chains)
             await self._wind_up("failed", info)
             raise
         except FlowCancelled:
@@ -300,6 +299,8 @@ class Pipeline:
             await self.ledger.end_attempt("error", refused.info, refused.info.status)
             return Failed(refused.info, "connect", cause=refused)
         except Broken as broken:
+            if broken.phase in ("connect", "request"):  # nothing was answered; what was is of the attempt before
+                self.ledger.status = None
             await self._close_reply()
             info = await self._judge(broken.phase, exception=broken.cause)
             return Failed(info, broken.phase, cause=broken.cause)

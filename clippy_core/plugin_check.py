@@ -131,7 +131,12 @@ def check_class(cls: Any) -> Checked:
 
 
 def _class_faults(cls: type[Any]) -> Iterator[str]:
-    if "__attrs_attrs__" not in vars(cls):
+    if issubclass(cls, str):
+        yield (
+            "a name is no plugin; give the plugin itself, as in Host({'retry': Retry()}), "
+            "or make the host of the configuration, which finds it by its name: Host.from_config()"
+        )
+    elif "__attrs_attrs__" not in vars(cls):
         yield f"{cls.__name__} is not an attrs class; put @define(eq=False) above it"
     elif inspect.getattr_static(cls, "__eq__") is not object.__eq__ or inspect.getattr_static(cls, "__hash__") is None:
         yield (

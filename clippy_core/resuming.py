@@ -26,7 +26,7 @@ from clippy_hookspecs import (
     Usage,
 )
 
-from .chains import Faults
+from .faults import Faults
 from .joint import Joint
 from .passage import Passage
 from .sources import Broken, EndedEarly, Source

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from attrs import define, field
 from clippy_hookspecs import Chunk, ErrorInfo, Headers, Refusal, RequestContext
 
+from .faults import plugin_info
 from .flow import FlowHandle
 from .opaque import Piece, nothing
 from .passage import Passage
@@ -388,8 +389,7 @@ class LiveStream:
         if not self._ended:
             self._last_end("cancelled" if error is None else "interrupted")
         self.flow.enter("failed" if error is not None else "cancelled")
-        info = None if error is None else ErrorInfo("plugin", type(error).__name__, message=str(error))
-        await self.owner.stream_dropped(outcome, info, self)
+        await self.owner.stream_dropped(outcome, plugin_info(error, self.passage.chains) if error else None, self)
 
     def _last_end(self, reason: str) -> None:
         """The ``end`` of a stream that nobody reads on: what plugins give up is lost, and so is what they raise."""

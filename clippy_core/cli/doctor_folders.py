@@ -46,13 +46,25 @@ def folder_findings(discovered: Discovered, salt: Path | None) -> list[Finding]:
     if os.name != "posix":
         return []
     found: list[Finding] = []
-    own = [path for folder in user_folders().values() for path in (folder, *_inside(folder))]
+    own: list[Path] = []
+    for folder in user_folders().values():
+        if not folder.is_dir() and (above := _cannot_be_made(folder)) is not None:
+            what = f"is not there and cannot be made: {above} is no folder that we may write into"
+            found.append(Finding("note", str(folder), what))
+        else:
+            own += [folder, *_inside(folder)]
     for path in [*own, *([salt] if salt else [])]:
         found += _judge(path, private=True)
     for path in _settings(discovered):
         if path not in own and not any(folder in path.parents for folder in user_folders().values()):
             found += _judge(path, private=False)
     return found
+
+
+def _cannot_be_made(folder: Path) -> Path | None:
+    """What is in the way of making *folder*: the nearest thing above it that is there, if we may not write into it."""
+    there = next((one for one in folder.parents if one.exists()), None)
+    return None if there is None or (there.is_dir() and os.access(there, os.W_OK | os.X_OK)) else there
 
 
 def _inside(folder: Path) -> list[Path]:

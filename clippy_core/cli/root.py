@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from clippy_hookspecs import POLICIES, ClippyError, ConfigError
 
+from ..config_names import did_you_mean
 from .help_of import help_of
 from .installation import installation
 from .output import say, visible
@@ -94,7 +95,8 @@ class CommandLine(click.Group):
             broken = [one for one in found.discovered.plugins if one.status == "quarantined"]
             told = [one.reason for one in broken if args and one.name in found.who_told(args[0])]
             if not (found.faults or told):
-                raise
+                meant = did_you_mean(args[0], self.list_commands(ctx)) if args else ""
+                raise click.UsageError(f"{error.format_message().rstrip('.')}{meant}", error.ctx) from error
             away = " and ".join(one.name for one in broken) or "a plugin"
             why = f"because of what is said above the commands of {away} are not there"
             raise Misconfigured([*(found.faults or told), f"{error.format_message().rstrip('.')}: {why}"]) from error

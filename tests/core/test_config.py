@@ -433,6 +433,23 @@ def test_a_file_that_cannot_be_read_is_a_fault_that_says_where(tmp_path: Path, c
     assert sentence in faults[0]
 
 
+@define(eq=False)
+class Keyed:
+    key: str = field(validator=validators.min_len(16))
+
+
+def test_a_length_is_not_told_as_if_it_were_the_value() -> None:
+    assert faults_of(Keyed, key="short") == ["p.key: its length must be >= 16, not 5"]
+
+
+def test_a_file_in_the_present_folder_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.toml").write_text("a = = 1")
+    with pytest.raises(ConfigError) as caught:
+        load_config(Path("bad.toml"), {}, cwd=tmp_path, known=KNOWN)
+    assert str(caught.value).count("bad.toml") == 1
+
+
 def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     """Some editors write one."""
     (tmp_path / "clippy.toml").write_bytes(b"\xef\xbb\xbftrace = true")

@@ -19,10 +19,11 @@ import importlib_metadata
 import pluggy
 import pytest
 from attrs import define, field
-from clippy_hookspecs import POLICIES, TextFilter, hookimpl
+from clippy_hookspecs import POLICIES, ConfigError, TextFilter, hookimpl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clippy_core import Host
 from clippy_core.config import Config, Order, read_config
 from clippy_core.contract_version import mismatch
 from clippy_core.discovery import Discovered, Found, Plugin, discover, ordered, rescan, scan
@@ -818,6 +819,16 @@ def test_given_objects_are_checked_as_all_others() -> None:
 
     discovered = discover(configured([]), {"plain": Plain()}, found=[])
     assert discovered.faults == ("plugin plain: Plain is not an attrs class; put @define(eq=False) above it",)
+
+
+@pytest.mark.parametrize("given", [["retry", "cache"], {"retry": "retry"}])
+def test_a_name_where_a_plugin_is_asked_for_is_said_to_be_none(given: Any) -> None:
+    """Nobody can put a decorator above str, nor give two texts names of their own."""
+    with pytest.raises(ConfigError) as caught:
+        Host(given)
+    for fault in caught.value.faults:
+        assert "a name is no plugin; give the plugin itself, as in Host({'retry': Retry()})" in fault
+        assert "Host.from_config()" in fault
     twice = discover(configured([]), [HTTPProbe(), HTTPProbe()], found=[])
     assert "the program gives 2 plugins of this name" in twice.faults[0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -465,13 +466,99 @@ class Strict:
 def test_the_place_of_a_failure_is_in_the_plugin_and_not_in_what_it_called(sync_caller, caplog):
     """Whether the failure is raised or skipped; a library's line tells an author nothing."""
     line = Path(__file__).read_text().partition("        json.loads(")[0].count("\n") + 1
-    place = f"test_failure_policy.py:{line}"
+    place = f"core/test_failure_policy.py:{line}"
     sync_caller.start([Strict("pre_request")], Reply("Hi"))
     with pytest.raises(PluginError, match=f"raised JSONDecodeError at {place};"):
         sync_caller.chat()
     sync_caller.start([Strict("audit")], Reply("Hi"))
     sync_caller.chat()
     assert f"audit raised JSONDecodeError and was skipped; further ones are counted ({place})" in caplog.text
+
+
+def test_the_record_of_a_failed_request_names_plugin_exception_and_place(caller):
+    """For who has only the log: not what the exception says, which may be a prompt."""
+    caller.start({"strict": Strict("pre_request")}, Reply("Hi"))
+    with pytest.raises(PluginError):
+        caller.chat()
+    error = caller.records.last.error
+    assert ("plugin", "pre_request") == (error.category, error.kind)
+    assert error.code.startswith("strict raised JSONDecodeError at core/test_failure_policy.py:")
+
+
+def test_the_record_of_a_stream_that_a_plugin_ended_names_it_too(sync_caller):
+    sync_caller.start([Raises("on_chunk")], Reply("Hi"))
+    assert isinstance(sync_caller.stream().error, PluginError)
+    error = sync_caller.records.last.error
+    assert ("plugin", "on_chunk") == (error.category, error.kind)
+    assert error.code.startswith("raises raised KeyError at core/test_failure_policy.py:")
+
+
+@pytest.mark.parametrize("hook", ["pre_request", "audit"])
+def test_the_way_to_a_failure_is_logged_at_debug_level_without_what_the_exception_says(sync_caller, caplog, hook):
+    """Raised or skipped."""
+    sync_caller.start([Raises(hook)], Reply("Hi"))
+    with caplog.at_level(logging.DEBUG, "clippy"):
+        if hook == "pre_request":
+            with pytest.raises(PluginError):
+                sync_caller.chat()
+        else:
+            sync_caller.chat()
+    [way] = [one.getMessage() for one in caplog.records if one.levelno == logging.DEBUG and one.name == "clippy"]
+    assert way.startswith(f"plugin raises: {hook} failed here")
+    assert "in _maybe" in way
+    assert way.endswith("builtins.KeyError")
+    assert all("secret" not in one.getMessage() or "raise KeyError(" in one.getMessage() for one in caplog.records)
+
+
+@define(eq=False)
+class Away:
+    """A cache whose server is gone, as its library says with an exception behind it."""
+
+    @hookimpl
+    def cache_invalidate(self) -> None:
+        try:
+            raise OSError("what the library says")
+        except OSError as error:
+            raise ConnectionError("the server at 127.0.0.1 cannot be reached") from error
+
+
+def test_a_service_that_is_away_at_an_invalidation_is_a_line_and_not_a_traceback(caplog):
+    """No code is to blame; nor is there a way to skip this, or one that was skipped."""
+    with clippy_core.Host({"away": Away()}) as host, pytest.raises(ExceptionGroup) as caught:
+        host.invalidate(key="k")
+    assert {("away", "cache_invalidate"): 1} == host.faults.counts
+    [error] = caught.value.exceptions
+    assert str(error) == (
+        "plugin away: cache_invalidate could not reach its service (ConnectionError); what it stored may still be there"
+    )
+    assert "cannot be reached" in str(error.__cause__)
+    assert "File" not in "".join(traceback.format_exception(error.__cause__))
+    assert "library" not in "".join(traceback.format_exception(error))
+    assert [] == caplog.records
+
+
+def test_a_cache_that_such_a_failure_switches_off_is_told_of_in_the_log(caplog):
+    config = {"on_failure": {"away": "disable"}}
+    with clippy_core.Host({"away": Away()}, config=config) as host, pytest.raises(ExceptionGroup):
+        host.invalidate(key="k")
+    [line] = caplog.messages
+    assert line.startswith("plugin away: cache_invalidate raised ConnectionError and is switched off (core/test_")
+
+
+@define(eq=False)
+class Words:
+    """Raises the contract's error itself, with words of its own where names belong."""
+
+    @hookimpl
+    def pre_request(self) -> None:
+        raise PluginError("no", "words", "emit")
+
+
+def test_a_plugin_that_names_a_hook_that_there_is_not_is_told_of_as_well(sync_caller):
+    sync_caller.start([Words()], Reply("Hi"))
+    with pytest.raises(PluginError):
+        sync_caller.chat()
+    assert ("emit", "words failed") == (sync_caller.records.last.error.kind, sync_caller.records.last.error.code)
 
 
 @define(eq=False)

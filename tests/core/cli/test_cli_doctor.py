@@ -492,6 +492,19 @@ def test_what_others_may_do_with_our_files_is_wrong(run: Run, home: Path, mode: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
+def test_a_folder_that_cannot_be_made_is_told_of(run: Run, home: Path) -> None:
+    """Not that it is not made yet, as where nothing has been stored so far."""
+    code, document = examine(run)
+    assert not said(document, str(home / "data" / "clippy"))
+    home.mkdir(exist_ok=True)
+    (home / "data").write_text("a file, which no rights of root make a folder")
+    code, document = examine(run)
+    [what] = said(document, str(home / "data" / "clippy"))
+    assert code == 0
+    assert what == f"note: is not there and cannot be made: {home / 'data'} is no folder that we may write into"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
 @pytest.mark.parametrize(("mode", "wrong"), [(0o644, False), (0o600, False), (0o666, True), (0o620, True)])
 def test_a_file_elsewhere_that_others_may_write_is_wrong(
     run: Run, install: Install, tmp_path: Path, mode: int, wrong: bool

@@ -83,6 +83,10 @@ def test_a_command_that_was_told_of_and_is_not_added_is_none(run: Run, install: 
     assert "No such command 'grin'" in result.stderr
 
 
+def test_the_command_that_was_meant_is_named(run: Run) -> None:
+    assert "No such command 'doktor'; did you mean doctor?" in run("doktor").stderr
+
+
 def test_why_a_plugin_cannot_add_its_command_is_told_before_that_there_is_none(run: Run, install: Install) -> None:
     """Whoever names the command wants to know what to mend."""
     install("greets", "raise ImportError('no module named red')", tells=TELLS)

@@ -191,6 +191,7 @@ def test_list_and_show_say_what_is_kept(place: Place) -> None:
     shown = place.run("show", key[:10])
     assert shown.exit_code == 0
     assert "Hello: answer 1" in shown.stdout
+    assert re.search(r"stored_at: [\d.]+ \(\d+ s old\)\nexpires_at: [\d.]+ \(\d+ s left\)\n", shown.stdout)
     assert json.loads(place.run("show", key, "--json").stdout)["text"] == "Hello: answer 1"
 
 

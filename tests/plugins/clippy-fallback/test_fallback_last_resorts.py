@@ -68,7 +68,7 @@ def test_one_that_is_too_old_is_not_given_and_the_text_is(cache: Any) -> None:
     caller.clock.advance(60 + 51)
     assert post(caller) == (200, "sorry")
     assert caller.records.last.provenance == Provenance(
-        "plugin", "fallback", "", reason="overloaded at the planned address"
+        "plugin", "fallback", "", reason="the fixed text after overloaded at the planned address"
     )
     caller.host.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import subprocess
@@ -426,6 +427,23 @@ def test_waits_are_over_at_once_and_count_as_they_were(folder):
         failed[seconds] = told["again"]["failed"]
         assert told["again"]["latency"] == pytest.approx(sum(one.duration or 0 for one in calls) / 1e6, rel=0.5)
     assert failed == {0: 11, 3600: 10}
+
+
+def test_what_is_logged_of_simulated_calls_says_so_and_times_have_a_unit(folder):
+    """Read on a screen, a failure that is played again is not one that happens."""
+    (folder / "clippy.toml").write_text("[plugins.telemetry-log]\nanswered = 'error'\n")
+    log, heard, said = logging.getLogger("clippy"), logging.Handler(), []
+    heard.emit = lambda record: said.append(record.getMessage())
+    log.addHandler(heard)
+    try:
+        done = run("replay", "calls.jsonl", "--without", "retry")
+        log.error("after it")
+    finally:
+        log.removeHandler(heard)
+    assert len(said) == 5
+    assert all(one.startswith("simulated: request answered: ") for one in said[:-1])
+    assert said[-1] == "after it"
+    assert "latency, s" in done.stdout
 
 
 def test_plugins_that_are_not_there_or_do_nothing_are_told_of(folder):

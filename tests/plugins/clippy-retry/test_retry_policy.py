@@ -66,9 +66,11 @@ def test_a_policy_that_waits_for_any_time_does_not_wait_for_ever(asked: float, s
         assert asked <= wait < math.inf
 
 
-def test_a_server_that_asks_for_too_long_is_not_waited_for() -> None:
-    """The caller gets the failure, with the wait in it, rather than a sleeping program."""
-    assert decided(seeded(), evolve(LIMITED, retry_after=61.0)) is None
+def test_a_server_that_asks_for_too_long_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """The caller gets the failure, with the wait in it, rather than a sleeping program; the log says why."""
+    with caplog.at_level("INFO", "clippy.retry"):
+        assert decided(seeded(), evolve(LIMITED, retry_after=61.0)) is None
+    assert caplog.messages == ["not repeated: the server asks to wait 61 s, max_wait is 60 s"]
     assert decided(seeded(max_wait=100), evolve(LIMITED, retry_after=61.0)) == pytest.approx(64, abs=3.1)
 
 

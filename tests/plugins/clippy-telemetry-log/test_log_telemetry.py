@@ -17,13 +17,17 @@ import httpx2
 import openai
 import pytest
 from attrs import define
-from calling import COLOURS, Again, Caller, Keep
+from calling import COLOURS, ROUTE, Again, Caller, Keep
+from clippy_errors import ErrorClassifier
+from clippy_fallback import Fallback
 from clippy_hookspecs import (
     AttemptRecord,
+    AttemptRefused,
     AuditRecord,
     ErrorInfo,
     HookCall,
     Outcome,
+    PluginError,
     Provenance,
     ProviderError,
     Refusal,
@@ -217,6 +221,72 @@ def test_an_attempt_that_was_not_sent_is_not_counted_and_says_so_itself(kept: li
     assert told(request)["clippy_attempts"] == 1
     assert told(attempt)["clippy_sent"] is False
     assert "not sent" in attempt.getMessage()
+
+
+@define(eq=False)
+class Breaks:
+    @hookimpl
+    def pre_request(self, request: Request) -> None:
+        raise KeyError("sk-secret-of-a-caller")
+
+
+def test_a_request_that_a_plugin_ended_names_plugin_exception_and_place(kept: list[Any]) -> None:
+    """Somebody who has this line alone knows which file to open."""
+    with pytest.raises(PluginError):
+        caller(LogTelemetry(), breaks=Breaks()).chat("Hello")
+    (one,) = kept
+    said = one.getMessage()
+    assert said.startswith("request failed: test-model, by main, plugin/pre_request, breaks raised KeyError at ")
+    assert "clippy-telemetry-log/test_log_telemetry.py:" in said
+    assert "sk-secret" not in str(vars(one))
+
+
+def test_a_fixed_text_is_said_to_be_one_and_why_no_route_answered(kept: list[Any]) -> None:
+    """No route gave it, though one was asked last."""
+    plugins = {"errors": ErrorClassifier(), "fallback": Fallback(routes=["spare"], static="sorry")}
+    calling = Caller("sync", httpx)
+    routes = {"main": ROUTE, "spare": ROUTE}
+    script = [Fault.status(503), Fault.connect_error()]
+    calling.start({"telemetry-log": LogTelemetry(attempt="off"), **plugins}, script, routes=routes)
+    assert calling.chat("Hello", route="main").text == "sorry"
+    (one,) = kept
+    assert one.getMessage().startswith(
+        "request answered: test-model, status 200, 0.000 s, 2 attempts, "
+        "from fallback (the fixed text after network at spare), "
+        "failed: main with transient/overloaded (status 503); spare with transient/network, "
+    )
+
+
+@define(eq=False)
+class OpensAtTheSecond:
+    """A breaker that an attempt has opened."""
+
+    @hookimpl
+    def pre_attempt(self, request: Request, ctx: RequestContext) -> None:
+        if ctx.attempt > 1:
+            raise AttemptRefused(ErrorInfo("transient", "breaker_open", retry_after=30.0))
+
+
+@pytest.mark.parametrize(
+    ("first", "seen"), [(Fault.truncated_json(), "(status 200)"), (Fault.status(503), "(status 503)")]
+)
+def test_a_refusal_to_send_has_no_status_and_says_what_it_came_after(first: Fault, seen: str, kept: list[Any]) -> None:
+    """The status would be that of the attempt before, perhaps 200."""
+    calling = caller(LogTelemetry(attempt="off"), "sync", first, again=Again(), opens=OpensAtTheSecond())
+    with pytest.raises(ProviderError):
+        calling.chat("Hello")
+    (one,) = kept
+    assert calling.records.last.status is None
+    assert "transient/breaker_open, 2.000 s" in one.getMessage()
+    assert seen in one.getMessage()
+    assert "asked to wait 30 s" in one.getMessage()
+
+
+def test_a_failure_to_connect_has_not_the_status_of_the_attempt_before(kept: list[Any]) -> None:
+    calling = caller(LogTelemetry(), "sync", [Fault.status(503), *[Fault.connect_error()] * 2], again=Again())
+    with pytest.raises(ProviderError):
+        calling.chat("Hello")
+    assert calling.records.last.status is None
 
 
 def test_one_that_recovered_has_a_level_of_its_own(kept: list[Any]) -> None:

@@ -134,6 +134,9 @@ def show(work: _Work, key: str, as_json: bool) -> None:
     if as_json:
         click.echo(visible_json(document, 2))
         return
+    now = time.time()
+    document["stored_at"] = f"{found.stored_at} ({max(0.0, now - found.stored_at):.0f} s old)"
+    document["expires_at"] = f"{found.expires_at} ({max(0.0, found.expires_at - now):.0f} s left)"
     for label, value in document.items():
         if label != "text":
             say(f"{label}: {value if isinstance(value, str) else json.dumps(value)}")

@@ -154,7 +154,8 @@ class Fallback:
             logger.info("the static text is no answer to a call that asks for %s", form)
             return None
         message = Message("assistant", (Text(self.static),))
-        return Answer(Response(message=message, finish_reason="stop", model="clippy-fallback"), reason)
+        response = Response(message=message, finish_reason="stop", model="clippy-fallback")
+        return Answer(response, f"the fixed text after {reason}")
 
 
 def _worth_hiding(error: ErrorInfo) -> bool:

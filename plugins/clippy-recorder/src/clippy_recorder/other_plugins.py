@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -69,10 +70,10 @@ def compared(
     if len(whole) < len(calls):
         notes.append(f"{len(calls) - len(whole)} calls got no whole answer then, and are left out")
     routes = {_route_of(one): {"api": one.api, "base_url": "https://recorded.invalid/v1"} for one in whole}
-    with apart(routes) as found:
+    with told_as_simulated(), apart(routes) as found:
         before = _through(whole, found.host, found.clock, run)
         notes += [f"{name} is left out of both runs: {why}" for name, why in found.left_out.items()]
-    with apart(routes) as found:
+    with told_as_simulated(), apart(routes) as found:
         chosen, about = _chosen(found.host, more, less)
         notes += about
         after = _through(whole, found.host.with_plugins(chosen), found.clock, run)
@@ -80,6 +81,25 @@ def compared(
         Rerun(one.id, one.model, then.again, now.again) for one, then, now in zip(whole, before, after, strict=True)
     ]
     return Comparison(tuple(made), tuple(notes))
+
+
+@contextmanager
+def told_as_simulated() -> Iterator[None]:
+    """What the plugins log meanwhile begins with "simulated: ", on whatever the command's log is shown."""
+    handlers = [*logging.getLogger("clippy").handlers]
+    for one in handlers:
+        one.addFilter(_simulated)
+    try:
+        yield
+    finally:
+        for one in handlers:
+            one.removeFilter(_simulated)
+
+
+def _simulated(record: logging.LogRecord) -> bool:
+    if not (said := str(record.msg)).startswith("simulated: "):
+        record.msg = f"simulated: {said}"
+    return True
 
 
 def _route_of(exchange: Exchange) -> str:

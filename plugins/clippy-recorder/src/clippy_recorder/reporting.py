@@ -75,7 +75,10 @@ def lines(made: Sequence[Rerun], before: str = "recorded") -> Iterator[str]:
     yield f"{sums['same']} of {len(made)} calls have the same answer"
     yield f"{'':10}{before:>14}{'again':>14}"
     for name in ("input", "output", "cost", "latency", "attempts", "cached", "failed"):
-        yield f"{name:10}{_cell(sums[before][name]):>14}{_cell(sums['again'][name]):>14}"
+        yield f"{_UNITS.get(name, name):10}{_cell(sums[before][name]):>14}{_cell(sums['again'][name]):>14}"
+
+
+_UNITS = {"cost": "cost, US$", "latency": "latency, s"}
 
 
 def _short(side: Side) -> str:

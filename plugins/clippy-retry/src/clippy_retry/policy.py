@@ -6,6 +6,7 @@ The rules are those of AWS's *Exponential Backoff and Jitter* (full jitter), of 
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import uuid
@@ -32,6 +33,8 @@ from clippy_hookspecs import (
 from .backoff import BACKOFFS
 from .budget import RetryBudget
 from .midstream import method_for, passes_by_itself
+
+logger = logging.getLogger("clippy.retry")
 
 _STARTED = StashKey[float]("retry.started")
 _SENT = StashKey[bool]("retry.sent")
@@ -207,6 +210,7 @@ class RetryPolicy:
         if asked is None or math.isnan(asked) or asked <= 0:
             return own
         if asked > self.max_wait or math.isinf(asked):
+            logger.info("not repeated: the server asks to wait %g s, max_wait is %g s", asked, self.max_wait)
             return None
         longer = min(asked * (1 + _SERVER_JITTER * self._rng.random()), self.max_wait)
         return longer if math.isfinite(longer) else asked

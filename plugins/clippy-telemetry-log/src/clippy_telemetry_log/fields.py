@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from clippy_hookspecs import AuditRecord, ErrorInfo, Outcome, RequestContext
+from clippy_hookspecs import AttemptRecord, AuditRecord, ErrorInfo, Outcome, RequestContext
 
 from .names import name
 from .operations import operation
 
 PREFIX = "clippy_"
 """Of every field, so that none has the name of a program's own."""
+_MOST_FAILURES = 5
+"""Failures that a record tells apart; the last ones."""
 
 
 def of_request(record: AuditRecord) -> dict[str, Any]:
@@ -41,8 +44,12 @@ def of_request(record: AuditRecord) -> dict[str, Any]:
         }
     if origin is not None:
         fields |= {"source": origin.source, "by": name(origin.by), "stale": origin.stale or None}
+        if origin.source == "plugin":
+            fields |= {"reason": name(origin.reason), "failures": _failures(record.attempts)}
     if error is not None:
         fields |= _error(error)
+        if record.attempts and not record.attempts[-1].sent:
+            fields["failures"] = _failures(record.attempts)
     return _said(fields)
 
 
@@ -66,15 +73,18 @@ def request_sentence(fields: dict[str, Any]) -> str:
     """The fields of a request, for people."""
     get = fields.get
     tokens = f"{get('input_tokens')}+{get('output_tokens')} tokens" if "input_tokens" in fields else ""
-    attempts = get("attempts", 0)
+    attempts, made = get("attempts", 0), get("source") == "plugin"
     return _joined(
         get("model") or get("operation") or get("api"),
-        get("route") and f"by {get('route')}",
+        get("route") and not made and f"by {get('route')}",
         _failure(fields),
+        get("category") == "plugin" and get("code"),
         "status" in fields and f"status {get('status')}",
         _took(fields),
         f"{attempts} attempts" if attempts > 1 else "",
-        get("source") not in (None, "provider") and f"from {get('by') or get('source')}",
+        get("source") not in (None, "provider") and _origin(fields),
+        "failures" in fields and f"failed: {get('failures')}",
+        "retry_after" in fields and f"asked to wait {get('retry_after'):g} s",
         tokens,
         f"id {get('id')}",
     )
@@ -106,6 +116,22 @@ def _error(error: ErrorInfo) -> dict[str, Any]:
         "provider_request_id": name(error.request_id),
         "committed": error.committed or None,
     }
+
+
+def _failures(attempts: Sequence[AttemptRecord]) -> str | None:
+    """Which routes failed, and how: what an answer that no route gave, or a refusal to ask one more, came after."""
+    told = (
+        f"{name(one.route) or 'the planned address'} with {one.error.category}/{name(one.error.kind)}"
+        + ("" if one.status is None else f" (status {one.status})")
+        for one in attempts
+        if one.error is not None
+    )
+    return "; ".join([*dict.fromkeys(told)][-_MOST_FAILURES:]) or None
+
+
+def _origin(fields: dict[str, Any]) -> str:
+    who, why = fields.get("by") or fields["source"], fields.get("reason")
+    return f"from {who} ({why})" if why else f"from {who}"
 
 
 def _failure(fields: dict[str, Any]) -> str:
