@@ -178,7 +178,7 @@ def test_the_fixed_text_comes_in_the_callers_api_and_says_what_it_is(sdk: str, s
             text, model = answer.parse().content[0].text, answer.parse().model
         assert (text, model) == ("We are down; try later.", "clippy-fallback")
         http = answer.response if sdk == "anthropic" and stream else answer.http_response
-        reason = "overloaded at gpt"
+        reason = "the fixed text after overloaded at gpt"
         assert http.extensions["clippy"].provenance == Provenance("plugin", "fallback", "gpt", reason=reason)
 
     here.run(calls, program)
