@@ -163,7 +163,7 @@ class Pipeline:
 
     async def _way(self) -> Result:
         if self.chains.watchers:
-            self.chains.emit("request", self.request, self.ctx)
+            self.chains.emit("request", self.request, self.ctx, self.ledger.asked)
         if self.ctx.directives:
             self.settings.readers.check(self.ctx.directives)
         if self.chains.pre_request and (made := await self._enter()) is not None:

@@ -299,6 +299,15 @@ class Host(Protocol):
         """
         ...
 
+    async def retold(self, reply: RawReply, api: str, request: RawRequest, made: float) -> RawReply:
+        """*reply*, which speaks the wire API *api*, as the caller of *request* would have been given it.
+
+        For who keeps answers in their provider's words.  Nothing is sent and no plugin asked.  A stream is told anew
+        event by event, as it is read.  *made* is unix seconds, for an answer that does not say when it was made.  What
+        cannot be said in the API of *request* is a 502 in it.
+        """
+        ...
+
     async def ask(self, request: Request) -> Any:
         """Run a request and return its :class:`~clippy_hookspecs.Response`."""
         ...
