@@ -48,6 +48,8 @@ _NO_DEADLINES = Deadlines()
 _NOTHING: Mapping[str, Any] = {}
 FAILURE = "failure"
 """In the extensions of an answer of the host's own: what failed, in words that are for who runs it."""
+REFUSAL = "refusal"
+"""In the extensions of an answer of the host's own: the code of a refusal, whose words are for the caller."""
 
 
 class UpstreamSender:
@@ -161,6 +163,8 @@ def _failed(host: Host, asked: Request, error: Any, extensions: Mapping[str, Any
         extensions = {**extensions, FAILURE: error.info}
     elif isinstance(error, PluginError):
         extensions = {**extensions, FAILURE: ErrorInfo("plugin", "plugin_error", message=str(error))}
+    elif isinstance(error, Refusal):
+        extensions = {**extensions, REFUSAL: error.code}
     return _whole(host, judged, extensions)
 
 

@@ -295,7 +295,8 @@ class Host(Protocol):
         Failures are answers in the request's own wire API; 502 says that the provider could not be reached.  In
         ``extensions["clippy"]`` of the reply is the :class:`~clippy_hookspecs.RequestContext`, unless no plugin had
         anything to do with it; in ``extensions["failure"]`` the :class:`~clippy_hookspecs.ErrorInfo` of a failure that
-        no provider told of, whose words are for who runs the host.  Raises ConfigError if there is no such route.
+        no provider told of, whose words are for who runs the host; in ``extensions["refusal"]`` the code of a refusal,
+        whose words are for the caller.  Raises ConfigError if there is no such route.
         """
         ...
 
