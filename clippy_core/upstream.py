@@ -146,12 +146,12 @@ async def _looked_at(host: Host, request: RawRequest, asked: Request) -> RawRepl
         result = await pipeline.answer()
     except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:
         return _failed(host, asked, error, extensions)
+    made = pipeline.entry.stored_at if pipeline.entry is not None else None  # of one answer always the same second
     if isinstance(result, Response):
-        return await _understood(host, _whole(host, result, extensions), parsed.api, asked)
+        return await _understood(host, _whole(host, result, extensions), parsed.api, asked, made)
     given = {**result.extensions, **extensions}
-    return await _understood(
-        host, RawReply(result.status, result.headers, StreamBody(result), given), parsed.api, asked
-    )
+    reply = RawReply(result.status, result.headers, StreamBody(result), given)
+    return await _understood(host, reply, parsed.api, asked, made)
 
 
 def _failed(host: Host, asked: Request, error: Any, extensions: Mapping[str, Any] = _NOTHING) -> RawReply:
