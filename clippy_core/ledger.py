@@ -34,6 +34,9 @@ CHARACTERS = 4
 
 State = Literal["ok", "error", "cancelled"]
 log = logging.getLogger("clippy")
+
+LONG = 2.0
+"""Seconds of a request beyond which it is looked whether a plugin took them: for shorter ones that is not worth it."""
 _FAILED = "what a plugin wanted done when an answer began failed"
 
 _ENDS = {
@@ -178,6 +181,8 @@ class Ledger(Run):
                     await self._tell(outcome, error)
             finally:
                 self.flow.enter(_ENDS[outcome])
+                if self.chains.timed and (now := self.runtime.clock.now()) - self.began > LONG:
+                    self.chains.faults.tell_slow(self.ctx.trace, self.chains.steps, now)
                 if self.ended is not None:
                     self.ended(self.ctx.id)
 
