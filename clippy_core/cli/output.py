@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import traceback
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,14 @@ import click
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories that a terminal acts upon, hides, reorders or does not know."""
+_SELECTORS = "\ufe00-\ufe0f"
+_MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\uffa0\U000e0100-\U000e01ef]"
+    f"|(?<![^{_SELECTORS}])[{_SELECTORS}]|(?<=[{_MARKS}]{{8}})[{_MARKS}]"
+)
+"""What those categories do not have: letters and marks without a shape, selectors that select nothing, and marks beyond
+the eighth on a letter, which bury the lines around it."""
 _FRAMES = 5
 
 
@@ -24,9 +33,10 @@ def visible(text: object, keep: str = "") -> str:
     string = str(text)
     if string.isascii() and string.isprintable():
         return string
+    seen = _UNSEEN.sub(lambda found: _written_out(found[0]), string)
     return "".join(
         letter if letter in keep or unicodedata.category(letter) not in _UNSAFE else _written_out(letter)
-        for letter in string
+        for letter in seen
     )
 
 

@@ -201,18 +201,34 @@ class CommandLine(click.Group):
                 what = plugin.sentence("register_commands", f"raised {type(error).__name__}: {error}")
                 say(f"{_one_line(what)}; its commands are left out", err=True)
 
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Read the options that stand before a command."""
+        try:
+            return super().make_context(*args, **more)
+        except click.ClickException as error:
+            _make_visible(error)
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what it raises becomes lines on stderr."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:
             raise Misconfigured([line for fault in error.faults for line in fault.splitlines()]) from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except click.ClickException as error:
+            _make_visible(error)
+            raise
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if ctx.params.get("traceback"):
                 raise
             raise Failure([_one_line(_unexpected(error))]) from error
+
+
+def _make_visible(error: click.ClickException) -> None:
+    """An argument that is wrong is repeated in the error, and may be the name of a file that somebody else chose."""
+    error.message = visible(error.message, keep="\n")  # type: ignore[misc]  # final for click, which shows it next
 
 
 def _unexpected(error: Exception) -> str:

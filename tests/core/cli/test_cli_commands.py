@@ -248,6 +248,37 @@ def test_values_of_the_configuration_cannot_act_on_the_terminal(run: Run) -> Non
         assert "\u202e" not in output
 
 
+EVIL = "e\x1b]0;t\x07\x9b31m\u202e\u200b\u3164\u115f" + "\u0300" * 30 + "\ufe0f\ufe0f"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *([EVIL], [f"--{EVIL}"], ["hooks", EVIL], ["demo", EVIL], ["plugins", EVIL], ["plugins", "list", EVIL]),
+        *(["config", EVIL], ["doctor", f"--{EVIL}"], ["new-plugin", EVIL], ["--config", f"{EVIL}.toml", "doctor"]),
+    ],
+    ids=range(10),
+)
+def test_an_argument_that_is_wrong_is_told_without_what_a_terminal_obeys(run: Run, words: list[str]) -> None:
+    """A shell gives whatever a file is called."""
+    result = run(*words)
+    assert result.exit_code != 0
+    assert not set(result.output) & set("\x1b\x07\x9b\u202e\u200b\u3164\u115f")
+    assert "\u0300" * 9 not in result.output
+
+
+def test_no_kind_of_hostile_text_reaches_the_terminal_from_a_file(run: Run) -> None:
+    """As a key, a name, a value, a route, a broken line; in every command that reads the configuration."""
+    quoted = json.dumps(EVIL)
+    whole = f"{quoted} = 1\norder = [{quoted}]\ndisable = [{quoted}]\n[plugins.{quoted}]\n[routes.{quoted}]\nkey = 1\n"
+    for text in (f"{whole}model = {quoted}\napi = {quoted}\n", f"a = {EVIL}"):
+        Path("clippy.toml").write_text(text, encoding="utf-8")
+        for words in (["config", "check"], ["config", "show", "--origin"], ["plugins", "list"], ["hooks"], ["doctor"]):
+            told = run(*words).output
+            assert not set(told) & set("\x1b\x07\x9b\u202e\u200b\u3164\u115f"), (text, words)
+            assert "\u0300" * 9 not in told, (text, words)
+
+
 # --- doctor ----------------------------------------------------------------------------------------------------------
 
 

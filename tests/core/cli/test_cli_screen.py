@@ -98,12 +98,28 @@ def test_visible_text_has_nothing_that_a_terminal_obeys(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "letter", ["\x1b", "\x07", "\x9b", "\u202e", "\u2066", "\u200b", "\u2028", "\ud800", "\n", "\r"]
+    "letter",
+    [
+        *("\x1b", "\x07", "\x9b", "\u202e", "\u2066", "\u200b", "\u2028", "\ud800", "\n", "\r"),
+        *("\u3164", "\u115f", "\uffa0", "\u034f", "\u17b4", "\u180b", "\U000e0041", "\U000e0100"),
+    ],
 )
 def test_what_moves_hides_or_rings_is_written_out(letter: str) -> None:
     """By its escape, so that a reader sees that it is there."""
     assert visible(f"a{letter}b").isascii()
     assert visible(f"a{letter}b") != "ab"
+
+
+@pytest.mark.parametrize(("text", "seen"), [("e" + "\u0300" * 20, 8), ("e\ufe0f\ufe0f\ufe0f", 1), ("\ufe0f", 0)])
+def test_marks_that_mark_nothing_are_written_out(text: str, seen: int) -> None:
+    """A pile of them buries the lines around it."""
+    assert sum(not letter.isascii() for letter in visible(text)) == seen
+
+
+@pytest.mark.parametrize("text", ["naïve 日本語 हिन्दी ภาษาไทย", "שָׁלוֹם", "❤️ 1️⃣ 👍🏽 🚀", "✓ ─│┌"])
+def test_what_people_write_stays(text: str) -> None:
+    """Accents, vowels, emoji with their selectors."""
+    assert visible(text) == text
 
 
 def test_a_span_is_safe_whatever_it_is_made_of() -> None:
