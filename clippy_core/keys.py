@@ -64,11 +64,10 @@ _NOT_STORED = (
     "transfer-encoding",
     "connection",
     "keep-alive",
-    "date",
 )
 
 _PORTS = {"https": ":443", "http": ":80"}
-_FOR_OTHERS = ("content-type", "content-language")
+_FOR_OTHERS = ("content-type", "content-language", "date")
 
 
 def cache_key(

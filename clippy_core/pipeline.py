@@ -91,7 +91,7 @@ from .whole import assembled, entry_of
 from .wire import APIS, StreamDecoder, carries_error, decode_response
 from .wire.assemble import replay
 from .wire.openai_chat import wants_usage
-from .wire.translate import TranslatedSource, is_answer, translate_response
+from .wire.translate import TranslatedSource, is_answer, made_at, translate_response
 
 Result = Response | LiveStream | OpaqueStream
 
@@ -378,11 +378,10 @@ class Pipeline:
 
     async def _stream(self, request: Request, reply: RawReply, live: EventSource) -> LiveStream | Failed:
         """A streamed answer, held until its commit point: until then a failure can be repaired unseen."""
-        source = (
-            live
-            if request.api == self.request.api
-            else TranslatedSource(live, self.request.api, self.ctx.clock.time(), wants_usage(self.request))
-        )
+        source: Any = live
+        if request.api != self.request.api:
+            made = made_at(reply.headers, self.ctx.clock.time())
+            source = TranslatedSource(live, self.request.api, made, wants_usage(self.request))
         stream = self.live(source, reply.status, decoded_headers(reply.headers), self.own(reply))
         stream.passage.foreign = source is not live
         if not self.chains.on_error:

@@ -188,9 +188,11 @@ async def _understood(host: Host, reply: RawReply, spoken: str, asked: Request, 
     if spoken == asked.api or not asked.endpoint.chat:
         return reply
     from .translated import translated
+    from .wire.translate import made_at
 
     try:
-        again = await translated(reply, spoken, asked, host.clock.time() if made is None else made)
+        at = made_at(reply.headers, host.clock.time() if made is None else made)
+        again = await translated(reply, spoken, asked, at)
     except Exception as error:
         if not isinstance(reply.body, bytes):
             await close_quietly(reply.body)

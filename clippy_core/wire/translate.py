@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from attrs import define, field
-from clippy_hookspecs import Chunk, Json, RefusalText, Request, Response, ToolCall, Usage, evolve
+from clippy_hookspecs import Chunk, Headers, Json, RefusalText, Request, Response, ToolCall, Usage, evolve
 
 from ..jsonio import loads
 from .base import StreamEvent
@@ -83,6 +83,19 @@ def translate_request(request: Request, api: str, host: str = "") -> Request:
     )
 
 
+def made_at(headers: Headers, now: float) -> float:
+    """When an answer was made, in unix seconds: as its head says, which is kept with a stored one, else *now*.
+
+    Some APIs say it in the body as well, and some only there.
+    """
+    from email.utils import parsedate_to_datetime  # whoever serves HTTP has loaded it
+
+    try:
+        return parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return now
+
+
 def is_answer(response: Response) -> bool:
     """Whether *response* is an answer of which all can be read.
 
@@ -107,7 +120,7 @@ def translate_response(response: Response, api: str, now: float) -> Response:
         usage=None if response.usage is None else evolve(response.usage, extra={}),
         id=response.id,
         model=response.model,
-        params=_created(response.params, api, now),
+        params=_created(response.params, api, made_at(response.headers, now)),
         provenance=response.provenance,
         extensions=response.extensions,
     )

@@ -13,6 +13,7 @@ import json
 import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -31,7 +32,7 @@ _MADE_ANEW = frozenset({"content-length", "transfer-encoding", "content-encoding
 
 @frozen
 class Recorded:
-    """An answer of a recording.  ``waits`` are the seconds before each of its ``pieces``, ``began`` unix seconds.
+    """An answer of a recording.  ``waits`` are the seconds before each of its ``pieces``, ``made`` unix seconds.
 
     ``api`` is the wire API that it speaks, "" where that is that of whatever is asked.
     """
@@ -42,7 +43,7 @@ class Recorded:
     waits: tuple[float, ...] = ()
     complete: bool = True
     api: str = ""
-    began: float = 0.0
+    made: float = 0.0
 
 
 def recorded(exchange: Exchange) -> Recorded | None:
@@ -71,14 +72,22 @@ def recorded(exchange: Exchange) -> Recorded | None:
         # An error is a whole answer, though the call failed with it.
         complete = exchange.state in ("answered", "cached") or answer.status >= 400
         data = tuple(one.data for one in pieces)
-        return Recorded(answer.status, headers, data, tuple(waits), complete, began=exchange.began)
+        return Recorded(answer.status, headers, data, tuple(waits), complete, made=_made(exchange, answer))
     if bool(answer.size) != bool(answer.body):  # without content, or told in our own words, which have no size
         return None
     if exchange.stream and not answer.body and answer.status < 400:
         return None
     head = exchange.attempts[-1].head_at if exchange.attempts else exchange.duration
     waited = (max(0, (head or since) - since) / 1e6,)
-    return Recorded(answer.status, headers, (answer.body,), waited, began=exchange.began)
+    return Recorded(answer.status, headers, (answer.body,), waited, made=_made(exchange, answer))
+
+
+def _made(exchange: Exchange, answer: Message) -> float:
+    """When the answer was made: as its head says, else when the call began."""
+    try:
+        return parsedate_to_datetime(Headers(answer.headers).get("date", "")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return exchange.began
 
 
 def _can_be_sent(name: str, value: str) -> bool:
@@ -205,7 +214,7 @@ async def told(found: Recorded, request: RawRequest, speed: float, sleep: Sleep,
     playback = Playback(found, speed, sleep)
     whole = len(found.pieces) == 1 and found.complete and not _streams(found)
     reply = RawReply(found.status, found.headers, (await playback.next() or b"") if whole else playback, {})
-    return reply if host is None or not found.api else await host.retold(reply, found.api, request, found.began)
+    return reply if host is None or not found.api else await host.retold(reply, found.api, request, found.made)
 
 
 @define(eq=False)
