@@ -188,7 +188,7 @@ def test_a_translated_stream_that_breaks_off_ends_without_an_end(plugins):
                 assert "message_stop" not in [event.type for event in stream]
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 429, 500])
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
 def test_a_providers_error_arrives_in_its_own_form(status, plugins):
     with gateway(Fault.status(status), plugins) as world:
         with openai_at(world) as client, pytest.raises(openai.APIStatusError) as one:
@@ -305,11 +305,11 @@ def test_a_provider_that_repeats_its_key_does_not_tell_it_to_the_caller(plugins)
             "location": f"https://x.example/?key={PROVIDERS_KEY}",
             "content-type": "application/json",
         }
-        return Raw(json.dumps({"error": {"message": f"{key} is wrong"}}).encode(), 401, told)
+        return Raw(json.dumps({"error": {"message": f"{key} is wrong"}}).encode(), 400, told)
 
     with gateway(tell, plugins) as world:
         answer = world.chat()
-    assert answer.status_code == 401
+    assert answer.status_code == 400
     assert PROVIDERS_KEY not in answer.text + repr(answer.headers.raw)
 
 
@@ -323,9 +323,9 @@ def test_it_does_not_tell_it_either_in_an_answer_that_comes_in_pieces(form):
         if form == "streamed":
             return Raw(repeated, 200, {"content-type": "text/event-stream"})
         if form == "in pieces":
-            return Raw((repeated[:40], repeated[40:60], repeated[60:]), 401, {"content-type": "application/json"})
+            return Raw((repeated[:40], repeated[40:60], repeated[60:]), 400, {"content-type": "application/json"})
         coding, pack = ("gzip", gzip.compress) if form == "packed" else ("deflate", zlib.compress)
-        return Raw(pack(repeated), 401, {"content-type": "application/json", "content-encoding": coding})
+        return Raw(pack(repeated), 400, {"content-type": "application/json", "content-encoding": coding})
 
     with gateway(tell, {}) as world:
         answer = world.chat(headers={"accept-encoding": "gzip, deflate, br, zstd"})

@@ -15,7 +15,7 @@ from clippy_gateway.settings import Key
 from clippy_hookspecs import Refusal, hookimpl
 from gateway_world import CALLERS_KEY, World
 
-from clippy_core.testing import Fault, Reply
+from clippy_core.testing import Fault, Raw, Reply
 
 
 @define(eq=False)
@@ -55,6 +55,17 @@ def test_a_key_of_the_route_that_the_provider_does_not_take_is_the_gateways_affa
     assert plain.value.response.headers["x-clippy-request-id"]
     assert "the route main failed for the key team" in caplog.text
     assert "the provider answered 401 to routes.main.key" in caplog.text
+
+
+@pytest.mark.parametrize("plugins", [{}, {"classes": ErrorClassifier()}], ids=["bare", "classified"])
+def test_nobody_waits_for_the_rest_of_what_a_provider_says_of_a_key(plugins):
+    """A refusal without a length is a stream for us: it is closed unread, and the next request goes its way."""
+    pieces = (b'{"error":', b'{"message":"no"}}')
+    refused = Raw(pieces, 401, {"content-type": "application/json"})
+    with _with_key([refused, Reply("x")], plugins=plugins) as made:
+        answers = [made.chat(f"hello {number}") for number in range(2)]
+    assert [answer.status_code for answer in answers] == [502, 200]
+    assert answers[0].json()["error"]["code"] == "route_key_refused"
 
 
 REGION = {"error": {"code": "unsupported_country_region_territory", "message": "Country not supported", "type": "x"}}

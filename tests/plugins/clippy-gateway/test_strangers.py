@@ -36,8 +36,8 @@ def answers(seen: object) -> Reply | Fault:
     """One provider for all: a tool call where there are tools, an error where the words ask for one."""
     body = json.loads(seen.body or b"{}")  # type: ignore[attr-defined]
     said = json.dumps(body)
-    if "fail with 401" in said:
-        return Fault.status(401)
+    if "fail with 404" in said:
+        return Fault.status(404)
     if body.get("tools"):
         return Reply("", tool_calls=[call("weather", {"city": "Paris"}, "call_1")])
     return Reply("one two three", chunks=("one ", "two ", "three"))
@@ -113,7 +113,7 @@ said.responses = (await client.responses.create({ model: 'm', input: 'Hello' }))
 said.events = [];
 const events = await client.responses.create({ model: 'm', input: 'Hello', stream: true });
 for await (const event of events) said.events.push(event.type);
-try { await client.chat.completions.create({ model: 'm', messages: [{ role: 'user', content: 'fail with 401' }] }); }
+try { await client.chat.completions.create({ model: 'm', messages: [{ role: 'user', content: 'fail with 404' }] }); }
 catch (error) { said.error = [error.constructor.name, error.status]; }
 console.log(JSON.stringify(said));
 """
@@ -134,7 +134,7 @@ def test_the_openai_sdk_of_npm(gateway, tmp_path):
     assert said["tool"]["name"] == "weather"
     assert said["responses"] == "one two three"
     assert said["events"][-1] == "response.completed"
-    assert said["error"] == ["AuthenticationError", 401]
+    assert said["error"] == ["NotFoundError", 404]
 
 
 @without("llm (TESTS_LLM)", bool(LLM))
@@ -192,8 +192,8 @@ def test_the_official_sdks_of_python(gateway):
         messages = [{"role": "user", "content": "Hello"}]
         with claude.messages.stream(model="m", max_tokens=9, messages=messages) as stream:  # type: ignore[arg-type]
             assert list(stream.text_stream) == ["one ", "two ", "three"]
-        with pytest.raises(anthropic.AuthenticationError):
-            claude.messages.create(model="m", max_tokens=9, messages=[{"role": "user", "content": "fail with 401"}])
+        with pytest.raises(anthropic.NotFoundError):
+            claude.messages.create(model="m", max_tokens=9, messages=[{"role": "user", "content": "fail with 404"}])
         with pytest.raises(openai.AuthenticationError):
             chat.with_options(api_key="wrong").chat.completions.create(model="m", messages=messages)  # type: ignore[arg-type]
 
