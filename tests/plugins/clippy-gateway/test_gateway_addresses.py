@@ -339,7 +339,10 @@ OTHERS = ["Host", "Authorization", "X-Api-Key", "api-key", "Cookie", "Content-Le
           "X-Forwarded-User", "Remote-User", "X-Clippy-Tenant", "X-Clippy-Scope", "X-Real-IP", "True-Client-IP",
           "CF-Connecting-IPv6", "Client-IP", "X-Original-Forwarded-For", "SSL-Client-Cert", "X-Client-Cert-Chain",
           "X-Auth-Request-User", "X-Goog-IAP-JWT-Assertion", "Cf-Access-Jwt-Assertion",
-          "X-Ms-Client-Principal-Name"]  # fmt: skip
+          "X-Ms-Client-Principal-Name", "apikey", "X-ApiKey", "X-Auth-Key", "X-Functions-Key", "X-Portkey-Virtual-Key",
+          "Token", "Authentication", "X-Password", "DPoP", "X-Ms-Authorization-Auxiliary", "Set-Cookie2", "Proxy",
+          "X-WebAuth-User", "X-Consumer-Username", "X-Client-SSL-Cert", "Remote-Addr", "X-Azure-SocketIP",
+          "X-Appengine-User-IP", "X-Envoy-Internal", "Front-End-Https"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -375,6 +378,15 @@ def test_who_asks_and_how_a_message_is_framed_is_not_the_callers_to_say(name):
         "X-Goog-Api-Client",
         "X-Original-Filename",
         "X-Authenticity",
+        "Idempotency-Key",
+        "X-Partition-Key",
+        "X-Public-Key",
+        "X-Password-Policy",
+        "X-Tokens",
+        "X-User-Agent",
+        "X-Membership",
+        "X-Proxied-By",
+        "X-Color-Scheme",
     ],
 )
 def test_names_that_only_look_like_those_pass(name):
