@@ -277,6 +277,7 @@ def test_a_name_that_leads_to_a_metadata_address_is_not_connected_to(monkeypatch
         "127.0.0.1",
         "0.0.0.0",
         "224.0.0.1",
+        "192.88.99.1",
         "ff0e::1",
         "fec0::1",
         "3fff::1",
@@ -294,7 +295,7 @@ def test_what_is_no_address_of_the_internet_is_none_in_any_form(text):
     carried = [(0xFFFF << 32) + low, low, (0x64FF9B << 96) + low, (0x2002 << 112) + (low << 80), (0xFFFF << 48) + low]
     for one in (address, *map(ipaddress.IPv6Address, carried)):
         assert not is_public(one), one
-    for good in ("93.184.216.34", "2606:4700::1111", "64:ff9b::5db8:d822", "2002:5db8:d822::1"):
+    for good in ("93.184.216.34", "2606:4700::1111", "64:ff9b::5db8:d822", "2002:5db8:d822::1", "::ffff:5db8:d822"):
         assert is_public(ipaddress.ip_address(good)), good
 
 
