@@ -581,6 +581,13 @@ def test_stopping_lets_answers_end_and_ends_what_never_would(serve: Callable[[Pa
         httpx.get(url(server, "/echo"))
 
 
+def test_a_piece_of_a_stream_does_not_wait_until_the_one_before_it_is_acknowledged() -> None:
+    with listen("127.0.0.1", 0, None) as opened, socket.create_connection(opened.getsockname()):
+        accepted, _ = opened.accept()  # as granian does, which sets nothing itself
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
 def test_a_taken_port_is_the_callers_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
