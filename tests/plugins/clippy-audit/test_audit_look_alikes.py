@@ -314,6 +314,11 @@ def test_a_look_alike_is_untouched(text: str) -> None:
     assert redact(text) == text
 
 
+@pytest.mark.parametrize("around", ["\x1b[31m{}\x1b[0m", "\u200b{}\u200b"], ids=["coloured", "between invisible signs"])
+def test_a_look_alike_is_untouched_whatever_nobody_sees_around_it(around: str) -> None:
+    assert [] == [text for text in LOOK_ALIKES if redact(around.format(text)) != around.format(text)]
+
+
 @given(st.lists(st.sampled_from(LOOK_ALIKES), max_size=6))
 def test_look_alikes_beside_each_other_are_untouched(texts: list[str]) -> None:
     """A rule for one line does not reach into the next."""

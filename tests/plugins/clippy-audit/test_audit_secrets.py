@@ -464,6 +464,21 @@ def test_a_webhook_address_is_a_secret(url: str) -> None:
     assert secret not in redact(f"posting to {url.format(some(BIG, 9, rng), secret)} failed")
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["> {}", "# {}", " * {}", '"{}\\n" +', '    "{}\\n"', "'{}',", "+ {}"],
+)
+def test_a_private_key_is_gone_whatever_its_lines_stand_in(line: str) -> None:
+    """A quoted mail, a comment, a change, strings that a program joins."""
+    rng = Rng(line)
+    lines = [some(ALNUM + "+/", 64, rng) for _ in range(3)]
+    whole = ["-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----"]
+    cleaned = redact("\n".join(["see", *map(line.format, whole), "and the rest"]))
+    assert not any(part in cleaned for part in lines)
+    assert cleaned.startswith("see")
+    assert cleaned.endswith("and the rest")
+
+
 ESCAPES: dict[str, Callable[[str], str]] = {
     "as it is": lambda text: text,
     "URL-encoded": lambda text: quote(text, safe=""),

@@ -16,11 +16,15 @@ _BEARER = re.compile(
 )
 _BASIC = re.compile(r"basic[ \t]{1,4}([A-Za-z0-9+/_-]{8,}+={0,2})", re.ASCII)
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----", re.ASCII)
+# Between two of its lines: what a program joins them with, and the margin of a quotation or a comment.
+_JOINT = r"[\"'][ \t]{0,8}[+,.\\]?[ \t]{0,8}\r?\n[ \t]{0,40}[+.]?[ \t]{0,8}[\"']|(?<=[\n\t ])[>|#*+]{1,4}"
 # What opens the body: headers of its own, then base64, maybe after line ends that were escaped.
 _KEY_START = re.compile(
-    r"(?:\s|\\{1,4}[nrt]?|[A-Z][A-Za-z-]{2,20}:[ ]?[^\r\n\\]{0,100}(?=[\r\n\\]))*+([A-Za-z0-9+/=]{8,}+)", re.ASCII
+    rf"(?:\s|\\{{1,4}}[nrt]?|{_JOINT}|[A-Z][A-Za-z-]{{2,20}}:[ ]?[^\r\n\\]{{0,100}}(?=[\r\n\\]))*+"
+    r"([A-Za-z0-9+/=]{8,}+)",
+    re.ASCII,
 )
-_KEY_BODY = re.compile(r"(?:[A-Za-z0-9+/=:,.\s\\-]++)", re.ASCII)
+_KEY_BODY = re.compile(rf"(?:[A-Za-z0-9+/=:,.\s\\-]++|{_JOINT})++", re.ASCII)
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----", re.ASCII)
 _PUTTY = re.compile(r"Private-Lines: \d{1,4}\r?\n((?:[A-Za-z0-9+/=]++\r?\n?)++)", re.ASCII)
 _AFTER_SCHEME = re.compile(r"://([^\s\"'<>`\\]++)")
