@@ -303,6 +303,11 @@ well‑known non‑breaking 1990‑1995
 {"password": {"type": "string", "minLength": 12}}
 <th>Password</th><th>Email</th>
 code=invalid_grant_2024_error&x=1
+auth: github-app-installation-v2
+OPENAI_API_KEY - your OpenAI key
+OPENAI_API_KEY, ANTHROPIC_API_KEY
+KEY=value
+cost $1$2$3
 密码: 必须足够长
 パスワード: 必須です
 """.strip().splitlines()

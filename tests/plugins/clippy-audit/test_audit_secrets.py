@@ -250,6 +250,9 @@ UNDER_A_NAME = (
     "access_token = '''{s}'''",
     "API_KEY <- '{s}'",
     "access_token={s}&state=1",
+    "PHPSESSID={s}; path=/",
+    "JSESSIONID={s}",
+    "connect.sid=s%3A{s}",
     "La clé API est {s}",
     "clave de API: {s}",
     "Der API-Schlüssel ist {s}",
@@ -264,6 +267,9 @@ BESIDE_A_NAME = (
     "API-Key {s} is invalid",
     "got access token {s} from the store",
     "setx COHERE_API_KEY {s}",
+    "COHERE_API_KEY;{s}",
+    "COHERE_API_KEY — {s}",
+    "KEY={s}",
 )
 PASSWORD_PLACES = (
     "postgresql://app:{s}@db.example.org/prod",

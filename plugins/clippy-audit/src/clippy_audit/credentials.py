@@ -57,7 +57,8 @@ _SIGNED_FIELDS = re.compile(
 _EXPIRES = re.compile(r"\bexp=\d{9,11};", re.ASCII)
 _SIGNED = re.compile(r":[0-9a-f]{12,}+\Z", re.ASCII)
 _HASH = re.compile(
-    r"\$(?:2[abxy]\$\d\d\$[./A-Za-z0-9]{50,}+|argon2(?:id|i|d)\$[^\s\"']{30,}+|6\$[^\s\"'$]{1,40}\$[./A-Za-z0-9]{40,}+)"
+    r"\$(?:2[abxy]\$\d\d\$[./A-Za-z0-9]{50,}+|argon2(?:id|i|d)\$[^\s\"']{30,}+"
+    r"|(?:[1567y]|apr1)\$(?:[^\s\"'$]{1,40}\$){1,2}[./A-Za-z0-9]{20,}+)"
 )
 
 
@@ -89,7 +90,7 @@ def find_credentials(text: str, lowered: str) -> Iterator[Span]:
                 yield Span(*match.span(), "token")
     if "/" in text and ("hook" in lowered or "telegram" in lowered or "ifttt" in lowered):
         yield from _groups(_WEBHOOK, text, "webhook")
-    if "$" in text and ("$2" in text or "$argon2" in text or "$6$" in text):
+    if text.count("$") >= 3:
         yield from (Span(*match.span(), "hash") for match in _HASH.finditer(text))
 
 
