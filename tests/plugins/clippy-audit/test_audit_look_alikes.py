@@ -303,6 +303,11 @@ well‑known non‑breaking 1990‑1995
 {"password": {"type": "string", "minLength": 12}}
 <th>Password</th><th>Email</th>
 code=invalid_grant_2024_error&x=1
+auth: github-app-installation-v2
+OPENAI_API_KEY - your OpenAI key
+OPENAI_API_KEY, ANTHROPIC_API_KEY
+KEY=value
+cost $1$2$3
 密码: 必须足够长
 パスワード: 必須です
 """.strip().splitlines()
@@ -312,6 +317,11 @@ code=invalid_grant_2024_error&x=1
 def test_a_look_alike_is_untouched(text: str) -> None:
     """Ids, hashes, models, versions, stand-ins, code, prose about passwords, CSS classes, tokens of text."""
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("around", ["\x1b[31m{}\x1b[0m", "\u200b{}\u200b"], ids=["coloured", "between invisible signs"])
+def test_a_look_alike_is_untouched_whatever_nobody_sees_around_it(around: str) -> None:
+    assert [] == [text for text in LOOK_ALIKES if redact(around.format(text)) != around.format(text)]
 
 
 @given(st.lists(st.sampled_from(LOOK_ALIKES), max_size=6))

@@ -250,6 +250,9 @@ UNDER_A_NAME = (
     "access_token = '''{s}'''",
     "API_KEY <- '{s}'",
     "access_token={s}&state=1",
+    "PHPSESSID={s}; path=/",
+    "JSESSIONID={s}",
+    "connect.sid=s%3A{s}",
     "La clé API est {s}",
     "clave de API: {s}",
     "Der API-Schlüssel ist {s}",
@@ -264,6 +267,9 @@ BESIDE_A_NAME = (
     "API-Key {s} is invalid",
     "got access token {s} from the store",
     "setx COHERE_API_KEY {s}",
+    "COHERE_API_KEY;{s}",
+    "COHERE_API_KEY — {s}",
+    "KEY={s}",
 )
 PASSWORD_PLACES = (
     "postgresql://app:{s}@db.example.org/prod",
@@ -462,6 +468,21 @@ def test_a_webhook_address_is_a_secret(url: str) -> None:
     rng = Rng(url)
     secret = some(ALNUM, 34, rng)
     assert secret not in redact(f"posting to {url.format(some(BIG, 9, rng), secret)} failed")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["> {}", "# {}", " * {}", '"{}\\n" +', '    "{}\\n"', "'{}',", "+ {}"],
+)
+def test_a_private_key_is_gone_whatever_its_lines_stand_in(line: str) -> None:
+    """A quoted mail, a comment, a change, strings that a program joins."""
+    rng = Rng(line)
+    lines = [some(ALNUM + "+/", 64, rng) for _ in range(3)]
+    whole = ["-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----"]
+    cleaned = redact("\n".join(["see", *map(line.format, whole), "and the rest"]))
+    assert not any(part in cleaned for part in lines)
+    assert cleaned.startswith("see")
+    assert cleaned.endswith("and the rest")
 
 
 ESCAPES: dict[str, Callable[[str], str]] = {

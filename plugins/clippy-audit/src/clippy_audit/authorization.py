@@ -31,7 +31,7 @@ def find_authorization(text: str, begin: int, end: int, *, whole: bool) -> Span 
         parameters = None if whole else _PARAMETERS.match(text, start)
         return Span(start, max(end, parameters.end() if parameters else end), "authorization")
     body = _WORD.match(text, start, end)
-    if body is None or is_stand_in(body.group()) or is_code(body.group(), "") or _CALL.match(body.group()):
+    if body is None or is_stand_in(body.group().rstrip("\\")) or is_code(body.group(), "") or _CALL.match(body.group()):
         return None
     word = body.group().rstrip(".,")
     if scheme is None and is_words(word):

@@ -16,11 +16,15 @@ _BEARER = re.compile(
 )
 _BASIC = re.compile(r"basic[ \t]{1,4}([A-Za-z0-9+/_-]{8,}+={0,2})", re.ASCII)
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----", re.ASCII)
+# Between two of its lines: what a program joins them with, and the margin of a quotation or a comment.
+_JOINT = r"[\"'][ \t]{0,8}[+,.\\]?[ \t]{0,8}\r?\n[ \t]{0,40}[+.]?[ \t]{0,8}[\"']|(?<=[\n\t ])[>|#*+]{1,4}"
 # What opens the body: headers of its own, then base64, maybe after line ends that were escaped.
 _KEY_START = re.compile(
-    r"(?:\s|\\{1,4}[nrt]?|[A-Z][A-Za-z-]{2,20}:[ ]?[^\r\n\\]{0,100}(?=[\r\n\\]))*+([A-Za-z0-9+/=]{8,}+)", re.ASCII
+    rf"(?:\s|\\{{1,4}}[nrt]?|{_JOINT}|[A-Z][A-Za-z-]{{2,20}}:[ ]?[^\r\n\\]{{0,100}}(?=[\r\n\\]))*+"
+    r"([A-Za-z0-9+/=]{8,}+)",
+    re.ASCII,
 )
-_KEY_BODY = re.compile(r"(?:[A-Za-z0-9+/=:,.\s\\-]++)", re.ASCII)
+_KEY_BODY = re.compile(rf"(?:[A-Za-z0-9+/=:,.\s\\-]++|{_JOINT})++", re.ASCII)
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----", re.ASCII)
 _PUTTY = re.compile(r"Private-Lines: \d{1,4}\r?\n((?:[A-Za-z0-9+/=]++\r?\n?)++)", re.ASCII)
 _AFTER_SCHEME = re.compile(r"://([^\s\"'<>`\\]++)")
@@ -53,7 +57,8 @@ _SIGNED_FIELDS = re.compile(
 _EXPIRES = re.compile(r"\bexp=\d{9,11};", re.ASCII)
 _SIGNED = re.compile(r":[0-9a-f]{12,}+\Z", re.ASCII)
 _HASH = re.compile(
-    r"\$(?:2[abxy]\$\d\d\$[./A-Za-z0-9]{50,}+|argon2(?:id|i|d)\$[^\s\"']{30,}+|6\$[^\s\"'$]{1,40}\$[./A-Za-z0-9]{40,}+)"
+    r"\$(?:2[abxy]\$\d\d\$[./A-Za-z0-9]{50,}+|argon2(?:id|i|d)\$[^\s\"']{30,}+"
+    r"|(?:[1567y]|apr1)\$(?:[^\s\"'$]{1,40}\$){1,2}[./A-Za-z0-9]{20,}+)"
 )
 
 
@@ -85,7 +90,7 @@ def find_credentials(text: str, lowered: str) -> Iterator[Span]:
                 yield Span(*match.span(), "token")
     if "/" in text and ("hook" in lowered or "telegram" in lowered or "ifttt" in lowered):
         yield from _groups(_WEBHOOK, text, "webhook")
-    if "$" in text and ("$2" in text or "$argon2" in text or "$6$" in text):
+    if text.count("$") >= 3:
         yield from (Span(*match.span(), "hash") for match in _HASH.finditer(text))
 
 

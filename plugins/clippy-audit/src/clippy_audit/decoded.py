@@ -11,10 +11,24 @@ from bisect import bisect_right
 
 from .spans import Span
 
+_MORE = "[89ABab][0-9A-Fa-f]"
+
+
+def _letter(sign: str) -> str:
+    """A letter that UTF-8 writes in several bytes, each of them behind *sign*."""
+    return (
+        f"(?:{sign}[CDcd][0-9A-Fa-f]|{sign}[Ee][0-9A-Fa-f]{sign}{_MORE}|{sign}[Ff][0-4](?:{sign}{_MORE}){{2}})"
+        f"{sign}{_MORE}"
+    )
+
+
 # One match takes a whole row of backslashes, so text that was escaped several times is undone in one pass.
 _ESCAPE = re.compile(
-    r"""
-    \\++ (?: u[0-9A-Fa-f]{4} | x[0-9A-Fa-f]{2} | . )?
+    _letter("%(?:25){0,3}")
+    + "|"
+    + _letter(r"\\++x")
+    + r"""
+  | \\++ (?: u[0-9A-Fa-f]{4} | x[0-9A-Fa-f]{2} | . )?
   | % (?:25){0,3} [0-9A-Fa-f]{2}
   | & (?: \#\d{1,7} | \#[xX][0-9A-Fa-f]{1,6} | quot | amp | apos | lt | gt | equals | colon ) ;
   | \x1b \[ [0-9;]{0,16} [A-Za-z]
@@ -25,6 +39,7 @@ _ESCAPE = re.compile(
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\u00ad\ufeff]")
 _HYPHENS = "\u2010\u2011"  # what word processors make of the one on a keyboard, so that no line ends there
 _ODD = re.compile(rf"{_INVISIBLE.pattern}|[{_HYPHENS}]")
+_UNSEEN = re.compile(rf"\x1b\[[0-9;]{{0,16}}[A-Za-z]|{_INVISIBLE.pattern}")
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 
 
@@ -71,6 +86,11 @@ class Decoded:
         return self._origins[piece] + position - self._starts[piece] + (1 if end else 0)
 
 
+def blanked(source: str) -> str:
+    """*source* with spaces where nobody sees anything: colours of a terminal, invisible characters."""
+    return _UNSEEN.sub(lambda found: " " * len(found.group()), source)
+
+
 def decode(source: str) -> Decoded | None:
     """*source* with its escapes undone, None when it holds none."""
     return Decoded(source) if may_hold_escapes(source) and _ESCAPE.search(source) else None
@@ -84,10 +104,10 @@ def may_hold_escapes(source: str) -> bool:
 
 
 def _undo(escape: str) -> str:
-    """The one character that *escape* stands for, "" for an invisible one."""
+    """What *escape* stands for: a character, "" for an invisible one, several where its bytes are no letter."""
     first = escape[0]
     if first == "%":
-        return chr(int(escape[-2:], 16))
+        return _shown(_read([part[-2:] for part in escape.split("%")[1:]]))
     if first == "&":
         from html import unescape  # its table of names is a third of a megabyte, which few processes have a use for
 
@@ -97,7 +117,20 @@ def _undo(escape: str) -> str:
     if first != "\\":
         return "-" if first in _HYPHENS else ""
     body = escape.lstrip("\\")
+    if "\\" in body:
+        return _shown(_read([part[:2] for part in escape.split("x")[1:]]))
     if len(body) > 1:
-        meant = chr(int(body[1:], 16))
-        return "" if _INVISIBLE.match(meant) else meant
+        return _shown(chr(int(body[1:], 16)))
     return _CONTROL.get(body, body) or "\\"
+
+
+def _read(octets: list[str]) -> str:
+    found = bytes.fromhex("".join(octets))
+    try:
+        return found.decode() if len(found) > 1 else found.decode("latin-1")
+    except UnicodeDecodeError:
+        return found.decode("latin-1")
+
+
+def _shown(meant: str) -> str:
+    return "-" if meant in ("\u2010", "\u2011") else "" if _INVISIBLE.match(meant) else meant

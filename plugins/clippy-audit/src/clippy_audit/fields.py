@@ -218,7 +218,7 @@ def _bare(text: str, position: int, start: int, how: str | None, sure: Trust, ki
         or (
             not is_made(value)
             if told
-            else _apart_keeps(value, sure)
+            else _apart_keeps(value, sure, text[position - 8 : position])
             if how == "apart"
             else _phrase_keeps(value.rstrip(".,!?:"), sure)
             if how in ("phrase", "cell")
@@ -237,11 +237,11 @@ def _phrase_keeps(word: str, sure: Trust) -> bool:
     return is_digest(word) or not (is_mixed(word, 20) if sure is Trust.BARE else is_random(word, 16))
 
 
-def _apart_keeps(word: str, sure: Trust) -> bool:
+def _apart_keeps(word: str, sure: Trust, before: str) -> bool:
     """In the line below "password:", and in brackets, may as well stand the next thing that a form or a text says."""
     if sure is Trust.SECRET:
         return ":" in word or not is_mixed(word, 12)
-    return ":" in word or not (is_made(word) or (sure is Trust.KEY and is_digest(word)))
+    return ":" in word or not (is_made(word) or (sure is Trust.KEY and ":" in before and is_digest(word)))
 
 
 def _bare_keeps(text: str, body: re.Match[str], start: int, how: str | None, sure: Trust) -> bool:
@@ -249,7 +249,10 @@ def _bare_keeps(text: str, body: re.Match[str], start: int, how: str | None, sur
     if sure is Trust.BARE:
         form = text[body.end() : body.end() + 1] == "&" and not text.startswith("code", start)
         query = form or (start > 0 and text[start - 1] in "?&")
-        return not (is_random(value, 16) if query else text.startswith("key", start) and is_mixed(value, 20))
+        if query:
+            return not is_random(value, 16)
+        named = is_mixed(value, 20) if text.startswith("key", start) else is_made(value)
+        return not (named and kind_of(sure, text[start : start + 3]) == "key")
     if sure is Trust.WEAK:
         return not is_random(value, 12) or is_route(value)
     if sure is Trust.KEY:

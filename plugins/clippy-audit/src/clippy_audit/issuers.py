@@ -131,6 +131,7 @@ TOKENS: dict[str, tuple[str, ...]] = {
     "hubspot": (rf"pat-(?:na|eu|ap)\d-{_H}{{8}}-{_W}{{20,}}+",),
     "mapbox": (rf"sk\.eyJ{_W}{{16,}}+\.{_W}{{10,}}+",),
     "twitter": (r"AAAAAAAAA[A-Za-z0-9%]{60,}+",),
+    "bitcoin": (rf"xprv{_A}{{100,}}+",),
     "age": (r"AGE-SECRET-KEY-1[A-Z0-9]{50,}+",),
     # Bounded where it may begin anywhere in a run, so that a row of "-eyJ" costs no more than its length.
     "jwt": (rf"eyJ(?:(?<!{_W}eyJ){_W}{{8,}}+|{_W}{{8,400}}+)\.{_W}{{8,}}+(?:\.{_W}*+){{0,3}}",),

@@ -53,6 +53,7 @@ _KEYS = tuple(
     )
 ) + (
     "accesskeyid", "credential", "clientassertion", "jwt", "sas", "sharedaccesssignature", "keydata", "authcode",
+    "phpsessid", "jsessionid", "aspnetsessionid", "connectsid",
     "secretbase", "secretkeybase", "webhooksecret", "xamzsignature", "xgoogsignature",
 )  # fmt: skip
 # Tokens that are text, places in a list, or numbers; keys that find something instead of opening it.

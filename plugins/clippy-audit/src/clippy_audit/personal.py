@@ -55,7 +55,7 @@ _BRAND = re.compile(
 _SSN = re.compile(r"(?<![\w.-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-]|\.\d)", re.ASCII)
 _INSURED = re.compile(
     r"(?<![A-Za-z])(?:ssn|social[ ](?:security|insurance)(?:[ ](?:number|no|nr|#))?)[\"']?"
-    r"(?:[ ](?:is|was|ends|number))?[.:=#]{0,2}[ ]{0,2}[\"']?\Z",
+    r"(?:[ ](?:is|was|ends|number))?[.:=#]{0,2}[ \t]{0,2}[\"']?\Z",
     re.IGNORECASE | re.ASCII,
 )
 _NINE = re.compile(r"\d{3}([ -]?)\d{2}\1\d{4}(?![\w-]|\.\d)", re.ASCII)

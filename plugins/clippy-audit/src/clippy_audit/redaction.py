@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from clippy_hookspecs import Headers, Json
 
 from .credentials import find_credentials
-from .decoded import Decoded, decode, may_hold_escapes
+from .decoded import Decoded, blanked, decode, may_hold_escapes
 from .fields import find_fields, keeps
 from .literals import find_literals, forms_of, holds_literals
 from .names import Trust, trust
@@ -114,7 +114,7 @@ def _redacted(text: str, literals: tuple[str, ...], personal: bool) -> str:
 
 def _take_out(text: str, decoded: Decoded | None, find: Callable[[str], Iterable[Span]]) -> str:
     """*text* without what *find* finds in it, or in *decoded*: what it says once its escapes are undone."""
-    spans = list(find(text))
+    spans = list(find(text if decoded is None else blanked(text)))
     if decoded is not None:
         spans += (decoded.original(span) for span in find(decoded.text))
     return replace(text, spans) if spans else text

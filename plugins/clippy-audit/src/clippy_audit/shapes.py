@@ -33,6 +33,7 @@ _MASKED = re.compile(
 _WORDS = re.compile(r"[A-Za-z]++(?:[-_. ][A-Za-z]++)*+[-_]?\d{0,3}\Z", re.ASCII)
 _PART = r"[A-Z]?[a-z]++(?:[-_.][A-Z]?[a-z]++)*+[-_]?\d{0,2}"
 _ROUTE = re.compile(rf"/?{_PART}(?:/{_PART})++/?\Z", re.ASCII)
+_SLUG = re.compile(r"[a-z]++(?:[-_.][a-z]++)++[-_]?\d{0,2}\Z", re.ASCII)
 _PATH = re.compile(r"[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)*+\Z", re.ASCII)
 _DIGEST = re.compile(
     r"(?:sha\d+[:-])?(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})\Z"
@@ -63,8 +64,8 @@ def is_words(value: str) -> bool:
 
 
 def is_route(value: str) -> bool:
-    """Whether *value* is words joined by slashes, some with a number at their end: ``oauth2/google``."""
-    return bool(_ROUTE.match(value))
+    """Whether *value* is words joined by slashes or dashes, some with a number: ``oauth2/google``, ``app-v2``."""
+    return bool(_ROUTE.match(value) or _SLUG.match(value))
 
 
 def is_sentence(value: str) -> bool:
@@ -103,9 +104,14 @@ def is_mixed(value: str, minimum: int) -> bool:
 
 
 def is_made(value: str) -> bool:
-    """Whether *value* is no hash and has a part longer than words are, with letters between its digits.
+    """Whether *value* is no hash and has a part longer than words are, with letters between digits or no regular case.
 
     For places where anything may stand: names of programs (``Billing2024Overview``) have a number or two at their ends.
     """
-    parts = _UNDIVIDED.findall(value)
-    return not is_digest(value) and any(len(_NUMBER.findall(part)) >= 2 and _LETTER.search(part) for part in parts)
+    return not is_digest(value) and any(map(_is_irregular, _UNDIVIDED.findall(value)))
+
+
+def _is_irregular(part: str) -> bool:
+    if len(_NUMBER.findall(part)) >= 2:
+        return bool(_LETTER.search(part))
+    return len(part) <= 4 * len(_RISE.findall(part))

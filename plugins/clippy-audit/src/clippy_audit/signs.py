@@ -12,6 +12,7 @@ NOUN = re.compile(
     r"|twoord(?<=wachtwoord)|密码|密碼|口令|密钥|パスワード|비밀번호|пароль|hasło"
     r"|senord(?<=lösenord)|adgangskode|salasana|heslo|jelszó|kata sandi|şifre|khẩu(?<=mật khẩu)|κωδικός|סיסמה|पासवर्ड"
     r"|كلمة (?:ال)?(?:مرور|سر)|รหัสผ่าน"
+    r"|phpsessid|jsessionid|asp\.net_sessionid|connect\.sid"
     r"|cl[ée] api|c(?:lave|have) (?:de )?api|ключ api|api(?:-| )?schlüssel|api ?(?:キー|키))s?(?![a-z0-9])"
 )
 # Those that would begin with a new letter are known by a later one: each first letter costs time in every text.
@@ -20,6 +21,7 @@ STEMS = (
     "pass", "pwd", "pat", "secret", "sig", "sas", "senha", "token", "key", "cookie", "credential", "code", "contrase",
     "auth", "assertion", "jwt", "bearer", "kennwort", "wachtwoord", "pw", "psk",
     "identified", "senord", "adgangskode", "salasana", "heslo", "kata sandi", "passord", "cle api", "clave", "chave",
+    "phpsessid", "jsessionid", "asp.net_sessionid", "connect.sid",
 )  # fmt: skip
 FOREIGN_STEMS = (
     "密码", "密碼", "口令", "密钥", "パスワード", "비밀번호", "пароль", "hasło", "jelszó", "şifre", "khẩu", "κωδικός",
@@ -37,8 +39,9 @@ SIGN = re.compile(
   | (?P<meta>["']\s{{1,3}}content=(?=["']))                                   # <meta name="token" content="...">
   | (?P<block>["']\s{{0,3}}\{{\s{{0,40}}(?:[a-z]{{1,20}}[ ]{{0,20}}=[^\n{{}}]{{0,80}}\n\s{{0,40}}){{0,6}}
       default[ ]{{0,20}}=[ ]{{0,8}})                                           # variable "key" {{ default = "..." }}
-  | (?P<apart>["'`*]{{0,3}}[ \t]{{0,8}}:\*{{0,2}}[ \t]{{0,8}}(?:\r?\n[ \t]{{0,8}}){{1,2}}`?(?=[\w+/=.~-]{{12}})
-      | [ ]\((?=[\w-]{{12}}) | </[a-z]{{1,12}}>\s{{0,20}}<[a-z]{{1,12}}>)      # below; (...); <key>it</key><string>...
+  | (?P<apart>["'`*]{{0,3}}[ \t]{{0,8}}:\*{{0,2}}[ \t]{{0,8}}(?:\r?\n[ \t>]{{0,8}}){{1,2}}`?(?=[\w+/=.~-]{{12}})
+      | (?:[ ]\(|[ ][–—-][ ]|[,;])(?=[\w+/=.~-]{{12}})                          # key (...), key - ..., key,...
+      | </[a-z]{{1,12}}>\s{{0,20}}<[a-z]{{1,12}}>)                               # <key>it</key><string>...
   | (?P<cell>`?[ \t]{{0,8}}\|[ \t]{{0,8}}`?)                                  # | API_KEY | ... | in a table
   | (?P<call>\([ ]{{0,2}}(?=["']))                                           # .apiKey("...")
   | (?P<yaml>["']?:?\r?\n[ ]{{0,20}}value:[ ])                                  # - name: API_KEY, then value: ...
