@@ -9,8 +9,8 @@ from typing import Any, Final
 from attrs import asdict, frozen
 from clippy_recorder import Exchange
 
-from .dashboard import Spread, spread
 from .parts import Parts, added, end_of, parts_of
+from .spreads import Spread, spread
 
 SLOW_SHARE: Final = 0.05
 SLOW_NS: Final = 1_000_000
