@@ -286,7 +286,9 @@ def test_a_cost_of_which_not_all_is_known_says_what_it_is_at_least() -> None:
     with Site(Kept([exchange(1, cost=0.5), exchange(2, cost=None)])) as site:
         told, page = site.get("/api/dashboard").json(), site.get("/dashboard").text
     assert (told["total"]["cost"], told["total"]["priced"], told["by_model"][0]["priced"]) == (None, 0.5, 0.5)
-    assert page.count('<span class="quiet">at least</span> $ 0.5000') == 4  # in all, and by model, route and tenant
+    assert (
+        page.count('<span class="quiet">at least</span> <span class="nowrap">$ 0.5000</span>') == 4
+    )  # in all, and by model, route and tenant
 
 
 def test_a_line_leads_to_the_requests_that_it_is_of() -> None:
