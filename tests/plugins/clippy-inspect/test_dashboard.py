@@ -132,8 +132,11 @@ def test_a_rate_is_told_only_for_a_time_that_is_known_whole(complete: bool, expe
     [
         ([], "1 request over, 0 running, since"),
         ([exchange(2, state="running")], "1 request over, 1 running, since"),
-        ([streamed(2, state="running")], "1 request over, 1 running (streamed), since"),
-        ([exchange(2, state="running"), streamed(3, state="running")], "1 request over, 2 running (1 streamed), since"),
+        ([streamed(2, state="running")], '1 request over, 1 running (<a href="/streams">streamed</a>), since'),
+        (
+            [exchange(2, state="running"), streamed(3, state="running")],
+            '1 request over, 2 running (<a href="/streams">1 streamed</a>), since',
+        ),
     ],
 )
 def test_the_dashboard_speaks_of_streams_where_there_are_any_and_of_times_that_are_not_over_yet(
