@@ -16,7 +16,7 @@ from clippy_inspect import paths
 from clippy_inspect.access import Session, decide
 from clippy_inspect.door import Door
 from clippy_inspect.keys import LINK_SECONDS, Keys
-from clippy_inspect.live import as_json
+from clippy_inspect.live import as_json, row
 from clippy_inspect.paths import is_page
 from clippy_inspect.site import all_pages
 from clippy_inspect.view import View
@@ -280,7 +280,7 @@ def test_the_guide_has_every_path_that_answers_a_script_and_every_field_of_a_lin
     assert told == there
     fields = guide.partition("A line of `/api/requests`:")[2].partition("\n\nWith")[0]
     first = re.findall(r"^\| (`.*?`) \|", fields, re.MULTILINE)
-    assert {name for cell in first for name in re.findall(r"`(\w+)`", cell)} == set(as_json(exchange(1)))
+    assert {name for cell in first for name in re.findall(r"`(\w+)`", cell)} == set(as_json(row(exchange(1))))
 
 
 def test_every_route_is_on_the_list_of_pages_and_every_page_has_a_route() -> None:

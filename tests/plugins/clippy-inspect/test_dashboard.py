@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 import statistics
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from attrs import evolve
 from clippy_hookspecs import Headers, Scope, StatusTable
 from clippy_hookspecs.services import RawRequest
-from clippy_inspect.dashboard import MOST_GROUPS, OTHERS, as_json, group, groups, quantile, spread, summed
+from clippy_inspect.attention import alarms
+from clippy_inspect.dashboard import MOST_GROUPS, OTHERS, as_json, group, groups, summed
 from clippy_inspect.door import Door
+from clippy_inspect.filter import written
 from clippy_inspect.live import what
 from clippy_inspect.site import all_pages
+from clippy_inspect.spreads import quantile, spread
 from clippy_inspect.tables import tables_of
 from clippy_inspect.view import View
 from clippy_recorder import Exchange
@@ -88,8 +94,8 @@ def test_the_sums_of_a_mixed_hour() -> None:
     assert board.kinds == (("overloaded: http_529", 1),)
     assert board.caches == (("cache-memory", 1),)
     assert board.total.first_token.p50 == 300_400
-    assert sum(total for _, total, _ in board.timeline) == 7
-    assert sum(bad for _, _, bad in board.timeline) == 1
+    assert sum(one.requests for one in board.timeline) == 7
+    assert sum(one.failed for one in board.timeline) == 1
 
 
 def test_what_failed_has_a_time_of_its_own() -> None:
@@ -100,10 +106,11 @@ def test_what_failed_has_a_time_of_its_own() -> None:
     found = as_json(summed([*quick, *slow, lost], BEGAN + 10))["by_model"][0]
     assert found["latency"] == {"count": 3, "p50": 8_500, "p95": 8_500, "p99": 8_500}
     assert found["failed_after"] == {"count": 3, "p50": 7_400_000, "p95": 7_400_000, "p99": 7_400_000}
+    cell = '<td class="n">{}</td>'
     with Site(Kept([*quick, *slow])) as site:
         page = site.get("/dashboard").text
-        assert "<dt>Latency of answers p99</dt><dd>8.5 ms</dd>" in page
-        assert "<dt>Failed after p95</dt><dd>7.40 s</dd>" in page
+        assert f'<th scope="row">Answers</th>{3 * cell.format("8.5 ms")}' in page
+        assert f'<th scope="row">Failed after</th>{3 * cell.format("7.40 s")}' in page
         assert '<td class="n" data-label="Failed p95">7.40 s</td>' in page
     with Site(Kept(quick)) as site:
         page = site.get("/dashboard").text
@@ -125,8 +132,11 @@ def test_a_rate_is_told_only_for_a_time_that_is_known_whole(complete: bool, expe
     [
         ([], "1 request over, 0 running, since"),
         ([exchange(2, state="running")], "1 request over, 1 running, since"),
-        ([streamed(2, state="running")], "1 request over, 1 running (streamed), since"),
-        ([exchange(2, state="running"), streamed(3, state="running")], "1 request over, 2 running (1 streamed), since"),
+        ([streamed(2, state="running")], '1 request over, 1 running (<a href="/streams">streamed</a>), since'),
+        (
+            [exchange(2, state="running"), streamed(3, state="running")],
+            '1 request over, 2 running (<a href="/streams">1 streamed</a>), since',
+        ),
     ],
 )
 def test_the_dashboard_speaks_of_streams_where_there_are_any_and_of_times_that_are_not_over_yet(
@@ -138,8 +148,8 @@ def test_the_dashboard_speaks_of_streams_where_there_are_any_and_of_times_that_a
     body = asyncio.run(handlers["/dashboard"](page)).body  # type: ignore[arg-type]  # a handler is a coroutine function
     assert isinstance(body, bytes)
     assert said in body.decode()
-    assert "Per second, 10 s</dt>" in body.decode()
-    assert "Per second, 15 min (40 s so far)</dt>" in body.decode()
+    assert "<dt>Over 10 s</dt>" in body.decode()
+    assert "<dt>Over 15 min (40 s so far)</dt>" in body.decode()
 
 
 def test_an_empty_dashboard_is_a_page() -> None:
@@ -159,7 +169,7 @@ def test_a_list_of_models_is_no_call_of_a_model() -> None:
     assert (board.total.requests, board.total.latency.p50, board.running) == (1, 2_000_000, 0)
     assert [(one.name, one.requests, one.latency.p50) for one in board.others] == [("GET /v1/models", 3, 9)]
     assert [one.name for one in board.by_model] == [asked.model]
-    assert sum(total for _, total, _ in board.timeline) == 1
+    assert sum(one.requests for one in board.timeline) == 1
     assert (1 / 7, 7) == (board.rates[0].per_second, board.rates[0].over)
 
 
@@ -273,3 +283,63 @@ def test_the_page_has_every_number_of_its_chart_in_a_table() -> None:
     assert "&lt;script&gt;alert(1)" in text
     assert told["total"]["requests"] == 2
     assert text.count("<tr><td>") >= len(told["timeline"])
+
+
+def test_a_cost_of_which_not_all_is_known_says_what_it_is_at_least() -> None:
+    with Site(Kept([exchange(1, cost=0.5), exchange(2, cost=None)])) as site:
+        told, page = site.get("/api/dashboard").json(), site.get("/dashboard").text
+    assert (told["total"]["cost"], told["total"]["priced"], told["by_model"][0]["priced"]) == (None, 0.5, 0.5)
+    assert (
+        page.count('<span class="quiet">at least</span> <span class="nowrap">$ 0.5000</span>') == 4
+    )  # in all, and by model, route and tenant
+
+
+def test_a_line_leads_to_the_requests_that_it_is_of() -> None:
+    """As many as it says, whatever signs are in a name; what cannot stand in an address leads nowhere."""
+    names = ["gpt-4o", 'a "b" \\ c:*', "zwei\nlines", "日本", "\ud800", "x" * 2000]
+    calls = [failed(number, model=name) for number, name in enumerate(names * 2, 1)]
+    calls += [exchange(50, model="gpt-4o", url="https://api.example/v1/embeddings"), streamed(51, state="running")]
+    with Site(Kept(calls)) as site:
+        page = html.unescape(site.get("/dashboard").text)
+        for place, name in enumerate(names):
+            lead = f"/?q={quote(q + ' generating -running failed')}" if (q := written(model=name)) else ""
+            assert (lead != "") is (place < 4)
+            if lead:
+                assert f'href="{lead}"' in page
+                assert len(site.get("/api/requests" + lead[1:]).json()["requests"]) == 2
+        for lead in re.findall(r'href="(/\?q=[^"]+)"', page):
+            assert site.get("/api/requests" + lead[1:]).json()["requests"], lead
+
+
+OPEN = ("openai.chat at https://x", None, "open", 12.5, 9, "9 failures in a row")
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "tables", "said"),
+    [
+        ([exchange(1)], [], []),
+        ([exchange(1), failed(2)], [], ["1 request of the last 5 minutes failed, 50% of them all"]),
+        ([failed(1, began=BEGAN - 900), exchange(2)], [], []),
+        ([*map(exchange, range(1, 60)), failed(60)], [], []),
+        ([], [OPEN], ["the breaker of openai.chat at https://x is open: 9 failures in a row"]),
+        ([], [("a", "m", "half_open", None, 0, None)], ["the breaker of a, m is half open"]),
+        ([], [("a", None, "closed", None, 0, None)], []),
+        ([], "could not tell: OSError", ["breaker could not tell: OSError"]),
+        (
+            [],
+            [OPEN] * 10,
+            [*["the breaker of openai.chat at https://x is open: 9 failures in a row"] * 8, "and 2 more"],
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_first(exchanges: list[Exchange], tables: Any, said: list[str]) -> None:
+    """A breaker that keeps requests away, a plugin that cannot tell, and failures of now: not of an hour ago."""
+    columns = ("route", "model", "state", "open for, s", "failures in a row", "why")
+    shown = tables if isinstance(tables, str) else StatusTable("breakers", columns, tuple(tables))
+    assert [one.said for one in alarms(exchanges, [("breaker", shown)], BEGAN + 60)] == said
+
+
+def test_each_span_of_time_has_the_latency_of_what_was_answered_in_it() -> None:
+    calls = [exchange(1, duration=10), exchange(1, duration=30), failed(1, duration=900), exchange(3, duration=5)]
+    told = as_json(summed(calls, BEGAN + 4))["timeline"]
+    assert told == [[BEGAN + 1, 3, 1, 10, 30], [BEGAN + 2, 0, 0, None, None], [BEGAN + 3, 1, 0, 5, 5]]

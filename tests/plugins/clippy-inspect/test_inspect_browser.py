@@ -289,6 +289,21 @@ def test_a_request_is_sent_again_from_its_page(visit: Callable[..., Any], capsys
     gc.collect()  # what was left open complains now
 
 
+def test_a_request_is_copied_as_a_command(site: Site, visit: Callable[..., Any]) -> None:
+    """To be pasted into a shell; not with what a terminal might act upon."""
+    hostile = evolve(exchange(30).came, body=b"\x1b[201~\nid\n")
+    site.source.put(exchange(30, came=hostile))
+    page = visit(site.door.link())
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for wanted, said in (("req-0001", "Copied"), ("req-0030", "take the file")):
+        page.goto(f"{site.address}/requests/{wanted}")
+        page.get_by_role("button", name="Copy as curl").click()
+        page.locator("#copy-curl", has_text=said).wait_for()
+        assert page.evaluate("navigator.clipboard.readText()").startswith("curl --globoff --url https://api.example/")
+    assert "201~" not in page.evaluate("navigator.clipboard.readText()")
+    site.source.exchanges = [one for one in site.source.exchanges if one.id != "req-0030"]
+
+
 def test_two_sets_are_compared_by_keys_alone(site: Site, visit: Callable[..., Any]) -> None:
     """The form takes what the live list takes; a filter that cannot be read is said, and the fields stay."""
     page = visit(site.door.link())

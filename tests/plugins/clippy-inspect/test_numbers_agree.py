@@ -68,8 +68,8 @@ def test_the_sums_are_those_of_the_providers_log() -> None:
     for lines in (board.by_model, board.by_route, board.by_tenant):
         assert sum(line.requests for line in lines) == 60
         assert sum(line.tokens_in for line in lines) == paid * 11
-    assert sum(total for _, total, _ in board.timeline) == 60
-    assert sum(failed for _, _, failed in board.timeline) == expected["failed"]
+    assert sum(one.requests for one in board.timeline) == 60
+    assert sum(one.failed for one in board.timeline) == expected["failed"]
 
 
 def _ask(client: clippy_core.Client, text: str, streamed: bool) -> None:

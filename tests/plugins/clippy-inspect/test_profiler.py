@@ -224,3 +224,20 @@ def test_filters_choose_what_is_profiled_and_compared() -> None:
     assert 'role="alert"></p>' not in wrong
     assert "<b>" not in wrong
     assert refused == [400, 400]
+
+
+def test_the_hooks_of_a_plugin_are_added_up_and_the_dearest_plugin_is_named_first() -> None:
+    """With what it takes of a request and of a chunk; below a twentieth of the time nothing is called slow."""
+    steps = (
+        Step(100, "quick", "pre_request", "passed", 2_000_000),
+        Step(200, "dear", "pre_request", "passed", 3_000_000),
+        Step(300, "dear", "on_chunk", "passed", 9_000_000, 9),
+    )
+    made = profile([exchange(1, steps=steps, duration=100_000), exchange(2, steps=(), duration=100_000)])
+    dear, quick = made.plugins
+    assert (dear.name, dear.total, dear.each, dear.share) == ("dear", 12_000_000, 6_000_000, 0.06)
+    assert (dear.worst, dear.calls, dear.chunk) == ("on_chunk", 9, 1_000_000)
+    assert (quick.name, quick.chunk) == ("quick", None)
+    assert made.slow == ("dear takes 6% of the time, 6.0 ms of a request, most of it in on_chunk (9 calls)",)
+    with Site(Kept([exchange(1, steps=steps[:1], duration=100_000)])) as site:
+        assert "quick takes most: 2.0 ms of one, 2.0 % of the time." in site.get("/profile").text

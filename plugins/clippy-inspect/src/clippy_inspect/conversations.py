@@ -15,7 +15,9 @@ from clippy_recorder.har import answer_of, answer_pieces
 from clippy_recorder.rerunning import said
 
 from .dashboard import LOOKED_AT
+from .failures import why
 from .generating import generates
+from .live import tone
 from .numbers import many
 from .reading import Said, answered, body_of, messages_of, read, said_in
 from .timeline import told
@@ -197,7 +199,7 @@ def pages(view: View) -> list[Page]:
         found = find(request, 1)
         if found is None:
             return view.not_found(request, "No conversation of this name is kept.")
-        return view.page(request, "conversation.html", c=found)
+        return view.page(request, "conversation.html", c=found, tone=tone, why=why)
 
     async def api(request: RawRequest) -> RawReply:
         return view.data({"conversations": [_as_json(one) for one in all_of_them()[:SHOWN]]})

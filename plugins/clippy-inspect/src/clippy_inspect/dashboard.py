@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from attrs import asdict, frozen
+from attrs import asdict, astuple, frozen
 from clippy_hookspecs import StatusTable
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
-from .filter import tokens
+from .attention import alarms
+from .filter import tokens, written
 from .generating import generates
 from .live import what
+from .over_time import FAILED, Span, over_time
 from .pace import WINDOWS, Rate, rate
+from .spreads import Spread, spread
 from .tables import Tables, refusals, table_as_json, tables_of
 from .view import Page, View
 
@@ -24,18 +26,6 @@ LOOKED_AT: Final = 5000
 MOST_GROUPS: Final = 40
 OTHERS: Final = "(others)"
 """Names are chosen by callers: those beyond the commonest share a line."""
-_BARS: Final = 60
-_FAILED: Final = ("failed", "abandoned")
-
-
-@frozen
-class Spread:
-    """How long things took, in microseconds: nearest-rank quantiles of all that was looked at; None: of nothing."""
-
-    count: int
-    p50: int | None
-    p95: int | None
-    p99: int | None
 
 
 @frozen
@@ -43,7 +33,8 @@ class Group:
     """One line of a table: the requests with the same model, route, tenant ..., and what they come to.
 
     ``latency`` is of those that were answered, ``failed_after`` of those that failed, whose callers waited too.
-    ``cost`` is US dollars, None where a price that belongs to it is not known: a part of a sum is no sum.
+    ``cost`` is US dollars, None where a price that belongs to it is not known: a part of a sum is no sum, and is told
+    as ``priced``.  ``q`` is a filter that finds the requests, "" where none does.
     ``saved`` counts those that a cache answered.  ``estimated``: some of the tokens were counted here, since no
     provider told how many they were.
     """
@@ -60,6 +51,8 @@ class Group:
     cost: float | None
     unpriced: int
     estimated: bool
+    priced: float = 0.0
+    q: str = ""
 
 
 @frozen
@@ -85,8 +78,8 @@ class Dashboard:
     by_route: tuple[Group, ...]
     by_tenant: tuple[Group, ...]
     others: tuple[Group, ...]
-    timeline: tuple[tuple[float, int, int], ...]
-    """(begin in unix seconds, requests, failures) of equal spans from ``since`` to ``now``."""
+    timeline: tuple[Span, ...]
+    """Equal spans from ``since`` to ``now``."""
 
     @property
     def refused(self) -> int:
@@ -124,11 +117,17 @@ def summed(
         refusals=_commonest(reasons.elements()),
         kinds=_commonest(_kind(one) for one in over if one.error),
         caches=_commonest(str((one.provenance or {}).get("by") or "cache") for one in over if one.state == "cached"),
-        by_model=groups(over, lambda one: one.model or "(no model)"),
-        by_route=groups(over, lambda one: one.route or "(the caller's own address)"),
-        by_tenant=groups(over, lambda one: one.scope.tenant or one.scope.user or "(nobody said)"),
+        by_model=groups(over, lambda one: one.model or "(no model)", lambda one: written(model=one.model)),
+        by_route=groups(
+            over, lambda one: one.route or "(the caller's own address)", lambda one: written(route=one.route)
+        ),
+        by_tenant=groups(
+            over,
+            lambda one: one.scope.tenant or one.scope.user or "(nobody said)",
+            lambda one: written(tenant=one.scope.tenant) or written(user=one.scope.user),
+        ),
         others=groups((one for one in others if one.state != "running"), what),
-        timeline=_timeline(exchanges, since, now),
+        timeline=over_time(exchanges, since, now),
     )
 
 
@@ -152,20 +151,22 @@ def _commonest(names: Iterable[str]) -> tuple[tuple[str, int], ...]:
     return (*shown, (OTHERS, sum(number for _, number in rest))) if rest else tuple(shown)
 
 
-def groups(exchanges: Iterable[Exchange], name: Callable[[Exchange], str]) -> tuple[Group, ...]:
-    """A line for each name, the commonest first."""
+def groups(
+    exchanges: Iterable[Exchange], name: Callable[[Exchange], str], finds: Callable[[Exchange], str] = lambda one: ""
+) -> tuple[Group, ...]:
+    """A line for each name, the commonest first; *finds* is the filter term that finds those like an exchange."""
     by_name: dict[str, list[Exchange]] = defaultdict(list)
     for exchange in exchanges:
         by_name[name(exchange)].append(exchange)
     ordered = sorted(by_name.items(), key=lambda item: (-len(item[1]), item[0]))
-    made = [group(one, found) for one, found in ordered[:MOST_GROUPS]]
+    made = [group(one, found, finds(found[0])) for one, found in ordered[:MOST_GROUPS]]
     rest = [exchange for _, found in ordered[MOST_GROUPS:] for exchange in found]
     return (*made, group(OTHERS, rest)) if rest else tuple(made)
 
 
-def group(name: str, exchanges: Sequence[Exchange]) -> Group:
+def group(name: str, exchanges: Sequence[Exchange], q: str = "") -> Group:
     """What *exchanges* come to.  What a cache answered cost nothing, and its tokens were not used again."""
-    paid, failed = [one for one in exchanges if _paid(one)], [one for one in exchanges if one.state in _FAILED]
+    paid, failed = [one for one in exchanges if _paid(one)], [one for one in exchanges if one.state in FAILED]
     costs = [one.cost for one in paid]
     unpriced = sum(cost is None for cost in costs)
     return Group(
@@ -181,6 +182,8 @@ def group(name: str, exchanges: Sequence[Exchange]) -> Group:
         None if unpriced else sum(cost for cost in costs if cost is not None),
         unpriced,
         any(one.usage.estimated for one in exchanges if one.usage is not None and one.state != "cached"),
+        sum(cost for cost in costs if cost is not None),
+        q,
     )
 
 
@@ -189,30 +192,6 @@ def _paid(exchange: Exchange) -> bool:
     if exchange.state in ("cached", "running"):
         return False
     return exchange.state == "answered" or exchange.usage is not None or exchange.first_token is not None
-
-
-def spread(values: Iterable[int | None]) -> Spread:
-    """The quantiles of *values*; None among them is left out."""
-    known = sorted(value for value in values if value is not None)
-    return Spread(len(known), *(quantile(known, share) for share in (0.50, 0.95, 0.99)))
-
-
-def quantile(ordered: Sequence[int], share: float) -> int | None:
-    """The nearest-rank quantile: the smallest value that at least *share* of all do not exceed."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
-
-
-def _timeline(exchanges: Sequence[Exchange], since: float | None, now: float) -> tuple[tuple[float, int, int], ...]:
-    if since is None:
-        return ()
-    width = max(1.0, (now - since) / _BARS)
-    counts = [[0, 0] for _ in range(_BARS)]
-    for one in exchanges:
-        place = min(_BARS - 1, max(0, int((one.began - since) / width)))
-        counts[place][0] += 1
-        counts[place][1] += one.state in _FAILED
-    used = min(_BARS, max(1, math.ceil((now - since) / width)))
-    return tuple((since + place * width, total, failed) for place, (total, failed) in enumerate(counts[:used]))
 
 
 def pages(view: View) -> list[Page]:
@@ -232,7 +211,9 @@ def pages(view: View) -> list[Page]:
 
     async def page(request: RawRequest) -> RawReply:
         shown = await tables()
-        return view.page(request, "dashboard.html", b=board(shown), tables=shown)
+        made = board(shown)
+        wrong = alarms(view.source.latest(LOOKED_AT), shown, made.now)
+        return view.page(request, "dashboard.html", b=made, tables=shown, alarms=wrong, written=written)
 
     async def api(request: RawRequest) -> RawReply:
         shown = await tables()
@@ -261,7 +242,7 @@ def as_json(board: Dashboard, tables: Sequence[tuple[str, StatusTable | str]] = 
         "by_route": [_group(one) for one in board.by_route],
         "by_tenant": [_group(one) for one in board.by_tenant],
         "others": [_group(one) for one in board.others],
-        "timeline": [list(one) for one in board.timeline],
+        "timeline": [list(astuple(one)) for one in board.timeline],
         "plugins": [table_as_json(name, table) for name, table in tables],
     }
 
@@ -279,5 +260,6 @@ def _group(one: Group) -> dict[str, Any]:
         "tokens_out": one.tokens_out,
         "cost": one.cost,
         "unpriced": one.unpriced,
+        "priced": one.priced,
         "estimated": one.estimated,
     }

@@ -42,6 +42,19 @@ class Word:
         return ("-" if self.negated else "") + (f"{self.name}:" if self.name else "") + value
 
 
+def written(**terms: str | None) -> str:
+    """A filter of *terms* by their names, whatever signs are in them.
+
+    "" where one of them is not known, or cannot stand in an address: callers name their models as they like.
+    """
+    text = " ".join(str(Word(name, value, False, True)) for name, value in terms.items() if value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return ""
+    return text if all(terms.values()) and len(text) < MOST_CHARACTERS // 2 else ""
+
+
 @frozen
 class Filter:
     """What is shown: an exchange for which every term holds.  Without terms that is each of them."""

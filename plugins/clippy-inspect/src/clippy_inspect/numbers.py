@@ -12,10 +12,12 @@ UNKNOWN = "–"
 
 
 def duration(microseconds: float | None) -> str:
-    """``850 µs``, ``12.3 ms``, ``4.21 s``, ``3 min 05 s``."""
+    """``0.42 µs``, ``850 µs``, ``12.3 ms``, ``4.21 s``, ``3 min 05 s``."""
     if microseconds is None or microseconds < 0:  # clocks of two places do not always agree
         return UNKNOWN
-    if microseconds < 1000:
+    if microseconds < 9.95:  # a hook that is called for each chunk takes about one
+        return f"{microseconds:.2g} µs" if microseconds >= 0.001 else f"{microseconds:.0f} µs"
+    if microseconds < 999.5:
         return f"{microseconds:.0f} µs"
     if microseconds < 999_500:
         return f"{microseconds / 1000:.{1 if microseconds < 99_950 else 0}f} ms"
@@ -59,8 +61,10 @@ def dollars(value: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Of a *share* between 0 and 1."""
-    return UNKNOWN if share is None else f"{share * 100:.1f} %"
+    """Of a *share* between 0 and 1; what is little is not nothing."""
+    if share is None:
+        return UNKNOWN
+    return "< 0.1 %" if 0 < share < 0.0005 else f"{share * 100:.1f} %"
 
 
 def size(octets: int | None) -> str:

@@ -9,8 +9,8 @@ from typing import Any, Final
 from attrs import asdict, frozen
 from clippy_recorder import Exchange
 
-from .dashboard import Spread, spread
 from .parts import Parts, added, end_of, parts_of
+from .spreads import Spread, spread
 
 SLOW_SHARE: Final = 0.05
 SLOW_NS: Final = 1_000_000
@@ -34,6 +34,23 @@ class Cost:
 
 
 @frozen
+class Plugin:
+    """What all hooks of one plugin took: ``total`` nanoseconds, ``each`` of one request, ``share`` of all their time.
+
+    ``worst`` is the hook that took most of it, ``calls`` how often it was called.  ``chunk`` are nanoseconds of one
+    chunk, as the median; None where it looks at none.
+    """
+
+    name: str
+    total: int
+    each: float
+    share: float
+    worst: str
+    calls: int
+    chunk: int | None
+
+
+@frozen
 class Profile:
     """All of it; times in nanoseconds.  ``wall`` is the time of all requests together, and the parts add up to it."""
 
@@ -41,7 +58,12 @@ class Profile:
     wall: int
     parts: Parts
     costs: tuple[Cost, ...]
-    slow: tuple[str, ...]
+    plugins: tuple[Plugin, ...] = ()
+
+    @property
+    def slow(self) -> tuple[str, ...]:
+        """A sentence for each plugin that takes more than its share."""
+        return tuple(map(_said, filter(_is_slow, self.plugins)))
 
     @property
     def measured(self) -> float:
@@ -72,25 +94,32 @@ def profile(exchanges: Sequence[Exchange]) -> Profile:
         for (plugin, hook), taken in calls.items()
     ]
     costs.sort(key=lambda cost: (-cost.total, cost.plugin, cost.hook))
-    return Profile(len(over), wall, added(map(parts_of, over)), tuple(costs), _slow(costs, wall, len(over)))
+    return Profile(len(over), wall, added(map(parts_of, over)), tuple(costs), _plugins(costs, wall, len(over)))
 
 
-def _slow(costs: Sequence[Cost], wall: int, requests: int) -> tuple[str, ...]:
-    """A sentence for each plugin that takes more than its share."""
+def _plugins(costs: Sequence[Cost], wall: int, requests: int) -> tuple[Plugin, ...]:
+    """The sums of *costs*, the dearest first."""
     by_plugin: dict[str, list[Cost]] = defaultdict(list)
     for cost in costs:
         by_plugin[cost.plugin].append(cost)
-    said = []
-    for plugin, its in by_plugin.items():
-        total = sum(cost.total for cost in its)
-        if not requests or total < SLOW_SHARE * wall or total / requests < SLOW_NS:
-            continue
-        worst = max(its, key=lambda cost: cost.total)
-        said.append(
-            f"{plugin} takes {total / wall:.0%} of the time, {total / requests / 1e6:.1f} ms of a request, "
-            f"most of it in {worst.hook} ({worst.calls} calls)"
-        )
-    return tuple(said)
+    made = []
+    for name, its in by_plugin.items():
+        total, worst = sum(cost.total for cost in its), max(its, key=lambda cost: cost.total)
+        chunk = next((cost.each.p50 for cost in its if cost.hook == "on_chunk"), None)
+        share = total / wall if wall else 0.0
+        made.append(Plugin(name, total, total / max(1, requests), share, worst.hook, worst.calls, chunk))
+    return tuple(sorted(made, key=lambda one: (-one.total, one.name)))
+
+
+def _is_slow(one: Plugin) -> bool:
+    return one.share >= SLOW_SHARE and one.each >= SLOW_NS
+
+
+def _said(one: Plugin) -> str:
+    return (
+        f"{one.name} takes {one.share:.0%} of the time, {one.each / 1e6:.1f} ms of a request, "
+        f"most of it in {one.worst} ({one.calls} calls)"
+    )
 
 
 # --- flame graphs -------------------------------------------------------------------------------------------------
@@ -178,6 +207,7 @@ def as_json(made: Profile) -> dict[str, Any]:
         "parts": asdict(made.parts),
         "measured": made.measured,
         "slow": list(made.slow),
+        "plugins": [asdict(one) for one in made.plugins],
         "costs": [
             {
                 "plugin": one.plugin,

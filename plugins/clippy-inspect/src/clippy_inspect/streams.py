@@ -10,6 +10,7 @@ from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
 from .live import Row, row, whose
+from .reading import excerpt
 from .timeline import told
 from .view import Page, View
 
@@ -32,17 +33,20 @@ class Stream:
     tail: str
     caller: str = ""
     worker: str = ""
+    age: int | None = None
+    """Microseconds since it began; None where nobody knows what time it is."""
 
 
 _TONES = {"paused": "held", "cancelled": "bad", "failed": "bad"}
 
 
-def stream(exchange: Exchange, state: str, worker: str = "") -> Stream:
-    """What is shown of a stream that goes on; *state* is its flow's."""
+def stream(exchange: Exchange, state: str, worker: str = "", now: float | None = None) -> Stream:
+    """What is shown of a stream that goes on, at *now* in unix seconds; *state* is its flow's."""
     text = told(exchange)
     chunks = sum(piece.kind == "chunk_out" for piece in exchange.pieces) + exchange.lost
     tone, tail = _TONES.get(state, "busy"), ending(text)
-    return Stream(row(exchange), state, tone, chunks, len(text), tail, whose(exchange), worker)
+    age = None if now is None else round(max(0.0, now - exchange.began) * 1e6)
+    return Stream(row(exchange, excerpt(exchange)), state, tone, chunks, len(text), tail, whose(exchange), worker, age)
 
 
 def ending(text: str) -> str:
@@ -75,7 +79,8 @@ def pages(view: View) -> list[Page]:
     def running() -> list[Stream]:
         going = [one for one in view.source.latest(500) if one.state == "running" and one.stream]
         states = [(one, view.flow_state(one.id)) for one in reversed(going)]
-        return [stream(one, state, view.worker(one.id)) for one, state in states if state is not None]
+        now = view.now()
+        return [stream(one, state, view.worker(one.id), now) for one, state in states if state is not None]
 
     async def page(request: RawRequest) -> RawReply:
         return view.page(request, "streams.html", streams=running())

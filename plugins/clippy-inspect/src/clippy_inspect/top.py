@@ -102,8 +102,14 @@ def _row(group: Mapping[str, Any]) -> tuple[str, ...]:
         *(_known(numbers.duration, latency.get(name)) for name in ("p50", "p95", "p99")),
         *(_known(numbers.duration, one) for one in (failed.get("p95"), first.get("p50"))),
         *(_count(group.get(name), group.get("estimated") is True) for name in ("tokens_in", "tokens_out")),
-        _known(numbers.dollars, group.get("cost")),
+        _cost(group),
     )
+
+
+def _cost(group: Mapping[str, Any]) -> str:
+    """What it cost, or at least: not every price is known."""
+    known, least = (_known(numbers.dollars, group.get(name)) for name in ("cost", "priced"))
+    return f">= {least}" if group.get("cost") is None and group.get("priced") and least != numbers.UNKNOWN else known
 
 
 def _known(shown: Callable[[float], str], value: object) -> str:

@@ -77,14 +77,43 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   changed([]);
 });
 
-// What was open stays open when a page is drawn again.
-let open = new Map();
+// What was open stays open when a page is drawn again, and what was scrolled stays where it is.
+let open = new Map(), moved = new Map();
 document.addEventListener("htmx:beforeSwap", () => {
   open = new Map([...document.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
+  moved = new Map([...document.querySelectorAll(".talk[id]")].map((each) => [each.id, each.scrollTop]));
 });
 document.addEventListener("htmx:afterSwap", () => {
   for (const [id, was] of open) {
     const each = document.getElementById(id);
     if (each) each.open = was;
   }
+  for (const [id, was] of moved) {
+    const each = document.getElementById(id);
+    if (each && was) each.scrollTop = was;
+  }
+  offer();
 });
+
+// Only with a script can a text be put where it is pasted from; without one it is a file.
+function offer() {
+  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+}
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const said = button.textContent;
+  try {
+    const answer = await fetch(button.dataset.copy, { headers: { "hx-request": "true" } });
+    if (!answer.ok) throw new Error(answer.status);
+    const text = await answer.text();
+    // a terminal may act upon control characters that are pasted, whatever quotes stand around them
+    const safe = !/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(text);
+    if (safe) await navigator.clipboard.writeText(text);
+    button.textContent = safe ? "Copied" : "It has control characters: take the file";
+  } catch {
+    button.textContent = "Could not copy";
+  }
+  setTimeout(() => { button.textContent = said; }, 2000);
+});
+offer();

@@ -11,33 +11,58 @@ function worked(name) {
   return value;
 }
 
-let drawn = null;
-async function draw() {
-  const place = document.getElementById("rate-chart");
-  if (!place || typeof uPlot === "undefined") return;
-  const answer = await fetch(place.dataset.chart, { headers: { "hx-request": "true" } });
-  if (!answer.ok) return;
-  const line = (await answer.json()).timeline;
-  const data = [line.map((one) => one[0]), line.map((one) => one[1]), line.map((one) => one[2])];
-  if (drawn && drawn.root.isConnected) { drawn.setData(data); return; }
+const count = (number) => (number === null ? "–" : `${number}`);
+const duration = (micro) => (micro === null ? "–" : micro < 1e3 ? `${Math.round(micro)} µs`
+  : micro < 1e6 ? `${+(micro / 1e3).toPrecision(3)} ms` : `${+(micro / 1e6).toPrecision(3)} s`);
+
+// Where each stands, what it says, and of which columns of the time line it is made.
+const CHARTS = [
+  { id: "rate-chart", says: count, lines: [
+    { column: 1, label: "requests", stroke: "accent", fill: "accent-ground" }, { column: 2, label: "failed", stroke: "bad-colour", dash: [4, 3] }] },
+  { id: "latency-chart", says: duration, lines: [
+    { column: 3, label: "answers p50", stroke: "accent" }, { column: 4, label: "p95", stroke: "held-colour", dash: [4, 3] }] },
+];
+const drawn = new Map();
+
+// over more than a day the time alone says nothing: at most marks of the axis it is midnight
+function clock(plot, at) {
+  const time = new Date(at * 1000), { min, max } = plot.scales.x;
+  return max - min > 86400 ? time.toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false })
+    : time.toLocaleTimeString([], { hour12: false });
+}
+
+function plot(place, chart, data) {
   const axis = { stroke: worked("quiet"), grid: { stroke: worked("line-colour"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
-  // over more than a day the time alone says nothing: at most marks of the axis it is midnight
-  const clock = (plot, at) => {
-    const time = new Date(at * 1000), { min, max } = plot.scales.x;
-    return max - min > 86400 ? time.toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false })
-      : time.toLocaleTimeString([], { hour12: false });
-  };
-  const times = { ...axis, values: (plot, places) => places.map((at) => clock(plot, at)), space: 104 };
-  const number = (_, count) => (count === null ? "–" : count);
-  drawn = new uPlot({
-    width: place.clientWidth, height: 180, legend: { show: true }, cursor: { drag: { x: false, y: false } },
-    axes: [times, { ...axis, size: 56 }],
-    series: [{ value: (plot, at) => (at === null ? "–" : clock(plot, at)) }, { label: "requests", value: number, stroke: worked("accent"), width: 2, fill: worked("accent-ground") },
-             { label: "failed", value: number, stroke: worked("bad-colour"), width: 2, dash: [4, 3] }],
+  const says = (_, number) => chart.says(number ?? null);
+  return new uPlot({
+    width: place.clientWidth, height: 180, legend: { show: true }, cursor: { drag: { x: false, y: false }, sync: { key: "time" } },
+    scales: { y: { range: (_, min, max) => [0, max > 0 ? max * 1.1 : 1] } },
+    axes: [{ ...axis, values: (made, places) => places.map((at) => clock(made, at)), space: 104 },
+           { ...axis, size: 64, values: (_, places) => places.map((number) => chart.says(number)) }],
+    series: [{ value: (made, at) => (at === null ? "–" : clock(made, at)) },
+             ...chart.lines.map((line) => ({ label: line.label, value: says, width: 2, dash: line.dash, stroke: worked(line.stroke),
+                                            fill: line.fill && worked(line.fill) }))],
   }, data, place);
 }
-function again() { if (drawn) { drawn.destroy(); drawn = null; } draw(); }
-addEventListener("resize", () => { const place = document.getElementById("rate-chart"); if (drawn && place) drawn.setSize({ width: place.clientWidth, height: 180 }); });
+
+async function draw() {
+  const source = document.getElementById("rate-chart");
+  if (!source || typeof uPlot === "undefined") return;
+  const answer = await fetch(source.dataset.chart, { headers: { "hx-request": "true" } });
+  if (!answer.ok) return;
+  const line = (await answer.json()).timeline;
+  for (const chart of CHARTS) {
+    const place = document.getElementById(chart.id), before = drawn.get(chart.id);
+    if (!place) continue;
+    const data = [0, ...chart.lines.map((one) => one.column)].map((column) => line.map((one) => one[column]));
+    if (before && before.root.isConnected) before.setData(data);
+    else drawn.set(chart.id, plot(place, chart, data));
+  }
+}
+function again() { for (const made of drawn.values()) made.destroy(); drawn.clear(); draw(); }
+addEventListener("resize", () => {
+  for (const [id, made] of drawn) { const place = document.getElementById(id); if (place) made.setSize({ width: place.clientWidth, height: 180 }); }
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
 new MutationObserver(again).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
 document.addEventListener("htmx:afterSwap", draw);
