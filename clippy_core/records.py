@@ -13,6 +13,7 @@ from clippy_hookspecs import (
     Outcome,
     Provenance,
     RawReply,
+    RawRequest,
     RequestContext,
     RouteInfo,
     Scope,
@@ -24,7 +25,7 @@ Source = Literal["provider", "cache", "plugin"]
 
 new_attempt, new_record, new_scope = maker(AttemptRecord), maker(AuditRecord), maker(Scope)
 new_entry, new_outcome = maker(CacheEntry), maker(Outcome)
-new_reply = maker(RawReply)
+new_reply, new_raw_request = maker(RawReply), maker(RawRequest)
 route_info = lru_cache(maxsize=256)(RouteInfo)
 """Of the same few addresses; nothing in one changes."""
 _HookCall, _Event, _Provenance = draft(HookCall), draft(Event), draft(Provenance)

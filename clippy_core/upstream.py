@@ -33,6 +33,7 @@ from .judging import answer as error_reply
 from .loops import loop_here
 from .opaque import OpaqueStream
 from .pipeline import Pipeline
+from .records import new_raw_request, new_reply
 from .routes import through
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime
 from .sources import Phase, close_quietly
@@ -104,7 +105,7 @@ class StreamBody:
 def raw_request(request: Request, body: bytes | None = None) -> RawRequest:
     """*request* as bytes."""
     url = f"{request.url}?{request.query}" if request.query else request.url
-    return RawRequest(request.method, url, request.headers, encode_request(request) if body is None else body)
+    return new_raw_request(request.method, url, request.headers, encode_request(request) if body is None else body)
 
 
 # --- entrances ----------------------------------------------------------------------------------------------------
@@ -167,7 +168,7 @@ def _whole(host: Host, response: Response, extensions: Mapping[str, Any]) -> Raw
     headers = response.headers
     if response.status >= 400 and host.owns_retries:  # whoever called has an SDK that would try it all again
         headers = headers.replace(NO_RETRY, "false")
-    return RawReply(response.status, headers, encode_response(response), {**response.extensions, **extensions})
+    return new_reply(response.status, headers, encode_response(response), {**response.extensions, **extensions})
 
 
 async def _understood(host: Host, reply: RawReply, sent: Request, asked: Request) -> RawReply:

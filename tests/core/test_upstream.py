@@ -329,7 +329,7 @@ def test_callers_without_a_scope_are_told_apart_by_their_own_key(colour):
 
 
 def test_of_callers_nothing_is_remembered_that_says_who_they_are(colour):
-    """Their headers are known again by a digest, whatever the length of a body; what crosses is still each one's own."""
+    """Their headers are known again by a digest, whatever the length of a body; what crosses is each one's own."""
     with FakeServer() as server:
         host = clippy_core.Host([Calls()], config=routed(server))
 
