@@ -37,7 +37,7 @@ from clippy_hookspecs import (
 from clippy_hookspecs.records import EventKind
 
 from .faults import Faults, raise_failed
-from .records import new_call, new_event
+from .records import begun_call, new_call, new_event
 
 _MAY_RETURN: dict[str, tuple[type[Any], ...]] = {
     "pre_request": (Request, Answer),
@@ -197,8 +197,12 @@ class Chains:
                 if step.awaits:
                     result = await run.runtime.run_hook(result, step)
                 if result is None:
-                    if trace is not None:  # record(), written out for what nearly all hooks do
-                        trace.append(line := new_call(step.plugin, step.hook, "passed", perf_counter_ns() - start))
+                    if trace is not None:  # record(), and new_call(), written out for what nearly all hooks do
+                        line = begun_call()
+                        line.ns, line.calls = perf_counter_ns() - start, 1
+                        line.plugin, line.hook, line.action = step.plugin, step.hook, "passed"
+                        line.__class__ = HookCall
+                        trace.append(line)
                         if self.watchers:
                             self.emit("hook", line, ctx)  # type: ignore[arg-type]  # there is no trace without one
                     continue
