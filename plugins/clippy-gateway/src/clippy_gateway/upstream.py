@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from .straight import LARGEST, WRITTEN_ANEW, Answer, Straight, written
 _KEY = "key"
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _WHOLE = 1024 * 1024
-"""Bytes of an answer of known length that is read at once; longer ones, and those without one, go piece by piece."""
+"""Bytes that are read or written at once; longer bodies, and answers of unknown length, go piece by piece."""
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -81,7 +82,7 @@ class AiohttpUpstream:
         else:
             headers, keys = _leaving(request.headers.pairs)
             response = await session.request(
-                method, url, data=body or None, headers=headers, allow_redirects=False, timeout=limits
+                method, url, data=_payload(body), headers=headers, allow_redirects=False, timeout=limits
             )
         fields: Sequence[Pair] = response.raw_headers
         if keys:
@@ -124,6 +125,11 @@ class AiohttpUpstream:
         return _timeout(
             _shorter(own.connect, asked.get("connect")), _shorter(own.read, asked.get("read")), asked.get("pool")
         )
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    """*body* as aiohttp likes to have it: one as large as a picture in pieces, between which others have their turn."""
+    return (body or None) if len(body) <= _WHOLE else io.BytesIO(body)
 
 
 def _leaving(pairs: Sequence[tuple[str, str]]) -> tuple[CIMultiDict[str], Sequence[bytes]]:
