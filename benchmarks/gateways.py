@@ -17,7 +17,7 @@ from benchmarks.floor_gateway import DEFAULT, KEY, ROWS, ByHand
 from benchmarks.pace import Pace, Whole
 from clippy_core.testing.timing import Block, Group, awaited
 
-BARE, STACK = "clippy, bare", "clippy, default stack"
+BARE, STACK, HIT = "clippy, bare", "clippy, default stack", "clippy, default stack, a hit"
 
 
 def floor_gateway(bench: Bench) -> Group:
@@ -30,6 +30,8 @@ def floor_gateway(bench: Bench) -> Group:
     cases[BARE] = _lazily(bench, partial(_clippy, bench, {}))
     (place := bench.folder / "gateway-host").mkdir(exist_ok=True)
     cases[STACK] = Whole(_lazily(bench, lambda: _clippy(bench, hosts.default_stack(place))))
+    (hits := bench.folder / "gateway-hits").mkdir(exist_ok=True)
+    cases[HIT] = Whole(_lazily(bench, lambda: _clippy(bench, hosts.default_stack(hits), same=True)))
     return Group("a request through a gateway, without a server", cases, per_block=20)
 
 
@@ -40,14 +42,14 @@ def _by_hand(bench: Bench, base: str, kind: int) -> Callable[[], Any]:
     return partial(exchange, app)
 
 
-def _clippy(bench: Bench, plugins: dict[str, object]) -> Callable[[], Any]:
+def _clippy(bench: Bench, plugins: dict[str, object], *, same: bool = False) -> Callable[[], Any]:
     route = {"base_url": bench.server.base_url, "key": KEY, "api": "openai.chat"}
     gateway = Gateway()
     host = clippy_core.Host({"gateway": gateway, **plugins}, config={"routes": {"main": route}})
     app = gateway.app(gateway.over_aiohttp(host))
     bench.runner.run(app.open())
     bench.stack.callback(lambda: bench.runner.run(app.close()))
-    call = partial(exchange, app)
+    call = partial(exchange, app, same=same)
     return Pace(app.host).of_async(call) if bench.paced and plugins else call  # type: ignore[arg-type]
 
 
@@ -63,9 +65,9 @@ def _lazily(bench: Bench, made: Callable[[], Callable[[], Any]]) -> Block:
     return block
 
 
-async def exchange(app: Any) -> tuple[dict[bytes, bytes], bytes]:
-    """One question that is new, as a server would hand it to *app*; the answer's headers and body."""
-    body = orjson.dumps({"model": hosts.MODEL, "messages": hosts.messages()[1:]})
+async def exchange(app: Any, *, same: bool = False) -> tuple[dict[bytes, bytes], bytes]:
+    """One question, new or always the *same*, as a server would hand it to *app*; the answer's headers and body."""
+    body = orjson.dumps({"model": hosts.MODEL, "messages": hosts.messages(same)[1:]})
     came, went = [{"type": "http.request", "body": body, "more_body": False}], []
     path = "/v1/chat/completions"
     scope = {

@@ -37,7 +37,7 @@ from clippy_hookspecs import (
 from clippy_hookspecs.records import EventKind
 
 from .faults import Faults, raise_failed
-from .records import new_call, new_event
+from .records import begun_call, new_call, new_event
 
 _MAY_RETURN: dict[str, tuple[type[Any], ...]] = {
     "pre_request": (Request, Answer),
@@ -185,21 +185,26 @@ class Chains:
         What a step raises that may not be skipped ends it, or is kept in *raised*.
         The one loop that runs hooks: what it does for a step is what a hook costs that does nothing.
         """
-        disabled, timed = self.faults.disabled, self.timed
+        disabled, ctx = self.faults.disabled, run.ctx
+        trace = ctx.trace if ctx is not None and self.timed else None
         for step in steps:
             if disabled and step.plugin in disabled:
                 continue
-            start = perf_counter_ns() if timed else 0
+            start = perf_counter_ns() if trace is not None else 0
             run.at = step
             try:
                 result = step.function(*arguments)
                 if step.awaits:
                     result = await run.runtime.run_hook(result, step)
                 if result is None:
-                    if timed and (ctx := run.ctx) is not None:  # record(), written out for what nearly all hooks do
-                        ctx.trace.append(line := new_call(step.plugin, step.hook, "passed", perf_counter_ns() - start))
+                    if trace is not None:  # record(), and new_call(), written out for what nearly all hooks do
+                        line = begun_call()
+                        line.ns, line.calls = perf_counter_ns() - start, 1
+                        line.plugin, line.hook, line.action = step.plugin, step.hook, "passed"
+                        line.__class__ = HookCall
+                        trace.append(line)
                         if self.watchers:
-                            self.emit("hook", line, ctx)
+                            self.emit("hook", line, ctx)  # type: ignore[arg-type]  # there is no trace without one
                     continue
                 if type(result) not in _MAY_RETURN.get(step.hook, ()):
                     _check(step, result)

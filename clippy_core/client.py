@@ -28,7 +28,7 @@ from .calls import AsyncSender, Call, SyncSender, phase
 from .chat_request import Conversation, build_request
 from .driven import drive
 from .forks import follow_forks
-from .http_modules import module_of
+from .http_modules import module_of, ssl_context
 from .opaque import Piece, abandon_when_collected
 from .pipeline import Pipeline
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime
@@ -217,7 +217,7 @@ class _Calls:
 
     def _connect(self) -> None:
         """Make our own HTTP client; in a forked child another, since the connections of the first are the parent's."""
-        self._http = getattr(self._module, self._client)(verify=self._host.ssl_context(self._module))
+        self._http = getattr(self._module, self._client)(verify=ssl_context(self._module))
 
     def _begin(
         self,
@@ -344,8 +344,7 @@ class AsyncClient(_Calls):
         return AsyncChatStream(*await self._answer(messages, model, route, tools, directives, params, stream=True))
 
     async def _answer(self, *what: Any, stream: bool) -> tuple[Pipeline, object]:
-        await self._host.aopen()
-        pipeline = self._begin(self._host.async_runtime(), what, stream)
+        pipeline = self._begin(await self._host.ready_runtime(), what, stream)
         try:
             return pipeline, await pipeline.answer()
         except (AttemptsFailed, FlowCancelled) as error:

@@ -13,7 +13,6 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .flow import FlowHandle
@@ -274,8 +273,7 @@ class Host(Made):
             lower = name.lower()
             if lower == b"upgrade":
                 return True
-            if idle and lower.startswith(_OWN):
-                idle = False
+            idle = idle and not lower.startswith(_OWN)
         return idle
 
     def on_portal(self) -> bool:
@@ -302,6 +300,14 @@ class Host(Made):
                     self._http.drop(kept)
                     self._runtimes.pop(other, None)
             runtime = self._runtimes[loop] = AsyncRuntime(self.clock, self._portal)
+        return runtime
+
+    async def ready_runtime(self) -> AsyncRuntime:
+        """That of the running event loop, with everything open for it.  Raises PluginError."""
+        runtime = self._runtimes.get(running_loop())
+        if runtime is None or not self._serving.ready(runtime):
+            await self.aopen()
+            runtime = self.async_runtime()
         return runtime
 
     def begin(
@@ -361,12 +367,6 @@ class Host(Made):
             # Without *caller*: the salt of digests may be another as well.
             return self.begin(asked, runtime, sender, route=route, wants_values=wants_values, again=again, scope=scope)
         return pipeline
-
-    @staticmethod
-    @functools.cache
-    def ssl_context(module: ModuleType) -> Any:
-        """The process's one TLS context for *module*: making one costs two hundred times what a client costs."""
-        return module.create_ssl_context()
 
 
 def _settle(tables: Tables) -> Settings:

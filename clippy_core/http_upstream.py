@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .http_modules import ssl_context
 from .loops import running_library
 
 if TYPE_CHECKING:  # every host has one of these, and few send anything through it
@@ -52,7 +53,7 @@ class HttpUpstream:
         if pool is None:
             import httpx
 
-            pool = self._pools[runtime] = make(verify=self._host.ssl_context(httpx), trust_env=True)
+            pool = self._pools[runtime] = make(verify=ssl_context(httpx), trust_env=True)
         return pool
 
     def forget(self) -> None:

@@ -289,6 +289,11 @@ def _digest_of_credentials(parts: list[str], salt: bytes) -> str:
         told = orjson.dumps(parts)
     except TypeError:  # half a surrogate pair
         told = canonical(parts)
+    return keyed_digest(told, salt)
+
+
+def keyed_digest(told: bytes, salt: bytes) -> str:
+    """What stands for *told* where that must not be kept."""
     digest = _keyed(salt).copy()
     digest.update(told)
     return digest.hexdigest()

@@ -20,7 +20,7 @@ from clippy_hookspecs import (
     Usage,
 )
 
-from .chains import Chains, ChunkTimes, Run, Step
+from .chains import Chains, ChunkTimes, Run, Step, Steps
 from .driven import without_a_loop
 from .flights import Seat
 from .flow import FlowHandle
@@ -194,7 +194,9 @@ class Ledger(Run):
     async def _tell(self, outcome: str, error: ErrorInfo | None) -> None:
         facts = self._facts(outcome, error)
         bare = new_record(**facts)
-        told = [(content, tuple(steps)) for content, steps in groupby(self.chains.audit, self._may_see_content)]
+        told: Sequence[tuple[bool, Steps]] = ((False, self.chains.audit),)
+        if self.content or any(map(_reads_content, self.chains.audit)):
+            told = [(content, tuple(steps)) for content, steps in groupby(self.chains.audit, self._may_see_content)]
 
         async def tell() -> None:
             first: Exception | None = None
@@ -217,7 +219,7 @@ class Ledger(Run):
             await work()
 
     def _may_see_content(self, step: Step) -> bool:
-        return self.content or bool(getattr(step.owner, "reads_content", False))
+        return self.content or _reads_content(step)
 
     def _facts(self, outcome: str, error: ErrorInfo | None) -> dict[str, Any]:
         """The fields of the record but for the content."""
@@ -276,6 +278,10 @@ class Ledger(Run):
         counter, model = self.ctx.services.get(TokenCounter), request.model
         sent = sum(counter.count_message(message, model) for message in request.messages)
         return Usage(sent, counter.count("".join(output), model) + self.left_out // CHARACTERS, estimated=True)
+
+
+def _reads_content(step: Step) -> bool:
+    return bool(getattr(step.owner, "reads_content", False))
 
 
 def _begin_beside(work: Callable[[], Coroutine[Any, Any, None]], runtime: Runtime) -> None:

@@ -236,6 +236,11 @@ class Life:
         finally:
             opening.done.set()
 
+    def ready(self, runtime: AsyncRuntime) -> bool:
+        """Whether :meth:`aopen` would find everything open: what every request asks first."""
+        opening = self._loops.get(runtime)
+        return opening is not None and self._shared and opening.error is None and opening.done.is_set()
+
     def is_open(self, runtime: object) -> bool:
         """Whether everything is open for the threads (any runtime but an event loop's) or for an event loop."""
         if not isinstance(runtime, AsyncRuntime):

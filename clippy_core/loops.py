@@ -19,12 +19,18 @@ def running_loop() -> Any:
 
     Raises RuntimeError in a thread without one.
     """
-    if running_library() == "trio":
-        return _of_trio("current_trio_token")()
-    loop = _asyncio_loop()
+    loop = loop_here()
     if loop is None:
         raise RuntimeError("no running event loop")
     return loop
+
+
+def loop_here() -> Any:
+    """As :func:`running_loop`; None in a thread without one."""
+    in_trio_run = _of_trio("in_trio_run")
+    if in_trio_run is not None and in_trio_run():
+        return _of_trio("current_trio_token")()
+    return _asyncio_loop()
 
 
 def _of_trio(name: str) -> Any:

@@ -13,6 +13,7 @@ from clippy_hookspecs import (
     Outcome,
     Provenance,
     RawReply,
+    RawRequest,
     RequestContext,
     RouteInfo,
     Scope,
@@ -24,10 +25,10 @@ Source = Literal["provider", "cache", "plugin"]
 
 new_attempt, new_record, new_scope = maker(AttemptRecord), maker(AuditRecord), maker(Scope)
 new_entry, new_outcome = maker(CacheEntry), maker(Outcome)
-new_reply = maker(RawReply)
+new_reply, new_raw_request = maker(RawReply), maker(RawRequest)
 route_info = lru_cache(maxsize=256)(RouteInfo)
 """Of the same few addresses; nothing in one changes."""
-_HookCall, _Event, _Provenance = draft(HookCall), draft(Event), draft(Provenance)
+begun_call, _Event, _Provenance = draft(HookCall), draft(Event), draft(Provenance)
 
 
 def new_provenance(
@@ -48,7 +49,7 @@ def new_provenance(
 
 def new_call(plugin: str, hook: str, action: str, ns: int) -> HookCall:
     """``HookCall`` of one call.  By hand, since a record has one for every plugin in every hook."""
-    value: Any = _HookCall()
+    value: Any = begun_call()
     value.plugin, value.hook, value.action, value.ns, value.calls = plugin, hook, action, ns, 1
     value.__class__ = HookCall
     return value  # type: ignore[no-any-return]  # it is one now

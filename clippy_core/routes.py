@@ -84,11 +84,12 @@ def redirect(request: Request, route: RouteConfig) -> Request:
     return retouch(moved, url=url, query="", headers=headers, endpoint=endpoint)
 
 
-def through(request: Request, route: RouteConfig) -> Request:
+def through(request: Request, route: RouteConfig, headers: Headers | None = None) -> Request:
     """A request that came to a server of ours, as it goes to *route*: of its address the path below the API's root.
 
     What belongs to one account stays in it: whoever talks to such a server has had its answers from there.  A chat
     request for another API than the route's is translated.  Raises Refusal for what the route could only get wrong.
+    *headers* are its :func:`crossing_headers`, where they are known already.
     """
     if request.endpoint.chat and route.api != request.api:
         unable = obstacle(request, route)
@@ -99,14 +100,19 @@ def through(request: Request, route: RouteConfig) -> Request:
     if asks_a_model and (route.models or route.model):  # otherwise nobody has to look into the body
         model = route.models.get(request.model) or request.model or route.model or ""
         request = request if model == request.model else evolve(request, model=model)
-    headers = [pair for pair in request.headers.pairs if pair[0].lower() in WITHIN_AN_API]
     path = "/" + request.url.partition("://")[2].partition("/")[2]
     return retouch(
         request,
         url=below(path, base_of(route)),
         query=kept_query(request.query),
-        headers=Headers([*headers, *route_headers(route, route.api)]),
+        headers=headers or crossing_headers(request, route),
     )
+
+
+def crossing_headers(request: Request, route: RouteConfig) -> Headers:
+    """Those of *request* that may go to *route* in its own wire API, and the route's own."""
+    kept = [pair for pair in request.headers.pairs if pair[0].lower() in WITHIN_AN_API]
+    return Headers([*kept, *route_headers(route, route.api)])
 
 
 def kept_query(query: str) -> str:

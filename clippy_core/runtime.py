@@ -221,6 +221,7 @@ class AsyncRuntime:
         self._backend = running_library()
         self.owed = Owed()
         self._token = running_loop()
+        self._scope = type(anyio.CancelScope())  # anyio would look for it in the loop with every request
 
     async def run_hook(self, coroutine: Any, step: Step) -> Any:
         if not step.inline:
@@ -235,7 +236,7 @@ class AsyncRuntime:
     async def bounded(
         self, work: Coroutine[Any, Any, T], deadline: float | None, flow: FlowHandle, abort: Callable[[], None] | None
     ) -> T:
-        with anyio.CancelScope() as scope:
+        with self._scope() as scope:
             if deadline is not None and self._sleep is None:
                 scope.deadline = anyio.current_time() + max(0.0, deadline - self.clock.now())
             outer, flow.interrupt = flow.interrupt, lambda: self._call_soon(scope.cancel)
@@ -257,7 +258,8 @@ class AsyncRuntime:
         return result
 
     async def settle(self, work: Callable[[], Coroutine[Any, Any, None]], *, cancelled: bool = False) -> None:
-        done, limit = anyio.Event(), anyio.CancelScope()
+        until = anyio.current_time() + SETTLE_SECONDS if cancelled else math.inf
+        done, limit = anyio.Event(), anyio.CancelScope(deadline=until)
         raised: list[Exception] = []
 
         async def keep_error() -> None:
@@ -266,8 +268,6 @@ class AsyncRuntime:
             except Exception as error:
                 raised.append(error)
 
-        if cancelled:
-            limit.deadline = anyio.current_time() + SETTLE_SECONDS
         try:
             self._spawn(keep_error, done, limit, contextvars.copy_context())
         except RuntimeError:  # trio closes what generators were left open when it takes no more tasks

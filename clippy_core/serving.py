@@ -69,6 +69,11 @@ class Serving:
             if self._tables.get(runtime) is tables or self._goes_over(runtime, tables):
                 return
 
+    def ready(self, runtime: AsyncRuntime) -> bool:
+        """Whether :meth:`aopen` would find nothing to do."""
+        tables = self.current
+        return self._tables.get(runtime) is tables and tables.life.ready(runtime)
+
     def _goes_over(self, runtime: Runtime, tables: Tables) -> bool:
         """Serve *runtime* with *tables*, which are open for it; False if others serve meanwhile."""
         with self._lock:

@@ -42,6 +42,8 @@ class Settings:
     """Parameters of calls of our own client that were told of in the log."""
     plans: dict[str, Any] = field(factory=dict, init=False, eq=False, repr=False)
     """What :mod:`clippy_core.straight` has found out of routes."""
+    arrivals: dict[tuple[str, str], Any] = field(factory=dict, init=False, eq=False, repr=False)
+    """What :mod:`clippy_core.arrivals` has found out of callers."""
     no_deadlines: ClassVar[Deadlines] = Deadlines()
 
     def deadlines(self, route: str) -> Deadlines:

@@ -12,6 +12,7 @@ from attrs import frozen
 from clippy_hookspecs import Headers, RawRequest
 
 from .host import OWN_HEADERS
+from .records import new_raw_request
 from .routes import WITHIN_AN_API, base_of, below, kept_query, route_headers
 from .wire import find
 
@@ -54,7 +55,7 @@ def straight_request(settings: Settings, request: RawRequest) -> RawRequest | No
     if query and (query := kept_query(query)):
         sent = f"{sent}?{query}"
     kept += plan.headers
-    return RawRequest(request.method, sent, Headers.undecoded(kept), request.body)
+    return new_raw_request(request.method, sent, Headers.undecoded(kept), request.body)
 
 
 def _planned(settings: Settings, name: str) -> Plan:

@@ -23,6 +23,7 @@ from .calls import AsyncSender, Call, SyncSender
 from .driven import drive
 from .entrance import GaveUp, error_answer
 from .forks import follow_forks
+from .http_modules import ssl_context
 from .in_front import InFront, fronts, named
 from .opaque import OpaqueStream, abandon_when_collected
 from .pipeline import Pipeline, Result
@@ -43,13 +44,13 @@ def transport(host: Host, module: ModuleType | None = None, inner: Any = None) -
     ``httpx2.Client(transport=clippy_core.transport(host, httpx2))``.  *inner* defaults to the module's own transport.
     """
     module = module or httpx_module()
-    return _classes(module)[0](host, inner, functools.partial(module.HTTPTransport, verify=host.ssl_context(module)))
+    return _classes(module)[0](host, inner, functools.partial(module.HTTPTransport, verify=ssl_context(module)))
 
 
 def async_transport(host: Host, module: ModuleType | None = None, inner: Any = None) -> Any:
     """As :func:`transport`, for the module's async clients; works on asyncio and trio."""
     module = module or httpx_module()
-    make = functools.partial(module.AsyncHTTPTransport, verify=host.ssl_context(module))
+    make = functools.partial(module.AsyncHTTPTransport, verify=ssl_context(module))
     return _classes(module)[1](host, inner, make)
 
 
@@ -224,8 +225,7 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
             if asked.before is not None:
                 return asked.outcome(asked.before)
             try:
-                await host.aopen()
-                pipeline = asked.pipeline(host.async_runtime(), AsyncSender(self.inner, call))
+                pipeline = asked.pipeline(await host.ready_runtime(), AsyncSender(self.inner, call))
                 result: Result | BaseException = await pipeline.answer()
             except FAILURES as error:
                 result = error

@@ -21,6 +21,7 @@ from clippy_hookspecs import (
 )
 from clippy_hookspecs.headers import beginning
 
+from .arrivals import arrival
 from .asking import whole_answer
 from .attempt import AttemptsFailed, Sender
 from .calls import phase
@@ -29,9 +30,10 @@ from .entrance import error_answer
 from .host import OWN_HEADERS
 from .judging import NO_RETRY
 from .judging import answer as error_reply
-from .loops import running_library
+from .loops import loop_here
 from .opaque import OpaqueStream
 from .pipeline import Pipeline
+from .records import new_raw_request, new_reply
 from .routes import through
 from .runtime import AsyncRuntime, FlowCancelled, SyncRuntime
 from .sources import Phase, close_quietly
@@ -105,7 +107,7 @@ class StreamBody:
 def raw_request(request: Request, body: bytes | None = None) -> RawRequest:
     """*request* as bytes."""
     url = f"{request.url}?{request.query}" if request.query else request.url
-    return RawRequest(request.method, url, request.headers, encode_request(request) if body is None else body)
+    return new_raw_request(request.method, url, request.headers, encode_request(request) if body is None else body)
 
 
 # --- entrances ----------------------------------------------------------------------------------------------------
@@ -136,11 +138,11 @@ async def _looked_at(host: Host, request: RawRequest, asked: Request) -> RawRepl
     """The answer to a request that somebody has to look into."""
     extensions: Mapping[str, Any] = {}
     try:
-        parsed, scope = _routed(host, asked, request) if request.route else (asked, request.scope)
+        parsed, scope, account = _routed(host, asked, request) if request.route else (asked, request.scope, None)
         if host.chains.idle and not beginning(request.headers, OWN_HEADERS) and not _timed(host, request):
             sent = raw_request(parsed, request.body if parsed.endpoint.body == "stream" else None)
             return await _understood(host, await _straight(host, sent), parsed.api, asked)
-        pipeline = await _begin(host, parsed, request, wants_values=False, scope=scope)
+        pipeline = await _begin(host, parsed, request, wants_values=False, scope=scope, account=account)
         pipeline.ledger.asked = asked if parsed.api != asked.api else None
         extensions = pipeline.own()
         result = await pipeline.answer()
@@ -172,7 +174,7 @@ def _whole(host: Host, response: Response, extensions: Mapping[str, Any]) -> Raw
     headers = response.headers
     if response.status >= 400 and host.owns_retries:  # whoever called has an SDK that would try it all again
         headers = headers.replace(NO_RETRY, "false")
-    return RawReply(response.status, headers, encode_response(response), {**response.extensions, **extensions})
+    return new_reply(response.status, headers, encode_response(response), {**response.extensions, **extensions})
 
 
 async def retold(host: Host, reply: RawReply, api: str, request: RawRequest, made: float) -> RawReply:
@@ -231,20 +233,26 @@ def _unreachable(error: Exception) -> str:
     return f"the provider could not be reached: {type(error).__name__}"
 
 
-def _routed(host: Host, asked: Request, request: RawRequest) -> tuple[Request, Scope | None]:
-    """*asked* as it goes to the route that was named, and on whose behalf: the caller's credential stays behind."""
-    route = host.settings.routes.get(request.route)
+def _routed(host: Host, asked: Request, request: RawRequest) -> tuple[Request, Scope | None, str | None]:
+    """*asked* as it goes to the route that was named, and on whose behalf: the caller's credential stays behind.
+
+    Also the digest of the credential that goes with it, None where that is not known yet.
+    """
+    settings, scope = host.settings, request.scope
+    route = settings.routes.get(request.route)
     if route is None:
-        known = ", ".join(sorted(host.settings.routes)) or "none"
+        known = ", ".join(sorted(settings.routes)) or "none"
         raise ConfigError([f"there is no route {request.route!r}; the configuration has {known}"])
-    scope = request.scope
-    if scope is None and (who := host.settings.identity(asked.headers, asked.query)):
+    arrived = arrival(settings, asked, request.route, route)
+    if arrived is not None:
+        return through(asked, route, arrived.headers), scope or arrived.scope, arrived.account
+    if scope is None and (who := settings.identity(asked.headers, asked.query)):
         scope = Scope(user=f"key-{who[:16]}")
     sent, said = through(asked, route), beginning(asked.headers, OWN_HEADERS)
     if said:  # to plugins; it goes no further
         pairs = [*sent.headers.pairs, *[(name, asked.headers[name]) for name in said]]
         sent = retouch(sent, headers=Headers(pairs))
-    return sent, scope
+    return sent, scope, None
 
 
 async def ask(host: Host, request: Request) -> Response:
@@ -253,11 +261,19 @@ async def ask(host: Host, request: Request) -> Response:
 
 
 async def _begin(
-    host: Host, request: Request, raw: RawRequest, *, wants_values: bool, scope: Scope | None = None
+    host: Host,
+    request: Request,
+    raw: RawRequest,
+    *,
+    wants_values: bool,
+    scope: Scope | None = None,
+    account: str | None = None,
 ) -> Pipeline:
     runtime = await _opened(host)
     sender = RawSender(host.upstream(runtime), raw)
-    pipeline = host.begin(request, runtime, sender, route=raw.route, wants_values=wants_values, scope=scope)
+    pipeline = host.begin(
+        request, runtime, sender, route=raw.route, wants_values=wants_values, scope=scope, caller=account
+    )
     if raw.routes:
         pipeline.ctx.only = raw.routes
     return pipeline
@@ -265,8 +281,7 @@ async def _begin(
 
 async def _opened(host: Host) -> SyncRuntime | AsyncRuntime:
     """The runtime of whoever asks, with the plugins open for it."""
-    if running_library() is not None:
-        await host.aopen()
-        return host.async_runtime()
+    if loop_here() is not None:
+        return await host.ready_runtime()
     host.open()
     return host.sync_runtime()

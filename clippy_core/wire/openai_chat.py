@@ -155,6 +155,8 @@ def wants_usage(request: Request) -> bool:
 
 
 def _readable(choices: Json) -> TypeGuard[list[dict[str, Json]]]:
+    if type(choices) is list and len(choices) == 1 and type(choices[0]) is dict:  # as nearly always
+        return _is_choice(choices[0])
     return objects(choices) and all(map(_is_choice, choices))
 
 
@@ -246,6 +248,8 @@ def _used(body: Mapping[str, Json]) -> Usage | None:
 
 def _others(body: Mapping[str, Json]) -> tuple[Choice, ...]:
     choices = body.get("choices")
+    if type(choices) is list and len(choices) == 1:
+        return ()
     return tuple([_choice(choice) for choice in choices[1:]]) if _readable(choices) else ()
 
 

@@ -398,3 +398,23 @@ class Pieces:
 
     async def aclose(self) -> None:
         self.pieces.clear()
+
+
+def test_of_callers_nothing_is_remembered_that_says_who_they_are(colour):
+    """Their headers are known again by a digest, whatever the length of a body; what crosses is each one's own."""
+    with FakeServer() as server:
+        host = clippy_core.Host([Calls()], config=routed(server))
+
+        async def work() -> None:
+            for key, language, length in (("one", "de", "2"), ("one", "de", "3"), ("two", "fr", "2")):
+                given = [("authorization", f"Bearer key-of-{key}"), ("accept-language", language)]
+                told = Headers([*given, ("content-length", length)])
+                raw = Headers.undecoded(told.raw)
+                await host.answer(RawRequest("POST", "http://g/v1/chat/completions", raw, b"{}", "chat"))
+
+        within(colour, host, work)
+        sent = server.requests
+    assert [one.headers["accept-language"] for one in sent] == ["de", "de", "fr"]
+    known = host.settings.arrivals
+    assert len(known) == 2
+    assert "key-of-" not in repr([(key, one.headers.pairs, one.scope, one.account) for key, one in known.items()])

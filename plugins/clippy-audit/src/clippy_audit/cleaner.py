@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
+from typing import Any
 
 import orjson
 from attrs import field, frozen
@@ -42,13 +43,18 @@ class Cleaner:
         init=False, factory=dict, eq=False, repr=False
     )
 
+    frames: dict[tuple[Any, ...], list[bytes]] = field(init=False, factory=dict, eq=False, repr=False)
+    """What :mod:`clippy_audit.frames` remembers."""
+
     def trace(self, calls: Sequence[HookCall]) -> orjson.Fragment | None:
-        """Who did what in which hook, and how long it took, already as JSON in plain ASCII; None without any.
+        """Who did what in which hook, and how long it took, already as JSON; None without any."""
+        return orjson.Fragment(self.written_trace(calls)) if calls else None
+
+    def written_trace(self, calls: Sequence[HookCall]) -> str:
+        """The same as JSON in plain ASCII.
 
         All requests that go the same way have the same names in it, so what stands around the numbers is remembered.
         """
-        if not calls:
-            return None
         names, numbers, counts = tuple(map(_NAMES, calls)), [*map(_TIMES, calls)], [*map(_COUNTS, calls)]
         once: tuple[bool, ...] = ()  # all of them
         if counts.count(1) != len(counts):
@@ -56,7 +62,7 @@ class Cleaner:
             numbers = [number for call in calls for number in (call.ns, call.calls)[: 1 + (call.calls != 1)]]
         text = (self._traces.get((names, once)) or self._around(names, once)).copy()
         text[1::2] = map(str, numbers)
-        return orjson.Fragment("".join(text))
+        return "".join(text)
 
     def _around(self, names: tuple[tuple[str, str, str], ...], once: tuple[bool, ...]) -> list[str]:
         """The trace of calls with these *names* in pieces, every other one of which is a number that is still to come.

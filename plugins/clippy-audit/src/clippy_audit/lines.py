@@ -38,7 +38,7 @@ def encode(head: dict[str, Json], body: dict[str, Any], max_bytes: int) -> bytes
     terminal's cursor or be read as another record; reading the JSON gives the same string again.  What does not fit is
     left out, the heaviest fields first, and named in ``omitted``.
     """
-    line = _line(head | body)
+    line = written(head | body)
     if len(line) <= max_bytes:
         return line
     body, omitted = dict(body), []
@@ -46,10 +46,10 @@ def encode(head: dict[str, Json], body: dict[str, Any], max_bytes: int) -> bytes
         if name in body:
             del body[name]
             omitted.append(name)
-            line = _line(head | body | {"omitted": omitted})
+            line = written(head | body | {"omitted": omitted})
             if len(line) <= max_bytes:
                 return line
-    return _line(head | {name: _brief(value) for name, value in body.items()} | {"omitted": [*omitted, "long texts"]})
+    return written(head | {name: _brief(value) for name, value in body.items()} | {"omitted": [*omitted, "long texts"]})
 
 
 def in_ascii(value: Json) -> str:
@@ -57,7 +57,8 @@ def in_ascii(value: Json) -> str:
     return _ENCODER.encode(value)
 
 
-def _line(fields: dict[str, Any]) -> bytes:
+def written(fields: dict[str, Any]) -> bytes:
+    """*fields* as a line, however long."""
     try:
         line = orjson.dumps(fields)
     except TypeError:  # a lone surrogate, an integer beyond 64 bits

@@ -27,11 +27,7 @@ def find_literals(text: str, literals: tuple[str, ...]) -> Iterator[Span]:
 def holds_literals(text: str, literals: tuple[str, ...]) -> bool:
     """Whether :func:`find_literals` finds anything.  Looking for each form takes a third of the time of one pattern."""
     shortest, forms = forms_of(literals)
-    if len(text) >= shortest:
-        for form in forms:
-            if form in text:
-                return True
-    return False
+    return len(text) >= shortest and next(filter(text.__contains__, forms), None) is not None
 
 
 class Forms(NamedTuple):

@@ -21,6 +21,7 @@ from platformdirs import user_state_path
 
 from .cleaner import Cleaner
 from .fields import keeps
+from .frames import framed, headed
 from .lines import BEGINS, SMALLEST, encode
 from .literals import SHORTEST
 from .names import Trust, trust
@@ -32,6 +33,8 @@ logger = logging.getLogger("clippy.audit")
 SCHEMA = 1
 """``v`` of every record."""
 
+_HEAD = 256
+"""Bytes that the head of a record needs at most."""
 _SENT = StashKey[list[Headers]]("audit.sent")
 
 
@@ -146,14 +149,17 @@ class AuditLog:
     @hookimpl(trylast=True)
     def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
         literals = (*self._literals, *sorted(_credentials(ctx.stash.setdefault(_SENT, list))))
-        body = describe(record, self.level, _cleaner(literals, self.personal, self.max_text))
+        clean = _cleaner(literals, self.personal, self.max_text)
+        rest = framed(record, clean) if self.level == "standard" else None
+        body = describe(record, self.level, clean) if rest is None or len(rest) > self.max_line - _HEAD else {}
         time = timestamp(record.time)
         with self._lock:
             head = {"v": SCHEMA, "time": time, "boot": self._boot, "seq": next(self._numbers)}
             if self.lost:
                 head["lost"] = self.lost
             try:
-                self._file.append(encode(head, body, self.max_line))
+                line = encode(head, body, self.max_line) if body or rest is None else headed(head, rest)
+                self._file.append(line)
             except OSError as error:
                 self._count_loss(error)
                 if self.required:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Literal
 
 import attrs
@@ -34,6 +35,7 @@ LEVELS: tuple[Level, ...] = ("minimal", "standard", "detailed")
 
 _EPOCH = datetime(1970, 1, 1)
 _COUNTS = tuple(field.name for field in attrs.fields(Usage) if field.name != "extra")
+_counted = attrgetter(*_COUNTS)
 
 
 def timestamp(seconds: float) -> str | None:
@@ -60,7 +62,7 @@ def describe(record: AuditRecord, level: Level, clean: Cleaner) -> dict[str, Any
         "duration": _number(record.duration),
         "tenant": clean.name(record.scope.tenant),
         "attempts": sum(attempt.sent for attempt in record.attempts),
-        "usage": _usage(record.usage),
+        "usage": counts(record.usage),
         "error": _error(record.error, full, clean),
         "provenance": _provenance(record, full, clean),
     }
@@ -86,11 +88,11 @@ def _standard(record: AuditRecord, clean: Cleaner) -> dict[str, Any]:
     }
 
 
-def _usage(usage: Usage | None) -> dict[str, Json] | None:
-    """The counts; what else a provider says about use is content of its own choosing and stays out."""
+def counts(usage: Usage | None) -> dict[str, Json] | None:
+    """Those of *usage*; what else a provider says about it is content of its own choosing and stays out."""
     if usage is None:
         return None
-    return {name: value for name in _COUNTS if (value := getattr(usage, name))}
+    return {name: value for name, value in zip(_COUNTS, _counted(usage), strict=True) if value}
 
 
 def _error(error: ErrorInfo | None, full: bool, clean: Cleaner) -> dict[str, Json] | None:

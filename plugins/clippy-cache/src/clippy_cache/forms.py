@@ -26,6 +26,8 @@ def wanted_form(request: Request) -> Form | None:
     ``output_config.format`` and its former name ``output_format`` (Messages).
     """
     params = request.params
+    if params.keys().isdisjoint(_FORMS):
+        return None
     for found in (
         params.get("response_format"),
         _of(params.get("text"), "format"),
@@ -39,6 +41,9 @@ def wanted_form(request: Request) -> Form | None:
             schema = _of(_of(found, "json_schema"), "schema") or _of(found, "schema")
             return Form(True if schema is None else schema)
     return None
+
+
+_FORMS = frozenset({"response_format", "text", "output_config", "output_format"})
 
 
 def fault_of(response: Response, form: Form | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -97,6 +97,7 @@ class CachePolicy:
     _books: Books = field(init=False, repr=False, factory=Books)
     _ledger: Ledger | None = field(init=False, repr=False, default=None)
     _host: Host | None = field(init=False, repr=False, default=None)
+    _keeping: tuple[Mapping[str, object] | None, bool] = field(init=False, repr=False, default=(None, False))
 
     directives: ClassVar[tuple[str, ...]] = ("cache",)
 
@@ -224,12 +225,19 @@ class CachePolicy:
         notes = ctx.stash.get(NOTES)
         if notes is None:
             return
-        if self._host is not None and not any(map(keeps, self._host.plugins.values())):
+        if self._host is not None and not self._some_keep(self._host.plugins):
             notes.withdrawn = "no cache is active"
             return
         notes.stored = key
         if self._ledger is not None:
             self._ledger.store(StoredKey(key, entry.stored_at, request.model[:200], ctx.key_fields()))
+
+    def _some_keep(self, plugins: Mapping[str, object]) -> bool:
+        """Whether a cache is among the *plugins* of our host, which makes another mapping when they change."""
+        known, some = self._keeping
+        if known is not plugins:
+            self._keeping = plugins, some = plugins, any(map(keeps, plugins.values()))
+        return some
 
     # --- what they did ------------------------------------------------------------------------------------------------
 

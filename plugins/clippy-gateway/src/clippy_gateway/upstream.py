@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 from attrs import define, field
@@ -22,14 +22,16 @@ from .echoes import Hiding, Pair, asked_for, can_unpack, key_in, packed, without
 from .headers import holds_key
 from .resolving import JudgingResolver
 from .settings import Connections
+from .straight import LARGEST, WRITTEN_ANEW, Answer, Straight, written
 
-_WRITTEN_ANEW = frozenset({"host", "content-length", "transfer-encoding", "connection", "keep-alive", "expect"})
 _KEY = "key"
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _WHOLE = 1024 * 1024
 """Bytes that are read or written at once; longer bodies, and answers of unknown length, go piece by piece."""
 
 _NOTHING: Mapping[str, Any] = {}
+
+Opened = tuple[aiohttp.ClientSession, Straight]
 
 
 @define(eq=False)
@@ -43,7 +45,7 @@ class AiohttpUpstream:
     public_only: tuple[str, ...] = ()
     inline = True
     _usual: aiohttp.ClientTimeout = field(init=False, repr=False)
-    _sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = field(factory=dict, init=False, repr=False)
+    _sessions: dict[asyncio.AbstractEventLoop, Opened] = field(factory=dict, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._usual = _timeout(self.connections.connect, self.connections.read, None)
@@ -62,23 +64,27 @@ class AiohttpUpstream:
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
-        session = self._sessions.pop(asyncio.get_running_loop(), None)
-        if session is not None:
-            await session.close()
+        opened = self._sessions.pop(asyncio.get_running_loop(), None)
+        if opened is not None:
+            await opened[0].close()
 
     async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
         """As :meth:`clippy_hookspecs.Upstream.send`.  Raises aiohttp's own exceptions, and TimeoutError."""
-        session = self._sessions.get(asyncio.get_running_loop()) or self._opened()
-        headers, keys = _leaving(request.headers.pairs)
-        response = await session.request(
-            request.method,
-            _url(request.url),
-            data=_payload(request.body),
-            headers=headers,
-            allow_redirects=False,
-            timeout=self._timeouts(timeout) if timeout else self._usual,
-        )
-        fields = cast(Sequence[Pair], response.raw_headers)
+        session, straight = self._sessions.get(asyncio.get_running_loop()) or self._opened()
+        method, url, body = request.method, _url(request.url), request.body
+        limits = self._timeouts(timeout) if timeout else self._usual
+        plain = method == "POST" and 0 < len(body) <= LARGEST
+        place = straight.place(url) if plain else None
+        lines = None if place is None else written(request.headers)
+        response: Answer | aiohttp.ClientResponse
+        if place is not None and lines is not None:
+            response, keys = await straight.send(place, lines[0], body, limits), lines[1]
+        else:
+            headers, keys = _leaving(request.headers.pairs)
+            response = await session.request(
+                method, url, data=_payload(body), headers=headers, allow_redirects=False, timeout=limits
+            )
+        fields: Sequence[Pair] = response.raw_headers
         if keys:
             fields = without_keys(fields, keys)
         told = response.headers
@@ -86,16 +92,16 @@ class AiohttpUpstream:
         if not length.isdigit() or int(length) > _WHOLE or "Content-Encoding" in told or _is_stream(told):
             return _streamed(response, fields, keys)
         try:
-            body = await response.read()
+            content = await response.read()
         except BaseException:
             response.close()
             raise
         for key in keys:
-            if key in body:
-                body = body.replace(key, b"***")
-        return RawReply(response.status, Headers.undecoded(fields), body, _NOTHING)
+            if key in content:
+                content = content.replace(key, b"***")
+        return RawReply(response.status, Headers.undecoded(fields), content, _NOTHING)
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _opened(self) -> Opened:
         own = self.connections
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -111,8 +117,8 @@ class AiohttpUpstream:
             timeout=self._usual,
             trust_env=_proxied(),
         )
-        self._sessions[asyncio.get_running_loop()] = session
-        return session
+        opened = self._sessions[asyncio.get_running_loop()] = session, Straight(session)
+        return opened
 
     def _timeouts(self, asked: Mapping[str, float | None]) -> aiohttp.ClientTimeout:
         own = self.connections
@@ -132,7 +138,7 @@ def _leaving(pairs: Sequence[tuple[str, str]]) -> tuple[CIMultiDict[str], Sequen
     for pair in pairs:
         name, value = pair
         kind = _kind(name)
-        if kind is _WRITTEN_ANEW:
+        if kind is WRITTEN_ANEW:
             continue
         if kind is _KEY and (key := key_in(value)):
             keys.append(key)
@@ -146,7 +152,7 @@ def _leaving(pairs: Sequence[tuple[str, str]]) -> tuple[CIMultiDict[str], Sequen
 @lru_cache(maxsize=256)
 def _kind(name: str) -> object:
     lower = name.lower()
-    return _WRITTEN_ANEW if lower in _WRITTEN_ANEW else _KEY if holds_key(lower) else None
+    return WRITTEN_ANEW if lower in WRITTEN_ANEW else _KEY if holds_key(lower) else None
 
 
 def _as_it_came(value: str) -> str:
@@ -163,7 +169,7 @@ def _as_it_came(value: str) -> str:
 _cut = lru_cache(maxsize=256)(asked_for)
 
 
-def _streamed(response: aiohttp.ClientResponse, fields: Sequence[Pair], keys: Sequence[bytes]) -> RawReply:
+def _streamed(response: Answer | aiohttp.ClientResponse, fields: Sequence[Pair], keys: Sequence[bytes]) -> RawReply:
     """An answer whose body goes piece by piece.  A packed one is looked into if it is an error: those repeat keys."""
     hiding, coding = None, packed(fields) if keys else ""
     if keys and not coding:
@@ -179,7 +185,7 @@ class AiohttpBody:
 
     __slots__ = ("_closed", "_content", "_hiding", "_response")
 
-    def __init__(self, response: aiohttp.ClientResponse, hiding: Hiding | None = None) -> None:
+    def __init__(self, response: Answer | aiohttp.ClientResponse, hiding: Hiding | None = None) -> None:
         self._response, self._content, self._hiding = response, response.content, hiding
         protocol = None if response.connection is None else response.connection.protocol
         # aiohttp closes a connection whose chunks it cannot read and tells its reader nothing, who would wait for ever.
