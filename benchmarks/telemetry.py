@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 
 import clippy_core
 from benchmarks import hosts
-from benchmarks.bench import BARE, NONE, Bench
+from benchmarks.bench import BARE, NONE, STACK, Bench
 from clippy_core.testing.timing import Group
 
 RECORD, ALONE = "a plugin with audit", "alone, no provider"
@@ -87,16 +87,16 @@ def _read(bench: Bench, client: Any) -> Callable[[], Any]:
 def prometheus_call(bench: Bench) -> Group:
     """``client.post(json=...)`` and ``r.json()`` under the default stack, which counts or does not."""
     counted = PrometheusTelemetry(registry=CollectorRegistry())
-    made = {
-        "full default stack": bench.host(hosts.default_stack(bench.folder())),
-        "+ prometheus": bench.host({**hosts.default_stack(bench.folder()), "prometheus": counted}),
-    }
+    sets: dict[str, dict[str, object]] = {STACK: {}, "+ prometheus": {"telemetry-prometheus": counted}}
     cases = {}
-    for case, host in made.items():
+    for case, more in sets.items():
+        place = bench.folder / f"prometheus-{len(cases)}"
+        place.mkdir(exist_ok=True)
+        host = bench.host({**hosts.default_stack(place), **more})
         client = bench.sync_client(httpx, host)
 
         def call(client: Any = client) -> None:
             assert client.post(bench.server.chat_url, json=hosts.body()).json()["choices"]
 
-        cases[case] = bench.block(call, waits=False)
+        cases[case] = bench.block(call, False, host)
     return Group("one call counted for Prometheus, sync, httpx", cases, {})

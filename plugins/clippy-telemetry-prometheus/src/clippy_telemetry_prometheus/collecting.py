@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from itertools import accumulate
@@ -23,58 +24,79 @@ from .numbers import Example, Numbers, Spread, Values
 log = logging.getLogger("clippy.telemetry.prometheus")
 
 _LE: Final = (*map(str, BOUNDS), "+Inf")
-_known: WeakKeyDictionary[CollectorRegistry, Numbers] = WeakKeyDictionary()
+_known: WeakKeyDictionary[CollectorRegistry, Collected] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def numbers_in(registry: CollectorRegistry) -> Numbers:
-    """The numbers that *registry* tells of, with a collector in it from the first time on.
-
-    It stays when a host closes, or its counters would fall.  Two hosts of one process add to the same numbers: a name
-    can be there but once.
-    """
+def collected_in(registry: CollectorRegistry) -> Collected:
+    """The collector in *registry*: one for all hosts that are told there, since a name can be there but once."""
     with _lock:
         found = _known.get(registry)
         if found is not None:
             return found
-        numbers = _known[registry] = Numbers()
-        follow_forks(numbers)
+        made = _known[registry] = Collected()
         try:
-            registry.register(Collected(numbers))
+            registry.register(made)
         except ValueError as error:
             log.warning(
                 "the registry of prometheus_client has metrics of other code by these names, and so none of clippy's; "
                 "give the plugin telemetry-prometheus a registry of its own: %s",
                 error,
             )
-        return numbers
+        return made
 
 
 @define(eq=False)
 class Collected:
-    """What a registry asks."""
+    """What a registry asks: the sum of all hosts.
 
-    numbers: Numbers
+    What a host counted is kept when it closes, or the counters would fall.
+    """
+
+    _open: Counter[Numbers] = field(factory=Counter, init=False, repr=False)
+    _closed: Numbers = field(factory=Numbers, init=False, repr=False)
+    _lock: threading.RLock = field(factory=threading.RLock, init=False, repr=False)
     _version: str = field(init=False, factory=lambda: version("clippy-core"))
+
+    def __attrs_post_init__(self) -> None:
+        follow_forks(self)
+
+    def opened(self, numbers: Numbers) -> None:
+        """Tell of these from now on; a host opens once in each event loop."""
+        with self._lock:
+            self._open[numbers] += 1
+
+    def closed(self, numbers: Numbers) -> None:
+        """Its host, in one event loop, is closed."""
+        with self._lock:
+            self._open[numbers] -= 1
+            if self._open[numbers] <= 0:
+                del self._open[numbers]
+                numbers.moved(self._closed)
 
     def describe(self) -> list[Family]:
         """The names alone, by which a registry sees that nobody else has them."""
         return [family_of(one) for one in COLLECTED]
 
     def collect(self) -> Iterator[Family]:
-        """All families that have something to tell, as of one moment."""
-        counts, spreads = self.numbers.read()
-        now: dict[tuple[Metric, Values], float] = {
-            (REQUESTS_NOW, ()): len(self.numbers.under_way),
-            (STREAMS_NOW, ()): self.numbers.streams(),
-            (BUILD, (self._version,)): 1,
-        }
+        """All families."""
+        total = Numbers()
+        with self._lock:  # or a host that closes meanwhile would be counted twice
+            for numbers in (self._closed, *self._open):
+                total.include(numbers)
+        total.count(REQUESTS_NOW).value = len(total.under_way)
+        total.count(STREAMS_NOW).value = sum(total.under_way.values())
+        total.count(BUILD, self._version).value = 1
         families = {one: family_of(one) for one in COLLECTED}
-        for (metric, values), value in {**counts, **now}.items():
+        for metric, values, value in total.counts():
             families[metric].samples.append(sample(metric, values, value))
-        for (metric, values), spread in spreads.items():
+        for metric, values, spread in total.spreads():
             families[metric].samples += _histogram(metric, labels_of(metric, values), spread)
         yield from families.values()
+
+    def after_fork(self) -> None:
+        """In a forked child, whose hosts are not open."""
+        self._lock, self._open, self._closed = threading.RLock(), Counter(), Numbers()
 
 
 def family_of(metric: Metric) -> Family:

@@ -74,7 +74,8 @@ class Ledger:
             line = self._lines.get(key) or self._line(key, record, source)
             line.requests.value += 1
             if 0 <= record.duration < inf:
-                line.duration.add(record.duration, record.id, record.time + record.duration)
+                bucket = line.duration.add(record.duration)
+                line.duration.examples[bucket] = record.id, record.duration, record.time + record.duration
             if record.attempts:
                 self._attempts(record)
             self._trace(record)
@@ -82,8 +83,7 @@ class Ledger:
                 self._usage(record, record.usage, line, prices)
             first = record.first_token
             if first is not None and record.stream and source in ("provider", "none") and 0 <= first < inf:
-                spread = self.numbers.spread(FIRST_TOKEN, line.model, line.route)
-                spread.add(first, record.id, record.time + first)
+                self.numbers.spread(FIRST_TOKEN, line.model, line.route).add(first)
 
     def _line(self, key: Any, record: AuditRecord, source: str) -> _Line:
         numbers, scope = self.numbers, record.scope
@@ -129,8 +129,7 @@ class Ledger:
             status = "" if attempt.status is None else str(attempt.status)
             self.numbers.count(ATTEMPTS, route, status, error).value += 1
             if 0 <= attempt.duration < inf:
-                spread = self.numbers.spread(ATTEMPT_DURATION, route)
-                spread.add(attempt.duration, record.id, record.time + record.duration)
+                self.numbers.spread(ATTEMPT_DURATION, route).add(attempt.duration)
 
     def _trace(self, record: AuditRecord) -> None:
         asked = False
@@ -139,7 +138,7 @@ class Ledger:
                 asked = True
             if call.action == "failed":
                 self.numbers.count(HOOK_FAILURES, self._named("plugin", call.plugin), call.hook).value += 1
-            elif call.action == "refused" and record.outcome == "refused":
+            elif call.action == "refusal":
                 plugin = self._named("plugin", call.plugin)
                 self.numbers.count(REFUSALS, plugin, self._kind(record.error)).value += 1
         if asked:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator
+from operator import itemgetter
 
 from attrs import define, field
 
@@ -30,20 +31,24 @@ class Spread:
     total: float = 0.0
     examples: list[Example | None] = field(factory=lambda: [None] * (len(BOUNDS) + 1))
 
-    def add(self, seconds: float, request_id: str, at: float) -> None:
-        """One more took so long."""
+    def add(self, seconds: float) -> int:
+        """One more took so long; the bucket in which it is counted."""
         bucket = bisect_left(BOUNDS, seconds)
         self.counts[bucket] += 1
         self.total += seconds
-        self.examples[bucket] = (request_id, seconds, at)
+        return bucket
 
-    def copy(self) -> Spread:
-        return Spread([*self.counts], self.total, [*self.examples])
+    def include(self, other: Spread) -> None:
+        """Count what *other* has as well; the later one of two examples stays."""
+        self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+        both = zip(self.examples, other.examples, strict=True)
+        self.examples = [max(filter(None, pair), key=itemgetter(2), default=None) for pair in both]
 
 
 @define(eq=False)
 class Numbers:
-    """The cells of one registry.  Whoever makes or changes one holds ``lock``, never for longer than that takes.
+    """What one host counts.  Whoever makes or changes a cell holds ``lock``, never for longer than that takes.
 
     ``under_way`` are the requests that are not over, by id, and whether each is a stream.
     """
@@ -54,7 +59,7 @@ class Numbers:
     _counts: dict[tuple[Metric, Values], Count] = field(factory=dict, init=False, repr=False)
     _spreads: dict[tuple[Metric, Values], Spread] = field(factory=dict, init=False, repr=False)
     life: int = field(default=0, init=False)
-    """Grows when everything is forgotten: cells of a life before count for nothing."""
+    """Grows when everything is forgotten: what was put into cells of a life before counts for nothing."""
 
     def count(self, metric: Metric, *values: str) -> Count:
         """The cell for these values of the metric's labels."""
@@ -70,19 +75,35 @@ class Numbers:
             found = self._spreads[metric, values] = Spread()
         return found
 
-    def read(self) -> tuple[Mapping[tuple[Metric, Values], float], Mapping[tuple[Metric, Values], Spread]]:
-        """All of it at one moment."""
-        with self.lock:
-            counts = {key: cell.value for key, cell in self._counts.items()}
-            return counts, {key: cell.copy() for key, cell in self._spreads.items()}
+    def include(self, other: Numbers) -> None:
+        """Count what *other* has as well, as of one moment."""
+        with other.lock:
+            self.under_way |= other.under_way
+            for (metric, values), count in list(other._counts.items()):
+                self.count(metric, *values).value += count.value
+            for (metric, values), spread in list(other._spreads.items()):
+                self.spread(metric, *values).include(spread)
 
-    def streams(self) -> int:
-        """Requests under way that asked for a stream."""
+    def moved(self, to: Numbers) -> None:
+        """Have *to* count what was counted here, which is forgotten here."""
         with self.lock:
-            return sum(self.under_way.values())
+            to.include(self)
+            to.under_way.clear()
+            self._forget()
+
+    def counts(self) -> Iterator[tuple[Metric, Values, float]]:
+        """Each metric with the values of its labels."""
+        return ((metric, values, cell.value) for (metric, values), cell in self._counts.items())
+
+    def spreads(self) -> Iterator[tuple[Metric, Values, Spread]]:
+        """The same for how long things took."""
+        return ((metric, values, spread) for (metric, values), spread in self._spreads.items())
 
     def after_fork(self) -> None:
         """In a forked child: what the parent counted is told by the parent."""
-        self.lock = threading.RLock()
+        self.lock, self.under_way = threading.RLock(), {}
+        self._forget()
+
+    def _forget(self) -> None:
         self.life += 1
-        self.under_way, self._counts, self._spreads = {}, {}, {}
+        self._counts, self._spreads = {}, {}

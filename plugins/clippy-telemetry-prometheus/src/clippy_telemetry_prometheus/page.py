@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from attrs import define
 from clippy_hookspecs import Headers, Host
@@ -20,14 +20,23 @@ from .names import Names
 from .tables import families_of
 from .telling import heard, together, told
 
-if TYPE_CHECKING:
-    from clippy_serving.siblings import Siblings
-
 log = logging.getLogger("clippy.telemetry.prometheus")
 
 WITHIN: Final = 2.0
 """Seconds that the page waits for the other workers; Prometheus gives a scrape ten."""
 _PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Siblings(Protocol):
+    """The processes at one address, as ``clippy_serving.siblings`` has them; ``place`` is which of them this is."""
+
+    count: int
+    place: int | None
+
+    @property
+    def others(self) -> tuple[int, ...]: ...
+
+    async def ask(self, place: int, what: str, said: bytes, within: float) -> bytes | None: ...
 
 
 @define(eq=False)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from attrs import define, field
 from attrs.validators import ge, matches_re, min_len, optional
-from clippy_hookspecs import AuditRecord, ConfigError, Headers, Host, Request, RequestContext, Routes, hookimpl
+from clippy_audit import follow_forks
+from clippy_hookspecs import AuditRecord, Headers, Host, Request, RequestContext, Routes, hookimpl
 from clippy_hookspecs.services import Prices, RawReply, RawRequest
 
 from .door import refusal
 from .ledger import Ledger
 from .metrics import declared
 from .names import Names
-
-if TYPE_CHECKING:  # prometheus_client is imported when a host opens
-    from clippy_serving.siblings import Siblings
-
-    from .page import Page
+from .numbers import Numbers
 
 _HEADERS = {
     "content-type": "text/plain; charset=utf-8",
@@ -63,11 +60,17 @@ class PrometheusTelemetry:
         repr=False,
         metadata={"doc": "for programs: the CollectorRegistry to be in, instead of the one of prometheus_client"},
     )
-    _ledger: Ledger | None = field(init=False, default=None, repr=False)
+    _numbers: Numbers = field(init=False, factory=Numbers, repr=False)
+    _ledger: Ledger = field(init=False, repr=False)
     _prices: Prices | None = field(init=False, default=None, repr=False)
-    _siblings: Siblings | None = field(init=False, default=None, repr=False)
+    _siblings: Any = field(init=False, default=None, repr=False)
     _host: Host | None = field(init=False, default=None, repr=False)
-    _page: Page | None = field(init=False, default=None, repr=False)
+    _answering: Callable[[RawRequest], Awaitable[RawReply]] | None = field(init=False, default=None, repr=False)
+    _telling: Callable[[bytes], Awaitable[bytes]] | None = field(init=False, default=None, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._ledger = Ledger(self._numbers, self.values, self.identity)
+        follow_forks(self._numbers)
 
     @property
     def idle(self) -> str | None:
@@ -80,34 +83,32 @@ class PrometheusTelemetry:
     @contextmanager
     def lifespan(self, host: Host) -> Iterator[None]:
         """Be in the registry from now on, also when the host is closed: a counter does not fall."""
-        from prometheus_client import REGISTRY
+        from prometheus_client import REGISTRY  # a tenth of a second, for those who open a host
 
-        from .collecting import numbers_in
+        from .collecting import collected_in
         from .page import Page
 
-        keys = _keys(host)
-        if self.token is not None and any(getattr(one, "key", None) == self.token for one in (keys or {}).values()):
-            raise ConfigError(
-                ["plugins.telemetry-prometheus.token is also the key of a caller, who could read it: take another one"]
-            )
         registry = REGISTRY if self.registry is None else self.registry
-        self._ledger = Ledger(numbers_in(registry), self.values, self.identity)
+        page = Page(registry, host, Names(self.values), self._siblings)
+        self._answering, self._telling = page.answer, page.tell
         self._prices, self._host = host.services.get(Prices, None), host
-        self._page = Page(registry, host, Names(self.values), self._siblings)
-        yield
+        collected = collected_in(registry)
+        collected.opened(self._numbers)
+        try:
+            yield
+        finally:
+            collected.closed(self._numbers)
 
     @hookimpl(tryfirst=True)
     def pre_request(self, request: Request, ctx: RequestContext) -> None:
         """A request is under way."""
-        if self._ledger is not None:
-            self._ledger.numbers.under_way[ctx.id] = request.stream
+        self._numbers.under_way[ctx.id] = request.stream
 
     @hookimpl(trylast=True)
     def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
         """A request is over: the one place where it is counted."""
-        if self._ledger is not None:
-            self._ledger.numbers.under_way.pop(record.id, None)
-            self._ledger.enter(record, self._prices)
+        self._numbers.under_way.pop(record.id, None)
+        self._ledger.enter(record, self._prices)
 
     @hookimpl
     def register_routes(self, app: Routes) -> None:
@@ -120,21 +121,20 @@ class PrometheusTelemetry:
             app.route("GET", self.path, self._answer)
 
     async def _answer(self, request: RawRequest) -> RawReply:
-        page, host = self._page, self._host
-        if page is None or host is None:
+        answering, host = self._answering, self._host
+        if answering is None or host is None:
             return _refused(503, "The host is not open yet.\n")
-        keys = _keys(host)
-        denied = refusal(request, self.token, keyless=keys is not None and not keys)
-        return await page.answer(request) if denied is None else _refused(*denied)
+        denied = refusal(request, self.token, _keys(host))
+        return await answering(request) if denied is None else _refused(*denied)
 
     async def _tell(self, said: bytes) -> bytes:
-        return b"[]" if self._page is None else await self._page.tell(said)
+        return b"[]" if self._telling is None else await self._telling(said)
 
 
-def _keys(host: Host) -> Mapping[str, Any] | None:
-    """The keys of the gateway's callers, {} where they need none; None: nobody knows what they need."""
+def _keys(host: Host) -> Collection[str] | None:
+    """The keys of the gateway's callers, none where they need none; None: nobody knows what they need."""
     keys = getattr(host.plugins.get("gateway"), "keys", None)
-    return keys if isinstance(keys, Mapping) else None
+    return [str(getattr(one, "key", "")) for one in keys.values()] if isinstance(keys, Mapping) else None
 
 
 def _refused(status: int, text: str) -> RawReply:
