@@ -43,7 +43,7 @@ class Beside:
         services.offer(Prices, self)
 
     def cost(self, model: str, usage: Usage) -> float | None:
-        return None if model == "unpriced" else usage.total / 100
+        return None if model == "unpriced" else usage.total / (0 if model == "misprinted" else 100)
 
     @hookimpl
     def pre_request(self, request: Request, ctx: RequestContext) -> None:
@@ -138,6 +138,14 @@ def test_the_totals_are_those_of_the_audit(shop: Any) -> None:
     assert 1 == known.total("clippy_cache_lookups_total", cache="cache-memory", result="hit")
     assert 1 == known.total("clippy_requests_total", model="other", outcome="failed")
     assert 0 == known.total("clippy_requests_total", model="nobody-knows-it")
+
+
+def test_a_price_that_raises_takes_no_count_away(shop: Any) -> None:
+    known = shop()
+    known.ask("misprinted")
+    assert 1 == known.total("clippy_requests_total", model="misprinted")
+    assert 0 < known.total("clippy_tokens_total", model="misprinted")
+    assert 0 == known.total("clippy_cost_dollars_total")
 
 
 def test_what_a_breaker_did_not_let_go_is_no_attempt_of_a_providers(shop: Any) -> None:

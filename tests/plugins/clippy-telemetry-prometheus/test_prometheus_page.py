@@ -14,7 +14,7 @@ from clippy_gateway import Gateway
 from clippy_serving.siblings import Siblings
 from clippy_telemetry_prometheus import PrometheusTelemetry
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, World
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import CollectorRegistry, Gauge, Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_of
 from prometheus_client.parser import text_string_to_metric_families as families_of
 
@@ -43,8 +43,8 @@ def samples(text: str, parse: Any = families_of) -> dict[tuple[str, frozenset[tu
     return values
 
 
-def total(text: str, name: str, **labels: str) -> float:
-    return sum(value for (one, has), value in samples(text).items() if one == name and labels.items() <= {*has})
+def total(text: str, name: str, parse: Any = families_of, **labels: str) -> float:
+    return sum(value for (one, has), value in samples(text, parse).items() if one == name and labels.items() <= {*has})
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,10 @@ def test_two_workers_are_one_page_with_a_label_for_each() -> None:
         each, ends = [], []
         for place in range(2):
             ends.append(stack.enter_context(ExitStack()))
-            each.append(ends[-1].enter_context(world(siblings=Siblings.joined(founder.folder, 2, place))))
+            registry = CollectorRegistry()
+            Gauge("theirs", "Of other code.", ["worker"], registry=registry).labels("celery").set(1)
+            joined = Siblings.joined(founder.folder, 2, place)
+            each.append(ends[-1].enter_context(world(siblings=joined, registry=registry)))
         for place, one in enumerate(each):
             for number in range(place + 1):
                 one.chat(f"hello {number}", key=None)
@@ -197,9 +200,8 @@ def test_two_workers_are_one_page_with_a_label_for_each() -> None:
                     if name == "clippy_requests_total"
                 }
                 assert {"1": 1, "2": 2} == counted
-                assert 2 == sum(
-                    value for (name, _), value in samples(text, parse).items() if name == "clippy_worker_up"
-                )
+                assert 2 == total(text, "clippy_worker_up", parse)
+                assert 1 == total(text, "theirs", parse, worker="2", exported_worker="celery")
         ends[1].close()  # as one that died
         left = each[0].ask("GET", "/metrics", None).text
         assert 0 == total(left, "clippy_worker_up", worker="2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from operator import attrgetter
 from typing import Any
 
 from attrs import define, field
@@ -31,6 +32,8 @@ from .numbers import Count, Numbers, Spread
 
 _MOST_LINES = 2000
 """Kinds of requests whose cells are held; beyond that they are looked up anew."""
+_TELLING = frozenset({"failed", "refusal"})
+_action, _hook = attrgetter("action"), attrgetter("hook")
 _TYPES = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 
@@ -63,7 +66,15 @@ class Ledger:
     _life: int = field(default=0, init=False)
 
     def enter(self, record: AuditRecord, prices: Prices | None) -> None:
-        """Count one request that is over."""
+        """Count one request that is over.  Raises what *prices* raises, once the rest is counted."""
+        dollars = None
+        try:
+            if prices is not None and record.usage is not None:
+                dollars = prices.cost(record.model or "", record.usage)
+        finally:
+            self._enter(record, dollars)
+
+    def _enter(self, record: AuditRecord, dollars: float | None) -> None:
         given, outcome = record.provenance, record.outcome
         source = "none" if given is None else given.source
         who = (record.scope.tenant, record.scope.user) if self.identity else None
@@ -80,7 +91,7 @@ class Ledger:
                 self._attempts(record)
             self._trace(record)
             if record.usage is not None:
-                self._usage(record, record.usage, line, prices)
+                self._usage(record.usage, source, line, dollars)
             first = record.first_token
             if first is not None and record.stream and source in ("provider", "none") and 0 <= first < inf:
                 self.numbers.spread(FIRST_TOKEN, line.model, line.route).add(first)
@@ -132,30 +143,30 @@ class Ledger:
                 self.numbers.spread(ATTEMPT_DURATION, route).add(attempt.duration)
 
     def _trace(self, record: AuditRecord) -> None:
-        asked = False
-        for call in record.trace:
-            if call.hook == "cache_lookup":
-                asked = True
-            if call.action == "failed":
-                self.numbers.count(HOOK_FAILURES, self._named("plugin", call.plugin), call.hook).value += 1
-            elif call.action == "refusal":
-                plugin = self._named("plugin", call.plugin)
-                self.numbers.count(REFUSALS, plugin, self._kind(record.error)).value += 1
-        if asked:
-            given = record.provenance
-            if given is None or given.source != "cache":
-                self.numbers.count(LOOKUPS, "", "miss").value += 1
-            else:
-                cache = self._named("plugin", given.by)
-                self.numbers.count(LOOKUPS, cache, "stale" if given.stale else "hit").value += 1
+        trace, given = record.trace, record.provenance
+        # There are dozens of calls in a trace, so what may be of interest is looked for without a loop.
+        if not _TELLING.isdisjoint(map(_action, trace)):
+            self._told_by(record)
+        if "cache_lookup" not in map(_hook, trace):
+            return
+        if given is None or given.source != "cache":
+            self.numbers.count(LOOKUPS, "", "miss").value += 1
+        else:
+            cache = self._named("plugin", given.by)
+            self.numbers.count(LOOKUPS, cache, "stale" if given.stale else "hit").value += 1
 
-    def _usage(self, record: AuditRecord, usage: Usage, line: _Line, prices: Prices | None) -> None:
-        given = record.provenance
-        if given is not None and given.source == "plugin":
+    def _told_by(self, record: AuditRecord) -> None:
+        for call in record.trace:
+            plugin = self._named("plugin", call.plugin)
+            if call.action == "failed":
+                self.numbers.count(HOOK_FAILURES, plugin, call.hook).value += 1
+            elif call.action == "refusal" and record.outcome == "refused":
+                self.numbers.count(REFUSALS, plugin, self._kind(record.error)).value += 1
+
+    def _usage(self, usage: Usage, source: str, line: _Line, dollars: float | None) -> None:
+        if source == "plugin":
             return  # a plugin's own answer took nothing, and nobody would have asked for it
-        dollars = None if prices is None else prices.cost(record.model or "", usage)
-        priced = dollars is not None and 0 <= dollars < inf
-        saved = given is not None and given.source == "cache"
+        saved = source == "cache"
         for kind in _TYPES:
             tokens = getattr(usage, kind)
             if tokens <= 0:
@@ -169,11 +180,9 @@ class Ledger:
                     cell = self.numbers.count(TOKENS, line.model, line.route, kind, estimated, *line.who)
                 line.tokens[kind, usage.estimated] = cell
             cell.value += tokens
-        if priced and dollars is not None:
-            if line.cost is None:
-                line.cost = (
-                    self.numbers.count(SAVED, line.model)
-                    if saved
-                    else self.numbers.count(COST, line.model, line.route, *line.who)
-                )
-            line.cost.value += dollars
+        if dollars is None or not 0 <= dollars < inf:
+            return
+        if line.cost is None:
+            which = (SAVED, line.model) if saved else (COST, line.model, line.route, *line.who)
+            line.cost = self.numbers.count(*which)
+        line.cost.value += dollars

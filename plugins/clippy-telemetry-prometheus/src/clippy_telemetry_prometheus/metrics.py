@@ -17,7 +17,7 @@ since a model that thinks takes minutes.
 """
 
 
-@frozen
+@frozen(eq=False)  # a key that is looked up in every request
 class Metric:
     """One metric: ``name`` without the suffix that a counter gets, ``labels`` in the order of their values."""
 

@@ -32,8 +32,15 @@ def together(parts: Iterable[tuple[str, Iterable[Family]]]) -> list[Family]:
         for one in families:
             family = found.setdefault(one.name, Family(one.name, one.documentation, one.type, one.unit))
             if family.type == one.type:
-                family.samples += [line._replace(labels={**line.labels, "worker": worker}) for line in one.samples]
+                family.samples += [line._replace(labels=_with(line.labels, worker)) for line in one.samples]
     return list(found.values())
+
+
+def _with(labels: dict[str, str], worker: str) -> dict[str, str]:
+    """Of other code's metric that has such a label itself, that is renamed as Prometheus does it."""
+    if "worker" in labels:
+        labels = {("exported_worker" if name == "worker" else name): value for name, value in labels.items()}
+    return {**labels, "worker": worker}
 
 
 def _samples(family: Family) -> list[list[Any]]:
