@@ -17,7 +17,7 @@ from benchmarks.recorder import recorder_call, recorder_stream
 from benchmarks.state import state_store
 from benchmarks.stream_plugins import stream_chunk, stream_plugins
 from benchmarks.streams import sdk_stream, stream
-from benchmarks.telemetry import otel_call, otel_stream
+from benchmarks.telemetry import otel_call, otel_stream, prometheus_call
 from benchmarks.wire import wire_canonical, wire_canonical_big, wire_chunks, wire_request, wire_response
 from clippy_core.testing.timing import Group
 
@@ -38,6 +38,7 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "stream-chunk": stream_chunk,
     "otel-call": otel_call,
     "otel-stream": otel_stream,
+    "prometheus-call": prometheus_call,
     "recorder-call": recorder_call,
     "recorder-stream": recorder_stream,
     "recorder-call-bare": lambda bench: recorder_call(bench, bare=True),

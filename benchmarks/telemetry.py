@@ -1,4 +1,5 @@
-"""What telling OpenTelemetry costs: while nobody listens, while nothing is sampled, and with every span recorded.
+"""What telling OpenTelemetry costs: while nobody listens, while nothing is sampled, and with every span recorded;
+and what counting for Prometheus costs beside the default stack, which has the record made anyway.
 
 Exporting is not in it: programs do that elsewhere, in a thread of their SDK.
 """
@@ -10,15 +11,17 @@ from typing import Any
 
 import httpx
 from clippy_telemetry_otel import OtelTelemetry
+from clippy_telemetry_prometheus import PrometheusTelemetry
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from prometheus_client import CollectorRegistry
 
 import clippy_core
 from benchmarks import hosts
-from benchmarks.bench import BARE, NONE, Bench
+from benchmarks.bench import BARE, NONE, STACK, Bench
 from clippy_core.testing.timing import Group
 
 RECORD, ALONE = "a plugin with audit", "alone, no provider"
@@ -79,3 +82,21 @@ def _read(bench: Bench, client: Any) -> Callable[[], Any]:
             assert hosts.read_lines(response)
 
     return call
+
+
+def prometheus_call(bench: Bench) -> Group:
+    """``client.post(json=...)`` and ``r.json()`` under the default stack, which counts or does not."""
+    counted = PrometheusTelemetry(registry=CollectorRegistry())
+    sets: dict[str, dict[str, object]] = {STACK: {}, "+ prometheus": {"telemetry-prometheus": counted}}
+    cases = {}
+    for case, more in sets.items():
+        place = bench.folder / f"prometheus-{len(cases)}"
+        place.mkdir(exist_ok=True)
+        host = bench.host({**hosts.default_stack(place), **more})
+        client = bench.sync_client(httpx, host)
+
+        def call(client: Any = client) -> None:
+            assert client.post(bench.server.chat_url, json=hosts.body()).json()["choices"]
+
+        cases[case] = bench.block(call, False, host)
+    return Group("one call counted for Prometheus, sync, httpx", cases, {})

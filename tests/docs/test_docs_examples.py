@@ -117,7 +117,7 @@ def test_the_configuration_of_a_page_is_accepted(page: Path, tmp_path: Path, mon
     """Blocks of TOML are a pyproject.toml or a configuration without a fault, with the plugins that are installed."""
     for name in ("OPENAI_API_KEY", "OPENAI_BACKUP_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.setenv(name, "sk-none")
-    for name in ("GATEWAY_KEY_SHOP", "GATEWAY_KEY_BACKEND"):
+    for name in ("GATEWAY_KEY_SHOP", "GATEWAY_KEY_BACKEND", "METRICS_TOKEN"):
         monkeypatch.setenv(name, f"{name}-of-no-gateway")
     monkeypatch.setenv("SENTRY_DSN", NOBODY)
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
