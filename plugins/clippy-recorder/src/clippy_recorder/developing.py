@@ -11,6 +11,7 @@ from clippy_hookspecs import (
     ErrorInfo,
     Event,
     Headers,
+    HookCall,
     Outcome,
     Provenance,
     Request,
@@ -38,7 +39,7 @@ class _Developer:
 
     def __init__(self, tape: Tape, level: Level, literals: tuple[str, ...]) -> None:
         self._tape, self._record = tape, tape.record
-        self._events = tuple(tape.events)
+        self._events, self._trace, self._leaps = tuple(tape.events), tuple(tape.trace), tuple(tape.leaps)
         self._level: Level = level
         self._content = level == "detailed" and not tape.withheld
         requests = [event.data for event in self._events if isinstance(event.data, Request)]
@@ -121,7 +122,23 @@ class _Developer:
 
     def _steps(self) -> list[Step]:
         """The hook calls in order, each with the value before and after it where it made another one."""
+        told = {id(event.data): (event, before) for event, before in self._told()}
         steps: list[Step] = []
+        chunks: list[Step] = []
+        clean = self._clean.text
+        for call in self._trace:
+            if call.hook == "on_chunk":
+                at = _us(self._record.first_token) or 0 if self._record is not None else 0
+                chunks.append(Step(at, clean(call.plugin), call.hook, call.action, call.ns, call.calls))
+            elif (known := told.get(id(call))) is not None:
+                steps.append(self._step(*known))
+            else:  # as nearly all: nothing was changed
+                at = self._ended_at(call)
+                steps.append(Step(at, clean(call.plugin), call.hook, call.action, call.ns, call.calls))
+        return steps + chunks
+
+    def _told(self) -> Iterator[tuple[Event, Any]]:
+        """The hook calls that did something, each with the value before it where it made another one."""
         entered: Any = self._came
         attempt: Any = None
         answer: Any = None
@@ -140,17 +157,11 @@ class _Developer:
                     before, entered = entered, made
             elif isinstance(made, Response) and call.hook == "on_response":
                 before, answer = answer, made
-            steps.append(self._step(event, before))
-        if self._record is not None:
-            on_chunk = [call for call in self._record.trace if call.hook == "on_chunk"]
-            at = _us(self._record.first_token) or 0
-            clean = self._clean.text
-            steps += [Step(at, clean(one.plugin), one.hook, one.action, one.ns, one.calls) for one in on_chunk]
-        return steps
+            yield event, before
 
     def _step(self, event: Event, before: Any) -> Step:
         call, made = event.data, event.value
-        if made is None or not self._content or call.hook not in _FOLDS:  # as nearly all: nothing was changed
+        if made is None or not self._content or call.hook not in _FOLDS:
             return Step(self._at(event), self._clean.text(call.plugin), call.hook, call.action, call.ns, call.calls)
         return Step(
             self._at(event),
@@ -162,6 +173,19 @@ class _Developer:
             as_text(before, self._clean.value) if before is not None else None,
             as_text(made, self._clean.value),
         )
+
+    def _ended_at(self, call: HookCall) -> int:
+        """When a hook call ended that only the trace tells of, in microseconds after the call's beginning."""
+        if not self._leaps:  # nothing but its end is known of the call
+            return 0
+        (_, ahead), *later = self._leaps
+        for since, offset in later:
+            if since > call.at:
+                if call.hook == "pre_attempt":  # what was waited for before an attempt is over when it is called
+                    ahead = offset
+                break
+            ahead = offset
+        return max(0, (call.at + ahead - self._tape.began) // 1000)
 
     # --- the attempts -------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ class Recorder:
     )
 
     observes_only = True  # it changes no request and no answer
+    observes_passed = False  # the trace tells of hooks that did nothing
     _tapes: OrderedDict[str, Tape] = field(init=False, factory=OrderedDict, repr=False)
     _size: int = field(init=False, default=0)
     _told: tuple[Callable[[str], None], ...] = field(init=False, default=(), repr=False)
@@ -130,7 +131,7 @@ class Recorder:
         with self._developing:
             if tape.developed is None:
                 tape.developed = develop(tape, self.level, self.secrets)
-                tape.events = []
+                tape.events, tape.trace = [], ()
             return tape.developed
 
     # --- the hooks ----------------------------------------------------------------------------------------------------
@@ -155,8 +156,7 @@ class Recorder:
         prices = ctx.services.get(Prices, None)
         if prices is not None and record.usage is not None and record.model and record.outcome == "answered":
             tape.cost = prices.cost(record.model, record.usage)
-        tape.withheld = record.outcome == "refused"
-        tape.record, tape.ctx = record, None
+        tape.close(record)
         with self._lock:
             self._size += tape.size
             self._make_room()
@@ -187,7 +187,7 @@ class Recorder:
 
     def _begin(self, event: Event | None, ctx: RequestContext) -> Tape:
         at = event.at if event is not None else int(ctx.clock.now() * 1e9)
-        tape = Tape(ctx.id, ctx.parent, at, ctx.clock.time(), self.max_bytes // 4, ctx)
+        tape = Tape(ctx.id, ctx.parent, at, ctx.clock.time(), self.max_bytes // 4, ctx, trace=ctx.trace)
         ctx.stash[TAPE] = tape
         with self._lock:
             self._tapes[tape.id] = tape
