@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter_ns
+from typing import Any
 
 from attrs import define, field
 from clippy_hookspecs import AuditRecord, Chunk, Event, HookCall, Request, RequestContext, StashKey
 
+from .changed import Change
 from .exchange import Exchange
 
 _ENTRY = 200
@@ -45,6 +47,9 @@ class Tape:
     developed: Exchange | None = field(default=None, repr=False)
     """What was worked out when somebody first looked after the call was over; the events are let go then."""
     cost: float | None = None
+    changes: Sequence[Change] | None = None
+    """What plugins changed, and ``said`` the answer that a plugin made, where the values themselves stayed behind."""
+    said: Any = None
     size: int = 0
     lost: int = 0
     told: int = 0
