@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from attrs.validators import ge, in_, optional
 from clippy_audit import follow_forks
 from clippy_hookspecs import AuditRecord, Event, Flow, Host, Prices, RequestContext, hookimpl
 
+from .apart import Writer, possible
 from .developing import develop
 from .exchange import Exchange, Level
 from .keeping import Keeper
@@ -169,7 +171,8 @@ class Recorder:
     def lifespan(self, host: Host) -> Iterator[None]:
         """Write on a thread of its own while the host is open."""
         if self.enabled and self.path is not None:
-            self._keeper = Keeper(self.path, self._developed)
+            apart = partial(Writer, self.path, self.level, self.secrets) if possible() else None
+            self._keeper = Keeper(self.path, self._developed, apart)
         try:
             yield
         finally:
@@ -215,5 +218,7 @@ class Recorder:
 
     def after_fork(self) -> None:
         """In a forked child: the calls under way are the parent's."""
+        if self._keeper is not None:
+            self._keeper.abandon()
         self._lock, self._developing = threading.Lock(), threading.Lock()
         self._tapes, self._size, self._told, self._keeper = OrderedDict(), 0, (), None
