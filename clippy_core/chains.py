@@ -129,6 +129,8 @@ class Chains:
     audit: Steps = field(init=False)
     observe: Steps = field(init=False)
     watchers: tuple[Callable[..., Any], ...] = field(init=False)
+    every_call: bool = field(init=False)
+    """Whether one of them wants to hear of hook calls that returned nothing, too."""
     timed: bool = field(init=False)
     idle: bool = field(init=False)
     want_answers: bool = field(init=False)
@@ -141,6 +143,7 @@ class Chains:
                 steps = self.steps.get(name, ())
                 setattr(self, name, tuple(reversed(steps)) if policy.order == "inner first" else steps)
         self.watchers = tuple(step.function for step in self.observe)
+        self.every_call = any(getattr(step.owner, "observes_passed", True) for step in self.observe)
         self.timed = bool(self.trace or self.audit or self.observe)
         self.want_answers = bool(self.on_response or self.on_error or self.audit or self.post_attempt)
         self.waiting = frozenset(hook for hook, steps in self.steps.items() if any(step.awaits for step in steps))
@@ -197,8 +200,9 @@ class Chains:
                     result = await run.runtime.run_hook(result, step)
                 if result is None:
                     if timed and (ctx := run.ctx) is not None:  # record(), written out for what nearly all hooks do
-                        ctx.trace.append(line := new_call(step.plugin, step.hook, "passed", perf_counter_ns() - start))
-                        if self.watchers:
+                        end = perf_counter_ns()
+                        ctx.trace.append(line := new_call(step.plugin, step.hook, "passed", end - start, end))
+                        if self.every_call:
                             self.emit("hook", line, ctx)
                     continue
                 if type(result) not in _MAY_RETURN.get(step.hook, ()):
@@ -234,7 +238,8 @@ class Chains:
         """Add a line to the request's trace and tell the observers; outside a request nobody reads it."""
         if run.ctx is None:
             return
-        run.ctx.trace.append(call := new_call(step.plugin, step.hook, action, start and perf_counter_ns() - start))
+        end = perf_counter_ns() if start else 0
+        run.ctx.trace.append(call := new_call(step.plugin, step.hook, action, end - start, end))
         if self.watchers:
             self.emit("hook", call, run.ctx, result)
 

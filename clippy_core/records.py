@@ -46,10 +46,10 @@ def new_provenance(
     return value  # type: ignore[no-any-return]  # it is one now
 
 
-def new_call(plugin: str, hook: str, action: str, ns: int) -> HookCall:
+def new_call(plugin: str, hook: str, action: str, ns: int, at: int) -> HookCall:
     """``HookCall`` of one call.  By hand, since a record has one for every plugin in every hook."""
     value: Any = _HookCall()
-    value.plugin, value.hook, value.action, value.ns, value.calls = plugin, hook, action, ns, 1
+    value.plugin, value.hook, value.action, value.ns, value.calls, value.at = plugin, hook, action, ns, 1, at
     value.__class__ = HookCall
     return value  # type: ignore[no-any-return]  # it is one now
 

@@ -68,3 +68,28 @@ def test_a_hook_that_returns_nothing_has_no_value():
     with clippy_core.Host([Looks(), seen], config={"routes": {"main": ROUTE}}) as host:
         clippy_core.Client(host, provider.client()).chat("Hello", model="m")
     assert [event.value for event in seen.of("hook")] == [None]
+
+
+def test_who_says_so_hears_only_of_hooks_that_did_something():
+    """The trace has the others, each with the time at which it ended; who says nothing is told of all."""
+
+    @define(eq=False)
+    class Sparing(Seen):
+        observes_passed = False
+
+    @define(eq=False)
+    class Looks:
+        trace: list[Any] = field(factory=list)
+
+        @hookimpl(tryfirst=True)
+        def pre_request(self, request: Any, ctx: RequestContext) -> None:
+            self.trace = ctx.trace
+
+    looks, sparing = Looks(), Sparing()
+    with clippy_core.Host([looks, Politely(), sparing], config={"routes": {"main": ROUTE}}) as host:
+        clippy_core.Client(host, FakeProvider().client()).chat("Hello", model="m")
+    assert [event.data.hook for event in sparing.of("hook")] == ["pre_request", "on_response"]
+    assert [call.hook for call in looks.trace] == ["pre_request", "pre_request", "on_response"]
+    ends = [call.at for call in looks.trace]
+    assert 0 < ends[0]
+    assert ends == sorted(ends)

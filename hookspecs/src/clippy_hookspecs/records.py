@@ -169,13 +169,17 @@ class Outcome:
 
 @frozen
 class HookCall:
-    """One call of one implementation: how long it took and what it did (passed, changed, answered, hit, failed ...)."""
+    """One call of one implementation: how long it took and what it did (passed, changed, answered, hit, failed ...).
+
+    ``at`` is when it ended, as ``time.perf_counter_ns`` tells it; 0 where several are one line, as of on_chunk.
+    """
 
     plugin: str
     hook: str
     action: str
     ns: int = 0
     calls: int = 1
+    at: int = 0
 
 
 @frozen

@@ -238,5 +238,7 @@ def observe(event: Event, ctx: RequestContext) -> None:
     Called for every attempt, head, piece of bytes, chunk in and out, hook call and close.
     The return value is ignored.
     A plain ``def``: this is the hot path; without an implementation it costs one test.
+    A plugin with a false ``observes_passed`` need not be told of calls that returned nothing, as nearly all hooks do:
+    ``ctx.trace`` has them too, with their times, and an event for each is most of what observing costs.
     A failure is logged once and counted.
     """

@@ -103,6 +103,31 @@ def test_an_attempt_that_was_not_sent_leaves_those_that_were_as_they_are():
     assert call.attempts[0].error["kind"] != "held"
 
 
+def test_hooks_that_did_nothing_are_told_between_what_happened_around_them():
+    """In the time of the call, whatever the clock: the second attempt comes after the wait, and so do its hooks."""
+
+    @define(eq=False)
+    class Looks:
+        @hookimpl
+        def pre_attempt(self, ctx: RequestContext) -> None: ...
+
+        @hookimpl
+        def audit(self, record: Any) -> None: ...
+
+    provider = FakeProvider([Fault.status(503), Reply("Hi")])
+    recorder, client = recording(provider, Looks(), RetryPolicy(base=30.0), ErrorClassifier())
+    ask(client)
+    (call,) = recorder.latest()
+    looked = [step for step in call.steps if step.plugin == "looks"]
+    first, second = call.attempts
+    assert [(step.hook, step.action) for step in looked] == [
+        ("pre_attempt", "passed"), ("pre_attempt", "passed"), ("audit", "passed"),
+    ]  # fmt: skip
+    assert second.waited > 1_000_000
+    assert looked[0].at <= first.at + 1000
+    assert first.ended_at + second.waited - 1000 <= looked[1].at + 1000
+
+
 @define(eq=False)
 class Politely:
     """Adds a word to each question."""

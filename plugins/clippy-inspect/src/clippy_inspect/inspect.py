@@ -58,6 +58,7 @@ class Inspect:
     )
 
     observes_only = True  # it changes no request and no answer
+    observes_passed = False  # the trace tells of hooks that did nothing
     by_itself: bool = field(init=False, default=True, repr=False)  # the pages open with the host, not only by attach
     _recorder: Recorder = field(init=False, repr=False)
     _recording: bool = field(init=False, default=False)

@@ -11,6 +11,7 @@ from clippy_hookspecs import (
     ErrorInfo,
     Event,
     Headers,
+    HookCall,
     Outcome,
     Provenance,
     Request,
@@ -18,13 +19,12 @@ from clippy_hookspecs import (
     Scope,
 )
 
-from .exchange import Asked, Attempt, Exchange, Level, Message, Step
+from .changed import Change, changes
+from .exchange import Asked, Attempt, Exchange, Level, Message, Step, new_step
 from .said import as_text
 from .secrets import Secrets, plain
 from .tape import Tape
 from .timeline import TimeLine
-
-_FOLDS = frozenset({"pre_request", "compress_context", "pre_attempt", "on_response"})
 
 
 def develop(tape: Tape, level: Level, literals: tuple[str, ...] = (), brief: bool = False) -> Exchange:
@@ -38,7 +38,7 @@ class _Developer:
 
     def __init__(self, tape: Tape, level: Level, literals: tuple[str, ...]) -> None:
         self._tape, self._record = tape, tape.record
-        self._events = tuple(tape.events)
+        self._events, self._trace, self._leaps = tuple(tape.events), tuple(tape.trace), tuple(tape.leaps)
         self._level: Level = level
         self._content = level == "detailed" and not tape.withheld
         requests = [event.data for event in self._events if isinstance(event.data, Request)]
@@ -112,7 +112,8 @@ class _Developer:
     def _answer(self, answer: Response) -> Message:
         told = self._message(answer.headers, answer.raw or b"", answer.status)
         if self._content and not answer.raw and not self._record_streamed():
-            return evolve(told, body=as_text(answer, self._clean.value).encode("utf-8", "backslashreplace"))
+            said = answer if self._tape.said is None else self._tape.said
+            return evolve(told, body=as_text(said, self._clean.value).encode("utf-8", "backslashreplace"))
         return told
 
     def _record_streamed(self) -> bool:
@@ -126,47 +127,46 @@ class _Developer:
 
     def _steps(self) -> list[Step]:
         """The hook calls in order, each with the value before and after it where it made another one."""
+        tape = self._tape
+        known = changes(self._events, self._trace) if tape.changes is None else tape.changes
+        told = {one.place: one for one in known}
         steps: list[Step] = []
-        entered: Any = self._came
-        attempt: Any = None
-        answer: Any = None
-        for event in self._events:
-            if event.kind == "attempt":
-                attempt = None
-                continue
-            if event.kind != "hook":
-                continue
-            call, made = event.data, event.value
-            before: Any = None
-            if isinstance(made, Request):
-                if call.hook == "pre_attempt":
-                    before, attempt = attempt or entered, made
-                elif call.hook in _FOLDS:
-                    before, entered = entered, made
-            elif isinstance(made, Response) and call.hook == "on_response":
-                before, answer = answer, made
-            steps.append(self._step(event, before))
-        if self._record is not None:
-            on_chunk = [call for call in self._record.trace if call.hook == "on_chunk"]
-            at = _us(self._record.first_token) or 0
-            clean = self._clean.text
-            steps += [Step(at, clean(one.plugin), one.hook, one.action, one.ns, one.calls) for one in on_chunk]
-        return steps
+        chunks: list[Step] = []
+        names: dict[str, str] = {}  # of ten plugins in thirty calls
+        ahead = self._leaps[0][1] - self._tape.began if self._leaps else 0
+        leapt = any(one[1] - self._tape.began != ahead for one in self._leaps)
+        for place, call in enumerate(self._trace):
+            name = names.get(call.plugin)
+            if name is None:
+                name = names[call.plugin] = self._clean.text(call.plugin)
+            if call.hook == "on_chunk":
+                at = _us(self._record.first_token) or 0 if self._record is not None else 0
+                chunks.append(new_step(at, name, call.hook, call.action, call.ns, call.calls))
+            elif told and place in told:
+                steps.append(self._step(call, told[place]))
+            else:  # as nearly all: nothing was changed
+                at = self._ended_at(call) if leapt else max(0, (call.at + ahead) // 1000)
+                steps.append(new_step(at, name, call.hook, call.action, call.ns, call.calls))
+        return steps + chunks
 
-    def _step(self, event: Event, before: Any) -> Step:
-        call, made = event.data, event.value
-        if made is None or not self._content or call.hook not in _FOLDS:  # as nearly all: nothing was changed
-            return Step(self._at(event), self._clean.text(call.plugin), call.hook, call.action, call.ns, call.calls)
-        return Step(
-            self._at(event),
-            self._clean.text(call.plugin),
-            call.hook,
-            call.action,
-            call.ns,
-            call.calls,
-            as_text(before, self._clean.value) if before is not None else None,
-            as_text(made, self._clean.value),
-        )
+    def _step(self, call: HookCall, change: Change) -> Step:
+        at = (change.at - self._tape.began) // 1000
+        told = Step(at, self._clean.text(call.plugin), call.hook, call.action, call.ns, call.calls)
+        if change.after is None or not self._content:
+            return told
+        before = None if change.before is None else as_text(change.before, self._clean.value)
+        return evolve(told, before=before, after=as_text(change.after, self._clean.value))
+
+    def _ended_at(self, call: HookCall) -> int:
+        """When a hook call ended that only the trace tells of, in microseconds after the call's beginning."""
+        (_, ahead), *later = self._leaps
+        for since, offset in later:
+            if since > call.at:
+                if call.hook == "pre_attempt":  # what was waited for before an attempt is over when it is called
+                    ahead = offset
+                break
+            ahead = offset
+        return max(0, (call.at + ahead - self._tape.began) // 1000)
 
     # --- the attempts -------------------------------------------------------------------------------------------------
 

@@ -75,8 +75,9 @@ def _escaped(told: dict[str, Any]) -> bytes:
 
 def _floats(told: dict[str, Any]) -> Iterator[float]:
     """The numbers of a call that are not whole, and might be none."""
-    for part in (told, told.get("error") or {}, told.get("provenance") or {}):
-        yield from (value for value in part.values() if isinstance(value, float))
+    for part in (told, told.get("error"), told.get("provenance")):
+        if part:
+            yield from [value for value in part.values() if isinstance(value, float)]
 
 
 def _without_defaults(value: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 from clippy_hookspecs import Scope, Usage
+from clippy_hookspecs.blocks import maker
 
 State = Literal["running", "answered", "cached", "refused", "failed", "cancelled", "abandoned"]
 Level = Literal["minimal", "standard", "detailed"]
@@ -43,6 +44,10 @@ class Step:
     after: str | None = field(default=None, repr=False)
 
 
+new_step = maker(Step)
+"""A step in half the time; a call has thirty."""
+
+
 @frozen
 class Piece:
     """Something on the time line of an answer: bytes as they came, a chunk before or after the plugins."""
@@ -52,6 +57,10 @@ class Piece:
     data: bytes = field(default=b"", repr=False)
     chunk: Mapping[str, Any] = field(factory=dict, repr=False)
     size: int = 0
+
+
+new_piece = maker(Piece)
+"""The same of a piece; a stream has hundreds."""
 
 
 @frozen

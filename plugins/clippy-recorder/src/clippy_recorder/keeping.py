@@ -1,15 +1,23 @@
-"""Writing what is recorded, on a thread of its own: a call never waits for a disk."""
+"""Writing what is recorded, on a thread of its own: a call never waits for a disk.
+
+The thread works in the program's interpreter.  Where that costs the program more than it should, the thread has a
+process of its own do it (:mod:`clippy_recorder.apart`).
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .apart import Ended, Writer
+from .batches import Loss, write
 from .exchange import Exchange
 from .files import Appender
+from .handing import packed, unpacked
 from .tape import Tape
 
 logger = logging.getLogger("clippy.recorder")
@@ -19,26 +27,42 @@ MOST_WAITING = 1000
 SOON = 0.1
 """Seconds that a call may wait for others, to be written with them: what a program that is killed loses at most,
 beside what is being written."""
+BUSY = 0.02
+"""The part of the time that the thread may work before it has a process of its own do it."""
 _AT_ONCE = 64
 """Calls that are written together; the lines of one batch are in memory at once."""
+_LOOKED_AT = 1.0
+"""Seconds over which it is seen how busy the thread is."""
 
 
 class Keeper:
-    """Develops tapes and appends them to a file.  A file that cannot be written is told once, and tried again."""
+    """Develops tapes and appends them to a file.  A file that cannot be written is told once, and tried again.
 
-    def __init__(self, path: Path, developed: Callable[[Tape], Exchange]) -> None:
-        self._developed, self._file = developed, Appender(path)
+    *apart* starts a process that does it where the thread is busy; without one the thread does it.
+    """
+
+    def __init__(
+        self, path: Path, developed: Callable[[Tape], Exchange], apart: Callable[[], Writer] | None = None
+    ) -> None:
+        self._developed, self._file, self._apart = developed, Appender(path), apart
+        self._writer: Writer | None = None
         self._waiting: deque[Tape] = deque()
         self._some, self._ended = threading.Event(), threading.Event()
         self.lost = 0
         self._said = False
+        self._since = time.monotonic(), 0.0
         self._thread = threading.Thread(target=self._run, name="clippy-recorder", daemon=True)
         self._thread.start()
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether a process of its own writes by now."""
+        return self._writer is not None and self._writer.ready
 
     def keep(self, tape: Tape) -> None:
         """Have *tape* written soon."""
         if len(self._waiting) >= MOST_WAITING:
-            self._lose("the disk is slower than the calls")
+            self._lose(Loss(1, "the disk is slower than the calls", passing=True))
             return
         self._waiting.append(tape)
         if not self._some.is_set():
@@ -50,39 +74,106 @@ class Keeper:
         self._some.set()
         self._thread.join(5.0)
 
+    def abandon(self) -> None:
+        """In a forked child: thread, file and process are the parent's."""
+        if self._writer is not None:
+            self._writer.abandon()
+
     def _run(self) -> None:
         while not self._ended.is_set():
             self._some.wait()
             self._ended.wait(SOON)  # for more of them: waking up for each call would take it out of the program's hands
             self._some.clear()
             self._write()
+            if self._apart is not None and not self._ended.is_set() and self._busy():
+                self._begin(self._apart)
         self._write()
+        self._let_go()
         self._file.close()
 
     def _write(self) -> None:
         while batch := self._next():
-            try:
-                self._file.append(*batch)
-            except OSError as error:
-                self._lose(f"{self._file.path}: {error.strerror or error}", len(batch))
-            except Exception:
-                self.lost += len(batch)
-                logger.exception("%d calls were not recorded", len(batch))
+            if self._writer is not None and self._heard(self._writer):
+                self._hand(self._writer, batch)
+            else:
+                self._here(batch)
 
-    def _next(self) -> list[Exchange]:
-        """Some of the calls that wait, made clean; one that cannot be is told and left out."""
-        batch: list[Exchange] = []
+    def _next(self) -> list[Tape]:
+        """Some of the calls that wait."""
+        batch: list[Tape] = []
         while self._waiting and len(batch) < _AT_ONCE:
-            tape = self._waiting.popleft()
-            try:
-                batch.append(self._developed(tape))
-            except Exception:
-                self.lost += 1
-                logger.exception("call %s was not recorded", tape.id)
+            batch.append(self._waiting.popleft())
         return batch
 
-    def _lose(self, why: str, count: int = 1) -> None:
-        self.lost += count
-        if not self._said:
+    def _here(self, batch: Sequence[Tape]) -> None:
+        for loss in write(self._file, self._developed, [(tape.id, tape) for tape in batch]):
+            self._lose(loss)
+
+    # --- the process --------------------------------------------------------------------------------------------------
+
+    def _busy(self) -> bool:
+        """Whether the thread worked more than its part of the last second."""
+        (then, spent), now, by_now = self._since, time.monotonic(), time.thread_time()
+        if now - then < _LOOKED_AT:
+            return False
+        self._since = now, by_now
+        return by_now - spent > BUSY * (now - then)
+
+    def _begin(self, apart: Callable[[], Writer]) -> None:
+        self._apart = None
+        try:
+            self._writer = apart()
+        except (OSError, Ended) as error:
+            logger.info("this process goes on writing recordings: %s", error)
+
+    def _heard(self, writer: Writer) -> bool:
+        """Whether the process may be handed calls; what it lost is told."""
+        try:
+            for loss in writer.hear():
+                self._lose(loss)
+        except Ended as ended:
+            self._without_it(ended)
+            return False
+        return writer.ready
+
+    def _hand(self, writer: Writer, batch: Sequence[Tape]) -> None:
+        calls: list[tuple[str, bytes]] = []
+        here: list[Tape] = []
+        for tape in batch:
+            try:
+                data = packed(tape)
+            except Exception:  # a value of a plugin's own, which only this process can read
+                here.append(tape)
+                continue
+            if tape.developed is None:
+                calls.append((tape.id, data))
+            else:  # somebody looked at it
+                here.append(tape)
+        self._here(here)
+        try:
+            writer.hand(calls)
+        except Ended as ended:
+            self._without_it(ended)
+
+    def _without_it(self, ended: Ended) -> None:
+        """Go on as before, with what the process left unwritten."""
+        self._writer = None
+        logger.warning("%s; this one writes them from now on", ended)
+        self._here([unpacked(data) for _, data in ended.unwritten])
+
+    def _let_go(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            try:
+                for loss in writer.close():
+                    self._lose(loss)
+            except Ended as ended:
+                self._without_it(ended)
+
+    def _lose(self, loss: Loss) -> None:
+        self.lost += loss.count
+        if not loss.passing:
+            logger.error(loss.why, exc_info=loss.error)
+        elif not self._said:
             self._said = True
-            logger.warning("calls are not recorded, and go on: %s (said once)", why)
+            logger.warning("calls are not recorded, and go on: %s (said once)", loss.why)

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from attrs.validators import ge, in_, optional
 from clippy_audit import follow_forks
 from clippy_hookspecs import AuditRecord, Event, Flow, Host, Prices, RequestContext, hookimpl
 
+from .apart import Writer, possible
 from .developing import develop
 from .exchange import Exchange, Level
 from .keeping import Keeper
@@ -60,6 +62,7 @@ class Recorder:
     )
 
     observes_only = True  # it changes no request and no answer
+    observes_passed = False  # the trace tells of hooks that did nothing
     _tapes: OrderedDict[str, Tape] = field(init=False, factory=OrderedDict, repr=False)
     _size: int = field(init=False, default=0)
     _told: tuple[Callable[[str], None], ...] = field(init=False, default=(), repr=False)
@@ -130,7 +133,7 @@ class Recorder:
         with self._developing:
             if tape.developed is None:
                 tape.developed = develop(tape, self.level, self.secrets)
-                tape.events = []
+                tape.events, tape.trace = [], ()
             return tape.developed
 
     # --- the hooks ----------------------------------------------------------------------------------------------------
@@ -155,8 +158,7 @@ class Recorder:
         prices = ctx.services.get(Prices, None)
         if prices is not None and record.usage is not None and record.model and record.outcome == "answered":
             tape.cost = prices.cost(record.model, record.usage)
-        tape.withheld = record.outcome == "refused"
-        tape.record, tape.ctx = record, None
+        tape.close(record)
         with self._lock:
             self._size += tape.size
             self._make_room()
@@ -169,7 +171,8 @@ class Recorder:
     def lifespan(self, host: Host) -> Iterator[None]:
         """Write on a thread of its own while the host is open."""
         if self.enabled and self.path is not None:
-            self._keeper = Keeper(self.path, self._developed)
+            apart = partial(Writer, self.path, self.level, self.secrets) if possible() else None
+            self._keeper = Keeper(self.path, self._developed, apart)
         try:
             yield
         finally:
@@ -187,7 +190,7 @@ class Recorder:
 
     def _begin(self, event: Event | None, ctx: RequestContext) -> Tape:
         at = event.at if event is not None else int(ctx.clock.now() * 1e9)
-        tape = Tape(ctx.id, ctx.parent, at, ctx.clock.time(), self.max_bytes // 4, ctx)
+        tape = Tape(ctx.id, ctx.parent, at, ctx.clock.time(), self.max_bytes // 4, ctx, trace=ctx.trace)
         ctx.stash[TAPE] = tape
         with self._lock:
             self._tapes[tape.id] = tape
@@ -215,5 +218,7 @@ class Recorder:
 
     def after_fork(self) -> None:
         """In a forked child: the calls under way are the parent's."""
+        if self._keeper is not None:
+            self._keeper.abandon()
         self._lock, self._developing = threading.Lock(), threading.Lock()
         self._tapes, self._size, self._told, self._keeper = OrderedDict(), 0, (), None

@@ -25,6 +25,8 @@ _COOKIE = 12
 """Letters of a cookie that may be a secret: most are shorter, and say what somebody likes to see."""
 _LONGEST = 2 * 1024 * 1024
 """Characters of one text that are looked through; what is longer is not shown."""
+_USUAL = 16 * 1024
+"""Characters of a body whose names are remembered."""
 _SHORT = 256
 """Characters of a text that comes again with each call: an address, a header, the name of a plugin."""
 _LETTERS = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
@@ -47,9 +49,9 @@ class Secrets:
         found = dict.fromkeys(more)
         for headers, url in heads:
             for name, value in headers.pairs:
-                if name.lower() in SECRET_HEADERS or _says_key(name) or says_secret(name):
+                if _names_a_credential(name):
                     found.update(dict.fromkeys(_parts(name, value)))
-            found.update(dict.fromkeys(_in_address(url)))
+            found.update(dict.fromkeys(_in_address(url) if len(url) > _SHORT else _in_short_address(url)))
         return cls(tuple(sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True)))
 
     def text(self, text: str) -> str:
@@ -127,10 +129,22 @@ class Secrets:
 def _says_no_more_than_its_text(text: str) -> bool:
     """Whether no field of a JSON text needs more than the rules for texts: most do not, and walking costs ten times as
     much.  What has a name that says key, a pair of a name and a value, or looks like an option is walked through."""
+    names = []
     for content, is_name in _STRING.findall(text):
-        if content.startswith("-") or (is_name and ("\\" in content or content == "value" or says_secret(content))):
+        if is_name:
+            names.append(content)
+        if content[:1] == "-":
             return False
-    return _PAIR.search(text) is None
+    plain_names = _remembered_plain if len(text) <= _USUAL else _are_plain
+    return plain_names(frozenset(names)) and _PAIR.search(text) is None
+
+
+def _are_plain(names: frozenset[str]) -> bool:
+    """Whether none of the names of a JSON text, which come again with each of its kind, says that it holds a key."""
+    return not any("\\" in name or name == "value" or says_secret(name) for name in names)
+
+
+_remembered_plain = lru_cache(maxsize=128)(_are_plain)
 
 
 @lru_cache(maxsize=4096)
@@ -149,6 +163,11 @@ def _header(name: str, value: str, literals: tuple[str, ...]) -> tuple[str, str]
 
 
 _clean_header = lru_cache(maxsize=2048)(_header)
+
+
+@lru_cache(maxsize=1024)
+def _names_a_credential(header: str) -> bool:
+    return header.lower() in SECRET_HEADERS or _says_key(header) or says_secret(header)
 
 
 @lru_cache(maxsize=1024)
@@ -187,6 +206,9 @@ def _in_address(url: str) -> list[str]:
     except ValueError:
         return []
     return found
+
+
+_in_short_address = lru_cache(maxsize=256)(_in_address)
 
 
 def plain(value: Mapping[str, Any]) -> dict[str, Any]:

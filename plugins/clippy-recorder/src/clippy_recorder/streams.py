@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -76,13 +76,20 @@ def _parsed(text: str) -> Any:
 
 
 def _collect(value: Any, path: tuple[Any, ...], said: dict[tuple[Any, ...], list[str]], depth: int) -> None:
-    if isinstance(value, str):
-        said.setdefault(path, []).append(value)
-    elif depth and isinstance(value, dict):
+    if isinstance(value, dict):
         place = value.get("index")
         inside = (*path, place) if isinstance(place, int) else path
-        for name, one in value.items():
+        parts: Iterable[tuple[Any, Any]] = value.items()
+    elif isinstance(value, list):
+        inside, parts = path, enumerate(value)
+    else:
+        inside, parts = (), [(path, value)] if isinstance(value, str) else ()
+    for name, one in parts:  # of a stream's fields nearly all are a text, a number or nothing
+        if type(one) is str:
+            where = (*inside, name)
+            if where in said:
+                said[where].append(one)
+            else:
+                said[where] = [one]
+        elif depth and (type(one) is dict or type(one) is list):
             _collect(one, (*inside, name), said, depth - 1)
-    elif depth and isinstance(value, list):
-        for number, one in enumerate(value):
-            _collect(one, (*path, number), said, depth - 1)

@@ -1,18 +1,25 @@
 """What is kept of a call while it runs: the host's own events, unread.
 
 Nothing here looks into a value: a tape costs a call an append for each event, and what they say is worked out when
-somebody looks (:mod:`clippy_recorder.developing`).
+somebody looks (:mod:`clippy_recorder.developing`).  Hooks that did nothing are read from the request's trace.
 """
 
 from __future__ import annotations
 
-from attrs import define, field
-from clippy_hookspecs import AuditRecord, Chunk, Event, Request, RequestContext, StashKey
+from collections.abc import Sequence
+from time import perf_counter_ns
+from typing import Any
 
+from attrs import define, field
+from clippy_hookspecs import AuditRecord, Chunk, Event, HookCall, Request, RequestContext, StashKey
+
+from .changed import Change
 from .exchange import Exchange
 
 _ENTRY = 200
 """Bytes that an event counts for beside its content: itself, its chunk and their places."""
+_LEAP = 1_000_000
+"""Nanoseconds by which the host's clock may run away from the processor's before that is noted."""
 _STREAMED = frozenset({"bytes", "chunk_in", "chunk_out"})
 
 
@@ -31,10 +38,18 @@ class Tape:
     room: int
     ctx: RequestContext | None = field(repr=False)
     events: list[Event] = field(factory=list, repr=False)
+    trace: Sequence[HookCall] = field(default=(), repr=False)
+    """The request's own, which still grows while the others that audit it are called."""
+    leaps: list[tuple[int, int]] = field(factory=list, repr=False)
+    """From when on, in the time of the trace, the host's clock has been how far ahead of that: at the first event, at
+    each attempt, and where it leapt, as a clock for tests does when somebody waits."""
     record: AuditRecord | None = field(default=None, repr=False)
     developed: Exchange | None = field(default=None, repr=False)
     """What was worked out when somebody first looked after the call was over; the events are let go then."""
     cost: float | None = None
+    changes: Sequence[Change] | None = None
+    """What plugins changed, and ``said`` the answer that a plugin made, where the values themselves stayed behind."""
+    said: Any = None
     size: int = 0
     lost: int = 0
     told: int = 0
@@ -43,18 +58,26 @@ class Tape:
     """Whether its content may never be shown: it was refused, and may be what it was refused for."""
 
     def add(self, event: Event) -> None:
-        """Keep *event*; a hook that only looked at a chunk is no event."""
-        self.events.append(event)
+        """Keep *event*, unless the trace says all of it; a hook that only looked at a chunk is no event."""
         kind = event.kind
-        if kind == "hook":  # nearly all events of a plain call, and of a stream nearly all are chunks
-            self.size += _ENTRY
-            return
-        if kind == "chunk_in" or kind == "chunk_out":
+        if kind == "chunk_in" or kind == "chunk_out":  # of a stream nearly all
             self.size += _ENTRY + len(event.data.delta)
+        elif kind == "hook" and event.data.action == "passed":  # told since another plugin wants to hear of it
+            return
         else:
             self.size += _size(event)
+            ahead = event.at - (now := perf_counter_ns())
+            if not self.leaps or kind == "attempt" or abs(ahead - self.leaps[-1][1]) > _LEAP:
+                self.leaps.append((now, ahead))
+        self.events.append(event)
         if self.size > self.room and kind in _STREAMED:
             self._make_room()
+
+    def close(self, record: AuditRecord) -> None:
+        """The call is over."""
+        self.record, self.ctx = record, None
+        self.withheld = record.outcome == "refused"
+        self.size += _ENTRY * len(self.trace)
 
     def _make_room(self) -> None:
         """Let the older half of the answer's pieces go: one by one would cost a search for each."""

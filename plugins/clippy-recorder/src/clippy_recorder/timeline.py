@@ -9,7 +9,7 @@ from typing import Any
 
 from clippy_hookspecs import Chunk, Event
 
-from .exchange import Piece
+from .exchange import Piece, new_piece
 from .secrets import WITHHELD, Secrets
 from .streams import bytes_say_a_secret
 
@@ -36,11 +36,13 @@ class TimeLine:
             if isinstance(data, Chunk):
                 if id(event) in given:
                     raw = data.raw or b""
-                    kept.append(Piece(at, "bytes", data=raw if self._content and not withheld else b"", size=len(raw)))
-                kept.append(Piece(at, kind, chunk=self._chunk(data, withheld), size=len(data.delta)))  # type: ignore[arg-type]
+                    kept.append(
+                        new_piece(at, "bytes", data=raw if self._content and not withheld else b"", size=len(raw))
+                    )
+                kept.append(new_piece(at, kind, chunk=self._chunk(data, withheld), size=len(data.delta)))  # type: ignore[arg-type]
             else:
                 shown = data if self._content and not withheld else b""
-                kept.append(Piece(at, "bytes", data=shown, size=len(data)))
+                kept.append(new_piece(at, "bytes", data=shown, size=len(data)))
         return tuple(kept)
 
     def brief(self) -> tuple[Piece, ...]:

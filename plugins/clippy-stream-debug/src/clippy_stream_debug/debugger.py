@@ -64,6 +64,7 @@ class StreamDebugger:
     _recordings: deque[_Recording] = field(init=False, repr=False)
 
     observes_only = True  # it changes no request and no answer
+    observes_passed = False  # hook calls are nothing that happens to a stream
 
     @_recordings.default
     def _none_yet(self) -> deque[_Recording]:

@@ -1,0 +1,123 @@
+"""The program's side of the process that writes (:mod:`clippy_recorder.writing`): started, fed, heard, let go of."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .batches import Loss
+from .framing import written
+
+_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from clippy_recorder.writing import main; main()"
+"""What is imported there is what would be imported here, wherever the program stands."""
+
+Calls = Sequence[tuple[str, bytes]]
+
+
+class Ended(Exception):
+    """The process is gone; ``unwritten`` are the calls of which it did not say that it wrote them."""
+
+    def __init__(self, unwritten: list[tuple[str, bytes]]) -> None:
+        super().__init__("the process that writes recordings ended")
+        self.unwritten = unwritten
+
+
+def possible() -> bool:
+    """Whether a process of its own is any use: it needs a processor beside the program's, and an interpreter to run."""
+    if os.name != "posix" or not sys.executable:
+        return False
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) > 1
+
+
+class Writer:
+    """The process, for one thread of the program.  ``ready`` once it has said so; before that it is handed nothing."""
+
+    def __init__(self, path: Path, level: str, secrets: tuple[str, ...]) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - this very interpreter
+            [sys.executable, "-c", _PROGRAM, *sys.path],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, bufsize=0,
+        )  # fmt: skip
+        self._heard, self.ready = b"", False
+        self._under_way: deque[Calls] = deque()
+        os.set_blocking(self._output, False)
+        self._send((str(path), level, secrets))
+
+    def hand(self, calls: Calls) -> None:
+        """Give it some calls, each with its id.  Waits while the pipe is full.  Raises Ended."""
+        self._under_way.append(calls)
+        self._send(calls)
+
+    def hear(self) -> list[Loss]:
+        """What it has lost so far, without waiting.  Raises Ended."""
+        data = self._read()
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        return [loss for line in lines for loss in self._told(json.loads(line))]
+
+    def close(self) -> list[Loss]:
+        """Have it write the rest and end; what it lost.  Waits for that.  Raises Ended where it left some unwritten."""
+        assert self._process.stdin is not None
+        if not self.ready:
+            self._end()
+            return []
+        self._process.stdin.close()
+        os.set_blocking(self._output, True)
+        losses: list[Loss] = []
+        try:
+            while True:
+                losses += self.hear()
+        except Ended as ended:
+            if ended.unwritten:
+                raise
+        return losses
+
+    def abandon(self) -> None:
+        """In a forked child: the process is the parent's, which would wait for our end of the pipe as well."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process.returncode = 0  # not ours to wait for
+
+    @property
+    def _output(self) -> int:
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
+    def _send(self, value: Any) -> None:
+        assert self._process.stdin is not None
+        data = written(value)
+        rest = memoryview(len(data).to_bytes(4, "big") + data)
+        try:
+            while rest:
+                rest = rest[os.write(self._process.stdin.fileno(), rest) :]
+        except OSError as error:
+            raise self._end() from error
+
+    def _read(self) -> bytes:
+        try:
+            data = os.read(self._output, 65536)
+        except BlockingIOError:
+            return b""
+        if not data:
+            raise self._end()
+        return data
+
+    def _told(self, told: Any) -> list[Loss]:
+        if told == "ready":
+            self.ready = True
+            return []
+        self._under_way.popleft()
+        return [Loss(count, why, passing) for count, why, passing in told]
+
+    def _end(self) -> Ended:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process.kill()
+        self._process.wait()
+        return Ended([call for calls in self._under_way for call in calls])

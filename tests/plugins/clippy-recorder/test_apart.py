@@ -1,0 +1,218 @@
+"""A recorder that would cost its program too much has a process of its own write: the same files, and nothing lost."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from attrs import define, evolve
+from clippy_cache_memory import MemoryCache
+from clippy_errors import ErrorClassifier
+from clippy_hookspecs import ClippyError, Message, Refusal, RequestContext, Text, hookimpl
+from clippy_recorder import Recorder, document, keeping, read
+from clippy_recorder.developing import develop
+from clippy_recorder.handing import packed, unpacked
+from clippy_retry import RetryPolicy
+
+import clippy_core
+from clippy_core.testing import FakeProvider, Fault, Reply, VirtualClock
+
+KEY = "sk-proj-canary0123456789abcdefghijklmnop"
+ROUTE = {"routes": {"main": {"base_url": "http://provider.test/v1", "key": KEY}}}
+
+
+@define(eq=False)
+class Busy:
+    """Changes questions and answers, and refuses what speaks of war."""
+
+    @hookimpl
+    def pre_request(self, request: Any, ctx: RequestContext) -> Any:
+        if any("war" in message.text for message in request.messages):
+            raise Refusal("not of that")
+        return evolve(request, messages=(*request.messages, Message("user", (Text(f"please, {KEY}"),))))
+
+    @hookimpl
+    def on_response(self, response: Any, ctx: RequestContext) -> Any:
+        return None if ctx.stream else evolve(response, finish_reason="stop")
+
+
+@pytest.mark.parametrize("level", ["minimal", "standard", "detailed"])
+def test_what_is_handed_over_says_the_same_of_every_kind_of_call(level):
+    """Plain, streamed, repeated, stored, changed, refused and failed calls, with half a letter and a key in them."""
+    failed = Fault.status(503, body=f"{KEY} is wrong")
+    never = Fault.status(401, body=f"{KEY} is wrong")
+    replies = [Reply("Hi"), failed, Reply("a \udc81 b", chunks=("a ", "\udc81 b")), never, Reply("one two")]
+    recorder = Recorder(enabled=True, level=level)
+    plugins = [recorder, Busy(), RetryPolicy(), ErrorClassifier(), MemoryCache()]
+    with clippy_core.Host(plugins, config=ROUTE, clock=VirtualClock()) as host:
+        client = clippy_core.Client(host, FakeProvider(replies).client(httpx2))
+        for question, stream in [("Hello", False), ("Hello", False), ("Go on", True), ("Go on", True), ("war", False)]:
+            _asked(client, question, stream)
+        _asked(client, "Fail", False)
+        _asked(client, "At last", True)
+    tapes = [*recorder._tapes.values()]
+    assert {tape.record.outcome for tape in tapes} == {"answered", "cached", "refused", "failed"}
+    handed = [document(develop(unpacked(packed(tape)), level)) for tape in tapes]
+    assert handed == [document(develop(tape, level)) for tape in tapes]
+    assert KEY not in repr(handed)
+
+
+def _asked(client: clippy_core.Client, question: str, stream: bool) -> None:
+    with suppress(ClippyError) if question in ("war", "Fail") else nullcontext():
+        if stream:
+            list(client.stream(question, model="m"))
+        else:
+            client.chat(question, model="m")
+
+
+@pytest.fixture
+def always_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorders for which the least work is too much."""
+    monkeypatch.setattr(keeping, "BUSY", -1.0)
+    monkeypatch.setattr(keeping, "_LOOKED_AT", 0.0)
+    monkeypatch.setattr("clippy_recorder.recorder.possible", lambda: True)
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "nothing came of it in a minute"
+        time.sleep(0.02)
+
+
+@define
+class Asking:
+    """A host with a recorder that hands over, and a client."""
+
+    recorder: Recorder
+    client: clippy_core.Client
+    asked: int = 0
+
+    def ask(self, times: int) -> None:
+        for _ in range(times):
+            self.client.chat(f"question {self.asked}: {KEY}", model="m")
+            self.asked += 1
+
+    @property
+    def keeper(self) -> keeping.Keeper:
+        assert self.recorder._keeper is not None
+        return self.recorder._keeper
+
+    def until_handed_over(self) -> None:
+        def handed_over() -> bool:
+            self.ask(1)
+            return self.keeper.hands_over
+
+        until(handed_over)
+
+    def in_file(self) -> list[str]:
+        calls = sorted(read(self.recorder.path), key=lambda one: one.began)
+        return [call.attempts[0].sent.body.partition(b"question ")[2].partition(b":")[0].decode() for call in calls]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "sqlite"])
+def test_each_call_is_in_the_file_once_whoever_wrote_it_and_no_key_is(suffix, always_busy, tmp_path):
+    """A forked child that lives on keeps nobody waiting; the process ends with its host."""
+    recorder = Recorder(enabled=True, path=tmp_path / f"calls.{suffix}", keep=5000)
+    with clippy_core.Host([recorder], config=ROUTE) as host, FakeProvider(Reply("Hi")).client(httpx2) as inner:
+        asking = Asking(recorder, clippy_core.Client(host, inner))
+        asking.until_handed_over()
+        child = os.fork()
+        if not child:
+            signal.alarm(120)
+            signal.pause()
+        asking.ask(150)
+        process = asking.keeper._writer._process
+    assert process.poll() is not None
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert asking.in_file() == [str(number) for number in range(asking.asked)]
+    assert [document(call) for call in sorted(read(recorder.path), key=lambda one: one.began)] == [
+        document(call) for call in recorder.latest(5000)
+    ]
+    assert KEY.encode() not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_process_that_is_killed_loses_nothing_and_the_thread_goes_on(always_busy, tmp_path, caplog):
+    """What it did not say that it wrote is written by the program, which says so."""
+    recorder = Recorder(enabled=True, path=tmp_path / "calls.sqlite", keep=5000)
+    with (
+        caplog.at_level(logging.WARNING, "clippy.recorder"),
+        clippy_core.Host([recorder], config=ROUTE) as host,
+        FakeProvider(Reply("Hi")).client(httpx2) as inner,
+    ):
+        asking = Asking(recorder, clippy_core.Client(host, inner))
+        asking.until_handed_over()
+        os.kill(asking.keeper._writer._process.pid, signal.SIGSTOP)
+        asking.ask(100)
+        os.kill(asking.keeper._writer._process.pid, signal.SIGKILL)
+        asking.ask(10)
+        keeper = asking.keeper
+        until(lambda: keeper._writer is None)
+        asking.ask(10)
+    assert asking.in_file() == [str(number) for number in range(asking.asked)]
+    assert keeper.lost == 0
+    assert [record.getMessage() for record in caplog.records] == [
+        "the process that writes recordings ended; this one writes them from now on"
+    ]
+
+
+def test_what_a_killed_program_had_handed_over_is_written(tmp_path):
+    """The process writes it and ends, since nobody holds the other end of its pipe."""
+    program = f"""
+import os, signal, sys, time
+from pathlib import Path
+from clippy_recorder.apart import Writer
+from clippy_recorder.handing import packed
+from clippy_recorder.tape import Tape
+from clippy_hookspecs import AuditRecord
+writer = Writer(Path({str(tmp_path / "calls.jsonl")!r}), "detailed", ())
+while not writer.ready:
+    writer.hear()
+    time.sleep(0.01)
+def tape(number):
+    return Tape(str(number), None, 0, 1.0 + number, 100, None, record=AuditRecord(str(number), "answered", 1.0, 1.0))
+for number in range(300):
+    writer.hand([(str(number), packed(tape(number)))])
+print(writer._process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    until(lambda: not _lives(int(done.stdout)))
+    assert [one.id for one in read(tmp_path / "calls.jsonl")] == [str(number) for number in range(300)]
+
+
+def _lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text("ascii").split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_disk_that_is_full_is_said_once_by_whoever_writes(always_busy, tmp_path, caplog):
+    """What was lost is counted."""
+    (tmp_path / "calls.jsonl").symlink_to("/dev/full")
+    recorder = Recorder(enabled=True, path=tmp_path / "calls.jsonl", keep=5000)
+    with (
+        caplog.at_level(logging.WARNING, "clippy.recorder"),
+        clippy_core.Host([recorder], config=ROUTE) as host,
+        FakeProvider(Reply("Hi")).client(httpx2) as inner,
+    ):
+        asking = Asking(recorder, clippy_core.Client(host, inner))
+        asking.until_handed_over()
+        asking.ask(20)
+        keeper = asking.keeper
+    assert keeper.lost == asking.asked
+    assert ["No space left" in record.getMessage() for record in caplog.records] == [True]
