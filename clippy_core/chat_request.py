@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .host import Host
 
 T = TypeVar("T")
+_NAME = (str, type(None))
 _OPENAI, _ANTHROPIC = APIS["openai.chat"], APIS["anthropic.messages"]
 
 Conversation = str | Sequence[Message | Mapping[str, Any]]
@@ -41,7 +42,8 @@ def build_request(
     for what no request can be made of.
     """
     settings = host.settings
-    check_names(model, route)
+    if not (isinstance(model, _NAME) and isinstance(route, _NAME)):
+        check_names(model, route)
     if params:
         tell_of(params, settings.told)
     line = settings.lines.get(route) or _found(host, settings, route)

@@ -16,6 +16,8 @@ from clippy_fallback import Fallback
 from clippy_hookspecs import Headers, RawRequest
 from clippy_recorder import Exchange, Recorder, document, exchange_of, to_curl
 from clippy_recorder.cleaning import cleaned
+from clippy_recorder.developing import develop
+from clippy_recorder.handing import packed, unpacked
 from clippy_recorder.har import from_har, to_har
 from clippy_recorder.replaying import Cassette, Replay
 from clippy_recorder.serving import pages_of
@@ -53,10 +55,12 @@ def asked_of(url: str) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def gateway() -> Iterator[tuple[list[Any], list[Exchange], World]]:
+def gateway() -> Iterator[tuple[list[Any], list[Exchange], list[bytes]]]:
     recorder = Recorder(enabled=True)
     with World([REPLY] * 6 + [Fault.status(429)], {"recorder": recorder}) as world:
-        yield asked_of(world.url), [*recorder.latest()], world
+        told = asked_of(world.url)
+        handed = [packed(tape) for tape in recorder._tapes.values()]
+        yield told, [*recorder.latest()], handed
 
 
 @pytest.fixture
@@ -73,10 +77,12 @@ def served() -> Iterator[Callable[[Replay], str]]:
         one.stop()
 
 
-@pytest.mark.parametrize("kept_in", ["memory", "jsonl", "har"])
+@pytest.mark.parametrize("kept_in", ["memory", "jsonl", "har", "apart"])
 def test_each_sdk_is_told_again_what_the_gateway_told_it(gateway, served, kept_in):
-    """Plain, streamed and refused; from a file as from memory."""
-    told, calls, _ = gateway
+    """Plain, streamed and refused; from a file as from memory, whichever process wrote it."""
+    told, calls, handed = gateway
+    if kept_in == "apart":
+        calls = [develop(unpacked(one), "detailed") for one in handed]
     if kept_in == "jsonl":
         calls = [exchange_of(json.loads(json.dumps(document(call)))) for call in calls]
     elif kept_in == "har":

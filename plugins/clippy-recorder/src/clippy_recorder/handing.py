@@ -85,8 +85,10 @@ def _event(event: Event, chunks: dict[int, tuple[int, Chunk]]) -> tuple[Any, ...
         return kind, event.at, known[0]
     if kind == "bytes":
         return kind, event.at, data
-    if kind == "request" or kind == "attempt":
+    if kind == "attempt":
         return kind, event.at, _request(data)
+    if kind == "request":  # and what its caller wrote, where that was told anew
+        return kind, event.at, (_request(data), None if event.value is None else _request(event.value))
     if kind == "head":
         return kind, event.at, (data[0], data[1].pairs)
     if kind == "closed" and isinstance(data, Outcome):
@@ -100,8 +102,11 @@ def _event_of(told: list[Any], chunks: list[Chunk], bodies: list[bytes]) -> Even
         return Event(kind, at, chunks[data])
     if kind == "bytes":
         return Event(kind, at, bodies[data])
-    if kind == "request" or kind == "attempt":
+    if kind == "attempt":
         return Event(kind, at, _request_of(data, bodies))
+    if kind == "request":
+        came, asked = data
+        return Event(kind, at, _request_of(came, bodies), asked and _request_of(asked, bodies))
     if kind == "head":
         return Event(kind, at, (data[0], _headers(data[1])))
     if kind == "closed" and data is not None:
