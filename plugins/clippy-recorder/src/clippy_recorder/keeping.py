@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+
+from clippy_hookspecs import StatusTable
 
 from .exchange import Exchange
 from .files import Appender
@@ -19,19 +22,26 @@ MOST_WAITING = 1000
 SOON = 0.1
 """Seconds that a call may wait for others, to be written with them: what a program that is killed loses at most,
 beside what is being written."""
+NOT_WRITTEN = ("file", "why", "for, s", "calls lost")
 _AT_ONCE = 64
 """Calls that are written together; the lines of one batch are in memory at once."""
 
 
 class Keeper:
-    """Develops tapes and appends them to a file.  A file that cannot be written is told once, and tried again."""
+    """Develops tapes and appends them to a file, of *max_bytes* with *keep* older ones (see Appender).
 
-    def __init__(self, path: Path, developed: Callable[[Tape], Exchange]) -> None:
-        self._developed, self._file = developed, Appender(path)
+    That it cannot be written is told once, and tried again; that it can be again is told with how many were lost.
+    """
+
+    def __init__(
+        self, path: Path, developed: Callable[[Tape], Exchange], max_bytes: int | None = None, keep: int = 5
+    ) -> None:
+        self._developed, self._file = developed, Appender(path, max_bytes, keep)
         self._waiting: deque[Tape] = deque()
         self._some, self._ended = threading.Event(), threading.Event()
         self.lost = 0
-        self._said = False
+        self._trouble: tuple[str, float] | None = None
+        self._lost_before = 0
         self._thread = threading.Thread(target=self._run, name="clippy-recorder", daemon=True)
         self._thread.start()
 
@@ -68,6 +78,9 @@ class Keeper:
             except Exception:
                 self.lost += len(batch)
                 logger.exception("%d calls were not recorded", len(batch))
+            else:
+                if self._trouble is not None and not self._waiting:  # a slow disk would be told of with each batch
+                    self._recover()
 
     def _next(self) -> list[Exchange]:
         """Some of the calls that wait, made clean; one that cannot be is told and left out."""
@@ -83,6 +96,19 @@ class Keeper:
 
     def _lose(self, why: str, count: int = 1) -> None:
         self.lost += count
-        if not self._said:
-            self._said = True
-            logger.warning("calls are not recorded, and go on: %s (said once)", why)
+        if self._trouble is None:
+            self._trouble, self._lost_before = (why, time.monotonic()), self.lost - count
+            logger.warning("calls are not recorded, and go on: %s (said once, until it works again)", why)
+
+    def _recover(self) -> None:
+        self._trouble = None
+        lost = self.lost - self._lost_before
+        logger.warning("calls are recorded again in %s; %d were lost", self._file.path, lost)
+
+    def status(self) -> StatusTable | None:
+        """That calls are, or were, not written; None if all have been."""
+        trouble = self._trouble
+        if trouble is None and not self.lost:
+            return None
+        state, since = ("written again", None) if trouble is None else (trouble[0], int(time.monotonic() - trouble[1]))
+        return StatusTable("not written", NOT_WRITTEN, ((str(self._file.path), state, since, self.lost),))

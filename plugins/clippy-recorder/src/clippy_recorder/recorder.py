@@ -13,7 +13,7 @@ from typing import Any
 from attrs import define, field
 from attrs.validators import ge, in_, optional
 from clippy_audit import follow_forks
-from clippy_hookspecs import AuditRecord, Event, Flow, Host, Prices, RequestContext, hookimpl
+from clippy_hookspecs import AuditRecord, Event, Flow, Host, Prices, RequestContext, StatusTable, hookimpl
 
 from .developing import develop
 from .exchange import Exchange, Level
@@ -55,6 +55,12 @@ class Recorder:
         validator=optional(_is_recording),
         metadata={"doc": "file to append to, .jsonl or .sqlite; None: memory alone"},
     )
+    file_max_bytes: int = field(
+        default=64 * 1024 * 1024,
+        validator=ge(65536),
+        metadata={"doc": "bytes at which a .jsonl file is set aside and a .sqlite file lets its oldest calls go"},
+    )
+    file_keep: int = field(default=5, validator=ge(1), metadata={"doc": "files set aside that are kept"})
     secrets: tuple[str, ...] = field(
         default=(), converter=tuple, repr=False, metadata={"doc": "exact texts to take out, beside the keys of a call"}
     )
@@ -121,6 +127,12 @@ class Recorder:
 
         return end
 
+    async def status_tables(self) -> tuple[StatusTable, ...]:
+        """That calls are not written into the file, or were not, for people."""
+        keeper = self._keeper
+        table = None if keeper is None else keeper.status()
+        return () if table is None else (table,)
+
     def _developed(self, tape: Tape, brief: bool = False) -> Exchange:
         """What is known of a call; of one that is over it is worked out once."""
         if tape.developed is not None:
@@ -169,7 +181,7 @@ class Recorder:
     def lifespan(self, host: Host) -> Iterator[None]:
         """Write on a thread of its own while the host is open."""
         if self.enabled and self.path is not None:
-            self._keeper = Keeper(self.path, self._developed)
+            self._keeper = Keeper(self.path, self._developed, self.file_max_bytes, self.file_keep)
         try:
             yield
         finally:
