@@ -17,7 +17,7 @@ from .filter import tokens
 from .generating import generates
 from .live import what
 from .pace import WINDOWS, Rate, rate
-from .tables import Tables, refusals, table_as_json, tables_of
+from .tables import Tables, refusals, table_as_json, tables_of, unwritten
 from .view import Page, View
 
 LOOKED_AT: Final = 5000
@@ -232,7 +232,7 @@ def pages(view: View) -> list[Page]:
 
     async def page(request: RawRequest) -> RawReply:
         shown = await tables()
-        return view.page(request, "dashboard.html", b=board(shown), tables=shown)
+        return view.page(request, "dashboard.html", b=board(shown), tables=shown, unwritten=[*unwritten(shown)])
 
     async def api(request: RawRequest) -> RawReply:
         shown = await tables()
