@@ -27,6 +27,7 @@ from .flow import FlowHandle
 from .judging import status_meant
 from .records import new_attempt, new_outcome, new_record
 from .runtime import Runtime
+from .untouched import as_answered
 from .wire.assemble import later_usage
 
 CHARACTERS = 4
@@ -185,6 +186,13 @@ class Ledger(Run):
                     self.chains.faults.tell_slow(self.ctx.trace, self.chains.steps, now)
                 if self.ended is not None:
                     self.ended(self.ctx.id)
+
+    def given(self, response: Response) -> Response:
+        """What the caller is given in one piece, for the record: with its very bytes where the record may show them."""
+        if response.raw is None and any(map(self._may_see_content, self.chains.audit)):
+            response = as_answered(response)
+        self.response = response
+        return response
 
     async def fail(self, status: int, body: bytes | None, error: ErrorInfo) -> None:
         """Close after a failure that is handed on with *status* and, unless it is a stream, *body*."""

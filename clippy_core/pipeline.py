@@ -538,7 +538,7 @@ class Pipeline:
             await ledger.end_attempt("ok", None, response.status, ledger.usage)
         if outcome == "answered" and self.stored_as is not None and keys.storable(response, self.request):
             await self._store(new_entry(response))
-        ledger.response = given
+        given = ledger.given(given)
         await ledger.close(outcome)
         return given
 

@@ -13,7 +13,7 @@ from clippy_hookspecs import PluginError, Provenance, Request, Response, evolve
 from clippy_hookspecs.blocks import draft
 from clippy_hookspecs.types import with_raw
 
-from .wire import encode_request
+from .wire import encode_request, encode_response
 
 V = TypeVar("V", Request, Response)
 
@@ -61,6 +61,14 @@ def as_written(request: Request) -> Request:
     if request.raw is not None or request.endpoint.body != "json":
         return request
     return with_raw(evolve(request), encode_request(request))
+
+
+def as_answered(response: Response) -> Response:
+    """*response* with the very bytes that its caller gets, for those who keep records; they are not made twice."""
+    try:
+        return with_raw(evolve(response), encode_response(response))
+    except ValueError:  # of an API that nobody here speaks: who has to write it will say so
+        return response
 
 
 def keep_body(old: Request, new: Request) -> Request:

@@ -383,6 +383,22 @@ def test_the_record_after_a_loss_says_how_many_are_missing(tmp_path: Path, caplo
     assert "2 records were lost" in caplog.text
 
 
+@pytest.mark.anyio
+async def test_whoever_looks_is_told_what_is_not_written_and_afterwards_how_many_were_lost(tmp_path: Path) -> None:
+    """Nothing while all is well."""
+    log = log_in(tmp_path)
+    assert await log.status_tables() == ()
+    log.path.parent.write_text("in the way")
+    for _ in range(2):
+        log.audit(record(), context())
+    (during,) = (await log.status_tables())[0].rows
+    log.path.parent.unlink()
+    log.audit(record(), context())
+    (after,) = (await log.status_tables())[0].rows
+    assert (during[0], during[2], during[3]) == (str(log.path), 0, 2)
+    assert after == (str(log.path), "written again", None, 2)
+
+
 @pytest.mark.parametrize("content", [b"date,amount\n1,2\n", b"no newline", b"\n\ndate,amount\n", b'{"version":1}\n'])
 def test_a_file_of_somebody_elses_is_left_as_it_is(
     content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture

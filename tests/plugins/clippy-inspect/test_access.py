@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawRequest
 from clippy_inspect import paths
 from clippy_inspect.access import Session, decide
-from clippy_inspect.door import Door
+from clippy_inspect.door import Door, Tries
 from clippy_inspect.keys import LINK_SECONDS, Keys
 from clippy_inspect.live import as_json, row
 from clippy_inspect.paths import is_page
@@ -247,6 +248,64 @@ async def test_the_cookie_of_a_name_of_https_is_sent_over_tls_only(host: str, se
     door = Door(port=None, hosts=("https://gw.example",))
     reply = await door.open(RawRequest("GET", door.code(), Headers({"host": host}), b""))
     assert ("Secure" in reply.headers["set-cookie"]) == secure
+
+
+TOKEN = "the-token-of-the-configuration"
+HOME = "127.0.0.1:8765"
+
+
+def form(token: str = TOKEN, **headers: str | None) -> RawRequest:
+    sent = {"host": HOME, "origin": f"http://{HOME}", "sec-fetch-site": "same-origin", **headers}
+    given = {name.replace("_", "-"): value for name, value in sent.items() if value is not None}
+    return RawRequest("POST", "/enter", Headers(given), urlencode({"token": token}).encode())
+
+
+async def test_a_browser_that_is_not_let_in_is_told_all_ways_in_and_a_script_one_line() -> None:
+    """The page takes the token, which then is in no address; and it goes on from there."""
+    door = Door(8765, token=TOKEN)
+    page = door.guard(RawRequest("GET", "/dashboard", Headers({"host": HOME, "accept": "text/html,*/*"}), b""), False)
+    line = door.guard(RawRequest("GET", "/dashboard", Headers({"host": HOME, "accept": "*/*"}), b""), False)
+    assert (page.status, line.status) == (401, 401)
+    assert all(way in page.body for way in (b"link that the program printed", b"inspect --link", b"Bearer", b"<form"))
+    assert page.headers["referrer-policy"] == "same-origin"
+    assert line.body.count(b"\n") == 1
+    assert door.guard(form(), False) is None
+    let_in = await door.enter(form())
+    cookie = let_in.headers["set-cookie"]
+    assert "HttpOnly; SameSite=Strict" in cookie
+    seen = Headers({"host": HOME, "cookie": cookie.partition(";")[0]})
+    assert door.guard(RawRequest("GET", "/dashboard", seen, b""), False) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": None}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://evil.example"}, 403),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"host": "evil.example"}, 403),
+        ({"upgrade": "websocket"}, 405),
+    ],
+)
+def test_the_form_is_taken_from_our_own_page_alone(headers: dict[str, str | None], status: int) -> None:
+    refused = Door(8765, token=TOKEN).guard(form(**headers), False)
+    assert refused is not None
+    assert refused.status == status
+
+
+async def test_whoever_guesses_at_the_token_is_soon_not_listened_to() -> None:
+    """For a minute, also with the right one."""
+    now = [0.0]
+    door = Door(8765, token=TOKEN, tries=Tries(now=lambda: now[0]))
+    bodies = [form(f"guess {number}") for number in range(10)]
+    assert [(await door.enter(one)).status for one in bodies] == [401] * 10
+    assert (await door.enter(form())).status == 429
+    now[0] = 61.0
+    assert (await door.enter(form())).status == 200
+    odd = RawRequest("POST", "/enter", form().headers, b"&".join([b"token=a"] * 9))
+    assert (await door.enter(odd)).status == 401
+    assert "set-cookie" not in (await door.enter(form(""))).headers
 
 
 def test_a_link_does_not_live_long() -> None:

@@ -81,6 +81,60 @@ def test_two_callers_never_share_a_conversation() -> None:
     assert len(conversations([turn(1, FIRST), turn(2, SECOND, user="bob")])) == 2
 
 
+def test_the_same_first_words_hold_nothing_together() -> None:
+    """Strangers say hello; no answer is common to them, whether they failed, were answered, or a cache did that."""
+    failed = [evolve(turn(number, FIRST), state="failed", answered=None, attempts=()) for number in (1, 2, 3)]
+    cached = [evolve(turn(number, FIRST), state="cached") for number in (4, 5)]
+    assert [len(one.turns) for one in conversations([*failed, *cached, turn(6, FIRST)])] == [1] * 6
+
+
+def test_what_another_was_answered_is_not_gone_on_from() -> None:
+    """It begins with the same question, and with an answer that nobody here got."""
+    other = [*FIRST, assistant("an answer of elsewhere"), user("And then?")]
+    assert len(conversations([turn(1, FIRST), turn(2, other)])) == 2
+    asked = [turn(1, FIRST), turn(2, FIRST), turn(3, [*FIRST, assistant(" answer 1\n"), user("And then?")])]
+    assert [[one.exchange.id for one in each.turns] for each in conversations(asked)] == [
+        ["req-0001", "req-0003"], ["req-0002"]
+    ]  # fmt: skip
+
+
+def test_an_answer_id_of_another_caller_is_not_gone_on_from() -> None:
+    """Whoever names it."""
+    said = json.dumps({"id": "resp_1", "output": []}).encode()
+    first = turn(1, FIRST)
+    first = evolve(
+        first, api="openai.responses", attempts=(evolve(first.attempts[0], answer=Message((), said, 9, 200)),)
+    )
+    second = evolve(turn(2, [user("And?")], user="bob", previous_response_id="resp_1"), api="openai.responses")
+    assert len(conversations([first, second])) == 2
+
+
+def test_a_step_that_is_tried_again_is_the_same_step() -> None:
+    """After a failure, or to be answered by a cache: it is no next one."""
+    failed = evolve(turn(2, SECOND), state="failed", answered=None)
+    [one] = conversations(
+        [turn(1, FIRST), failed, turn(3, SECOND), turn(4, [*SECOND, assistant("answer 3"), user("!")])]
+    )
+    assert [(each.number, each.again) for each in one.turns] == [(1, False), (2, False), (2, True), (3, False)]
+    with Site(Kept([each.exchange for each in one.turns])) as site:
+        page = site.get(f"/conversations/{one.id}").text
+        told = site.get(f"/api/conversations/{one.id}").json()["turns"]
+    assert (page.count(">Step 2<"), page.count(">Step 2, tried again<"), page.count(">Step 3<")) == (1, 1, 1)
+    assert [each["step"] for each in told] == [1, 2, 2, 3]
+
+
+def test_tool_calls_are_an_answer_that_is_gone_on_from() -> None:
+    """By their names: clients write the arguments anew."""
+    call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "look", "arguments": "{}"}}]}
+    made = json.dumps(
+        {"choices": [{"message": {**call, "tool_calls": [{"function": {"name": "look", "arguments": "{ }"}}]}}]}
+    )
+    first = turn(1, FIRST)
+    first = evolve(first, answered=Message((), made.encode(), 9, 200), pieces=())
+    result = {"role": "tool", "content": "found", "tool_call_id": "1"}
+    assert [len(one.turns) for one in conversations([first, turn(2, [*FIRST, call, result])])] == [2]
+
+
 def test_a_cached_repeat_is_a_step_of_the_conversation_that_it_repeats() -> None:
     """And not one of its own, of no tokens; asked of the provider again, the same words begin another one."""
     repeat = evolve(turn(3, SECOND), state="cached")

@@ -243,6 +243,28 @@ def test_what_a_gateway_turns_away_is_refused_too_and_a_table_says_why() -> None
     assert '<th scope="row" class="wrap">401 invalid_api_key</th><td class="n">4</td>' in page
 
 
+class Full:
+    """A log whose disk is full, or was."""
+
+    def __init__(self, seconds: int | None) -> None:
+        self.seconds = seconds
+
+    async def status_tables(self) -> list[StatusTable]:
+        row = ("/var/calls.jsonl", "No space left on device", self.seconds, 3)
+        return [StatusTable("not written", ("file", "why", "for, s", "calls lost"), (row,))]
+
+
+def test_what_cannot_be_written_stands_above_all_numbers_while_that_lasts() -> None:
+    plugins: dict[str, Any] = {"recorder": Full(20), "audit": Full(None)}
+    with Site(Kept([exchange(1)]), host=SimpleNamespace(plugins=plugins)) as site:  # type: ignore[arg-type]
+        told = site.get("/api/dashboard").json()["plugins"]
+        page = site.get("/dashboard").text
+    assert [one["rows"][0][2] for one in told] == [20, None]
+    said = "recorder cannot write /var/calls.jsonl: No space left on device, for 20 s now; calls lost: 3"
+    assert page.count('role="alert"') == 1
+    assert f'role="alert">{said}</p>' in page
+
+
 class Breaker:
     """Shows a table."""
 

@@ -383,3 +383,19 @@ def _swap(page: Any) -> None:
             " for (const name of ['exchange', 'exchange-slow', 'this-exchange'])"
             " document.body.dispatchEvent(new CustomEvent(name)); })"
         )
+
+
+def test_a_browser_without_a_link_goes_in_with_the_token(chromium: Any, site: Site) -> None:
+    """The page says how, and a browser sends its form with an Origin."""
+    context = chromium.new_context()
+    try:
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.goto(f"{site.address}/dashboard")
+        page.get_by_label("Token").fill(site.door.token)
+        page.get_by_role("button", name="Go in").click()
+        page.wait_for_url(f"{site.address}/")
+        page.locator("h1", has_text="Requests").wait_for()
+        assert site.door.token not in page.url
+    finally:
+        context.close()

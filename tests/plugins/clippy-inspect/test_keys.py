@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from clippy_inspect.keys import LINK_SECONDS, Keys, Once
+from clippy_inspect import Inspect
+from clippy_inspect.keys import LINK_SECONDS, SESSION_SECONDS, Keys, Once, lasting
 
 
 def test_a_link_lets_one_browser_in_once() -> None:
@@ -67,3 +68,31 @@ def test_what_was_used_is_remembered_as_long_as_it_would_be_good_and_no_longer()
     now[0] += 1
     assert once("c", 600.0)
     assert set(once._until) == {"c"}
+
+
+def test_with_a_token_a_browser_stays_let_in_when_the_program_starts_again_and_a_used_link_is_no_good() -> None:
+    """Its page can act as before, too.  Another token throws everybody out."""
+    before, after = Keys(lasting=lasting("a" * 24)), Keys(lasting=lasting("a" * 24))
+    code = before.code()
+    session = before.entered(code)
+    assert session is not None
+    assert after.session(session.cookie) == session
+    assert after.entered(code) is None
+    assert Keys(lasting=lasting("b" * 24)).session(session.cookie) is None
+
+
+def test_the_token_of_the_configuration_is_such_a_token_and_without_one_each_start_is_its_own() -> None:
+    first, second = (Inspect(enabled=True, token="a" * 24)._door(8765).keys for _ in range(2))
+    assert second.session(first.begun().cookie) is not None
+    first, second = (Inspect(enabled=True)._door(8765).keys for _ in range(2))
+    assert second.session(first.begun().cookie) is None
+
+
+def test_a_browser_is_let_in_for_seven_days() -> None:
+    now = [1e9]
+    keys = Keys(today=lambda: now[0])
+    cookie = keys.begun().cookie
+    now[0] += SESSION_SECONDS
+    assert keys.session(cookie) is not None
+    now[0] += 1
+    assert keys.session(cookie) is None

@@ -41,21 +41,30 @@ def test_calls_are_written_together_in_their_order(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "sqlite"])
-def test_a_folder_that_is_gone_is_said_once_and_written_again_when_it_is_back(suffix, tmp_path, caplog):
-    """Calls go on; what was lost is counted."""
+def test_a_folder_that_is_gone_is_said_once_and_so_is_that_it_is_back(suffix, tmp_path, caplog):
+    """Calls go on; what was lost is counted, and shown while it lasts and afterwards."""
     folder = tmp_path / "gone"
+    folder.touch()  # another program's file, in its place
     keeper = Keeper(folder / f"calls.{suffix}", exchange)
     with caplog.at_level(logging.WARNING, "clippy.recorder"):
         keeper._write()
+        assert keeper.status() is None
         for number in range(3):
             keeper.keep(tape(number))
             keeper._write()
-        folder.mkdir()
+        (during,) = keeper.status().rows
+        folder.unlink()
         keeper.keep(tape(3))
         keeper.close()
-    assert [one.id for one in read(folder / f"calls.{suffix}")][-1] == "3"
-    assert keeper.lost + len([*read(folder / f"calls.{suffix}")]) == 4
-    assert [("gone" in line, "said once" in line) for line in said(caplog)] == [(True, True)]
+    (after,) = keeper.status().rows
+    written = [one.id for one in read(folder / f"calls.{suffix}")]
+    assert written[-1] == "3"
+    assert keeper.lost + len(written) == 4
+    assert (str(folder) in during[0], during[1] != "written again", during[3] > 0) == (True, True, True)
+    assert (after[1], after[3]) == ("written again", keeper.lost)
+    first, second = said(caplog)
+    assert ("gone" in first, "said once" in first) == (True, True)
+    assert f"recorded again in {folder / f'calls.{suffix}'}; {keeper.lost} were lost" in second
 
 
 def test_a_full_disk_is_said_once(tmp_path, caplog):

@@ -14,7 +14,18 @@ from attrs import define, evolve
 from clippy_audit import AuditLog
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
-from clippy_hookspecs import AttemptRefused, ErrorInfo, Message, Refusal, RequestContext, Retry, Text, hookimpl
+from clippy_fallback import Fallback
+from clippy_hookspecs import (
+    AttemptRefused,
+    ErrorInfo,
+    Message,
+    Refusal,
+    RequestContext,
+    Retry,
+    Text,
+    TextFilter,
+    hookimpl,
+)
 from clippy_recorder import Exchange, Recorder, document, read
 from clippy_retry import RetryPolicy
 
@@ -22,6 +33,7 @@ import clippy_core
 from clippy_core.testing import FakeProvider, Fault, Reply, VirtualClock
 
 KEY = "sk-proj-canary0123456789abcdefghijklmnop"
+HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 
 def recording(provider: FakeProvider, *plugins: Any, **settings: Any) -> tuple[Recorder, openai.OpenAI]:
@@ -49,6 +61,39 @@ def test_a_plain_call_is_there_with_its_bytes_its_attempt_and_its_usage():
     assert json.loads(call.attempts[0].answer.body) == json.loads(call.answered.body)
     assert call.usage.output > 0
     assert call.attempts[0].state == "ok"
+
+
+@define(eq=False)
+class Loud(TextFilter):
+    """Says everything louder."""
+
+    def filter(self, text: str, final: bool, ctx: RequestContext) -> tuple[str, str]:
+        return text.upper(), ""
+
+
+def test_an_answer_that_a_plugin_changed_is_kept_in_the_bytes_that_its_caller_got():
+    """And what the provider said stays beside it."""
+    provider = FakeProvider(Reply("Hi there"))
+    recorder, client = recording(provider, Loud())
+    got = client.chat.completions.with_raw_response.create(model="m", messages=HELLO).content
+    (call,) = recorder.latest()
+    assert (call.answered.body, call.answered.size) == (got, len(got))
+    assert json.loads(got)["choices"][0]["message"]["content"] == "HI THERE"
+    assert json.loads(call.attempts[0].answer.body)["choices"][0]["message"]["content"] == "Hi there"
+
+
+def test_an_answer_of_another_wire_api_is_kept_in_the_bytes_that_its_caller_got():
+    """A fallback leads to a provider of another API behind the caller's back."""
+    provider = FakeProvider([Fault.status(503), Reply("Hi there")])
+    routes = {"second": {"api": "anthropic.messages", "base_url": "http://second.test", "model": "m2"}}
+    recorder = Recorder(enabled=True)
+    plugins = [recorder, ErrorClassifier(), Fallback(routes=("second",))]
+    with clippy_core.Host(plugins, config={"routes": routes}) as host:
+        client = host.wrap(openai.OpenAI(api_key=KEY, http_client=provider.client(httpx2)))
+        got = client.chat.completions.with_raw_response.create(model="m", messages=HELLO).content
+    (call,) = recorder.latest()
+    assert (call.answered.body, call.answered.size) == (got, len(got))
+    assert json.loads(got)["choices"][0]["message"]["content"] == "Hi there"
 
 
 def test_a_stream_keeps_the_boundaries_of_its_chunks():

@@ -30,6 +30,7 @@ from clippy_recorder import (
 )
 from clippy_recorder.cleaning import cleaned
 from clippy_recorder.files import Appender
+from clippy_recorder.usages import usage_in
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -224,6 +225,59 @@ def test_an_archive_of_a_browser_becomes_calls_without_its_keys():
     assert (one.api, one.model, one.stream, one.status, one.duration) == ("openai.chat", "m", True, 200, 12500)
     assert key not in json.dumps(document(one))
     assert "12345678" not in json.dumps(document(one))
+
+
+USAGES = {
+    "openai.chat": ("chat/completions", {
+        "prompt_tokens": 30, "completion_tokens": 9, "total_tokens": 39,
+        "prompt_tokens_details": {"cached_tokens": 10}, "completion_tokens_details": {"reasoning_tokens": 4},
+    }),
+    "openai.responses": ("responses", {
+        "input_tokens": 30, "output_tokens": 9, "total_tokens": 39,
+        "input_tokens_details": {"cached_tokens": 10}, "output_tokens_details": {"reasoning_tokens": 4},
+    }),
+    "anthropic.messages": ("messages", {
+        "input_tokens": 20, "output_tokens": 9, "cache_read_input_tokens": 10, "cache_creation_input_tokens": 0,
+        "output_tokens_details": {"thinking_tokens": 4},
+    }),
+}  # fmt: skip
+
+
+def events_of(api: str, usage: dict[str, Any]) -> list[Any]:
+    """As each API streams its usage."""
+    if api == "openai.chat":
+        return [{"choices": [], "usage": None}, {"choices": [], "usage": usage}]
+    if api == "openai.responses":
+        begun = {"type": "response.created", "response": {"usage": None}}
+        return [begun, {"type": "response.completed", "response": {"usage": usage}}]
+    begun = {"type": "message_start", "message": {"usage": {**usage, "output_tokens": 1}}}
+    ended = {"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}}
+    return [begun, {"type": "message_delta", "usage": ended}]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("api", USAGES)
+def test_an_archive_of_a_browser_tells_the_tokens_that_its_bodies_name(api, streamed):
+    """The same that the host reads in them."""
+    path, usage = USAGES[api]
+    whole = json.dumps({"id": "x", "usage": usage})
+    text = "".join(f"data: {json.dumps(event)}\n\n" for event in events_of(api, usage)) if streamed else whole
+    entry = {
+        "time": 12.5, "request": {"method": "POST", "url": f"https://api.test/v1/{path}"},
+        "response": {"status": 200, "content": {
+            "mimeType": "text/event-stream" if streamed else "application/json", "text": text
+        }},
+    }  # fmt: skip
+    (one,) = from_har({"log": {"entries": [entry]}})
+    assert one.usage == Usage(30, 9, cache_read=10, reasoning=4)
+
+
+@given(json_values | st.fixed_dictionaries({"usage": json_values}))
+def test_no_body_hinders_that_its_tokens_are_looked_for(value: Any):
+    """Whatever stands where numbers should."""
+    for body in (json.dumps(value).encode(), b"data: " + json.dumps(value).encode()):
+        found = usage_in("anthropic.messages", body)
+        assert found is None or found.input >= 0
 
 
 def test_a_recording_is_named_by_a_text_too(tmp_path):

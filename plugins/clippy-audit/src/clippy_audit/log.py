@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -15,7 +16,7 @@ from uuid import uuid4
 
 from attrs import define, field
 from attrs.validators import ge, in_
-from clippy_hookspecs import AuditRecord, Headers, Host, Request, RequestContext, StashKey, hookimpl
+from clippy_hookspecs import AuditRecord, Headers, Host, Request, RequestContext, StashKey, StatusTable, hookimpl
 from clippy_lines import AppendFile, Fsync, follow_forks
 from platformdirs import user_state_path
 
@@ -88,6 +89,8 @@ class AuditLog:
 
     lost: int = field(init=False, default=0)
     """Records that could not be written since the last one that was."""
+    _lost_in_all: int = field(init=False, default=0, repr=False)
+    _trouble: tuple[str, float] | None = field(init=False, default=None, repr=False)
     _file: AppendFile = field(init=False, repr=False)
     _literals: tuple[str, ...] = field(init=False, default=(), repr=False)
     _boot: str = field(init=False, factory=lambda: uuid4().hex[:16], repr=False)
@@ -152,9 +155,9 @@ class AuditLog:
         clean = _cleaner(literals, self.personal, self.max_text)
         rest = framed(record, clean) if self.level == "standard" else None
         body = describe(record, self.level, clean) if rest is None or len(rest) > self.max_line - _HEAD else {}
-        time = timestamp(record.time)
+        began = timestamp(record.time)
         with self._lock:
-            head = {"v": SCHEMA, "time": time, "boot": self._boot, "seq": next(self._numbers)}
+            head = {"v": SCHEMA, "time": began, "boot": self._boot, "seq": next(self._numbers)}
             if self.lost:
                 head["lost"] = self.lost
             try:
@@ -176,11 +179,14 @@ class AuditLog:
     def after_fork(self) -> None:
         """A child counts its own records: two lives under one number would look like lost ones."""
         self._lock = threading.Lock()
-        self._boot, self._numbers, self.lost = uuid4().hex[:16], count(1), 0
+        self._boot, self._numbers = uuid4().hex[:16], count(1)
+        self.lost, self._lost_in_all, self._trouble = 0, 0, None
 
     def _count_loss(self, error: OSError) -> None:
         self.lost += 1
+        self._lost_in_all += 1
         if self.lost == 1:
+            self._trouble = (error.strerror or type(error).__name__, time.monotonic())
             logger.error(
                 "audit: cannot write %s (%s); records are lost and counted until it works again: "
                 "free space, fix the permissions or set path in [plugins.audit]",
@@ -190,7 +196,16 @@ class AuditLog:
     def _report_recovery(self) -> None:
         if self.lost:
             logger.error("audit: %s can be written again; %d records were lost", self.path, self.lost)
-            self.lost = 0
+            self.lost, self._trouble = 0, None
+
+    async def status_tables(self) -> tuple[StatusTable, ...]:
+        """That records are not written, or were not, for people."""
+        trouble, lost = self._trouble, self._lost_in_all
+        if not lost:
+            return ()
+        why, since = ("written again", None) if trouble is None else (trouble[0], int(time.monotonic() - trouble[1]))
+        row = (str(self.path), why, since, lost)
+        return (StatusTable("not written", ("file", "why", "for, s", "records lost"), (row,)),)
 
     @_file.default
     def _closed(self) -> AppendFile:

@@ -56,6 +56,9 @@ NOT_ITS_ADDRESS: Final = (
     "This server answers only for its own address: open the link that it printed, or add the name by which you came "
     "to plugins.inspect.hosts."
 )
+NOT_IN: Final = "Open the link that the program printed, or send its token as a bearer."
+UNKNOWN: Final = "That is not this server's token."
+ENTER: Final = "/enter"
 USED: Final = (
     "This link was used already, or its time is over. A program prints another when it starts, when it calls "
     "clippy_inspect.attach(host) again, or for clippy inspect --link ADDRESS, which asks for plugins.inspect.token; "
@@ -102,6 +105,8 @@ def decide(
         return _opening(method, plain, fields, codes, websocket)
     if (foreign := _foreign(method, fields, where, websocket)) is not None:
         return foreign
+    if plain == ENTER:
+        return _entering(method, fields, websocket)
     if (refused := _stranger(method, fields, port, token, sessions, websocket)) is not None:
         return refused
     return _page(method, plain, known)
@@ -197,8 +202,17 @@ def _opening(method: str, path: str, fields: _Fields, codes: Collection[str], we
     if method != "GET" or websocket or ahead or "origin" in fields:
         return Decision(False, 405 if method != "GET" else 403, "Such a link can only be opened in a browser.")
     given = path.removeprefix("/open/")
-    if not any(_same(given, code) for code in codes):
+    if not any(same(given, code) for code in codes):
         return Decision(False, 403, USED)
+    return ALLOWED
+
+
+def _entering(method: str, fields: _Fields, websocket: bool) -> Decision:
+    """The form that takes the token of who has no cookie yet; its page is ours, as the Origin says."""
+    if method != "POST" or websocket:
+        return Decision(False, 405, "This path has no such method.")
+    if "origin" not in fields:
+        return Decision(False, 403, "This is for the form of our own page; a program sends the token as a bearer.")
     return ALLOWED
 
 
@@ -222,15 +236,15 @@ def _stranger(
 ) -> Decision | None:
     if "authorization" in fields:
         scheme, _, given = (fields.one("authorization") or "").partition(" ")
-        if scheme.lower() == "bearer" and _same(given.strip(), token):
+        if scheme.lower() == "bearer" and same(given.strip(), token):
             return None
-        return Decision(False, 401, "That is not this server's token.")
+        return Decision(False, 401, UNKNOWN)
     given_cookies = fields.cookies(cookie_name(port))
     session = None
     if len(given_cookies) == 1 and not websocket:
-        session = next((one for one in sessions if _same(given_cookies[0], one.cookie)), None)
+        session = next((one for one in sessions if same(given_cookies[0], one.cookie)), None)
     if session is None:
-        return Decision(False, 401, "Open the link that the program printed, or send its token as a bearer.")
+        return Decision(False, 401, NOT_IN)
     if method in READING:
         return None
     if "origin" not in fields:
@@ -238,7 +252,7 @@ def _stranger(
             "Acting with the page's cookie needs an Origin, as browsers send it; a program sends the token as a bearer."
         )
         return Decision(False, 403, why)
-    if not _same(fields.one(CSRF_HEADER) or "", session.csrf):
+    if not same(fields.one(CSRF_HEADER) or "", session.csrf):
         return Decision(False, 403, "Acting needs the page's own value in a header; load the page again.")
     return None
 
@@ -251,6 +265,6 @@ def _page(method: str, path: str, known: Callable[[str, str], bool]) -> Decision
     return Decision(False, 404, "There is nothing here.")
 
 
-def _same(given: str, secret: str) -> bool:
+def same(given: str, secret: str) -> bool:
     """In constant time.  No secret is empty."""
     return bool(secret) and hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode("utf-8", "replace"))

@@ -11,6 +11,7 @@ from clippy_recorder import Exchange
 
 from .numbers import many, plain
 from .over_time import FAILED
+from .tables import unwritten
 
 RECENT: Final = 300.0
 """Seconds: what failed before that may be over."""
@@ -29,10 +30,11 @@ class Alarm:
 
 
 def alarms(
-    exchanges: Sequence[Exchange], tables: Iterable[tuple[str, StatusTable | str]], now: float
+    exchanges: Sequence[Exchange], tables: Sequence[tuple[str, StatusTable | str]], now: float
 ) -> tuple[Alarm, ...]:
-    """Breakers that are not closed, plugins that cannot tell how they are, and failures of the last minutes."""
-    found = [*_breakers(tables), *_failures(exchanges, now)]
+    """Files that cannot be written, breakers that are not closed, plugins that cannot tell how they are, and what failed
+    in the last minutes."""
+    found = [*map(Alarm, unwritten(tables)), *_breakers(tables), *_failures(exchanges, now)]
     left = len(found) - _MOST
     return (*found[:_MOST], Alarm(f"and {left} more")) if left > 0 else tuple(found)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 from attrs import define, evolve, field, frozen
@@ -32,6 +33,7 @@ _ID_OF_ANSWER: Final = re.compile(rb'"id"\s*:\s*"(resp_[A-Za-z0-9_-]{1,80})"')
 class Turn:
     """One request of a conversation: what it added, what came back, how much of it left, and the sums so far.
 
+    ``number`` is that of its step; one that asks the same ``again`` is the same step, tried once more.
     ``cut`` counts the messages that came in and did not go out; ``tokens`` are those of all turns so far, ``estimated``
     whether some of them were counted here.  What a cache answered used none.
     """
@@ -46,6 +48,7 @@ class Turn:
     tokens_in: int
     tokens_out: int
     estimated: bool
+    again: bool = False
 
     @property
     def cut(self) -> int:
@@ -83,14 +86,14 @@ class _Thread:
 def conversations(exchanges: Sequence[Exchange]) -> list[Conversation]:
     """*exchanges* as conversations, the one with the newest request first.
 
-    Those of one session belong together; else a request whose messages begin with all that another one sent, on behalf
-    of the same caller, or are just these where a cache answered: that is the same question again; else one that names
-    the answer of another (``previous_response_id``).
+    Those of one session belong together; else, on behalf of the same caller, a request that names the answer of another
+    (``previous_response_id``), or whose messages begin with all that another one sent and go on with its answer.  What
+    has no answer in common has nothing in common: the same first question may be anybody's.
     """
     threads: list[_Thread] = []
     by_session: dict[Any, _Thread] = {}
-    by_prefix: dict[bytes, _Thread] = {}
-    by_answer: dict[str, _Thread] = {}
+    by_prefix: dict[bytes, list[tuple[_Thread, Exchange]]] = {}
+    by_answer: dict[Any, _Thread] = {}
     for exchange in sorted(exchanges, key=lambda one: one.began):
         if exchange.parent is not None or not exchange.api or not generates(exchange.method, exchange.url):
             continue
@@ -100,29 +103,57 @@ def conversations(exchanges: Sequence[Exchange]) -> list[Conversation]:
         session = exchange.scope.session
         thread = by_session.get((*who, session)) if session is not None else None
         if session is None:
-            thread = by_answer.get(str(body.get("previous_response_id") or ""))
-            thread = thread or next(
-                (by_prefix[key] for key in _prefixes(who, messages, exchange.state == "cached") if key in by_prefix),
-                None,
-            )
+            thread = by_answer.get((*who, str(body.get("previous_response_id") or "")))
+            thread = thread or _gone_on_from(who, messages, by_prefix)
         if thread is None:
-            thread = _Thread("one session" if session is not None else "each goes on from the one before")
+            thread = _Thread("one session" if session is not None else "each goes on with the answer of one before")
             threads.append(thread)
         thread.exchanges.append(exchange)
         if session is not None:
             by_session[(*who, session)] = thread
         elif messages:
-            by_prefix[_key(who, messages)] = thread
+            by_prefix.setdefault(_key(who, messages), []).append((thread, exchange))
         for answer in _answers(exchange):
-            by_answer[answer] = thread
+            by_answer[(*who, answer)] = thread
     made = [_conversation(thread) for thread in threads]
     return sorted(made, key=lambda one: -one.turns[-1].exchange.began)
 
 
-def _prefixes(who: Any, messages: Sequence[Any], repeats: bool) -> Iterator[bytes]:
-    """The keys of what a request may go on from, the longest first, or also repeat; never of nothing."""
-    for end in range(len(messages) - (not repeats), 0, -1):
-        yield _key(who, messages[:end])
+def _gone_on_from(
+    who: Any, messages: Sequence[Any], asked: Mapping[bytes, Sequence[tuple[_Thread, Exchange]]]
+) -> _Thread | None:
+    """Where a request with these *messages* belongs that goes on with an answer to what was *asked*, the longest."""
+    for end in range(len(messages) - 1, 0, -1):
+        rest = _by_the_model(messages[end:])
+        if not rest:
+            continue
+        for thread, exchange in reversed(asked.get(_key(who, messages[:end]), ())):
+            brought = _told_by(answered(exchange)) | {("", words.strip()) for words in _words_of(exchange) if words}
+            if rest & brought or (not brought and exchange.state in ("answered", "cached")):
+                return thread
+    return None
+
+
+def _by_the_model(messages: Sequence[Any]) -> set[tuple[str, str]]:
+    """What the model says in the first of *messages*, up to the first that somebody else says."""
+    theirs = takewhile(_is_by_the_model, messages)
+    return _told_by(one for message in theirs for one in said_in(message))
+
+
+def _is_by_the_model(message: Any) -> bool:
+    role = message.get("role") or message.get("type") if isinstance(message, Mapping) else None
+    return role in ("assistant", "function_call", "custom_tool_call", "reasoning")
+
+
+def _told_by(parts: Iterable[Said]) -> set[tuple[str, str]]:
+    """Of calls the tool's name alone: their arguments are written anew by whoever sends them again."""
+    return {(one.name, "" if one.name else one.text.strip()) for one in parts if one.name or one.text.strip()}
+
+
+def _words_of(exchange: Exchange) -> tuple[str, str]:
+    """The text of an answer as its provider wrote it, and as its reader got it."""
+    body = answer_of(exchange).body or b"".join(piece.data for piece in answer_pieces(exchange))
+    return said(body), told(exchange)
 
 
 def _key(who: Any, messages: Sequence[Any]) -> bytes:
@@ -142,28 +173,31 @@ def _conversation(thread: _Thread) -> Conversation:
     before: Sequence[Any] = ()
     tokens_in = tokens_out = 0
     estimated = False
-    for number, exchange in enumerate(thread.exchanges, 1):
+    number = 0
+    for exchange in thread.exchanges:
         messages = messages_of(body_of(exchange))
         added = messages[len(before) :] if list(messages[: len(before)]) == list(before) else messages
         sent = len(messages_of(read(exchange.attempts[-1].sent.body))) if exchange.attempts else None
         if exchange.usage is not None and exchange.state != "cached":
             tokens_in, tokens_out = tokens_in + exchange.usage.input, tokens_out + exchange.usage.output
             estimated = estimated or exchange.usage.estimated
-        body = answer_of(exchange).body or b"".join(piece.data for piece in answer_pieces(exchange))
+        again = bool(turns) and bool(messages) and list(messages) == list(before)
+        number += not again
         words = tuple(evolve(word, repeats=_is_answer(word, turns)) for message in added for word in said_in(message))
-        answer = said(body) or told(exchange)
+        written, got = _words_of(exchange)
         turns.append(
             Turn(
                 number,
                 exchange,
                 words,
-                answer,
+                written or got,
                 answered(exchange),
                 len(messages),
                 sent,
                 tokens_in,
                 tokens_out,
                 estimated,
+                again,
             )
         )
         before = messages
@@ -235,6 +269,7 @@ def _as_json(one: Conversation, whole: bool = False) -> dict[str, Any]:
         told["turns"] = [
             {
                 "id": turn.exchange.id,
+                "step": turn.number,
                 "state": turn.exchange.state,
                 "added": [_part(said) for said in turn.added],
                 "answer": turn.answer,

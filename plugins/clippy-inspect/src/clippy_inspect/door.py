@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+import time
+from collections import deque
+from collections.abc import Callable, Collection
 from typing import Final
+from urllib.parse import parse_qs
 
 from attrs import define, field
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import json_reply, reply, text_reply
 
-from .access import ALLOWED, USED, Decision, Session, cookie_name, cookies_of, decide, is_secure, port_of
+from .access import (
+    ALLOWED,
+    UNKNOWN,
+    USED,
+    Decision,
+    Session,
+    cookie_name,
+    cookies_of,
+    decide,
+    is_secure,
+    port_of,
+    same,
+)
 from .keys import Keys
 
 HEADERS: Final = {
@@ -34,6 +49,42 @@ _ENTERED: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title
 """
 
 
+_STRANGER: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>clippy: not let in</title>
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,"><h1>Not let in</h1><p role="alert">{why}</p>
+<p>There are three ways in:</p><ol>
+<li>Open the link that the program printed when it started. It lets one browser in, once, within ten minutes.</li>
+<li>Have another link made: <code>clippy inspect --link ADDRESS</code>, with what <code>token</code> in
+<code>[plugins.inspect]</code> said when the program started.</li>
+<li>Send that token: a script as <code>Authorization: Bearer</code>, you here:
+<form method="post" action="/enter">
+<label>Token <input name="token" type="password" autocomplete="off" required></label>
+<button>Go in</button></form></li></ol>
+<p>A program that was started without <code>token</code> has a random one that nobody is told, and a browser that it
+let in comes in again only until it ends.</p></html>
+"""
+_FORM_HEADERS: Final = {**HEADERS, "referrer-policy": "same-origin"}
+"""With no-referrer a browser would send the form with no Origin."""
+_TRIES: Final = 10
+_LONGEST_FORM: Final = 4096
+
+
+@define(eq=False)
+class Tries:
+    """Wrong tokens of the last minute in this process, of whomever: more than ten are not looked at."""
+
+    now: Callable[[], float] = field(default=time.monotonic, repr=False)
+    _wrong: deque[float] = field(init=False, factory=deque, repr=False)
+
+    def too_many(self) -> bool:
+        while self._wrong and self._wrong[0] < self.now() - 60.0:
+            self._wrong.popleft()
+        return len(self._wrong) >= _TRIES
+
+    def one_more(self) -> None:
+        self._wrong.append(self.now())
+
+
 @define(eq=False)
 class Door:
     """Asked about every request.
@@ -46,6 +97,7 @@ class Door:
     hosts: Collection[str] = ()
     token: str = field(factory=lambda: secrets.token_urlsafe(32), repr=False)
     keys: Keys = field(factory=Keys, repr=False)
+    tries: Tries = field(factory=Tries, repr=False)
 
     def link(self) -> str:
         """A link that opens the pages in one browser, once, within ten minutes."""
@@ -74,6 +126,8 @@ class Door:
         decision = self.decide(request, websocket)
         if decision == ALLOWED:
             return None
+        if decision.status == 401 and request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return _stranger(401, decision.reason)
         return text_reply(decision.status, decision.reason + "\n", HEADERS)
 
     async def open(self, request: RawRequest) -> RawReply:
@@ -85,6 +139,22 @@ class Door:
         session = self.keys.entered(_code(request))
         if session is None:
             return text_reply(403, f"{USED}\n")
+        return self._let_in(request, session)
+
+    async def enter(self, request: RawRequest) -> RawReply:
+        """Takes the token, out of the form of our own page, for a cookie."""
+        if self.tries.too_many():
+            return _stranger(429, "Too many wrong tokens within a minute; wait for one.")
+        try:
+            form = parse_qs(request.body[:_LONGEST_FORM].decode("utf-8", "replace"), max_num_fields=4)
+        except ValueError:
+            form = {}
+        if not same(form.get("token", [""])[0].strip(), self.token):
+            self.tries.one_more()
+            return _stranger(401, UNKNOWN)
+        return self._let_in(request, self.keys.begun())
+
+    def _let_in(self, request: RawRequest, session: Session) -> RawReply:
         cookie = f"{self._cookie(request)}={session.cookie}; HttpOnly; SameSite=Strict; Path=/"
         if is_secure(request.headers.get("host", ""), self.hosts):
             cookie += "; Secure"
@@ -107,6 +177,10 @@ class Door:
         """Of the browser that asks, if it has one."""
         found = map(self.keys.session, cookies_of(request.headers, self._cookie(request)))
         return tuple(session for session in found if session is not None)
+
+
+def _stranger(status: int, why: str) -> RawReply:
+    return reply(status, _STRANGER.format(why=why).encode(), "text/html; charset=utf-8", _FORM_HEADERS)
 
 
 def _code(request: RawRequest) -> str:

@@ -245,8 +245,7 @@ class Inspect:
     def _look_at(self, host: Host) -> None:
         others = [one for one in host.plugins.values() if isinstance(one, Recorder) and one.idle is None]
         self._source = others[0] if others else self._recorder
-        self._recording, self._host = not others, host
-        self._process = os.getpid()
+        self._recording, self._host, self._process = not others, host, os.getpid()
         self._deaf()
         self._deaf = self._source.subscribe(self._heard)
 
@@ -273,11 +272,13 @@ class Inspect:
 
     def _door(self, port: int | None) -> Door:
         from .door import Door
-        from .keys import Keys
+        from .keys import Keys, lasting
 
-        siblings = self._siblings
-        keys = Keys() if siblings is None else Keys(siblings.derived("inspect"), siblings.is_first)
-        return Door(port, self.hosts, keys=keys) if self.token is None else Door(port, self.hosts, self.token, keys)
+        among, token = self._siblings, self.token
+        keys = Keys() if among is None else Keys(among.derived("inspect"), among.is_first)
+        if token is not None:
+            keys.lasting = lasting(token)
+        return Door(port, self.hosts, keys=keys) if token is None else Door(port, self.hosts, token, keys)
 
 
 @define(eq=False)

@@ -1,12 +1,14 @@
 """What lets a browser in, signed: whoever knows the secret tells a link or a cookie of ours from any other.
 
 Nothing is kept but which links were used.  So the workers of a gateway, which know one secret, let in the same
-browsers, also one that was started a minute ago.
+browsers, also one that was started a minute ago.  Where the configuration has a token, cookies are signed with what is
+made of it, and hold for the next start as well; links are not, since nobody knows then which were used.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import secrets
 import time
@@ -18,6 +20,9 @@ from attrs import define, field
 from .access import Session
 
 LINK_SECONDS: Final = 600.0
+SESSION_SECONDS: Final = 7 * 86400.0
+_ROUNDS: Final = 100_000
+"""Of PBKDF2: whoever has a cookie and guesses at the token pays so much for each guess."""
 _SIGNATURE: Final = 43
 
 
@@ -37,17 +42,29 @@ class Once:
         return self._until.setdefault(name, until) is until
 
 
+def lasting(token: str) -> bytes:
+    """The secret of the cookies of all servers with this token, one after the other."""
+    return hashlib.pbkdf2_hmac("sha256", token.encode("utf-8", "replace"), b"clippy-inspect cookie", _ROUNDS)
+
+
 @define(eq=False)
 class Keys:
     """One-time links and the sessions that browsers get for them.
 
     ``is_first`` says whether a link is used for the first time, among all who know the ``secret``.  ``now`` is a clock
-    that all of them share and that is not set back.
+    that all of them share and that is not set back, ``today`` says unix seconds.  Cookies are signed with ``lasting``,
+    by default the same ``secret``, and are good for seven days.
     """
 
     secret: bytes = field(factory=lambda: secrets.token_bytes(32), repr=False)
     is_first: Callable[[str, float], bool] = field(factory=Once, repr=False)
     now: Callable[[], float] = field(default=time.monotonic, repr=False)
+    lasting: bytes = field(repr=False)
+    today: Callable[[], float] = field(default=time.time, repr=False)
+
+    @lasting.default
+    def _no_longer(self) -> bytes:
+        return self.secret
 
     def code(self) -> str:
         """What a link ends with; good for ten minutes."""
@@ -61,11 +78,21 @@ class Keys:
         """The session of the browser that came with *code*; None for a link that is not good, or was used."""
         if not self.is_good(code) or not self.is_first(code, LINK_SECONDS):
             return None
-        return self.session(self._signed("cookie", secrets.token_urlsafe(24)))
+        return self.begun()
+
+    def begun(self) -> Session:
+        """The session of a browser that is let in now."""
+        until = int(self.today() + SESSION_SECONDS)
+        return self._of(self._signed("cookie", f"{until:x}-{secrets.token_urlsafe(24)}"))
 
     def session(self, cookie: str) -> Session | None:
-        """The session with this cookie, None for a cookie that is not ours."""
-        return Session(cookie, self._mac("csrf", cookie)) if self._is_ours("cookie", cookie) else None
+        """The session with this cookie, None for a cookie that is not ours or whose time is over."""
+        if not self._is_ours("cookie", cookie) or int(cookie.partition("-")[0], 16) < self.today():
+            return None
+        return self._of(cookie)
+
+    def _of(self, cookie: str) -> Session:
+        return Session(cookie, self._mac("csrf", cookie))
 
     def _signed(self, what: str, text: str) -> str:
         return text + self._mac(what, text)
@@ -75,5 +102,7 @@ class Keys:
         return hmac.compare_digest(mac.encode("utf-8", "replace"), self._mac(what, text).encode())
 
     def _mac(self, what: str, text: str) -> str:
-        made = hmac.digest(self.secret, f"{what}:{text}".encode("utf-8", "replace"), "sha256")
+        made = hmac.digest(
+            self.secret if what == "link" else self.lasting, f"{what}:{text}".encode("utf-8", "replace"), "sha256"
+        )
         return base64.urlsafe_b64encode(made).decode().rstrip("=")

@@ -33,7 +33,7 @@ _PAGES: Final = {
         r"/api/conversations",
         rf"/api/conversations/{ID}",
     ),
-    "POST": (rf"/api/streams/{ID}/(pause|resume|cancel)", r"/api/replay", r"/api/link"),
+    "POST": (rf"/api/streams/{ID}/(pause|resume|cancel)", r"/api/replay", r"/api/link", r"/enter"),
 }
 _STATIC: Final = "/static/"
 _KNOWN: Final = {method: re.compile("|".join(paths)) for method, paths in _PAGES.items()}

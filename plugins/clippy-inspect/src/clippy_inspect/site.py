@@ -10,6 +10,7 @@ from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_serving import Pages, text_reply
 
 from . import again, assets, conversations, dashboard, events, live, one, profile_pages, streams
+from .access import ENTER
 from .door import HEADERS, Door
 from .view import Handler, Page, View
 
@@ -23,6 +24,7 @@ def all_pages(view: View, door: Door) -> Iterable[Page]:
     """Every route there is, as (method, path, handler)."""
     yield "GET", "/open/*", door.open
     yield "POST", "/api/link", door.renew
+    yield "POST", ENTER, door.enter
     yield "GET", "/ws", _no_websocket
     for module in MODULES:
         for method, path, handler in module.pages(view):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from clippy_hookspecs import Host, Status, StatusTable
@@ -11,6 +11,7 @@ from clippy_hookspecs import Host, Status, StatusTable
 Tables = list[tuple[str, StatusTable | str]]
 _REFUSALS: Final = "refusals"
 _COUNTED: Final = ("status", "code", "requests")
+_UNWRITTEN: Final = "not written"
 
 
 async def tables_of(host: Host | None) -> Tables:
@@ -50,3 +51,16 @@ def refusals(tables: Iterable[tuple[str, StatusTable | str]]) -> Counter[str]:
             if status is not None and isinstance(count, int):
                 found[f"{status} {code}"] += count
     return found
+
+
+def unwritten(tables: Iterable[tuple[str, StatusTable | str]]) -> Iterator[str]:
+    """Sentences about the files that cannot be written at this moment.
+
+    They are in tables called "not written": the file, why, for how many seconds (None: no longer), how many were lost.
+    """
+    for plugin, table in tables:
+        if isinstance(table, str) or table.name != _UNWRITTEN or len(table.columns) != 4:
+            continue
+        for file, why, seconds, lost in table.rows:
+            if seconds is not None:
+                yield f"{plugin} cannot write {file}: {why}, for {seconds} s now; {table.columns[3]}: {lost}"

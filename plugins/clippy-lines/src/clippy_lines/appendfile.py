@@ -38,6 +38,7 @@ class AppendFile:
     keep: int = 5
     fsync: Fsync = "none"
     begins: tuple[bytes, ...] = ()
+    head: bytes = b""
     _fd: int = field(init=False, default=-1, repr=False)
     _inode: tuple[int, int] = field(init=False, default=(0, 0), repr=False)
     _regular: bool = field(init=False, default=True, repr=False)
@@ -58,11 +59,16 @@ class AppendFile:
             size = self._current()
             if self._regular and size and size + len(line) > self.max_bytes:
                 self._rotate(len(line))
+                size = self._current()
+            first = self._regular and not size
             # A line that was cut by a full disk or a killed process ends here; readers skip it.
-            data = b"\n" + line if self._torn else line
+            data = self.head + line if first else b"\n" + line if self._torn else line
             written = os.write(self._fd, data)
             self._torn = written < len(data) and (written > 0 or self._torn)
             if written < len(data):
+                if first and self.head:  # a file with half a head would never be read again
+                    os.ftruncate(self._fd, 0)
+                    self._torn = False
                 raise OSError(28, "no space left on device: the record was cut", str(self.path))
             if self.fsync == "each" and self._regular:
                 os.fsync(self._fd)

@@ -38,7 +38,7 @@ def possible() -> bool:
 class Writer:
     """The process, for one thread of the program.  ``ready`` once it has said so; before that it is handed nothing."""
 
-    def __init__(self, path: Path, level: str, secrets: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, level: str, secrets: tuple[str, ...], max_bytes: int | None, keep: int) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - this very interpreter
             [sys.executable, "-c", _PROGRAM, *sys.path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, bufsize=0,
@@ -46,28 +46,30 @@ class Writer:
         self._heard, self.ready = b"", False
         self._under_way: deque[Calls] = deque()
         os.set_blocking(self._output, False)
-        self._send((str(path), level, secrets))
+        self._send((str(path), level, secrets, max_bytes, keep))
 
     def hand(self, calls: Calls) -> None:
         """Give it some calls, each with its id.  Waits while the pipe is full.  Raises Ended."""
         self._under_way.append(calls)
         self._send(calls)
 
-    def hear(self) -> list[Loss]:
-        """What it has lost so far, without waiting.  Raises Ended."""
+    def hear(self) -> list[list[Loss]]:
+        """What it has lost so far of each batch that it wrote, without waiting.  Raises Ended."""
         data = self._read()
         *lines, self._heard = (self._heard + data).split(b"\n")
-        return [loss for line in lines for loss in self._told(json.loads(line))]
+        told = [self._told(json.loads(line)) for line in lines]
+        return [losses for losses in told if losses is not None]
 
-    def close(self) -> list[Loss]:
-        """Have it write the rest and end; what it lost.  Waits for that.  Raises Ended where it left some unwritten."""
+    def close(self) -> list[list[Loss]]:
+        """Have it write the rest and end; what it lost of each batch.  Waits for that.  Raises Ended where it left some
+        unwritten."""
         assert self._process.stdin is not None
         if not self.ready:
             self._end()
             return []
         self._process.stdin.close()
         os.set_blocking(self._output, True)
-        losses: list[Loss] = []
+        losses: list[list[Loss]] = []
         try:
             while True:
                 losses += self.hear()
@@ -107,10 +109,10 @@ class Writer:
             raise self._end()
         return data
 
-    def _told(self, told: Any) -> list[Loss]:
+    def _told(self, told: Any) -> list[Loss] | None:
         if told == "ready":
             self.ready = True
-            return []
+            return None
         self._under_way.popleft()
         return [Loss(count, why, passing) for count, why, passing in told]
 

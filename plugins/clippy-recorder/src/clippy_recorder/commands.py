@@ -42,7 +42,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 
 
 def recordings_group() -> click.Group:
-    """Look into recorded calls: list, show, export, import."""
+    """Look into recorded calls: list, show, export, import, prune."""
 
     @click.group(help=recordings_group.__doc__)
     def recordings() -> None: ...
@@ -51,6 +51,7 @@ def recordings_group() -> click.Group:
     recordings.add_command(_show())
     recordings.add_command(_export())
     recordings.add_command(_import())
+    recordings.add_command(_prune())
     return recordings
 
 
@@ -205,6 +206,29 @@ def _import() -> click.Command:
         click.echo(f"{count} calls")
 
     return import_
+
+
+def _prune() -> click.Command:
+    @click.command()
+    @_file
+    @click.option("--keep", type=click.IntRange(0), help="Leave the newest so many.")
+    @click.option(
+        "--before", type=click.DateTime(("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")),
+        help="Take out what began before this day or second, in local time.",
+    )  # fmt: skip
+    def prune(file: Path, keep: int | None, before: datetime | None) -> None:
+        """Take old calls out of FILE, for good; a program may be adding to it."""
+        from .pruning import prune as pruned
+
+        if keep is None and before is None:
+            raise click.UsageError("say what may go: --keep COUNT or --before DATE, or both")
+        try:
+            gone, left = pruned(file, keep, None if before is None else before.timestamp())
+        except (StrangeRecording, OSError) as error:
+            raise click.ClickException(visible(str(error))) from error
+        click.echo(f"{gone} calls are gone, {left} are left")
+
+    return prune
 
 
 def replay_command(cli: Any) -> click.Command:

@@ -15,7 +15,6 @@ from clippy_hookspecs import (
     Outcome,
     Provenance,
     Request,
-    Response,
     Scope,
 )
 
@@ -88,7 +87,7 @@ class _Developer:
         return Scope(clean(said.tenant), clean(said.user), clean(said.session))
 
     def _ended(self, known: dict[str, Any], record: AuditRecord) -> None:
-        answered = record.response
+        answer = record.response
         clean = self._clean
         known.update(
             state=record.outcome,
@@ -106,15 +105,8 @@ class _Developer:
             method=record.method,
             url=known.get("url") or clean.url(record.url),
             stream=record.stream,
-            answered=None if answered is None else self._answer(answered),
+            answered=None if answer is None else self._message(answer.headers, answer.raw or b"", answer.status),
         )
-
-    def _answer(self, answer: Response) -> Message:
-        told = self._message(answer.headers, answer.raw or b"", answer.status)
-        if self._content and not answer.raw and not self._record_streamed():
-            said = answer if self._tape.said is None else self._tape.said
-            return evolve(told, body=as_text(said, self._clean.value).encode("utf-8", "backslashreplace"))
-        return told
 
     def _record_streamed(self) -> bool:
         return self._record is not None and self._record.stream

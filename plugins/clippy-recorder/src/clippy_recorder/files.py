@@ -10,119 +10,61 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from clippy_lines import AppendFile
+
 from .documents import line
 from .exchange import Exchange
 from .reading import StrangeRecording, exchange_of
+from .rows import APPLICATION, BUSY, LONGEST, Rows
 
 FORMAT = 1
 """Raised when an older reader would misread what is written; readers take every number up to their own."""
 _HEAD = "clippy_recording"
-LONGEST = 64 * 1024 * 1024
-"""Bytes of one line that are read."""
-_APPLICATION = 0x436C5265  # "ClRe": SQLite's application_id, which says whose file it is
-_BUSY = 5.0
+_FIRST = json.dumps({_HEAD: FORMAT}).encode() + b"\n"
 _LONGEST_HEAD = 4096
 
 
 def recording(exchanges: Iterable[Exchange]) -> bytes:
     """A whole recording in JSON lines."""
-    return json.dumps({_HEAD: FORMAT}).encode() + b"\n" + b"".join(map(line, exchanges))
+    return _FIRST + b"".join(map(line, exchanges))
 
 
 class Appender:
     """Appends calls to a file that only its owner can read.  Raises OSError; after one it may be used again.
 
     A file that is no recording, or one of a later format, is left as it is: a wrong path must not cost what is there.
+    Lines are set aside at *max_bytes* as ``path.1`` and so on, of which *keep* stay; from a SQLite file the oldest
+    calls go.  With None nothing goes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_bytes: int | None = None, keep: int = 5) -> None:
         self.path = path
-        self._torn = False
-        self._known = False
-        self._database: sqlite3.Connection | None = None
+        self._rows = Rows(path, max_bytes) if path.suffix == ".sqlite" else None
+        self._lines = AppendFile(path, max_bytes or sys.maxsize, keep, begins=(_FIRST[:-1],), head=_FIRST)
 
     def append(self, *exchanges: Exchange) -> None:
         """Write some calls at once: all of them in a SQLite file, in lines as many as there is room for."""
-        if self.path.suffix == ".sqlite":
-            self._insert([(_storable(one.id), one.began, line(one)[:-1].decode("ascii")) for one in exchanges])
+        if self._rows is not None:
+            self._rows.insert([(_storable(one.id), one.began, line(one)[:-1].decode("ascii")) for one in exchanges])
         elif exchanges:
-            self._append_lines(exchanges)
-
-    def _append_lines(self, exchanges: Sequence[Exchange]) -> None:
-        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            size = os.fstat(file).st_size
-            if size and not self._known:
-                self._look_at(file)
-            lines = b"".join(map(line, exchanges)) if size else recording(exchanges)
-            if size and (self._torn or os.pread(file, 1, size - 1) != b"\n"):
-                lines = b"\n" + lines
-            self._torn = True
-            written = os.write(file, lines)
-            if written < len(lines):
-                raise OSError(28, "No space left on device: a line was cut short")
-            self._torn, self._known = False, True
-        finally:
-            os.close(file)
-
-    def _look_at(self, file: int) -> None:
-        """Whether what is there is a recording that this version may add to."""
-        try:
-            _check_head(self.path, os.pread(file, _LONGEST_HEAD, 0).partition(b"\n")[0])
-        except StrangeRecording as error:
-            raise OSError(22, f"nothing is added to it: {error}") from error
-
-    def _insert(self, rows: Sequence[tuple[str, float, str]]) -> None:
-        try:
-            if self._database is None:
-                self._database = _open(self.path)
-            with self._database as database:
-                database.executemany("INSERT OR REPLACE INTO calls (id, began, document) VALUES (?, ?, ?)", rows)
-        except sqlite3.Error as error:
-            self.close()
-            raise OSError(5, f"SQLite: {error}") from error
+            self._lines.append(b"".join(map(line, exchanges)))
 
     def close(self) -> None:
         """Close the file."""
-        database, self._database = self._database, None
-        if database is not None:
-            database.close()
+        self._lines.close()
+        if self._rows is not None:
+            self._rows.close()
 
 
 def _storable(request_id: str) -> str:
     """An id as SQLite takes it: one from a file may hold half a character."""
     return request_id.encode("utf-8", "backslashreplace").decode()
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable for everybody
-    database = sqlite3.connect(path, timeout=_BUSY, check_same_thread=False)
-    try:
-        owner = database.execute("PRAGMA application_id").fetchone()[0]
-        others = database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name != 'calls'").fetchone()
-        if owner not in (0, _APPLICATION) or (owner == 0 and others):
-            raise sqlite3.DatabaseError("this is another program's database, and no recording")
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version > FORMAT:
-            raise sqlite3.DatabaseError(f"the recording has format {version}, this version writes {FORMAT}")
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS calls (id TEXT PRIMARY KEY, began REAL NOT NULL, document TEXT NOT NULL)"
-        )
-        database.execute("CREATE INDEX IF NOT EXISTS calls_began ON calls (began)")
-        database.execute(f"PRAGMA application_id = {_APPLICATION}")
-        database.execute(f"PRAGMA user_version = {FORMAT}")
-        database.commit()
-    except BaseException:
-        database.close()
-        raise
-    return database
 
 
 def write(path: Path, exchanges: Iterable[Exchange]) -> int:
@@ -136,7 +78,7 @@ def write(path: Path, exchanges: Iterable[Exchange]) -> int:
         if count == 0 and path.suffix == ".sqlite":
             appender.append()  # its tables, so that it is a recording with nothing in it
         elif count == 0:
-            path.write_text(json.dumps({_HEAD: FORMAT}) + "\n", encoding="ascii")
+            path.write_bytes(_FIRST)
     return count
 
 
@@ -155,7 +97,7 @@ def read(path: str | os.PathLike[str], broken: list[int] | None = None) -> Itera
 def _read_lines(path: Path, broken: list[int] | None) -> Iterator[Exchange]:
     with path.open("rb") as file:
         head = file.readline(_LONGEST_HEAD)
-        _check_head(path, head)
+        check_head(path, head)
         number = 1
         while line := file.readline(LONGEST):
             number += 1
@@ -174,7 +116,8 @@ def _read_lines(path: Path, broken: list[int] | None) -> Iterator[Exchange]:
                     broken.append(number)
 
 
-def _check_head(path: Path, line: bytes) -> None:
+def check_head(path: Path, line: bytes) -> None:
+    """Raise StrangeRecording unless *line*, the first one of *path*, is of a recording that this version reads."""
     try:
         value = _parsed(line.decode())
     except (UnicodeDecodeError, ValueError, RecursionError):
@@ -201,8 +144,8 @@ def _no_number(word: str) -> Any:
 
 def _read_database(path: Path, broken: list[int] | None) -> Iterator[Exchange]:
     try:
-        with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=_BUSY)) as database:
-            if database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+        with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=BUSY)) as database:
+            if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
                 raise StrangeRecording(f"{path} is a SQLite file, and no recording")
             _check(path, database.execute("PRAGMA user_version").fetchone()[0])
             database.text_factory = bytes  # one that is torn is no reason to lose the others

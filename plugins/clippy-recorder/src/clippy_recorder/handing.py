@@ -72,7 +72,7 @@ def unpacked(data: bytes) -> Tape:
     chunks = [_chunk_of(chunk, bodies) for chunk in told["chunks"]]
     tape.events = [_event_of(event, chunks, bodies) for event in told["events"]]
     tape.changes = [Change(*one) for one in told["changes"]]
-    tape.record, tape.said = _record_of(told["record"], bodies)
+    tape.record = _record_of(told["record"], bodies)
     return tape
 
 
@@ -164,12 +164,11 @@ def _record(record: AuditRecord | None) -> tuple[Any, ...]:
         None if record.provenance is None else _PROVENANCE(record.provenance),
         _error(record.error),
         None if answer is None else (answer.status, answer.headers.pairs, answer.raw),
-        None if answer is None or answer.raw or record.stream else as_json(answer),
     )
 
 
-def _record_of(told: list[Any], bodies: list[bytes]) -> tuple[AuditRecord, Any]:
-    facts, scope, attempts, usage, provenance, error, answer, said = told
+def _record_of(told: list[Any], bodies: list[bytes]) -> AuditRecord:
+    facts, scope, attempts, usage, provenance, error, answer = told
     known = dict(zip(_RECORD_NAMES, facts, strict=True))
     return AuditRecord(
         **known,
@@ -179,7 +178,7 @@ def _record_of(told: list[Any], bodies: list[bytes]) -> tuple[AuditRecord, Any]:
         provenance=provenance and Provenance(*provenance),
         error=_error_of(error),
         response=answer and _answer_of(bodies, *answer),
-    ), said
+    )
 
 
 _RECORD_NAMES = _RECORD.__reduce__()[1]

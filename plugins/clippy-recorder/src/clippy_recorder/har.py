@@ -22,6 +22,7 @@ from .cleaning import cleaned
 from .documents import document
 from .exchange import Attempt, Exchange, Message, Piece
 from .reading import StrangeRecording, exchange_of
+from .usages import usage_in
 
 _LAST = 253_402_300_799.0  # the last second of the year 9999, after which a date has no text
 MOST = 100_000
@@ -154,6 +155,7 @@ def _exchange(entry: Any, number: int) -> Exchange:
         state="answered" if 200 <= status < 400 else "failed",
         status=status,
         duration=int(duration * 1000),
+        usage=usage_in(api_of(url), body),
         came=sent,
         answered=head,
         attempts=(Attempt(1, "", 0, url, sent, head_at, head, int(duration * 1000), "ok"),),

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from clippy_hookspecs import StatusTable
+
 from .apart import Ended, Writer
 from .batches import Loss, write
 from .exchange import Exchange
@@ -29,6 +31,7 @@ SOON = 0.1
 beside what is being written."""
 BUSY = 0.02
 """The part of the time that the thread may work before it has a process of its own do it."""
+NOT_WRITTEN = ("file", "why", "for, s", "calls lost")
 _AT_ONCE = 64
 """Calls that are written together; the lines of one batch are in memory at once."""
 _LOOKED_AT = 1.0
@@ -36,20 +39,27 @@ _LOOKED_AT = 1.0
 
 
 class Keeper:
-    """Develops tapes and appends them to a file.  A file that cannot be written is told once, and tried again.
+    """Develops tapes and appends them to a file, of *max_bytes* with *keep* older ones (see Appender).
 
+    That it cannot be written is told once, and tried again; that it can be again is told with how many were lost.
     *apart* starts a process that does it where the thread is busy; without one the thread does it.
     """
 
     def __init__(
-        self, path: Path, developed: Callable[[Tape], Exchange], apart: Callable[[], Writer] | None = None
+        self,
+        path: Path,
+        developed: Callable[[Tape], Exchange],
+        max_bytes: int | None = None,
+        keep: int = 5,
+        apart: Callable[[], Writer] | None = None,
     ) -> None:
-        self._developed, self._file, self._apart = developed, Appender(path), apart
+        self._developed, self._file, self._apart = developed, Appender(path, max_bytes, keep), apart
         self._writer: Writer | None = None
         self._waiting: deque[Tape] = deque()
         self._some, self._ended = threading.Event(), threading.Event()
         self.lost = 0
-        self._said = False
+        self._trouble: tuple[str, float] | None = None
+        self._lost_before = 0
         self._since = time.monotonic(), 0.0
         self._thread = threading.Thread(target=self._run, name="clippy-recorder", daemon=True)
         self._thread.start()
@@ -106,8 +116,7 @@ class Keeper:
         return batch
 
     def _here(self, batch: Sequence[Tape]) -> None:
-        for loss in write(self._file, self._developed, [(tape.id, tape) for tape in batch]):
-            self._lose(loss)
+        self._wrote(write(self._file, self._developed, [(tape.id, tape) for tape in batch]))
 
     # --- the process --------------------------------------------------------------------------------------------------
 
@@ -129,8 +138,8 @@ class Keeper:
     def _heard(self, writer: Writer) -> bool:
         """Whether the process may be handed calls; what it lost is told."""
         try:
-            for loss in writer.hear():
-                self._lose(loss)
+            for losses in writer.hear():
+                self._wrote(losses)
         except Ended as ended:
             self._without_it(ended)
             return False
@@ -165,15 +174,38 @@ class Keeper:
         writer, self._writer = self._writer, None
         if writer is not None:
             try:
-                for loss in writer.close():
-                    self._lose(loss)
+                for losses in writer.close():
+                    self._wrote(losses)
             except Ended as ended:
                 self._without_it(ended)
+
+    # --- what was lost ------------------------------------------------------------------------------------------------
+
+    def _wrote(self, losses: Sequence[Loss]) -> None:
+        """A batch was written, but for *losses*."""
+        for loss in losses:
+            self._lose(loss)
+        # A disk that is too slow would be told of with each batch, were it well again before all is written.
+        if self._trouble is not None and not self._waiting and not any(loss.passing for loss in losses):
+            self._recover()
 
     def _lose(self, loss: Loss) -> None:
         self.lost += loss.count
         if not loss.passing:
             logger.error(loss.why, exc_info=loss.error)
-        elif not self._said:
-            self._said = True
-            logger.warning("calls are not recorded, and go on: %s (said once)", loss.why)
+        elif self._trouble is None:
+            self._trouble, self._lost_before = (loss.why, time.monotonic()), self.lost - loss.count
+            logger.warning("calls are not recorded, and go on: %s (said once, until it works again)", loss.why)
+
+    def _recover(self) -> None:
+        self._trouble = None
+        lost = self.lost - self._lost_before
+        logger.warning("calls are recorded again in %s; %d were lost", self._file.path, lost)
+
+    def status(self) -> StatusTable | None:
+        """That calls are, or were, not written; None if all have been."""
+        trouble = self._trouble
+        if trouble is None and not self.lost:
+            return None
+        state, since = ("written again", None) if trouble is None else (trouble[0], int(time.monotonic() - trouble[1]))
+        return StatusTable("not written", NOT_WRITTEN, ((str(self._file.path), state, since, self.lost),))

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define, field
 from attrs.validators import ge, in_, optional
 from clippy_audit import follow_forks
-from clippy_hookspecs import AuditRecord, Event, Flow, Host, Prices, RequestContext, hookimpl
+from clippy_hookspecs import AuditRecord, Event, Flow, Host, Prices, RequestContext, StatusTable, hookimpl
 
 from .apart import Writer, possible
 from .developing import develop
@@ -57,6 +57,12 @@ class Recorder:
         validator=optional(_is_recording),
         metadata={"doc": "file to append to, .jsonl or .sqlite; None: memory alone"},
     )
+    file_max_bytes: int = field(
+        default=64 * 1024 * 1024,
+        validator=ge(65536),
+        metadata={"doc": "bytes at which a .jsonl file is set aside and a .sqlite file lets its oldest calls go"},
+    )
+    file_keep: int = field(default=5, validator=ge(1), metadata={"doc": "files set aside that are kept"})
     secrets: tuple[str, ...] = field(
         default=(), converter=tuple, repr=False, metadata={"doc": "exact texts to take out, beside the keys of a call"}
     )
@@ -124,6 +130,12 @@ class Recorder:
 
         return end
 
+    async def status_tables(self) -> tuple[StatusTable, ...]:
+        """That calls are not written into the file, or were not, for people."""
+        keeper = self._keeper
+        table = None if keeper is None else keeper.status()
+        return () if table is None else (table,)
+
     def _developed(self, tape: Tape, brief: bool = False) -> Exchange:
         """What is known of a call; of one that is over it is worked out once."""
         if tape.developed is not None:
@@ -171,8 +183,9 @@ class Recorder:
     def lifespan(self, host: Host) -> Iterator[None]:
         """Write on a thread of its own while the host is open."""
         if self.enabled and self.path is not None:
-            apart = partial(Writer, self.path, self.level, self.secrets) if possible() else None
-            self._keeper = Keeper(self.path, self._developed, apart)
+            limits = self.file_max_bytes, self.file_keep
+            apart = partial(Writer, self.path, self.level, self.secrets, *limits) if possible() else None
+            self._keeper = Keeper(self.path, self._developed, *limits, apart)
         try:
             yield
         finally:

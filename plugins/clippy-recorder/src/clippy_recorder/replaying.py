@@ -47,10 +47,7 @@ class Recorded:
 
 
 def recorded(exchange: Exchange) -> Recorded | None:
-    """The answer of a recorded call; None if its bytes were not recorded, or it had no answer.
-
-    A stored stream that a cache gives as a plain answer has no such bytes.
-    """
+    """The answer of a recorded call; None if its bytes were not recorded, or it had no answer."""
     answer: Message = answer_of(exchange)
     pieces: list[Piece] = answer_pieces(exchange)
     since = exchange.attempts[-1].at if exchange.attempts else 0
@@ -73,7 +70,7 @@ def recorded(exchange: Exchange) -> Recorded | None:
         complete = exchange.state in ("answered", "cached") or answer.status >= 400
         data = tuple(one.data for one in pieces)
         return Recorded(answer.status, headers, data, tuple(waits), complete, made=_made(exchange, answer))
-    if bool(answer.size) != bool(answer.body):  # without content, or told in our own words, which have no size
+    if bool(answer.size) != bool(answer.body):  # without content, or in our own words, as older recordings tell some
         return None
     if exchange.stream and not answer.body and answer.status < 400:
         return None
@@ -125,7 +122,7 @@ class Cassette:
     _next: dict[bytes, int] = field(factory=dict, repr=False)
     _lock: Any = field(factory=threading.Lock, repr=False)
     unusable: int = 0
-    """Calls of the recording that have no provider's answer to give: without content, or a cache's own form of one."""
+    """Calls of the recording that have no provider's answer to give: they were recorded without content."""
 
     @classmethod
     def of(cls, exchanges: Iterable[Exchange]) -> Cassette:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter_ns
-from typing import Any
 
 from attrs import define, field
 from clippy_hookspecs import AuditRecord, Chunk, Event, HookCall, Request, RequestContext, StashKey
@@ -48,8 +47,7 @@ class Tape:
     """What was worked out when somebody first looked after the call was over; the events are let go then."""
     cost: float | None = None
     changes: Sequence[Change] | None = None
-    """What plugins changed, and ``said`` the answer that a plugin made, where the values themselves stayed behind."""
-    said: Any = None
+    """What plugins changed, where the values themselves stayed behind."""
     size: int = 0
     lost: int = 0
     told: int = 0

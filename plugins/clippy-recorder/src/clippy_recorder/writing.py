@@ -31,10 +31,10 @@ def main() -> None:
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # meant for the program, which ends us by ending
         signal.signal(name, signal.SIG_IGN)
     frames = _frames(sys.stdin.buffer)
-    (path, level, secrets), _ = next(frames)
+    (path, level, secrets, max_bytes, keep), _ = next(frames)
     _say(READY)
     developed = partial(develop, level=level, literals=tuple(secrets))
-    with closing(Appender(Path(path))) as file:
+    with closing(Appender(Path(path), max_bytes, keep)) as file:
         for calls, bodies in frames:
             packs = [(request_id, bodies[number]) for request_id, number in calls]
             losses = write(file, lambda data: developed(unpacked(data)), packs)

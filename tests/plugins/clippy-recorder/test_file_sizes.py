@@ -1,0 +1,110 @@
+"""A recording on a disk has an end: it is set aside, or lets its oldest calls go, and may be moved away."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+
+import pytest
+from click.testing import CliRunner
+from clippy_recorder import Exchange, Message, read
+from clippy_recorder.commands import recordings_group
+from clippy_recorder.files import Appender
+
+
+def call(number: int, size: int = 1000) -> Exchange:
+    return Exchange(f"{number:03}", float(number), came=Message(body=b"x" * size))
+
+
+def ids(path: object) -> list[str]:
+    broken: list[int] = []
+    found = [one.id for one in read(path, broken)]  # type: ignore[arg-type]
+    assert broken == []
+    return found
+
+
+def test_lines_are_set_aside_when_they_are_many_and_the_oldest_files_go(tmp_path):
+    """Each of the files is a recording of its own."""
+    path = tmp_path / "calls.jsonl"
+    appender = Appender(path, 5000, 2)
+    for number in range(20):
+        appender.append(call(number))
+    kept = [ids(path.with_name(name)) for name in ("calls.jsonl.2", "calls.jsonl.1", "calls.jsonl")]
+    together = [one for some in kept for one in some]
+    assert together == [f"{number:03}" for number in range(20)][-len(together) :]
+    assert all(len(some) > 1 for some in kept[:2])
+    assert not path.with_name("calls.jsonl.3").exists()
+
+
+def test_a_database_lets_its_oldest_calls_go_and_grows_no_further(tmp_path):
+    """The room of those that went is used again."""
+    path = tmp_path / "calls.sqlite"
+    appender = Appender(path, 100_000)
+    for number in range(0, 300, 10):
+        appender.append(*(call(number + one) for one in range(10)))
+    appender.close()
+    kept = ids(path)
+    assert kept == [f"{number:03}" for number in range(300)][-len(kept) :]
+    assert 20 < len(kept) < 100
+    assert path.stat().st_size < 150_000
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "sqlite"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_moved_away_is_whole_and_another_one_is_begun(suffix, replaced, tmp_path):
+    """As logrotate does it under a running program, or somebody who puts another recording in its place."""
+    path, moved = tmp_path / f"calls.{suffix}", tmp_path / f"old.{suffix}"
+    appender = Appender(path)
+    appender.append(call(1))
+    appender.append(call(2))
+    path.rename(moved)
+    if replaced:
+        other = Appender(tmp_path / f"other.{suffix}")
+        other.append(call(7))
+        other.close()
+        (tmp_path / f"other.{suffix}").rename(path)
+    appender.append(call(3))
+    appender.close()
+    assert ids(moved) == ["001", "002"]
+    assert sorted(ids(path)) == (["003", "007"] if replaced else ["003"])
+
+
+def test_a_database_that_is_moved_away_at_last_is_whole_once_its_program_ends(tmp_path):
+    """Also where no call came after that."""
+    path, moved = tmp_path / "calls.sqlite", tmp_path / "old.sqlite"
+    appender = Appender(path)
+    appender.append(call(1))
+    path.rename(moved)
+    appender.close()
+    assert ids(moved) == ["001"]
+    assert not path.with_name("calls.sqlite-wal").exists()
+    with contextlib.closing(sqlite3.connect(moved)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "sqlite"])
+def test_old_calls_are_taken_out_of_a_file_that_a_program_goes_on_adding_to(suffix, tmp_path):
+    """By their number or their age, and the file stays its owner's alone."""
+    path = tmp_path / f"calls.{suffix}"
+    appender = Appender(path)
+    appender.append(*(Exchange(f"{day}", 86400.0 * day) for day in range(1, 8)))
+    pruned = CliRunner().invoke(recordings_group(), ["prune", str(path), "--keep", "5"])
+    assert pruned.output == "2 calls are gone, 5 are left\n"
+    appender.append(Exchange("8", 86400.0 * 8))
+    pruned = CliRunner().invoke(recordings_group(), ["prune", str(path), "--before", "1970-01-06 12:00:00"])
+    appender.append(Exchange("9", 86400.0 * 9))
+    appender.close()
+    assert pruned.output == "3 calls are gone, 3 are left\n"
+    assert ids(path) == ["6", "7", "8", "9"]
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_pruning_takes_nothing_without_being_told_what_and_nothing_of_another_file(tmp_path):
+    """A wrong path costs nothing of what lies there."""
+    path = tmp_path / "notes.jsonl"
+    path.write_bytes(b'{"my": "notes"}\n')
+    assert "--keep COUNT" in CliRunner().invoke(recordings_group(), ["prune", str(path)]).output
+    done = CliRunner().invoke(recordings_group(), ["prune", str(path), "--keep", "0"])
+    assert (done.exit_code, "is no recording" in done.output) == (1, True)
+    assert path.read_bytes() == b'{"my": "notes"}\n'
+    assert [one.name for one in tmp_path.iterdir()] == ["notes.jsonl"]
