@@ -32,8 +32,8 @@ class Alarm:
 def alarms(
     exchanges: Sequence[Exchange], tables: Sequence[tuple[str, StatusTable | str]], now: float
 ) -> tuple[Alarm, ...]:
-    """Files that cannot be written, breakers that are not closed, plugins that cannot tell how they are, and what failed
-    in the last minutes."""
+    """Files that cannot be written, breakers that are not closed, plugins that cannot tell how they are, and failures
+    of the last minutes."""
     found = [*map(Alarm, unwritten(tables)), *_breakers(tables), *_failures(exchanges, now)]
     left = len(found) - _MOST
     return (*found[:_MOST], Alarm(f"and {left} more")) if left > 0 else tuple(found)

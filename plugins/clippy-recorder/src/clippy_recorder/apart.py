@@ -38,7 +38,9 @@ def possible() -> bool:
 class Writer:
     """The process, for one thread of the program.  ``ready`` once it has said so; before that it is handed nothing."""
 
-    def __init__(self, path: Path, level: str, secrets: tuple[str, ...], max_bytes: int | None, keep: int) -> None:
+    def __init__(
+        self, path: Path, level: str, secrets: tuple[str, ...], max_bytes: int | None = None, keep: int = 5
+    ) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - this very interpreter
             [sys.executable, "-c", _PROGRAM, *sys.path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, bufsize=0,
