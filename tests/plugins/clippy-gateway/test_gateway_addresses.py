@@ -306,7 +306,7 @@ TOKEN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-
 
 @given(st.text(alphabet=TOKEN, min_size=1, max_size=12), st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E)))
 def test_plain_headers_pass(name, value):
-    """Hypothesis also draws words of our own sources, Password for one: none may stand where names say what they are."""
+    """Hypothesis also draws words of our own sources (Password): none may stand where names say what they are."""
     assert header_fault(f"Plain-{name}-Note", value + "\t" + value) is None
 
 
