@@ -134,10 +134,18 @@ def _private_keys(text: str) -> Iterator[Span]:
         last = text.rfind("-----END", begin.start(), position)
         end = _KEY_END.match(text, last) if last >= 0 else None
         first = _KEY_START.match(text, begin.end())
-        if first and _is_base64(first[1]):  # else it is only spoken of
+        # Else it is only spoken of.
+        if first and _is_base64(first[1]) and (end or _is_cut(text, begin, first)):
             yield Span(begin.start(), end.end() if end else position, "private-key")
     for match in _PUTTY.finditer(text):
         yield Span(*match.span(1), "private-key")
+
+
+def _is_cut(text: str, begin: re.Match[str], first: re.Match[str]) -> bool:
+    """Whether a key without an end is one: base64 alone, and in the next line unless it has a head."""
+    between = text[begin.end() : first.start(1)]
+    near = between.count("\n") + between.count("\\n") <= 1 or ":" in between or "PGP" in begin.group()
+    return near and "=" not in first[1].rstrip("=") and text[first.end() : first.end() + 1] not in (".", ":", "_")
 
 
 def _is_base64(word: str) -> bool:
