@@ -19,7 +19,7 @@ from attrs import define, evolve
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
 from clippy_hookspecs import ClippyError, Message, Refusal, RequestContext, Text, hookimpl
-from clippy_recorder import Recorder, document, keeping, read
+from clippy_recorder import Recorder, apart, document, keeping, read
 from clippy_recorder.developing import develop
 from clippy_recorder.handing import packed, unpacked
 from clippy_retry import RetryPolicy
@@ -199,6 +199,14 @@ def _lives(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text("ascii").split()[2] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize(("name", "value"), [("executable", "/usr/bin/uwsgi"), ("executable", None), ("frozen", True)])
+def test_a_program_whose_executable_is_no_interpreter_is_not_started_once_more(name, value, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    assert apart.possible()
+    monkeypatch.setattr(sys, name, value, raising=False)
+    assert not apart.possible()
 
 
 def test_a_disk_that_is_full_is_said_once_by_whoever_writes(always_busy, tmp_path, caplog):

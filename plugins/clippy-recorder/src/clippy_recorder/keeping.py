@@ -158,9 +158,11 @@ class Keeper:
                 calls.append((tape.id, data))
             else:  # somebody looked at it
                 here.append(tape)
-        self._here(here)
+        if here:
+            self._here(here)
         try:
-            writer.hand(calls)
+            if calls:
+                writer.hand(calls)
         except Ended as ended:
             self._without_it(ended)
 
