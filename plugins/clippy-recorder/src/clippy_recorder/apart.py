@@ -31,9 +31,9 @@ class Ended(Exception):
 def possible() -> bool:
     """Whether a process of its own is any use: it needs a processor beside the program's, and an interpreter to run.
 
-    In a frozen program, or below uWSGI, ``sys.executable`` is the program itself, and would begin all that it does anew.
+    In a frozen program, or below uWSGI, ``sys.executable`` is the program itself: it would begin all that it does anew.
     """
-    name = os.path.basename(sys.executable or "")
+    name = Path(sys.executable or "").name
     if os.name != "posix" or getattr(sys, "frozen", False) or not name.startswith(("python", "pypy")):
         return False
     return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) > 1
