@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 
 import pytest
@@ -34,6 +35,19 @@ def test_lines_are_set_aside_when_they_are_many_and_the_oldest_files_go(tmp_path
     assert together == [f"{number:03}" for number in range(20)][-len(together) :]
     assert all(len(some) > 1 for some in kept[:2])
     assert not path.with_name("calls.jsonl.3").exists()
+
+
+def test_a_disk_that_is_full_at_the_first_call_leaves_no_half_head_behind(tmp_path, monkeypatch):
+    """Which would make a file that nothing is added to, and nobody can read."""
+    path, write = tmp_path / "calls.jsonl", os.write
+    appender = Appender(path)
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda file, data: write(file, data[:10]))
+        with pytest.raises(OSError, match="space"):
+            appender.append(call(1))
+    assert path.read_bytes() == b""
+    appender.append(call(2))
+    assert ids(path) == ["002"]
 
 
 def test_a_database_lets_its_oldest_calls_go_and_grows_no_further(tmp_path):
