@@ -40,7 +40,7 @@ class Spread:
 
 @frozen
 class Group:
-    """One line of a table: the requests with the same model, route, tenant ..., and what they come to.
+    """One line of a table: the requests that the same model answered, of the same route, tenant ..., and what they come to.
 
     ``latency`` is of those that were answered, ``failed_after`` of those that failed, whose callers waited too.
     ``cost`` is US dollars, None where a price that belongs to it is not known: a part of a sum is no sum.
@@ -124,7 +124,7 @@ def summed(
         refusals=_commonest(reasons.elements()),
         kinds=_commonest(_kind(one) for one in over if one.error),
         caches=_commonest(str((one.provenance or {}).get("by") or "cache") for one in over if one.state == "cached"),
-        by_model=groups(over, lambda one: one.model or "(no model)"),
+        by_model=groups(over, lambda one: one.answering_model or one.model or "(no model)"),
         by_route=groups(over, lambda one: one.route or "(the caller's own address)"),
         by_tenant=groups(over, lambda one: one.scope.tenant or one.scope.user or "(nobody said)"),
         others=groups((one for one in others if one.state != "running"), what),

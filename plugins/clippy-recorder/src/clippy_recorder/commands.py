@@ -92,6 +92,7 @@ def _line(exchange: Exchange) -> str:
         exchange.state,
         str(exchange.status or "-"),
         exchange.model or "-",
+        "" if exchange.answering_model is None else f"answered by {exchange.answering_model}",
         "stream" if exchange.stream else "",
         "-" if exchange.duration is None else f"{exchange.duration / 1e6:.3f} s",
         "" if usage is None else f"{about}{usage.input}+{usage.output} tokens",

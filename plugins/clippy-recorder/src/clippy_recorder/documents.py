@@ -52,6 +52,7 @@ def document(exchange: Exchange) -> dict[str, Any]:
             "lost": exchange.lost,
             "unread": exchange.unread,
             "asked": _asked(exchange.asked),
+            "answering_model": exchange.answering_model,
         }
     )
 

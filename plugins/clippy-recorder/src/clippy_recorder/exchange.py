@@ -86,7 +86,8 @@ class Exchange:
 
     ``began`` is unix seconds; ``cost`` US dollars, None where no price is known; ``lost`` counts the pieces for which
     there was no room, and in a list those of a running stream that are told as one.  ``duration``, ``first_token`` and
-    ``unread`` (of the duration: nobody read on, or the flow was paused or paced) are microseconds.
+    ``unread`` (of the duration: nobody read on, or the flow was paused or paced) are microseconds.  ``model`` was asked
+    for, ``answering_model`` answered instead: None where it is the same.
     """
 
     id: str
@@ -116,3 +117,4 @@ class Exchange:
     lost: int = 0
     unread: int = 0
     asked: Asked | None = None
+    answering_model: str | None = None

@@ -153,8 +153,9 @@ class Recorder:
         if tape is None:  # plugins were changed while it ran, or nothing but this was left of a request
             tape = self._begin(None, ctx)
         prices = ctx.services.get(Prices, None)
-        if prices is not None and record.usage is not None and record.model and record.outcome == "answered":
-            tape.cost = prices.cost(record.model, record.usage)
+        model = record.answering_model or record.model
+        if prices is not None and record.usage is not None and model and record.outcome == "answered":
+            tape.cost = prices.cost(model, record.usage)
         tape.withheld = record.outcome == "refused"
         tape.record, tape.ctx = record, None
         with self._lock:
