@@ -253,6 +253,7 @@ class Ledger(Run):
             "first_token": self.first_token,
             "unread": self.flow.unread_seconds,
             "answering_model": self.answering(),
+            "ended_by": self.flow.ended_by if outcome == "cancelled" else "host" if outcome == "abandoned" else None,
             "provenance": ctx.provenance,
             "error": error,
             "trace": tuple(ctx.trace),

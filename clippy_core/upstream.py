@@ -258,6 +258,7 @@ async def _begin(
     pipeline = host.begin(request, runtime, sender, route=raw.route, wants_values=wants_values, scope=scope)
     if raw.routes:
         pipeline.ctx.only = raw.routes
+    pipeline.flow.cut_by = raw.cut_by
     return pipeline
 
 

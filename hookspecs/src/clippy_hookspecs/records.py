@@ -201,7 +201,9 @@ class AuditRecord:
     or the flow was paused or paced.  ``model`` is the one that was asked for.  ``answering_model`` is the one that the
     last attempt asked instead, where a plugin switched the route or changed the model: what was used is of that one and
     has its price, so that ``answering_model or model`` is the model that answered.  None where they are the same, and
-    for what a cache or a plugin answered.
+    for what a cache or a plugin answered.  ``ended_by`` is who ended one that was cancelled or abandoned: *caller*
+    (left, or closed the answer), *operator* (a person, in the pages or by a command), *program* (through ``ctx.flow``),
+    *shutdown* (the gateway ended before the answer), *host* (nobody read on), or another word of whoever did it.
     """
 
     id: str
@@ -228,6 +230,7 @@ class AuditRecord:
     response: Response | None = field(default=None, repr=False)
     unread: float = 0.0
     answering_model: str | None = None
+    ended_by: str | None = None
 
 
 EventKind = Literal["request", "attempt", "head", "bytes", "chunk_in", "chunk_out", "hook", "closed"]

@@ -193,7 +193,9 @@ class RawRequest:
     ``route`` names a route of the configuration: it replaces address, model and credentials, and of ``url`` only the
     path below the wire API's root counts (``/v1/chat/completions``).  "" sends it to ``url`` with the caller's own
     headers.  ``scope`` is on whose behalf; None leaves that to what the host knows of its caller.  ``routes`` are the
-    only ones to which on_error may switch it, () for any: others are passed over as ``route_unfit``.
+    only ones to which on_error may switch it, () for any: others are passed over as ``route_unfit``.  ``cut_by`` is
+    asked when it is cut off, by a cancelled task or because nobody reads on: who did it, a word for
+    ``AuditRecord.ended_by``; without it that is its caller.
     """
 
     method: str
@@ -203,6 +205,7 @@ class RawRequest:
     route: str = ""
     scope: Scope | None = None
     routes: tuple[str, ...] = ()
+    cut_by: Callable[[], str] | None = field(default=None, eq=False, repr=False)
 
 
 @runtime_checkable

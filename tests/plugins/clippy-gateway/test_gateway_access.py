@@ -21,7 +21,18 @@ from clippy_gateway.access import Access, Line
 from clippy_gateway.access_lines import as_json, as_text
 from clippy_gateway.paths import shape
 from clippy_gateway.settings import AccessLog, Key, RequestLimits
-from clippy_hookspecs import Chunk, ConfigError, Headers, RawReply, RawRequest, RequestContext, Routes, Usage, hookimpl
+from clippy_hookspecs import (
+    AuditRecord,
+    Chunk,
+    ConfigError,
+    Headers,
+    RawReply,
+    RawRequest,
+    RequestContext,
+    Routes,
+    Usage,
+    hookimpl,
+)
 from clippy_inspect import Inspect
 from clippy_retry import RetryPolicy
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World
@@ -369,7 +380,15 @@ def test_standard_error_gets_whole_lines(capfd):
 
 def test_an_answer_that_outlasts_the_drain_has_its_line(file):
     words = ("one ", "two ", "three ")
-    logged = Logged(file, Reply("".join(words), chunks=words, chunk_delay=5.0))
+    ends: list[str | None] = []
+
+    @define(eq=False)
+    class Kept:
+        @hookimpl
+        def audit(self, record: AuditRecord) -> None:
+            ends.append(record.ended_by)
+
+    logged = Logged(file, Reply("".join(words), chunks=words, chunk_delay=5.0), {"kept": Kept()})
     logged.world.drain = 1
     with logged, httpx.Client(trust_env=False, timeout=PATIENCE) as client:
         body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "x"}]}
@@ -380,3 +399,4 @@ def test_an_answer_that_outlasts_the_drain_has_its_line(file):
             logged.world.server.stop()
     (line,) = logged.lines
     assert (line["status"], line["end"], line["key"]) == (200, "broken", "shop")
+    assert ends == ["shutdown"], "its record tells it from a caller that left"

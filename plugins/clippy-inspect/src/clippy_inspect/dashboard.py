@@ -40,7 +40,7 @@ class Spread:
 
 @frozen
 class Group:
-    """One line of a table: the requests that the same model answered, of the same route, tenant ..., and what they come to.
+    """One line of a table: the requests that the same model answered, of a route, tenant ..., and what they come to.
 
     ``latency`` is of those that were answered, ``failed_after`` of those that failed, whose callers waited too.
     ``cost`` is US dollars, None where a price that belongs to it is not known: a part of a sum is no sum.

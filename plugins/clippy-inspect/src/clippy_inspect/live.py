@@ -100,6 +100,8 @@ def notes(exchange: Exchange) -> list[str]:
     said = []
     if exchange.stream:
         said.append("stream")
+    if exchange.ended_by:
+        said.append(f"ended by {exchange.ended_by}")
     if exchange.answering_model:
         said.append(f"answered by {exchange.answering_model}")
     if retried(exchange):

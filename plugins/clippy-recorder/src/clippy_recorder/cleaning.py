@@ -49,6 +49,7 @@ def cleaned(exchange: Exchange) -> Exchange:
         pieces=_pieces(exchange, clean),
         asked=None if exchange.asked is None else _asked(exchange.asked, clean),
         answering_model=clean.optional(exchange.answering_model),
+        ended_by=clean.optional(exchange.ended_by),
     )
 
 

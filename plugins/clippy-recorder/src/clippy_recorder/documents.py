@@ -53,6 +53,7 @@ def document(exchange: Exchange) -> dict[str, Any]:
             "unread": exchange.unread,
             "asked": _asked(exchange.asked),
             "answering_model": exchange.answering_model,
+            "ended_by": exchange.ended_by,
         }
     )
 
