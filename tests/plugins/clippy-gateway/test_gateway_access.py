@@ -304,6 +304,24 @@ def test_a_log_that_cannot_be_written_loses_lines_and_no_request(file, caplog):
     assert not file.read_bytes()
 
 
+def test_lines_that_a_full_disk_cost_are_told_with_that_reason_once_it_has_room_again(file, caplog):
+    rooms = iter([False, False, True])
+
+    def append(_: bytes) -> None:
+        if not next(rooms):
+            raise OSError(28, "No space left on device")
+
+    access = Access(AccessLog(to=str(file)))
+    access._sink = Sink(append)
+    for _ in range(3):
+        line = access.begin({"method": "GET", "path": "/"}, None, None)
+        line.ended = line.began
+        access._write([line])
+    access._warn(at_once=True)
+    told = [record.getMessage() for record in caplog.records if "the access log lost" in record.getMessage()]
+    assert [line.partition(": ")[2] for line in told] == [f"cannot write {file}: No space left on device"] * 2
+
+
 def test_a_file_that_cannot_be_opened_is_a_fault_that_names_its_setting_and_a_trial_leaves_nothing(tmp_path):
     fine, taken = tmp_path / "new" / "deep" / "access.log", tmp_path / "taken"
     assert Gateway(access_log=AccessLog(to=str(fine))).unopened() == []
