@@ -186,6 +186,18 @@ class Status(Protocol):
         ...
 
 
+@runtime_checkable
+class Unopened(Protocol):
+    """What a plugin has beside its hooks where it opens a file only when it is needed: whether that will work.
+
+    For ``clippy doctor`` and ``clippy serve --check``, which would otherwise say that all is fine.
+    """
+
+    def unopened(self) -> Sequence[str]:
+        """What could not be opened, tried out, a sentence each; what is there already stays as it is."""
+        ...
+
+
 @frozen
 class RawRequest:
     """An HTTP request as bytes, for those who bring their own HTTP server.

@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from errno import EEXIST
 from typing import Any, ClassVar
 
@@ -81,18 +80,8 @@ class Access:
         """Why its file cannot be written, tried out: a file and folders that are made for that are removed again."""
         if self.settings.is_stderr:
             return []
-        path = self.settings.path
-        made = [one for one in (path, *path.parents) if not one.exists()]
-        try:
-            self._open()
-        except ConfigError as error:
-            return list(error.faults)
-        finally:
-            self._sink.close()
-            for one in made:
-                with suppress(OSError):  # it was not made, or is somebody else's by now
-                    one.unlink() if one == path else one.rmdir()
-        return []
+        error = self._sink.trial()
+        return [] if error is None else [_unwritable(self.settings.to, error)]
 
     def _open(self) -> None:
         try:

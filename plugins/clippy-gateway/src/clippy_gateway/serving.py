@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 from clippy_hookspecs import ConfigError
-from clippy_hookspecs.services import Host
+from clippy_hookspecs.services import Host, Unopened
 from clippy_serving import Limits, Server
 from clippy_serving.listening import SocketFile, listen
 from clippy_serving.siblings import Siblings
@@ -60,6 +60,9 @@ def run(
     Raises ConfigError for settings that are wrong and RuntimeError if a plugin does not open.
     """
     faults = [*gateway.faults(described), *gateway.unopened()]
+    if check:  # what serves all the same, and loses its records
+        others = [one for one in described.plugins.values() if not isinstance(one, type(gateway))]
+        faults += [what for one in others if isinstance(one, Unopened) for what in one.unopened()]
     if faults:
         raise ConfigError(faults)
     if gateway.workers > 1 and not check:

@@ -53,6 +53,27 @@ class Appender:
         elif exchanges:
             self._append_lines(exchanges)
 
+    def trial(self) -> str | None:
+        """Why nothing can be written there, None if it can; nothing is made or changed."""
+        path = self.path
+        if not path.exists():
+            above = next(one for one in path.absolute().parents if one.exists())
+            fine = path.absolute().parent == above and above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+            return None if fine else f"{path.parent} is no folder that this user may write into"
+        try:
+            with path.open("rb+") as file:
+                head = file.read(_LONGEST_HEAD)
+            if head and path.suffix == ".sqlite":
+                with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+                    _judge_owner(database)
+            elif head:
+                _check_head(path, head.partition(b"\n")[0])
+        except OSError as error:
+            return error.strerror or type(error).__name__
+        except (sqlite3.Error, StrangeRecording) as error:
+            return str(error)
+        return None
+
     def _append_lines(self, exchanges: Sequence[Exchange]) -> None:
         file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
@@ -103,13 +124,7 @@ def _open(path: Path) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable for everybody
     database = sqlite3.connect(path, timeout=_BUSY, check_same_thread=False)
     try:
-        owner = database.execute("PRAGMA application_id").fetchone()[0]
-        others = database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name != 'calls'").fetchone()
-        if owner not in (0, _APPLICATION) or (owner == 0 and others):
-            raise sqlite3.DatabaseError("this is another program's database, and no recording")
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version > FORMAT:
-            raise sqlite3.DatabaseError(f"the recording has format {version}, this version writes {FORMAT}")
+        _judge_owner(database)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute(
@@ -123,6 +138,17 @@ def _open(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _judge_owner(database: sqlite3.Connection) -> None:
+    """Raises DatabaseError for what is no recording, or one of a later format."""
+    owner = database.execute("PRAGMA application_id").fetchone()[0]
+    others = database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name != 'calls'").fetchone()
+    if owner not in (0, _APPLICATION) or (owner == 0 and others):
+        raise sqlite3.DatabaseError("this is another program's database, and no recording")
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version > FORMAT:
+        raise sqlite3.DatabaseError(f"the recording has format {version}, this version writes {FORMAT}")
 
 
 def write(path: Path, exchanges: Iterable[Exchange]) -> int:

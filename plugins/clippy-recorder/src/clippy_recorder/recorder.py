@@ -17,6 +17,7 @@ from clippy_hookspecs import AuditRecord, Event, Flow, Host, Prices, RequestCont
 
 from .developing import develop
 from .exchange import Exchange, Level
+from .files import Appender
 from .keeping import Keeper
 from .tape import TAPE, Tape
 
@@ -164,6 +165,11 @@ class Recorder:
         if self._keeper is not None:
             self._keeper.keep(tape)
         self._tell(tape.id)
+
+    def unopened(self) -> list[str]:
+        """Why its file cannot be written, tried out."""
+        why = None if self.path is None or not self.enabled else Appender(self.path).trial()
+        return [] if why is None else [f"path in [plugins.recorder] is {str(self.path)!r}, where calls are lost: {why}"]
 
     @hookimpl
     @contextmanager
