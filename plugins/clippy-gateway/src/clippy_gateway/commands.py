@@ -41,6 +41,7 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
         access_log: str | None,
         **given: Any,
     ) -> None:
+        from .log_lines import begin
         from .serving import be_worker, listening, run
 
         if access_log is not None:
@@ -50,6 +51,8 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
             told["uds"] = None  # who names an address here does not mean the socket of the configuration
         settings = evolve(gateway, **told)
         settings.among = of
+        if not check:
+            begin(settings.log_format or settings.access_log.format)
         # The configuration first: what is wrong in it may be why the address cannot be had.
         with cli.host() as described:
             pass  # it opened, so it can be opened; the workers do that, each in its own event loop
