@@ -91,6 +91,7 @@ def share(pipeline: Pipeline, result: Any) -> None:
             stream.passage.foreign,
             wants_usage(pipeline.request),
             stream.given_up,
+            pipeline.ledger.answering(),
         )
         stream.source = seat.share(stream.source, head)
         pipeline.reply = None  # it is closed with the stream, by whoever reads it last
@@ -116,7 +117,7 @@ def _outcome(pipeline: Pipeline, result: Any) -> Outcome | None:
     if isinstance(result, Response) and result.provenance.source == "plugin":
         return Made(result) if ctx.share == "caller" else None  # a plugin may have made it for its caller
     if isinstance(result, Response) and result.status < 300:
-        return Landed(_entry(result, ctx.share), ctx.route.name)
+        return Landed(_entry(result, ctx.share), ctx.route.name, None, pipeline.ledger.answering())
     return ALONE
 
 
@@ -244,7 +245,7 @@ async def _landed(pipeline: Pipeline, seat: Seat, brought: Landed | Made | Told)
 
 async def _stored(pipeline: Pipeline, seat: Seat, entry: CacheEntry, landed: Landed) -> Result:
     given = new_provenance("cache", seat.by, landed.route, 0.0, reason=FLIGHT)
-    pipeline.ctx.provenance = landed.provenance or given
+    pipeline.ctx.provenance, pipeline.ledger.instead = landed.provenance or given, landed.answering_model
     return await pipeline.deliver_stored(entry)
 
 
@@ -253,7 +254,7 @@ async def _streamed(pipeline: Pipeline, seat: Seat, source: SharedSource) -> Res
     head, ctx = source.stream.head, pipeline.ctx
     if ctx.stream and head.tells_usage == wants_usage(pipeline.request):
         ctx.provenance = new_provenance("cache", seat.by, head.route, 0.0, reason=FLIGHT)
-        pipeline.ledger.status = head.status
+        pipeline.ledger.status, pipeline.ledger.instead = head.status, head.answering_model
         stream = pipeline.live(source, head.status, head.headers, pipeline.own())
         stream.passage.foreign, stream.given_up = head.foreign, head.given_up
         if head.given_up is not None:
@@ -275,8 +276,9 @@ async def _streamed(pipeline: Pipeline, seat: Seat, source: SharedSource) -> Res
         await source.aclose()
     entry = entry_from(events, pipeline.request.api, head)
     if not ctx.stream and pays(pipeline):
+        pipeline.ledger.instead = head.answering_model
         return await pipeline.deliver_live(entry.response)
-    return await _stored(pipeline, seat, entry, Landed(entry, head.route))
+    return await _stored(pipeline, seat, entry, Landed(entry, head.route, None, head.answering_model))
 
 
 async def _all(source: SharedSource) -> list[StreamEvent]:

@@ -150,7 +150,7 @@ def _text(outcome: object, now: float) -> str | None:
     said: dict[str, Any] = {"at": now}
     if isinstance(outcome, Landed) and outcome.provenance is None:
         entry: CacheEntry | None = outcome.entry
-        said["route"] = outcome.route
+        said["route"], said["model"] = outcome.route, outcome.answering_model
     elif isinstance(outcome, Told):
         response = outcome.response
         entry = new_entry(response) if response is not None and response.raw is not None else None
@@ -185,7 +185,9 @@ def _read(text: str | None, api: str) -> tuple[float, Landed | Told] | None:
         if "error" in said:
             info, told = _info(said["error"]), None if found is None else found.response
             return None if info is None else (said["at"], Told(info, told, route=route))
-        return None if found is None else (said["at"], Landed(found, route))
+        model = said.get("model")
+        landed = None if found is None else Landed(found, route, None, model if isinstance(model, str) else None)
+        return None if landed is None else (said["at"], landed)
     # RecursionError: nested too deep; TypeError: an entry that is no text.
     except (ValueError, TypeError, RecursionError, binascii.Error, CorruptEntry):
         return None

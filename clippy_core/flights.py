@@ -127,7 +127,8 @@ class Seat:
         outcome, stream = self.flight.outcome, self.flight.stream
         if outcome is None and stream is not None and stream.complete and not stream.gone:
             events = [event for batch in tuple(stream.batches) for event in batch]
-            outcome = Landed(entry_from(events, api, stream.head), stream.head.route)
+            head = stream.head
+            outcome = Landed(entry_from(events, api, head), head.route, None, head.answering_model)
         return outcome
 
 

@@ -27,7 +27,7 @@ class FlowHandle:
 
     __slots__ = (
         "_due", "_given_at", "_lock", "_look_again", "_now", "_paused", "_paused_at", "_paused_before", "_state",
-        "_unread", "_waiting", "cancel_reason", "chunks_per_second", "held", "interrupt",
+        "_unread", "_waiting", "cancel_reason", "cancelled_by", "chunks_per_second", "cut_by", "held", "interrupt",
     )  # fmt: skip
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -40,6 +40,9 @@ class FlowHandle:
         self._due = _NEVER  # on the clock of _active, which stands still while the stream is paused
         self._waiting: dict[int, Callable[[], object]] = {}
         self.cancel_reason: str | None = None
+        self.cancelled_by = "caller"
+        self.cut_by: Callable[[], str] | None = None
+        """What says who ended it where that was not done through this handle."""
         self.chunks_per_second: float | None = None
         self.held = True
         """Whether the next chunk may not come at once: idle, paused, limited, paced or cancelled; asked for each chunk.
@@ -153,11 +156,18 @@ class FlowHandle:
             self._look()
             return 0.0
 
-    def cancel(self, reason: str = "cancelled") -> None:
-        """End the stream and close its upstream connection."""
+    @property
+    def ended_by(self) -> str:
+        """Who ended what did not come to its end."""
+        return self.cut_by() if self.cancelled_by == "caller" and self.cut_by is not None else self.cancelled_by
+
+    def cancel(self, reason: str = "cancelled", by: str = "program") -> None:
+        """End the stream and close its upstream connection; *by* is who does, the first one counts."""
         with self._lock:
             if self._state in TERMINAL:
                 return
+            if self.cancel_reason is None:
+                self.cancelled_by = by
             self.cancel_reason = reason
             self._unpause()
             self._look()

@@ -69,6 +69,10 @@ class Ledger(Run):
     attempt_began: float | None
     sent: bool
     """Whether the transport was asked to send the present attempt."""
+    went: Request | None
+    """What was sent last, by whatever attempt."""
+    instead: str | None
+    """The model that gave the answer which came from another request, where it is not the one asked for."""
     chunk_times: ChunkTimes | None
     first_token: float | None
     usage: Usage | None
@@ -101,6 +105,7 @@ class Ledger(Run):
         self.chains, self.content = chains, content
         self.request, self.flow = request, flow
         self.looked_at = self.response = self.seat = self.ended = self.chunk_times = self.asked = None
+        self.went = self.instead = None
         self.attempt_began = self.first_token = self.usage = self.finish_reason = self.status = None
         self.attempts, self.output = [], ()
         self.waited, self.left_out = 0.0, 0
@@ -117,6 +122,10 @@ class Ledger(Run):
         self.ctx.route_attempt += 1
         self.attempt_began = self.runtime.clock.now()
         self.first_token, self.sent = None, False
+
+    def sends(self, request: Request) -> None:
+        """The transport is asked to send *request*."""
+        self.sent, self.went = True, request
 
     def saw_token(self) -> None:
         """The first piece of the answer has come."""
@@ -253,10 +262,23 @@ class Ledger(Run):
             "finish_reason": self.finish_reason,
             "first_token": self.first_token,
             "unread": self.flow.unread_seconds,
+            "answering_model": self.answering(),
+            "ended_by": self.flow.ended_by if outcome == "cancelled" else "host" if outcome == "abandoned" else None,
             "provenance": ctx.provenance,
             "error": error,
             "trace": tuple(ctx.trace),
         }
+
+    def answering(self) -> str | None:
+        """The model that answered, or failed to, where it is another than the one asked for."""
+        went, asked, given = self.went, self.request, self.ctx.provenance
+        if went is None:
+            return self.instead
+        if went is asked or (went.raw is not None and went.raw is asked.raw):
+            return None
+        if given is not None and given.source != "provider":
+            return None
+        return went.model if went.model and went.model != asked.model else None
 
     def _used(self, outcome: str) -> Usage | None:
         if self.passed_on:

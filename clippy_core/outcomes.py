@@ -11,11 +11,13 @@ from clippy_hookspecs.stored import undecoded_entry
 
 @frozen
 class Landed:
-    """A whole answer.  ``provenance`` is the leader's where the provider did not give it just now."""
+    """A whole answer.  ``provenance`` is the leader's where the provider did not give it just now; ``answering_model``
+    is the model that gave it, where that is another than the one asked for."""
 
     entry: CacheEntry
     route: str
     provenance: Provenance | None = None
+    answering_model: str | None = None
 
     def own(self) -> CacheEntry:
         """The entry for one more request, which nobody else has looked into."""

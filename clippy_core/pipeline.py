@@ -353,7 +353,7 @@ class Pipeline:
 
     async def _head(self, request: Request, timeouts: Mapping[str, float]) -> RawReply:
         try:
-            self.ledger.sent = True
+            self.ledger.sends(request)
             # Kept at once: an answer that comes as the deadline passes must still be closed.
             self.reply = await self.sender.send(request, timeouts)
             return self.reply

@@ -44,6 +44,7 @@ class Head:
     foreign: bool = False
     tells_usage: bool = False
     given_up: ErrorInfo | None = None
+    answering_model: str | None = None
 
 
 class Guard(Protocol):

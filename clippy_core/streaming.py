@@ -135,7 +135,7 @@ class LiveStream:
         self._ready.clear()
         self._error = None
         if self._reading:
-            self.flow.cancel("the stream was closed while it was read")
+            self.flow.cancel("the stream was closed while it was read", "caller")
             self.source.cut()
         await self.runtime.settle(self._leave)
 

@@ -276,6 +276,7 @@ async def _begin(
     )
     if raw.routes:
         pipeline.ctx.only = raw.routes
+    pipeline.flow.cut_by = raw.cut_by
     return pipeline
 
 

@@ -44,7 +44,7 @@ def examine(found: Installation, clients: Sequence[str] = ()) -> dict[str, Any]:
     """Everything that doctor knows, as JSON."""
     from ..contract_version import core_fault
     from .doctor_clients import examine_client
-    from .doctor_folders import describe_folders, folder_findings
+    from .doctor_folders import describe_folders, folder_findings, unopened_findings
     from .doctor_http import MODULES, describe_sdks, describe_tls, tls_findings, version_of
 
     discovered = found.discovered
@@ -55,6 +55,7 @@ def examine(found: Installation, clients: Sequence[str] = ()) -> dict[str, Any]:
     looked_at = [examine_client(target, discovered) for target in clients]
     findings = [*order_findings(discovered), *lock_findings, *tls_findings(tls)]
     findings += folder_findings(discovered, found.config.host.salt_path)
+    findings += unopened_findings(discovered)
     findings += [finding for _, some in looked_at for finding in some]
     return {
         "ok": not (quarantined or faults or any(finding.level == "wrong" for finding in findings)),

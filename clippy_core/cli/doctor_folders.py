@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import platformdirs
+from clippy_hookspecs.services import Unopened
 
 from .doctor_orders import Finding
 
@@ -58,6 +59,18 @@ def folder_findings(discovered: Discovered, salt: Path | None) -> list[Finding]:
     for path in _settings(discovered):
         if path not in own and not any(folder in path.parents for folder in user_folders().values()):
             found += _judge(path, private=False)
+    return found
+
+
+def unopened_findings(discovered: Discovered) -> list[Finding]:
+    """What plugins say that they could not open once they need it."""
+    found: list[Finding] = []
+    for plugin in discovered.loaded:
+        try:
+            told = list(plugin.object.unopened()) if isinstance(plugin.object, Unopened) else []
+        except Exception as error:
+            told = [f"could not say what it can open: {type(error).__name__}: {error}"]
+        found += [Finding("wrong", plugin.name, what) for what in told]
     return found
 
 

@@ -96,10 +96,11 @@ class CommandLine(click.Group):
             told = [one.reason for one in broken if args and one.name in found.who_told(args[0])]
             if not (found.faults or told):
                 meant = did_you_mean(args[0], self.list_commands(ctx)) if args else ""
-                raise click.UsageError(f"{error.format_message().rstrip('.')}{meant}", error.ctx) from error
+                said = error.message.rstrip(".")  # without what newer versions of click think was meant
+                raise click.UsageError(f"{said}{meant}", error.ctx) from error
             away = " and ".join(one.name for one in broken) or "a plugin"
             why = f"because of what is said above the commands of {away} are not there"
-            raise Misconfigured([*(found.faults or told), f"{error.format_message().rstrip('.')}: {why}"]) from error
+            raise Misconfigured([*(found.faults or told), f"{error.message.rstrip('.')}: {why}"]) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         here = installation(ctx)

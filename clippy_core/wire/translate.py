@@ -257,8 +257,11 @@ class TranslatedSource:
             return [*opening, Chunk("done", finish_reason=reason, usage=usage)]
         if self.api == "anthropic.messages":
             return [*opening, Chunk("finish", finish_reason=reason, usage=usage), Chunk("done")]
-        told = [Chunk("usage", usage=usage)] if usage is not None and self.tells_usage else []
-        return [*opening, Chunk("finish", finish_reason=reason), *told, Chunk("done")]
+        finish = Chunk("finish", finish_reason=reason)
+        if usage is None or self.tells_usage:
+            told = [] if usage is None else [Chunk("usage", usage=usage)]
+            return [*opening, finish, *told, Chunk("done")]
+        return [*opening, finish, Chunk("done", usage=usage)]  # not for its caller: [DONE] says nothing; for the books
 
     def cut(self) -> None:
         """Break the connection under a read that blocks in another thread."""

@@ -33,6 +33,7 @@ MEANT = {
     "class Response  (frozen, by value) > classmethod undecoded(cls, decoder: Callable[[Response], Mapping[str, Any]], "
     "raw: bytes, **known: Any) -> Response": "for the host's wire modules; its arguments have their names now",
     "class RawRequest  (frozen, by value) > body: bytes = b''": "left out of its repr now: it holds prompts",
+    "class Flow(Protocol) > def cancel(self, reason: str = 'cancelled') -> None": "who cancels may be said, too",
     "EventKind = 'attempt' | 'head' | 'bytes' | 'chunk_in' | 'chunk_out' | 'hook' | 'closed'": "request came",
 }
 """Lines of the oldest contract that changed and break no plugin, each with the reason."""

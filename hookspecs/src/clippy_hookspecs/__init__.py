@@ -84,6 +84,7 @@ from .services import (
     StatusTable,
     Summarizer,
     TokenCounter,
+    Unopened,
     Upstream,
 )
 from .stored import dump_entry, load_entry
@@ -111,7 +112,8 @@ __all__ = [
     "RefusalText", "Request", "RequestContext", "Reservation", "Response", "Restart", "Retry", "RouteInfo", "Routes",
     "Scope", "Selector", "ServiceRegistry", "Services", "Stale", "Stash", "StashKey", "StateStore", "Status",
     "StatusTable", "StoredEntry", "StreamInterrupted",
-    "Summarizer", "Switch", "Text", "TextFilter", "TokenCounter", "Tool", "ToolCall", "ToolResult", "Upstream", "Usage",
+    "Summarizer", "Switch", "Text", "TextFilter", "TokenCounter", "Tool", "ToolCall", "ToolResult", "Unopened",
+    "Upstream", "Usage",
     "dump_entry", "evolve", "former_names", "hookimpl", "load_entry", "specs", "tool_link",
 ]  # fmt: skip
 

@@ -87,8 +87,8 @@ class Flow(Protocol):
         """
         ...
 
-    def cancel(self, reason: str = "cancelled") -> None:
-        """End the stream and close its upstream connection."""
+    def cancel(self, reason: str = "cancelled", by: str = "program") -> None:
+        """End the stream and close its upstream connection; *by* is who does, for ``AuditRecord.ended_by``."""
         ...
 
 

@@ -202,7 +202,12 @@ class AuditRecord:
     ``time`` is unix seconds at the start, durations are seconds.  ``request`` and ``response`` hold content: they are
     given only to a plugin with a true ``reads_content`` attribute, and never for a request refused in pre_request.
     ``unread`` is the part of the duration in which nothing of a stream was read: its reader was busy with what it had,
-    or the flow was paused or paced.
+    or the flow was paused or paced.  ``model`` is the one that was asked for.  ``answering_model`` is the one that the
+    last attempt asked instead, where a plugin switched the route or changed the model: what was used is of that one and
+    has its price, so that ``answering_model or model`` is the model that answered.  None where they are the same, and
+    for what a cache or a plugin answered.  ``ended_by`` is who ended one that was cancelled or abandoned: *caller*
+    (left, or closed the answer), *operator* (a person, in the pages or by a command), *program* (through ``ctx.flow``),
+    *shutdown* (the gateway ended before the answer), *host* (nobody read on), or another word of whoever did it.
     """
 
     id: str
@@ -228,6 +233,8 @@ class AuditRecord:
     request: Request | None = field(default=None, repr=False)
     response: Response | None = field(default=None, repr=False)
     unread: float = 0.0
+    answering_model: str | None = None
+    ended_by: str | None = None
 
 
 EventKind = Literal["request", "attempt", "head", "bytes", "chunk_in", "chunk_out", "hook", "closed"]

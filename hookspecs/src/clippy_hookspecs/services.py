@@ -186,6 +186,18 @@ class Status(Protocol):
         ...
 
 
+@runtime_checkable
+class Unopened(Protocol):
+    """What a plugin has beside its hooks where it opens a file only when it is needed: whether that will work.
+
+    For ``clippy doctor`` and ``clippy serve --check``, which would otherwise say that all is fine.
+    """
+
+    def unopened(self) -> Sequence[str]:
+        """What could not be opened, tried out, a sentence each; what is there already stays as it is."""
+        ...
+
+
 @frozen
 class RawRequest:
     """An HTTP request as bytes, for those who bring their own HTTP server.
@@ -193,7 +205,9 @@ class RawRequest:
     ``route`` names a route of the configuration: it replaces address, model and credentials, and of ``url`` only the
     path below the wire API's root counts (``/v1/chat/completions``).  "" sends it to ``url`` with the caller's own
     headers.  ``scope`` is on whose behalf; None leaves that to what the host knows of its caller.  ``routes`` are the
-    only ones to which on_error may switch it, () for any: others are passed over as ``route_unfit``.
+    only ones to which on_error may switch it, () for any: others are passed over as ``route_unfit``.  ``cut_by`` is
+    asked when it is cut off, by a cancelled task or because nobody reads on: who did it, a word for
+    ``AuditRecord.ended_by``; without it that is its caller.
     """
 
     method: str
@@ -203,6 +217,7 @@ class RawRequest:
     route: str = ""
     scope: Scope | None = None
     routes: tuple[str, ...] = ()
+    cut_by: Callable[[], str] | None = field(default=None, eq=False, repr=False)
 
 
 @runtime_checkable

@@ -157,6 +157,16 @@ def test_an_order_that_is_wrong_ends_with_exit_1(run: Run, install: Install) -> 
     assert "nothing is wrong, but see what is said above" in right.stdout
 
 
+def test_what_a_plugin_could_not_open_is_wrong(run: Run, install: Install) -> None:
+    """A call would find it out otherwise; and one that cannot even say it is told as that."""
+    install("a", OBSERVER + "    def unopened(self): return ['path is taken']\n")
+    install("b", OBSERVER + "    def unopened(self): return 1 / 0\n")
+    code, document = examine(run, only="a,b")
+    assert code == 1
+    assert said(document, "a") == ["wrong: path is taken"]
+    assert said(document, "b") == ["wrong: could not say what it can open: ZeroDivisionError: division by zero"]
+
+
 @pytest.mark.parametrize(
     ("outer", "inner"),
     [

@@ -87,6 +87,12 @@ def test_the_command_that_was_meant_is_named(run: Run) -> None:
     assert "No such command 'doktor'; did you mean doctor?" in run("doktor").stderr
 
 
+def test_the_command_of_a_plugin_that_was_meant_is_named_once(run: Run, install: Install) -> None:
+    """Newer versions of click name some by themselves."""
+    install("greets", GREETS)
+    assert "No such command 'greeet'; did you mean greet?" in run("greeet", only="greets").stderr
+
+
 def test_why_a_plugin_cannot_add_its_command_is_told_before_that_there_is_none(run: Run, install: Install) -> None:
     """Whoever names the command wants to know what to mend."""
     install("greets", "raise ImportError('no module named red')", tells=TELLS)

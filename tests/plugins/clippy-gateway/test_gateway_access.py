@@ -21,7 +21,18 @@ from clippy_gateway.access import Access, Line
 from clippy_gateway.access_lines import as_json, as_text
 from clippy_gateway.paths import shape
 from clippy_gateway.settings import AccessLog, Key, RequestLimits
-from clippy_hookspecs import Chunk, ConfigError, Headers, RawReply, RawRequest, RequestContext, Routes, Usage, hookimpl
+from clippy_hookspecs import (
+    AuditRecord,
+    Chunk,
+    ConfigError,
+    Headers,
+    RawReply,
+    RawRequest,
+    RequestContext,
+    Routes,
+    Usage,
+    hookimpl,
+)
 from clippy_inspect import Inspect
 from clippy_retry import RetryPolicy
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, Books, World
@@ -295,6 +306,24 @@ def test_a_log_that_cannot_be_written_loses_lines_and_no_request(file, caplog):
     assert not file.read_bytes()
 
 
+def test_lines_that_a_full_disk_cost_are_told_with_that_reason_once_it_has_room_again(file, caplog):
+    rooms = iter([False, False, True])
+
+    def append(_: bytes) -> None:
+        if not next(rooms):
+            raise OSError(28, "No space left on device")
+
+    access = Access(AccessLog(to=str(file)))
+    access._sink = Sink(append)
+    for _ in range(3):
+        line = access.begin({"method": "GET", "path": "/"}, None, None)
+        line.ended = line.began
+        access._write([line])
+    access._warn(at_once=True)
+    told = [record.getMessage() for record in caplog.records if "the access log lost" in record.getMessage()]
+    assert [line.partition(": ")[2] for line in told] == [f"cannot write {file}: No space left on device"] * 2
+
+
 def test_a_file_that_cannot_be_opened_is_a_fault_that_names_its_setting_and_a_trial_leaves_nothing(tmp_path):
     fine, taken = tmp_path / "new" / "deep" / "access.log", tmp_path / "taken"
     assert Gateway(access_log=AccessLog(to=str(fine))).unopened() == []
@@ -371,7 +400,15 @@ def test_standard_error_gets_whole_lines(capfd):
 
 def test_an_answer_that_outlasts_the_drain_has_its_line(file):
     words = ("one ", "two ", "three ")
-    logged = Logged(file, Reply("".join(words), chunks=words, chunk_delay=5.0))
+    ends: list[str | None] = []
+
+    @define(eq=False)
+    class Kept:
+        @hookimpl
+        def audit(self, record: AuditRecord) -> None:
+            ends.append(record.ended_by)
+
+    logged = Logged(file, Reply("".join(words), chunks=words, chunk_delay=5.0), {"kept": Kept()})
     logged.world.drain = 1
     with logged, httpx.Client(trust_env=False, timeout=PATIENCE) as client:
         body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "x"}]}
@@ -382,3 +419,4 @@ def test_an_answer_that_outlasts_the_drain_has_its_line(file):
             logged.world.server.stop()
     (line,) = logged.lines
     assert (line["status"], line["end"], line["key"]) == (200, "broken", "shop")
+    assert ends == ["shutdown"], "its record tells it from a caller that left"

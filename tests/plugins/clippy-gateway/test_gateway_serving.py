@@ -296,6 +296,21 @@ def test_check_says_whether_it_could_serve_and_leaves_the_address_free(start, tm
     assert not path.exists()
 
 
+def test_check_with_a_port_judges_the_configuration_beside_a_gateway_at_its_socket_and_tells_of_files(start, tmp_path):
+    """And of what would be written into another program's file, which is found out at the first request otherwise."""
+    path, foreign = tmp_path / "gw.sock", tmp_path / "notes.jsonl"
+    foreign.write_text("somebody's own\n")
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(path))
+        taken.listen()
+        settings = f'uds = "{path}"\n[plugins.recorder]\nenabled = true\npath = "{foreign}"'
+        serving = start("--check", settings=settings, wait=False)
+        assert serving.process.wait(PATIENCE) != 0
+    assert "Address already in use" not in serving.said
+    assert "path in [plugins.recorder]" in serving.said
+    assert foreign.read_text() == "somebody's own\n"
+
+
 def _files(pid: int) -> int:
     """How many files this process may have open, if not all that the system allows it: then 0."""
     (limits,) = re.findall(r"Max open files +(\d+) +(\d+)", Path(f"/proc/{pid}/limits").read_text())

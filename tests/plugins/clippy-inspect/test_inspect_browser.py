@@ -68,7 +68,7 @@ class Held:
         self.state = "streaming"
         self.done.append("resume")
 
-    def cancel(self, reason: str = "") -> None:
+    def cancel(self, reason: str = "", by: str = "") -> None:
         self.state = "cancelled"
         self.done.append("cancel")
 

@@ -381,6 +381,21 @@ def test_pages_of_a_gateway_that_will_show_nothing_say_so(capsys: pytest.Capture
     assert "enabled" not in capsys.readouterr().err
 
 
+def test_pages_that_a_gateway_offers_have_no_port_and_no_link_of_their_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway of one process printed two links: to itself, and to another port with the same pages."""
+    started: list[object] = []
+    monkeypatch.setattr(threading.Timer, "start", lambda self: started.append(self))
+    offered, alone = Inspect(enabled=True, gateway=True), Inspect(enabled=True, gateway=True)
+    offered.register_routes(Pages())
+    for plugin in (offered, alone):
+        with clippy_core.Host({"inspect": plugin}):
+            pass
+    assert len(started) == 1, "only that of the program without a gateway"
+    assert capsys.readouterr().err.count("/open/") == 1
+
+
 def test_a_forked_child_leaves_the_pages_to_its_parent(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     inspect = Inspect(enabled=True)
     with clippy_core.Host({"inspect": inspect}):

@@ -15,11 +15,26 @@ from typing import Any
 
 import httpx2
 import pytest
-from attrs import define, evolve
+from attrs import define, evolve, fields
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
-from clippy_hookspecs import ClippyError, Message, Refusal, RequestContext, Text, hookimpl
-from clippy_recorder import Recorder, apart, document, keeping, read
+from clippy_hookspecs import (
+    AttemptRecord,
+    AuditRecord,
+    Chunk,
+    ClippyError,
+    ErrorInfo,
+    HookCall,
+    Message,
+    Provenance,
+    Refusal,
+    RequestContext,
+    Scope,
+    Text,
+    Usage,
+    hookimpl,
+)
+from clippy_recorder import Recorder, apart, document, handing, keeping, read
 from clippy_recorder.developing import develop
 from clippy_recorder.handing import packed, unpacked
 from clippy_retry import RetryPolicy
@@ -65,6 +80,20 @@ def test_what_is_handed_over_says_the_same_of_every_kind_of_call(level):
     handed = [document(develop(unpacked(packed(tape)), level)) for tape in tapes]
     assert handed == [document(develop(tape, level)) for tape in tapes]
     assert KEY not in repr(handed)
+
+
+def test_what_the_contract_says_of_a_call_is_handed_over_or_known_not_to_be_recorded():
+    """A field that a later contract adds would be in what the program itself writes, and missing in the other's."""
+    parts = {"usage", "request", "response", "error", "attempts", "scope", "provenance", "trace"}  # told beside them
+    not_recorded = {"committed", "partial", "should_retry", "outage", "scope", "request_id"}  # of a failure
+    handed = [
+        (AuditRecord, handing._RECORD, parts), (AttemptRecord, handing._ATTEMPT, {"error"}),
+        (ErrorInfo, handing._ERROR, not_recorded), (Scope, handing._SCOPE, set()), (Usage, handing._USAGE, {"extra"}),
+        (Provenance, handing._PROVENANCE, set()), (Chunk, handing._CHUNK, {"usage", "raw", "extra"}),
+        (HookCall, handing._CALL, set()),
+    ]  # fmt: skip
+    for value, names, left_out in handed:
+        assert {one.name for one in fields(value)} - {*names.__reduce__()[1]} == left_out, value
 
 
 def _asked(client: clippy_core.Client, question: str, stream: bool) -> None:

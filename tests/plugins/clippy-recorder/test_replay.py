@@ -371,7 +371,8 @@ def test_calls_that_are_made_again_open_no_pages_unless_these_are_asked_for(fold
 def test_yesterdays_calls_go_through_another_plugin_and_nobody_is_asked(folder, monkeypatch):
     """A plugin that changes the question gets the recorded answer all the same."""
     (folder / "shouting.py").write_text(SHOUTS)
-    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(folder)  # where the command runs, which is not among the installed places
     with FakeServer() as server:
         configured(folder, server)
         done = run("replay", "calls.jsonl", "--with", "shouting:Shouts", "--json")

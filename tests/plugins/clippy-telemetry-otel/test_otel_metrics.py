@@ -114,7 +114,8 @@ def test_switches_are_counted_by_route_and_tokens_where_they_were_used(otel: Any
     assert otel.points("clippy.switches") == [({"clippy.route.from": "main", "clippy.route.to": "spare"}, 1)]
     assert otel.points("clippy.retries") == []
     for point, _ in otel.points("gen_ai.client.token.usage"):
-        assert (point["gen_ai.request.model"], point["server.address"]) == ("spare-model", "spare.test")
+        assert (point["gen_ai.request.model"], point["server.address"]) == ("test-model", "spare.test")
+        assert point["gen_ai.response.model"] == "spare-model"
 
 
 class Held(AttemptRefused):

@@ -213,7 +213,9 @@ def test_a_switch_to_another_route_is_told(otel: Any) -> None:
         (span.attributes["clippy.route"], span.attributes["gen_ai.provider.name"], span.attributes["server.address"])
         for span in (*otel.attempts, request)
     ] == [("main", "openai", "fake.test"), *[("spare", "mistral_ai", "api.mistral.ai")] * 2]
-    assert request.attributes["gen_ai.request.model"] == "spare-model"
+    assert request.attributes["gen_ai.request.model"] == "test-model"
+    assert request.attributes["gen_ai.response.model"] == "spare-model"
+    assert otel.attempts[-1].attributes["gen_ai.request.model"] == "spare-model"
     assert request.name == "chat test-model"
 
 

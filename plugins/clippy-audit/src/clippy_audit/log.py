@@ -134,6 +134,14 @@ class AuditLog:
         finally:
             self._file.close()
 
+    def unopened(self) -> list[str]:
+        """Why its file cannot be written, tried out."""
+        error = self._file.trial()
+        if error is None:
+            return []
+        why = error.strerror or type(error).__name__
+        return [f"path in [plugins.audit] is {str(self.path)!r}, where no record can be written: {why}"]
+
     @hookimpl(tryfirst=True)
     def pre_request(self, request: Request, ctx: RequestContext) -> None:
         """Remember the caller's credentials: an error text may repeat them without saying what they are.

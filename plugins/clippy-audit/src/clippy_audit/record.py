@@ -4,8 +4,9 @@ Each level holds the fields of the one before it.
 
 minimal
     Who was asked and how it ended, without any text, address or name of a person:
-    id, parent, outcome, api, method, model, stream, route, status, duration, tenant, attempts (their number),
-    usage, error (category, kind, status, retryable), provenance (source, by).
+    id, parent, outcome, ended_by (of what was cancelled), api, method, model, answering_model (where another answered),
+    stream, route, status, duration, tenant, attempts (their number), usage, error (category, kind, status, retryable),
+    provenance (source, by).
 standard
     Texts that a provider or a caller chose, redacted: url, user, session, finish_reason, first_token,
     attempt_list (number, route, status, waited, duration, error), error (code, message, request_id, scope, retry_after
@@ -53,9 +54,11 @@ def describe(record: AuditRecord, level: Level, clean: Cleaner) -> dict[str, Any
         "id": clean.id(record.id),
         "parent": clean.optional(record.parent),
         "outcome": record.outcome,
+        "ended_by": clean.optional(record.ended_by),
         "api": clean.text(record.api),
         "method": clean.text(record.method),
         "model": clean.optional(record.model),
+        "answering_model": clean.optional(record.answering_model),
         "stream": record.stream,
         "route": clean.optional(record.route),
         "status": record.status,

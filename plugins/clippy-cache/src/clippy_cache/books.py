@@ -132,7 +132,8 @@ class Books:
         usage, dollars = record.usage, None
         if usage is not None:
             prices = ctx.services.get(Prices, None)
-            dollars = None if prices is None else prices.cost(record.model or "", usage)
+            model = record.answering_model or record.model or ""
+            dollars = None if prices is None else prices.cost(model, usage)
         return Known(seconds, usage, dollars)
 
 

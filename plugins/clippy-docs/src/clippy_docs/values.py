@@ -41,8 +41,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     ),
     "Services": (
         "Services", "ServiceRegistry", "Clock", "TokenCounter", "Prices", "Embedder", "MatchVerifier", "Summarizer",
-        "StateStore", "Reservation", "CacheListing", "Status", "StatusTable", "Upstream", "RawRequest", "RawReply",
-        "ByteStream", "Routes", "Host",
+        "StateStore", "Reservation", "CacheListing", "Status", "StatusTable", "Unopened", "Upstream", "RawRequest",
+        "RawReply", "ByteStream", "Routes", "Host",
     ),
     "For writing plugins": (
         "hookimpl", "evolve", "TextFilter", "dump_entry", "load_entry", "HookPolicy", "POLICIES", "PROJECT", "specs",

@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from errno import EEXIST
 from typing import Any, ClassVar
 
@@ -47,8 +46,8 @@ class Access:
 
     settings: AccessLog
     models: set[str] = field(factory=set)
-    lost: int = field(default=0, init=False)
-    """Lines that there was no room for, or that could not be written, since that was last told."""
+    lost: dict[str, int] = field(factory=dict, init=False)
+    """Lines that there was no room for, or that could not be written, since that was last told, by the reason."""
     _used: dict[str, tuple[str | None, int | None, int | None]] = field(factory=dict, init=False, repr=False)
     _delivery: Delivery[Line] | None = field(default=None, init=False, repr=False)
     _warned: float = field(default=-_BETWEEN_WARNINGS, init=False, repr=False)
@@ -81,18 +80,8 @@ class Access:
         """Why its file cannot be written, tried out: a file and folders that are made for that are removed again."""
         if self.settings.is_stderr:
             return []
-        path = self.settings.path
-        made = [one for one in (path, *path.parents) if not one.exists()]
-        try:
-            self._open()
-        except ConfigError as error:
-            return list(error.faults)
-        finally:
-            self._sink.close()
-            for one in made:
-                with suppress(OSError):  # it was not made, or is somebody else's by now
-                    one.unlink() if one == path else one.rmdir()
-        return []
+        error = self._sink.trial()
+        return [] if error is None else [_unwritable(self.settings.to, error)]
 
     def _open(self) -> None:
         try:
@@ -111,9 +100,9 @@ class Access:
         """Write what waits."""
         delivery, self._delivery = self._delivery, None
         if delivery is not None:
-            self._lose(delivery.close(_CLOSING))
+            self._lose(delivery.close(_CLOSING), "some waited when the gateway ended")
             self._sink.close()
-            self._warn("some waited when the gateway ended", at_once=True)
+            self._warn(at_once=True)
 
     def begin(self, scope: Any, receive: Receive, send: Send) -> Line:
         """The line of a request that has just come."""
@@ -134,29 +123,29 @@ class Access:
             return
         line.used = self._used.pop(line.id, None)
         if self._delivery is not None and not self._delivery.put(line):
-            self._lose(1)
+            self._lose(1, "what takes it is slower than the requests")
 
     def _write(self, lines: Sequence[Line]) -> None:
         form = as_json if self.settings.format == "json" else as_text
         try:
             self._sink.append(b"".join([form(line) for line in lines]))
         except Exception as error:  # of whatever kind: the thread that writes is the only one there is
-            self._lose(len(lines))
             why = error.strerror if isinstance(error, OSError) else None
-            self._warn(f"cannot write {self.settings.to}: {why or type(error).__name__}")
-        else:
-            self._warn("what takes it is slower than the requests")
+            self._lose(len(lines), f"cannot write {self.settings.to}: {why or type(error).__name__}")
+        self._warn()
 
-    def _lose(self, count: int) -> None:
-        with self._lock:
-            self.lost += count
+    def _lose(self, count: int, why: str) -> None:
+        if count:
+            with self._lock:
+                self.lost[why] = self.lost.get(why, 0) + count
 
-    def _warn(self, why: str, *, at_once: bool = False) -> None:
+    def _warn(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
         if self.lost and (at_once or now - self._warned >= _BETWEEN_WARNINGS):
             with self._lock:
-                self._warned, lost, self.lost = now, self.lost, 0
-            log.warning("the access log lost %d lines: %s", lost, why)
+                self._warned, lost, self.lost = now, self.lost, {}
+            for why, count in lost.items():
+                log.warning("the access log lost %d lines: %s", count, why)
 
 
 def _unwritable(to: str, error: OSError) -> str:

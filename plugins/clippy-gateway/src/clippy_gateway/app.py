@@ -213,7 +213,7 @@ class GatewayApp:
         anthropic = place.api == ANTHROPIC or b"anthropic-version" in head
         judge_type(place, head)
         caller.judge_call(method, path)
-        watch = Watch(receive, self.limits.seconds)
+        watch = Watch(receive, self.limits.seconds, lambda: self.draining)
         try:
             body = await read_body(receive, self.limits)
             watch.has_body()
@@ -224,7 +224,7 @@ class GatewayApp:
                 if listed is not None:
                     await send_whole(send, *listed)
                     return
-            request = self._request(scope, head, caller, ANTHROPIC if anthropic else place.api, body, model)
+            request = self._request(scope, head, caller, ANTHROPIC if anthropic else place.api, body, model, watch)
             given = await self.host.answer(request)
             reply = discreet(given, request.route, caller, self.refusals, anthropic)
             if reply is not given and not isinstance(given.body, bytes):
@@ -246,7 +246,9 @@ class GatewayApp:
         finally:
             watch.stop()
 
-    def _request(self, scope: Any, head: Head, caller: Caller, api: str, body: bytes, model: str | None) -> RawRequest:
+    def _request(
+        self, scope: Any, head: Head, caller: Caller, api: str, body: bytes, model: str | None, watch: Watch
+    ) -> RawRequest:
         """The request as the host gets it.  Raises Refused for what this caller may not ask for."""
         judge_fields(scope["headers"])
         method, target = scope["method"], scope["raw_path"].decode("ascii")
@@ -258,10 +260,11 @@ class GatewayApp:
         if not ours.isdisjoint(head):
             fields = [pair for pair in fields if pair[0] not in ours]
         if base is not None:
-            return request_elsewhere(base.decode("latin-1"), caller, whose, method, target, fields, body)
+            return request_elsewhere(base.decode("latin-1"), caller, whose, method, target, fields, body, watch.cut_by)
         wanted = None if named is None else named.decode("latin-1")
         route = self.choice.route(caller, wanted, api, body, model)
-        return RawRequest(method, "http://gateway" + target, Headers.undecoded(fields), body, route, whose, only)
+        where, kept = "http://gateway" + target, Headers.undecoded(fields)
+        return RawRequest(method, where, kept, body, route, whose, only, watch.cut_by)
 
     async def _reply(self, reply: RawReply, route: str, method: str, send: Send, watch: Watch) -> None:
         body = reply.body

@@ -21,7 +21,9 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
     @click.option("--uds", type=click.Path(path_type=Path), help="Unix socket to listen at.")
     @click.option("--workers", type=click.IntRange(min=1), help="Processes that serve.")
     @click.option("--access-log", metavar="WHERE", help="A line for each request, to the file WHERE or to stderr.")
-    @click.option("--check", is_flag=True, help="Say whether it could serve, and stop.")
+    @click.option(
+        "--check", is_flag=True, help="Say whether it could serve, and stop; with --port 0 beside one that runs."
+    )
     @click.option("--fd", type=int, hidden=True, help="Listen at this open socket: for workers.")
     @click.option("--of", type=int, default=1, hidden=True, help="Be one of so many: for workers.")
     @click.option("--siblings", type=click.Path(path_type=Path), hidden=True, help="Where they meet: for workers.")
@@ -39,12 +41,18 @@ def serve_command(gateway: Gateway, cli: Any) -> click.Command:
         access_log: str | None,
         **given: Any,
     ) -> None:
+        from .log_lines import begin
         from .serving import be_worker, listening, run
 
         if access_log is not None:
             given["access_log"] = evolve(gateway.access_log, to=access_log)
-        settings = evolve(gateway, **{name: value for name, value in given.items() if value is not None})
+        told = {name: value for name, value in given.items() if value is not None}
+        if "uds" not in told and told.keys() & {"host", "port"}:
+            told["uds"] = None  # who names an address here does not mean the socket of the configuration
+        settings = evolve(gateway, **told)
         settings.among = of
+        if not check:
+            begin(settings.log_format or settings.access_log.format)
         # The configuration first: what is wrong in it may be why the address cannot be had.
         with cli.host() as described:
             pass  # it opened, so it can be opened; the workers do that, each in its own event loop

@@ -6,7 +6,7 @@ any key of the configuration's: the route is not used, and of the caller's heade
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import unquote
 
 from clippy_hookspecs import Headers, Scope
@@ -21,7 +21,14 @@ Pair = tuple[bytes, bytes]
 
 
 def request_elsewhere(
-    base: str, caller: Caller, scope: Scope | None, method: str, target: str, fields: Sequence[Pair], body: bytes
+    base: str,
+    caller: Caller,
+    scope: Scope | None,
+    method: str,
+    target: str,
+    fields: Sequence[Pair],
+    body: bytes,
+    cut_by: Callable[[], str],
 ) -> RawRequest:
     """The request to the address that its caller named.  Raises Refused for one that this caller may not name."""
     allow = () if caller.key is None else caller.key.base_urls
@@ -36,7 +43,7 @@ def request_elsewhere(
         raise Refused(400, "bad_path", "the path of a request names no place of its own: it has . or .. in it")
     kept = [(name, value) for name, value in fields if _goes_on(name, value)]
     below = target[3:] if target.startswith("/v1/") else target  # else "/v1%2f@other" would end the name of the host
-    return RawRequest(method, base.rstrip("/") + below, Headers.undecoded(kept), body, "", scope, caller.routes)
+    return RawRequest(method, base.rstrip("/") + below, Headers.undecoded(kept), body, "", scope, caller.routes, cut_by)
 
 
 def _goes_on(name: bytes, value: bytes) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from attrs import define, field
-from attrs.validators import and_, ge, gt, in_, le
+from attrs.validators import and_, ge, gt, in_, le, optional
 from clippy_hookspecs import ConfigError, StatusTable, hookimpl
 from clippy_hookspecs.services import Host
 
@@ -56,6 +56,12 @@ class Gateway:
     limits: RequestLimits = field(factory=RequestLimits, metadata=doc("what one request may take up"))
     upstream: Connections = field(factory=Connections, metadata=doc("connections to the providers"))
     access_log: AccessLog = field(factory=AccessLog, metadata=doc("a line for each request, none by default"))
+
+    log_format: Literal["text", "json"] | None = field(
+        default=None,
+        validator=optional(in_(("text", "json"))),
+        metadata=doc("how clippy serve logs beside it: text, json; by default as access_log.format"),
+    )
 
     among: int = field(default=1, init=False)
     """Workers that serve at the same address, of which this process is one."""

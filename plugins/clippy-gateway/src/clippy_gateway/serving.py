@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 import click
 from clippy_hookspecs import ConfigError
-from clippy_hookspecs.services import Host
+from clippy_hookspecs.services import Host, Unopened
 from clippy_serving import Limits, Server
 from clippy_serving.listening import SocketFile, listen
 from clippy_serving.siblings import Siblings
 
 from .descriptors import allow_connections
+from .log_lines import tell
 from .workers import supervise
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def run(
     Raises ConfigError for settings that are wrong and RuntimeError if a plugin does not open.
     """
     faults = [*gateway.faults(described), *gateway.unopened()]
+    if check:  # what serves all the same, and loses its records
+        others = [one for one in described.plugins.values() if not isinstance(one, type(gateway))]
+        faults += [what for one in others if isinstance(one, Unopened) for what in one.unopened()]
     if faults:
         raise ConfigError(faults)
     if gateway.workers > 1 and not check:
@@ -73,7 +77,7 @@ def run(
         click.echo(f"fine: routes {', '.join(host.routes)}; {len(gateway.keys)} keys; {where} is free")
         return
     app = gateway.app(host, address=_visited(gateway, opened))
-    app.when_open = partial(click.echo, f"serving at {_where(gateway, opened)}", err=True)
+    app.when_open = partial(tell, f"serving at {_where(gateway, opened)}")
     serve(gateway, app, opened)
 
 
@@ -105,7 +109,7 @@ def _supervise(gateway: Gateway, app: GatewayApp, opened: socket.socket, sibling
         log.warning("each of the %d workers has pages of its own, with what came to it alone", gateway.workers)
     said = f"serving at {_where(gateway, opened)} with {gateway.workers} workers"
     meeting = None if siblings is None else siblings.folder
-    supervise(opened, gateway.workers, gateway.drain, meeting, partial(click.echo, said, err=True))
+    supervise(opened, gateway.workers, gateway.drain, meeting, partial(tell, said))
 
 
 @contextmanager
@@ -155,12 +159,12 @@ def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket) -> None:
     else:
         Server(app, sockets=[opened], drain=gateway.drain, limits=limits).run()
     if app.draining:
-        click.echo(f"{_who(gateway)}ended; {_requests(app.broken)} broken off", err=True)
+        tell(f"{_who(gateway)}ended; {_requests(app.broken)} broken off")
 
 
 def _draining(gateway: Gateway, busy: int) -> None:
     first = f"no new ones after {gateway.notice:g} s, and " if gateway.notice else ""
-    click.echo(f"{_who(gateway)}ending: {first}{gateway.drain:g} s at most for {_requests(busy)} under way", err=True)
+    tell(f"{_who(gateway)}ending: {first}{gateway.drain:g} s at most for {_requests(busy)} under way")
 
 
 def _who(gateway: Gateway) -> str:

@@ -31,10 +31,10 @@ class Watch:
     is begun only for answers that take their time.
     """
 
-    __slots__ = ("_answering", "_loop", "_receive", "_task", "_timer", "_until", "gone", "late", "told")
+    __slots__ = ("_answering", "_ending", "_loop", "_receive", "_task", "_timer", "_until", "gone", "late", "told")
 
-    def __init__(self, receive: Receive, seconds: float) -> None:
-        self._receive = receive
+    def __init__(self, receive: Receive, seconds: float, ending: Callable[[], bool]) -> None:
+        self._receive, self._ending = receive, ending
         self.gone = self.late = False
         self.told = ""  # the request's id, once its caller was told
         self._loop = loop = asyncio.get_running_loop()
@@ -46,6 +46,10 @@ class Watch:
     def has_body(self) -> None:
         """The whole body is here."""
         self._until = None
+
+    def cut_by(self) -> str:
+        """Who ended the answer before its end: a server that drains cuts off those who still read."""
+        return "shutdown" if self._ending() and not self.gone else "caller"
 
     def _wait_on(self) -> None:
         if self._until is None:

@@ -30,7 +30,7 @@ OTHERS: Final = "(others)"
 
 @frozen
 class Group:
-    """One line of a table: the requests with the same model, route, tenant ..., and what they come to.
+    """One line of a table: the requests that the same model answered, of a route, tenant ..., and what they come to.
 
     ``latency`` is of those that were answered, ``failed_after`` of those that failed, whose callers waited too.
     ``cost`` is US dollars, None where a price that belongs to it is not known: a part of a sum is no sum, and is told
@@ -117,7 +117,9 @@ def summed(
         refusals=_commonest(reasons.elements()),
         kinds=_commonest(_kind(one) for one in over if one.error),
         caches=_commonest(str((one.provenance or {}).get("by") or "cache") for one in over if one.state == "cached"),
-        by_model=groups(over, lambda one: one.model or "(no model)", lambda one: written(model=one.model)),
+        by_model=groups(
+            over, lambda one: answered_by(one) or "(no model)", lambda one: written(model=answered_by(one))
+        ),
         by_route=groups(
             over, lambda one: one.route or "(the caller's own address)", lambda one: written(route=one.route)
         ),
@@ -192,6 +194,11 @@ def _paid(exchange: Exchange) -> bool:
     if exchange.state in ("cached", "running"):
         return False
     return exchange.state == "answered" or exchange.usage is not None or exchange.first_token is not None
+
+
+def answered_by(exchange: Exchange) -> str | None:
+    """The model that answered, or that was asked."""
+    return exchange.answering_model or exchange.model
 
 
 def pages(view: View) -> list[Page]:

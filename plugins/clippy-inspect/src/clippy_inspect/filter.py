@@ -224,7 +224,7 @@ _NUMBERS: Final[dict[str, Callable[[Exchange], float | None]]] = {
 }
 _TEXTS: Final[dict[str, Callable[[Exchange], tuple[str | None, ...]]]] = {
     "id": lambda exchange: (exchange.id,),
-    "model": lambda exchange: (exchange.model,),
+    "model": lambda exchange: (exchange.model, exchange.answering_model),
     "state": lambda exchange: (exchange.state,),
     "api": lambda exchange: (exchange.api,),
     "url": lambda exchange: (exchange.url,),

@@ -64,6 +64,8 @@ class Inspect:
     _recording: bool = field(init=False, default=False)
     _server: Any = field(init=False, default=None, repr=False)
     _link: Callable[[], str] | None = field(init=False, default=None, repr=False)
+    _offered: bool = field(init=False, default=False, repr=False)
+    """Whether a gateway has the pages at its own address."""
     _process: int | None = field(init=False, default=None)
     _holders: int = field(init=False, default=0)
     _lock: Any = field(init=False, factory=threading.Lock, repr=False)
@@ -161,7 +163,7 @@ class Inspect:
             return
         from .site import guarded
 
-        door = self._door(None)
+        self._offered, door = True, self._door(None)
         for method, path, handler in guarded(self._view(_Late(self), door), door):
             app.route(method, path, handler)
         if not self.enabled:
@@ -258,9 +260,9 @@ class Inspect:
         return self._process not in {None, os.getpid()}
 
     def _has_a_port(self) -> bool:
-        """Whether the pages have a port of their own: of several workers whichever comes first opens it for all, where
-        they are not offered at their own address."""
-        return not self.gateway or self._siblings is None or self._siblings.place is None
+        """Whether the pages have a port of their own, since no gateway offers them at its address: of several workers
+        whichever comes first opens it for all."""
+        return not self._offered
 
     def _view(self, source: Source, door: Door, **more: Any) -> View:
         """Of what *source* has, or all workers together, where there are several."""

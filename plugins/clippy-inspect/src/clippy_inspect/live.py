@@ -47,6 +47,8 @@ class Row:
     notes: tuple[str, ...]
     asks: str = ""
     """The beginning of what a user said, "" where nothing of it is known."""
+    answering_model: str | None = None
+    """The model that answered, where it is another than the one asked for."""
 
 
 @frozen
@@ -77,6 +79,7 @@ def row(exchange: Exchange, asks: str = "") -> Row:
         0.0 if exchange.state == "cached" else exchange.cost,
         tuple(notes(exchange)),
         asks,
+        exchange.answering_model,
     )
 
 
@@ -97,6 +100,10 @@ def notes(exchange: Exchange) -> list[str]:
     said = []
     if exchange.stream:
         said.append("stream")
+    if exchange.ended_by:
+        said.append(f"ended by {exchange.ended_by}")
+    if exchange.answering_model:
+        said.append(f"answered by {exchange.answering_model}")
     if retried(exchange):
         said.append(f"{len(exchange.attempts)} attempts")
     if not_sent(exchange) is not None:

@@ -64,7 +64,7 @@ def acted(flow: Flow, verb: str) -> str:
     Whoever reads the stream ends it when it sees that it is cancelled, which may be a moment later.
     """
     if verb == "cancel":
-        flow.cancel("cancelled in the debugger")
+        flow.cancel("cancelled in the debugger", "operator")
         return "cancelling" if flow.state in ("idle", "streaming", "paused") else flow.state
     if verb == "pause":
         flow.pause()

@@ -7,7 +7,7 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +52,20 @@ class AppendFile:
         """Open the file now, to learn early whether it can be written.  Raises OSError."""
         with self._lock:
             self._open()
+
+    def trial(self) -> OSError | None:
+        """Why it cannot be written, tried out: a file and folders that are made for that are removed again."""
+        made = [one for one in (self.path, *self.path.parents) if not one.exists()]
+        try:
+            self.open()
+        except OSError as error:
+            return error
+        finally:
+            self.close()
+            for one in made:
+                with suppress(OSError):  # it was not made, or is somebody else's by now
+                    one.unlink() if one == self.path else one.rmdir()
+        return None
 
     def append(self, line: bytes) -> None:
         """Add *line*, or some of them: it ends with a newline.  Raises OSError when it was not written whole."""

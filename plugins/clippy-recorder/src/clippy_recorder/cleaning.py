@@ -48,6 +48,8 @@ def cleaned(exchange: Exchange) -> Exchange:
         steps=tuple(_step(one, clean) for one in exchange.steps),
         pieces=_pieces(exchange, clean),
         asked=None if exchange.asked is None else _asked(exchange.asked, clean),
+        answering_model=clean.optional(exchange.answering_model),
+        ended_by=clean.optional(exchange.ended_by),
     )
 
 

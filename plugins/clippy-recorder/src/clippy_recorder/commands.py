@@ -90,9 +90,10 @@ def _line(exchange: Exchange) -> str:
     parts = [
         exchange.id,
         datetime.fromtimestamp(exchange.began).astimezone().isoformat(" ", "seconds"),
-        exchange.state,
+        exchange.state if exchange.ended_by is None else f"{exchange.state} by {exchange.ended_by}",
         str(exchange.status or "-"),
         exchange.model or "-",
+        "" if exchange.answering_model is None else f"answered by {exchange.answering_model}",
         "stream" if exchange.stream else "",
         "-" if exchange.duration is None else f"{exchange.duration / 1e6:.3f} s",
         "" if usage is None else f"{about}{usage.input}+{usage.output} tokens",

@@ -101,6 +101,8 @@ class _Developer:
             provenance=_provenance(record.provenance, clean),
             error=_error(record.error, clean, self._content),
             model=known.get("model") or clean.optional(record.model),
+            answering_model=clean.optional(record.answering_model),
+            ended_by=clean.optional(record.ended_by),
             api=known.get("api") or record.api,
             method=record.method,
             url=known.get("url") or clean.url(record.url),

@@ -52,6 +52,8 @@ def document(exchange: Exchange) -> dict[str, Any]:
             "lost": exchange.lost,
             "unread": exchange.unread,
             "asked": _asked(exchange.asked),
+            "answering_model": exchange.answering_model,
+            "ended_by": exchange.ended_by,
         }
     )
 

@@ -95,7 +95,8 @@ class Exchange:
 
     ``began`` is unix seconds; ``cost`` US dollars, None where no price is known; ``lost`` counts the pieces for which
     there was no room, and in a list those of a running stream that are told as one.  ``duration``, ``first_token`` and
-    ``unread`` (of the duration: nobody read on, or the flow was paused or paced) are microseconds.
+    ``unread`` (of the duration: nobody read on, or the flow was paused or paced) are microseconds.  ``model`` was asked
+    for, ``answering_model`` answered instead: None where it is the same.  ``ended_by``: who cancelled it.
     """
 
     id: str
@@ -125,3 +126,5 @@ class Exchange:
     lost: int = 0
     unread: int = 0
     asked: Asked | None = None
+    answering_model: str | None = None
+    ended_by: str | None = None

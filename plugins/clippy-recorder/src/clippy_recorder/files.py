@@ -55,6 +55,13 @@ class Appender:
         elif exchanges:
             self._lines.append(b"".join(map(line, exchanges)))
 
+    def trial(self) -> str | None:
+        """Why nothing can be written there, tried out, None if it can; nothing is left of that."""
+        if self._rows is not None:
+            return self._rows.trial()
+        error = self._lines.trial()
+        return None if error is None else error.strerror or type(error).__name__
+
     def close(self) -> None:
         """Close the file."""
         self._lines.close()

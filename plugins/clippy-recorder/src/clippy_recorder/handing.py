@@ -41,7 +41,7 @@ _USAGE = attrgetter("input", "output", "cache_read", "cache_write", "reasoning",
 _PROVENANCE = attrgetter("source", "by", "route", "age", "stale", "reason")
 _RECORD = attrgetter(
     "id", "outcome", "time", "duration", "api", "method", "url", "model", "stream", "route", "parent", "status",
-    "finish_reason", "first_token", "unread",
+    "finish_reason", "first_token", "unread", "answering_model", "ended_by",
 )  # fmt: skip
 _TAPE = attrgetter("id", "parent", "began", "time", "cost", "lost", "withheld", "leaps")
 

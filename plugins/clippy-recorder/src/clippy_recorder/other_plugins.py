@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from attrs import define, frozen
@@ -145,8 +147,14 @@ def _chosen(host: Host, more: Sequence[str], less: Sequence[str]) -> tuple[dict[
 
 
 def plugin_named(name: str) -> object:
-    """An installed plugin by its name, or ``module:Class``, with its default settings.  Raises LookupError."""
+    """An installed plugin by its name, or ``module:Class``, with its default settings.  Raises LookupError.
+
+    A module is also looked for where the command runs, behind everything that is installed: it was named for that, and
+    no file there can stand for a module of somebody else.
+    """
     if ":" in name:
+        if (here := str(Path.cwd())) not in sys.path:
+            sys.path.append(here)
         module, _, attribute = name.partition(":")
         return _made(name, lambda: getattr(importlib.import_module(module), attribute))
     for entry in entry_points(group="clippy"):

@@ -69,6 +69,8 @@ def exchange_of(value: Any) -> Exchange:
         lost=told.whole("lost", 0),
         unread=told.whole("unread", 0),
         asked=_asked_of(told.maybe("asked")),
+        answering_model=told.optional("answering_model"),
+        ended_by=told.optional("ended_by"),
     )
 
 

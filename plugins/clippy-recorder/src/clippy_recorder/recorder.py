@@ -19,6 +19,7 @@ from clippy_hookspecs import AuditRecord, Event, Flow, Host, Prices, RequestCont
 from .apart import Writer, possible
 from .developing import develop
 from .exchange import Exchange, Level
+from .files import Appender
 from .keeping import Keeper
 from .tape import TAPE, Tape
 
@@ -168,8 +169,9 @@ class Recorder:
         if tape is None:  # plugins were changed while it ran, or nothing but this was left of a request
             tape = self._begin(None, ctx)
         prices = ctx.services.get(Prices, None)
-        if prices is not None and record.usage is not None and record.model and record.outcome == "answered":
-            tape.cost = prices.cost(record.model, record.usage)
+        model = record.answering_model or record.model
+        if prices is not None and record.usage is not None and model and record.outcome == "answered":
+            tape.cost = prices.cost(model, record.usage)
         tape.close(record)
         with self._lock:
             self._size += tape.size
@@ -177,6 +179,11 @@ class Recorder:
         if self._keeper is not None:
             self._keeper.keep(tape)
         self._tell(tape.id)
+
+    def unopened(self) -> list[str]:
+        """Why its file cannot be written, tried out."""
+        why = None if self.path is None or not self.enabled else Appender(self.path).trial()
+        return [] if why is None else [f"path in [plugins.recorder] is {str(self.path)!r}, where calls are lost: {why}"]
 
     @hookimpl
     @contextmanager

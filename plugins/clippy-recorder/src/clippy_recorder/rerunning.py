@@ -130,7 +130,7 @@ def _side(reply: RawReply, body: bytes, record: AuditRecord | None, latency: flo
     prices = host.services.get(Prices, None)
     cost = None
     if prices is not None and usage is not None and record is not None and record.outcome == "answered":
-        cost = prices.cost(record.model or "", usage)
+        cost = prices.cost(record.answering_model or record.model or "", usage)
     return Side(
         reply.status,
         "answered" if record is None else record.outcome,

@@ -63,6 +63,10 @@ class Rows:
             self.close()
             raise OSError(5, f"SQLite: {error}") from error
 
+    def trial(self) -> str | None:
+        """Why nothing can be added, None if it can; nothing is made or changed."""
+        return self._file.trial()
+
     def close(self) -> None:
         """Close the file; the next row opens the one that lies at the path then."""
         connection, self._connection = self._connection, None

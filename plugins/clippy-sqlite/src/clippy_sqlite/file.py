@@ -70,6 +70,18 @@ class SqliteFile:
                 raise
         return connection
 
+    def trial(self) -> str | None:
+        """Why :meth:`open` would raise, by looking only, None if nothing says so; nothing is made or changed."""
+        try:
+            self._judge()
+        except StrangeFile as error:
+            return str(error)
+        found = next(one for one in (self.path, *self.path.parents) if one.exists())
+        needed = os.W_OK | (os.X_OK if found.is_dir() else 0)
+        if found != self.path and not found.is_dir():
+            return f"{found} is no folder"
+        return None if os.access(found, needed) else f"{found} may not be written by this user"
+
     def connect(self, timeout: float | None = None) -> sqlite3.Connection:
         """A connection for any thread to the file, which must exist; *timeout* in place of the file's own."""
         # mode=rw: never make a file here, it would have the wrong permissions.

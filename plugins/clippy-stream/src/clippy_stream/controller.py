@@ -80,9 +80,12 @@ class StreamController:
         """Read at most so fast; None as fast as it comes.  Raises ValueError for a rate that is not above zero."""
         self._streams.get(request_id).flow.limit(chunks_per_second)
 
-    def cancel(self, request_id: str, reason: str = "cancelled") -> None:
-        """Close the upstream connection; whoever reads the stream gets an error with this *reason*."""
-        self._streams.get(request_id).flow.cancel(reason)
+    def cancel(self, request_id: str, reason: str = "cancelled", by: str = "program") -> None:
+        """Close the upstream connection; whoever reads the stream gets an error with this *reason*.
+
+        *by* is who does it, as ``AuditRecord.ended_by`` says.
+        """
+        self._streams.get(request_id).flow.cancel(reason, by)
 
     async def status_tables(self) -> tuple[StatusTable]:
         """The streams that have not ended, the oldest first, at most 200."""
@@ -126,7 +129,7 @@ class StreamController:
         if what == "list":
             return {"streams": [asdict(stream) for stream in self.live()]}
         if what == "cancel":
-            self.cancel(request_id, "cancelled by clippy streams")
+            self.cancel(request_id, "cancelled by clippy streams", "operator")
         elif what == "pause":
             self.pause(request_id)
         elif what == "resume":

@@ -23,7 +23,9 @@ def of_request(record: AuditRecord) -> dict[str, Any]:
     fields = {
         "id": name(record.id),
         "outcome": record.outcome,
+        "ended_by": name(record.ended_by),
         "model": name(record.model),
+        "answering_model": name(record.answering_model),
         "route": name(record.route),
         "api": name(record.api),
         "status": record.status,
@@ -76,6 +78,8 @@ def request_sentence(fields: dict[str, Any]) -> str:
     attempts, made = get("attempts", 0), get("source") == "plugin"
     return _joined(
         get("model") or get("operation") or get("api"),
+        get("answering_model") and f"answered by {get('answering_model')}",
+        get("ended_by") and f"ended by {get('ended_by')}",
         get("route") and not made and f"by {get('route')}",
         _failure(fields),
         get("category") == "plugin" and get("code"),

@@ -124,6 +124,7 @@ class OtelTelemetry:
         spans = ctx.stash[_SPANS] if _SPANS in ctx.stash else self._belated(record, ctx)
         if spans is None:
             return
+        spans.tell_models(record)
         try:
             measures = self._current_measures()
             if measures is not None:

@@ -54,6 +54,8 @@ class RequestSpans:
     span: Span = INVALID_SPAN
     context: Context | None = None
     route: str = ""
+    answering: str = ""
+    """The model that answered, once that is known and where it is another than the one asked for."""
     attempt: Span | None = None
     idle_since: float | None = None
     """When the attempt before ended: how long the next one waited."""
@@ -92,6 +94,8 @@ class RequestSpans:
         found: Attributes = {"gen_ai.operation.name": self.operation, "gen_ai.provider.name": self.server.provider}
         if self.model:
             found["gen_ai.request.model"] = self.model
+        if self.answering:
+            found["gen_ai.response.model"] = self.answering
         if self.server.address:
             found["server.address"], found["server.port"] = self.server.address, self.server.port
         return found
@@ -169,6 +173,12 @@ class RequestSpans:
         span.set_attributes(attributes)
 
     # --- the end ------------------------------------------------------------------------------------------------------
+
+    def tell_models(self, record: AuditRecord) -> None:
+        """Which model was asked for, and which one answered instead; the attempts told of those that were sent."""
+        if record.answering_model:
+            self.model = text(record.model or "")
+            self.answering = text(record.answering_model) if record.outcome == "answered" else ""
 
     def end(self, record: AuditRecord, ctx: RequestContext, attributes: Callable[[], Attributes]) -> None:
         """The request is over: say what became of it, with *attributes* if anybody wants to know."""

@@ -54,6 +54,7 @@ def event_of(record: AuditRecord, suppressed: int = 0, forgotten: int = 0) -> di
         "attempt_list": [_attempt(attempt) for attempt in record.attempts[-ATTEMPTS:]],
         "usage": _usage(record.usage),
         "error": _error(info),
+        "answering_model": record.answering_model and name(record.answering_model),
         "answer_by": record.provenance and name(record.provenance.by),
         "failed_plugins": [name(plugin) for plugin in failed[:ATTEMPTS]],
         "suppressed": suppressed,
