@@ -23,7 +23,7 @@ from clippy_hookspecs import (
 from flight_lab import Lab, Valve
 
 WORDS = "one two three four"
-ROUTES = {"spare": {"base_url": "http://spare.test/v1", "key": "sk-spare", "model": "m"}}
+ROUTES = {"spare": {"base_url": "http://spare.test/v1", "key": "sk-spare", "model": "m2"}}
 
 
 @define(eq=False)
@@ -83,6 +83,7 @@ def test_who_takes_over_the_stream_of_another_route_stores_nothing_under_the_key
     assert paid.outcome == "answered"
     assert paid.provenance is not None
     assert paid.provenance.route == "spare"
+    assert (paid.model, paid.answering_model) == ("m", "m2"), "though it sent nothing itself"
     assert keep.asked not in keep.entries
 
 

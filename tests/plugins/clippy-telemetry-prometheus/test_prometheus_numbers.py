@@ -18,7 +18,7 @@ from attrs import define, field
 from clippy_breaker import CircuitBreaker
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
-from clippy_hookspecs import AuditRecord, Refusal, Request, RequestContext, Usage, hookimpl
+from clippy_hookspecs import AuditRecord, Refusal, Request, RequestContext, Usage, evolve, hookimpl
 from clippy_hookspecs.services import Prices, ServiceRegistry
 from clippy_retry import RetryPolicy
 from clippy_telemetry_prometheus import PrometheusTelemetry
@@ -58,6 +58,15 @@ class Beside:
     @hookimpl
     def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
         self.records.append(record)
+
+
+@define(eq=False)
+class Renames:
+    """Sends another model than the one asked for."""
+
+    @hookimpl
+    def pre_attempt(self, request: Request, ctx: RequestContext) -> Request:
+        return evolve(request, model="dear")
 
 
 @define(eq=False)
@@ -138,6 +147,13 @@ def test_the_totals_are_those_of_the_audit(shop: Any) -> None:
     assert 1 == known.total("clippy_cache_lookups_total", cache="cache-memory", result="hit")
     assert 1 == known.total("clippy_requests_total", model="other", outcome="failed")
     assert 0 == known.total("clippy_requests_total", model="nobody-knows-it")
+
+
+def test_what_was_used_is_the_model_s_that_answered(shop: Any) -> None:
+    known = shop(None, {"renames": Renames()})
+    known.ask("cheap")
+    assert 1 == known.total("clippy_requests_total", model="dear") == known.total("clippy_requests_total")
+    assert 0 < known.total("clippy_tokens_total", model="dear") == known.total("clippy_tokens_total")
 
 
 def test_a_price_that_raises_takes_no_count_away(shop: Any) -> None:

@@ -70,7 +70,7 @@ class Ledger:
         dollars = None
         try:
             if prices is not None and record.usage is not None:
-                dollars = prices.cost(record.model or "", record.usage)
+                dollars = prices.cost(_model(record) or "", record.usage)
         finally:
             self._enter(record, dollars)
 
@@ -81,7 +81,7 @@ class Ledger:
         with self.numbers.lock:
             if self._life != self.numbers.life:
                 self._life, self._lines = self.numbers.life, {}
-            key = (record.model, record.route, outcome, source, record.api, who)
+            key = (_model(record), record.route, outcome, source, record.api, who)
             line = self._lines.get(key) or self._line(key, record, source)
             line.requests.value += 1
             if 0 <= record.duration < inf:
@@ -98,7 +98,8 @@ class Ledger:
 
     def _line(self, key: Any, record: AuditRecord, source: str) -> _Line:
         numbers, scope = self.numbers, record.scope
-        model = self._named("model", record.model, new=record.outcome in ("answered", "cached"))
+        called = _model(record)
+        model = self._named("model", called, new=record.outcome in ("answered", "cached"))
         api, route = self._named("api", record.api), self._named("route", record.route)
         who = (self._named("tenant", scope.tenant), self._named("user", scope.user)) if self.identity else ("", "")
         made = _Line(
@@ -108,7 +109,7 @@ class Ledger:
             numbers.count(REQUESTS, api, model, route, record.outcome, source, *who),
             numbers.spread(DURATION, model, record.outcome),
         )
-        if len(self._lines) < _MOST_LINES and (model == record.model or not record.model):
+        if len(self._lines) < _MOST_LINES and (model == called or not called):
             self._lines[key] = made
         return made
 
@@ -186,3 +187,8 @@ class Ledger:
             which = (SAVED, line.model) if saved else (COST, line.model, line.route, *line.who)
             line.cost = self.numbers.count(*which)
         line.cost.value += dollars
+
+
+def _model(record: AuditRecord) -> str | None:
+    """The model that answered, else the one that was asked."""
+    return record.answering_model or record.model
