@@ -28,7 +28,7 @@ def request_elsewhere(
     target: str,
     fields: Sequence[Pair],
     body: bytes,
-    cut_by: Callable[[], str],
+    cut_by: Callable[[], str] | None = None,
 ) -> RawRequest:
     """The request to the address that its caller named.  Raises Refused for one that this caller may not name."""
     allow = () if caller.key is None else caller.key.base_urls
