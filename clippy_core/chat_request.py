@@ -9,6 +9,7 @@ from attrs import frozen
 from clippy_hookspecs import ConfigError, Endpoint, Headers, Message, Request, Text, Tool, evolve
 
 from . import routes
+from .arguments import check_call, check_names, tell_of
 from .config import RouteConfig
 from .directives import as_headers
 from .jsonio import dumps_known
@@ -37,9 +38,12 @@ def build_request(
     """The request for a call of our own client, and its route.
 
     Raises ConfigError if there is no such route, ValueError if neither the call nor the route names a model, TypeError
-    for directives that are no texts.
+    for what no request can be made of.
     """
     settings = host.settings
+    check_names(model, route)
+    if params:
+        tell_of(params, settings.told)
     line = settings.lines.get(route) or _found(host, settings, route)
     chosen = line.route
     wanted = chosen.models.get(model or "") or model or chosen.model
@@ -55,10 +59,16 @@ def build_request(
             body["tools"] = list(tools)
         if stream:
             body["stream"] = True
-        data, known = dumps_known(body)
+        try:
+            data, known = dumps_known(body)
+        except TypeError:
+            check_call(messages, tools, params, stream)
+            raise
         # Of the caller's own lists the messages alone were copied; others may change while the request is under way.
         known = known and not tools and list not in map(type, params.values())
         return decode_request("POST", line.url, "", headers, data, stream=stream, flat=body if known else None), line
+    check_call(messages, tools, params, stream)
+    messages, tools = (messages if isinstance(messages, str) else [*messages]), [*(tools or ())]
     if line.api is _ANTHROPIC:
         params = {"max_tokens": 4096, **params}  # the one parameter that this API requires
     conversation, offered = _messages(messages, line.api), _read("tools", tools, Tool, line.api)
@@ -115,10 +125,12 @@ def _as_given(messages: Conversation, tools: Sequence[Tool | Mapping[str, Any]])
 
     They are copies: the caller's own may change while the request is under way.
     """
-    if tools and not {dict}.issuperset(map(type, tools)):
+    if tools and not (isinstance(tools, (list, tuple)) and {dict}.issuperset(map(type, tools))):
         return None
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
+    if not isinstance(messages, (list, tuple)):
+        return None
     said = []
     for message in messages:
         if type(message) is not dict:

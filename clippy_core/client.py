@@ -273,8 +273,9 @@ class Client(_Calls):
         """Ask, and wait for the whole answer.
 
         *messages* is a text, or messages as :class:`~clippy_hookspecs.Message` or in OpenAI's form.  *params* go into
-        the body as they are, *directives* to the plugins: ``{"cache": "no-store"}`` is the header ``X-Clippy-Cache``.
-        Raises ProviderError, Refusal, PluginError.
+        the body as they are, also those that only this provider knows, *directives* to the plugins: ``{"cache":
+        "no-store"}`` is the header ``X-Clippy-Cache``.  A parameter that looks misspelt is sent and told of in the log.
+        Raises ProviderError, Refusal, PluginError, and TypeError for what no request can be made of.
         """
         return _whole(*self._answer(messages, model, route, tools, directives, params, stream=False))
 

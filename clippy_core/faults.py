@@ -1,27 +1,32 @@
-"""What is said when a plugin fails: who, in which hook, of what kind and where, and never what the exception says.
+"""What is said of a plugin that fails or takes seconds: who, in which hook, of what kind and where; not what it raised.
 
-That may quote a prompt or a key, and so may the exceptions behind it.  The way to a failure is logged at DEBUG level,
-as places alone.
+An exception may quote a prompt or a key, and so may those behind it.  The way to a failure is logged at DEBUG level, as
+places alone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from traceback import format_tb, walk_tb
 from typing import TYPE_CHECKING, NoReturn
 
 from attrs import define, field
-from clippy_hookspecs import POLICIES, ErrorInfo, PluginError
+from clippy_hookspecs import POLICIES, ErrorInfo, HookCall, PluginError
 
 from .imports import package_of
 
 if TYPE_CHECKING:
-    from .chains import Chains, Step
+    from .chains import Chains, Step, Steps
 
 log = logging.getLogger("clippy")
 
+_SLOW, _SLOW_AWAITING = 2.0, 10.0
+"""Seconds of one call that are told of: of a plain ``def``, beside which its event loop does nothing, and of one that
+may await, as those do that ask a model."""
+_BETWEEN = 600.0
+"""Seconds between two lines about one slow hook of a plugin."""
 _CAUSES = 5
 """Exceptions behind a failure whose way is logged too."""
 
@@ -32,6 +37,8 @@ class Faults:
 
     counts: dict[tuple[str, str], int] = field(factory=dict)
     disabled: set[str] = field(factory=set)
+    slow: dict[tuple[str, str], tuple[float, int]] = field(factory=dict)
+    """When a slow hook was last told of, in seconds of the host's clock, and how many calls were slow since."""
 
     def note(self, step: Step, error: BaseException) -> None:
         """Count a skipped failure and log the first of each plugin and hook.
@@ -53,6 +60,28 @@ class Faults:
         seen = self.counts.get((step.plugin, step.hook), 0)
         self.counts[step.plugin, step.hook] = seen + 1
         return not seen
+
+    def tell_slow(self, calls: Iterable[HookCall], steps: Mapping[str, Steps], now: float) -> None:
+        """Say which of the *calls* of a request took seconds: each caller waits, and nothing else tells who it is for.
+
+        A line for each plugin and hook in ten minutes of *now*, the host's clock.
+        """
+        for call in calls:
+            took = call.ns / call.calls / 1e9
+            if took < _SLOW:
+                continue
+            step = next((one for one in steps.get(call.hook, ()) if one.plugin == call.plugin), None)
+            if step is None or (step.awaits and took < _SLOW_AWAITING):
+                continue
+            told, left_out = self.slow.get((call.plugin, call.hook), (-_BETWEEN, 0))
+            if now - told < _BETWEEN:
+                self.slow[call.plugin, call.hook] = (told, left_out + 1)
+                continue
+            self.slow[call.plugin, call.hook] = (now, 0)
+            more = f", as {left_out} others since the last line" if left_out else ""
+            why = "its request waited" if step.awaits else "its request waited, in an event loop all the others too"
+            advice = f"see what it waits for, or disable = [{step.plugin!r}]"
+            log.warning("%s; %s; %s", step.blame(f"took {took:.1f} s{more}"), why, advice)
 
 
 def raise_failed(step: Step, error: Exception | SystemExit) -> NoReturn:

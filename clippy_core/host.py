@@ -55,7 +55,6 @@ class Host(Made):
 
     ``Host.from_config()`` takes what is installed and configured; ``Host([plugin, ...])`` takes exactly these, with the
     settings in *config* (a mapping of the file's shape, or a Config) and nothing from files or the environment.
-
     Raises :class:`~clippy_hookspecs.ConfigError` with every fault of the configuration.
     """
 
@@ -79,8 +78,7 @@ class Host(Made):
         self._given, self._given_clock = plugins, clock
         self.repeats, self.sdk_retries = Repeats(), SdkRetries()
         self._scope: ContextVar[Scope | None] = ContextVar("clippy-scope", default=None)
-        self._portal = Portal()
-        self._watchdog = Watchdog()
+        self._portal, self._watchdog = Portal(), Watchdog()
         self._http = HttpUpstream(self)
         self._own = OwnServices(self._http, clock)
         self._serving = Serving(make_tables(self, config, plugins, self._own, self._portal), _settle)
@@ -237,6 +235,12 @@ class Host(Made):
 
         return await answer(self, request)
 
+    async def retold(self, reply: RawReply, api: str, request: RawRequest, made: float) -> RawReply:
+        """An answer of another wire API as *request* expects it: see :func:`clippy_core.upstream.retold`."""
+        from .upstream import retold
+
+        return await retold(self, reply, api, request, made)
+
     async def ask(self, request: Request) -> Response:
         """Run a request of ours and return the whole answer.  Raises ProviderError, Refusal, PluginError."""
         from .upstream import ask
@@ -328,8 +332,7 @@ class Host(Made):
         )
         pays: Any = functools.partial(settings.identity, request.headers, request.query) if caller is None else caller
         limit = settings.deadlines(route).total
-        deadline = None if limit is None else self.clock.now() + limit
-        chains = tables.chains
+        deadline, chains = None if limit is None else self.clock.now() + limit, tables.chains
         if parent is not None:
             scope, chains = parent.ctx.scope, tables.without(frozenset(path))
             deadline = parent.ctx.deadline

@@ -54,6 +54,7 @@ _TELLING = frozenset({*_STATEFUL, "prompt"})
 _LONGEST_KEY = hashlib.blake2b.MAX_KEY_SIZE
 _CONVERSATION = frozenset({"messages", "input"})
 _CREDENTIAL_WORDS = frozenset({"authorization", "auth", "key", "apikey", "token", "secret", "cookie", "credential"})
+_CREDENTIAL_WORDS |= {"authentication", "bearer", "credentials", "jwt", "password"}
 _NO_CREDENTIALS = frozenset({"idempotency-key", "sec-websocket-key"})
 _NO_HEADERS, _NO_SCOPE = Headers(), Scope()
 _NO_LINES: tuple[tuple[str, str], ...] = ()
@@ -309,7 +310,7 @@ def _who(value: str) -> str:
 @functools.lru_cache(maxsize=1024)
 def is_credential(header: str) -> bool:
     """Whether a request header says who calls: any gateway has a name of its own for its keys."""
-    name = header.lower()
+    name = header.lower().replace("_", "-")  # as servers read it that hand headers on as variables
     return not _CREDENTIAL_WORDS.isdisjoint(name.split("-")) and name not in _NO_CREDENTIALS
 
 

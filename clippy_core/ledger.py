@@ -34,6 +34,9 @@ CHARACTERS = 4
 
 State = Literal["ok", "error", "cancelled"]
 log = logging.getLogger("clippy")
+
+LONG = 2.0
+"""Seconds of a request beyond which it is looked whether a plugin took them: for shorter ones that is not worth it."""
 _FAILED = "what a plugin wanted done when an answer began failed"
 
 _ENDS = {
@@ -78,8 +81,8 @@ class Ledger(Run):
     """The request's place in a flight, which it leaves when its books are closed."""
     passed_on: bool
     """What was used counts as another request's, which goes on with the same answer."""
-    retold: bool
-    """Who asked speaks another API than the request: its failures are told anew, with the status that they mean."""
+    asked: Request | None
+    """What its caller wrote, where that speaks another API: its failures are told anew, with the status they mean."""
     ended: Callable[[str], None] | None
     """What is told, by its id, that no plugin will be called for this request any more."""
 
@@ -96,11 +99,11 @@ class Ledger(Run):
         self.ctx, self.runtime, self.at = ctx, runtime, None
         self.chains, self.content = chains, content
         self.request, self.flow = request, flow
-        self.looked_at = self.response = self.seat = self.ended = self.chunk_times = None
+        self.looked_at = self.response = self.seat = self.ended = self.chunk_times = self.asked = None
         self.attempt_began = self.first_token = self.usage = self.finish_reason = self.status = None
         self.attempts, self.output = [], ()
         self.waited, self.left_out = 0.0, 0
-        self.sent = self.closed = self.passed_on = self.retold = False
+        self.sent = self.closed = self.passed_on = False
         self.began, self.began_at = runtime.clock.now(), runtime.clock.time()
         if chains.timed and chains.on_chunk:
             self.chunk_times = ChunkTimes()
@@ -178,12 +181,14 @@ class Ledger(Run):
                     await self._tell(outcome, error)
             finally:
                 self.flow.enter(_ENDS[outcome])
+                if self.chains.timed and (now := self.runtime.clock.now()) - self.began > LONG:
+                    self.chains.faults.tell_slow(self.ctx.trace, self.chains.steps, now)
                 if self.ended is not None:
                     self.ended(self.ctx.id)
 
     async def fail(self, status: int, body: bytes | None, error: ErrorInfo) -> None:
         """Close after a failure that is handed on with *status* and, unless it is a stream, *body*."""
-        self.status = status if body is None or not self.retold else status_meant(status, body)
+        self.status = status if body is None or self.asked is None else status_meant(status, body)
         await self.close("failed", error)
 
     async def _tell(self, outcome: str, error: ErrorInfo | None) -> None:

@@ -128,12 +128,12 @@ class Pipeline:
     _sent: Request = field(init=False)
     """The request of the last attempt, before pre_attempt."""
     reply: RawReply | None = field(init=False)
-    _entry: CacheEntry | None = field(init=False)
+    entry: CacheEntry | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.came_as = self.request
         self.key = self.stored_as = self.joined = self.seat = self.as_sent = self.failure = self.reply = None
-        self._entry = None
+        self.entry = None
         content = self.settings.audit_content
         self.ledger = Ledger(self.ctx, self.runtime, self.chains, content, self.request, self.flow)
 
@@ -163,7 +163,7 @@ class Pipeline:
 
     async def _way(self) -> Result:
         if self.chains.watchers:
-            self.chains.emit("request", self.request, self.ctx)
+            self.chains.emit("request", self.request, self.ctx, self.ledger.asked)
         if self.ctx.directives:
             self.settings.readers.check(self.ctx.directives)
         if self.chains.pre_request and (made := await self._enter()) is not None:
@@ -228,7 +228,7 @@ class Pipeline:
         age = max(0.0, (now := self.runtime.clock.time()) - entry.stored_at)
         late = self.ctx.stale_within > 0 or (entry.expires_at is not None and entry.expires_at < now)
         self.ctx.provenance = new_provenance("cache", cache, self.ctx.route.name, age, late, reason)
-        self._entry = entry
+        self.entry = entry
         return entry
 
     def _make_keys(self, request: Request) -> None:
@@ -568,7 +568,7 @@ class Pipeline:
                 why = step.blame("returned a Response for a stream; it is ignored")
                 self.chains.faults.note(step, PluginError(why))
         await self.ledger.end_attempt("ok", None, stream.status, self.ledger.usage)
-        pays = self._entry is None and aboard.pays(self)
+        pays = self.entry is None and aboard.pays(self)
         if pays and passage.keep_raw and self.stored_as is not None and stream.given_up is None:
             given = response if passage.given_as_sent() else None
             whole = given or assembled(api, passage.sent, stream.status, stream.headers)
@@ -641,7 +641,7 @@ class Pipeline:
 
     def live(self, source: Source, status: int, headers: Headers, extensions: Mapping[str, Any]) -> LiveStream:
         chains, ledger = self.chains, self.ledger
-        stores = bool(chains.cache_store and self.ctx.cache_control.store and self.stored_as and self._entry is None)
+        stores = bool(chains.cache_store and self.ctx.cache_control.store and self.stored_as and self.entry is None)
         passage = Passage(
             chains,
             self.ctx,

@@ -38,6 +38,8 @@ class Settings:
 
     lines: dict[str | None, Any] = field(factory=dict, init=False, eq=False, repr=False)
     """What :mod:`clippy_core.chat_request` has found out of routes."""
+    told: set[str] = field(factory=set, init=False, eq=False, repr=False)
+    """Parameters of calls of our own client that were told of in the log."""
     plans: dict[str, Any] = field(factory=dict, init=False, eq=False, repr=False)
     """What :mod:`clippy_core.straight` has found out of routes."""
     no_deadlines: ClassVar[Deadlines] = Deadlines()

@@ -130,10 +130,8 @@ class Asked:
 # --- the classes, made for a module -------------------------------------------------------------------------------
 
 
-@functools.cache
-def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
-    """The sync and the async transport class of *module*."""
-    front, async_front = fronts(module)
+def _bodies(module: ModuleType) -> tuple[type[Any], type[Any]]:
+    """The sync and the async class of bodies that are read while they come."""
 
     class Body(module.SyncByteStream):  # type: ignore[misc, name-defined]
         """A stream of ours as a body of the module's.  Read once: an SDK may ask for its iterator again to drain it."""
@@ -186,6 +184,15 @@ def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
 
         async def aclose(self) -> None:
             await self._stream.aclose()
+
+    return Body, AsyncBody
+
+
+@functools.cache
+def _classes(module: ModuleType) -> tuple[type[Any], type[Any]]:
+    """The sync and the async transport class of *module*."""
+    front, async_front = fronts(module)
+    Body, AsyncBody = _bodies(module)  # noqa: N806 - classes
 
     class Transport(Before, front):  # type: ignore[misc, valid-type]
         """Runs a host in front of an inner transport."""

@@ -48,6 +48,8 @@ _NO_DEADLINES = Deadlines()
 _NOTHING: Mapping[str, Any] = {}
 FAILURE = "failure"
 """In the extensions of an answer of the host's own: what failed, in words that are for who runs it."""
+REFUSAL = "refusal"
+"""In the extensions of an answer of the host's own: the code of a refusal, whose words are for the caller."""
 
 
 class UpstreamSender:
@@ -137,17 +139,19 @@ async def _looked_at(host: Host, request: RawRequest, asked: Request) -> RawRepl
         parsed, scope = _routed(host, asked, request) if request.route else (asked, request.scope)
         if host.chains.idle and not beginning(request.headers, OWN_HEADERS) and not _timed(host, request):
             sent = raw_request(parsed, request.body if parsed.endpoint.body == "stream" else None)
-            return await _understood(host, await _straight(host, sent), parsed, asked)
+            return await _understood(host, await _straight(host, sent), parsed.api, asked)
         pipeline = await _begin(host, parsed, request, wants_values=False, scope=scope)
-        pipeline.ledger.retold = parsed.api != asked.api
+        pipeline.ledger.asked = asked if parsed.api != asked.api else None
         extensions = pipeline.own()
         result = await pipeline.answer()
     except (Refusal, PluginError, AttemptsFailed, FlowCancelled) as error:
         return _failed(host, asked, error, extensions)
+    made = pipeline.entry.stored_at if pipeline.entry is not None else None  # of one answer always the same second
     if isinstance(result, Response):
-        return await _understood(host, _whole(host, result, extensions), parsed, asked)
+        return await _understood(host, _whole(host, result, extensions), parsed.api, asked, made)
     given = {**result.extensions, **extensions}
-    return await _understood(host, RawReply(result.status, result.headers, StreamBody(result), given), parsed, asked)
+    reply = RawReply(result.status, result.headers, StreamBody(result), given)
+    return await _understood(host, reply, parsed.api, asked, made)
 
 
 def _failed(host: Host, asked: Request, error: Any, extensions: Mapping[str, Any] = _NOTHING) -> RawReply:
@@ -159,6 +163,8 @@ def _failed(host: Host, asked: Request, error: Any, extensions: Mapping[str, Any
         extensions = {**extensions, FAILURE: error.info}
     elif isinstance(error, PluginError):
         extensions = {**extensions, FAILURE: ErrorInfo("plugin", "plugin_error", message=str(error))}
+    elif isinstance(error, Refusal):
+        extensions = {**extensions, REFUSAL: error.code}
     return _whole(host, judged, extensions)
 
 
@@ -169,14 +175,22 @@ def _whole(host: Host, response: Response, extensions: Mapping[str, Any]) -> Raw
     return RawReply(response.status, headers, encode_response(response), {**response.extensions, **extensions})
 
 
-async def _understood(host: Host, reply: RawReply, sent: Request, asked: Request) -> RawReply:
-    """*reply* to *sent* in the wire API of *asked*; what cannot be said in it is a failure of the provider's."""
-    if sent.api == asked.api or not asked.endpoint.chat:
+async def retold(host: Host, reply: RawReply, api: str, request: RawRequest, made: float) -> RawReply:
+    """*reply*, which speaks *api*, as the caller of *request* would have got it: see ``Host`` of the contract."""
+    return await _understood(host, reply, api, _asked(request), made)
+
+
+async def _understood(host: Host, reply: RawReply, spoken: str, asked: Request, made: float | None = None) -> RawReply:
+    """*reply*, which speaks *spoken*, in the wire API of *asked*; what cannot be said in it is the provider's failure.
+
+    *made* is unix seconds, for an answer that does not say when it was made; None: now.
+    """
+    if spoken == asked.api or not asked.endpoint.chat:
         return reply
     from .translated import translated
 
     try:
-        again = await translated(reply, sent.api, asked, host.clock.time())
+        again = await translated(reply, spoken, asked, host.clock.time() if made is None else made)
     except Exception as error:
         if not isinstance(reply.body, bytes):
             await close_quietly(reply.body)

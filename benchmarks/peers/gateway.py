@@ -6,7 +6,9 @@ Needs wrk and taskset, and the fake provider and proxies of the peers' harness. 
 PEERS_VENVS has a folder litellm/, Portkey's gateway where PEERS_NPM has its node_modules.  The proxy has core 0;
 provider and wrk share core 1.  Every request body has a number of its own, so that no cache and no flight answers: the
 provider must have seen as many requests as wrk had answers.  Figures are ratios inside a round, against Starlette +
-httpx; nan where a proxy does not pass streams on, as those by hand do not (benchmarks/floor_gateway.py).
+httpx, and, for added latency and lag, against raw ASGI + aiohttp on the same server ("of raw"); nan where a proxy does
+not pass streams on, as those by hand do not (benchmarks/floor_gateway.py).  The reader that measures lag stays on core
+1: were it moved to the proxy's, the proxy would be measured waiting for it.
 """
 
 from __future__ import annotations
@@ -158,9 +160,10 @@ def wrk(
     }
 
 
-def lag(port: int, streams: int = 2) -> list[float]:
-    """Microseconds from the moment the provider wrote a chunk until its reader has it."""
+def lag(port: int, streams: int = 10) -> list[float]:
+    """Microseconds from the moment the provider wrote a chunk until its reader has it, of 200 chunks a stream."""
     found = []
+    os.sched_setaffinity(0, {1})
     for _ in range(streams):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         body = {
@@ -297,6 +300,21 @@ def measure(rounds: int, seconds: float, wanted: list[str], share: int) -> dict[
     return rows
 
 
+def raw_beside(name: str) -> str:
+    """The plain proxy on the server that a row stands on; uvicorn's where it has one of its own."""
+    return "raw on granian" if "granian" in name else "raw on uvicorn"
+
+
+def paired(row: list[float], raw: list[float]) -> float:
+    """The median of a row's figures over those of the same rounds."""
+    return statistics.median(a / b if b else float("nan") for a, b in zip(row, raw, strict=True))
+
+
+def added(row: dict[str, list[float]], direct: dict[str, list[float]]) -> list[float]:
+    """Microseconds at the median that a proxy adds to one caller's request, for each round."""
+    return [a - b for a, b in zip(row["one"], direct["one"], strict=True)]
+
+
 def total(stats: Any) -> int:
     return int(stats["requests"]) if "requests" in stats else sum(v for v in stats.values() if isinstance(v, int))
 
@@ -311,20 +329,26 @@ def main() -> None:
     rows = measure(given.rounds, given.secs, given.only, given.unique)
     base = rows.get("Starlette + httpx") or rows["direct"]
     direct = rows["direct"]
-    columns = ("rps", "x base", "cpu us", "x base", "added p50", "p99 ms", "streams", "lag p50", "lag p99", "not seen")
+    columns = ("rps", "x base", "cpu us", "x base", "p50 us", "added", "of raw", "p99 ms", "streams")
+    columns += ("lag p50", "of raw", "lag p99", "of raw", "not seen")
     print(f"{'':28}" + "".join(f"{column:>10}" for column in columns))
     for name, row in rows.items():
         median = {key: statistics.median(values) for key, values in row.items()}
+        raw = rows.get(raw_beside(name)) or direct
         figures = (
             median["load"],
             statistics.median(a / b for a, b in zip(row["load"], base["load"], strict=True)),
             median["cpu"],
             statistics.median(b / max(a, 1.0) for a, b in zip(row["cpu"], base["cpu"], strict=True)),
-            statistics.median(a - b for a, b in zip(row["one"], direct["one"], strict=True)),
+            median["one"],
+            statistics.median(added(row, direct)),
+            paired(added(row, direct), added(raw, direct)),
             median["p99"] / 1e3,
             median["streams"],
             median["lag50"],
+            paired(row["lag50"], raw["lag50"]),
             median["lag99"],
+            paired(row["lag99"], raw["lag99"]),
             median["lost"],
         )
         print(f"{name:28}" + "".join(f"{figure:10.2f}" if figure < 100 else f"{figure:10.0f}" for figure in figures))

@@ -38,6 +38,7 @@ from clippy_hookspecs import (
 
 from . import APIS, StreamDecoder, openai_chat
 from .base import CorruptEvent, WireApi
+from .errors import named_status
 from .growth import Growth, absorb, block_of, part_of
 from .sse import SseLimitError
 
@@ -179,8 +180,9 @@ class StreamError:
     @property
     def category(self) -> str:
         """transient, rate_limit, auth, validation or permanent."""
-        told = " ".join(str(word) for word in _codes(self.body)).lower()
-        return next((category for words, category in _CATEGORIES if any(word in told for word in words)), "transient")
+        told = " ".join(_codes(self.body)).lower().replace("_", "")
+        named = next((category for words, category in _CATEGORIES if any(word in told for word in words)), None)
+        return named or _STATUSES.get(named_status(self.body) or 0, "transient")
 
     @property
     def retryable(self) -> bool:
@@ -189,20 +191,27 @@ class StreamError:
 
 
 _CATEGORIES = (
-    (("quota", "billing", "credit"), "permanent"),
-    (("rate_limit",), "rate_limit"),
-    (("authentication", "permission", "api_key", "unauthorized", "forbidden"), "auth"),
-    (("invalid_request", "invalid_prompt", "context_length", "bad_request", "request_too_large"), "validation"),
+    (("quota", "billing", "credit", "notfound"), "permanent"),
+    (("ratelimit", "toomanyrequests"), "rate_limit"),
+    (("authentication", "permission", "apikey", "unauthorized", "forbidden"), "auth"),
+    (("invalidrequest", "invalidprompt", "contextlength", "badrequest", "requesttoolarge"), "validation"),
+    (("contentfilter", "contentpolicy"), "validation"),
 )
+"""By what the codes have in their names, without the underlines that some servers leave out."""
+_STATUSES = {
+    400: "validation", 401: "auth", 402: "permanent", 403: "auth", 404: "permanent", 413: "validation",
+    422: "validation", 429: "rate_limit",
+}  # fmt: skip
+"""For servers that tell of an error by its HTTP status alone (OpenRouter, vLLM)."""
 
 
-def _codes(body: Mapping[str, Json]) -> list[Json]:
+def _codes(body: Mapping[str, Json]) -> list[str]:
     """The words by which an error event says what it is, wherever its API puts them."""
     inner = body.get("error")
     response = body.get("response")
     nested = response.get("error") if isinstance(response, Mapping) else None
     places = [place for place in (body, inner, nested) if isinstance(place, Mapping)]
-    return [place[name] for place in places for name in ("code", "type") if isinstance(place.get(name), str)]
+    return [word for place in places for name in ("code", "type") if isinstance(word := place.get(name), str)]
 
 
 @frozen

@@ -270,7 +270,10 @@ def test_one_address_has_one_spelling() -> None:
 def test_a_credential_is_told_apart_in_every_header_that_may_hold_it() -> None:
     """Two keys are two digests, the same key is one, none is empty, and no digest shows its key."""
     salt = b"salt"
-    for name in ("authorization", "x-api-key", "api-key", "x-goog-api-key", "ocp-apim-subscription-key", "cookie"):
+    for name in (
+        "authorization", "x-api-key", "api-key", "x-goog-api-key", "ocp-apim-subscription-key", "cookie", "x_api_key",
+        "authentication", "x-password", "x-jwt", "bearer",
+    ):  # fmt: skip
         one, two = (credential_digest(Headers([(name, value)]), "", salt) for value in ("key-A", "key-B"))
         assert one != two
         assert one == credential_digest(Headers([(name.upper(), "key-A")]), "", salt)

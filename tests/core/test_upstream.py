@@ -12,6 +12,7 @@ import httpx
 import pytest
 from attrs import define, field
 from calling import Again, Calls, Records
+from clippy_cache_memory import MemoryCache
 from clippy_hookspecs import (
     Headers,
     Message,
@@ -326,3 +327,71 @@ def test_callers_without_a_scope_are_told_apart_by_their_own_key(colour):
         within(colour, host, work)
     assert seen[0] == seen[2] != seen[1]
     assert all(user.startswith("key-") for user in seen)
+
+
+def created_of(body: bytes) -> set[int]:
+    """The seconds that an answer in Chat Completions' form says it was made in."""
+    if body.startswith(b"{"):
+        return {json.loads(body)["created"]}
+    return {json.loads(line[6:])["created"] for line in body.splitlines() if line.startswith(b"data: {")}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_does_not_say_when_it_was_made_has_one_second_for_every_reader(stream):
+    """Claude's says nothing of it: each worker that shares a cache would say when it looked."""
+    cache, provider = MemoryCache(ttl=600), Anthropic()
+    body = json.dumps({**CHAT, "temperature": 0, "stream": stream}).encode()
+    raw = RawRequest("POST", "http://gateway/v1/chat/completions", JSON, body, "claude")
+    told = []
+    for later in (0.0, 7.0, 19.0):
+        clock = VirtualClock()
+        clock.advance(later)
+        config = {"routes": {"claude": {"api": "anthropic.messages", "base_url": "http://claude.test", "key": "sk-x"}}}
+        host = clippy_core.Host([cache, provider], config=config, clock=clock)
+        told.append(created_of(drive(asked(host, raw))))
+    assert provider.asked == 1
+    assert told == [told[0]] * 3
+    assert len(told[0]) == 1
+
+
+async def asked(host: clippy_core.Host, raw: RawRequest) -> bytes:
+    return await read(await host.answer(raw))
+
+
+@define(eq=False)
+class Anthropic:
+    """A provider of Anthropic's kind, in the provider's place."""
+
+    asked: int = 0
+
+    @hookimpl
+    def register_services(self, services: ServiceRegistry) -> None:
+        services.offer(Upstream, self)
+
+    async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
+        self.asked += 1
+        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn"}
+        message |= {"content": [{"type": "text", "text": "Hi"}], "usage": {"input_tokens": 1, "output_tokens": 1}}
+        if not json.loads(request.body).get("stream"):
+            return RawReply(200, JSON, json.dumps(message).encode(), {})
+        events = [
+            {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}},
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
+            {"type": "message_stop"},
+        ]
+        pieces = [f"event: {one['type']}\ndata: {json.dumps(one)}\n\n".encode() for one in events]
+        return RawReply(200, Headers({"content-type": "text/event-stream"}), Pieces(pieces), {})
+
+
+@define(eq=False)
+class Pieces:
+    pieces: list[bytes]
+
+    async def next(self) -> bytes | None:
+        return self.pieces.pop(0) if self.pieces else None
+
+    async def aclose(self) -> None:
+        self.pieces.clear()

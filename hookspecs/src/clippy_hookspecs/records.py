@@ -240,7 +240,8 @@ class Event:
     ``kind``: request, attempt, head, bytes, chunk_in, chunk_out, hook, closed; ``data`` is what the kind says: the
     Request as it came, the Request sent with its very bytes in ``raw``, the (status, Headers) of an answer, the bytes,
     the Chunk, the HookCall, the Outcome.  ``value`` is what a hook returned, None where that was nothing; on_chunk is
-    told by its chunks.
+    told by its chunks.  Of a request it is the one that its caller wrote, where the host first told it anew in the wire
+    API of its route.
     """
 
     kind: EventKind

@@ -295,7 +295,17 @@ class Host(Protocol):
         Failures are answers in the request's own wire API; 502 says that the provider could not be reached.  In
         ``extensions["clippy"]`` of the reply is the :class:`~clippy_hookspecs.RequestContext`, unless no plugin had
         anything to do with it; in ``extensions["failure"]`` the :class:`~clippy_hookspecs.ErrorInfo` of a failure that
-        no provider told of, whose words are for who runs the host.  Raises ConfigError if there is no such route.
+        no provider told of, whose words are for who runs the host; in ``extensions["refusal"]`` the code of a refusal,
+        whose words are for the caller.  Raises ConfigError if there is no such route.
+        """
+        ...
+
+    async def retold(self, reply: RawReply, api: str, request: RawRequest, made: float) -> RawReply:
+        """*reply*, which speaks the wire API *api*, as the caller of *request* would have been given it.
+
+        For who keeps answers in their provider's words.  Nothing is sent and no plugin asked.  A stream is told anew
+        event by event, as it is read.  *made* is unix seconds, for an answer that does not say when it was made.  What
+        cannot be said in the API of *request* is a 502 in it.
         """
         ...
 

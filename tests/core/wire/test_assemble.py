@@ -410,10 +410,17 @@ def test_an_entry_of_an_unknown_api_cannot_be_streamed() -> None:
         ({"type": "error", "error": {"type": "invalid_request_error", "message": "x"}}, "validation", False),
         ({"type": "error", "error": {"type": "overloaded_error", "message": "x"}}, "transient", True),
         ({"error": {"type": "server_error", "message": "x"}}, "transient", True),
+        ({"error": {"code": 429, "message": "x"}}, "rate_limit", True),
+        ({"error": {"code": "401", "message": "x"}}, "auth", False),
+        ({"error": {"code": 402, "message": "x"}, "choices": [{"index": 0, "delta": {}}]}, "permanent", False),
+        ({"error": {"code": 502, "message": "x"}}, "transient", True),
+        ({"object": "error", "type": "NotFoundError", "message": "x", "code": 404}, "permanent", False),
+        ({"object": "error", "type": "BadRequestError", "message": "x"}, "validation", False),
+        ({"error": {"type": "invalid_request_error", "code": "model_not_found", "message": "x"}}, "permanent", False),
     ],
 )
-def test_an_error_event_says_by_its_type_what_it_is(body, category, retryable):
-    """What can help is known without reading the message."""
+def test_an_error_event_says_by_its_codes_what_it_is(body, category, retryable):
+    """What can help is known without reading the message: by the names in it, else by the status that it names."""
     api = "anthropic.messages" if body.get("type") == "error" else "openai.chat"
     name = b"event: error\n" if api == "anthropic.messages" else b""
     error = assemble_stream(APIS[api], [name + b"data: " + json.dumps(body).encode() + b"\n\n"]).error

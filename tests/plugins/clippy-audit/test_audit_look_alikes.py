@@ -295,6 +295,14 @@ postgres://localhost/db
 https://user@example.org/x
 postgresql://app@db.example.org/prod
 sk_learn_pipeline_with_many_steps_and_words
+session 123 45 6789
+order 219099999
+naïve@2x.png
+well‑known non‑breaking 1990‑1995
+{"token": {"value": "cat", "logprob": -0.1}}
+{"password": {"type": "string", "minLength": 12}}
+<th>Password</th><th>Email</th>
+code=invalid_grant_2024_error&x=1
 密码: 必须足够长
 パスワード: 必須です
 """.strip().splitlines()
@@ -328,6 +336,12 @@ PERSONAL = [
     ("card 4111 1111 1111 1111 exp 12/27", "4111 1111 1111 1111"),
     ("5500-0000-0000-0004", "5500-0000-0000-0004"),
     ("SSN 123-45-6789", "123-45-6789"),
+    ("social security number: 457 55 5462", "457 55 5462"),
+    ("ssn=219099999", "219099999"),
+    ("an <jörg.müller@exämple.de>", "jörg.müller@exämple.de"),
+    ("почта иван@пример.рф", "иван@пример.рф"),
+    ("to x@xn--e1afmkfd.xn--p1ai now", "x@xn--e1afmkfd.xn--p1ai"),
+    ("+49\u201130\u20111234567", "1234567"),
     ("client 203.0.113.77 said", "203.0.113.77"),
     ('"ip": "198.51.100.7"', "198.51.100.7"),
     ("from 2001:db8::8a2e:370:7334", "2001:db8::8a2e:370:7334"),

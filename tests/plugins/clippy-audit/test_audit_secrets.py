@@ -46,6 +46,8 @@ ISSUED: dict[str, Callable[[Rng], str]] = {
     "openai": shaped("sk-", (ALNUM, 48)),
     "openai project": shaped("sk-proj-", (URL_SAFE, 74), "T3BlbkFJ", (URL_SAFE, 74)),
     "openai service": shaped("sk-svcacct-", (URL_SAFE, 120)),
+    "openai ephemeral": shaped("ek_", (HEX, 32)),
+    "openai of a websocket": shaped("openai-insecure-api-key.", (URL_SAFE, 40)),
     "openai admin": shaped("sk-admin-", (URL_SAFE, 90)),
     "anthropic": shaped("sk-ant-api03-", (URL_SAFE, 93), "AA"),
     "anthropic oauth": shaped("sk-ant-oat01-", (URL_SAFE, 80)),
@@ -241,6 +243,27 @@ UNDER_A_NAME = (
     "我的API密钥是{s}",
     "secret_key_base: {s}",
     'variable "api_key" {{\n  type = string\n  default = "{s}"\n}}',
+    '{{"client_secret": {{"value": "{s}", "expires_at": 1}}}}',
+    '{{\\"api_key\\": {{\\"value\\": \\"{s}\\"}}}}',
+    "api_key:\n  value: {s}",
+    'api_key = """{s}"""',
+    "access_token = '''{s}'''",
+    "API_KEY <- '{s}'",
+    "access_token={s}&state=1",
+    "La clé API est {s}",
+    "clave de API: {s}",
+    "Der API-Schlüssel ist {s}",
+    "APIキー：{s}",
+)
+BESIDE_A_NAME = (
+    "**API key:**\n\n{s}",
+    "here is my api key:\n{s}",
+    "<dict><key>api_key</key><string>{s}</string></dict>",
+    "<tr><td>API key</td>\n<td>{s}</td></tr>",
+    "the provided API key ({s}) is invalid",
+    "API-Key {s} is invalid",
+    "got access token {s} from the store",
+    "setx COHERE_API_KEY {s}",
 )
 PASSWORD_PLACES = (
     "postgresql://app:{s}@db.example.org/prod",
@@ -287,6 +310,17 @@ PASSWORD_PLACES = (
     'variable "db_password" {{ default = "{s}" }}',
     "**Password:** {s}",
     "builder.password('{s}').build()",
+    '{{"adminPassword": {{"value": "{s}"}}}}',
+    'password = """{s}"""',
+    "lösenord: {s}",
+    "adgangskode: {s}",
+    "Passord: {s}",
+    "şifre: {s}",
+    "mật khẩu: {s}",
+    "κωδικός: {s}",
+    "كلمة المرور: {s}",
+    "पासवर्ड: {s}",
+    "รหัสผ่าน: {s}",
 )
 
 
@@ -310,6 +344,20 @@ def test_a_key_without_a_form_is_gone_under_a_name_that_says_what_it_is(kind: st
     """Headers, fields, variables, options and query parameters give away what has no prefix."""
     rng = Rng(kind)
     assert [] == [left for place in UNDER_A_NAME if (left := leaks(place, OPAQUE[kind](rng)))]
+
+
+@pytest.mark.parametrize("kind", ["32 letters", "40 letters", "base64"])
+def test_a_key_that_no_sign_leads_to_is_gone_where_it_looks_like_nothing_else(kind: str) -> None:
+    """A space, a bracket or the end of a line may as well lead to a word, a hash or an address."""
+    rng = Rng(kind)
+    assert [] == [left for place in BESIDE_A_NAME if (left := leaks(place, OPAQUE[kind](rng)))]
+    words = (
+        "https://platform.example/api-keys2", "Required-for-v2-endpoints", "ThisIsACamelCaseIdentifierName2",
+        "3f786850e387550fdab836ed7e6dc881de23001b", "customer_id_2024_orders", "docs/authentication/v2",
+    )  # fmt: skip
+    for place in (*BESIDE_A_NAME[1:], "ssh key {s}", "primary key ({s})"):
+        place = place.replace("API key", "token").replace("api key", "token").replace("api_key", "token")
+        assert [] == [word for word in words if redact(place.format(s=word)) != place.format(s=word)]
 
 
 @pytest.mark.parametrize("kind", PASSWORDS)
@@ -474,6 +522,7 @@ def test_values_are_taken_out_by_the_names_above_them() -> None:
         "pin": {"password": 123456, "attempts": 3},
         "nested": json.dumps({"client_secret": key}),
         "usage": {"total_tokens": 12},
+        "parameters": {"adminPassword": {"value": "first-one", "type": "string"}, "size": {"value": "small"}},
     }
     cleaned = redact_value(value)
     shown = json.dumps(cleaned)
@@ -481,6 +530,7 @@ def test_values_are_taken_out_by_the_names_above_them() -> None:
     assert cleaned["headers"][1] == ["accept", "*/*"]
     assert cleaned["usage"] == {"total_tokens": 12}
     assert cleaned["pin"]["attempts"] == 3
+    assert cleaned["parameters"]["size"] == {"value": "small"}
 
 
 def test_a_value_deeper_than_anyone_reads_is_taken_out_whole() -> None:

@@ -20,6 +20,7 @@ from clippy_hookspecs import (
     ProviderError,
     RequestContext,
     Scope,
+    Selector,
     ServiceRegistry,
     Text,
     hookimpl,
@@ -204,13 +205,22 @@ def test_a_reported_answer_is_not_given_for_so_little_again(
     cache, client = serving
     client.chat("How do I cancel my booking?")
     wrong = client.chat("How can I cancel my reservation?")
-    assert cache.report_wrong_hit(wrong.extensions["clippy"].id)
-    assert not cache.report_wrong_hit(wrong.extensions["clippy"].id)
+    report = cache.report_wrong_hit(wrong.extensions["clippy"].id)
+    assert (bool(report), report.what) == (True, "stricter")
+    report = cache.report_wrong_hit(wrong.extensions["clippy"].id)
+    assert (bool(report), report.what, report.why) == (False, "before", "this answer was reported before")
     same = client.chat("how do i cancel my booking")
     assert same.provenance.source == "cache"
-    assert cache.report_wrong_hit(same.extensions["clippy"].id)
+    assert cache.report_wrong_hit(same.extensions["clippy"].id).what == "dropped"
     assert client.chat("how do i cancel my booking").provenance.source == "provider"
     assert cache.statistics().reported == 2
+    report = cache.report_wrong_hit("asked-elsewhere")
+    assert (bool(report), report.what) == (False, "unknown")
+    assert "none of the newest 4096 answers" in report.why
+    assert "'asked-elsewhere'" in report.why
+    again = client.chat("how do i cancel my booking")
+    cache.cache_invalidate(Selector())
+    assert cache.report_wrong_hit(again.extensions["clippy"].id).what == "gone"
 
 
 @define(eq=False)

@@ -17,7 +17,7 @@ from attrs import define
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
 from clippy_gateway import Gateway
-from clippy_gateway.access import Line
+from clippy_gateway.access import Access, Line
 from clippy_gateway.access_lines import as_json, as_text
 from clippy_gateway.paths import shape
 from clippy_gateway.settings import AccessLog, Key, RequestLimits
@@ -304,6 +304,49 @@ def test_a_file_that_cannot_be_opened_is_a_fault_that_names_its_setting_and_a_tr
     with pytest.raises(ConfigError, match=r"plugins\.gateway\.access_log\.to"):
         gateway._written().open()
     assert taken.read_text() == "no folder"
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        b"SQLite format 3\0" + b"\0" * 100,
+        b"[plugins.gateway]\nport = 1\n",
+        b"x",
+        b"2026-11-29T08:22:58.101Z INFO started\n",
+        b'{"time":"2026-11-29T08:22:58.101Z","level":"INFO"}\n',
+        b'127.0.0.1 - - [29/Nov/2026:08:22:58 +0000] "GET / HTTP/1.1" 200 5\n',
+    ],
+    ids=["database", "settings", "letter", "log of a program", "log in JSON", "log of a server"],
+)
+def test_a_file_of_somebody_elses_is_a_fault_and_left_as_it_is(file, held):
+    """At a wrong path, most of all another log."""
+    file.write_bytes(held)
+    file.chmod(0o644)
+    access = Access(AccessLog(to=str(file)))
+    with pytest.raises(ConfigError, match=r"access_log\.to is .* choose another file"):
+        access.open()
+    assert [fault.partition(":")[0] for fault in access.faults()] == [
+        f"plugins.gateway.access_log.to is '{file}', and is no access log"
+    ]
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (held, 0o644)
+
+
+@pytest.mark.parametrize("ended", ["whole", "torn"])
+@pytest.mark.parametrize("form", [as_text, as_json])
+def test_a_log_of_ours_is_gone_on_with_in_either_form(file, form, ended):
+    """After the form was changed, and after a line that a full disk cut off."""
+    nothing: Any = None
+    for status, caller, answered in ((0, "", []), (200, "shop", []), (401, "", [(b"x-clippy-request-id", b"ab")])):
+        line = Line(nothing, "GET", "/v1/models", nothing, nothing)
+        line.status, line.caller, line.headers, line.ended = status, caller, answered, line.began
+        held = form(line)
+        file.write_bytes(held if ended == "whole" else held[: len(held) // 3])
+        access = Access(AccessLog(to=str(file)))
+        assert access.faults() == []
+        access.open()
+        access._sink.append(held)
+        access.close()
+        assert file.read_bytes().splitlines()[1] == held.strip()
 
 
 def test_a_log_that_hangs_keeps_no_request_waiting(file):

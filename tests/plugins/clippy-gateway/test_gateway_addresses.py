@@ -277,6 +277,7 @@ def test_a_name_that_leads_to_a_metadata_address_is_not_connected_to(monkeypatch
         "127.0.0.1",
         "0.0.0.0",
         "224.0.0.1",
+        "192.88.99.1",
         "ff0e::1",
         "fec0::1",
         "3fff::1",
@@ -294,7 +295,7 @@ def test_what_is_no_address_of_the_internet_is_none_in_any_form(text):
     carried = [(0xFFFF << 32) + low, low, (0x64FF9B << 96) + low, (0x2002 << 112) + (low << 80), (0xFFFF << 48) + low]
     for one in (address, *map(ipaddress.IPv6Address, carried)):
         assert not is_public(one), one
-    for good in ("93.184.216.34", "2606:4700::1111", "64:ff9b::5db8:d822", "2002:5db8:d822::1"):
+    for good in ("93.184.216.34", "2606:4700::1111", "64:ff9b::5db8:d822", "2002:5db8:d822::1", "::ffff:5db8:d822"):
         assert is_public(ipaddress.ip_address(good)), good
 
 
@@ -339,7 +340,10 @@ OTHERS = ["Host", "Authorization", "X-Api-Key", "api-key", "Cookie", "Content-Le
           "X-Forwarded-User", "Remote-User", "X-Clippy-Tenant", "X-Clippy-Scope", "X-Real-IP", "True-Client-IP",
           "CF-Connecting-IPv6", "Client-IP", "X-Original-Forwarded-For", "SSL-Client-Cert", "X-Client-Cert-Chain",
           "X-Auth-Request-User", "X-Goog-IAP-JWT-Assertion", "Cf-Access-Jwt-Assertion",
-          "X-Ms-Client-Principal-Name"]  # fmt: skip
+          "X-Ms-Client-Principal-Name", "apikey", "X-ApiKey", "X-Auth-Key", "X-Functions-Key", "X-Portkey-Virtual-Key",
+          "Token", "Authentication", "X-Password", "DPoP", "X-Ms-Authorization-Auxiliary", "Set-Cookie2", "Proxy",
+          "X-WebAuth-User", "X-Consumer-Username", "X-Client-SSL-Cert", "Remote-Addr", "X-Azure-SocketIP",
+          "X-Appengine-User-IP", "X-Envoy-Internal", "Front-End-Https"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -375,6 +379,15 @@ def test_who_asks_and_how_a_message_is_framed_is_not_the_callers_to_say(name):
         "X-Goog-Api-Client",
         "X-Original-Filename",
         "X-Authenticity",
+        "Idempotency-Key",
+        "X-Partition-Key",
+        "X-Public-Key",
+        "X-Password-Policy",
+        "X-Tokens",
+        "X-User-Agent",
+        "X-Membership",
+        "X-Proxied-By",
+        "X-Color-Scheme",
     ],
 )
 def test_names_that_only_look_like_those_pass(name):

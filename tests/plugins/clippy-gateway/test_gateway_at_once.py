@@ -74,3 +74,13 @@ def test_a_body_that_the_connection_does_not_take_at_once_arrives_whole() -> Non
         answer = world.chat(text, key=None)
         assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "well")
         assert world.provider.requests[0].json["messages"][0]["content"] == text
+
+
+@pytest.mark.parametrize("length", [1024 * 1024 + 1, 3_000_000])
+def test_a_large_body_reaches_the_provider_byte_for_byte_and_nobody_warns_of_it(length: int) -> None:
+    """A picture or a document; a program that takes warnings for errors would be told that nobody answers."""
+    with World(Reply("seen")) as world:
+        answer = world.chat("x" * length, None)
+        (asked,) = world.provider.requests
+    assert (answer.status_code, len(asked.json["messages"][0]["content"])) == (200, length)
+    assert "transfer-encoding" not in asked.headers

@@ -494,6 +494,12 @@ def test_a_length_that_is_told_twice_or_in_another_way_is_refused(small, head):
     assert small.provider.calls == before
 
 
+def test_spaces_behind_a_length_are_none_of_it(small):
+    head = f"host: x\r\nauthorization: Bearer {CALLERS_KEY}\r\nconnection: close\r\ncontent-length: 2 \t"
+    said = small.raw(f"POST /v1/embeddings HTTP/1.1\r\n{head}\r\n\r\n{{}}".encode())
+    assert b"the length of the body" not in said
+
+
 @pytest.mark.parametrize("path", [b"", b"*", b"files", b"http://x/v1/files"])
 def test_what_is_no_path_is_refused_whatever_server_lets_it_through(path):
     """Granian hands CONNECT on, with no path at all."""

@@ -152,8 +152,8 @@ def test_tool_calls_and_results_are_shown_as_what_they_are() -> None:
     call = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "look", "arguments": '{"at": "x"}'}}]}
     result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "found"}]}
     (one,) = conversations([turn(1, [user("Look"), call, result])])
-    assert [(said.kind, said.text) for said in one.turns[0].added] == [
-        ("text", "Look"), ("tool call", 'look({"at": "x"})'), ("tool_result", "found")
+    assert [(said.kind, said.name, said.text) for said in one.turns[0].added] == [
+        ("text", "", "Look"), ("tool call", "look", '{"at": "x"}'), ("tool_result", "", "found")
     ]  # fmt: skip
 
 

@@ -215,9 +215,11 @@ def test_what_changes_in_another_worker_is_told_to_a_page_that_is_open(workers: 
 
         asking = threading.Thread(target=ask)
         asking.start()
-        data = next(line for line in lines if line.startswith("data:"))
-        told.set()
-        asking.join()
+        try:
+            data = next(line for line in lines if line.startswith("data:"))
+        finally:
+            told.set()  # else who asks would go on for good where nothing is told
+            asking.join(PATIENCE)
     assert set(json.loads(data.removeprefix("data:"))) <= {
         one["id"] for one in workers.tell(1, "/api/requests?q=news")["requests"]
     }

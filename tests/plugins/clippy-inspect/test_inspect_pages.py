@@ -13,6 +13,7 @@ from attrs import evolve
 from clippy_breaker import CircuitBreaker
 from clippy_hookspecs import ProviderError
 from clippy_inspect.failures import got
+from clippy_inspect.live import bars, row
 from clippy_inspect.streams import ending
 from clippy_inspect.text import visible
 from clippy_recorder import Attempt, Exchange, Message, Recorder, Step
@@ -266,3 +267,30 @@ def test_nothing_unseen_is_left_and_the_rest_stays(text: str) -> None:
 )  # fmt: skip
 def test_signs_that_hide_are_named(text: str, shown: str) -> None:
     assert shown == visible(text)
+
+
+def test_older_requests_than_are_shown_are_a_link_away() -> None:
+    """Page by page, with the filter; the oldest page has no further one, and does not go on by itself."""
+    with Site(Kept([exchange(number) for number in range(1, 452)])) as one:
+        first = one.get("/?q=answered").text
+        assert 'href="/?q=answered&amp;before=req-0252"' in first
+        last = one.get("/?q=answered&before=req-0052").text
+        assert "401 to 451 are shown" in words(one.get("/?q=answered&before=req-0052"))
+        assert [last.count(text) for text in ("<tr>", "exchange from:body", ">Older</a>")] == [51 + 1, 0, 0]
+        told = one.get("/api/requests?q=answered&before=req-0052").json()["requests"]
+    assert (told[0]["id"], told[-1]["id"], len(told)) == ("req-0051", "req-0001", 51)
+
+
+def test_the_list_says_what_was_asked_and_how_many_fit_the_usual_filters(site: Site) -> None:
+    page = site.get("/?q=failed").text
+    assert '<span class="asks quiet">How is the weather?</span>' in page
+    assert '<a href="/?q=failed" aria-current="true">failed <span class="quiet">1</span></a>' in page
+    assert '<a href="/?q=ms%3A%3E1000">slower than 1 s <span class="quiet">1</span></a>' in page
+    assert 'hx-swap-oob="true"' in site.get("/api/rows?q=failed").text
+
+
+def test_one_slow_request_does_not_hide_how_long_the_others_took() -> None:
+    lines = [row(streamed(number, duration=1_000_000, first_token=250_000)) for number in range(20)]
+    found = bars([*lines, row(exchange(21, duration=3_600_000_000))])
+    assert (found["req-0000"], found["req-0021"]) == ((25.0, 75.0), (100.0, 0.0))
+    assert bars([row(exchange(1, duration=None, state="running"))]) == {"req-0001": (0.0, 0.0)}

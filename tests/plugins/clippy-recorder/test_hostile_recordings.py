@@ -76,6 +76,7 @@ STRANGE = {
     "a time before all": b'{"id":"x","began":-1e300,"duration":-5,"pieces":[{"at":-9,"kind":"bytes"}]}',
     "an age that is none": b'{"id":"x","provenance":{"age":"x"}}',
     "a chunk of a strange kind": b'{"id":"x","pieces":[{"kind":"chunk_in","chunk":{"kind":[1]}}]}',
+    "asked in no API": b'{"id":"x","asked":{"url":5,"message":[]}}',
     "deep content": b'{"id":"ok","error":' + b'{"a":' * 900 + b"1" + b"}" * 901,
 }
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from clippy_hookspecs import Scope, Usage
 from clippy_recorder import (
+    Asked,
     Attempt,
     Exchange,
     Message,
@@ -70,6 +71,7 @@ exchanges = st.builds(
     steps=st.lists(steps, max_size=2).map(tuple),
     pieces=st.lists(pieces, max_size=3).map(tuple),
     lost=offsets,
+    asked=st.none() | st.builds(Asked, texts, texts, messages),
 )
 
 
@@ -86,7 +88,7 @@ json_values = st.recursive(
     max_leaves=12,
 )
 fields = st.sampled_from(
-    ["id", "began", "came", "attempts", "steps", "pieces", "usage", "scope", "status", "headers", "body"]
+    ["id", "began", "came", "asked", "attempts", "steps", "pieces", "usage", "scope", "status", "headers", "body"]
 )
 
 

@@ -14,6 +14,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ import pytest
 from attrs import define, evolve
 from clippy_hookspecs import Headers
 from clippy_hookspecs.services import RawReply, RawRequest
-from clippy_serving import WHOLE, Limits, NoAddress, Pages, Server, json_reply, reply, text_reply
+from clippy_serving import WHOLE, Limits, NoAddress, Pages, Server, json_reply, listening, reply, text_reply
 from clippy_serving.bounded import Bounded
 from clippy_serving.listening import SocketFile, listen
 from clippy_serving.stalling import Stall
@@ -579,6 +581,13 @@ def test_stopping_lets_answers_end_and_ends_what_never_would(serve: Callable[[Pa
         httpx.get(url(server, "/echo"))
 
 
+def test_a_piece_of_a_stream_does_not_wait_until_the_one_before_it_is_acknowledged() -> None:
+    with listen("127.0.0.1", 0, None) as opened, socket.create_connection(opened.getsockname()):
+        accepted, _ = opened.accept()  # as granian does, which sets nothing itself
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
 def test_a_taken_port_is_the_callers_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -620,6 +629,39 @@ def test_a_unix_socket_is_only_for_its_user_and_goes_with_the_server(tmp_path: P
         Server(pages(), uds=path).start()  # one that answers is not taken over
     server.stop()
     assert not path.exists()
+
+
+def test_of_two_servers_that_find_one_dead_socket_one_has_it_and_the_other_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both look before either has taken it; what the first has just made is not removed as dead."""
+    path = tmp_path / "pages.sock"
+    left_behind = socket.socket(socket.AF_UNIX)
+    left_behind.bind(str(path))
+    left_behind.close()
+    looks, both_looked, one_ended, look = count(), threading.Event(), threading.Event(), listening._answers
+
+    def answers(at: Path) -> bool:
+        found = look(at)
+        if next(looks) == 0:
+            both_looked.wait(0.1)  # the other one can look only if nothing keeps it
+        else:
+            both_looked.set()
+            one_ended.wait(PATIENCE)
+        return found
+
+    monkeypatch.setattr(listening, "_answers", answers)
+    with ThreadPoolExecutor(2) as threads:
+        both = [threads.submit(listen, "", 0, path) for _ in range(2)]
+        for one in both:
+            one.add_done_callback(lambda _: one_ended.set())
+        failed = [one.exception(PATIENCE) for one in both]
+    assert sorted(type(one) for one in failed if one is not None) == [NoAddress]
+    (opened,) = [one.result() for one, error in zip(both, failed, strict=True) if error is None]
+    with opened, socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(path))
+        opened.accept()[0].close()
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
 def test_the_socket_of_a_successor_stays_when_the_one_that_drained_ends(tmp_path: Path) -> None:

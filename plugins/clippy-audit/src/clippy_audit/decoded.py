@@ -18,11 +18,13 @@ _ESCAPE = re.compile(
   | % (?:25){0,3} [0-9A-Fa-f]{2}
   | & (?: \#\d{1,7} | \#[xX][0-9A-Fa-f]{1,6} | quot | amp | apos | lt | gt | equals | colon ) ;
   | \x1b \[ [0-9;]{0,16} [A-Za-z]
-  | [\u200b-\u200f\u2060-\u2064\u00ad\ufeff]
+  | [\u200b-\u200f\u2060-\u2064\u00ad\ufeff\u2010\u2011]
     """,
     re.VERBOSE | re.DOTALL,
 )
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\u00ad\ufeff]")
+_HYPHENS = "\u2010\u2011"  # what word processors make of the one on a keyboard, so that no line ends there
+_ODD = re.compile(rf"{_INVISIBLE.pattern}|[{_HYPHENS}]")
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 
 
@@ -78,7 +80,7 @@ def may_hold_escapes(source: str) -> bool:
     """Whether *source* holds a character that an escape begins with."""
     if "\\" in source or "%" in source or "&" in source or "\x1b" in source:
         return True
-    return not source.isascii() and bool(_INVISIBLE.search(source))
+    return not source.isascii() and bool(_ODD.search(source))
 
 
 def _undo(escape: str) -> str:
@@ -93,7 +95,7 @@ def _undo(escape: str) -> str:
     if first == "\x1b":
         return " "
     if first != "\\":
-        return ""
+        return "-" if first in _HYPHENS else ""
     body = escape.lstrip("\\")
     if len(body) > 1:
         meant = chr(int(body[1:], 16))

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from .authorization import find_authorization
 from .names import Trust, trust
-from .shapes import is_code, is_digest, is_mixed, is_random, is_route, is_sentence, is_stand_in, is_words
+from .shapes import is_code, is_digest, is_made, is_mixed, is_random, is_route, is_sentence, is_stand_in, is_words
 from .signs import FOREIGN_STEMS, NOUN, SIGN, STEMS
 from .spans import Span
 
-_QUOTE = re.compile(r"[bruBRU]{0,2}(?P<slashes>\\*+)(?P<mark>[\"'`“‘])")
+_QUOTE = re.compile(r"[bruBRU]{0,2}(?P<slashes>\\*+)(?P<mark>[\"'`“‘])(?:(?P=mark){2}(?![\"']))?")
 _BODY = {
     '"': re.compile(r'(?:[^"\\\r\n]|\\.)*+'),
     "'": re.compile(r"(?:[^'\\\r\n]|\\.)*+"),
@@ -40,25 +40,13 @@ _LOOKS_UP = re.compile(
     re.IGNORECASE,
 )
 _WORKING = re.compile(r"(?:old)?pwd['\"]?[ ]?[=:]", re.IGNORECASE)
+_LONG = re.compile(r"[\w+/=.~-]{20}", re.ASCII)
 _QUOTES = frozenset("\"'`“‘\\")
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-$")
-_ADJECTIVES = (
-    "api",
-    "access",
-    "secret",
-    "private",
-    "subscription",
-    "account",
-    "auth",
-    "bearer",
-    "refresh",
-    "client",
-    "session",
-    "license",
-    "signing",
-    "encryption",
-    "master",
-)
+_ADJECTIVES = frozenset((
+    "api", "access", "secret", "private", "subscription", "account", "auth", "bearer", "refresh", "client", "session",
+    "license", "signing", "encryption", "master",
+))  # fmt: skip
 
 
 def find_fields(text: str, lowered: str) -> Iterator[Span]:
@@ -75,7 +63,10 @@ def find_fields(text: str, lowered: str) -> Iterator[Span]:
         sign = SIGN.match(text, noun.end())
         position = noun.end()
         if sign is None or (
-            sign.lastgroup == "space" and not spaced and text[sign.end() : sign.end() + 1] not in _QUOTES
+            sign.lastgroup == "space"
+            and not spaced
+            and text[sign.end() : sign.end() + 1] not in _QUOTES
+            and not _LONG.match(text, sign.end())
         ):
             continue
         start = _name_start(text, noun.start())
@@ -199,7 +190,7 @@ def _quoted(text: str, quote: re.Match[str], how: str | None, sure: Trust, kind:
         signs = sure is Trust.SECRET and " " not in value and _SIGN_INSIDE.search(value)
         made = (signs or is_random(value, 8 if sure is Trust.SECRET else 16)) and "/" not in value
         return ([] if keeps(value, sure) or not made else [Span(begin, end, kind)]), end
-    if how in {"space", "phrase", "tuple", "cell"}:
+    if how in {"space", "phrase", "tuple", "cell", "apart"}:
         # Without a sign between name and value only a value that looks like one counts: the key "name", secret 'x'.
         plain = is_words(value) or len(value) < 6 if sure is Trust.SECRET else not is_random(value, 16)
         return ([] if plain or keeps(value, sure) else [Span(begin, end, kind)]), end
@@ -209,7 +200,10 @@ def _quoted(text: str, quote: re.Match[str], how: str | None, sure: Trust, kind:
 def _bare(text: str, position: int, start: int, how: str | None, sure: Trust, kind: str) -> tuple[list[Span], int]:
     before = text[max(0, start - 48) : start]
     line_start = not before or before.endswith(("\n", "\r", "export ", "set ", "ENV ", "- "))
-    if how == "space" and not (text.startswith("--", start) or before.endswith(_SPACED[1:]) or _LOGIN.search(before)):
+    told = how == "space" and not (
+        text.startswith("--", start) or before.endswith(_SPACED[1:]) or _LOGIN.search(before)
+    )
+    if told and not (sure in (Trust.KEY, Trust.SECRET) and _LONG.match(text, position)):
         return [], position
     environment = line_start and text[position - 1] == "=" and sure is Trust.SECRET
     body = (_REST if environment else _BARE).match(text, position)
@@ -222,7 +216,11 @@ def _bare(text: str, position: int, start: int, how: str | None, sure: Trust, ki
         or (environment and _CALL.match(value))
         or value.startswith("--")
         or (
-            _phrase_keeps(value.rstrip(".,!?:"), sure)
+            not is_made(value)
+            if told
+            else _apart_keeps(value, sure)
+            if how == "apart"
+            else _phrase_keeps(value.rstrip(".,!?:"), sure)
             if how in ("phrase", "cell")
             else _bare_keeps(text, body, start, how, sure)
         )
@@ -239,10 +237,18 @@ def _phrase_keeps(word: str, sure: Trust) -> bool:
     return is_digest(word) or not (is_mixed(word, 20) if sure is Trust.BARE else is_random(word, 16))
 
 
+def _apart_keeps(word: str, sure: Trust) -> bool:
+    """In the line below "password:", and in brackets, may as well stand the next thing that a form or a text says."""
+    if sure is Trust.SECRET:
+        return ":" in word or not is_mixed(word, 12)
+    return ":" in word or not (is_made(word) or (sure is Trust.KEY and is_digest(word)))
+
+
 def _bare_keeps(text: str, body: re.Match[str], start: int, how: str | None, sure: Trust) -> bool:
     value = body.group()
     if sure is Trust.BARE:
-        query = start > 0 and text[start - 1] in "?&"
+        form = text[body.end() : body.end() + 1] == "&" and not text.startswith("code", start)
+        query = form or (start > 0 and text[start - 1] in "?&")
         return not (is_random(value, 16) if query else text.startswith("key", start) and is_mixed(value, 20))
     if sure is Trust.WEAK:
         return not is_random(value, 12) or is_route(value)

@@ -18,7 +18,12 @@ TOKENS: dict[str, tuple[str, ...]] = {
     "openrouter": (rf"sk-or-{_W}{{16,}}+",),
     "langfuse": (rf"sk-lf-{_W}{{16,}}+",),
     "helicone": (rf"sk-helicone-{_W}{{16,}}+",),
-    "openai": (rf"sk-(?:proj|svcacct|admin|service|None)-{_W}{{16,}}+", rf"sess-{_A}{{30,}}+"),
+    "openai": (
+        rf"sk-(?:proj|svcacct|admin|service|None)-{_W}{{16,}}+",
+        rf"sess-{_A}{{30,}}+",
+        rf"ek_{_A}{{28,}}+",
+        rf"openai-insecure-api-key\.{_W}{{16,}}+",  # a protocol of a websocket
+    ),
     "google": (
         rf"AIza{_W}{{30,}}+",
         rf"AQ\.{_W}{{30,}}+",

@@ -99,7 +99,7 @@ class AuditLog:
             )
 
     def __attrs_post_init__(self) -> None:
-        self._file = AppendFile(self.path, self.max_bytes, self.keep, self.fsync, BEGINS)
+        self._file = AppendFile(self.path, self.max_bytes, self.keep, self.fsync, (BEGINS,))
         follow_forks(self)
         self._literals = tuple(dict.fromkeys((*self.secrets, *(_from_environment() if self.environment else ()))))
 

@@ -100,7 +100,27 @@ _FOREIGN = (
     "senha",
     "пароль",
     "hasło",
+    "lösenord",
+    "senord",
+    "passord",
+    "adgangskode",
+    "salasana",
+    "heslo",
+    "jelszó",
+    "katasandi",
+    "şifre",
+    "khẩu",
+    "κωδικός",
+    "סיסמה",
+    "पासवर्ड",
+    "كلمةالمرور",
+    "كلمةمرور",
+    "كلمةالسر",
+    "كلمةسر",
+    "รหัสผ่าน",
 )
+_FOREIGN_KEYS = ("cléapi", "cleapi", "claveapi", "clavedeapi", "chaveapi", "chavedeapi", "ключapi", "apischlüssel",
+                 "apiキー", "api키")  # fmt: skip
 _QUESTION = re.compile(
     r"(?:^|[_.-])(?:has|is|no|show|hide|forgot|reset|require|requires|use|with|without|min|max)[_-]?pass", re.I
 )
@@ -120,8 +140,10 @@ def trust(name: str) -> Trust:
         return Trust.COOKIE
     if bare.endswith("authorization"):
         return Trust.HEADER
-    if bare.endswith(_FOREIGN):
+    if bare.endswith(_FOREIGN) or name.endswith(_FOREIGN):
         return Trust.SECRET
+    if bare.endswith(_FOREIGN_KEYS):
+        return Trust.KEY
     if bare.endswith(_SECRETS) or _PASS.search(name):
         return Trust.NONE if _QUESTION.search(name) else Trust.SECRET
     last, before = words[-1] if words else "", words[-2] if len(words) > 1 else ""

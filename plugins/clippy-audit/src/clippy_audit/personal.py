@@ -12,8 +12,11 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from .spans import Span
 
 # The labels may be given back: the dot after the last one can be the sentence's.
+# Letters of the scripts that put spaces between words (RFC 6531): in others nobody knows where a name begins.
+_L = "A-Za-z\u00c0-\u024f\u0370-\u052f"
 _MAIL = re.compile(
-    r"(?<![A-Za-z0-9._%+-])([A-Za-z0-9._%+-]{1,64}+)@((?:[A-Za-z0-9-]{1,63}+\.){1,8})?([A-Za-z]{2,24})(?![A-Za-z0-9_]|-[A-Za-z0-9]|@)"
+    rf"(?<![{_L}0-9._%+-])([{_L}0-9._%+-]{{1,64}}+)@((?:[{_L}0-9-]{{1,63}}+\.){{1,8}})?"
+    rf"(xn--[A-Za-z0-9-]{{2,59}}|[{_L}]{{2,24}})(?![{_L}0-9_]|-[{_L}0-9]|@)"
 )
 _FILES = frozenset((
     "png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "mjs", "json", "html", "md", "txt", "xml", "yml",
@@ -50,6 +53,12 @@ _BRAND = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})\Z|5[1-5]\d{14}\Z|2[2-7]\d{14}\Z|3[47]\d{13}\Z|6(?:011|4|5|2)\d{11,16}\Z|35\d{14}\Z|3[0689]\d{12}\Z"
 )
 _SSN = re.compile(r"(?<![\w.-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-]|\.\d)", re.ASCII)
+_INSURED = re.compile(
+    r"(?<![A-Za-z])(?:ssn|social[ ](?:security|insurance)(?:[ ](?:number|no|nr|#))?)[\"']?"
+    r"(?:[ ](?:is|was|ends|number))?[.:=#]{0,2}[ ]{0,2}[\"']?\Z",
+    re.IGNORECASE | re.ASCII,
+)
+_NINE = re.compile(r"\d{3}([ -]?)\d{2}\1\d{4}(?![\w-]|\.\d)", re.ASCII)
 _IP4 = re.compile(r"\d(?<![A-Za-z0-9_.].)\d{0,2}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![A-Za-z0-9_]|\.\d)", re.ASCII)
 _IP6 = re.compile(r"(?<![A-Za-z0-9_:.])[0-9A-Fa-f:]{6,39}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![A-Za-z0-9_:])", re.ASCII)
 _MAC = re.compile(
@@ -114,6 +123,8 @@ def _numbers(text: str, begin: int, end: int) -> Iterator[Span]:
             yield Span(*match.span(), "card")
     for match in _SSN.finditer(text, *area):
         yield Span(*match.span(), "ssn")
+    if _INSURED.search(text[max(0, begin - 40) : begin]) and (number := _NINE.match(text, begin, area[1])):
+        yield Span(*number.span(), "ssn")
 
 
 def _mails(text: str) -> Iterator[Span]:

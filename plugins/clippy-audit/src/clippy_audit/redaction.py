@@ -176,10 +176,10 @@ def _walk(value: Json, sure: Trust, literals: tuple[str, ...], personal: bool, d
     if depth <= 0:
         return mark("depth")
     if isinstance(value, Mapping):
-        named = _named_pair(value)
+        named = _named_pair(value) or sure
         return {
             redact(str(key), literals, personal=personal): _walk(
-                item, named if named and key == "value" else trust(str(key)), literals, personal, depth - 1
+                item, named if key == "value" else trust(str(key)), literals, personal, depth - 1
             )
             for key, item in value.items()
         }

@@ -45,6 +45,8 @@ _SENTENCE = re.compile(
     r"|doit|être|caractères|obligatoire|muss|darf|nicht|mindestens|zeichen|debe|caracteres|deve|caratteri|moet|tekens)\b",
     re.IGNORECASE | re.ASCII,
 )
+_UNDIVIDED = re.compile(r"[A-Za-z0-9]{16,}+", re.ASCII)
+_NUMBER = re.compile(r"[0-9]++", re.ASCII)
 _RISE = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]", re.ASCII)
 _DIGIT = re.compile(r"[0-9]", re.ASCII)
 _LETTER = re.compile(r"[A-Za-z]", re.ASCII)
@@ -98,3 +100,12 @@ def is_random(value: str, minimum: int) -> bool:
 def is_mixed(value: str, minimum: int) -> bool:
     """Whether *value* has *minimum* characters, with digits, capitals and small letters among them."""
     return len(value) >= minimum and bool(_DIGIT.search(value)) and value != value.lower() and value != value.upper()
+
+
+def is_made(value: str) -> bool:
+    """Whether *value* is no hash and has a part longer than words are, with letters between its digits.
+
+    For places where anything may stand: names of programs (``Billing2024Overview``) have a number or two at their ends.
+    """
+    parts = _UNDIVIDED.findall(value)
+    return not is_digest(value) and any(len(_NUMBER.findall(part)) >= 2 and _LETTER.search(part) for part in parts)

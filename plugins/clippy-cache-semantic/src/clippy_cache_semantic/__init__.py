@@ -30,7 +30,20 @@ from clippy_hookspecs import (
     load_entry,
 )
 
-from .counts import MOST_SHADOWED, Hit, SemanticStatistics, Shadowed, shadowed, table_of
+from .counts import (
+    BEFORE,
+    DROPPED,
+    GONE,
+    MOST_SHADOWED,
+    REMEMBERED,
+    Hit,
+    Report,
+    SemanticStatistics,
+    Shadowed,
+    shadowed,
+    table_of,
+    unknown,
+)
 from .guards import PROFILES, difference
 from .question import Question, question_of
 from .reading import Reading
@@ -39,14 +52,12 @@ from .store import Kept, Store
 if TYPE_CHECKING:
     from .shelf import Vector
 
-__all__ = ["Hit", "SemanticCache", "SemanticStatistics", "Shadowed"]
+__all__ = ["Hit", "Report", "SemanticCache", "SemanticStatistics", "Shadowed"]
 
 logger = logging.getLogger("clippy.cache-semantic")
 
 CANDIDATES = 8
 """Neighbours that are looked at: the nearest may be what a guard tells apart from the question, the next its equal."""
-REMEMBERED = 4096
-"""Hits of which it is known later which they were, for those who report a wrong one."""
 
 
 @define(eq=False)
@@ -105,7 +116,7 @@ class SemanticCache:
     )
     _store: Store = field(init=False, repr=False)
     _shadowed: deque[Shadowed] = field(init=False, repr=False)
-    _hits: OrderedDict[str, Hit] = field(init=False, repr=False)
+    _hits: OrderedDict[str, Hit | None] = field(init=False, repr=False)
     _counts: Counter[str] = field(init=False, repr=False)
     _vetoes: Counter[str] = field(init=False, repr=False)
     _lock: threading.Lock = field(init=False, repr=False)
@@ -189,24 +200,28 @@ class SemanticCache:
         """Drop what *selector* names; the parts that it gives must all fit."""
         self._store.drop_selected(selector)
 
-    def report_wrong_hit(self, id: str) -> bool:  # noqa: A002 (what a request's id is called everywhere)
-        """Say that the answer to the request with this id, or what is kept under this key, was wrong; True if known.
+    def report_wrong_hit(self, id: str) -> Report:  # noqa: A002 (what a request's id is called everywhere)
+        """Say that the answer to the request with this id, or what is kept under this key, was wrong.
 
         An answer found by its words is dropped.  One found by its meaning asks for more from now on, half-way between
         the similarity that misled it and 1; reported a second time, it is dropped.  After vCache (arXiv 2502.03771),
-        which learns a threshold for each prompt.
+        which learns a threshold for each prompt.  The report is true if that changed anything, and says why it did not.
         """
         with self._lock:
-            hit = self._hits.pop(id, None)
+            known, hit = id in self._hits, self._hits.get(id)
+            if hit is not None:
+                self._hits[id] = None
         kept = self._store.get(id if hit is None else hit.key)
         if kept is None:
-            return False
+            return GONE if hit is not None else BEFORE if known else unknown(id)
         self._count("reported")
         if hit is None or hit.tier == "words" or kept.threshold:
             self._store.drop(kept.key)
-        else:
-            kept.threshold = (1.0 + hit.similarity) / 2
-        return True
+            return DROPPED
+        kept.threshold = (1.0 + hit.similarity) / 2
+        return Report(
+            "stricter", f"it is given again from a similarity of {kept.threshold:.3f} on, and dropped next time"
+        )
 
     def hit_of(self, request_id: str) -> Hit | None:
         """How the request of this id was answered here, or would have been in shadow mode; None if it was not."""

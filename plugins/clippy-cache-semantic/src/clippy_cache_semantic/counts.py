@@ -16,6 +16,8 @@ NEAR = 0.8
 """Share of words that two answers have in common from which on they count as near each other."""
 MOST_SHADOWED = 256
 """Pairs of questions that shadow mode keeps to be looked at."""
+REMEMBERED = 4096
+"""Hits of which it is known later which they were, for those who report a wrong one."""
 _LONGEST = 200
 """Characters of a question that are kept for that."""
 _WORD = re.compile(r"\w+")
@@ -31,6 +33,35 @@ class Hit:
     key: str
     tier: Tier
     similarity: float
+
+
+@frozen
+class Report:
+    """What became of the report of a wrong answer; true where it changed anything.
+
+    ``what``: *dropped*; *stricter* (it takes more likeness from now on); *before* (this answer was reported already);
+    *gone* (what was given is not kept any more); *unknown* (no answer that this process gave, among the newest).
+    ``why`` is the same as a sentence.
+    """
+
+    what: Literal["dropped", "stricter", "before", "gone", "unknown"]
+    why: str
+
+    def __bool__(self) -> bool:
+        return self.what in ("dropped", "stricter")
+
+
+BEFORE = Report("before", "this answer was reported before")
+GONE = Report("gone", "what was given is not kept any more: it expired, was dropped or made room")
+DROPPED = Report("dropped", "what was given is dropped")
+
+
+def unknown(request_id: str) -> Report:
+    """What is said of a report about a request that was not answered here."""
+    where = (
+        f"none of the newest {REMEMBERED} answers of this process's cache-semantic was to the request {request_id!r}"
+    )
+    return Report("unknown", f"{where}: its provenance says who gave it, and a gateway's other workers know their own")
 
 
 @frozen

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from errno import EEXIST
 from typing import Any, ClassVar
 
 from attrs import define, field
 from clippy_hookspecs import AuditRecord, ConfigError, RequestContext, hookimpl
 from clippy_lines import AppendFile, Delivery
 
-from .access_lines import StandardError, as_json, as_text
+from .access_lines import BEGINS, StandardError, as_json, as_text
 from .settings import AccessLog
 
 Receive = Callable[[], Awaitable[Any]]
@@ -56,7 +57,9 @@ class Access:
 
     def __attrs_post_init__(self) -> None:
         told = self.settings
-        self._sink = StandardError() if told.is_stderr else AppendFile(told.path, told.max_bytes, told.keep)
+        self._sink = (
+            StandardError() if told.is_stderr else AppendFile(told.path, told.max_bytes, told.keep, begins=BEGINS)
+        )
 
     @hookimpl(trylast=True)
     def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
@@ -157,6 +160,8 @@ class Access:
 
 
 def _unwritable(to: str, error: OSError) -> str:
+    if error.errno == EEXIST:  # somebody else's, as what adds lines to files says
+        return f"plugins.gateway.access_log.to is {to!r}, and is no access log: {error.strerror}; choose another file"
     return (
         f"plugins.gateway.access_log.to is {to!r}, which cannot be written: {error.strerror or type(error).__name__}; "
         "let this user write in its folder (systemd: LogsDirectory=clippy for /var/log/clippy), or choose another file"

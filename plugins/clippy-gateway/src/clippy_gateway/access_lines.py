@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 _PIPE = 4096
 """Bytes that a pipe takes in one piece (PIPE_BUF), so that several workers may write to one."""
+_AT = "0000-00-00T00:00:00.000Z"
+BEGINS = tuple(
+    [f"{_AT} {status} 0".encode() for status in ("000", "-")]
+    + [f'{{"time":"{_AT}","{name}":"'.encode() for name in ("id", "key", "fingerprint", "method")]
+)
+"""How lines begin in either form, a 0 for any digit: what begins otherwise is another program's file."""
 _PLAIN = re.compile(r"[!#-~]+\Z", re.ASCII)
 _METHOD = re.compile(r"[A-Z]{1,20}\Z", re.ASCII)
 _ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))

@@ -38,6 +38,8 @@ _LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
 _INTERNET = ipaddress.ip_network("2000::/3")
 _IN_BOOKS = ipaddress.ip_network("3fff::/20")
 """For examples (RFC 9637), which Python does not know yet."""
+_RELAYS = ipaddress.ip_network("192.88.99.0/24")
+"""Once whoever carried 6to4 nearby (RFC 7526), which Python takes for an address like others."""
 _PLAIN_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII)
 _FOUR = re.compile(r"(?<![0-9])(?=([0-9]{1,3}([.-])[0-9]{1,3}\2[0-9]{1,3}\2[0-9]{1,3})(?![0-9]))", re.ASCII)
 _EIGHT = re.compile(r"(?<![a-z0-9])(?:0x)?([0-9a-f]{8})(?![a-z0-9])", re.ASCII)
@@ -206,11 +208,11 @@ def is_public(address: Address) -> bool:
     """
     within = _within(address)
     if isinstance(address, ipaddress.IPv6Address):
-        if address in _NAT64:
+        if address in _NAT64 or address.ipv4_mapped:
             return all(map(is_public, within))
         if address not in _INTERNET or address in _IN_BOOKS:
             return False
-    return address.is_global and not address.is_multicast and all(map(is_public, within))
+    return address.is_global and not address.is_multicast and address not in _RELAYS and all(map(is_public, within))
 
 
 def _within(address: Address) -> list[Address]:

@@ -225,8 +225,10 @@ class GatewayApp:
                     await send_whole(send, *listed)
                     return
             request = self._request(scope, head, caller, ANTHROPIC if anthropic else place.api, body, model)
-            reply = await self.host.answer(request)
-            reply = discreet(reply, request.route, caller, self.refusals)
+            given = await self.host.answer(request)
+            reply = discreet(given, request.route, caller, self.refusals, anthropic)
+            if reply is not given and not isinstance(given.body, bytes):
+                await given.body.aclose()
             await self._reply(reply, request.route, method, send, watch)
         except asyncio.CancelledError:
             if not (watch.late or watch.gone or self.draining):

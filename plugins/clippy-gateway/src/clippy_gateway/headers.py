@@ -18,11 +18,14 @@ PLAIN = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and b
 
 _CREDENTIALS = frozenset(
     {
-        "cookie", "cookie2", "set-cookie", "openai-organization", "openai-project", "x-goog-user-project",
-        "remote-user", "x-remote-user",
+        "cookie", "cookie2", "set-cookie", "set-cookie2", "openai-organization", "openai-project",
+        "x-goog-user-project", "dpop",
     }
 )  # fmt: skip
-_KEYS_END = ("api-key", "authorization", "subscription-key", "-auth", "-secret", "-token")
+_KEY = re.compile(
+    r"(?:api-?key|authorization(?:-auxiliary)?|(?:^|-)(?:auth|authentication|bearer|credentials?|jwt|password|secret|token)"
+    r"|(?:^|-)(?:access|admin|application|auth|functions|license|master|private|secret|service|subscription|virtual)-key)$"
+)
 """Every provider and every router before one has a name of its own for its key: xi-api-key, cf-aig-authorization."""
 _FRAMING = frozenset(
     {
@@ -31,23 +34,27 @@ _FRAMING = frozenset(
     }
 )  # fmt: skip
 _IN_FRONT = re.compile(
-    r"(?:x-|ssl-|x-ssl-)?client-(?:cert|dn|s-dn|i-dn|verify|principal)\b.*"
-    r"|(?:x-auth-request|x-authenticated|x-goog-authenticated|x-goog-iap|x-ms-client-principal|x-amzn-oidc|cf-access"
+    r"(?:x-|ssl-|x-ssl-)?client-(?:ssl-)?(?:cert|dn|s-dn|i-dn|verify|principal)\b.*"
+    r"|(?:x-)?(?:auth|remote|webauth)-user"
+    r"|(?:x-consumer|x-credential|x-auth-request|x-authenticated|x-goog-authenticated|x-goog-iap|x-ms-client-principal|x-amzn-oidc|cf-access"
     r"|tailscale-user)\b.*"
 )
 """What a proxy in front of a server says of who is asking, once it has asked for a certificate or a login."""
 _ROUTING = frozenset(
     {"forwarded", "x-forwarded", "x-original-forwarded-for", "x-original-url", "x-original-uri", "x-original-host",
-     "x-rewrite-url", "x-envoy-original-path", "x-envoy-external-address", "x-remote-addr", "x-azure-clientip",
-     "x-http-method-override", "x-http-method", "x-method-override"}
+     "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override", "x-scheme", "x-url-scheme",
+     "front-end-https", "proxy"}
 )  # fmt: skip
-_SENDER = re.compile(r"(?:.*-)?(?:client|real|remote|connecting|originating)-ip(?:v6)?")
+"""``Proxy`` names none, but a server that hands headers on as variables takes its value for one (CVE-2016-5385)."""
+_SENDER = re.compile(
+    r"(?:.*-)?(?:client|real|remote|connecting|originating|proxyuser|socket|source|user)-?ip(?:v6)?|(?:.*-)?remote-addr"
+)
 """X-Real-IP, True-Client-IP, CF-Connecting-IP: every proxy has a name of its own for whom it speaks for."""
 
 
 def holds_key(name: str) -> bool:
     """Whether a header of this name, in lower case, has a key for its value."""
-    return name.endswith(_KEYS_END)
+    return _KEY.search(name) is not None
 
 
 def header_fault(name: str, value: str) -> str | None:
@@ -68,7 +75,7 @@ def header_fault(name: str, value: str) -> str | None:
         return f"the header {name} says who is asking, and only the configuration may say that"
     if lower in _FRAMING:
         return f"the header {name} belongs to the connection and is written anew for each"
-    if lower in _ROUTING or lower.startswith(("x-forwarded-", "x-clippy-")) or _SENDER.fullmatch(lower):
+    if lower in _ROUTING or lower.startswith(("x-forwarded-", "x-envoy-", "x-clippy-")) or _SENDER.fullmatch(lower):
         return f"the header {name} says where a message comes from or goes, and a caller may not say that"
     return None
 

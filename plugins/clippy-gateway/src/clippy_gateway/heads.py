@@ -67,7 +67,8 @@ def _judge_length(found: Mapping[bytes, bytes], limits: RequestLimits) -> None:
     if coding is not None and coding.strip().lower() != b"chunked":  # another coding would stay on what is passed on
         raise Refused(400, "transfer_coding", "a body comes in chunks and in no other transfer coding", close=True)
     if length is not None:
-        if coding is not None or not length.isdigit() or len(length) > 19:  # RFC 9112 section 6.3
+        # RFC 9112 sections 6.3 and 5.1: spaces behind a value are none of it, though servers leave them there.
+        if coding is not None or not length.rstrip(b" \t").isdigit() or len(length) > 19:
             raise Refused(400, "bad_length", "the length of the body is not told in one plain way", close=True)
         if int(length) > limits.body:
             raise too_large(limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ _WRITTEN_ANEW = frozenset({"host", "content-length", "transfer-encoding", "conne
 _KEY = "key"
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _WHOLE = 1024 * 1024
-"""Bytes of an answer of known length that is read at once; longer ones, and those without one, go piece by piece."""
+"""Bytes that are read or written at once; longer bodies, and answers of unknown length, go piece by piece."""
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -72,7 +73,7 @@ class AiohttpUpstream:
         response = await session.request(
             request.method,
             _url(request.url),
-            data=request.body or None,
+            data=_payload(request.body),
             headers=headers,
             allow_redirects=False,
             timeout=self._timeouts(timeout) if timeout else self._usual,
@@ -118,6 +119,11 @@ class AiohttpUpstream:
         return _timeout(
             _shorter(own.connect, asked.get("connect")), _shorter(own.read, asked.get("read")), asked.get("pool")
         )
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    """*body* as aiohttp likes to have it: one as large as a picture in pieces, between which others have their turn."""
+    return (body or None) if len(body) <= _WHOLE else io.BytesIO(body)
 
 
 def _leaving(pairs: Sequence[tuple[str, str]]) -> tuple[CIMultiDict[str], Sequence[bytes]]:

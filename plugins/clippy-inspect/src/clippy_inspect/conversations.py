@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from attrs import define, evolve, field, frozen
@@ -16,22 +16,14 @@ from clippy_recorder.rerunning import said
 
 from .dashboard import LOOKED_AT
 from .generating import generates
+from .numbers import many
+from .reading import Said, answered, body_of, messages_of, read, said_in
 from .timeline import told
 from .view import Page, View, part_of
 
 SHOWN: Final = 100
 _TITLE: Final = 80
 _ID_OF_ANSWER: Final = re.compile(rb'"id"\s*:\s*"(resp_[A-Za-z0-9_-]{1,80})"')
-
-
-@frozen
-class Said:
-    """One message: who, what kind of thing, and its words.  ``repeats``: it is the answer of the step before."""
-
-    role: str
-    kind: str
-    text: str
-    repeats: bool = False
 
 
 @frozen
@@ -46,6 +38,7 @@ class Turn:
     exchange: Exchange
     added: tuple[Said, ...]
     answer: str
+    parts: tuple[Said, ...]
     messages: int
     sent: int | None
     tokens_in: int
@@ -99,9 +92,9 @@ def conversations(exchanges: Sequence[Exchange]) -> list[Conversation]:
     for exchange in sorted(exchanges, key=lambda one: one.began):
         if exchange.parent is not None or not exchange.api or not generates(exchange.method, exchange.url):
             continue
-        body = _body(exchange)
+        body = body_of(exchange)
         who = (exchange.scope.tenant, exchange.scope.user)
-        messages = _messages(body)
+        messages = messages_of(body)
         session = exchange.scope.session
         thread = by_session.get((*who, session)) if session is not None else None
         if session is None:
@@ -148,74 +141,40 @@ def _conversation(thread: _Thread) -> Conversation:
     tokens_in = tokens_out = 0
     estimated = False
     for number, exchange in enumerate(thread.exchanges, 1):
-        messages = _messages(_body(exchange))
+        messages = messages_of(body_of(exchange))
         added = messages[len(before) :] if list(messages[: len(before)]) == list(before) else messages
-        sent = len(_messages(_json(exchange.attempts[-1].sent.body))) if exchange.attempts else None
+        sent = len(messages_of(read(exchange.attempts[-1].sent.body))) if exchange.attempts else None
         if exchange.usage is not None and exchange.state != "cached":
             tokens_in, tokens_out = tokens_in + exchange.usage.input, tokens_out + exchange.usage.output
             estimated = estimated or exchange.usage.estimated
         body = answer_of(exchange).body or b"".join(piece.data for piece in answer_pieces(exchange))
-        words = tuple(evolve(word, repeats=_is_answer(word, turns)) for message in added for word in _said(message))
+        words = tuple(evolve(word, repeats=_is_answer(word, turns)) for message in added for word in said_in(message))
         answer = said(body) or told(exchange)
-        turns.append(Turn(number, exchange, words, answer, len(messages), sent, tokens_in, tokens_out, estimated))
+        turns.append(
+            Turn(
+                number,
+                exchange,
+                words,
+                answer,
+                answered(exchange),
+                len(messages),
+                sent,
+                tokens_in,
+                tokens_out,
+                estimated,
+            )
+        )
         before = messages
     return Conversation(thread.exchanges[0].id, thread.why, tuple(turns))
 
 
 def _is_answer(word: Said, turns: Sequence[Turn]) -> bool:
-    """Whether a message is what the last of *turns* brought, which is sent again with whatever goes on from it."""
-    return word.role == "assistant" and bool(turns) and word.text.strip() == turns[-1].answer.strip() != ""
-
-
-# --- what a body says ---------------------------------------------------------------------------------------------
-
-
-def _json(body: bytes) -> Mapping[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _body(exchange: Exchange) -> Mapping[str, Any]:
-    return _json(exchange.came.body or (exchange.attempts[0].sent.body if exchange.attempts else b""))
-
-
-def _messages(body: Mapping[str, Any]) -> list[Any]:
-    """The messages of a body, of whichever wire API; system text that stands beside them first."""
-    found = body.get("messages", body.get("input", []))
-    messages = [{"role": "user", "content": found}] if isinstance(found, str) else found
-    messages = list(messages) if isinstance(messages, list) else []
-    first = body.get("system") or body.get("instructions")
-    return [{"role": "system", "content": first}, *messages] if first else messages
-
-
-def _said(message: Any) -> Iterator[Said]:
-    if not isinstance(message, Mapping):
-        return
-    role = str(message.get("role") or message.get("type") or "?")
-    content = message.get("content")
-    if isinstance(content, str):
-        yield Said(role, "text", content)
-    for block in content if isinstance(content, list) else ():
-        if isinstance(block, Mapping):
-            kind = str(block.get("type", "text"))
-            words = block.get("text") or block.get("content") or block.get("input")
-            yield Said(role, kind, words if isinstance(words, str) else _short(words if words is not None else block))
-    calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if isinstance(function, Mapping):
-            yield Said(role, "tool call", f"{function.get('name')}({function.get('arguments')})")
-    for name in ("arguments", "output"):  # the Responses API's calls and results are items of their own
-        if isinstance(message.get(name), str):
-            yield Said(role, str(message.get("type", name)), message[name])
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 2000 else f"{text[:2000]} ... ({len(text)} characters)"
+    """Whether a message is of what the last of *turns* brought, which is sent again with whatever goes on from it."""
+    words = word.text.strip()
+    if word.role != "assistant" or not turns or not words:
+        return False
+    brought = {(part.name, part.text.strip()) for part in turns[-1].parts}
+    return words == turns[-1].answer.strip() or (word.name, words) in brought
 
 
 def pages(view: View) -> list[Page]:
@@ -225,11 +184,14 @@ def pages(view: View) -> list[Page]:
         return conversations(view.source.latest(LOOKED_AT))
 
     def find(request: RawRequest, number: int) -> Conversation | None:
+        """By its own name, which is that of its first request, or by that of any other of them."""
         wanted = part_of(request, number)
-        return next((one for one in all_of_them() if one.id == wanted), None)
+        return next((one for one in all_of_them() if any(turn.exchange.id == wanted for turn in one.turns)), None)
 
     async def listed(request: RawRequest) -> RawReply:
-        return view.page(request, "conversations.html", conversations=all_of_them()[:SHOWN])
+        found = all_of_them()
+        told = many(len(found), "conversation") + (f"; the newest {SHOWN} are shown" if len(found) > SHOWN else "")
+        return view.page(request, "conversations.html", conversations=found[:SHOWN], told=told)
 
     async def one(request: RawRequest) -> RawReply:
         found = find(request, 1)
@@ -272,8 +234,9 @@ def _as_json(one: Conversation, whole: bool = False) -> dict[str, Any]:
             {
                 "id": turn.exchange.id,
                 "state": turn.exchange.state,
-                "added": [{"role": said.role, "kind": said.kind, "text": said.text} for said in turn.added],
+                "added": [_part(said) for said in turn.added],
                 "answer": turn.answer,
+                "parts": [_part(said) for said in turn.parts],
                 "messages": turn.messages,
                 "cut": turn.cut,
                 "tokens_in": turn.tokens_in,
@@ -283,3 +246,7 @@ def _as_json(one: Conversation, whole: bool = False) -> dict[str, Any]:
             for turn in one.turns
         ]
     return told
+
+
+def _part(said: Said) -> dict[str, str]:
+    return {"role": said.role, "kind": said.kind, "text": said.text, "name": said.name}

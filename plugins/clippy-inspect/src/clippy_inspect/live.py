@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import define, field, frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
@@ -13,10 +15,15 @@ from .failures import not_sent
 from .filter import TERMS, Filter, FilterError, parse, retried, tokens
 from .generating import generates, path
 from .numbers import count, many
+from .reading import excerpt
 from .view import Page, View, arguments
 
 SHOWN = 200
 SEARCHED = 5000
+MARKS = (
+    ("running", "running"), ("failed", "failed"), ("refused", "refused"), ("retried", "retried"),
+    ("from a cache", "cached"), ("streamed", "streamed"), ("slower than 1 s", "ms:>1000"),
+)  # fmt: skip
 _TONES = {"answered": "good", "cached": "kept", "running": "busy", "refused": "held"}
 
 
@@ -38,9 +45,20 @@ class Row:
     tokens_out: int | None
     cost: float | None
     notes: tuple[str, ...]
+    asks: str = ""
+    """The beginning of what a user said, "" where nothing of it is known."""
 
 
-def row(exchange: Exchange) -> Row:
+@frozen
+class Mark:
+    """A filter that many ask for, and how many requests fit it: one of them is what is shown."""
+
+    name: str
+    q: str
+    count: int
+
+
+def row(exchange: Exchange, asks: str = "") -> Row:
     """The line of one request."""
     tokens_in, tokens_out = tokens(exchange)
     return Row(
@@ -56,8 +74,9 @@ def row(exchange: Exchange) -> Row:
         exchange.first_token,
         tokens_in,
         tokens_out,
-        exchange.cost,
+        0.0 if exchange.state == "cached" else exchange.cost,
         tuple(notes(exchange)),
+        asks,
     )
 
 
@@ -102,8 +121,47 @@ def whose(exchange: Exchange) -> str:
     return ", ".join(f"{name} {value}" for name, value in known if value)
 
 
+@define(eq=False)
+class Excerpts:
+    """What was asked, of the requests that were shown last: a list is drawn often, and a body may be long."""
+
+    _known: OrderedDict[str, str] = field(factory=OrderedDict, init=False, repr=False)
+
+    def of(self, exchange: Exchange) -> str:
+        """The beginning of what *exchange* asks."""
+        found = self._known.get(exchange.id)
+        if found is None:
+            found = excerpt(exchange)
+            if found:  # else it may not be known yet
+                self._known[exchange.id] = found
+            if len(self._known) > 2 * SHOWN:
+                self._known.popitem(last=False)
+        return found
+
+
+def bars(rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
+    """How long each of *rows* took to its first token and from there on, in percent of what takes longest.
+
+    One that takes far longer than nearly all others would leave nothing of these: it fills the line as they may.
+    """
+    known = sorted(row.duration for row in rows if row.duration)
+    full = known[(len(known) * 19 - 1) // 20] if known else 1
+    made = {}
+    for row in rows:
+        took, first = row.duration or 0, min(row.first_token or row.duration or 0, row.duration or 0)
+        scale = 100 / max(full, took)
+        made[row.id] = round(first * scale, 2), round((took - first) * scale, 2)
+    return made
+
+
+def marks(exchanges: Sequence[Exchange]) -> list[Mark]:
+    """How many requests each of the usual filters lets through."""
+    return [Mark(name, q, sum(map(parse(q), exchanges))) for name, q in MARKS]
+
+
 def pages(view: View) -> list[Page]:
     """The routes of this module: the list, its rows, and both as JSON."""
+    excerpts = Excerpts()
 
     def chosen(request: RawRequest) -> dict[str, Any]:
         """What the list shows for the filter in the query; with one that cannot be read, everything and why."""
@@ -115,15 +173,22 @@ def pages(view: View) -> list[Page]:
             fault = str(error)
         all_of_them = view.source.latest(SEARCHED)
         found = [exchange for exchange in reversed(all_of_them) if wanted(exchange)]
+        before = arguments(request).get("before", "")
+        place = next((place + 1 for place, one in enumerate(found) if one.id == before), 0)
         told = many(len(all_of_them), "request")
         if len(all_of_them) == SEARCHED:  # there may be more
             told = f"the newest {told}"
         told = f"{count(len(found))} of {told}" if wanted.terms else told
+        shown = found[place : place + SHOWN]
         if len(found) > SHOWN:
-            told += f"; {SHOWN} are shown"
+            told += f"; {count(place + 1)} to {count(place + len(shown))} are shown, 1 is the newest"
         empty = "No request fits the filter." if all_of_them else "Nothing was asked yet."
-        rows = [row(exchange) for exchange in found[:SHOWN]]
-        return {"q": q, "fault": fault, "rows": rows, "told": told, "empty": empty, "found": found, "all": all_of_them}
+        rows = [row(exchange, excerpts.of(exchange)) for exchange in shown]
+        return {
+            "q": q, "fault": fault, "rows": rows, "told": told, "empty": empty, "found": found, "all": all_of_them,
+            "bars": bars(rows), "marks": marks(all_of_them), "after": place > 0,
+            "older": shown[-1].id if place + SHOWN < len(found) else None,
+        }  # fmt: skip
 
     async def page(request: RawRequest) -> RawReply:
         return view.page(request, "live.html", terms=TERMS, oob=False, **chosen(request))
@@ -135,12 +200,11 @@ def pages(view: View) -> list[Page]:
         got = chosen(request)
         if got["fault"]:
             return view.json({"error": got["fault"]}, 400)
-        return view.data({"requests": [as_json(exchange) for exchange in got["found"][:SHOWN]], "all": len(got["all"])})
+        return view.data({"requests": [as_json(one) for one in got["rows"]], "all": len(got["all"])})
 
     return [("GET", "/", page), ("GET", "/api/rows", rows), ("GET", "/api/requests", api)]
 
 
-def as_json(exchange: Exchange) -> dict[str, Any]:
-    """The line of an exchange as plain values."""
-    line = row(exchange)
+def as_json(line: Row) -> dict[str, Any]:
+    """A line as plain values."""
     return {name: getattr(line, name) for name in Row.__annotations__ if name not in {"tone", "when"}}

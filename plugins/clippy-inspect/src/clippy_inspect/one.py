@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange, Message, Step, document, to_curl, to_har, to_jsonl, to_python
+from clippy_recorder.har import answer_pieces
 from clippy_serving import reply
 
 from .changes import Line, changes, weight
 from .failures import got, why
-from .live import notes, row, whose
-from .timeline import events, lanes, told, whole
+from .generating import generates
+from .live import SEARCHED, notes, row, whose
+from .parts import parts_of
+from .reading import Said, answered, body_of, messages_of, said_in, settings_of
+from .timeline import events, lanes, whole
 from .view import Page, View, part_of
 
 _EXPORTS: dict[str, tuple[Callable[[Exchange], str], str, str]] = {
@@ -51,9 +55,12 @@ class Context:
     after: tuple[int, int]
 
 
+_LAST = 4
+"""Parts of a conversation that are shown at once; those before are opened."""
+
 _ASKED = {
     "cache_lookup": "Is there a stored answer?",
-    "cache_store": "Keep this answer?",
+    "cache_store": "The answer, to keep or not",
     "on_error": "What now, after the failure?",
     "classify_error": "What kind of failure is it?",
     "pre_attempt": "May it be sent there?",
@@ -76,7 +83,8 @@ def decisions(exchange: Exchange) -> Iterator[Decision]:
         asked = _ASKED.get(step.hook)
         if asked is None or (step.action == "passed" and step.hook in {"pre_attempt", "classify_error"}):
             continue
-        answer = {"passed": "nothing", "hit": "yes", "miss": "no"}.get(step.action, step.action)
+        nothing = "it does not say" if step.hook == "cache_store" else "nothing"
+        answer = {"passed": nothing, "hit": "yes", "miss": "no"}.get(step.action, step.action)
         if step.hook == "on_error" and step.after:
             answer = f"{answer}: {' '.join(step.after.split())}"
         elif step.hook == "on_error" and failures:
@@ -107,6 +115,53 @@ def origin(exchange: Exchange) -> str | None:
     return ", ".join(said) + (f": {known['reason']}" if known.get("reason") else ".")
 
 
+@frozen
+class Asked:
+    """A conversation as it came in: its instructions, how it went on, and its end, which is read first."""
+
+    first: tuple[Said, ...]
+    earlier: tuple[Said, ...]
+    last: tuple[Said, ...]
+    settings: tuple[tuple[str, str], ...]
+
+
+def asked(exchange: Exchange) -> Asked | None:
+    """What a call says to a model; None where it says nothing, or not to a model."""
+    if not generates(exchange.method, exchange.url):
+        return None
+    body = body_of(exchange)
+    said = [part for message in messages_of(body) for part in said_in(message)]
+    if not said:
+        return None
+    first = 0
+    while first < len(said) - 1 and said[first].role in ("system", "developer"):
+        first += 1
+    last = max(first, len(said) - _LAST) if len(said) - first > _LAST + 2 else first
+    return Asked(tuple(said[:first]), tuple(said[first:last]), tuple(said[last:]), tuple(settings_of(body)))
+
+
+def first_token(exchange: Exchange) -> int | None:
+    """Microseconds until the caller had the first of an answer; of a stream that runs, as its pieces tell."""
+    if exchange.first_token is not None or exchange.state != "running":
+        return exchange.first_token
+    return next((one.at for one in exchange.pieces if one.kind == "chunk_out" and one.chunk.get("delta")), None)
+
+
+def streamed(exchange: Exchange) -> str | None:
+    """The bytes of an answer that came as a stream; None where they came at once, or were not kept."""
+    data = b"".join(piece.data for piece in answer_pieces(exchange))
+    return data.decode("utf-8", "backslashreplace") if exchange.stream and data else None
+
+
+def beside(exchanges: Sequence[Exchange], wanted: str) -> tuple[str | None, str | None]:
+    """The ids of the requests that began before and after the one with the id *wanted*, as the list has them."""
+    place = next((place for place, one in enumerate(exchanges) if one.id == wanted), None)
+    if place is None:
+        return None, None
+    before = exchanges[place - 1].id if place else None
+    return before, exchanges[place + 1].id if place + 1 < len(exchanges) else None
+
+
 def read(message: Message | None) -> str:
     """A body byte for byte: what is no UTF-8 in it is shown as ``\\xff``."""
     return "" if message is None else message.body.decode("utf-8", "backslashreplace")
@@ -129,6 +184,7 @@ def pages(view: View) -> list[Page]:
         if exchange is None:
             return view.not_found(request, f"No request {wanted} is kept. The recorder keeps the newest only.")
         flow = view.flow_state(wanted) if exchange.state == "running" else None
+        older, newer = beside(view.source.latest(SEARCHED), wanted)
         return view.page(
             request,
             "one.html",
@@ -142,7 +198,15 @@ def pages(view: View) -> list[Page]:
             changed=changed(exchange),
             decisions=list(decisions(exchange)),
             contexts=contexts(exchange),
-            told=told(exchange),
+            asked=asked(exchange),
+            answered=answered(exchange),
+            streamed=streamed(exchange),
+            parts_of=parts_of(exchange) if exchange.duration else None,
+            first=first_token(exchange),
+            so_far=max(0.0, view.now() - exchange.began) * 1e6 if exchange.state == "running" and view.live else None,
+            older=older,
+            newer=newer,
+            talks=bool(exchange.api) and exchange.parent is None and generates(exchange.method, exchange.url),
             got=got(exchange),
             origin=origin(exchange),
             why=why,

@@ -29,15 +29,15 @@ class AppendFile:
     stay.  Every process notices by the file's inode that another has done so.  The file has mode 0600 and a folder
     that is made for it 0700.  After a fork the child opens the file anew.
 
-    ``begins`` is what every line of ours begins with, if anything: a file whose first line does not is somebody
-    else's, at a wrong path, and is refused with an OSError before anything is changed.
+    ``begins`` is what lines of ours begin with, in one of these ways, a 0 standing for any digit: a file whose first
+    line does not is somebody else's, at a wrong path, and is refused with an OSError before anything is changed.
     """
 
     path: Path
     max_bytes: int = 64 * 1024 * 1024
     keep: int = 5
     fsync: Fsync = "none"
-    begins: bytes = b""
+    begins: tuple[bytes, ...] = ()
     _fd: int = field(init=False, default=-1, repr=False)
     _inode: tuple[int, int] = field(init=False, default=(0, 0), repr=False)
     _regular: bool = field(init=False, default=True, repr=False)
@@ -109,7 +109,7 @@ class AppendFile:
     def _refuse_foreign(self) -> None:
         """Close the file and raise unless it is blank or its first line is ours, as far as that was written."""
         first = self._bytes_at(0, 256).lstrip(b"\0 \t\r\n").partition(b"\n")[0]
-        if not self.begins.startswith(first[: len(self.begins)]):
+        if not any(_begins_so(first, begin) for begin in self.begins):
             self._close()
             raise OSError(17, "its first line is none of ours: it is another file and left as it is", str(self.path))
 
@@ -143,6 +143,11 @@ class AppendFile:
         """In a new child: a thread of the parent may have held the lock, and the descriptor is the parent's."""
         self._lock = threading.Lock()
         self._close()
+
+
+def _begins_so(line: bytes, begin: bytes) -> bool:
+    """Whether *line*, as far as it was written, begins as *begin* does, in which 0 is any digit."""
+    return all(found in (b"0123456789" if said == 48 else (said,)) for found, said in zip(line, begin, strict=False))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve
 from clippy_hookspecs import Headers, Scope
 
-from .exchange import Attempt, Exchange, Message, Piece, Step
+from .exchange import Asked, Attempt, Exchange, Message, Piece, Step
 from .secrets import WITHHELD, Secrets
 from .streams import bytes_say_a_secret
 
@@ -21,8 +21,12 @@ def cleaned(exchange: Exchange) -> Exchange:
     messages = [exchange.came, *([] if exchange.answered is None else [exchange.answered])]
     for attempt in exchange.attempts:
         messages += [attempt.sent, *([] if attempt.answer is None else [attempt.answer])]
+    urls = [exchange.url, *(attempt.url for attempt in exchange.attempts)]
+    if exchange.asked is not None:
+        messages.append(exchange.asked.message)
+        urls.append(exchange.asked.url)
     known = [(Headers(message.headers), "") for message in messages]
-    known += [(Headers(), url) for url in (exchange.url, *(attempt.url for attempt in exchange.attempts))]
+    known += [(Headers(), url) for url in urls]
     clean = Secrets.of(known)
     said = exchange.scope
     return evolve(
@@ -43,11 +47,16 @@ def cleaned(exchange: Exchange) -> Exchange:
         attempts=tuple(_attempt(one, clean) for one in exchange.attempts),
         steps=tuple(_step(one, clean) for one in exchange.steps),
         pieces=_pieces(exchange, clean),
+        asked=None if exchange.asked is None else _asked(exchange.asked, clean),
     )
 
 
 def _message(message: Message, clean: Secrets) -> Message:
     return evolve(message, headers=clean.headers(Headers(message.headers)), body=clean.body(message.body))
+
+
+def _asked(asked: Asked, clean: Secrets) -> Asked:
+    return Asked(clean.text(asked.api), clean.url(asked.url), _message(asked.message, clean))
 
 
 def _mapping(value: Mapping[str, Any] | None, clean: Secrets) -> Mapping[str, Any] | None:

@@ -124,12 +124,17 @@ def _show() -> click.Command:
             click.echo(visible(f"  {step.plugin} {step.hook} {step.action} {step.ns // 1000} us{times}"))
         answer = answer_of(one)
         body = answer.body or b"".join(piece.data for piece in answer_pieces(one))
-        for title, text in (("asked", one.came.body), ("answered", body)):
+        for title, text in (*_written(one), ("asked", one.came.body), ("answered", body)):
             if text:
                 click.echo(f"{title}:")
                 click.echo(visible(text.decode("utf-8", "replace").replace("\r\n", "\n"), keep="\n\t"))
 
     return show
+
+
+def _written(one: Exchange) -> list[tuple[str, bytes]]:
+    """What its caller wrote, where what came is what the host made of it."""
+    return [] if one.asked is None else [(f"asked in {visible(one.asked.api)}", one.asked.message.body)]
 
 
 def _found(file: Path, request_id: str) -> Exchange:

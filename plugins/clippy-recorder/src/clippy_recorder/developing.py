@@ -20,7 +20,7 @@ from clippy_hookspecs import (
 )
 
 from .changed import Change, changes
-from .exchange import Attempt, Exchange, Level, Message, Step, new_step
+from .exchange import Asked, Attempt, Exchange, Level, Message, Step, new_step
 from .said import as_text
 from .secrets import Secrets, plain
 from .tape import Tape
@@ -45,6 +45,8 @@ class _Developer:
         requests += [event.value for event in self._events if isinstance(event.value, Request)]
         self._clean = Secrets.of([(one.headers, _address(one)) for one in requests], literals)
         self._came = next((one for one in requests), None)
+        first = self._events[0] if self._events else None
+        self._asked: Request | None = first.value if first is not None and first.kind == "request" else None
 
     def exchange(self, brief: bool) -> Exchange:
         """All of it."""
@@ -59,6 +61,9 @@ class _Developer:
                 stream=came.endpoint.streams and came.stream,
                 came=self._message(came.headers, came.raw or b""),
             )
+        if (asked := self._asked) is not None:
+            written = self._message(asked.headers, asked.raw or b"")
+            known["asked"] = Asked(asked.api, clean.url(_address(asked)), written)
         if record is not None:
             self._ended(known, record)
         line = TimeLine(self._events, self._tape.began, self._content, self._clean)

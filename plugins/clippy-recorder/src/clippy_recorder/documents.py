@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from clippy_hookspecs import Usage
 
-from .exchange import Attempt, Exchange, Message, Piece, Step
+from .exchange import Asked, Attempt, Exchange, Message, Piece, Step
 
 _NOTHING: tuple[Any, ...] = ("", (), [], {})
 
@@ -51,6 +51,7 @@ def document(exchange: Exchange) -> dict[str, Any]:
             "pieces": [_piece(one) for one in exchange.pieces],
             "lost": exchange.lost,
             "unread": exchange.unread,
+            "asked": _asked(exchange.asked),
         }
     )
 
@@ -106,6 +107,10 @@ def _message(message: Message | None) -> dict[str, Any] | None:
     return _without_defaults(
         {"headers": headers, "body": _bytes(message.body), "size": message.size or None, "status": message.status}
     )
+
+
+def _asked(asked: Asked | None) -> dict[str, Any] | None:
+    return None if asked is None else {"api": asked.api, "url": asked.url, "message": _message(asked.message)}
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -81,6 +81,15 @@ class Attempt:
 
 
 @frozen
+class Asked:
+    """What a caller wrote who speaks another wire API than the route: what came is what the host made of it."""
+
+    api: str
+    url: str
+    message: Message
+
+
+@frozen
 class Exchange:
     """One call with everything that is known of it; of one that still runs, as much as there is.
 
@@ -115,3 +124,4 @@ class Exchange:
     pieces: tuple[Piece, ...] = ()
     lost: int = 0
     unread: int = 0
+    asked: Asked | None = None

@@ -86,7 +86,8 @@ def _event(event: Event, chunks: dict[int, tuple[int, Chunk]]) -> tuple[Any, ...
     if kind == "bytes":
         return kind, event.at, data
     if kind == "request" or kind == "attempt":
-        return kind, event.at, _request(data)
+        written = event.value  # by the caller, where what came is what the host made of it
+        return kind, event.at, (_request(data), _request(written) if isinstance(written, Request) else None)
     if kind == "head":
         return kind, event.at, (data[0], data[1].pairs)
     if kind == "closed" and isinstance(data, Outcome):
@@ -101,7 +102,8 @@ def _event_of(told: list[Any], chunks: list[Chunk], bodies: list[bytes]) -> Even
     if kind == "bytes":
         return Event(kind, at, bodies[data])
     if kind == "request" or kind == "attempt":
-        return Event(kind, at, _request_of(data, bodies))
+        request, written = data
+        return Event(kind, at, _request_of(request, bodies), written and _request_of(written, bodies))
     if kind == "head":
         return Event(kind, at, (data[0], _headers(data[1])))
     if kind == "closed" and data is not None:

@@ -148,7 +148,7 @@ def _exchange(entry: Any, number: int) -> Exchange:
         began=_began(entry.get("startedDateTime")),
         method=_text(request.get("method")) or "GET",
         url=url,
-        api=_api(url),
+        api=api_of(url),
         model=_model(sent_body),
         stream=streamed,
         state="answered" if 200 <= status < 400 else "failed",
@@ -217,7 +217,8 @@ def _began(text: Any) -> float:
         return 0.0
 
 
-def _api(url: str) -> str:
+def api_of(url: str) -> str:
+    """The wire API that is spoken at *url*, "" where that is none of chat."""
     try:
         path = urlsplit(url).path
     except ValueError:

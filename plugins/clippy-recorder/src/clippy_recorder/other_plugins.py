@@ -14,7 +14,8 @@ from attrs import define, frozen
 from clippy_hookspecs import Host, RawReply, RawRequest, ServiceRegistry, Upstream, hookimpl
 
 from .exchange import Exchange
-from .replaying import Playback, recorded
+from .har import api_of
+from .replaying import recorded, told, told_in
 from .rerunning import Books, Rerun, rerun
 
 Run = Callable[[Awaitable[Any]], Any]
@@ -38,6 +39,7 @@ class Tape:
     a plugin that changes the question is judged by what it does, and not by a miss."""
 
     clock: Any
+    host: Host
     current: Exchange | None = None
 
     @hookimpl
@@ -48,12 +50,10 @@ class Tape:
     async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
         """The recorded answer, in the recorded time by the host's clock."""
         found = None if self.current is None else recorded(self.current)
-        if found is None:
+        if self.current is None or found is None:
             raise ConnectionError("the answer to this call was not recorded")
-        if len(found.pieces) == 1 and found.complete:
-            await self.clock.sleep(found.waits[0])
-            return RawReply(found.status, found.headers, found.pieces[0], {})
-        return RawReply(found.status, found.headers, Playback(found, 1.0, self.clock.sleep), {})
+        found = told_in(api_of(request.url), found, self.current)
+        return await told(found, request, 1.0, self.clock.sleep, self.host)
 
 
 def compared(
@@ -108,7 +108,7 @@ def _route_of(exchange: Exchange) -> str:
 
 def _through(exchanges: Sequence[Exchange], host: Host, clock: Any, run: Run) -> list[Rerun]:
     """Each call in its time: who counts by the minute, or waits for a breaker, meets the pauses that there were."""
-    tape = Tape(clock)
+    tape = Tape(clock, host)
     kept = {name: plugin for name, plugin in host.plugins.items() if name != RECORDER}
     other = host.with_plugins({**kept, "recorded-answers": tape, "books": Books()})
     start, made = clock.now(), []

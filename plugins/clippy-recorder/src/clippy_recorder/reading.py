@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from clippy_hookspecs import Scope, Usage
 
-from .exchange import Attempt, Exchange, Message, Piece, State, Step
+from .exchange import Asked, Attempt, Exchange, Message, Piece, State, Step
 
 _STATES = frozenset(get_args(State))
 _PIECES = frozenset({"bytes", "chunk_in", "chunk_out"})
@@ -68,6 +68,7 @@ def exchange_of(value: Any) -> Exchange:
         pieces=tuple(_piece_of(one) for one in told.each("pieces")),
         lost=told.whole("lost", 0),
         unread=told.whole("unread", 0),
+        asked=_asked_of(told.maybe("asked")),
     )
 
 
@@ -191,6 +192,12 @@ def _message_of(told: _Told | None) -> Message | None:
         return None
     body = told.octets("body")
     return Message(told.pairs("headers"), body, told.whole("size", 0), told.maybe_whole("status"))
+
+
+def _asked_of(told: _Told | None) -> Asked | None:
+    if told is None:
+        return None
+    return Asked(told.text("api"), told.text("url"), _message_of(told.maybe("message")) or Message())
 
 
 def _attempt_of(told: _Told) -> Attempt:

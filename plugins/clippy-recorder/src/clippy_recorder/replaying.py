@@ -1,7 +1,8 @@
 """Answering requests from a recording: what was asked then is answered as it was then, in its own time.
 
 A request is known by its method, its path and its body as canonical JSON, without regard to who asks.  Equal requests
-get the recorded answers in their order, and after the last one that one again.
+get the recorded answers in their order, and after the last one that one again.  A call that was answered in another
+wire API than it was asked in is known in both: as its caller wrote it, and as it went to the provider.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from attrs import define, field, frozen
-from clippy_hookspecs import Headers, RawReply, RawRequest
+from attrs import define, evolve, field, frozen
+from clippy_hookspecs import Headers, Host, RawReply, RawRequest
 
 from .exchange import Exchange, Message, Piece
-from .har import answer_of, answer_pieces
+from .har import answer_of, answer_pieces, api_of
 
 Extra = Literal["404", "kill", "forward"]
 Sleep = Callable[[float], Awaitable[None]]
@@ -30,13 +31,18 @@ _MADE_ANEW = frozenset({"content-length", "transfer-encoding", "content-encoding
 
 @frozen
 class Recorded:
-    """An answer of a recording.  ``waits`` are the seconds before each of its ``pieces``."""
+    """An answer of a recording.  ``waits`` are the seconds before each of its ``pieces``, ``began`` unix seconds.
+
+    ``api`` is the wire API that it speaks, "" where that is that of whatever is asked.
+    """
 
     status: int
     headers: Headers
     pieces: tuple[bytes, ...] = field(repr=False)
     waits: tuple[float, ...] = ()
     complete: bool = True
+    api: str = ""
+    began: float = 0.0
 
 
 def recorded(exchange: Exchange) -> Recorded | None:
@@ -64,13 +70,15 @@ def recorded(exchange: Exchange) -> Recorded | None:
             headers = Headers({"content-type": "text/event-stream"})
         # An error is a whole answer, though the call failed with it.
         complete = exchange.state in ("answered", "cached") or answer.status >= 400
-        return Recorded(answer.status, headers, tuple(one.data for one in pieces), tuple(waits), complete)
+        data = tuple(one.data for one in pieces)
+        return Recorded(answer.status, headers, data, tuple(waits), complete, began=exchange.began)
     if bool(answer.size) != bool(answer.body):  # without content, or told in our own words, which have no size
         return None
     if exchange.stream and not answer.body and answer.status < 400:
         return None
     head = exchange.attempts[-1].head_at if exchange.attempts else exchange.duration
-    return Recorded(answer.status, headers, (answer.body,), (max(0, (head or since) - since) / 1e6,))
+    waited = (max(0, (head or since) - since) / 1e6,)
+    return Recorded(answer.status, headers, (answer.body,), waited, began=exchange.began)
 
 
 def _can_be_sent(name: str, value: str) -> bool:
@@ -120,14 +128,8 @@ class Cassette:
             if answer is None or (asked.size and not asked.body):
                 made.unusable += 1
                 continue
-            url = exchange.attempts[-1].url if exchange.attempts else exchange.url
-            for key in dict.fromkeys(
-                (
-                    known_by(exchange.method, exchange.url or url, exchange.came.body or asked.body),
-                    known_by(exchange.method, url or exchange.url, asked.body),
-                )
-            ):
-                made._answers.setdefault(key, []).append(answer)
+            for api, key in _questions(exchange, asked):
+                made._answers.setdefault(key, []).append(told_in(api, answer, exchange))
         return made
 
     def __len__(self) -> int:
@@ -143,6 +145,25 @@ class Cassette:
             at = self._next.get(key, 0)
             self._next[key] = at + 1
             return answers[min(at, len(answers) - 1)]
+
+
+def _questions(exchange: Exchange, sent: Message) -> Iterator[tuple[str, bytes]]:
+    """What a call is known by, each with the wire API that it speaks."""
+    url = exchange.attempts[-1].url if exchange.attempts else exchange.url
+    forms = [
+        (exchange.api, exchange.url or url, exchange.came.body or sent.body),
+        (api_of(url) or exchange.api, url or exchange.url, sent.body),
+    ]
+    if (caller := exchange.asked) is not None and caller.message.body:
+        forms.append((caller.api, caller.url, caller.message.body))
+    known = {known_by(exchange.method, address, body): api for api, address, body in forms}
+    yield from ((api, key) for key, api in known.items())
+
+
+def told_in(api: str, answer: Recorded, exchange: Exchange) -> Recorded:
+    """The answer of *exchange* for who speaks *api*; it speaks that of the route that answered in the end."""
+    spoken = (api_of(exchange.attempts[-1].url) if exchange.attempts else "") or exchange.api
+    return answer if api in ("", spoken) else evolve(answer, api=spoken)
 
 
 def sent_of(exchange: Exchange) -> Message:
@@ -179,12 +200,21 @@ class Playback:
         self._closed = True
 
 
+async def told(found: Recorded, request: RawRequest, speed: float, sleep: Sleep, host: Host | None) -> RawReply:
+    """A recorded answer in its time, and in the wire API of *request* if there is a host that can say it."""
+    playback = Playback(found, speed, sleep)
+    whole = len(found.pieces) == 1 and found.complete and not _streams(found)
+    reply = RawReply(found.status, found.headers, (await playback.next() or b"") if whole else playback, {})
+    return reply if host is None or not found.api else await host.retold(reply, found.api, request, found.began)
+
+
 @define(eq=False)
 class Replay:
     """Answers requests from a recording: a page for a server, and an ``Upstream`` for a host.
 
     ``extra`` says what becomes of a request that was not recorded: ``404`` in the provider's own form, ``kill`` (the
-    connection is closed without an answer) or ``forward`` to *onward*.
+    connection is closed without an answer) or ``forward`` to *onward*.  *host* tells an answer of another wire API in
+    that of who asks; without one such an answer is given to those alone who ask as the provider was asked.
     """
 
     cassette: Cassette
@@ -192,6 +222,7 @@ class Replay:
     extra: Extra = "404"
     sleep: Sleep = asyncio.sleep
     onward: Callable[[RawRequest], Awaitable[RawReply]] | None = None
+    host: Host | None = field(default=None, repr=False)
     asked: int = 0
     missing: list[str] = field(factory=list)
 
@@ -199,17 +230,18 @@ class Replay:
         """The recorded answer.  Raises ConnectionError where the connection is to be closed."""
         self.asked += 1
         found = self.cassette.find(request)
+        if found is not None and found.api and self.host is None:
+            return _not_there(
+                request, f"the answer speaks {found.api}: to tell it anew takes Replay(cassette, host=host)"
+            )
         if found is not None:
-            playback = Playback(found, self.speed, self.sleep)
-            if len(found.pieces) == 1 and found.complete and not _streams(found):
-                return RawReply(found.status, found.headers, await playback.next() or b"", {})
-            return RawReply(found.status, found.headers, playback, {})
+            return await told(found, request, self.speed, self.sleep, self.host)
         self.missing.append(f"{request.method} {request.url.partition('?')[0]}")
         if self.extra == "kill":
             raise ConnectionError("this request was not recorded")
         if self.extra == "forward" and self.onward is not None:
             return await self.onward(request)
-        return _not_recorded(request)
+        return _not_there(request, _NOT_RECORDED)
 
     async def send(self, request: RawRequest, timeout: Mapping[str, float | None]) -> RawReply:
         """As an ``Upstream`` of a host."""
@@ -220,8 +252,10 @@ def _streams(found: Recorded) -> bool:
     return found.headers.get("content-type", "").startswith("text/event-stream")
 
 
-def _not_recorded(request: RawRequest) -> RawReply:
-    message = "this request is not in the recording: its method, path or body differs from every recorded one"
+_NOT_RECORDED = "this request is not in the recording: its method, path or body differs from every recorded one"
+
+
+def _not_there(request: RawRequest, message: str) -> RawReply:
     error: dict[str, Any] = {"type": "not_found_error", "message": message}
     if request.url.partition("?")[0].endswith("/messages"):
         body: dict[str, Any] = {"type": "error", "error": error}

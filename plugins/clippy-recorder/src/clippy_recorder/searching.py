@@ -24,6 +24,8 @@ def spoken(exchange: Exchange) -> Iterator[str]:
     yield from (exchange.id, exchange.model or "", exchange.url, exchange.route or "")
     yield str((exchange.error or {}).get("message", ""))
     yield _read(exchange.came.body)
+    if exchange.asked is not None:
+        yield _read(exchange.asked.message.body)
     if exchange.answered is not None:
         yield _read(exchange.answered.body)
     for attempt in exchange.attempts:

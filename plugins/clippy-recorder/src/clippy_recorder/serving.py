@@ -12,6 +12,7 @@ from clippy_lines.looking import visible
 from clippy_serving import Limits, Pages, Server
 
 from .exchange import Exchange
+from .har import api_of
 from .replaying import Cassette, Extra, Replay
 
 _BODY = 64 * 1024 * 1024
@@ -33,14 +34,13 @@ def serve(cli: Any, calls: list[Exchange], port: int, speed: float, extra: Extra
         async def onward(request: RawRequest) -> RawReply:
             from .rerunning import route_for
 
-            api = _api(request.url)
-            route = route_for(Exchange("", 0.0, api=api), host)
+            route = route_for(Exchange("", 0.0, api=api_of(request.url)), host)
             answer: RawReply = await host.answer(
                 RawRequest(request.method, request.url, request.headers, request.body, route)
             )
             return answer
 
-        replay = Replay(cassette, speed, extra, onward=onward if extra == "forward" else None)
+        replay = Replay(cassette, speed, extra, onward=onward if extra == "forward" else None, host=host)
         server = Server(pages_of(replay), port=port)
         server.start()
         try:
@@ -67,9 +67,3 @@ def _until_ended() -> None:
     finally:
         for number, handler in before.items():
             signal(number, handler)
-
-
-def _api(url: str) -> str:
-    path = url.partition("?")[0]
-    tails = {"/chat/completions": "openai.chat", "/responses": "openai.responses", "/messages": "anthropic.messages"}
-    return next((api for tail, api in tails.items() if path.endswith(tail)), "")

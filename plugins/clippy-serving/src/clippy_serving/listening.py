@@ -7,7 +7,9 @@ import logging
 import os
 import socket
 import stat
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attrs import frozen
@@ -16,6 +18,8 @@ from clippy_hookspecs import ClippyError
 log = logging.getLogger("clippy.serving")
 
 _BACKLOG = 2048
+_PATIENCE = 2.0
+"""Seconds in which another server has surely taken its socket."""
 
 _FOR_PORTS: dict[int | None, str] = {
     errno.EADDRINUSE: "another process has this port: end it, or choose another one; port 0 takes any that is free",
@@ -90,6 +94,9 @@ def _tcp(host: str, port: int) -> socket.socket:
     try:
         if os.name == "posix":  # elsewhere it would let two servers share a port
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it; asyncio sets it on each, granian does not.  A second piece of a stream would wait for
+        # the caller's delayed acknowledgement of the first, 40 ms on Linux (RFC 896, RFC 1122 4.2.3.2).
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         opened.bind((address[0], port, *address[2:]))  # getaddrinfo makes some other port of one beyond 65535
         opened.listen(_BACKLOG)
     except (OSError, OverflowError):
@@ -102,15 +109,53 @@ def _unix(path: Path) -> socket.socket:
     """A socket that only this user can open.  One that a dead process left behind is taken over, a file is not."""
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
-            path.unlink()
-        opened.bind(str(path))
-        path.chmod(0o600)
-        opened.listen(_BACKLOG)  # nobody could connect before the mode was right
+        with _alone(path.parent):
+            _take(opened, path)
     except OSError:
         opened.close()
         raise
     return opened
+
+
+def _take(opened: socket.socket, path: Path) -> None:
+    if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
+        path.unlink()
+    opened.bind(str(path))
+    path.chmod(0o600)
+    opened.listen(_BACKLOG)  # nobody could connect before the mode was right
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While no other server takes a socket in *folder*.
+
+    Of two that find the same dead one the second would remove what the first has just made, which then listens where
+    nobody comes.  A lock on the folder leaves nothing behind; where none is to be had, it is done without.
+    """
+    held = -1
+    try:
+        with suppress(OSError, ImportError):  # a folder that may not be read; a system without such locks
+            held = os.open(folder, os.O_RDONLY)
+            _lock(held)
+        yield
+    finally:
+        if held >= 0:
+            os.close(held)
+
+
+def _lock(held: int) -> None:
+    import fcntl
+
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _answers(path: Path) -> bool:
