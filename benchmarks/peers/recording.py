@@ -3,10 +3,10 @@
     PEERS_VENVS=<folder with core/> PEERS=<folder of the peers> python -m benchmarks.peers.recording [--rounds 5]
 
 As :mod:`benchmarks.peers.gateway` has it: the gateway on core 0, provider and wrk on core 1, every request asked of the
-provider.  On one core the recorder's thread writes; the last row may use both cores, so that a process of its own
-writes, which then has to share core 1 with the load.  Requests a second and processor time for each request are ratios
-to the row without a recorder inside a round; the latter holds whatever else the machine does.  What the process uses
-is told apart, in "beside".
+provider.  On one core the recorder's thread writes; the last rows may use both cores, so that a process of its own
+writes, which then has to share core 1 with the load; it is compared with a gateway that may do so, too.  Requests a
+second and processor time for each request are ratios to the row without a recorder inside a round; the latter holds
+whatever else the machine does.  What the process uses is told apart, in "beside".
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from pathlib import Path
 
 from .gateway import _DEFAULT, _ROUTE, CLIPPY, CORE, PEERS, ask, free_port, process, total, wrk
 
-_ALONE = "clippy default"
+_ALONE, _FREE = "clippy default", "clippy default, two cores"
 _ROWS = {
     _ALONE: "",
     "+ recorder, off": "[plugins.recorder]\nenabled = false\n",
     "+ recorder (memory)": "[plugins.recorder]\nenabled = true\n",
     "+ recorder (.jsonl)": '[plugins.recorder]\nenabled = true\npath = "{folder}/calls.jsonl"\n',
+    _FREE: "",
     "+ recorder (.jsonl), two cores": '[plugins.recorder]\nenabled = true\npath = "{folder}/apart.jsonl"\n',
 }
 
@@ -35,7 +36,7 @@ def _started(stack: contextlib.ExitStack, name: str, upstream: int, folder: Path
     """The port and the process of a gateway."""
     home = folder / str(len(list(folder.iterdir())))
     home.mkdir()
-    allowed = _DEFAULT if name == _ALONE else _DEFAULT.replace('"gateway", ', '"gateway", "recorder", ')
+    allowed = _DEFAULT if name in (_ALONE, _FREE) else _DEFAULT.replace('"gateway", ', '"gateway", "recorder", ')
     route = _ROUTE.format(upstream=f"http://127.0.0.1:{upstream}", server="uvicorn")
     file = home / "clippy.toml"
     file.write_text(allowed + route + _ROWS[name].format(folder=home))
@@ -101,10 +102,10 @@ def main() -> None:
     parser.add_argument("--secs", type=float, default=2)
     given = parser.parse_args()
     rows = measure(given.rounds, given.secs)
-    base = rows[_ALONE]
     head = ("rps", "ratio", "CPU us", "ratio", "beside", "streams/s", "ratio", "MB", "beside")
     print(f"{'':<32}{''.join(f'{word:>10}' for word in head)}")
     for name, row in rows.items():
+        base = rows[_FREE if "two cores" in name else _ALONE]
         rps, cpu, beside, streams, held, held_beside = (statistics.median(row[kind]) for kind in row)
         load, used, streamed = (
             statistics.median(a / b if b else float("nan") for a, b in zip(row[kind], base[kind], strict=True))
