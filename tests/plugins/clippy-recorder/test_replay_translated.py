@@ -29,7 +29,8 @@ from clippy_core.driven import drive
 from clippy_core.testing import FakeProvider, Fault, Reply
 
 MESSAGES: Any = [{"role": "user", "content": "Hello"}]
-REPLY = Reply("one two three", chunks=("one ", "two ", "three"))
+DATED = {"date": "Mon, 30 Nov 2026 01:20:00 GMT"}  # without a date an answer is of the second in which it is told
+REPLY = Reply("one two three", chunks=("one ", "two ", "three"), headers=DATED)
 
 
 def asked_of(url: str) -> list[Any]:
@@ -100,7 +101,8 @@ def test_all_that_is_told_of_one_answer_says_the_same_second_however_often_it_is
     call = next(one for one in calls if one.asked is not None and one.asked.api == "openai.chat" and one.stream)
     attempt = call.attempts[-1]
     for date, second in (("Mon, 30 Nov 2026 01:20:00 GMT", 1796001600), ("soon", int(call.began))):
-        named = evolve(attempt, answer=evolve(attempt.answer, headers=(*attempt.answer.headers, ("date", date))))
+        undated = [pair for pair in attempt.answer.headers if pair[0].lower() != "date"]
+        named = evolve(attempt, answer=evolve(attempt.answer, headers=(*undated, ("date", date))))
         with clippy_core.Host([]) as host:
             replay = Replay(Cassette.of([evolve(call, attempts=(named,))]), speed=0.0, host=host)
             first, again = (drive(played(replay, call)) for _ in range(2))
