@@ -25,7 +25,10 @@ def raw_field() -> Any:
 
 
 def with_raw(value: T, raw: Any) -> T:
-    """Give *value* the exact wire form it was decoded from.  Only the host's wire modules may call this."""
+    """Give *value* the exact wire form it was decoded from.
+
+    For the host's wire modules, and for who makes values anew that were written down with theirs.
+    """
     object.__setattr__(value, "raw", raw)
     return value
 
@@ -35,7 +38,7 @@ def draft(cls: type[T]) -> Any:
 
     A frozen class fills each slot through ``object.__setattr__``, which is most of what a value costs: one with eleven
     fields takes five times as long as a draft.  Fill every slot of the draft, then set its ``__class__`` to *cls*; from
-    then on it is as frozen and as equal as any.  Only for the host, where values are made by the thousand.
+    then on it is as frozen and as equal as any.  For values that are made by the thousand.
     """
     free = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__, "__init__": object.__init__}
     return type(f"{cls.__name__}Draft", (cls,), {"__slots__": (), **free})
@@ -44,7 +47,8 @@ def draft(cls: type[T]) -> Any:
 def maker(cls: Callable[P, T]) -> Callable[P, T]:
     """What makes the values that ``cls(...)`` makes, in half the time: a :func:`draft` with the same ``__init__``.
 
-    attrs writes that as for a class that is not frozen; what it filled becomes a *cls* at its end.  Only for the host.
+    attrs writes that as for a class that is not frozen; what it filled becomes a *cls* at its end.  For values
+    that are made by the thousand.
     """
     kind: Any = cls
     made = draft(kind)
