@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -196,6 +197,23 @@ def test_a_provider_that_falls_silent_after_a_head_that_is_no_answer_is_waited_f
             await upstream.aclose()
 
     asyncio.run(asyncio.wait_for(scene(), 30))
+
+
+def test_of_an_answer_that_was_let_go_of_nobody_is_warned():
+    async def scene() -> list[str]:
+        told: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+        provider = Provider([b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n"] * 2)
+        server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions"
+        async with server:
+            upstream = AiohttpUpstream(Connections())
+            await upstream.send(RawRequest("POST", url, Headers([JSON]), b"{}"), {})
+            await upstream.aclose()
+            gc.collect()
+        return told
+
+    assert asyncio.run(asyncio.wait_for(scene(), 30)) == []
 
 
 @pytest.mark.parametrize("name", ["set_response_params", "start_timeout", "read"])

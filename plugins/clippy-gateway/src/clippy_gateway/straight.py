@@ -46,6 +46,10 @@ class Answer:
         self.raw_headers: Sequence[Pair] = head.raw_headers
         content.on_eof(self.release)
 
+    def __del__(self) -> None:
+        """Nobody is warned of a connection whose answer was let go of, as aiohttp's own does it."""
+        self.connection.release()
+
     async def read(self) -> bytes:
         """The whole body.  Raises ClientPayloadError where it broke off."""
         return await self.content.read()
