@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from typing import Any
 
+import aiohttp
 import pytest
 from attrs import define, field
 from clippy_gateway.settings import Connections
+from clippy_gateway.straight import Straight, rehearsed
 from clippy_gateway.upstream import AiohttpUpstream
 from clippy_hookspecs import Headers, RawRequest
+from yarl import URL
 
 JSON = ("content-type", "application/json")
 KEY = ("authorization", "Bearer sk-of-the-provider")
@@ -55,12 +59,19 @@ async def told(reply: Any) -> tuple[Any, ...]:
     return reply.status, reply.headers.raw, body
 
 
-def both_ways(monkeypatch: pytest.MonkeyPatch, provider: Provider, headers: Headers, times: int = 1) -> list[Any]:
+def both_ways(
+    monkeypatch: pytest.MonkeyPatch,
+    provider: Provider,
+    headers: Headers,
+    times: int = 1,
+    path: str = "/v1/chat/completions?a=%20b",
+    scheme: str = "http",
+) -> list[Any]:
     """What the provider got, how many connections that took and what was answered or raised: straight, and not."""
 
     async def scene() -> list[Any]:
         server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions?a=%20b"
+        url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
         found = []
         async with server:
             for largest in (64 * 1024, 0):
@@ -90,6 +101,7 @@ HEADS = {
     "two encodings": Headers([KEY, ("accept-encoding", "gzip"), ("accept-encoding", "br")]),
     "a line break": Headers([JSON, ("x-evil", "a\r\nx-clippy-user: root")]),
     "a null": Headers([JSON, ("x-evil", "a\0b")]),
+    "a control character": Headers.undecoded([(b"content-type", b"text/plain"), (b"x-evil", b"a\x1b[2Jb")]),
     "none": Headers(),
 }
 
@@ -101,7 +113,17 @@ def test_a_request_leaves_byte_for_byte_as_through_the_session(monkeypatch, head
     assert straight[0] == [] if "x-evil" in headers else straight[1] == 1
 
 
+ADDRESSES = [("/v1?a=ü b", "http"), ("/v1\r\nx: y", "http"), ("/v\0", "http"), ("/v\x7f", "http"), ("/v\ud800", "http")]
+
+
+@pytest.mark.parametrize(("path", "scheme"), [*ADDRESSES, ("/v1", "ftp")], ids=ascii)
+def test_an_odd_address_is_sent_to_or_refused_as_through_the_session(monkeypatch, path, scheme):
+    straight, through = both_ways(monkeypatch, Provider([OK]), Headers([JSON]), path=path, scheme=scheme)
+    assert straight == through
+
+
 ANSWERS = {
+    "below all statuses": b"HTTP/1.1 099 No\r\ncontent-length: 0\r\n\r\n",
     "chunked": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     "events": b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9\r\n\r\ndata: a\n\n",
     "not yet": b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + OK,
@@ -161,3 +183,61 @@ def test_who_waits_no_longer_closes_the_connection_and_the_next_request_has_anot
             await upstream.aclose()
 
     asyncio.run(asyncio.wait_for(scene(), 30))
+
+
+def test_a_provider_that_falls_silent_after_a_head_that_is_no_answer_is_waited_for_no_longer_than_before_it():
+    async def scene() -> None:
+        provider = Provider([b"HTTP/1.1 103 Early Hints\r\n\r\n", b""])
+        server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions"
+        async with server:
+            upstream = AiohttpUpstream(Connections(read=0.05))
+            with pytest.raises(aiohttp.SocketTimeoutError):
+                await asyncio.wait_for(upstream.send(RawRequest("POST", url, Headers([JSON]), b"{}"), {}), 10)
+            await upstream.aclose()
+
+    asyncio.run(asyncio.wait_for(scene(), 30))
+
+
+def test_of_an_answer_that_was_let_go_of_nobody_is_warned():
+    async def scene() -> list[str]:
+        told: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+        provider = Provider([b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n"] * 2)
+        server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions"
+        async with server:
+            upstream = AiohttpUpstream(Connections())
+            await upstream.send(RawRequest("POST", url, Headers([JSON]), b"{}"), {})
+            await upstream.aclose()
+            gc.collect()
+        return told
+
+    assert asyncio.run(asyncio.wait_for(scene(), 30)) == []
+
+
+@pytest.mark.parametrize("name", ["set_response_params", "start_timeout", "read"])
+def test_an_aiohttp_that_is_another_inside_sends_through_its_session_and_that_is_told_once(monkeypatch, caplog, name):
+    from aiohttp.client_proto import ResponseHandler
+
+    def renamed(*_: Any, **__: Any) -> None:
+        raise TypeError("unexpected keyword argument")
+
+    rehearsed.cache_clear()
+    with monkeypatch.context() as other:
+        other.setattr(ResponseHandler, name, renamed)
+        assert asyncio.run(_places(2)) == [None, None]
+    rehearsed.cache_clear()
+    assert [record.message.partition(" (")[2] for record in caplog.records] == [
+        "TypeError: unexpected keyword argument); they go through its session"
+    ]
+    assert all(asyncio.run(_places(1)))
+
+
+async def _places(times: int) -> list[Any]:
+    """What is known of an address in sessions opened one after the other."""
+    found = []
+    for _ in range(times):
+        async with aiohttp.ClientSession() as session:
+            found.append(Straight(session).place(URL("http://127.0.0.1:1/")))
+    return found

@@ -8,17 +8,20 @@ its session.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from functools import cache, lru_cache
+from inspect import signature
 from typing import Any
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 from clippy_hookspecs import Headers
 from yarl import URL
 
 from .echoes import Pair, asked_for, key_in
 from .headers import holds_key
+
+log = logging.getLogger("clippy.gateway")
 
 LARGEST = 64 * 1024
 """Bytes of a body that is written with its head, in one piece: of a larger one the provider may have enough before."""
@@ -27,6 +30,8 @@ _MOST = 1024
 WRITTEN_ANEW = frozenset({"host", "content-length", "transfer-encoding", "connection", "keep-alive", "expect"})
 """Headers that belong to one connection."""
 _KEY, _ENCODINGS = "key", "encodings"
+_CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
+"""What aiohttp writes in no head: with line breaks of its own, a value would be a header or a request more."""
 
 
 class Answer:
@@ -40,6 +45,10 @@ class Answer:
         self.headers: Mapping[str, str] = head.headers
         self.raw_headers: Sequence[Pair] = head.raw_headers
         content.on_eof(self.release)
+
+    def __del__(self) -> None:
+        """Nobody is warned of a connection whose answer was let go of, as aiohttp's own does it."""
+        self.connection.release()
 
     async def read(self) -> bytes:
         """The whole body.  Raises ClientPayloadError where it broke off."""
@@ -71,6 +80,7 @@ class Straight:
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session, self._connector = session, session.connector
+        self._garbled: Any = rehearsed()
         self._places: dict[URL, Place | None] = {}
 
     def place(self, url: URL) -> Place | None:
@@ -79,10 +89,18 @@ class Straight:
         if place is None and url not in self._places:
             if len(self._places) >= _MOST:
                 self._places.clear()
-            plain = bool(url.raw_host) and url.raw_user is None and url.raw_password is None
-            place = Place(url, self._session) if plain and not self._session.trust_env else None
-            self._places[url] = place
+            place = self._places[url] = self._place(url)
         return place
+
+    def _place(self, url: URL) -> Place | None:
+        plain = url.scheme in ("http", "https") and url.raw_host and url.raw_user is None and url.raw_password is None
+        if not plain or self._session.trust_env or self._garbled is None:
+            return None
+        try:
+            place = Place(url, self._session)
+        except ValueError:  # no URL, or half a surrogate pair in it
+            return None
+        return place if len(place.begins.translate(None, _CONTROLS)) == len(place.begins) - 4 else None
 
     async def send(self, place: Place, lines: bytes, body: bytes, timeout: aiohttp.ClientTimeout) -> Answer:
         """POST *body* under the header *lines*.  Raises what aiohttp's session raises."""
@@ -99,15 +117,14 @@ class Straight:
             protocol = connection.protocol
             if protocol.transport is None or protocol.transport.is_closing():
                 raise aiohttp.ServerDisconnectedError
-            protocol.set_response_params(
-                skip_payload=False, read_until_eof=True, auto_decompress=False, read_timeout=timeout.sock_read
-            )
+            _listen(protocol, timeout.sock_read)
             protocol.transport.write(b"%b%bContent-Length: %d\r\n\r\n%b" % (place.begins, lines, len(body), body))
             protocol.start_timeout()
             head, content = await protocol.read()
-            while head.code < 200 and head.code != 101:  # not the answer yet (RFC 9110 section 15.2)
+            while 100 <= head.code < 200 and head.code != 101:  # not the answer yet (RFC 9110 section 15.2)
+                protocol.start_timeout()  # which ended with that head
                 head, content = await protocol.read()
-        except HttpProcessingError as error:
+        except self._garbled as error:
             connection.close()
             raise aiohttp.ClientResponseError(
                 place.pooled.request_info, (), status=error.code, message=error.message, headers=error.headers
@@ -143,9 +160,54 @@ def written(headers: Headers) -> tuple[bytes, Sequence[bytes]] | None:
         name, _, accepted = lines[encodings].partition(b": ")
         lines[encodings] = b"%b: %b\r\n" % (name, _cut(accepted[:-2]))
     together = b"".join(lines)
-    if together.count(b"\n") != len(lines) or together.count(b"\r") != len(lines) or b"\0" in together:
+    if len(together.translate(None, _CONTROLS)) != len(together) - 2 * len(lines):
         return None
     return together, keys
+
+
+@cache
+def rehearsed() -> type[Exception] | None:
+    """The exception for an answer that is no HTTP; None, and a line in the log, where aiohttp is another inside.
+
+    It promises nobody what is used of it here, so an answer is read once, for the process, without a connection.
+    """
+    try:
+        from aiohttp.client_proto import ResponseHandler
+        from aiohttp.http_exceptions import HttpProcessingError
+
+        signature(aiohttp.TCPConnector.connect).bind(None, None, traces=[], timeout=None)
+        protocol = ResponseHandler(asyncio.get_running_loop())
+        _listen(protocol, None)
+        protocol.start_timeout()
+        protocol.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+        head, content = _at_once(protocol.read())
+        given_back: list[None] = []
+        content.on_eof(lambda: given_back.append(None))
+        told = head.code, head.headers.get("content-length"), head.raw_headers
+        found = *told, _at_once(content.read()), len(given_back)
+        if found != (200, "2", ((b"content-length", b"2"),), b"{}", 1):
+            raise TypeError(f"an answer is read as {found}")
+    except Exception as error:
+        log.warning(
+            "small requests cost more than they could: aiohttp %s is another inside than this gateway knows (%s: %s);"
+            " they go through its session",
+            *(aiohttp.__version__, type(error).__name__, error),
+        )
+        return None
+    return HttpProcessingError
+
+
+def _listen(protocol: Any, timeout: float | None) -> None:
+    protocol.set_response_params(skip_payload=False, read_until_eof=True, auto_decompress=False, read_timeout=timeout)
+
+
+def _at_once(waiting: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        waiting.send(None)
+    except StopIteration as end:
+        return end.value
+    waiting.close()
+    raise TypeError("an answer that is there is waited for")
 
 
 @lru_cache(maxsize=256)
