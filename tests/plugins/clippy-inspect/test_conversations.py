@@ -260,12 +260,11 @@ def test_without_a_host_nothing_is_sent() -> None:
 
 
 def test_a_step_that_failed_says_why_and_one_that_asks_the_same_says_so() -> None:
-    again = evolve(turn(2, FIRST), state="cached")
     broken = evolve(
-        turn(3, SECOND), state="failed", answered=None, attempts=(), error={"kind": "quota", "message": "spent"}
+        turn(2, SECOND), state="failed", answered=None, attempts=(), error={"kind": "quota", "message": "spent"}
     )
-    with Site(Kept([turn(1, FIRST), again, broken])) as site:
-        page = site.get("/conversations/req-0002").text
-    assert "the same again as in step 1" in page
+    with Site(Kept([turn(1, FIRST), broken, turn(3, SECOND)])) as site:
+        page = site.get("/conversations/req-0001").text
+    assert "Step 2, tried again" in page
     assert '<p class="fault wrap">quota: spent</p>' in page
     assert '<span class="state bad">failed</span>' in page
