@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,9 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 @pytest.fixture(autouse=True)
-def command() -> Iterator[None]:
-    """The logger as the command line sets it up."""
-    handler = SafeLines()
-    logging.getLogger("clippy").addHandler(handler)
-    yield
-    logging.getLogger("clippy").removeHandler(handler)
+def command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logger as the command line sets it up in a process of its own, whatever ran in this one before."""
+    monkeypatch.setattr(logging.getLogger("clippy"), "handlers", [SafeLines()])
 
 
 def fail() -> None:

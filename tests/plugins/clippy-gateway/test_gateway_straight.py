@@ -91,6 +91,41 @@ def both_ways(
     return asyncio.run(asyncio.wait_for(scene(), 30))
 
 
+def test_what_a_provider_says_unasked_is_nobody_s_answer() -> None:
+    """Neither what comes with an answer nor what comes behind it: the connection is not used again."""
+    own = [b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n%d" % number for number in range(3)]
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        number, connections = connections, connections + 1
+        await reader.readuntil(b"}")
+        writer.write(own[number])
+        await writer.drain()
+        await said.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison")
+        await reader.read()
+        writer.close()
+
+    async def scene() -> list[Any]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions"
+        upstream, bodies = AiohttpUpstream(Connections(read=5.0)), []
+        async with server:
+            for _ in range(3):
+                said.clear()
+                bodies.append((await upstream.send(RawRequest("POST", url, Headers([JSON]), b"{}"), {})).body)
+                said.set()
+                ((session, _),) = upstream._sessions.values()
+                while not any(idle.should_close for idles in session.connector._conns.values() for idle, _ in idles):
+                    await asyncio.sleep(0.001)  # until it has come
+            await upstream.aclose()
+        return bodies
+
+    said = asyncio.Event()
+    assert asyncio.run(asyncio.wait_for(scene(), 30)) == [b"0", b"1", b"2"]
+
+
 HEADS = {
     "plain": Headers([JSON]),
     "as bytes": Headers.undecoded([(b"Content-Type", b"application/json"), (b"x-name", "ünï".encode())]),

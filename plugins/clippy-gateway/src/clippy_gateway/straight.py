@@ -104,9 +104,8 @@ class Straight:
 
     async def send(self, place: Place, lines: bytes, body: bytes, timeout: aiohttp.ClientTimeout) -> Answer:
         """POST *body* under the header *lines*.  Raises what aiohttp's session raises."""
-        connector: Any = self._connector
         try:
-            connection = await connector.connect(place.pooled, traces=[], timeout=timeout)
+            connection = await self._connected(place, timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {place.pooled.url}") from error
         except aiohttp.ClientError:
@@ -133,6 +132,16 @@ class Straight:
             connection.close()
             raise
         return Answer(connection, head, content)
+
+    async def _connected(self, place: Place, timeout: aiohttp.ClientTimeout) -> Any:
+        """A connection for one request.  On one that was idle a provider may have said what nobody asked: that would be
+        read as the answer to this request, and may be what another caller asked (RFC 9112 section 9.2)."""
+        connector: Any = self._connector
+        while True:
+            connection = await connector.connect(place.pooled, traces=[], timeout=timeout)
+            if not connection.protocol.should_close:
+                return connection
+            connection.close()
 
 
 def written(headers: Headers) -> tuple[bytes, Sequence[bytes]] | None:
