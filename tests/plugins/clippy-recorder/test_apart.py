@@ -272,3 +272,11 @@ def test_what_an_environment_prints_at_each_start_of_python_is_not_taken_for_wha
     writer.hand([("1", packed(tape))])
     assert writer.close() == [[]]
     assert [one.id for one in read(tmp_path / "calls.jsonl")] == ["1"]
+
+
+def test_what_else_stands_among_the_places_of_modules_is_left_out(tmp_path, monkeypatch):
+    """Imports pass over what is no text; a process that could not be started for it would end the thread."""
+    monkeypatch.setattr(sys, "path", [*sys.path, None, 7])
+    writer = apart.Writer(tmp_path / "calls.jsonl", "detailed", ())
+    until(lambda: writer.hear() or writer.ready)
+    assert writer.close() == []

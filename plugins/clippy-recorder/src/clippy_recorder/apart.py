@@ -46,7 +46,7 @@ class Writer:
         self, path: Path, level: str, secrets: tuple[str, ...], max_bytes: int | None = None, keep: int = 5
     ) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-c", _PROGRAM, *sys.path],
+            [sys.executable, "-c", _PROGRAM, *(place for place in sys.path if isinstance(place, str))],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, bufsize=0,
         )  # fmt: skip
         self._heard, self.ready = b"", False
