@@ -37,6 +37,7 @@ from clippy_hookspecs import (
 from clippy_recorder import Recorder, apart, document, handing, keeping, read
 from clippy_recorder.developing import develop
 from clippy_recorder.handing import packed, unpacked
+from clippy_recorder.tape import Tape
 from clippy_retry import RetryPolicy
 
 import clippy_core
@@ -256,3 +257,26 @@ def test_a_disk_that_is_full_is_said_once_by_whoever_writes(always_busy, tmp_pat
         keeper = asking.keeper
     assert keeper.lost == asking.asked
     assert ["No space left" in record.getMessage() for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("end", ["", "flush=True"])
+def test_what_an_environment_prints_at_each_start_of_python_is_not_taken_for_what_the_process_says(
+    end, tmp_path, monkeypatch
+):
+    """It would end the thread, and with it the recording."""
+    (tmp_path / "sitecustomize.py").write_text(f"print('hello', end='', {end})\n", "utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    writer = apart.Writer(tmp_path / "calls.jsonl", "detailed", ())
+    until(lambda: writer.hear() or writer.ready)
+    tape = Tape("1", None, 0, 1.0, 100, None, record=AuditRecord("1", "answered", 1.0, 1.0))
+    writer.hand([("1", packed(tape))])
+    assert writer.close() == [[]]
+    assert [one.id for one in read(tmp_path / "calls.jsonl")] == ["1"]
+
+
+def test_what_else_stands_among_the_places_of_modules_is_left_out(tmp_path, monkeypatch):
+    """Imports pass over what is no text; a process that could not be started for it would end the thread."""
+    monkeypatch.setattr(sys, "path", [*sys.path, None, 7])
+    writer = apart.Writer(tmp_path / "calls.jsonl", "detailed", ())
+    until(lambda: writer.hear() or writer.ready)
+    assert writer.close() == []

@@ -122,3 +122,14 @@ def test_pruning_takes_nothing_without_being_told_what_and_nothing_of_another_fi
     assert (done.exit_code, "is no recording" in done.output) == (1, True)
     assert path.read_bytes() == b'{"my": "notes"}\n'
     assert [one.name for one in tmp_path.iterdir()] == ["notes.jsonl"]
+
+
+def test_what_is_taken_out_is_gone_also_from_a_file_that_a_link_leads_to(tmp_path):
+    """And the link goes on leading there."""
+    path, link = tmp_path / "calls.jsonl", tmp_path / "link.jsonl"
+    link.symlink_to(path)
+    appender = Appender(link)
+    appender.append(call(1), call(2))
+    appender.close()
+    CliRunner().invoke(recordings_group(), ["prune", str(link), "--keep", "1"])
+    assert (link.is_symlink(), ids(path)) == (True, ["002"])

@@ -23,9 +23,11 @@ from clippy_cache_memory import MemoryCache
 from clippy_hookspecs import Headers, RawRequest, Scope
 from clippy_inspect import Inspect
 from clippy_recorder import Exchange, Recorder, document, exchange_of, read, to_curl, to_python, write
+from clippy_recorder.other_plugins import plugin_named
 from clippy_recorder.replaying import Cassette, Replay
 from clippy_recorder.rerunning import rerun
 from clippy_recorder.serving import pages_of
+from clippy_retry import RetryPolicy
 from clippy_serving import Server
 
 import clippy_core
@@ -571,3 +573,11 @@ def test_a_replay_stands_in_for_a_provider_on_any_event_loop(backend):
         return (await replay.send(RawRequest("POST", asked.url, Headers(), asked.sent.body), {})).status
 
     assert anyio.run(work, backend=backend) == 200
+
+
+def test_for_a_plugin_that_is_installed_nothing_is_looked_for_where_the_command_runs(tmp_path, monkeypatch):
+    """A file there would stand for what an installed module imports if it can."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert isinstance(plugin_named("clippy_retry:RetryPolicy"), RetryPolicy)
+    assert str(tmp_path) not in sys.path

@@ -46,7 +46,7 @@ class Writer:
         self, path: Path, level: str, secrets: tuple[str, ...], max_bytes: int | None = None, keep: int = 5
     ) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-c", _PROGRAM, *sys.path],
+            [sys.executable, "-c", _PROGRAM, *(place for place in sys.path if isinstance(place, str))],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, bufsize=0,
         )  # fmt: skip
         self._heard, self.ready = b"", False
@@ -63,7 +63,7 @@ class Writer:
         """What it has lost so far of each batch that it wrote, without waiting.  Raises Ended."""
         data = self._read()
         *lines, self._heard = (self._heard + data).split(b"\n")
-        told = [self._told(json.loads(line)) for line in lines]
+        told = [self._told(line) for line in lines]
         return [losses for losses in told if losses is not None]
 
     def close(self) -> list[list[Loss]]:
@@ -115,12 +115,12 @@ class Writer:
             raise self._end()
         return data
 
-    def _told(self, told: Any) -> list[Loss] | None:
-        if told == "ready":
-            self.ready = True
+    def _told(self, line: bytes) -> list[Loss] | None:
+        if not self.ready:  # before that a sitecustomize of the environment may print what it likes
+            self.ready = line == b'"ready"'
             return None
         self._under_way.popleft()
-        return [Loss(count, why, passing) for count, why, passing in told]
+        return [Loss(count, why, passing) for count, why, passing in json.loads(line)]
 
     def _end(self) -> Ended:
         for pipe in (self._process.stdin, self._process.stdout):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -149,13 +150,13 @@ def _chosen(host: Host, more: Sequence[str], less: Sequence[str]) -> tuple[dict[
 def plugin_named(name: str) -> object:
     """An installed plugin by its name, or ``module:Class``, with its default settings.  Raises LookupError.
 
-    A module is also looked for where the command runs, behind everything that is installed: it was named for that, and
-    no file there can stand for a module of somebody else.
+    A module that is not installed is looked for where the command runs, behind everything that is: it was named for
+    that.  For one that is installed nothing is: a file there would stand for what others import if they can.
     """
     if ":" in name:
-        if (here := str(Path.cwd())) not in sys.path:
-            sys.path.append(here)
         module, _, attribute = name.partition(":")
+        if find_spec(module.partition(".")[0] or "-") is None and (here := str(Path.cwd())) not in sys.path:
+            sys.path.append(here)
         return _made(name, lambda: getattr(importlib.import_module(module), attribute))
     for entry in entry_points(group="clippy"):
         if entry.name == name:

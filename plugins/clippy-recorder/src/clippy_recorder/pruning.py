@@ -21,6 +21,7 @@ def prune(path: Path, keep: int | None = None, before: float | None = None) -> t
     How many went and how many are left.  Lines that cannot be read go as well.  Raises StrangeRecording for what is no
     recording, OSError.
     """
+    path = path.resolve()  # the new file takes the place of the calls, not of a link that leads to them
     with path.open("rb") as file:
         start = file.read(16)
     return _rows(path, keep, before) if start == b"SQLite format 3\0" else _lines(path, keep, before)

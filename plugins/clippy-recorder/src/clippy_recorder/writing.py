@@ -23,7 +23,8 @@ from .files import Appender
 from .framing import read
 from .handing import unpacked
 
-READY = b'"ready"\n'
+READY = b'\n"ready"\n'
+"""In a line of its own, also behind what a ``sitecustomize`` of the environment printed without ending it."""
 
 
 def main() -> None:
@@ -32,14 +33,15 @@ def main() -> None:
         signal.signal(name, signal.SIG_IGN)
     frames = _frames(sys.stdin.buffer)
     (path, level, secrets, max_bytes, keep), _ = next(frames)
-    _say(READY)
+    said = _line_of_its_own()
+    _say(said, READY)
     developed = partial(develop, level=level, literals=tuple(secrets))
     with closing(Appender(Path(path), max_bytes, keep)) as file:
         for calls, bodies in frames:
             packs = [(request_id, bodies[number]) for request_id, number in calls]
             losses = write(file, lambda data: developed(unpacked(data)), packs)
             told = [(one.count, _why(one.why, one.error), one.passing) for one in losses]
-            _say(json.dumps(told).encode("ascii") + b"\n")
+            _say(said, json.dumps(told).encode("ascii") + b"\n")
 
 
 def _frames(source: BinaryIO) -> Iterator[Any]:
@@ -51,9 +53,18 @@ def _frames(source: BinaryIO) -> Iterator[Any]:
         yield read(data)
 
 
-def _say(line: bytes) -> None:
+def _line_of_its_own() -> int:
+    """What standard output was; what anything else prints, or printed and is not out yet, goes nowhere."""
+    said = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return said
+
+
+def _say(said: int, line: bytes) -> None:
     with suppress(OSError):  # nobody is left who could be told; what was handed over is written all the same
-        os.write(1, line)
+        os.write(said, line)
 
 
 def _why(why: str, error: BaseException | None) -> str:
