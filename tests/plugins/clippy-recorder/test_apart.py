@@ -201,6 +201,23 @@ def test_a_process_that_is_killed_loses_nothing_and_the_thread_goes_on(always_bu
     ]
 
 
+def test_a_fault_of_handing_over_ends_no_recording(always_busy, monkeypatch, tmp_path, caplog):
+    """It costs the calls of that moment; the thread writes what comes after it."""
+    recorder = Recorder(enabled=True, path=tmp_path / "calls.jsonl", keep=5000)
+    with clippy_core.Host([recorder], config=ROUTE) as host, FakeProvider(Reply("Hi")).client(httpx2) as inner:
+        asking = Asking(recorder, clippy_core.Client(host, inner))
+        asking.until_handed_over()
+        keeper = asking.keeper
+        monkeypatch.setattr(apart.Writer, "hand", lambda *_: 1 // 0)
+        asking.ask(1)
+        until(lambda: keeper._writer is None)
+        before = asking.asked
+        asking.ask(20)
+    assert keeper.lost > 0
+    assert set(map(str, range(before, asking.asked))) <= set(asking.in_file())
+    assert "calls were not recorded" in caplog.text
+
+
 def test_what_a_killed_program_had_handed_over_is_written(tmp_path):
     """The process writes it and ends, since nobody holds the other end of its pipe."""
     program = f"""

@@ -71,7 +71,7 @@ class Writer:
         unwritten."""
         assert self._process.stdin is not None
         if not self.ready:
-            self._end()
+            self.end()
             return []
         self._process.stdin.close()
         os.set_blocking(self._output, True)
@@ -104,7 +104,7 @@ class Writer:
             while rest:
                 rest = rest[os.write(self._process.stdin.fileno(), rest) :]
         except OSError as error:
-            raise self._end() from error
+            raise self.end() from error
 
     def _read(self) -> bytes:
         try:
@@ -112,7 +112,7 @@ class Writer:
         except BlockingIOError:
             return b""
         if not data:
-            raise self._end()
+            raise self.end()
         return data
 
     def _told(self, line: bytes) -> list[Loss] | None:
@@ -122,7 +122,8 @@ class Writer:
         self._under_way.popleft()
         return [Loss(count, why, passing) for count, why, passing in json.loads(line)]
 
-    def _end(self) -> Ended:
+    def end(self) -> Ended:
+        """End it at once."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()

@@ -103,10 +103,15 @@ class Keeper:
 
     def _write(self) -> None:
         while batch := self._next():
-            if self._writer is not None and self._heard(self._writer):
-                self._hand(self._writer, batch)
-            else:
-                self._here(batch)
+            try:
+                if self._writer is not None and self._heard(self._writer):
+                    self._hand(self._writer, batch)
+                else:
+                    self._here(batch)
+            except Exception as error:  # of ours: the calls after these are recorded all the same
+                self._lose(Loss(len(batch), f"{len(batch)} calls were not recorded", error=error))
+                if self._writer is not None:
+                    self._without_it(self._writer.end())
 
     def _next(self) -> list[Tape]:
         """Some of the calls that wait."""

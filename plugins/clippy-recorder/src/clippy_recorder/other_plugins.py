@@ -147,6 +147,13 @@ def _chosen(host: Host, more: Sequence[str], less: Sequence[str]) -> tuple[dict[
     return chosen, notes
 
 
+def _installed(package: str) -> bool:
+    try:
+        return bool(package) and find_spec(package) is not None
+    except ValueError:  # __main__ has none
+        return True
+
+
 def plugin_named(name: str) -> object:
     """An installed plugin by its name, or ``module:Class``, with its default settings.  Raises LookupError.
 
@@ -155,7 +162,7 @@ def plugin_named(name: str) -> object:
     """
     if ":" in name:
         module, _, attribute = name.partition(":")
-        if find_spec(module.partition(".")[0] or "-") is None and (here := str(Path.cwd())) not in sys.path:
+        if not _installed(module.partition(".")[0]) and (here := str(Path.cwd())) not in sys.path:
             sys.path.append(here)
         return _made(name, lambda: getattr(importlib.import_module(module), attribute))
     for entry in entry_points(group="clippy"):
