@@ -71,6 +71,14 @@ class Loud(TextFilter):
         return text.upper(), ""
 
 
+def test_what_comes_after_the_recorder_heard_of_the_end_is_no_step():
+    """Its own audit has a line in the trace a moment later: a file would have it or not."""
+    recorder, client = recording(FakeProvider(Reply("Hi there")), RetryPolicy())
+    ask(client)
+    (call,) = recorder.latest()
+    assert "recorder" not in {step.plugin for step in call.steps}
+
+
 def test_an_answer_that_a_plugin_changed_is_kept_in_the_bytes_that_its_caller_got():
     """And what the provider said stays beside it."""
     provider = FakeProvider(Reply("Hi there"))

@@ -72,10 +72,15 @@ class Tape:
             self._make_room()
 
     def close(self, record: AuditRecord) -> None:
-        """The call is over."""
-        self.record, self.ctx = record, None
-        self.withheld = record.outcome == "refused"
+        """The call is over.
+
+        What goes on after it, as the line of the recorder's own audit, belongs to no call: whoever writes the tape
+        would have it or not, as it is quick or slow.
+        """
+        self.trace = [*self.trace]
         self.size += _ENTRY * len(self.trace)
+        self.withheld = record.outcome == "refused"
+        self.record, self.ctx = record, None
 
     def _make_room(self) -> None:
         """Let the older half of the answer's pieces go: one by one would cost a search for each."""
