@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
 from clippy_gateway.plugin import Gateway
+from clippy_recorder import Recorder
 
 import clippy_core
 from benchmarks import hosts
@@ -18,6 +20,7 @@ from benchmarks.pace import Pace, Whole
 from clippy_core.testing.timing import Block, Group, awaited
 
 BARE, STACK, HIT = "clippy, bare", "clippy, default stack", "clippy, default stack, a hit"
+OFF, MEMORY = f"{STACK} + recorder, off", f"{STACK} + recorder, in memory"
 
 
 def floor_gateway(bench: Bench) -> Group:
@@ -30,6 +33,9 @@ def floor_gateway(bench: Bench) -> Group:
     cases[BARE] = _lazily(bench, partial(_clippy, bench, {}))
     (place := bench.folder / "gateway-host").mkdir(exist_ok=True)
     cases[STACK] = Whole(_lazily(bench, lambda: _clippy(bench, hosts.default_stack(place))))
+    for name, enabled in ((OFF, False), (MEMORY, True)):
+        (own := bench.folder / f"gateway-recorder-{enabled}").mkdir(exist_ok=True)
+        cases[name] = Whole(_lazily(bench, partial(_recorded, bench, own, enabled)))
     (hits := bench.folder / "gateway-hits").mkdir(exist_ok=True)
     cases[HIT] = Whole(_lazily(bench, lambda: _clippy(bench, hosts.default_stack(hits), same=True)))
     return Group("a request through a gateway, without a server", cases, per_block=20)
@@ -40,6 +46,10 @@ def _by_hand(bench: Bench, base: str, kind: int) -> Callable[[], Any]:
     app = ByHand(base, kind, place)
     bench.stack.callback(lambda: bench.runner.run(app.aclose()))
     return partial(exchange, app)
+
+
+def _recorded(bench: Bench, place: Path, enabled: bool) -> Callable[[], Any]:
+    return _clippy(bench, {**hosts.default_stack(place), "recorder": Recorder(enabled=enabled, keep=10)})
 
 
 def _clippy(bench: Bench, plugins: dict[str, object], *, same: bool = False) -> Callable[[], Any]:
