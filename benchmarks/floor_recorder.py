@@ -50,7 +50,7 @@ def tapes(what: str, count: int) -> list[Tape]:
                 read()
             else:
                 client.post(server.chat_url, json=hosts.body())
-        return [*recorder._tapes.values()]
+        return [*recorder._shelf.tapes()]
 
 
 def least(work: Callable[[], object], count: int) -> float:

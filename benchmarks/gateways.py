@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from clippy_gateway.plugin import Gateway
+from clippy_gateway.serving import favour_requests
 from clippy_recorder import Recorder
 
 import clippy_core
@@ -70,6 +71,7 @@ def _lazily(bench: Bench, made: Callable[[], Callable[[], Any]]) -> Block:
     def block(times: int) -> None:
         if not known:
             known.append(awaited(bench.runner, made()))
+            favour_requests()  # as a worker does when it has begun
         known[0](times)
 
     return block

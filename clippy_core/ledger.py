@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
-from itertools import groupby
 from typing import Any, Literal
 
 from attrs import define, evolve
@@ -20,14 +19,14 @@ from clippy_hookspecs import (
     Usage,
 )
 
-from .chains import Chains, ChunkTimes, Run, Step, Steps
+from .chains import Chains, ChunkTimes, Run, Step
 from .driven import without_a_loop
 from .flights import Seat
 from .flow import FlowHandle
 from .judging import status_meant
 from .records import new_attempt, new_outcome, new_record
 from .runtime import Runtime
-from .untouched import as_answered
+from .untouched import as_answered, on_record
 from .wire.assemble import later_usage
 
 CHARACTERS = 4
@@ -79,6 +78,8 @@ class Ledger(Run):
     finish_reason: str | None
     status: int | None
     response: Response | None
+    shown: tuple[bool, ...]
+    """Which of those that audit may see content; empty until that is known."""
     output: Sequence[str]
     left_out: int
     closed: bool
@@ -107,7 +108,7 @@ class Ledger(Run):
         self.looked_at = self.response = self.seat = self.ended = self.chunk_times = self.asked = None
         self.went = self.instead = None
         self.attempt_began = self.first_token = self.usage = self.finish_reason = self.status = None
-        self.attempts, self.output = [], ()
+        self.attempts, self.output, self.shown = [], (), ()
         self.waited, self.left_out = 0.0, 0
         self.sent = self.closed = self.passed_on = False
         self.began, self.began_at = runtime.clock.now(), runtime.clock.time()
@@ -166,11 +167,10 @@ class Ledger(Run):
             self.attempts.append(new_attempt(ctx.attempt, ctx.route.name, status, error, self.waited, duration, sent))
         self.waited = 0.0
         steps = chains.post_attempt
-        if not (steps or chains.observe):
+        if not (steps or chains.watchers):
             return
         ended = new_outcome(state, error, status, usage, duration, self.first_token, sent)
-        if chains.observe:
-            chains.emit("closed", ended, ctx)
+        chains.emit("closed", ended, ctx)
         await self._settle("post_attempt", lambda: chains.all(steps, (ended, ctx), self))
 
     # --- the record ---------------------------------------------------------------------------------------------------
@@ -198,9 +198,10 @@ class Ledger(Run):
 
     def given(self, response: Response) -> Response:
         """What the caller is given in one piece, for the record: with its very bytes where the record may show them."""
-        if response.raw is None and any(map(self._may_see_content, self.chains.audit)):
-            response = as_answered(response)
-        self.response = response
+        self.shown = tuple(map(self._may_see_content, self.chains.audit))
+        if True in self.shown:
+            response = as_answered(response) if response.raw is None else response
+            self.response = on_record(response)
         return response
 
     async def fail(self, status: int, body: bytes | None, error: ErrorInfo) -> None:
@@ -211,9 +212,7 @@ class Ledger(Run):
     async def _tell(self, outcome: str, error: ErrorInfo | None) -> None:
         facts = self._facts(outcome, error)
         bare = new_record(**facts)
-        told: Sequence[tuple[bool, Steps]] = ((False, self.chains.audit),)
-        if self.content or any(map(_reads_content, self.chains.audit)):
-            told = [(content, tuple(steps)) for content, steps in groupby(self.chains.audit, self._may_see_content)]
+        told = self.chains.audiences(self.shown or tuple(map(self._may_see_content, self.chains.audit)))
 
         async def tell() -> None:
             first: Exception | None = None

@@ -14,12 +14,11 @@ from clippy_hookspecs import (
     Provenance,
     RawReply,
     RawRequest,
-    RequestContext,
     RouteInfo,
     Scope,
 )
 from clippy_hookspecs.blocks import draft, maker
-from clippy_hookspecs.records import AttemptRecord, EventKind
+from clippy_hookspecs.records import AttemptRecord
 
 Source = Literal["provider", "cache", "plugin"]
 
@@ -28,7 +27,7 @@ new_entry, new_outcome = maker(CacheEntry), maker(Outcome)
 new_reply, new_raw_request = maker(RawReply), maker(RawRequest)
 route_info = lru_cache(maxsize=256)(RouteInfo)
 """Of the same few addresses; nothing in one changes."""
-begun_call, _Event, _Provenance = draft(HookCall), draft(Event), draft(Provenance)
+begun_call, begun_event, _Provenance = draft(HookCall), draft(Event), draft(Provenance)
 
 
 def new_provenance(
@@ -52,12 +51,4 @@ def new_call(plugin: str, hook: str, action: str, ns: int, at: int) -> HookCall:
     value: Any = begun_call()
     value.plugin, value.hook, value.action, value.ns, value.calls, value.at = plugin, hook, action, ns, 1, at
     value.__class__ = HookCall
-    return value  # type: ignore[no-any-return]  # it is one now
-
-
-def new_event(kind: EventKind, data: object, ctx: RequestContext, made: object = None) -> Event:
-    """``Event`` of this moment; there are as many as hook calls."""
-    value: Any = _Event()
-    value.kind, value.at, value.data, value.value = kind, int(ctx.clock.now() * 1e9), data, made
-    value.__class__ = Event
     return value  # type: ignore[no-any-return]  # it is one now

@@ -76,7 +76,7 @@ def test_what_is_handed_over_says_the_same_of_every_kind_of_call(level):
             _asked(client, question, stream)
         _asked(client, "Fail", False)
         _asked(client, "At last", True)
-    tapes = [*recorder._tapes.values()]
+    tapes = [*recorder._shelf.tapes()]
     assert {tape.record.outcome for tape in tapes} == {"answered", "cached", "refused", "failed"}
     came = tapes[0].events[0]  # of a request that the host translated: its caller wrote another
     tapes[0].events[0] = evolve(came, value=evolve(came.data, api="anthropic.messages", url=f"http://x/?key={KEY}"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from typing import Any
 
 import anthropic
@@ -12,6 +14,7 @@ import openai
 import pytest
 from attrs import define, evolve
 from clippy_audit import AuditLog
+from clippy_cache import CachePolicy
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
 from clippy_fallback import Fallback
@@ -22,6 +25,7 @@ from clippy_hookspecs import (
     Refusal,
     RequestContext,
     Retry,
+    StashKey,
     Text,
     TextFilter,
     hookimpl,
@@ -371,3 +375,33 @@ def test_calls_are_written_and_can_be_read_again(backend, suffix, tmp_path):
     kept = recorder.latest()
     assert [document(call) for call in read(path)] == [document(call) for call in kept]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_stored_answers_count_for_what_they_hold():
+    """Nothing came for them, and each of them is kept all the same."""
+    recorder, client = recording(FakeProvider(Reply("x" * 30_000)), CachePolicy(), MemoryCache(), max_bytes=65536)
+    for _ in range(5):
+        ask(client, temperature=0)
+    assert [call.state for call in recorder.latest()] == ["cached"] * 2
+
+
+def test_a_call_that_is_over_holds_on_to_nothing_that_plugins_noted_about_it():
+    """Five hundred of them are kept, with what was said and no more."""
+
+    class Note:
+        pass
+
+    key, notes = StashKey[Note]("test.note"), []
+
+    @define(eq=False)
+    class Noting:
+        @hookimpl
+        def pre_request(self, ctx: RequestContext) -> None:
+            ctx.stash[key] = note = Note()
+            notes.append(weakref.ref(note))
+
+    recorder, client = recording(FakeProvider(Reply("Hi")), Noting())
+    ask(client)
+    gc.collect()
+    assert recorder.latest()[0].answered is not None
+    assert [note() for note in notes] == [None]

@@ -60,7 +60,7 @@ def gateway() -> Iterator[tuple[list[Any], list[Exchange], list[bytes]]]:
     recorder = Recorder(enabled=True)
     with World([REPLY] * 6 + [Fault.status(429)], {"recorder": recorder}) as world:
         told = asked_of(world.url)
-        handed = [packed(tape) for tape in recorder._tapes.values()]
+        handed = [packed(tape) for tape in recorder._shelf.tapes()]
         yield told, [*recorder.latest()], handed
 
 

@@ -147,7 +147,7 @@ def _visited(gateway: Gateway, opened: socket.socket) -> str:
 
 def serve(gateway: Gateway, app: GatewayApp, opened: socket.socket) -> None:
     """Serve at *opened* in this process."""
-    _favour_requests()
+    favour_requests()
     own = gateway.limits
     allow_connections(own.concurrency)
     limits = Limits(body=own.body, headers=own.headers, head=own.head, target=own.target, stall_seconds=own.stall)
@@ -183,7 +183,7 @@ def _end_with(parent: int, siblings: Siblings | None) -> None:
     os.kill(os.getpid(), SIGTERM)
 
 
-def _favour_requests() -> None:
+def favour_requests() -> None:
     """Leave what was loaded out of garbage collection, collect less often, and let no thread keep the loop waiting.
 
     At the usual thresholds looking for cycles takes a sixth of a request's time, and requests leave hardly any; and a

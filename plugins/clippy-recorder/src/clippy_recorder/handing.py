@@ -43,7 +43,7 @@ _RECORD = attrgetter(
     "id", "outcome", "time", "duration", "api", "method", "url", "model", "stream", "route", "parent", "status",
     "finish_reason", "first_token", "unread", "answering_model", "ended_by",
 )  # fmt: skip
-_TAPE = attrgetter("id", "parent", "began", "time", "cost", "lost", "withheld", "leaps")
+_TAPE = attrgetter("id", "parent", "began", "time", "cost", "lost", "withheld", "marks")
 
 
 def packed(tape: Tape) -> bytes:
@@ -66,8 +66,8 @@ def packed(tape: Tape) -> bytes:
 def unpacked(data: bytes) -> Tape:
     """What :func:`packed` was given, as far as an exchange says it."""
     told, bodies = read(data)
-    request_id, parent, began, time, cost, lost, withheld, leaps = told["tape"]
-    tape = Tape(request_id, parent, began, time, 0, None, cost=cost, lost=lost, withheld=withheld, leaps=leaps)
+    request_id, parent, began, time, cost, lost, withheld, marks = told["tape"]
+    tape = Tape(request_id, parent, began, time, 0, None, cost=cost, lost=lost, withheld=withheld, marks=marks)
     tape.trace = [HookCall(*call) for call in told["trace"]]
     chunks = [_chunk_of(chunk, bodies) for chunk in told["chunks"]]
     tape.events = [_event_of(event, chunks, bodies) for event in told["events"]]

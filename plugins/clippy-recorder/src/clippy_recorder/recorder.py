@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +20,8 @@ from .developing import develop
 from .exchange import Exchange, Level
 from .files import Appender
 from .keeping import Keeper
-from .tape import TAPE, Tape
+from .shelf import Shelf
+from .tape import STREAMED, TAPE, Tape
 
 logger = logging.getLogger("clippy.recorder")
 
@@ -70,14 +70,14 @@ class Recorder:
 
     observes_only = True  # it changes no request and no answer
     observes_passed = False  # the trace tells of hooks that did nothing
-    _tapes: OrderedDict[str, Tape] = field(init=False, factory=OrderedDict, repr=False)
-    _size: int = field(init=False, default=0)
+    _shelf: Shelf = field(init=False, repr=False)
     _told: tuple[Callable[[str], None], ...] = field(init=False, default=(), repr=False)
     _lock: Any = field(init=False, factory=threading.Lock, repr=False)
     _developing: Any = field(init=False, factory=threading.Lock, repr=False)
     _keeper: Keeper | None = field(init=False, default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        self._shelf = Shelf(self.keep, self.max_bytes)
         follow_forks(self)
 
     @property
@@ -97,8 +97,7 @@ class Recorder:
 
         A stream that runs is told in brief: chunks that follow each other are one piece, and ``lost`` counts the rest.
         """
-        with self._lock:
-            tapes = [*self._tapes.values()]
+        tapes = self._shelf.tapes()
         if before is not None:
             ids = [tape.id for tape in tapes]
             tapes = tapes[: ids.index(before)] if before in ids else []
@@ -106,14 +105,12 @@ class Recorder:
 
     def find(self, request_id: str) -> Exchange | None:
         """The call of this id, as far as it is; None if it is not kept."""
-        with self._lock:
-            tape = self._tapes.get(request_id)
+        tape = self._shelf.find(request_id)
         return None if tape is None else self._developed(tape)
 
     def flow(self, request_id: str) -> Flow | None:
         """The handle of a call that goes on: pause, resume, cancel; None if it is over or not kept."""
-        with self._lock:
-            tape = self._tapes.get(request_id)
+        tape = self._shelf.find(request_id)
         ctx = None if tape is None else tape.ctx
         return None if ctx is None else ctx.flow
 
@@ -157,7 +154,10 @@ class Recorder:
         tape = ctx.stash.get(TAPE)
         if tape is None:
             tape = self._begin(event, ctx)
-        tape.add(event)
+        if event.kind in STREAMED:
+            tape.piece(event)
+        else:
+            tape.note(event)
         if self._told and event.at - tape.told >= OFTEN:
             tape.told = event.at
             self._tell(tape.id)
@@ -173,9 +173,7 @@ class Recorder:
         if prices is not None and record.usage is not None and model and record.outcome == "answered":
             tape.cost = prices.cost(model, record.usage)
         tape.close(record)
-        with self._lock:
-            self._size += tape.size
-            self._make_room()
+        self._shelf.over(tape)
         if self._keeper is not None:
             self._keeper.keep(tape)
         self._tell(tape.id)
@@ -212,22 +210,8 @@ class Recorder:
         at = event.at if event is not None else int(ctx.clock.now() * 1e9)
         tape = Tape(ctx.id, ctx.parent, at, ctx.clock.time(), self.max_bytes // 4, ctx, trace=ctx.trace)
         ctx.stash[TAPE] = tape
-        with self._lock:
-            self._tapes[tape.id] = tape
-            self._make_room()
+        self._shelf.add(tape)
         return tape
-
-    def _make_room(self) -> None:
-        """Let the oldest calls go: those that are over first, since somebody may want to stop one that runs."""
-        while len(self._tapes) > self.keep or self._size > self.max_bytes:
-            over = next((one for one in self._tapes.values() if one.record is not None), None)
-            if over is None:
-                if len(self._tapes) <= 2 * self.keep:
-                    return
-                over = next(iter(self._tapes.values()))
-            del self._tapes[over.id]
-            if over.record is not None:
-                self._size -= over.size
 
     def _tell(self, request_id: str) -> None:
         for told in self._told:
@@ -241,4 +225,4 @@ class Recorder:
         if self._keeper is not None:
             self._keeper.abandon()
         self._lock, self._developing = threading.Lock(), threading.Lock()
-        self._tapes, self._size, self._told, self._keeper = OrderedDict(), 0, (), None
+        self._shelf, self._told, self._keeper = Shelf(self.keep, self.max_bytes), (), None
