@@ -135,7 +135,9 @@ def test_a_line_that_one_process_left_torn_does_not_take_the_line_of_another_wit
     ]  # fmt: skip
 
 
-def test_a_full_disk_takes_no_first_line_of_another_process_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_takes_no_first_line_of_another_process_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both found the file empty, and one of them had its head cut."""
     one, other, write = (*(AppendFile(tmp_path / "log", head=b"head\n") for _ in "ab"), os.write)
 

@@ -156,8 +156,8 @@ class AppendFile:
 
     def _rotate(self, coming: int) -> None:
         """Set the file aside, unless another process is doing it; then this line still fits behind the limit."""
-        with _exclusive(self.path.with_name(self.path.name + ".lock")) as mine:
-            if not mine:
+        with held(self.path) as alone:
+            if not alone:
                 return
             if self._current() + coming <= self.max_bytes:
                 return  # another process was faster
@@ -182,14 +182,21 @@ def _begins_so(line: bytes, begin: bytes) -> bool:
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[bool]:
-    """Whether this process alone holds *path*.  Never waits: a killed or stopped holder must not stop an audit."""
+def held(path: Path) -> Iterator[bool]:
+    """Whether this process alone sets the file at *path* aside, or puts another in its place, until the block ends.
+
+    Never waits: a killed or stopped holder must not stop an audit.
+    """
     if sys.platform == "win32":
         # An open file cannot be renamed there; only a lone process gets this far, and its rename decides.
         yield True
         return
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        if os.geteuid() == 0:  # at the file of somebody else, who could not set it aside any more
+            with suppress(OSError):
+                found = path.stat()
+                os.fchown(fd, found.st_uid, found.st_gid)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
