@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sqlite3
 
 import pytest
@@ -95,6 +96,36 @@ def test_a_database_that_is_moved_away_at_last_is_whole_once_its_program_ends(tm
     assert not path.with_name("calls.sqlite-wal").exists()
     with contextlib.closing(sqlite3.connect(moved)) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "sqlite"])
+def test_a_forked_child_goes_on_when_its_parent_closes_the_file(suffix, tmp_path):
+    """What SQLite notes of its locks is the parent's: the log was removed under the child, and with it its calls."""
+    path = tmp_path / f"calls.{suffix}"
+    parent = Appender(path)
+    parent.append(call(1))
+    (begun, begin), (closed, close) = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        try:
+            of_child = Appender(path)
+            of_child.append(call(2))
+            os.write(begin, b"+")
+            os.read(closed, 1)
+            of_child.append(call(3))
+            of_child.close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.read(begun, 1)
+    parent.append(call(4))
+    parent.close()
+    os.write(close, b"+")
+    assert os.waitpid(child, 0)[1] == 0
+    for end in (begun, begin, closed, close):
+        os.close(end)
+    assert sorted(ids(path)) == ["001", "002", "003", "004"]
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "sqlite"])
