@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 
 MOST = 256
 """Callers on routes that are remembered; then it begins anew."""
+_PASSED_OVER = frozenset(
+    {
+        b"content-length", b"tracestate", b"baggage", b"x-request-id", b"x-correlation-id", b"x-amzn-trace-id",
+        b"x-cloud-trace-context", b"b3", b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"sentry-trace",
+        b"x-datadog-trace-id", b"x-datadog-parent-id",
+    }
+)  # fmt: skip
+"""Headers that are others with each request, and neither cross to a route nor say who calls."""
+_OF_ONE_REQUEST = frozenset({b"traceparent", b"idempotency-key"})
+"""Those that cross."""
 
 
 @frozen
@@ -42,7 +52,7 @@ def arrival(settings: Settings, asked: Request, name: str, route: RouteConfig) -
     """
     if asked.query or (asked.endpoint.chat and route.api != asked.api):
         return None
-    pairs = [pair for pair in asked.headers.raw if pair[0] != b"content-length"]
+    pairs = [pair for pair in asked.headers.raw if pair[0] not in _PASSED_OVER]
     told = b"\0".join(chain.from_iterable(pairs))
     if told.count(0) != max(0, 2 * len(pairs) - 1):  # no header of HTTP's has one in it, but then two heads look alike
         return None
@@ -50,10 +60,12 @@ def arrival(settings: Settings, asked: Request, name: str, route: RouteConfig) -
     key = name, keyed_digest(told, settings.salt)
     found = known.get(key)
     if found is None and not beginning(asked.headers, OWN_HEADERS):
-        if len(known) >= MOST:
-            known.clear()
         who = settings.identity(asked.headers)
         headers = crossing_headers(asked, route)
         scope = new_scope(None, f"key-{who[:16]}") if who else None
-        found = known[key] = Arrival(headers, scope, settings.identity(headers))
+        found = Arrival(headers, scope, settings.identity(headers))
+        if _OF_ONE_REQUEST.isdisjoint([name for name, _ in pairs]):
+            if len(known) >= MOST:
+                known.clear()
+            known[key] = found
     return found

@@ -1,8 +1,13 @@
-"""What begins anew in a forked child: locks that a thread of the parent may hold, and connections."""
+"""What begins anew in a forked child: locks that a thread of the parent may hold, and connections.
+
+And what ends with a child of multiprocessing, which never comes to what runs at exit.
+"""
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from collections.abc import Callable
 from types import MethodType
 from weakref import WeakKeyDictionary
@@ -31,5 +36,33 @@ def _in_child() -> None:
             getattr(owner, name)()
 
 
+_at_end: dict[Callable[[], None], bool] = {}
+
+
+def close_at_exit(close: Callable[[], None]) -> None:
+    """Have *close* called at exit, and at the end of each child of multiprocessing, forked or not."""
+    if close not in _at_end:
+        _at_end[close] = False
+        atexit.register(close)
+    _told_multiprocessing()
+
+
+def _told_multiprocessing() -> None:
+    """Without importing it: who makes a child has done so by then."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is None or all(_at_end.values()):
+        return
+    for close, told in _at_end.items():
+        if not told:
+            _at_end[close] = True
+            if sys.modules["multiprocessing.process"].parent_process() is not None:
+                _finish(close)
+            util.register_after_fork(close, _finish)  # a child begins by forgetting how its parent wanted to end
+
+
+def _finish(close: Callable[[], None]) -> None:
+    sys.modules["multiprocessing.util"].Finalize(None, close, exitpriority=0)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(before=_told_multiprocessing, after_in_child=_in_child)

@@ -6,7 +6,6 @@ and is closed by its owner or at exit, never by a client: clients share hosts.
 
 from __future__ import annotations
 
-import atexit
 import functools
 import os
 import weakref
@@ -16,7 +15,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .flow import FlowHandle
-from .forks import follow_forks
+from .forks import close_at_exit, follow_forks
 from .http_upstream import HttpUpstream
 from .ids import new_id
 from .loops import running_library, running_loop
@@ -87,6 +86,7 @@ class Host(Made):
         if not self.chains.idle:  # rather now than in the first request
             _import_what_requests_need()
         _hosts.add(self)
+        close_at_exit(_at_exit)
 
     @classmethod
     def from_config(
@@ -394,7 +394,6 @@ def _import_what_requests_need() -> None:
 _hosts: weakref.WeakSet[Host] = weakref.WeakSet()
 
 
-@atexit.register
 def _at_exit() -> None:
     for host in tuple(_hosts):
         host.close()

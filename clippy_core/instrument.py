@@ -54,9 +54,7 @@ class Instrument:
         """What to do when *module* has been imported."""
         if module in ("httpx", "httpx2"):
             return self.put_under_clients
-        if module.endswith("._base_client"):
-            return self.take_over_retries
-        return self.close_in_children if module == "multiprocessing.util" else None
+        return self.take_over_retries if module.endswith("._base_client") else None
 
     def host(self) -> Host:
         """The host that the configuration describes.  Raises ConfigError."""
@@ -146,21 +144,8 @@ class Instrument:
 
         kind.__init__ = without_retries
 
-    def close_in_children(self, module: ModuleType) -> None:
-        """Close the host when a child of multiprocessing ends: such a child never comes to what runs at exit."""
-
-        def at_end(instrument: Instrument) -> None:
-            module.Finalize(None, instrument._close, exitpriority=0)
-
-        at_end(self)
-        module.register_after_fork(self, at_end)  # a forked child begins by forgetting what its parent registered
-
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()  # the parent's may be held by a thread that is not here
-
-    def _close(self) -> None:
-        if self._host is not None:
-            self._host.close()
 
 
 class _Between:

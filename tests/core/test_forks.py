@@ -7,9 +7,12 @@ import ctypes
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -253,3 +256,49 @@ def test_a_child_gives_no_request_an_id_that_the_parent_will_give(
     monkeypatch.setattr(os, "fork", fork)  # as servers written in C call it, which run none of Python's hooks
     told = child_says(lambda: " ".join(new_id() for _ in range(300)))
     assert set(told.split()).isdisjoint(new_id() for _ in range(300))
+
+
+PROGRAM = """
+import multiprocessing, sys
+from contextlib import contextmanager
+from attrs import define
+from clippy_hookspecs import hookimpl
+from clippy_core import Client, Host
+from clippy_core.testing import FakeProvider
+
+@define(eq=False)
+class Holding:
+    @hookimpl
+    @contextmanager
+    def lifespan(self, host):
+        yield
+        print("closed", multiprocessing.current_process().name, flush=True)
+
+def asking(host):
+    import httpx2
+    with FakeProvider().client(httpx2) as inner:
+        Client(host, inner).chat("Hi", model="m")
+
+def made():
+    route = {"base_url": "http://provider.test/v1", "key": "sk-0123456789abc"}
+    return Host([Holding()], config={"routes": {"main": route}})
+
+def work(host):
+    asking(host or made())
+
+host = made() if METHOD == "fork" else None
+if __name__ == "__main__":
+    multiprocessing.set_start_method(METHOD)
+    child = multiprocessing.Process(target=work, args=(host,), name="child")
+    child.start()
+    child.join()
+    sys.exit(child.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_host_is_closed_at_the_end_of_a_child_of_multiprocessing(method: str, tmp_path: Path) -> None:
+    """Which never comes to what runs at exit; a host that the parent never opened stays so."""
+    (tmp_path / "program.py").write_text(PROGRAM.replace("METHOD", repr(method)), "utf-8")
+    done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "closed child\n"), done.stderr

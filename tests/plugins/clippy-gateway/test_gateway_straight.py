@@ -91,7 +91,8 @@ def both_ways(
     return asyncio.run(asyncio.wait_for(scene(), 30))
 
 
-def test_what_a_provider_says_unasked_is_nobody_s_answer() -> None:
+@pytest.mark.parametrize("largest", [64 * 1024, 0], ids=["straight", "through the session"])
+def test_what_a_provider_says_unasked_is_nobody_s_answer(largest, monkeypatch) -> None:
     """Neither what comes with an answer nor what comes behind it: the connection is not used again."""
     own = [b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n%d" % number for number in range(3)]
     connections = 0
@@ -123,6 +124,7 @@ def test_what_a_provider_says_unasked_is_nobody_s_answer() -> None:
         return bodies
 
     said = asyncio.Event()
+    monkeypatch.setattr("clippy_gateway.upstream.LARGEST", largest)
     assert asyncio.run(asyncio.wait_for(scene(), 30)) == [b"0", b"1", b"2"]
 
 
@@ -220,13 +222,17 @@ def test_who_waits_no_longer_closes_the_connection_and_the_next_request_has_anot
     asyncio.run(asyncio.wait_for(scene(), 30))
 
 
-def test_a_provider_that_falls_silent_after_a_head_that_is_no_answer_is_waited_for_no_longer_than_before_it():
+@pytest.mark.parametrize("largest", [64 * 1024, 0], ids=["straight", "through the session"])
+def test_a_provider_that_falls_silent_after_a_head_that_is_no_answer_is_waited_for_no_longer_than_before_it(
+    largest, monkeypatch
+):
     async def scene() -> None:
         provider = Provider([b"HTTP/1.1 103 Early Hints\r\n\r\n", b""])
         server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions"
         async with server:
             upstream = AiohttpUpstream(Connections(read=0.05))
+            monkeypatch.setattr("clippy_gateway.upstream.LARGEST", largest)
             with pytest.raises(aiohttp.SocketTimeoutError):
                 await asyncio.wait_for(upstream.send(RawRequest("POST", url, Headers([JSON]), b"{}"), {}), 10)
             await upstream.aclose()

@@ -118,3 +118,67 @@ def test_each_record_is_on_the_disk_before_the_call_returns_when_asked(
         file.append(b"y\n")
         file.close()
     assert calls == ["write", "write", "write", "fsync", "write", "fsync"]
+
+
+def test_a_line_that_one_process_left_torn_does_not_take_the_line_of_another_with_it(tmp_path: Path) -> None:
+    """Also where the other one had the file open before: it was killed, or the disk was full for a moment."""
+    torn, other = AppendFile(tmp_path / "log"), AppendFile(tmp_path / "log")
+    other.append(b'{"whole":1}\n')
+    torn.append(b'{"whole":2}\n')
+    os.write(torn._fd, b'{"half')
+    other.append(b'{"whole":3}\n')
+    torn.append(b'{"whole":4}\n')
+    other.close()
+    torn.close()
+    assert (tmp_path / "log").read_text().split("\n") == [
+        '{"whole":1}', '{"whole":2}', '{"half', '{"whole":3}', '{"whole":4}', ""
+    ]  # fmt: skip
+
+
+def test_a_full_disk_takes_no_first_line_of_another_process_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both found the file empty, and one of them had its head cut."""
+    one, other, write = (*(AppendFile(tmp_path / "log", head=b"head\n") for _ in "ab"), os.write)
+
+    def full(file: int, data: bytes) -> int:
+        monkeypatch.setattr(os, "write", write)
+        other.append(b"other\n")
+        return write(file, data[:2])
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="space"):
+        one.append(b"one\n")
+    other.append(b"more\n")
+    one.close()
+    other.close()
+    assert (tmp_path / "log").read_bytes() == b"head\nother\nhe\nmore\n"
+
+
+@pytest.mark.parametrize("left", [("log", "log.2", "log.3"), ("log", "log.1", "log.3"), ("log", "log.1", "log.2")])
+def test_a_process_that_was_killed_while_it_set_files_aside_costs_none_of_them(
+    tmp_path: Path, left: tuple[str, ...]
+) -> None:
+    """The gap that it left is filled, and what lies beyond it stays where it is."""
+    for name in left:
+        (tmp_path / name).write_text(f"{name}\n")
+    file = AppendFile(tmp_path / "log", max_bytes=6, keep=3)
+    file.append(b"new\n")
+    file.close()
+    found = [(tmp_path / name).read_text() for name in ("log", "log.1", "log.2", "log.3")]
+    assert found == ["new\n", *(f"{name}\n" for name in left)]
+
+
+def test_trying_a_path_out_removes_nothing_that_somebody_wrote_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its program starts while a check of its settings looks."""
+    file, close = AppendFile(tmp_path / "log"), AppendFile.close
+
+    def closed(it: AppendFile) -> None:
+        close(it)
+        (tmp_path / "log").write_text("line\n")
+
+    monkeypatch.setattr(AppendFile, "close", closed)
+    assert file.trial() is None
+    assert (tmp_path / "log").read_text() == "line\n"

@@ -201,6 +201,48 @@ def test_a_process_that_is_killed_loses_nothing_and_the_thread_goes_on(always_bu
     ]
 
 
+def test_that_a_process_was_killed_is_noticed_without_another_call(always_busy, tmp_path, caplog):
+    """The last calls of a busy hour are in the file soon, and not only with the next one or at the end."""
+    recorder = Recorder(enabled=True, path=tmp_path / "calls.jsonl", keep=5000)
+    with clippy_core.Host([recorder], config=ROUTE) as host, FakeProvider(Reply("Hi")).client(httpx2) as inner:
+        asking = Asking(recorder, clippy_core.Client(host, inner))
+        asking.until_handed_over()
+        keeper = asking.keeper
+        os.kill(keeper._writer._process.pid, signal.SIGSTOP)
+        asking.ask(10)
+        until(lambda: not keeper._waiting and keeper._writer.owes)
+        os.kill(keeper._writer._process.pid, signal.SIGKILL)
+        until(lambda: keeper._writer is None)
+        until(lambda: len(asking.in_file()) == asking.asked)
+    assert asking.in_file() == [str(number) for number in range(asking.asked)]
+
+
+def test_what_a_process_loses_is_told_without_another_call(always_busy, tmp_path):
+    """A full disk at night is no news of the morning."""
+    (tmp_path / "calls.jsonl").symlink_to("/dev/full")
+    recorder = Recorder(enabled=True, path=tmp_path / "calls.jsonl", keep=5000)
+    with clippy_core.Host([recorder], config=ROUTE) as host, FakeProvider(Reply("Hi")).client(httpx2) as inner:
+        asking = Asking(recorder, clippy_core.Client(host, inner))
+        asking.until_handed_over()
+        asking.ask(20)
+        until(lambda: asking.keeper.lost == asking.asked)
+        assert "No space left" in asking.keeper.status().rows[0][1]
+
+
+def test_that_a_process_ended_is_no_sign_that_the_disk_has_room_again(always_busy, tmp_path, caplog):
+    """It leaves nothing to write, so nothing was tried."""
+    (tmp_path / "calls.jsonl").symlink_to("/dev/full")
+    recorder = Recorder(enabled=True, path=tmp_path / "calls.jsonl", keep=5000)
+    with clippy_core.Host([recorder], config=ROUTE) as host, FakeProvider(Reply("Hi")).client(httpx2) as inner:
+        asking = Asking(recorder, clippy_core.Client(host, inner))
+        asking.until_handed_over()
+        until(lambda: asking.keeper.lost == asking.asked)
+        os.kill(asking.keeper._writer._process.pid, signal.SIGKILL)
+        asking.ask(1)
+        until(lambda: asking.keeper._writer is None)
+    assert "recorded again" not in caplog.text
+
+
 def test_a_fault_of_handing_over_ends_no_recording(always_busy, monkeypatch, tmp_path, caplog):
     """It costs the calls of that moment; the thread writes what comes after it."""
     recorder = Recorder(enabled=True, path=tmp_path / "calls.jsonl", keep=5000)
@@ -289,6 +331,24 @@ def test_what_an_environment_prints_at_each_start_of_python_is_not_taken_for_wha
     writer.hand([("1", packed(tape))])
     assert writer.close() == [[]]
     assert [one.id for one in read(tmp_path / "calls.jsonl")] == ["1"]
+
+
+def test_a_program_that_is_kept_from_its_environment_has_a_process_that_is(tmp_path):
+    """``python -I`` runs nothing that a variable or a home names, nor does what it starts by itself."""
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n", "utf-8")
+    program = f"""
+import time
+from pathlib import Path
+from clippy_recorder.apart import Writer
+writer = Writer(Path({str(tmp_path / "calls.jsonl")!r}), "detailed", ())
+while not writer.ready:
+    writer.hear()
+    time.sleep(0.01)
+writer.close()
+"""
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-I", "-c", program], env=environ, check=True, timeout=300)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_what_else_stands_among_the_places_of_modules_is_left_out(tmp_path, monkeypatch):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sqlite3
 
 import pytest
 from click.testing import CliRunner
-from clippy_recorder import Exchange, Message, read
+from clippy_recorder import Exchange, Message, pruning, read
 from clippy_recorder.commands import recordings_group
-from clippy_recorder.files import Appender
+from clippy_recorder.documents import line
+from clippy_recorder.files import Appender, recording
 
 
 def call(number: int, size: int = 1000) -> Exchange:
@@ -97,6 +99,36 @@ def test_a_database_that_is_moved_away_at_last_is_whole_once_its_program_ends(tm
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "sqlite"])
+def test_a_forked_child_goes_on_when_its_parent_closes_the_file(suffix, tmp_path):
+    """What SQLite notes of its locks is the parent's: the log was removed under the child, and with it its calls."""
+    path = tmp_path / f"calls.{suffix}"
+    parent = Appender(path)
+    parent.append(call(1))
+    (begun, begin), (closed, close) = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        try:
+            of_child = Appender(path)
+            of_child.append(call(2))
+            os.write(begin, b"+")
+            os.read(closed, 1)
+            of_child.append(call(3))
+            of_child.close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.read(begun, 1)
+    parent.append(call(4))
+    parent.close()
+    os.write(close, b"+")
+    assert os.waitpid(child, 0)[1] == 0
+    for end in (begun, begin, closed, close):
+        os.close(end)
+    assert sorted(ids(path)) == ["001", "002", "003", "004"]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "sqlite"])
 def test_old_calls_are_taken_out_of_a_file_that_a_program_goes_on_adding_to(suffix, tmp_path):
     """By their number or their age, and the file stays its owner's alone."""
     path = tmp_path / f"calls.{suffix}"
@@ -133,3 +165,87 @@ def test_what_is_taken_out_is_gone_also_from_a_file_that_a_link_leads_to(tmp_pat
     appender.close()
     CliRunner().invoke(recordings_group(), ["prune", str(link), "--keep", "1"])
     assert (link.is_symlink(), ids(path)) == (True, ["002"])
+
+
+def test_what_is_added_while_old_calls_are_taken_out_is_in_the_file_once(tmp_path, monkeypatch):
+    """A call half written when it is read, one more, and one whose writer had looked at the path before."""
+    path, late = tmp_path / "calls.jsonl", line(call(5))
+    appender = Appender(path)
+    appender.append(call(1), call(2), call(3))
+    file = os.open(path, os.O_WRONLY | os.O_APPEND)
+    began, rest = pruning._began, [b"", late[-9:] + line(call(6)), line(call(7))[:40], line(call(7))[40:]]
+
+    def read_before_it_is_whole(of):
+        os.write(file, line(call(4)) + late[:-9])
+        yield from began(of)
+
+    monkeypatch.setattr(pruning, "_began", read_before_it_is_whole)
+    monkeypatch.setattr(pruning, "sleep", lambda _: os.write(file, rest.pop(0) if rest else b""))
+    assert pruning.prune(path, keep=2)[0] == 2
+    os.close(file)
+    assert rest == []
+    appender.append(call(8))
+    appender.close()
+    assert ids(path) == ["003", "004", "005", "006", "007", "008"]
+
+
+def test_a_file_is_not_set_aside_while_old_calls_are_taken_out_of_it(tmp_path, monkeypatch):
+    """Its calls would be there twice, and those that came after them nowhere."""
+    path = tmp_path / "calls.jsonl"
+    appender = Appender(path, 5000)
+    appender.append(call(1), call(2), call(3))
+    began = pruning._began
+
+    def meanwhile(of):
+        yield from began(of)
+        appender.append(call(4))
+        appender.append(call(5))
+
+    monkeypatch.setattr(pruning, "_began", meanwhile)
+    pruning.prune(path, keep=2)
+    appender.append(call(6))
+    appender.append(call(7))
+    appender.close()
+    files = [file for name in ("calls.jsonl.1", "calls.jsonl") if (file := path.with_name(name)).exists()]
+    found = [one for file in files for one in ids(file)]
+    assert found == ["002", "003", "004", "005", "006", "007"]
+
+
+def test_old_calls_are_not_taken_out_of_a_file_that_was_moved_away_meanwhile(tmp_path, monkeypatch):
+    """What lies at its path by then stays."""
+    path, began = tmp_path / "calls.jsonl", pruning._began
+    appender = Appender(path)
+    appender.append(call(1), call(2))
+
+    def meanwhile(of):
+        yield from began(of)
+        path.rename(tmp_path / "old.jsonl")
+        appender.append(call(3))
+
+    monkeypatch.setattr(pruning, "_began", meanwhile)
+    with pytest.raises(OSError, match="set aside or moved away"):
+        pruning.prune(path, keep=1)
+    appender.close()
+    assert (ids(path), ids(tmp_path / "old.jsonl")) == (["003"], ["001", "002"])
+    assert sorted(one.name for one in tmp_path.iterdir() if one.suffix != ".lock") == ["calls.jsonl", "old.jsonl"]
+
+
+def test_lines_that_are_no_calls_do_not_count_as_calls_that_are_gone(tmp_path):
+    """Two processes that began a file at once both wrote its head; a torn line is no call either."""
+    path = tmp_path / "calls.jsonl"
+    path.write_bytes(recording([]) + recording([call(1), call(2)]) + b'{"torn\n\n')
+    pruned = CliRunner().invoke(recordings_group(), ["prune", str(path), "--keep", "1"])
+    assert pruned.output == "1 calls are gone, 1 are left\n"
+    assert ids(path) == ["002"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may give files away")
+def test_a_file_stays_its_owners_when_root_takes_old_calls_out_of_it(tmp_path):
+    """Or its program could neither add to it nor set it aside again."""
+    path = tmp_path / "calls.jsonl"
+    appender = Appender(path)
+    appender.append(call(1), call(2))
+    appender.close()
+    os.chown(path, 1234, 1234)
+    pruning.prune(path, keep=1)
+    assert {(one.stat().st_uid, one.stat().st_gid) for one in tmp_path.iterdir()} == {(1234, 1234)}

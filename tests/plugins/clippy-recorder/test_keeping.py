@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import httpx2
 import pytest
-from clippy_recorder import Exchange, Recorder, read
+from clippy_recorder import Exchange, Recorder, keeping, read
 from clippy_recorder.keeping import MOST_WAITING, Keeper
 from clippy_recorder.tape import Tape
 
@@ -106,6 +107,30 @@ def test_a_disk_slower_than_the_calls_loses_the_newest_and_says_so(tmp_path, cap
         keeper.keep(tape(number))
     assert (keeper.lost, len(keeper._waiting)) == (5, MOST_WAITING)
     assert len(said(caplog)) == 1
+
+
+def test_a_file_system_that_hangs_keeps_no_program_from_ending_and_what_may_be_lost_is_told(
+    tmp_path, monkeypatch, caplog
+):
+    """Nobody could tell it afterwards."""
+    monkeypatch.setattr(keeping, "_CLOSING", 0.05)
+    begun, on = threading.Event(), threading.Event()
+
+    def developed(kept: Tape) -> Exchange:
+        begun.set()
+        on.wait(60)
+        return exchange(kept)
+
+    keeper = Keeper(tmp_path / "calls.jsonl", developed)
+    keeper.keep(tape(0))
+    assert begun.wait(60)
+    keeper.keep(tape(1))
+    keeper.close()
+    (told,) = said(caplog)
+    assert str(tmp_path / "calls.jsonl") in told
+    on.set()
+    keeper._thread.join(60)
+    assert [one.id for one in read(tmp_path / "calls.jsonl")] == ["0", "1"]
 
 
 def ask(host: clippy_core.Host, text: str) -> None:

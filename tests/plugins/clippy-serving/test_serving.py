@@ -264,6 +264,9 @@ REFUSED = {
     "no host": (b"GET /echo HTTP/1.1\r\n\r\n", 400),
     "two hosts": (b"GET /echo HTTP/1.1\r\n" + HOST + HOST + b"\r\n", 400),
     "a whole address": (b"GET http://127.0.0.1/echo HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "an address without a version": (b"GET /echo\r\n" + HOST + b"\r\n", 400),
+    "a version before HTTP/1.0": (b"GET /echo HTTP/0.9\r\n" + HOST + b"\r\n", 400),
+    "a version that has no such lines": (b"GET /echo HTTP/2.0\r\n" + HOST + b"\r\n", 400),
     "no HTTP at all": (b"\x16\x03\x01\x00\xff\x01\x00\r\n\r\n", 400),
     "a header without a name": (b"GET /echo HTTP/1.1\r\n" + HOST + b": x\r\n\r\n", 400),
 }

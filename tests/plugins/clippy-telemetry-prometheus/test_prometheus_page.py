@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from attrs import define
 from clippy_breaker import CircuitBreaker
 from clippy_gateway import Gateway
+from clippy_hookspecs import StatusTable
 from clippy_serving.siblings import Siblings
 from clippy_telemetry_prometheus import PrometheusTelemetry
 from gateway_world import CALLERS_KEY, PROVIDERS_KEY, World
@@ -66,6 +68,23 @@ def test_both_formats_say_the_same_and_parse(open_world: World) -> None:
     assert 2 == total(plain.text, "clippy_requests_total", outcome="answered", api="openai.chat")
     assert 0 == total(plain.text, "clippy_requests_in_progress")
     assert 1 == total(plain.text, "clippy_breakers", state="closed")
+
+
+@define(eq=False)
+class Odd:
+    """Shows a table by a name of ours, with something else in it."""
+
+    async def status_tables(self) -> tuple[StatusTable, ...]:
+        return (StatusTable("refusals of others", ("status", "code", "requests"), ((401, "none", "a few"),)),)
+
+
+def test_a_table_that_is_no_numbers_takes_nobody_else_s_away(caplog: pytest.LogCaptureFixture) -> None:
+    with world(beside={"breaker": CircuitBreaker(), "odd": Odd()}) as opened:
+        opened.chat(key=None)
+        page = opened.ask("GET", "/metrics", None)
+    assert page.status_code == 200
+    assert 1 == total(page.text, "clippy_breakers", state="closed")
+    assert "the plugin odd could not tell its state: ValueError" in caplog.text
 
 
 def test_an_exemplar_is_the_id_of_a_request(open_world: World) -> None:

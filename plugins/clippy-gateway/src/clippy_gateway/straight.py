@@ -18,6 +18,7 @@ import aiohttp
 from clippy_hookspecs import Headers
 from yarl import URL
 
+from .connecting import Protocol
 from .echoes import Pair, asked_for, key_in
 from .headers import holds_key
 
@@ -79,7 +80,8 @@ class Straight:
     """Sends what is a plain call over the connections of *session*."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session, self._connector = session, session.connector
+        self._session = session
+        self._connector: Any = session.connector
         self._garbled: Any = rehearsed()
         self._places: dict[URL, Place | None] = {}
 
@@ -105,7 +107,7 @@ class Straight:
     async def send(self, place: Place, lines: bytes, body: bytes, timeout: aiohttp.ClientTimeout) -> Answer:
         """POST *body* under the header *lines*.  Raises what aiohttp's session raises."""
         try:
-            connection = await self._connected(place, timeout)
+            connection = await self._connector.connect(place.pooled, traces=[], timeout=timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {place.pooled.url}") from error
         except aiohttp.ClientError:
@@ -121,7 +123,6 @@ class Straight:
             protocol.start_timeout()
             head, content = await protocol.read()
             while 100 <= head.code < 200 and head.code != 101:  # not the answer yet (RFC 9110 section 15.2)
-                protocol.start_timeout()  # which ended with that head
                 head, content = await protocol.read()
         except self._garbled as error:
             connection.close()
@@ -132,16 +133,6 @@ class Straight:
             connection.close()
             raise
         return Answer(connection, head, content)
-
-    async def _connected(self, place: Place, timeout: aiohttp.ClientTimeout) -> Any:
-        """A connection for one request.  On one that was idle a provider may have said what nobody asked: that would be
-        read as the answer to this request, and may be what another caller asked (RFC 9112 section 9.2)."""
-        connector: Any = self._connector
-        while True:
-            connection = await connector.connect(place.pooled, traces=[], timeout=timeout)
-            if not connection.protocol.should_close:
-                return connection
-            connection.close()
 
 
 def written(headers: Headers) -> tuple[bytes, Sequence[bytes]] | None:
@@ -181,11 +172,10 @@ def rehearsed() -> type[Exception] | None:
     It promises nobody what is used of it here, so an answer is read once, for the process, without a connection.
     """
     try:
-        from aiohttp.client_proto import ResponseHandler
         from aiohttp.http_exceptions import HttpProcessingError
 
         signature(aiohttp.TCPConnector.connect).bind(None, None, traces=[], timeout=None)
-        protocol = ResponseHandler(asyncio.get_running_loop())
+        protocol = Protocol(asyncio.get_running_loop())
         _listen(protocol, None)
         protocol.start_timeout()
         protocol.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")

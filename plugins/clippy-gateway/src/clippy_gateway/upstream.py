@@ -18,6 +18,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .at_once import RequestAtOnce
+from .connecting import Connector
 from .echoes import Hiding, Pair, asked_for, can_unpack, key_in, packed, without_keys
 from .headers import holds_key
 from .resolving import JudgingResolver
@@ -104,7 +105,7 @@ class AiohttpUpstream:
     def _opened(self) -> Opened:
         own = self.connections
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=Connector(
                 limit=own.limit,
                 keepalive_timeout=own.keep,
                 ttl_dns_cache=10,

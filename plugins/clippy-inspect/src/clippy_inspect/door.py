@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Collection
+from math import inf
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -27,6 +28,8 @@ from .access import (
     same,
 )
 from .keys import Keys
+
+log = logging.getLogger("clippy.inspect")
 
 HEADERS: Final = {
     "content-security-policy": (
@@ -65,24 +68,26 @@ let in comes in again only until it ends.</p></html>
 """
 _FORM_HEADERS: Final = {**HEADERS, "referrer-policy": "same-origin"}
 """With no-referrer a browser would send the form with no Origin."""
-_TRIES: Final = 10
 _LONGEST_FORM: Final = 4096
 
 
 @define(eq=False)
-class Tries:
-    """Wrong tokens of the last minute in this process, of whomever: more than ten are not looked at."""
+class Guesses:
+    """Wrong tokens that this process was sent, told in the log once a minute at most.  Nothing else shows a guess.
+
+    They are looked at however many they are.  Nobody can tell a program that guesses from the owner, so a limit for one
+    would keep out the other; what no guess comes upon is a token of 24 characters.
+    """
 
     now: Callable[[], float] = field(default=time.monotonic, repr=False)
-    _wrong: deque[float] = field(init=False, factory=deque, repr=False)
-
-    def too_many(self) -> bool:
-        while self._wrong and self._wrong[0] < self.now() - 60.0:
-            self._wrong.popleft()
-        return len(self._wrong) >= _TRIES
+    _untold: int = field(init=False, default=0)
+    _told: float = field(init=False, default=-inf)
 
     def one_more(self) -> None:
-        self._wrong.append(self.now())
+        self._untold += 1
+        if self.now() - self._told >= 60.0:
+            log.warning("wrong tokens were sent to the pages of the debugger: %d", self._untold)
+            self._told, self._untold = self.now(), 0
 
 
 @define(eq=False)
@@ -97,7 +102,7 @@ class Door:
     hosts: Collection[str] = ()
     token: str = field(factory=lambda: secrets.token_urlsafe(32), repr=False)
     keys: Keys = field(factory=Keys, repr=False)
-    tries: Tries = field(factory=Tries, repr=False)
+    guesses: Guesses = field(factory=Guesses, repr=False)
 
     def link(self) -> str:
         """A link that opens the pages in one browser, once, within ten minutes."""
@@ -126,6 +131,8 @@ class Door:
         decision = self.decide(request, websocket)
         if decision == ALLOWED:
             return None
+        if decision.reason == UNKNOWN:
+            self.guesses.one_more()
         if decision.status == 401 and request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             return _stranger(401, decision.reason)
         return text_reply(decision.status, decision.reason + "\n", HEADERS)
@@ -143,14 +150,12 @@ class Door:
 
     async def enter(self, request: RawRequest) -> RawReply:
         """Takes the token, out of the form of our own page, for a cookie."""
-        if self.tries.too_many():
-            return _stranger(429, "Too many wrong tokens within a minute; wait for one.")
         try:
             form = parse_qs(request.body[:_LONGEST_FORM].decode("utf-8", "replace"), max_num_fields=4)
         except ValueError:
             form = {}
         if not same(form.get("token", [""])[0].strip(), self.token):
-            self.tries.one_more()
+            self.guesses.one_more()
             return _stranger(401, UNKNOWN)
         return self._let_in(request, self.keys.begun())
 

@@ -43,6 +43,7 @@ class AppendFile:
     _inode: tuple[int, int] = field(init=False, default=(0, 0), repr=False)
     _regular: bool = field(init=False, default=True, repr=False)
     _torn: bool = field(init=False, default=False, repr=False)
+    _end: int = field(init=False, default=0, repr=False)
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -64,7 +65,10 @@ class AppendFile:
             self.close()
             for one in made:
                 with suppress(OSError):  # it was not made, or is somebody else's by now
-                    one.unlink() if one == self.path else one.rmdir()
+                    if one != self.path:
+                        one.rmdir()
+                    elif not one.stat().st_size:
+                        one.unlink()
         return None
 
     def append(self, line: bytes) -> None:
@@ -75,14 +79,17 @@ class AppendFile:
                 self._rotate(len(line))
                 size = self._current()
             first = self._regular and not size
+            if self._regular and size != self._end:  # another process added to it
+                self._torn = self._ends_torn(size)
             # A line that was cut by a full disk or a killed process ends here; readers skip it.
             data = self.head + line if first else b"\n" + line if self._torn else line
             written = os.write(self._fd, data)
-            self._torn = written < len(data) and (written > 0 or self._torn)
+            self._torn, self._end = written < len(data) and (written > 0 or self._torn), size + written
             if written < len(data):
-                if first and self.head:  # a file with half a head would never be read again
+                # A file with half a head would never be read again.  With more in it, it has a head of another process.
+                if first and self.head and os.fstat(self._fd).st_size == written:
                     os.ftruncate(self._fd, 0)
-                    self._torn = False
+                    self._torn, self._end = False, 0
                 raise OSError(28, "no space left on device: the record was cut", str(self.path))
             if self.fsync == "each" and self._regular:
                 os.fsync(self._fd)
@@ -123,8 +130,11 @@ class AppendFile:
             if self.begins and found.st_size:
                 self._refuse_foreign()
             self._keep_private(found)
-            self._torn = found.st_size > 0 and self._bytes_at(found.st_size - 1, 1) != b"\n"
+            self._torn, self._end = self._ends_torn(found.st_size), found.st_size
         return found.st_size
+
+    def _ends_torn(self, size: int) -> bool:
+        return size > 0 and self._bytes_at(size - 1, 1) != b"\n"
 
     def _refuse_foreign(self) -> None:
         """Close the file and raise unless it is blank or its first line is ours, as far as that was written."""
@@ -146,17 +156,18 @@ class AppendFile:
 
     def _rotate(self, coming: int) -> None:
         """Set the file aside, unless another process is doing it; then this line still fits behind the limit."""
-        with _exclusive(self.path.with_name(self.path.name + ".lock")) as mine:
-            if not mine:
+        with held(self.path) as alone:
+            if not alone:
                 return
             if self._current() + coming <= self.max_bytes:
                 return  # another process was faster
-            for number in range(self.keep - 1, 0, -1):
-                older = self.path.with_name(f"{self.path.name}.{number}")
-                if older.exists():
-                    older.replace(self.path.with_name(f"{self.path.name}.{number + 1}"))
+            older = [self.path.with_name(f"{self.path.name}.{number}") for number in range(1, self.keep + 1)]
+            # A process that was killed here left a gap: what lies beyond it has moved up already.
+            gap = next((number for number, one in enumerate(older) if not one.exists()), self.keep - 1)
+            for number in range(gap, 0, -1):
+                older[number - 1].replace(older[number])
             self._close()
-            self.path.replace(self.path.with_name(self.path.name + ".1"))
+            self.path.replace(older[0])
             self._open()
 
     def after_fork(self) -> None:
@@ -171,14 +182,21 @@ def _begins_so(line: bytes, begin: bytes) -> bool:
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[bool]:
-    """Whether this process alone holds *path*.  Never waits: a killed or stopped holder must not stop an audit."""
+def held(path: Path) -> Iterator[bool]:
+    """Whether this process alone sets the file at *path* aside, or puts another in its place, until the block ends.
+
+    Never waits: a killed or stopped holder must not stop an audit.
+    """
     if sys.platform == "win32":
         # An open file cannot be renamed there; only a lone process gets this far, and its rename decides.
         yield True
         return
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        if os.geteuid() == 0:  # at the file of somebody else, who could not set it aside any more
+            with suppress(OSError):
+                found = path.stat()
+                os.fchown(fd, found.st_uid, found.st_gid)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -16,6 +16,11 @@ from .framing import written
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from clippy_recorder.writing import main; main()"
 """What is imported there is what would be imported here, wherever the program stands."""
+_FLAGS = {
+    "isolated": "-I", "ignore_environment": "-E", "no_user_site": "-s", "no_site": "-S", "safe_path": "-P",
+    "dont_write_bytecode": "-B",
+}  # fmt: skip
+"""What the program's interpreter was told to leave alone, by the names of ``sys.flags``."""
 
 Calls = Sequence[tuple[str, bytes]]
 
@@ -39,6 +44,10 @@ def possible() -> bool:
     return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) > 1
 
 
+def _flags() -> list[str]:
+    return [flag for name, flag in _FLAGS.items() if getattr(sys.flags, name, False)]
+
+
 class Writer:
     """The process, for one thread of the program.  ``ready`` once it has said so; before that it is handed nothing."""
 
@@ -46,7 +55,7 @@ class Writer:
         self, path: Path, level: str, secrets: tuple[str, ...], max_bytes: int | None = None, keep: int = 5
     ) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-c", _PROGRAM, *(place for place in sys.path if isinstance(place, str))],
+            [sys.executable, *_flags(), "-c", _PROGRAM, *(place for place in sys.path if isinstance(place, str))],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, bufsize=0,
         )  # fmt: skip
         self._heard, self.ready = b"", False
@@ -58,6 +67,11 @@ class Writer:
         """Give it some calls, each with its id.  Waits while the pipe is full.  Raises Ended."""
         self._under_way.append(calls)
         self._send(calls)
+
+    @property
+    def owes(self) -> bool:
+        """Whether it has not said yet what became of all that it was handed."""
+        return bool(self._under_way)
 
     def hear(self) -> list[list[Loss]]:
         """What it has lost so far of each batch that it wrote, without waiting.  Raises Ended."""

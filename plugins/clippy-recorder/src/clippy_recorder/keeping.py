@@ -36,6 +36,9 @@ _AT_ONCE = 64
 """Calls that are written together; the lines of one batch are in memory at once."""
 _LOOKED_AT = 1.0
 """Seconds over which it is seen how busy the thread is."""
+_HEARD = 0.5
+"""Seconds after which the process is asked what it did of what it was handed, where no call comes."""
+_CLOSING = 5.0
 
 
 class Keeper:
@@ -82,7 +85,13 @@ class Keeper:
         """Write what waits, within five seconds; a file system that hangs longer keeps the thread until the end."""
         self._ended.set()
         self._some.set()
-        self._thread.join(5.0)
+        self._thread.join(_CLOSING)
+        if self._thread.is_alive():
+            logger.warning(
+                "the last calls are not in %s yet, and are lost if the program ends now: nothing can be written there,"
+                " or the process that writes is stopped",
+                self._file.path,
+            )
 
     def abandon(self) -> None:
         """In a forked child: thread, file and process are the parent's."""
@@ -91,7 +100,9 @@ class Keeper:
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            self._some.wait()
+            if not self._some.wait(_HEARD if self._writer is not None and self._writer.owes else None):
+                self._listen()
+                continue
             self._ended.wait(SOON)  # for more of them: waking up for each call would take it out of the program's hands
             self._some.clear()
             self._write()
@@ -150,6 +161,16 @@ class Keeper:
             return False
         return writer.ready
 
+    def _listen(self) -> None:
+        """Hear what the process says, or that it is gone, where no call comes."""
+        try:
+            if self._writer is not None:
+                self._heard(self._writer)
+        except Exception as error:  # of ours, as where it is handed calls
+            self._lose(Loss(0, "the process that writes recordings was not understood", error=error))
+            if self._writer is not None:
+                self._without_it(self._writer.end())
+
     def _hand(self, writer: Writer, batch: Sequence[Tape]) -> None:
         calls: list[tuple[str, bytes]] = []
         here: list[Tape] = []
@@ -175,7 +196,8 @@ class Keeper:
         """Go on as before, with what the process left unwritten."""
         self._writer = None
         logger.warning("%s; this one writes them from now on", ended)
-        self._here([unpacked(data) for _, data in ended.unwritten])
+        if ended.unwritten:  # or nothing is tried, and nothing shows whether the disk takes it
+            self._here([unpacked(data) for _, data in ended.unwritten])
 
     def _let_go(self) -> None:
         writer, self._writer = self._writer, None

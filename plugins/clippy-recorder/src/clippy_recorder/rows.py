@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from clippy_sqlite import FAILURES, Schema, SqliteFile, StrangeFile
+from clippy_sqlite import FAILURES, Schema, SqliteFile, StrangeFile, follow_forks
 
 logger = logging.getLogger("clippy.recorder")
 
@@ -35,23 +36,34 @@ _USED: Final = (
 )
 
 
+_inherited: Final[list[sqlite3.Connection | None]] = []
+"""Of a fork that nobody waited for: neither used nor closed."""
+
+
 class Rows:
     """Adds rows to the file at *path*, which keeps at most *max_bytes*, or all with None.  Raises OSError.
 
     A file that was moved away while it is open, as logrotate does, is completed with what its log holds, and another
-    one is begun.
+    one is begun.  While the process is forked it is closed: a child that had it open would not hold the locks that
+    SQLite thinks it does, and another process would remove its log.
     """
 
     def __init__(self, path: Path, max_bytes: int | None) -> None:
         self._file = SqliteFile(path, SCHEMA, "recording", logger, LONGEST, BUSY)
         self._max_bytes = max_bytes
         self._connection: sqlite3.Connection | None = None
+        self._lock, self._rests = threading.Lock(), False
+        follow_forks(self, Rows._rest, Rows._resume, Rows._begin_anew)
 
     def insert(self, rows: Sequence[tuple[str, float, str]]) -> None:
         """Add *rows* (id, began, document), all or none of them."""
+        with self._lock:
+            self._insert(rows)
+
+    def _insert(self, rows: Sequence[tuple[str, float, str]]) -> None:
         try:
             if self._connection is not None and self._file.moved():
-                self.close()
+                self._close()
             if self._connection is None:
                 self._connection = self._file.open()
             with self._connection as connection:
@@ -60,7 +72,7 @@ class Rows:
                 if self._max_bytes is not None:
                     _make_room(connection, self._max_bytes)
         except (*FAILURES, StrangeFile) as error:
-            self.close()
+            self._close()
             raise OSError(5, f"SQLite: {error}") from error
 
     def trial(self) -> str | None:
@@ -69,6 +81,10 @@ class Rows:
 
     def close(self) -> None:
         """Close the file; the next row opens the one that lies at the path then."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -76,6 +92,20 @@ class Rows:
             with suppress(*FAILURES):
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self._file.close(connection)
+
+    def _rest(self) -> None:
+        self._rests = self._lock.acquire(timeout=BUSY)
+        if self._rests:  # else the file system hangs, and would keep the program from forking
+            with suppress(Exception):
+                self._close()
+
+    def _resume(self) -> None:
+        if self._rests:
+            self._lock.release()
+
+    def _begin_anew(self) -> None:
+        _inherited.append(self._connection)
+        self._connection, self._lock = None, threading.Lock()
 
 
 def _make_room(connection: sqlite3.Connection, most: int) -> None:

@@ -50,6 +50,8 @@ class Bounded(Patient, _HttpTools):  # type: ignore[misc]
         super().on_url(url)
 
     def on_headers_complete(self) -> None:
+        if self.parser.get_http_version() not in ("1.0", "1.1"):
+            raise ValueError("another HTTP")  # a line without a version among them, which httptools calls 0.9
         self._silent = 0
         super().on_headers_complete()
         self.cycle.__class__ = UntilTheEnd if self.scope["http_version"] == "1.0" else Answer

@@ -25,13 +25,12 @@ async def families_of(host: Host, names: Names) -> list[Family]:
         if not isinstance(one, Status):
             continue
         try:
-            tables = await one.status_tables()
+            told = [pair for table in await one.status_tables() for pair in _told(table, names)]
         except Exception as error:  # a plugin that cannot say how it is doing takes nobody else's numbers away
             log.warning("the plugin %s could not tell its state: %s", plugin, type(error).__name__)
             continue
-        for table in tables:
-            for key, value in _told(table, names):
-                found[key] = found.get(key, 0) + value
+        for key, value in told:
+            found[key] = found.get(key, 0) + value
     families = {metric: family_of(metric) for metric, _ in found}
     for (metric, values), value in found.items():
         families[metric].samples.append(sample(metric, values, value))
