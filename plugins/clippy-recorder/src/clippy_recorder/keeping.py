@@ -19,6 +19,7 @@ from .apart import Ended, Writer
 from .batches import Loss, write
 from .exchange import Exchange
 from .files import Appender
+from .framing import Frame
 from .handing import packed, unpacked
 from .tape import Tape
 
@@ -151,16 +152,16 @@ class Keeper:
         return writer.ready
 
     def _hand(self, writer: Writer, batch: Sequence[Tape]) -> None:
-        calls: list[tuple[str, bytes]] = []
+        calls: list[Frame] = []
         here: list[Tape] = []
         for tape in batch:
             try:
-                data = packed(tape)
+                call = packed(tape)
             except Exception:  # a value of a plugin's own, which only this process can read
                 here.append(tape)
                 continue
             if tape.developed is None:
-                calls.append((tape.id, data))
+                calls.append(call)
             else:  # somebody looked at it
                 here.append(tape)
         if here:
@@ -175,7 +176,7 @@ class Keeper:
         """Go on as before, with what the process left unwritten."""
         self._writer = None
         logger.warning("%s; this one writes them from now on", ended)
-        self._here([unpacked(data) for _, data in ended.unwritten])
+        self._here([unpacked(call) for call in ended.unwritten])
 
     def _let_go(self) -> None:
         writer, self._writer = self._writer, None
