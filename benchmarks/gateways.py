@@ -31,14 +31,14 @@ def floor_gateway(bench: Bench) -> Group:
         name: _lazily(bench, partial(_by_hand, bench, base, kind)) for kind, name in ROWS.items()
     }
     cases[ROWS[DEFAULT]] = Whole(cases[ROWS[DEFAULT]])
-    cases[BARE] = _lazily(bench, partial(_clippy, bench, {}))
+    cases[BARE] = _lazily(bench, partial(gateway_call, bench, {}))
     (place := bench.folder / "gateway-host").mkdir(exist_ok=True)
-    cases[STACK] = Whole(_lazily(bench, lambda: _clippy(bench, hosts.default_stack(place))))
+    cases[STACK] = Whole(_lazily(bench, lambda: gateway_call(bench, hosts.default_stack(place))))
     for name, enabled in ((OFF, False), (MEMORY, True)):
         (own := bench.folder / f"gateway-recorder-{enabled}").mkdir(exist_ok=True)
         cases[name] = Whole(_lazily(bench, partial(_recorded, bench, own, enabled)))
     (hits := bench.folder / "gateway-hits").mkdir(exist_ok=True)
-    cases[HIT] = Whole(_lazily(bench, lambda: _clippy(bench, hosts.default_stack(hits), same=True)))
+    cases[HIT] = Whole(_lazily(bench, lambda: gateway_call(bench, hosts.default_stack(hits), same=True)))
     return Group("a request through a gateway, without a server", cases, per_block=20)
 
 
@@ -50,10 +50,11 @@ def _by_hand(bench: Bench, base: str, kind: int) -> Callable[[], Any]:
 
 
 def _recorded(bench: Bench, place: Path, enabled: bool) -> Callable[[], Any]:
-    return _clippy(bench, {**hosts.default_stack(place), "recorder": Recorder(enabled=enabled, keep=10)})
+    return gateway_call(bench, {**hosts.default_stack(place), "recorder": Recorder(enabled=enabled, keep=10)})
 
 
-def _clippy(bench: Bench, plugins: dict[str, object], *, same: bool = False) -> Callable[[], Any]:
+def gateway_call(bench: Bench, plugins: dict[str, object], *, same: bool = False) -> Callable[[], Any]:
+    """What asks clippy's gateway with these plugins once."""
     route = {"base_url": bench.server.base_url, "key": KEY, "api": "openai.chat"}
     gateway = Gateway()
     host = clippy_core.Host({"gateway": gateway, **plugins}, config={"routes": {"main": route}})

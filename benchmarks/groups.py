@@ -13,7 +13,7 @@ from benchmarks.floor import floor_every, floor_stack
 from benchmarks.floor_hit import floor_hit, floor_own, floor_sqlite
 from benchmarks.gateways import floor_gateway
 from benchmarks.parts import dispatch_chunk, dispatch_fold, memory_cache, redis_cache, sqlite_cache, sqlite_store
-from benchmarks.recorder import recorder_call, recorder_stream
+from benchmarks.recorder import recorder_call, recorder_handing, recorder_stream
 from benchmarks.state import state_store
 from benchmarks.stream_plugins import stream_chunk, stream_plugins
 from benchmarks.streams import sdk_stream, stream
@@ -43,6 +43,7 @@ GROUPS: dict[str, Callable[[Bench], Group]] = {
     "recorder-stream": recorder_stream,
     "recorder-call-bare": lambda bench: recorder_call(bench, bare=True),
     "recorder-stream-bare": lambda bench: recorder_stream(bench, bare=True),
+    "recorder-handing": recorder_handing,
     "floor-every": floor_every,
     "floor-stack": floor_stack,
     "floor-gateway": floor_gateway,

@@ -12,7 +12,7 @@ pays for handing the calls over, and what that process does is not in its CPU ti
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,15 @@ from typing import Any
 import httpx
 from clippy_recorder import Recorder
 from clippy_recorder.apart import Writer
-from clippy_recorder.keeping import SOON
+from clippy_recorder.developing import develop
+from clippy_recorder.handing import packed
+from clippy_recorder.keeping import SOON, Keeper
+from clippy_recorder.tape import Tape
 
 from benchmarks import hosts
 from benchmarks.bench import NONE, STACK, Bench
 from benchmarks.calls import openai_client
+from benchmarks.gateways import gateway_call
 from clippy_core.testing.canned import PIECES
 from clippy_core.testing.timing import Block, Group
 
@@ -80,10 +84,79 @@ def _hosts(bench: Bench, what: str, bare: bool) -> Mapping[str, Any]:
     return made
 
 
+def recorder_handing(bench: Bench) -> Group:
+    """Telling another process of what is over: a call of a gateway with the default stack, a stream of 100 pieces."""
+    cases: dict[str, Block] = {}
+    for what, kept in (("a call", partial(gateway_tapes, bench)), ("a stream", partial(stream_tapes, bench))):
+        cases[f"{what}, packed"] = _on(kept, lambda: _pack)
+        cases[f"{what}, handed over"] = _on(kept, partial(_handing, bench, what))
+    return Group("a call that another process is told", cases, per_block=50)
+
+
+def _on(kept: Callable[[], Sequence[Tape]], made: Callable[[], Callable[[Sequence[Tape]], None]]) -> Block:
+    """A block that makes its tapes, and what it does with them, when it is first wanted."""
+    tapes: list[Tape] = []
+    work: list[Callable[[Sequence[Tape]], None]] = []
+
+    def block(times: int) -> None:
+        if not tapes:
+            tapes.extend(kept())
+            work.append(made())
+        work[0]([tapes[number % len(tapes)] for number in range(times)])
+
+    return block
+
+
+def _pack(kept: Sequence[Tape]) -> None:
+    for tape in kept:
+        packed(tape)
+
+
+def _handing(bench: Bench, what: str) -> Callable[[Sequence[Tape]], None]:
+    """By the thread of a recorder, which gathers them for a moment."""
+    path = bench.folder / f"{what}.jsonl"
+    keeper = Keeper(path, partial(develop, level="detailed"))
+    bench.stack.callback(keeper.close)
+    begin(keeper, partial(Writer, path, "detailed", ()))
+
+    def hand(kept: Sequence[Tape]) -> None:
+        for tape in kept:
+            keeper.keep(tape)
+        while keeper._waiting:
+            time.sleep(SOON + 0.02)
+
+    return hand
+
+
+def stream_tapes(bench: Bench, count: int = 4) -> list[Tape]:
+    """Streams of 100 pieces that were recorded, with the default stack."""
+    recorder = Recorder(enabled=True)
+    (place := bench.folder / "handed-streams").mkdir(exist_ok=True)
+    read = _read(openai_client(bench, bench.host({**hosts.default_stack(place), "recorder": recorder}), waits=False))
+    for _ in range(count):
+        read()
+    return [*recorder._tapes.values()]
+
+
+def gateway_tapes(bench: Bench, count: int = 20) -> list[Tape]:
+    """Calls of a gateway that were recorded, with the default stack."""
+    recorder = Recorder(enabled=True)
+    (place := bench.folder / "handed-calls").mkdir(exist_ok=True)
+    call = gateway_call(bench, {**hosts.default_stack(place), "recorder": recorder})
+    for _ in range(count):
+        bench.runner.run(call())
+    return [*recorder._tapes.values()]
+
+
 def handing_over(recorder: Any) -> None:
     """Have the recorder of an open host write by a process, as it does by itself in a program that is busy."""
-    keeper = recorder._keeper  # which nobody else needs to reach, here and in no product
-    keeper._begin(partial(Writer, recorder.path, recorder.level, recorder.secrets))
+    # which nobody else needs to reach, here and in no product
+    begin(recorder._keeper, partial(Writer, recorder.path, recorder.level, recorder.secrets))
+
+
+def begin(keeper: Keeper, apart: Callable[[], Writer]) -> None:
+    """Start the process of *keeper*, and wait for it."""
+    keeper._begin(apart)
     until = time.monotonic() + 60
     while not (keeper._writer is not None and keeper._heard(keeper._writer)):
         assert time.monotonic() < until, "the process did not begin within a minute"

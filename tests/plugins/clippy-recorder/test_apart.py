@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -23,26 +24,37 @@ from clippy_hookspecs import (
     AuditRecord,
     Chunk,
     ClippyError,
+    Endpoint,
     ErrorInfo,
+    Event,
+    Headers,
     HookCall,
     Message,
+    Outcome,
     Provenance,
     Refusal,
+    Request,
     RequestContext,
+    Response,
     Scope,
     Text,
     Usage,
     hookimpl,
 )
+from clippy_hookspecs.blocks import with_raw
 from clippy_recorder import Recorder, apart, document, handing, keeping, read
 from clippy_recorder.developing import develop
+from clippy_recorder.framing import framed, next_of, opened
 from clippy_recorder.handing import packed, unpacked
 from clippy_recorder.tape import Tape
 from clippy_retry import RetryPolicy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import clippy_core
 from clippy_core.testing import FakeProvider, Fault, Reply, VirtualClock
 
+RECORD = AuditRecord("1", "answered", 1.0, 1.0)
 KEY = "sk-proj-canary0123456789abcdefghijklmnop"
 ROUTE = {"routes": {"main": {"base_url": "http://provider.test/v1", "key": KEY}}}
 
@@ -93,11 +105,104 @@ def test_what_the_contract_says_of_a_call_is_handed_over_or_known_not_to_be_reco
     handed = [
         (AuditRecord, handing._RECORD, parts), (AttemptRecord, handing._ATTEMPT, {"error"}),
         (ErrorInfo, handing._ERROR, not_recorded), (Scope, handing._SCOPE, set()), (Usage, handing._USAGE, {"extra"}),
-        (Provenance, handing._PROVENANCE, set()), (Chunk, handing._CHUNK, {"usage", "raw", "extra"}),
-        (HookCall, handing._CALL, set()),
+        (Provenance, handing._PROVENANCE, set()),
     ]  # fmt: skip
     for value, names, left_out in handed:
         assert {one.name for one in fields(value)} - {*names.__reduce__()[1]} == left_out, value
+    called = HookCall(*[one.name for one in fields(HookCall)])
+    chunk = Chunk(**{one.name: one.name for one in fields(Chunk) if one.init and one.name not in ("usage", "extra")})
+    given = Tape("1", None, 0, 1.0, 100, None, [Event("chunk_in", 1, chunk)], [called], record=RECORD)
+    came = unpacked(packed(given))
+    assert (came.trace, came.events) == ([called], given.events)
+
+
+TEXTS = st.text(st.sampled_from('aé\udc81\n\0"漢'), max_size=3)
+BODIES = st.binary(max_size=4)
+NUMBERS = st.integers(-(2**70), 2**70)
+HEADERS = st.lists(st.tuples(TEXTS, TEXTS), max_size=2).map(Headers)
+USAGES = st.none() | st.builds(Usage, NUMBERS, NUMBERS)
+REQUESTS = st.builds(
+    lambda raw, *values: with_raw(Request("openai.chat", Endpoint("", streams=True), "POST", *values), raw),
+    st.none() | BODIES, TEXTS, TEXTS, HEADERS, TEXTS,
+)  # fmt: skip
+CHUNKS = st.builds(
+    lambda raw, usage, *values: with_raw(evolve(Chunk(*values), usage=usage), raw),
+    st.none() | BODIES, USAGES, st.sampled_from(["text", "tool_call", "end"]), TEXTS, st.integers(0, 1),
+    st.integers(0, 1), st.none() | TEXTS, st.none() | TEXTS, st.none() | TEXTS,
+)  # fmt: skip
+OUTCOMES = st.builds(lambda kind, words: Outcome("error", ErrorInfo("server", kind, message=words)), TEXTS, TEXTS)
+ANSWERS = st.builds(lambda raw, headers: with_raw(Response(headers=headers), raw), st.none() | BODIES, HEADERS)
+FOLDED = st.sampled_from(["pre_request", "pre_attempt", "on_response", "audit"])
+
+
+@st.composite
+def tapes(draw: st.DrawFn) -> Tape:
+    """Whatever events in whatever order, some told of the same value, as a host or a plugin may yet come to tell."""
+    chunks, requests = draw(st.lists(CHUNKS, min_size=1, max_size=3)), draw(st.lists(REQUESTS, min_size=1, max_size=2))
+    calls = [HookCall(*each) for each in draw(st.lists(st.tuples(TEXTS, FOLDED, TEXTS, NUMBERS), max_size=3))]
+    some = {
+        "request": st.tuples(st.sampled_from(requests), st.none() | st.sampled_from(requests)),
+        "attempt": st.tuples(st.sampled_from(requests)),
+        "head": st.tuples(st.tuples(st.integers(100, 599), HEADERS)),
+        "bytes": st.tuples(BODIES),
+        "chunk_in": st.tuples(st.sampled_from(chunks)),
+        "chunk_out": st.tuples(st.sampled_from(chunks)),
+        "closed": st.tuples(st.none() | OUTCOMES),
+        **({"hook": st.tuples(st.sampled_from(calls), st.none() | REQUESTS | ANSWERS)} if calls else {}),
+    }
+    kinds = draw(st.lists(st.sampled_from(sorted(some)), max_size=12))
+    events = [Event(kind, 1000 * at, *draw(some[kind])) for at, kind in enumerate(kinds)]
+    record = evolve(RECORD, usage=draw(USAGES), response=draw(st.none() | ANSWERS), stream=draw(st.booleans()))
+    return Tape("1", None, 0, 1.0, 100, None, events, calls, [(0, draw(NUMBERS))], record=record)
+
+
+@settings(deadline=None)
+@given(tapes(), st.sampled_from(["standard", "detailed"]))
+def test_whatever_is_on_a_tape_says_the_same_on_the_other_side(tape, level):
+    """Half letters, great numbers, bodies that are equal, empty or not there, chunks that come again."""
+    assert document(develop(unpacked(packed(tape)), level)) == document(develop(tape, level))
+
+
+def test_a_pipe_brings_frames_one_after_the_other_and_none_that_is_torn():
+    """A program may be killed anywhere."""
+    frames = [framed(["\udc81", 2**70], (b"a\n", b"", b"c")), framed(None), framed("last", (b"long", b""))]
+    whole = [b"".join(one) for one in frames]
+    for end in range(sum(map(len, whole)) + 1):
+        source, came = io.BytesIO(b"".join(whole)[:end]), []
+        while (one := next_of(source)) is not None:
+            came.append(one)
+        full = sum(end >= sum(map(len, whole[: count + 1])) for count in range(len(whole)))
+        assert came == [opened(one) for one in frames[:full]]
+
+
+def test_equal_pieces_of_a_stored_stream_are_each_on_its_time_line():
+    """Which chunks came in one piece is told by its being the same one."""
+    one, other = (with_raw(Chunk("text", "ha"), bytes(bytearray(b"data: ha\n\n"))) for _ in range(2))
+    events = [Event("chunk_in", 1000, one), Event("chunk_in", 2000, other)]
+    tape = Tape("1", None, 0, 1.0, 100, None, events, record=RECORD)
+    for side in (tape, unpacked(packed(tape))):
+        pieces = develop(side, "detailed").pieces
+        assert [piece.data for piece in pieces if piece.kind == "bytes"] == [b"data: ha\n\n"] * 2
+
+
+def test_what_is_no_body_is_not_handed_over():
+    """Which bytes an object of a plugin's own would give is not known."""
+    tape = Tape("1", None, 0, 1.0, 100, None, record=evolve(RECORD, response=with_raw(Response(), bytearray(b"a"))))
+    with pytest.raises(TypeError, match="a bytearray cannot be handed to another process"):
+        packed(tape)
+
+
+def test_a_batch_of_more_pieces_than_the_system_takes_at_once_arrives(tmp_path, monkeypatch):
+    """Also where a signal interrupts what is written."""
+    monkeypatch.setattr("os.writev", lambda pipe, pieces: os.write(pipe, b"".join(pieces)[:10_001]))
+    monkeypatch.setattr(apart, "_BUFFERS", 10)
+    writer = apart.Writer(tmp_path / "calls.jsonl", "detailed", ())
+    until(lambda: writer.hear() or writer.ready)
+    sent = [with_raw(Request("", Endpoint(""), "POST", "http://x/"), b"%06d" % n * 3000) for n in range(30)]
+    events = [[Event("request", 0, one)] for one in sent]
+    writer.hand([packed(Tape(str(n), None, 0, 1.0, 9, None, events[n], record=RECORD)) for n in range(30)])
+    assert writer.close() == [[]]
+    assert [one.came.body for one in read(tmp_path / "calls.jsonl")] == [one.raw for one in sent]
 
 
 def _asked(client: clippy_core.Client, question: str, stream: bool) -> None:
@@ -276,7 +381,7 @@ while not writer.ready:
 def tape(number):
     return Tape(str(number), None, 0, 1.0 + number, 100, None, record=AuditRecord(str(number), "answered", 1.0, 1.0))
 for number in range(300):
-    writer.hand([(str(number), packed(tape(number)))])
+    writer.hand([packed(tape(number))])
 print(writer._process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -328,7 +433,7 @@ def test_what_an_environment_prints_at_each_start_of_python_is_not_taken_for_wha
     writer = apart.Writer(tmp_path / "calls.jsonl", "detailed", ())
     until(lambda: writer.hear() or writer.ready)
     tape = Tape("1", None, 0, 1.0, 100, None, record=AuditRecord("1", "answered", 1.0, 1.0))
-    writer.hand([("1", packed(tape))])
+    writer.hand([packed(tape)])
     assert writer.close() == [[]]
     assert [one.id for one in read(tmp_path / "calls.jsonl")] == ["1"]
 

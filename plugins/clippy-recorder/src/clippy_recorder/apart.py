@@ -9,10 +9,9 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from .batches import Loss
-from .framing import written
+from .framing import Frame, framed
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from clippy_recorder.writing import main; main()"
 """What is imported there is what would be imported here, wherever the program stands."""
@@ -22,13 +21,14 @@ _FLAGS = {
 }  # fmt: skip
 """What the program's interpreter was told to leave alone, by the names of ``sys.flags``."""
 
-Calls = Sequence[tuple[str, bytes]]
+_BUFFERS = 1000
+"""Pieces that are given to the system at once; Linux takes 1024."""
 
 
 class Ended(Exception):
     """The process is gone; ``unwritten`` are the calls of which it did not say that it wrote them."""
 
-    def __init__(self, unwritten: list[tuple[str, bytes]]) -> None:
+    def __init__(self, unwritten: list[Frame]) -> None:
         super().__init__("the process that writes recordings ended")
         self.unwritten = unwritten
 
@@ -59,14 +59,14 @@ class Writer:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, bufsize=0,
         )  # fmt: skip
         self._heard, self.ready = b"", False
-        self._under_way: deque[Calls] = deque()
+        self._under_way: deque[Sequence[Frame]] = deque()
         os.set_blocking(self._output, False)
-        self._send((str(path), level, secrets, max_bytes, keep))
+        self._send(framed((str(path), level, secrets, max_bytes, keep)))
 
-    def hand(self, calls: Calls) -> None:
-        """Give it some calls, each with its id.  Waits while the pipe is full.  Raises Ended."""
+    def hand(self, calls: Sequence[Frame]) -> None:
+        """Give it some calls, to be written together.  Waits while the pipe is full.  Raises Ended."""
         self._under_way.append(calls)
-        self._send(calls)
+        self._send([*framed(len(calls)), *(piece for call in calls for piece in call)])
 
     @property
     def owes(self) -> bool:
@@ -110,13 +110,17 @@ class Writer:
         assert self._process.stdout is not None
         return self._process.stdout.fileno()
 
-    def _send(self, value: Any) -> None:
+    def _send(self, pieces: Sequence[bytes]) -> None:
         assert self._process.stdin is not None
-        data = written(value)
-        rest = memoryview(len(data).to_bytes(4, "big") + data)
+        pipe = self._process.stdin.fileno()
         try:
-            while rest:
-                rest = rest[os.write(self._process.stdin.fileno(), rest) :]
+            for begin in range(0, len(pieces), _BUFFERS):
+                some = pieces[begin : begin + _BUFFERS]
+                went = os.writev(pipe, some)
+                if went < sum(map(len, some)):  # a signal came
+                    rest = memoryview(b"".join(some))[went:]
+                    while rest:
+                        rest = rest[os.write(pipe, rest) :]
         except OSError as error:
             raise self.end() from error
 

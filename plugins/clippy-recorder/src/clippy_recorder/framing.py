@@ -1,44 +1,49 @@
-"""JSON with bytes in it, as one process hands it to another.
+"""A line of JSON with bytes behind it, as one process hands it to another.
 
-A line of JSON in which each of them is a number, a line with the length of each, and they.
+The line is a list of two: how long each of the bodies behind it is, and whatever is told, which knows them by their
+numbers.  Nothing is copied into a piece of its own: who sends it gives the system a list of buffers.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, BinaryIO
 
 import orjson
 
+_OTHER = b" "
+"""Begins a line that orjson could not write, and would read otherwise: a great integer as a float."""
+Frame = tuple[bytes, ...]
+"""The line, with its end, and the bodies."""
 
-def written(told: Any) -> bytes:
-    """*told*, for :func:`read`; bytes that are in it twice are written once.
 
-    Raises TypeError for what JSON has not.
-    """
-    numbers: dict[bytes, int] = {}
-
-    def number(value: Any) -> int:
-        if not isinstance(value, bytes):
-            raise TypeError(f"a {type(value).__name__} cannot be handed to another process")
-        return numbers.setdefault(value, len(numbers))
-
+def framed(told: Any, bodies: Sequence[bytes] = ()) -> Frame:
+    """*told* and *bodies*, for :func:`opened` and :func:`next_of`.  Raises TypeError for what JSON has not."""
+    said = [len(body) for body in bodies], told
     try:
-        text = orjson.dumps(told, default=number)
+        line = orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # half a letter, an integer beyond 64 bits
-        text = json.dumps(told, default=number).encode("ascii")
-    sizes = b" ".join([b"%d" % len(body) for body in numbers])
-    return b"\n".join((text, sizes, b"".join(numbers)))
+        line = _OTHER + json.dumps(said).encode("ascii") + b"\n"
+    return line, *bodies
 
 
-def read(data: bytes) -> tuple[Any, list[bytes]]:
-    """What was :func:`written`: the JSON, and the bytes by their numbers."""
-    text, sizes, rest = data.split(b"\n", 2)
-    bodies, begin = [], 0
-    for size in map(int, sizes.split()):
-        bodies.append(rest[begin : begin + size])
-        begin += size
-    try:
-        return orjson.loads(text), bodies
-    except ValueError:
-        return json.loads(text), bodies
+def opened(frame: Frame) -> tuple[Any, Sequence[bytes]]:
+    """What was :func:`framed`."""
+    line, *bodies = frame
+    _, told = _parsed(line)
+    return told, bodies
+
+
+def next_of(source: BinaryIO) -> tuple[Any, Sequence[bytes]] | None:
+    """The same of what comes next from *source*; None where it ends, be it in the middle of a frame."""
+    line = source.readline()
+    if not line.endswith(b"\n"):
+        return None
+    sizes, told = _parsed(line)
+    bodies = [source.read(size) for size in sizes]
+    return None if sum(map(len, bodies)) < sum(sizes) else (told, bodies)
+
+
+def _parsed(line: bytes) -> Any:
+    return json.loads(line) if line.startswith(_OTHER) else orjson.loads(line)

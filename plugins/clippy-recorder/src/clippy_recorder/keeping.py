@@ -19,6 +19,7 @@ from .apart import Ended, Writer
 from .batches import Loss, write
 from .exchange import Exchange
 from .files import Appender
+from .framing import Frame
 from .handing import packed, unpacked
 from .tape import Tape
 
@@ -172,16 +173,16 @@ class Keeper:
                 self._without_it(self._writer.end())
 
     def _hand(self, writer: Writer, batch: Sequence[Tape]) -> None:
-        calls: list[tuple[str, bytes]] = []
+        calls: list[Frame] = []
         here: list[Tape] = []
         for tape in batch:
             try:
-                data = packed(tape)
+                call = packed(tape)
             except Exception:  # a value of a plugin's own, which only this process can read
                 here.append(tape)
                 continue
             if tape.developed is None:
-                calls.append((tape.id, data))
+                calls.append(call)
             else:  # somebody looked at it
                 here.append(tape)
         if here:
@@ -197,7 +198,7 @@ class Keeper:
         self._writer = None
         logger.warning("%s; this one writes them from now on", ended)
         if ended.unwritten:  # or nothing is tried, and nothing shows whether the disk takes it
-            self._here([unpacked(data) for _, data in ended.unwritten])
+            self._here([unpacked(call) for call in ended.unwritten])
 
     def _let_go(self) -> None:
         writer, self._writer = self._writer, None

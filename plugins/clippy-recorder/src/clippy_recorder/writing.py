@@ -1,8 +1,8 @@
 """A process of its own that makes calls clean and writes them: the program's interpreter is left to the program.
 
-It reads frames from its standard input, each its length in four bytes and what :mod:`clippy_recorder.framing` writes:
-first what it needs to know, then calls.  After each it says on its standard output, in a line of JSON, what it lost.
-It ends when its input does: whatever became of the program, what was handed over is written.
+It reads frames (:mod:`clippy_recorder.framing`) from its standard input: first what it needs to know, then how many
+calls follow, and they.  After these it says on its standard output, in a line of JSON, what it lost of them, and goes
+on with the next.  It ends when its input does: whatever became of the program, what was handed over is written.
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from .batches import write
 from .developing import develop
 from .files import Appender
-from .framing import read
-from .handing import unpacked
+from .framing import next_of
+from .handing import id_of, tape_of
 
 READY = b'\n"ready"\n'
 """In a line of its own, also behind what a ``sitecustomize`` of the environment printed without ending it."""
@@ -31,26 +29,20 @@ def main() -> None:
     """Write what comes; for ``python -c``, with pipes for standard input and output."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # meant for the program, which ends us by ending
         signal.signal(name, signal.SIG_IGN)
-    frames = _frames(sys.stdin.buffer)
-    (path, level, secrets, max_bytes, keep), _ = next(frames)
+    source = sys.stdin.buffer
+    if (first := next_of(source)) is None:
+        return
+    (path, level, secrets, max_bytes, keep), _ = first
     said = _line_of_its_own()
     _say(said, READY)
     developed = partial(develop, level=level, literals=tuple(secrets))
     with closing(Appender(Path(path), max_bytes, keep)) as file:
-        for calls, bodies in frames:
-            packs = [(request_id, bodies[number]) for request_id, number in calls]
-            losses = write(file, lambda data: developed(unpacked(data)), packs)
+        while (begun := next_of(source)) is not None:
+            calls = [frame for _ in range(begun[0]) if (frame := next_of(source)) is not None]
+            named = [(id_of(told), (told, bodies)) for told, bodies in calls]
+            losses = write(file, lambda call: developed(tape_of(*call)), named)
             told = [(one.count, _why(one.why, one.error), one.passing) for one in losses]
             _say(said, json.dumps(told).encode("ascii") + b"\n")
-
-
-def _frames(source: BinaryIO) -> Iterator[Any]:
-    while len(head := source.read(4)) == 4:
-        size = int.from_bytes(head, "big")
-        data = source.read(size)
-        if len(data) < size:  # the program was killed while it handed this over
-            return
-        yield read(data)
 
 
 def _line_of_its_own() -> int:
