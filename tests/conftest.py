@@ -8,6 +8,7 @@ import warnings
 import httpx
 import httpx2
 import pytest
+from authorities import read_one
 from calling import COLOURS, Caller, Calls
 from hypothesis import settings
 
@@ -16,6 +17,7 @@ from hypothesis import settings
 settings.register_profile("clippy", deadline=None, max_examples=40)
 settings.register_profile("many", deadline=None, max_examples=500)
 settings.load_profile("clippy")
+read_one()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -47,8 +47,13 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-def _imports(path: Path) -> Iterator[tuple[str, int, bool]]:
+@functools.cache
+def _imports(path: Path) -> tuple[tuple[str, int, bool], ...]:
     """The absolute imports in *path*: top-level name, line, and whether importing the file is enough to run it."""
+    return tuple(_found_imports(path))
+
+
+def _found_imports(path: Path) -> Iterator[tuple[str, int, bool]]:
     tree = _tree(path)
     lazy = {
         id(node)

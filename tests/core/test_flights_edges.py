@@ -165,11 +165,12 @@ def test_a_leader_that_is_out_of_its_own_time_hands_over(colour: str) -> None:
     async def scenario(lab: Lab) -> None:
         first = lab.call()
         await lab.until(lambda: bool(lab.valve.exchanges) or first.done)
+        asked = len(lab.valve.exchanges)  # nothing where a busy machine let its time pass before that
         second = lab.call()
-        await lab.until(lambda: lab.waiting == 1 or len(lab.valve.exchanges) == 2)
+        await lab.until(lambda: lab.waiting == 1 or len(lab.valve.exchanges) > asked)
         await lab.until(lambda: lab.witness.contexts["0"].time_left() == 0.0)
         lab.valve.answer(1)
-        await lab.asked(2)
+        await lab.asked(asked + 1)
         lab.valve.flow()
         await lab.finished(first, second)
         assert second.text == WORDS

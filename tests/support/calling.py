@@ -14,9 +14,12 @@ from clippy_hookspecs import (
     Chunk,
     ErrorInfo,
     Outcome,
+    Prices,
     RequestContext,
     Response,
     Retry,
+    ServiceRegistry,
+    Usage,
     hookimpl,
 )
 
@@ -45,6 +48,21 @@ class Records:
     @property
     def outcomes(self) -> list[str]:
         return [record.outcome for record in self.records]
+
+
+@define(eq=False)
+class Priced:
+    """A price list: dollars for each token, by model."""
+
+    per_token: Mapping[str, float]
+
+    @hookimpl
+    def register_services(self, services: ServiceRegistry) -> None:
+        services.offer(Prices, self)
+
+    def cost(self, model: str, usage: Usage) -> float | None:
+        price = self.per_token.get(model)
+        return None if price is None else price * usage.total
 
 
 @define(eq=False)

@@ -116,8 +116,9 @@ class RequestContext:
     is at most so many seconds past its time, because the provider failed.  ``cache_control`` is what caches may do for
     it; hooks change it by ``evolve``.  ``directives`` is what the caller said to plugins: the ``X-Clippy-*`` headers,
     which never go upstream, by their names without the prefix in lower case; a plugin declares the names that it reads
-    as the attribute ``directives`` of its class, and a request that says nearly such a name is refused.  Contexts do
-    not pickle; they live with their request.
+    as the attribute ``directives`` of its class, and a request that says nearly such a name is refused.  A
+    request has one context, which is changed by setting its fields: that of a host is not copied (``evolve`` of it
+    raises TypeError), and it does not pickle.
     """
 
     id: str

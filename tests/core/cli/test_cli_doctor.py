@@ -15,6 +15,7 @@ import certifi
 import httpx
 import pytest
 from attrs import define
+from authorities import read_all
 from clippy_hookspecs import ErrorInfo, Retry, hookimpl
 
 import clippy_core
@@ -384,6 +385,16 @@ def test_an_sdk_that_may_retry_is_not_counted() -> None:
 # --- TLS -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def all_authorities(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Contexts have what they have outside of tests."""
+    read_all(monkeypatch)
+    doctor_http._certifi.cache_clear()
+    yield
+    doctor_http._certifi.cache_clear()
+
+
+@pytest.mark.usefixtures("all_authorities")
 def test_the_context_that_the_host_would_use_is_described_for_each_module() -> None:
     """What class, how many authorities, and whose: found by comparing, because a context does not say."""
     found = describe_tls({})

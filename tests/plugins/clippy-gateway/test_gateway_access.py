@@ -16,6 +16,7 @@ import pytest
 from attrs import define
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
+from clippy_fallback import Fallback
 from clippy_gateway import Gateway
 from clippy_gateway.access import Access, Line
 from clippy_gateway.access_lines import as_json, as_text
@@ -109,6 +110,20 @@ def test_text_is_one_line_of_plain_words(file):
         r"\S+Z 401 \d+\.\d{3}s GET /v1/files/\* fingerprint=[0-9a-f]{8} bytes=0\+\d+ refused=invalid_api_key id=\w{16}",
         refused,
     )
+
+
+def test_the_model_that_answered_is_told_beside_the_one_asked_for(file):
+    """After a fallback; where the model asked for answered, one name is enough."""
+    plugins = {"errors": ErrorClassifier(), "fallback": Fallback(routes=("dear",))}
+    logged = Logged(file, [Fault.status(503), Reply("answer words"), Reply("answer words")], plugins, format="text")
+    provider = {"api": "openai.chat", "base_url": "{provider}/v1", "key": PROVIDERS_KEY}
+    logged.world.routes = {"main": provider, "dear": {**provider, "model": "dear-model"}}
+    with logged as made:
+        made.world.chat("prompt words")
+        made.world.chat("prompt words")
+    fallen, plain = made.text.splitlines()
+    assert " route=dear model=m answering_model=dear-model attempts=2 " in fallen
+    assert " route=main model=m attempts=1 " in plain
 
 
 def test_attempts_and_hits_are_those_that_the_caller_was_told(file):
@@ -268,11 +283,11 @@ def test_a_path_shows_the_words_of_an_api_and_a_star_for_the_rest(path, shown):
 def test_no_name_is_too_odd_for_a_line_and_none_ends_or_obeys_it(text):
     """Of a model, a plugin that cached, whatever a provider put into a header: a lone surrogate, DEL, a line end."""
     line = Line(None, "POST", "/v1/chat/completions", None, None)
-    line.caller, line.used = text, (text, 1, 2)
+    line.caller, line.used = text, (text, text, 1, 2)
     told = as_json(line)
     for written in (told, as_text(line)):
         assert written[:-1].decode("ascii").isprintable()
-    assert json.loads(told).get("model", "") == json.loads(told).get("key", "") == text
+    assert {json.loads(told).get(name, "") for name in ("model", "answering_model", "key")} == {text}
 
 
 def test_without_usage_no_request_is_looked_into(file):

@@ -7,13 +7,14 @@ import logging
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define
+from calling import Priced, Records
 from clippy_audit.cleaner import Cleaner
 from clippy_audit.record import describe
 from clippy_cache import CachePolicy
 from clippy_errors import ErrorClassifier
 from clippy_fallback import Fallback
-from clippy_hookspecs import AuditRecord, Prices, Request, Usage, evolve, hookimpl
+from clippy_hookspecs import AuditRecord, Request, Usage, evolve, hookimpl
 from clippy_inspect.dashboard import summed
 from clippy_inspect.live import as_json, row
 from clippy_recorder import Recorder
@@ -31,30 +32,6 @@ ROUTES: dict[str, Any] = {
 
 
 @define(eq=False)
-class Priced:
-    """Knows two models."""
-
-    @hookimpl
-    def register_services(self, services: Any) -> None:
-        services.offer(Prices, self)
-
-    def cost(self, model: str, usage: Usage) -> float | None:
-        price = {"cheap": 1.0, "dear": 100.0}.get(model)
-        return None if price is None else price * usage.total
-
-
-@define(eq=False)
-class Kept:
-    """Keeps the records."""
-
-    records: list[AuditRecord] = field(factory=list)
-
-    @hookimpl
-    def audit(self, record: AuditRecord) -> None:
-        self.records.append(record)
-
-
-@define(eq=False)
 class Renames:
     """Sends another model than the one asked for."""
 
@@ -66,8 +43,12 @@ class Renames:
 def ask(
     script: Any, *, streams: bool = False, fallback: str = "claude", **plugins: Any
 ) -> tuple[Recorder, AuditRecord]:
-    kept, recorder, clock = Kept(), Recorder(enabled=True), VirtualClock()
-    named: dict[str, Any] = {"errors": ErrorClassifier(), "fallback": Fallback(routes=(fallback,)), "prices": Priced()}
+    kept, recorder, clock = Records(), Recorder(enabled=True), VirtualClock()
+    named: dict[str, Any] = {
+        "errors": ErrorClassifier(),
+        "fallback": Fallback(routes=(fallback,)),
+        "prices": Priced({"cheap": 1.0, "dear": 100.0}),
+    }
     host = clippy_core.Host(
         {**named, "recorder": recorder, "kept": kept, **plugins}, config={"routes": ROUTES}, clock=clock
     )

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from attrs import define, field
+from calling import Records
 from clippy_audit.cleaner import Cleaner
 from clippy_audit.record import describe
-from clippy_hookspecs import AuditRecord, ClippyError, hookimpl
+from clippy_hookspecs import ClippyError
 from clippy_inspect.live import row
 from clippy_inspect.streams import acted
 from clippy_recorder import Recorder
@@ -28,20 +28,9 @@ WAYS: dict[str, Callable[[Any], object]] = {
 }
 
 
-@define(eq=False)
-class Kept:
-    """Keeps the records."""
-
-    records: list[AuditRecord] = field(factory=list)
-
-    @hookimpl
-    def audit(self, record: AuditRecord) -> None:
-        self.records.append(record)
-
-
 @pytest.mark.parametrize("who", WAYS)
 def test_who_ended_it_is_told(who: str) -> None:
-    kept, recorder, clock = Kept(), Recorder(enabled=True), VirtualClock()
+    kept, recorder, clock = Records(), Recorder(enabled=True), VirtualClock()
     routes = {"main": {"base_url": "http://fake.test/v1", "key": "k", "model": "m"}}
     host = clippy_core.Host({"recorder": recorder, "kept": kept}, config={"routes": routes}, clock=clock)
     provider = FakeProvider(Reply("one two three four"), clock=clock)
@@ -62,7 +51,7 @@ def test_who_ended_it_is_told(who: str) -> None:
 
 
 def test_what_was_answered_was_ended_by_nobody() -> None:
-    kept, clock = Kept(), VirtualClock()
+    kept, clock = Records(), VirtualClock()
     routes = {"main": {"base_url": "http://fake.test/v1", "key": "k", "model": "m"}}
     host = clippy_core.Host({"kept": kept}, config={"routes": routes}, clock=clock)
     with host, clippy_core.Client(host, FakeProvider(Reply("one"), clock=clock).client()) as client:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from attrs import define
+from calling import Priced
 from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
-from clippy_hookspecs import Prices, ProviderError, Usage, hookimpl
+from clippy_hookspecs import ProviderError, Usage
 from clippy_inspect.dashboard import summed
 from clippy_recorder import Recorder
 from clippy_retry import RetryPolicy
@@ -18,18 +18,6 @@ from clippy_core.testing import FakeProvider, Fault, Reply, VirtualClock
 
 PRICE = 0.001
 """US dollars of a token, in or out."""
-
-
-@define(eq=False)
-class Priced:
-    """A price list with one price."""
-
-    @hookimpl
-    def register_services(self, services: Any) -> None:
-        services.offer(Prices, self)
-
-    def cost(self, model: str, usage: Usage) -> float:
-        return (usage.input + usage.output) * PRICE
 
 
 def test_the_sums_are_those_of_the_providers_log() -> None:
@@ -47,7 +35,12 @@ def test_the_sums_are_those_of_the_providers_log() -> None:
         expected[{"wrong": "failed", "again": "cached"}.get(kind, "answered")] += 1
         expected["retried"] += kind == "busy"
     provider, recorder = FakeProvider(script, clock=clock), Recorder(enabled=True)
-    plugins = {"cache-memory": MemoryCache(), "errors": ErrorClassifier(), "prices": Priced(), "retry": RetryPolicy()}
+    plugins = {
+        "cache-memory": MemoryCache(),
+        "errors": ErrorClassifier(),
+        "prices": Priced({"m": PRICE}),
+        "retry": RetryPolicy(),
+    }
     config: dict[str, Any] = {"routes": {"main": {"key": "k", "model": "m"}}}
     host = clippy_core.Host({**plugins, "recorder": recorder}, config=config, clock=clock)
     with host, clippy_core.Client(host, provider.client()) as client:

@@ -561,6 +561,29 @@ def test_a_stream_that_breaks_is_no_whole_answer(serve: Callable[[Pages], Server
         httpx.get(url(serve(made), "/stream"))
 
 
+@pytest.mark.parametrize("kept_open", [False, True], ids=["nobody there", "one that asks nothing"])
+def test_nobody_is_waited_for_where_nobody_is_answered(
+    serve: Callable[[Pages], Server], kept_open: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a moment: a program with pages ends as fast as one without, and its idle connections are closed."""
+    pages, sleep = Pages(), asyncio.sleep
+    slept: list[float] = []
+    pages.route("POST", "/echo", echo)
+    server = serve(pages)
+
+    async def sleeps(seconds: float, *result: Any) -> Any:
+        slept.append(seconds)
+        return await sleep(seconds, *result)
+
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=PATIENCE) as client:
+        assert client.post("/echo", content=b"x").status_code == 200
+        if not kept_open:
+            client.close()
+        monkeypatch.setattr(asyncio, "sleep", sleeps)
+        server.stop()
+    assert {*slept} == {0}
+
+
 def test_stopping_lets_answers_end_and_ends_what_never_would(serve: Callable[[Pages], Server]) -> None:
     endless, slow = Ticks(), Ticks(30)
 

@@ -114,7 +114,7 @@ def test_a_stream_that_its_reader_leaves_is_ended_and_no_error(otel: Any, colour
     bench = otel.bench(Reply("one two three four five"), colour=colour)
     bench.stream(stop_after=1)
     (attempt, request) = otel.spans
-    assert request.attributes["clippy.outcome"] == "cancelled"
+    assert (request.attributes["clippy.outcome"], request.attributes["clippy.ended_by"]) == ("cancelled", "caller")
     assert attempt.attributes["clippy.attempt.outcome"] == "cancelled"
     assert {span.status.status_code for span in otel.spans} == {StatusCode.UNSET}
     assert "error.type" not in request.attributes
@@ -141,6 +141,7 @@ def test_a_stream_that_was_dropped_is_ended_as_abandoned(otel: Any) -> None:
     gc.collect()
     assert until(lambda: otel.requests)
     assert [span.attributes["clippy.outcome"] for span in otel.requests] == ["abandoned"]
+    assert [span.attributes["clippy.ended_by"] for span in otel.requests] == ["host"]
     assert [span.attributes["clippy.attempt.outcome"] for span in otel.attempts] == ["cancelled"]
 
 

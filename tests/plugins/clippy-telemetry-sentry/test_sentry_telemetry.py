@@ -198,6 +198,12 @@ def test_the_provider_s_own_id_and_code_are_told(sentry: SentryEndpoint) -> None
     assert (told["failed_plugins"], told["parent_id"]) == (["guard"], "req-0")
 
 
+def test_who_ended_a_request_is_a_tag(sentry: SentryEndpoint) -> None:
+    ended = record(outcome="cancelled", ended_by="operator")
+    reported(SentryTelemetry(dsn=sentry.dsn, outcomes=("cancelled", "failed")), ended, record())
+    assert [event["tags"].get("clippy.ended_by") for event in sentry.events] == ["operator", None]
+
+
 # --- which ones -------------------------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,8 @@ _CLOSING = 2.0
 """Seconds in which a gateway that ends writes what waits."""
 _BETWEEN_WARNINGS = 10.0
 _UNCLAIMED, _MODELS, _LONGEST_MODEL = 4096, 1000, 100
+Used = tuple[str | None, str | None, int | None, int | None]
+"""Of one request: the model asked for, the one that answered instead, tokens given and got."""
 
 
 @define(eq=False)
@@ -48,7 +50,7 @@ class Access:
     models: set[str] = field(factory=set)
     lost: dict[str, int] = field(factory=dict, init=False)
     """Lines that there was no room for, or that could not be written, since that was last told, by the reason."""
-    _used: dict[str, tuple[str | None, int | None, int | None]] = field(factory=dict, init=False, repr=False)
+    _used: dict[str, Used] = field(factory=dict, init=False, repr=False)
     _delivery: Delivery[Line] | None = field(default=None, init=False, repr=False)
     _warned: float = field(default=-_BETWEEN_WARNINGS, init=False, repr=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
@@ -65,16 +67,21 @@ class Access:
         """Note what a request was about until its line is made."""
         if record.parent is not None:
             return
-        model, used = record.model, record.usage
-        if model is not None and model not in self.models:
-            plain = len(model) <= _LONGEST_MODEL and model.isprintable()
-            if (record.status or 500) < 400 and plain and len(self.models) < _MODELS:
-                self.models.add(model)
-            else:
-                model = None
+        used = record.usage
+        refused = (record.status or 500) >= 400
+        model, answering = self._told(record.model, refused), self._told(record.answering_model, refused)
         if len(self._used) >= _UNCLAIMED:  # those of callers that left before they heard of their request's id
             del self._used[next(iter(self._used))]
-        self._used[record.id] = (model, None, None) if used is None else (model, used.input, used.output)
+        given, got = (None, None) if used is None else (used.input, used.output)
+        self._used[record.id] = (model, answering, given, got)
+
+    def _told(self, model: str | None, refused: bool) -> str | None:
+        if model is None or model in self.models:
+            return model
+        if refused or len(model) > _LONGEST_MODEL or not model.isprintable() or len(self.models) >= _MODELS:
+            return None
+        self.models.add(model)
+        return model
 
     def faults(self) -> list[str]:
         """Why its file cannot be written, tried out: a file and folders that are made for that are removed again."""
@@ -175,7 +182,7 @@ class Line:
         self.body = self.sent = self.status = 0
         self.first = self.ended = 0.0
         self.headers: Sequence[tuple[bytes, bytes]] = ()
-        self.used: tuple[str | None, int | None, int | None] | None = None
+        self.used: Used | None = None
         self.whole = self.again = False
 
     @property

@@ -27,7 +27,7 @@ BEGINS = tuple(
 _PLAIN = re.compile(r"[!#-~]+\Z", re.ASCII)
 _METHOD = re.compile(r"[A-Z]{1,20}\Z", re.ASCII)
 _ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-_IN_TEXT = ("key", "fingerprint", "route", "model", "attempts", "cache")
+_IN_TEXT = ("key", "fingerprint", "route", "model", "answering_model", "attempts", "cache")
 
 
 def as_json(line: Line) -> bytes:
@@ -54,7 +54,7 @@ def as_text(line: Line) -> bytes:
 
 def fields(line: Line) -> dict[str, Any]:
     """What is told of a request.  The path without what may name a person's thing, and without its query."""
-    model, given, got = line.used or (None, None, None)
+    model, answering, given, got = line.used or (None, None, None, None)
     said = dict(line.headers)
     attempts = said.get(b"x-clippy-attempts", b"")
     told = {
@@ -66,6 +66,7 @@ def fields(line: Line) -> dict[str, Any]:
         "path": shape(line.path),
         "route": said.get(b"x-clippy-route", b"").decode("latin-1"),
         "model": model,
+        "answering_model": answering,
         "status": line.status or None,
         "refused": line.refused,
         "attempts": int(attempts) if attempts.isdigit() else None,

@@ -6,6 +6,7 @@ import datetime
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from attrs import define, field, frozen
 from clippy_hookspecs.services import RawReply, RawRequest
@@ -15,6 +16,7 @@ from .failures import not_sent
 from .filter import TERMS, Filter, FilterError, parse, retried, tokens
 from .generating import generates, path
 from .numbers import count, many
+from .ordering import Order, cost
 from .reading import excerpt
 from .view import Page, View, arguments
 
@@ -76,7 +78,7 @@ def row(exchange: Exchange, asks: str = "") -> Row:
         exchange.first_token,
         tokens_in,
         tokens_out,
-        0.0 if exchange.state == "cached" else exchange.cost,
+        cost(exchange),
         tuple(notes(exchange)),
         asks,
         exchange.answering_model,
@@ -166,21 +168,29 @@ def marks(exchanges: Sequence[Exchange]) -> list[Mark]:
     return [Mark(name, q, sum(map(parse(q), exchanges))) for name, q in MARKS]
 
 
+def address(q: str = "", order: Order | None = None, before: str = "") -> str:
+    """Where the list is that a filter lets through, in this order, from below the request *before*."""
+    said = {"q": q, "sort": str(order or ""), "before": before}
+    query = urlencode({name: value for name, value in said.items() if value}, quote_via=quote)
+    return f"/?{query}" if query else "/"
+
+
 def pages(view: View) -> list[Page]:
     """The routes of this module: the list, its rows, and both as JSON."""
     excerpts = Excerpts()
 
     def chosen(request: RawRequest) -> dict[str, Any]:
-        """What the list shows for the filter in the query; with one that cannot be read, everything and why."""
-        q = arguments(request).get("q", "")
-        fault, wanted = "", Filter()
+        """What the list shows for the query's filter and order; where they cannot be read, everything and why."""
+        asked = arguments(request)
+        q, before = asked.get("q", ""), asked.get("before", "")
+        fault, wanted, order = "", Filter(), Order()
         try:
+            order = Order.parse(asked.get("sort", ""))
             wanted = parse(q)
-        except FilterError as error:
+        except (FilterError, ValueError) as error:
             fault = str(error)
         all_of_them = view.source.latest(SEARCHED)
-        found = [exchange for exchange in reversed(all_of_them) if wanted(exchange)]
-        before = arguments(request).get("before", "")
+        found = order.sorted(exchange for exchange in reversed(all_of_them) if wanted(exchange))
         place = next((place + 1 for place, one in enumerate(found) if one.id == before), 0)
         told = many(len(all_of_them), "request")
         if len(all_of_them) == SEARCHED:  # there may be more
@@ -188,12 +198,12 @@ def pages(view: View) -> list[Page]:
         told = f"{count(len(found))} of {told}" if wanted.terms else told
         shown = found[place : place + SHOWN]
         if len(found) > SHOWN:
-            told += f"; {count(place + 1)} to {count(place + len(shown))} are shown, 1 is the newest"
+            told += f"; {count(place + 1)} to {count(place + len(shown))} are shown, 1 is {order.first}"
         empty = "No request fits the filter." if all_of_them else "Nothing was asked yet."
         rows = [row(exchange, excerpts.of(exchange)) for exchange in shown]
         return {
             "q": q, "fault": fault, "rows": rows, "told": told, "empty": empty, "found": found, "all": all_of_them,
-            "bars": bars(rows), "marks": marks(all_of_them), "after": place > 0,
+            "bars": bars(rows), "marks": marks(all_of_them), "after": place > 0, "order": order, "address": address,
             "older": shown[-1].id if place + SHOWN < len(found) else None,
         }  # fmt: skip
 

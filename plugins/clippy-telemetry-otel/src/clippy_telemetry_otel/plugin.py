@@ -162,6 +162,8 @@ class OtelTelemetry:
             found["gen_ai.response.finish_reasons"] = [text(record.finish_reason)]
         if record.outcome in ("failed", "refused"):
             found["error.type"] = error_type(record.error)
+        if record.ended_by:
+            found["clippy.ended_by"] = text(record.ended_by)
         found |= _usage(record)
         found |= _provenance(record)
         if self.identity:

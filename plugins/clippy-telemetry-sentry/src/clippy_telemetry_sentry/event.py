@@ -36,6 +36,7 @@ def event_of(record: AuditRecord, suppressed: int = 0, forgotten: int = 0) -> di
     told = (where, record.status and f"status {record.status}", attempts > 1 and f"{attempts} attempts")
     tags = {
         "clippy.outcome": outcome,
+        "clippy.ended_by": name(record.ended_by),
         "clippy.category": category,
         "clippy.kind": kind,
         "clippy.route": route,

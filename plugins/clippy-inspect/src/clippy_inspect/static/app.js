@@ -57,8 +57,8 @@ document.addEventListener("keydown", (event) => {
 // The address says what is shown, so that it can be kept and sent on.
 document.addEventListener("htmx:afterRequest", (event) => {
   if (event.target.id !== "filter-form") return;
-  const q = document.getElementById("filter").value;
-  history.replaceState(null, "", q ? `/?q=${encodeURIComponent(q)}` : "/");
+  const asked = [...new FormData(event.target)].filter(([, value]) => value);
+  history.replaceState(null, "", asked.length ? `/?${new URLSearchParams(asked)}` : "/");
 });
 document.addEventListener("htmx:responseError", (event) => tell(`refused: ${event.detail.xhr.status}`));
 document.addEventListener("htmx:sendError", () => tell("no answer from the program"));
@@ -70,9 +70,9 @@ document.addEventListener("htmx:afterRequest", (event) => {
   here();
 });
 
-// A button that is being pressed is not taken away: its click would be lost.  The page is drawn a moment later.
+// A button or link that is being pressed is not taken away: its click would be lost.  The page is drawn a moment later.
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (!document.querySelector("main button:active")) return;
+  if (!document.querySelector("main :is(button, a):active")) return;
   event.detail.shouldSwap = false;
   changed([]);
 });
