@@ -53,6 +53,7 @@ _TELLING = frozenset({*_STATEFUL, "prompt"})
 
 _LONGEST_KEY = hashlib.blake2b.MAX_KEY_SIZE
 _CONVERSATION = frozenset({"messages", "input"})
+_COMES_AGAIN = frozenset({int, float, bool, type(None)})
 _CREDENTIAL_WORDS = frozenset({"authorization", "auth", "key", "apikey", "token", "secret", "cookie", "credential"})
 _CREDENTIAL_WORDS |= {"authentication", "bearer", "credentials", "jwt", "password"}
 _NO_CREDENTIALS = frozenset({"idempotency-key", "sec-websocket-key"})
@@ -136,30 +137,37 @@ def _beside_conversation(said: Mapping[str, Json]) -> dict[str, Json]:
 
 def _parts(around: bytes, said: Mapping[str, Json], salt: bytes) -> dict[str, str]:
     """The digests are keyed, so that nobody finds out a short text or a temperature by trying."""
-    parts: dict[str, Json] = {}
+    salt = salt[:_LONGEST_KEY]
+    parts, begun = _fields_around(around, salt).copy(), _salted(salt)
     for name, item in said.items():
-        if name in _CONVERSATION and isinstance(item, list):
+        kind = type(item)
+        if kind is list and name in _CONVERSATION:
             for place, one in enumerate(item):
-                parts[f"body.{name}[{place}]"] = one
+                digest = begun.copy()
+                digest.update(canonical(one))
+                parts[f"body.{name}[{place}]"] = digest.hexdigest()
         else:
-            parts[f"body.{name}"] = item
-    return _fields_around(around, salt) | _digests(parts, salt)
+            again = kind in _COMES_AGAIN or (kind is str and name == "model")
+            parts[f"body.{name}"] = (_digest_again if again else _part_digest)(item, salt)
+    return parts
 
 
 @functools.lru_cache(maxsize=256)
 def _fields_around(around: bytes, salt: bytes) -> dict[str, str]:
     """:func:`_parts` of what is around the body, which all calls of one caller to one address share."""
     parts = loads(around)
-    return _digests({f"header.{name}": item for name, item in parts.pop("headers").items()} | parts, salt)
+    told = {f"header.{name}": item for name, item in parts.pop("headers").items()} | parts
+    return {name: _part_digest(item, salt) for name, item in told.items()}
 
 
-def _digests(parts: Mapping[str, Json], salt: bytes) -> dict[str, str]:
-    found, begun = {}, _salted(salt[:_LONGEST_KEY])
-    for name, item in parts.items():
-        digest = begun.copy()
-        digest.update(canonical(item))
-        found[name] = digest.hexdigest()
-    return found
+def _part_digest(item: Json, salt: bytes) -> str:
+    digest = _salted(salt).copy()
+    digest.update(canonical(item))
+    return digest.hexdigest()
+
+
+_digest_again = functools.lru_cache(maxsize=256, typed=True)(_part_digest)
+"""Of a model or a temperature, which come again: what was said is remembered by nobody.  1 is not true here."""
 
 
 @functools.lru_cache(maxsize=16)
@@ -256,8 +264,10 @@ def storable(response: Response, request: Request) -> bool:
     if response.status != 200 or response.provenance.source != "provider":
         return False
     if request.endpoint.chat or response.finish_reason is not None:  # legacy completions finish for a reason as well
-        said = (response.message, *(choice.message for choice in response.more))
-        return response.complete and not any(message.refusal for message in said)
+        if not response.complete or response.message.refusal:
+            return False
+        more = response.more
+        return not more or not any(choice.message.refusal for choice in more)
     return bool(response.params)
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from attrs import fields
 from clippy_hookspecs import PluginError, Provenance, Request, Response, evolve
 from clippy_hookspecs.blocks import draft
-from clippy_hookspecs.types import with_raw
+from clippy_hookspecs.types import UNREAD, with_raw
 
 from .wire import encode_request, encode_response
 
@@ -20,24 +20,54 @@ V = TypeVar("V", Request, Response)
 _REQUEST_BODY = ("model", "messages", "tools", "params", "stream")
 _RESPONSE_BODY = ("message", "finish_reason", "usage", "id", "model", "more", "params")
 
-_DRAFTS: dict[type[Any], Any] = {kind: draft(kind) for kind in (Request, Response)}
-_BODY = frozenset(_REQUEST_BODY + _RESPONSE_BODY)
-_NAMES = {kind: tuple(one.name for one in fields(kind) if one.name != "decoder") for kind in _DRAFTS}
-_ALL = {kind: (names, attrgetter(*names)) for kind, names in _NAMES.items()}
-_OUTSIDE = {kind: tuple(name for name in names if name not in _BODY) for kind, names in _NAMES.items()}
-_AROUND = {kind: (names, attrgetter(*names)) for kind, names in _OUTSIDE.items()}
-"""What is not in the body: all that a value has before somebody has looked into it."""
+_RequestDraft, _ResponseDraft = draft(Request), draft(Response)
+_NAMES = {kind: tuple(one.name for one in fields(kind)) for kind in (Request, Response)}
+_ALL = {
+    kind: (draft_of, names, attrgetter(*names))
+    for (kind, names), draft_of in zip(_NAMES.items(), (_RequestDraft, _ResponseDraft), strict=True)
+}
 
 
 def retouch(value: V, **changes: Any) -> V:
     """*value* with other fields that are not of its body: its bytes stay, and it is not decoded for this."""
     kind, decoder = type(value), value.decoder
-    new, (names, read) = _DRAFTS[kind](), (_ALL if decoder is None else _AROUND)[kind]
-    filled = dict(zip(names, read(value), strict=True), **changes)
-    deque(map(setattr, repeat(new), filled, filled.values()), maxlen=0)  # a loop would take four times as long
-    new.decoder = decoder  # as it was looked at: another thread may read the body meanwhile
+    if decoder is None:
+        draft_of, names, read = _ALL[kind]
+        new = draft_of()
+        filled = dict(zip(names, read(value), strict=True), **changes)
+        deque(map(setattr, repeat(new), filled, filled.values()), maxlen=0)  # a loop would take four times as long
+    else:
+        new = _request_around(value) if kind is Request else _response_around(value)
+        new.decoder = decoder  # as it was looked at: another thread may read the body meanwhile
+        for name, item in changes.items():
+            setattr(new, name, item)
     new.__class__ = kind
     return new  # type: ignore[no-any-return]  # it is one now
+
+
+def _request_around(value: Any) -> Any:
+    """What is not in the body, which nobody has read: written out, since every request through a server has it."""
+    new = _RequestDraft()
+    new._model = new._messages = new._tools = new._params = new._stream = UNREAD  # noqa: SLF001
+    new.api, new.endpoint, new.method, new.url, new.query = (
+        value.api,
+        value.endpoint,
+        value.method,
+        value.url,
+        value.query,
+    )
+    new.headers, new.raw = value.headers, value.raw
+    return new
+
+
+def _response_around(value: Any) -> Any:
+    """The same of an answer, of which every one that is stored is another."""
+    new = _ResponseDraft()
+    new._message = new._finish_reason = new._usage = UNREAD  # noqa: SLF001
+    new._id = new._model = new._more = new._params = UNREAD  # noqa: SLF001
+    new.api, new.status, new.headers, new.provenance = value.api, value.status, value.headers, value.provenance
+    new.extensions, new.raw = value.extensions, value.raw
+    return new
 
 
 def owned(response: Response, provenance: Provenance | None, extensions: Mapping[str, Any]) -> Response:

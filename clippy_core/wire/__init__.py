@@ -162,8 +162,11 @@ def _request_values(request: Request, body: dict[str, Json] | None, known: Mappi
 
 
 def _unsaid(body: Mapping[str, Json]) -> dict[str, Json]:
+    said = body.get
+    if said("stream", True) is True and said("model", True) and said("messages", True) and said("tools", True):
+        return {}
     unsaid = {name: body[name] for name in ("model", "messages", "tools") if name in body and not body[name]}
-    if body.get("stream", True) is not True:
+    if said("stream", True) is not True:
         unsaid["stream"] = body["stream"]
     return unsaid
 

@@ -143,7 +143,8 @@ def _params(body: Mapping[str, Json]) -> dict[str, Json]:
     if isinstance(rest.get("model"), str):
         del rest["model"]
     for name in ("messages", "tools"):
-        if objects(rest.get(name)) or rest.get(name) == []:
+        value = rest.get(name)
+        if value is not None and (objects(value) or value == []):
             del rest[name]
     return rest
 

@@ -7,11 +7,13 @@ import json
 
 import httpx
 import pytest
-from attrs import define, evolve
+from attrs import define, evolve, fields
 from calling import Again, Calls, Keep
-from clippy_hookspecs import Chunk, Request, RequestContext, Response, hookimpl
+from clippy_hookspecs import Chunk, Headers, Request, RequestContext, Response, hookimpl
 
 from clippy_core.testing import Fault, Raw, Reply
+from clippy_core.untouched import retouch
+from clippy_core.wire import APIS, decode_request, decode_response
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 PLUGINS = {"none": [], "watching": [Calls()], "all": [Calls(), Again(), Keep()]}
@@ -279,3 +281,24 @@ def test_a_body_nested_deeper_than_we_can_write_passes_and_is_not_cached(depth, 
         sent = sync_caller.send(content=body, headers={"content-type": "application/json"})
         assert sent.error is None
     assert [body] * 2 == [seen.body for seen in sync_caller.provider.requests]
+
+
+@pytest.mark.parametrize("kind", [Request, Response])
+@pytest.mark.parametrize("looked", [False, True], ids=["unread", "read"])
+def test_a_value_with_another_head_is_the_same_in_all_else(kind, looked):
+    """Whether somebody has looked into its body or not: nothing is lost, and nothing is read for it."""
+    said = {"id": "a", "model": "m", "stream": True, "messages": CHAT["messages"], "seed": 7}
+    said["choices"] = [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]
+    body, head, url = json.dumps(said).encode(), Headers({"x-own": "1"}), "https://api.test/v1/chat/completions"
+    if kind is Request:
+        value = decode_request("POST", url, "a=b", head, body)
+    else:
+        value = decode_response(APIS["openai.chat"], 201, head, body, {"trace": 1})
+    if looked:
+        assert value.messages if kind is Request else value.params
+    other = retouch(value, headers=Headers({"x-own": "2"}))
+    assert other.decoded is value.decoded is looked
+    for one in fields(kind):
+        if one.name not in ("headers", "decoder"):
+            assert getattr(other, one.name) == getattr(value, one.name)
+    assert (type(other), dict(other.headers)) == (kind, {"x-own": "2"})

@@ -99,6 +99,16 @@ def test_what_is_written_is_read_back_exactly(entry: CacheEntry) -> None:
     assert again.response.text == entry.response.text
 
 
+@given(entries)
+def test_the_line_is_what_json_writes(entry: CacheEntry) -> None:
+    """It is joined by hand, and files and servers that others fill hold lines that json wrote."""
+    response = entry.response
+    line = [SCHEMA, response.api, response.status, response.headers.pairs, entry.stored_at, entry.expires_at]
+    sizes = [len(response.raw or b""), *map(len, entry.events)]
+    written = json.dumps([*line, entry.tags, entry.origin, sizes], separators=(",", ":"))
+    assert dump_entry(entry).partition(b"\n")[0] == written.encode()
+
+
 nasty_pieces = st.sampled_from([b"9" * 400, b"1e999", b"NaN", b"[" * 40, b"null", b"\n"])
 
 

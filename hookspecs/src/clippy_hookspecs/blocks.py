@@ -146,27 +146,27 @@ class Message:
     @property
     def text(self) -> str:
         """The text blocks joined."""
-        return "".join(block.text for block in self.blocks if isinstance(block, Text))
+        return "".join([block.text for block in self.blocks if isinstance(block, Text)])
 
     @property
     def reasoning(self) -> str:
         """The reasoning blocks joined."""
-        return "".join(block.text for block in self.blocks if isinstance(block, Reasoning))
+        return "".join([block.text for block in self.blocks if isinstance(block, Reasoning)])
 
     @property
     def refusal(self) -> str | None:
         """The model's words of refusal, None if there are none."""
-        return "".join(block.text for block in self.blocks if isinstance(block, RefusalText)) or None
+        return "".join([block.text for block in self.blocks if isinstance(block, RefusalText)]) or None
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tools this turn asks for, in order."""
-        return tuple(block for block in self.blocks if isinstance(block, ToolCall))
+        return tuple([block for block in self.blocks if isinstance(block, ToolCall)])
 
     @property
     def tool_results(self) -> tuple[ToolResult, ...]:
         """The tool answers this turn brings, in order."""
-        return tuple(block for block in self.blocks if isinstance(block, ToolResult))
+        return tuple([block for block in self.blocks if isinstance(block, ToolResult)])
 
 
 @frozen

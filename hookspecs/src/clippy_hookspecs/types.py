@@ -32,6 +32,9 @@ class Endpoint:
     body: Literal["json", "stream"] = "stream"
 
 
+UNREAD: Any = type("Unread", (), {"__repr__": lambda self: "<unread>"})()
+"""What the host puts in the place of a field of a body that nobody has looked at."""
+
 UNKNOWN_ENDPOINT = Endpoint("unknown")
 """Not cached, retried only for GET and HEAD or before a byte was sent, bodies streamed."""
 
@@ -76,8 +79,8 @@ class Request:
         headers: Headers | None = None,
     ) -> Request:
         """A request whose body *decoder* will read when somebody first looks.  For the wire modules."""
-        # The slots of what is in the body stay empty: reading one decodes.
         self = _RequestDraft()
+        self._model = self._messages = self._tools = self._params = self._stream = UNREAD
         self.api, self.endpoint, self.method, self.url, self.query = api, endpoint, method, url, query
         self.headers = Headers() if headers is None else headers
         self.raw, self.decoder = raw, decoder
@@ -171,6 +174,8 @@ class Response:
     ) -> Response:
         """A response whose body *decoder* will read when somebody first looks.  For the wire modules."""
         self = _ResponseDraft()
+        self._message = self._finish_reason = self._usage = UNREAD
+        self._id = self._model = self._more = self._params = UNREAD
         self.api, self.status, self.provenance = api, status, provenance
         self.headers = Headers() if headers is None else headers
         self.extensions = {} if extensions is None else extensions
@@ -194,7 +199,10 @@ class Response:
     @property
     def complete(self) -> bool:
         """Whether every choice ended of its own accord: the condition for storing it."""
-        return self.finish_reason in COMPLETE_REASONS and all(c.finish_reason in COMPLETE_REASONS for c in self.more)
+        if self.finish_reason not in COMPLETE_REASONS:
+            return False
+        more = self.more
+        return not more or all(c.finish_reason in COMPLETE_REASONS for c in more)
 
     def __repr__(self) -> str:
         return f"<Response {self.api or 'other'} {self.status}>"
@@ -207,24 +215,25 @@ _Put = Callable[[Any, Any], None]
 
 
 def _lazily(cls: type[Any], *names: str) -> None:
-    """Have these fields of *cls* read from the body when somebody first looks; no field before is filled.
+    """Have these fields of *cls* read from the body when somebody first looks: their slots hold UNREAD until then.
 
-    A property for each: with one ``__getattr__`` the interpreter looks up every other field, too, by its name.
+    A property for each: with one ``__getattr__`` the interpreter looks up every other field, too, by its name.  The
+    slots themselves can be filled under their names with an underscore before; empty ones, which raise when they are
+    read, would cost three times as much.
     """
     slots = {name: getattr(cls, name) for name in names}
     fill: dict[str, _Put] = {name: slot.__set__ for name, slot in slots.items()}
 
     def lazy(name: str, kept: Callable[[Any], Any]) -> property:
         def read(self: Any) -> Any:
-            try:
-                return kept(self)
-            except AttributeError:
-                return _decode_on_read(self, name, kept, fill)
+            value = kept(self)
+            return value if value is not UNREAD else _decode_on_read(self, name, kept, fill)
 
         return property(read, fill[name])
 
     for name, slot in slots.items():
         setattr(cls, name, lazy(name, slot.__get__))
+        setattr(cls, f"_{name}", slot)
 
 
 def _decode_on_read(self: Any, name: str, kept: Callable[[Any], Any], lazy: Mapping[str, _Put]) -> Any:
@@ -236,8 +245,9 @@ def _decode_on_read(self: Any, name: str, kept: Callable[[Any], Any], lazy: Mapp
     some = getattr(decoder, "some", None)
     values = None if some is None else some(self, name)
     if values is not None:
-        lazy[name](self, values[name])
-        return values[name]
+        value = values[name]
+        lazy[name](self, value)
+        return value
     values = decoder(self)
     for field_name, put in lazy.items():
         put(self, values[field_name])

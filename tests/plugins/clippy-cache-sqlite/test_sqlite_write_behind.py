@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import threading
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
-from clippy_cache_sqlite.file import Row
+from clippy_cache_sqlite import _parts
+from clippy_cache_sqlite.file import CacheFile, Row
 from clippy_cache_sqlite.write_behind import WriteBehind
+from clippy_hookspecs import Selector
 
 
 def row_of(key: str, size: int = 10) -> Row:
@@ -116,3 +121,17 @@ def test_a_full_queue_drops_and_counts() -> None:
     assert written[-1] is rows[2]
     assert {row.key for row in written} == {"a", "b"}
     assert not behind.put(rows[0])
+
+
+def test_a_batch_that_brings_some_keys_again_replaces_them(tmp_path: Path) -> None:
+    """The bytes that are counted are those that lie there, and the newer row is the latest."""
+    file = CacheFile.open(tmp_path / "cache.db", 10_000, 10_000, 2.0)
+    file.write([row_of("a", 1), row_of("b", 2), row_of("c", 4)], 0.0)
+    file.write([row_of("d", 8), row_of("b", 16)], 0.0)
+    everything = dict.fromkeys(_parts(Selector()))
+    assert [(row.key, len(row.value)) for row in file.matching(everything, 10)] == [
+        ("b", 16), ("d", 8), ("c", 4), ("a", 1)
+    ]  # fmt: skip
+    file.close()
+    with closing(sqlite3.connect(tmp_path / "cache.db")) as connection:
+        assert connection.execute("SELECT bytes FROM totals").fetchall() == [(29,)]

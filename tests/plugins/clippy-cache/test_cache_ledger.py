@@ -17,7 +17,7 @@ import pytest
 from calling import Caller
 from clippy_cache import CachePolicy, Statistics
 from clippy_cache.ledger import Ledger
-from clippy_cache.ledger_file import MOST_DAYS, MOST_STORED, StoredKey, opened, read_counts, read_file, write
+from clippy_cache.ledger_file import MOST_DAYS, MOST_STORED, StoredKey, _object, opened, read_counts, read_file, write
 from clippy_cache_memory import MemoryCache
 from hypothesis import given
 from hypothesis import strategies as st
@@ -269,3 +269,9 @@ def test_a_file_that_is_put_in_the_place_of_the_open_one_gets_nothing_of_its_log
         backup.replace(path)
     assert read_file(path)[0] == {"hits": 1.0}
     assert not path.with_name("statistics.db-wal").exists()
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_the_fields_of_a_key_are_written_as_json(fields: dict[str, str]) -> None:
+    """Also where a name, which is a caller's, holds quotes, backslashes, line feeds or half a character."""
+    assert _object(fields) == json.dumps(fields)

@@ -7,18 +7,24 @@ and threads share nothing that could change, and the byte cap counts what is rea
 from __future__ import annotations
 
 import heapq
-import math
 import os
 import threading
-from collections.abc import Callable
-from functools import partial
-from itertools import chain
 from weakref import WeakSet
 
 from attrs import define, field
 from attrs.validators import ge
 from cachetools import Cache, LRUCache
-from clippy_hookspecs import CacheEntry, Request, RequestContext, Scope, Selector, StatusTable, StoredEntry, hookimpl
+from clippy_hookspecs import (
+    CacheEntry,
+    Headers,
+    Request,
+    RequestContext,
+    Scope,
+    Selector,
+    StatusTable,
+    StoredEntry,
+    hookimpl,
+)
 from clippy_hookspecs.stored import undecoded_entry
 
 __all__ = ["MemoryCache"]
@@ -26,12 +32,12 @@ __all__ = ["MemoryCache"]
 
 @define(eq=False)
 class _Kept:
-    """One kept answer: ``make`` builds a fresh entry, times are unix seconds, ``size`` bytes.
+    """One kept answer: ``parts`` make a fresh entry, times are unix seconds, ``size`` bytes.
 
     ``late`` is the seconds that it is kept beyond its time.
     """
 
-    make: Callable[[], CacheEntry]
+    parts: tuple[bytes, str, int, Headers, tuple[bytes, ...], float, float | None, tuple[str, ...], str]
     stored_at: float
     expires: float
     late: float
@@ -39,6 +45,10 @@ class _Kept:
     model: str | None
     tags: tuple[str, ...]
     scope: Scope
+
+    def make(self) -> CacheEntry:
+        """An entry that nobody has looked at."""
+        return undecoded_entry(*self.parts)
 
 
 def _size(kept: _Kept) -> int:
@@ -93,28 +103,21 @@ class MemoryCache:
     @hookimpl
     def cache_store(self, key: str, entry: CacheEntry, request: Request, ctx: RequestContext) -> None:
         """Keep *entry* for the rest of its time, unless it is too large or was changed by a plugin."""
-        response = entry.response
-        expires = min(math.inf if entry.expires_at is None else entry.expires_at, entry.stored_at + self.ttl)
-        if response.raw is None or not ctx.clock.time() < expires:
+        response, events, stored_at, told = entry.response, entry.events, entry.stored_at, entry.expires_at
+        body, headers, expires = response.raw, response.headers, stored_at + self.ttl
+        if told is not None and told < expires:
+            expires = told
+        if body is None or not ctx.clock.time() < expires:
             return
-        size = len(response.raw) + sum(map(len, entry.events))
-        size += sum(map(len, chain.from_iterable(response.headers.pairs)))
+        size = len(body) + sum([len(name) + len(value) for name, value in headers.pairs])
+        if events:
+            size += sum(map(len, events))
         if size > self.max_entry_bytes or size > self.max_bytes:
             return
-        make = partial(
-            undecoded_entry,
-            response.raw,
-            response.api,
-            response.status,
-            response.headers,
-            entry.events,
-            entry.stored_at,
-            entry.expires_at,
-            entry.tags,
-            entry.origin,
-        )
+        tags = entry.tags
+        parts = (body, response.api, response.status, headers, events, stored_at, told, tags, entry.origin)
         keep_late = max(self.stale_if_error, ctx.cache_control.stale_if_error)
-        kept = _Kept(make, entry.stored_at, expires, keep_late, size, request.model or None, entry.tags, ctx.scope)
+        kept = _Kept(parts, stored_at, expires, keep_late, size, request.model or None, tags, ctx.scope)
         with self._lock:
             self._kept[key] = kept
 

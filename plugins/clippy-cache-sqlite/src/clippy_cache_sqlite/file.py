@@ -21,10 +21,11 @@ logger = logging.getLogger("clippy.cache-sqlite")
 _AT_ONCE = 256
 
 _SELECT = "SELECT value, checksum FROM entries WHERE key = ? AND expires > ?"
-_INSERT = (
-    "INSERT INTO entries (key, expires, size, checksum, tenant, user, session, tags, model, value)"
+_ROW = (
+    "INTO entries (key, expires, size, checksum, tenant, user, session, tags, model, value)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_INSERT, _INSERT_NEW = "INSERT " + _ROW, "INSERT OR IGNORE " + _ROW
 _MATCHING = (
     "(:key IS NULL OR key = :key) AND (:tag IS NULL OR instr(tags, :tag) > 0)"
     " AND (:tenant IS NULL OR tenant = :tenant) AND (:user IS NULL OR user = :user)"
@@ -103,9 +104,12 @@ class CacheFile:
         with self._writing, self._writer as connection:
             connection.execute("BEGIN IMMEDIATE")
             self._disk.schema.claim(connection)
-            # Not INSERT OR REPLACE: that would delete without the trigger that counts.
-            connection.executemany("DELETE FROM entries WHERE key = ?", [(row.key,) for row in rows])
-            connection.executemany(_INSERT, [row.columns() for row in rows])
+            columns = [row.columns() for row in rows]
+            # An answer is stored because there was none of its key, so few are there: to look for each costs a seventh.
+            if connection.executemany(_INSERT_NEW, columns).rowcount != len(rows):
+                # Not INSERT OR REPLACE: that would delete without the trigger that counts.
+                connection.executemany("DELETE FROM entries WHERE key = ?", [(row.key,) for row in rows])
+                connection.executemany(_INSERT, columns)
             expired = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires <= ? LIMIT ?)"
             connection.execute(expired, (now, _AT_ONCE))
             if not self._counted:

@@ -36,27 +36,32 @@ class WriteBehind:
     _flushing: int = field(init=False, default=0)
     _closing: bool = field(init=False, default=False)
     _over: bool = field(init=False, default=False)
-    _changed: threading.Condition = field(init=False, repr=False, factory=threading.Condition)
+    _lock: threading.RLock = field(init=False, repr=False, factory=threading.RLock)
+    _changed: threading.Condition = field(init=False, repr=False)
+    """Of that lock, which ``put`` takes by itself: through the condition it would cost as much as all the rest."""
     _thread: threading.Thread = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        self._changed = threading.Condition(self._lock)
         # A daemon: a host that nobody closes must not keep the process alive for the sake of a cache.
         self._thread = threading.Thread(target=self._run, name="clippy-cache-sqlite", daemon=True)
         self._thread.start()
 
     def put(self, row: Row) -> bool:
         """Queue *row*, over an older one of its key; False if nobody writes any more."""
-        with self._changed:
+        pending, key, size = self.pending, row.key, len(row.value)
+        with self._lock:
             if self._closing or self._over:
                 return False
-            if row.key in self.pending:
-                self._remove(self.pending[row.key])
-            if self._bytes + len(row.value) > self.max_bytes:
+            older = pending.get(key)
+            if older is not None:
+                self._remove(older)
+            if self._bytes + size > self.max_bytes:
                 self.dropped += 1
                 return True
-            self.pending[row.key] = row
-            self._bytes += len(row.value)
-            if len(self.pending) == 1 or self._due():
+            pending[key] = row
+            self._bytes += size
+            if len(pending) == 1 or self._due():
                 self._changed.notify_all()
         return True
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from attrs import define, field, frozen
 from clippy_hookspecs import AuditRecord, Prices, Provenance, RequestContext, Usage
+from clippy_hookspecs.blocks import maker
 
 from .notes import Notes
-from .statistics import bucket
+from .statistics import FIRST, LAST, bucket
 
 MOST_KNOWN = 10_000
 MOST_NAMES = 2_000
@@ -32,6 +34,9 @@ class Known:
     dollars: float | None
 
 
+_known = maker(Known)
+
+
 @define(eq=False)
 class Books:
     """Counts by name, and what the stored answers took.  Any thread may call any method."""
@@ -45,7 +50,7 @@ class Books:
         kind = _kind(record, given)
         sent = ctx.attempt - ctx.unsent
         known = None
-        gains: tuple[tuple[str, float], ...] = ()
+        gains: Sequence[tuple[str, float]] = ()
         if not sent and kind != "negative":
             known = self._taken(record, ctx, kind)
             gains = _gains("saved", known, record.duration if kind in ("exact", "similar") else None)
@@ -53,7 +58,7 @@ class Books:
         self.add(
             (
                 (f"hit/{kind}/{given.by or ''}", 1),
-                (f"{where}{bucket(record.duration)}", 1),
+                (_bucket_name(where, bucket(record.duration)), 1),
                 ("attempts", sent),
                 *gains,
             )
@@ -67,16 +72,17 @@ class Books:
             return
         told = [
             (f"miss/{self._why(ctx, notes)}", 1.0),
-            (f"miss-latency/{bucket(record.duration)}", 1.0),
+            (_bucket_name("miss-latency/", bucket(record.duration)), 1.0),
             ("attempts", sent),
         ]
         known = self._priced(record, ctx, record.duration)
         if known.usage is not None:
             told += _gains("spent", known, None)
         if notes.stored is not None:
-            failed = record.outcome == "failed"
-            told.append((f"stored/{'negative' if failed else 'answers'}", 1))
-            if not failed:
+            if record.outcome == "failed":
+                told.append(("stored/negative", 1))
+            else:
+                told.append(("stored/answers", 1))
                 self._remember(notes.stored, known)
         elif record.outcome != "failed" and ctx.key is not None:
             told.append((f"not-stored/{_why_not(record, ctx, notes)}", 1))
@@ -91,9 +97,11 @@ class Books:
         with self._lock:
             counts = self.counts
             for name, value in told:
-                if name not in counts and len(counts) >= MOST_NAMES:
+                before = counts.get(name)
+                if before is None and len(counts) >= MOST_NAMES:
                     name = f"{name.partition('/')[0]}/more"
-                counts[name] = counts.get(name, 0) + value
+                    before = counts.get(name)
+                counts[name] = value if before is None else before + value
 
     def read(self) -> dict[str, float]:
         """A copy of all counts."""
@@ -134,7 +142,7 @@ class Books:
             prices = ctx.services.get(Prices, None)
             model = record.answering_model or record.model or ""
             dollars = None if prices is None else prices.cost(model, usage)
-        return Known(seconds, usage, dollars)
+        return _known(seconds, usage, dollars)
 
 
 def _kind(record: AuditRecord, given: Provenance) -> str:
@@ -147,16 +155,27 @@ def _kind(record: AuditRecord, given: Provenance) -> str:
     return "similar" if given.reason else "exact"
 
 
-def _gains(what: str, known: Known, took: float | None) -> tuple[tuple[str, float], ...]:
+def _gains(what: str, known: Known, took: float | None) -> list[tuple[str, float]]:
     """What an answer uses, or that it is not known; the time only where it is told how long a hit took."""
     told: list[tuple[str, float]] = []
+    taken, given, unpriced, dollars, untimed, seconds = _GAINS[what]
     if known.usage is not None:
-        told += [(f"{what}/input", known.usage.input), (f"{what}/output", known.usage.output)]
-    told.append((f"{what}/unpriced", 1) if known.dollars is None else (f"{what}/dollars", known.dollars))
+        told += [(taken, known.usage.input), (given, known.usage.output)]
+    told.append((unpriced, 1) if known.dollars is None else (dollars, known.dollars))
     if took is not None:
-        late = (f"{what}/untimed", 1.0)
-        told.append(late if known.seconds is None else (f"{what}/seconds", max(0.0, known.seconds - took)))
-    return tuple(told)
+        told.append((untimed, 1.0) if known.seconds is None else (seconds, max(0.0, known.seconds - took)))
+    return told
+
+
+_GAINS = {
+    what: tuple(f"{what}/{one}" for one in ("input", "output", "unpriced", "dollars", "untimed", "seconds"))
+    for what in ("saved", "spent")
+}
+
+
+@lru_cache(maxsize=LAST - FIRST + 1)
+def _bucket_name(where: str, number: int) -> str:
+    return f"{where}{number}"
 
 
 def _why_not(record: AuditRecord, ctx: RequestContext, notes: Notes) -> str:

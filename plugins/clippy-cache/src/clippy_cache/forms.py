@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from attrs import frozen
@@ -53,7 +53,7 @@ def fault_of(response: Response, form: Form | None) -> str | None:
     """
     for message in _messages(response):
         calls = message.tool_calls
-        if any(map(_is_broken, calls)):
+        if calls and any(map(_is_broken, calls)):
             return "a tool's arguments are not JSON"
         if form is None or (calls and not message.text):
             continue
@@ -84,10 +84,9 @@ def _is_broken(call: ToolCall) -> bool:
     return not custom and bool(call.arguments.strip()) and _read(call.arguments) is _WRONG
 
 
-def _messages(response: Response) -> Iterator[Message]:
-    yield response.message
-    for choice in response.more:
-        yield choice.message
+def _messages(response: Response) -> Sequence[Message]:
+    first, more = response.message, response.more
+    return [first, *[choice.message for choice in more]] if more else (first,)
 
 
 _WRONG = object()

@@ -30,7 +30,7 @@ from .directives import Directives, parse
 from .forms import fault_of, wanted_form
 from .keeping import keeps
 from .ledger import Ledger
-from .ledger_file import StoredKey
+from .ledger_file import stored_key
 from .notes import NOTES, Notes
 from .plans import SHARES, Plan, Rule, Share, plan_for
 from .showing import tables_of
@@ -230,7 +230,7 @@ class CachePolicy:
             return
         notes.stored = key
         if self._ledger is not None:
-            self._ledger.store(StoredKey(key, entry.stored_at, request.model[:200], ctx.key_fields()))
+            self._ledger.store(stored_key(key, entry.stored_at, request.model[:200], ctx.key_fields()))
 
     def _some_keep(self, plugins: Mapping[str, object]) -> bool:
         """Whether a cache is among the *plugins* of our host, which makes another mapping when they change."""
