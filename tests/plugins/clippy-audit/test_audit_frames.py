@@ -88,6 +88,13 @@ def test_what_goes_no_usual_way_is_described_anew(change):
     assert framed(evolve(usual, **change), clean) is None
 
 
+@pytest.mark.parametrize("id", ["one, and two", "0123456789abcdef"])
+def test_no_text_moves_another_to_its_place(id):  # noqa: A002 - the field's name
+    """A model that looks like a hole, and an id that looks like two values: together they would fit."""
+    clean, record = Cleaner(), evolve(PLAIN, provenance=Provenance(), model="\x00", id=id)
+    assert [remembered(record, clean), remembered(record, clean)] == [None, None]
+
+
 @pytest.mark.parametrize(
     "change", [{"answering_model": "another"}, {"ended_by": "caller"}], ids=lambda change: next(iter(change))
 )

@@ -61,7 +61,7 @@ def framed(record: AuditRecord, clean: Cleaner) -> bytes | None:
         counts, tried, origin.age is None, first is None, not trace,
     )  # fmt: skip
     frame = clean.frames.get(alike) or _frame(alike, record, clean)
-    if len(frame) != 2 * len(holes) + 1:
+    if frame is None or len(frame) != 2 * len(holes) + 1:
         return None
     pieces = frame.copy()
     pieces[1::2] = holes
@@ -85,16 +85,16 @@ def headed(head: dict[str, Json], rest: bytes) -> bytes:
     return orjson.dumps(head)[:-1] + rest
 
 
-def _frame(alike: tuple[Any, ...], record: AuditRecord, clean: Cleaner) -> list[bytes]:
-    """What stands around the numbers of *record*, with an empty piece for each of them."""
+def _frame(alike: tuple[Any, ...], record: AuditRecord, clean: Cleaner) -> list[bytes] | None:
+    """What stands around the numbers of *record*, every other piece empty; None if it is not sure which they are."""
     fields = describe(record, "standard", clean)
-    _cut(fields, ("id", "duration", "first_token", "trace"))
-    _cut(fields.get("usage", {}), COUNTS)
-    _cut(fields["provenance"], ("age",))
-    for attempt in fields.get("attempt_list", ()):
-        _cut(attempt, ("waited", "duration"))
+    holes = _cut(fields, ("id", "duration", "first_token", "trace"))
+    holes += _cut(fields.get("usage", {}), COUNTS) + _cut(fields["provenance"], ("age",))
+    holes += sum(_cut(attempt, ("waited", "duration")) for attempt in fields.get("attempt_list", ()))
     around = written(fields).split(orjson.dumps(_HOLE))
-    frame = [b""] * (2 * len(around) - 1)
+    if len(around) != holes + 1:
+        return None
+    frame = [b""] * (2 * holes + 1)
     frame[::2] = around
     frame[0] = b"," + frame[0][1:]  # it goes on where the head ends
     if sum(map(len, frame)) <= LONGEST:
@@ -104,7 +104,8 @@ def _frame(alike: tuple[Any, ...], record: AuditRecord, clean: Cleaner) -> list[
     return frame
 
 
-def _cut(fields: dict[str, Any], names: Sequence[str]) -> None:
-    for name in names:
-        if name in fields:
-            fields[name] = _HOLE
+def _cut(fields: dict[str, Any], names: Sequence[str]) -> int:
+    """Make holes of those of *fields* that have these *names*; how many they are."""
+    found = [name for name in names if name in fields]
+    fields |= dict.fromkeys(found, _HOLE)
+    return len(found)
