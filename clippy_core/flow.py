@@ -81,7 +81,7 @@ class FlowHandle:
     @property
     def unread_seconds(self) -> float:
         """Seconds in which nothing was read so far: nobody asked for more, or this handle held it back."""
-        return self._unread + self.unread_for
+        return self._unread if self._given_at is None else self._unread + self.unread_for
 
     def given(self) -> None:
         """From now on nothing is read, until somebody has :meth:`asked`."""

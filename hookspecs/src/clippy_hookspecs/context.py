@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 from attrs import define, field, frozen
 
@@ -38,7 +38,7 @@ class Stash:
         self._values[key] = value
 
     def __getitem__(self, key: StashKey[T]) -> T:
-        return cast(T, self._values[key])
+        return self._values[key]  # type: ignore[no-any-return]  # what was put there under this key
 
     def __delitem__(self, key: StashKey[Any]) -> None:
         del self._values[key]
@@ -51,9 +51,10 @@ class Stash:
 
     def setdefault(self, key: StashKey[T], make: Callable[[], T]) -> T:
         """The value, made by *make* if there is none."""
-        if key not in self._values:
-            self._values[key] = make()
-        return cast(T, self._values[key])
+        values = self._values
+        if key not in values:
+            values[key] = make()
+        return values[key]  # type: ignore[no-any-return]  # what was put there under this key
 
 
 class Flow(Protocol):

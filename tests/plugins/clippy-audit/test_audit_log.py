@@ -15,6 +15,7 @@ import pytest
 from clippy_audit import AuditLog
 from clippy_audit.cleaner import SLACK, Cleaner
 from clippy_audit.lines import SMALLEST, encode
+from clippy_audit.log import HEADS
 from clippy_hookspecs import (
     AttemptRecord,
     AuditRecord,
@@ -152,6 +153,28 @@ def test_credentials_of_one_request_are_not_remembered_for_another(tmp_path: Pat
     log.audit(record(model=OPAQUE), ctx)
     log.audit(record(model=OPAQUE), context())
     assert [entry["model"] for entry in written(log)] == ["[redacted:configured]", OPAQUE]
+
+
+def test_credentials_are_taken_out_whoever_sent_others_between(tmp_path: Path) -> None:
+    """A gateway hands on the very same headers for each request of a caller, and its callers are many."""
+    log = log_in(tmp_path)
+    keys = [f"{OPAQUE[:-4]}{number:04}" for number in range(3 * HEADS)]
+    heads = [Headers([("authorization", f"Bearer {key}")]) for key in keys]
+    for head, key in [*zip(heads, keys, strict=True), *zip(heads[:5], keys, strict=False), (heads[3], keys[3])]:
+        ctx = context()
+        log.pre_request(Request(headers=head), ctx)
+        log.audit(record(model=key), ctx)
+    assert {entry["model"] for entry in written(log)} == {"[redacted:configured]"}
+    assert len(log._cleaners) <= HEADS
+
+
+def test_where_a_program_was_started_is_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shells say it in PWD and OLDPWD, which are no passwords."""
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.setenv("OLDPWD", "/srv/teams/alpha")
+    log = AuditLog(path=tmp_path / "a.jsonl")
+    log.audit(record(model=f"{tmp_path}/model of /srv/teams/alpha"), context())
+    assert written(log)[0]["model"] == f"{tmp_path}/model of /srv/teams/alpha"
 
 
 def test_the_credentials_of_every_attempt_are_taken_out(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -12,8 +11,8 @@ from attrs import field, frozen
 from clippy_hookspecs import Headers, HookCall, Json
 
 from .lines import in_ascii
-from .literals import holds_literals
-from .redaction import SHORT, is_id, redact, redact_headers, redact_url, redact_value
+from .literals import forms_of
+from .redaction import SHORT, is_id, is_in_id, redact, redact_headers, redact_url, redact_value
 
 SLACK = 8192
 """Characters behind ``max_text`` that are still looked at, so that a secret across the cut is seen whole."""
@@ -24,7 +23,6 @@ MANY = 256
 MANY_TRACES = 32
 """The same of traces, each of at most so many characters:"""
 LONGEST_TRACE = 16384
-_NAMES, _TIMES, _COUNTS = attrgetter("plugin", "hook", "action"), attrgetter("ns"), attrgetter("calls")
 
 
 @frozen
@@ -37,56 +35,67 @@ class Cleaner:
     _texts: dict[str, str] = field(init=False, factory=dict, eq=False, repr=False)
     """What became of short texts: of the thirty of a record nearly all come again with every request."""
 
+    _in_ids: tuple[str, ...] = field(init=False, eq=False, repr=False)
+    """Of the fifty forms that one literal has, those that could stand in an id: hardly ever any."""
+
     _names: dict[str, str] = field(init=False, factory=dict, eq=False, repr=False)
     _urls: dict[str, str] = field(init=False, factory=dict, eq=False, repr=False)
-    _traces: dict[tuple[tuple[tuple[str, str, str], ...], tuple[bool, ...]], list[str]] = field(
+    _traces: dict[tuple[tuple[str, str, str, bool], ...], list[bytes]] = field(
         init=False, factory=dict, eq=False, repr=False
     )
 
     frames: dict[tuple[Any, ...], list[bytes]] = field(init=False, factory=dict, eq=False, repr=False)
     """What :mod:`clippy_audit.frames` remembers."""
 
+    @_in_ids.default
+    def _forms_in_ids(self) -> tuple[str, ...]:
+        return tuple(filter(is_in_id, forms_of(self.literals).forms))
+
     def trace(self, calls: Sequence[HookCall]) -> orjson.Fragment | None:
         """Who did what in which hook, and how long it took, already as JSON; None without any."""
         return orjson.Fragment(self.written_trace(calls)) if calls else None
 
-    def written_trace(self, calls: Sequence[HookCall]) -> str:
+    def written_trace(self, calls: Sequence[HookCall]) -> bytes:
         """The same as JSON in plain ASCII.
 
         All requests that go the same way have the same names in it, so what stands around the numbers is remembered.
         """
-        names, numbers, counts = tuple(map(_NAMES, calls)), [*map(_TIMES, calls)], [*map(_COUNTS, calls)]
-        once: tuple[bool, ...] = ()  # all of them
-        if counts.count(1) != len(counts):
-            once = tuple([count == 1 for count in counts])
+        names = tuple([(call.plugin, call.hook, call.action, call.calls == 1) for call in calls])
+        text = (self._traces.get(names) or self._around(names)).copy()
+        numbers = [call.ns for call in calls]
+        if len(text) != 2 * len(numbers) + 1:  # some were called more often than once
             numbers = [number for call in calls for number in (call.ns, call.calls)[: 1 + (call.calls != 1)]]
-        text = (self._traces.get((names, once)) or self._around(names, once)).copy()
-        text[1::2] = map(str, numbers)
-        return "".join(text)
+        text[1::2] = _digits(numbers)
+        return b"".join(text)
 
-    def _around(self, names: tuple[tuple[str, str, str], ...], once: tuple[bool, ...]) -> list[str]:
+    def _around(self, names: tuple[tuple[str, str, str, bool], ...]) -> list[bytes]:
         """The trace of calls with these *names* in pieces, every other one of which is a number that is still to come.
 
-        *once* says which hooks were called once, () that all were: it is so of all but a stream's.
+        Behind the names of each stands whether that hook was called once: it is so of all but a stream's.
         """
         pieces, before = [], "["
-        for (plugin, hook, action), alone in zip(names, once or (True,) * len(names), strict=True):
+        for plugin, hook, action, once in names:
             line = in_ascii({"plugin": self.text(plugin), "hook": self.text(hook), "action": self.text(action)})
             pieces += [f'{before}{line[:-1]},"ns":', ""]
-            if not alone:
+            if not once:
                 pieces += [',"calls":', ""]
-            before = ',"calls":1},' if alone else "},"
+            before = ',"calls":1},' if once else "},"
         pieces.append(f"{before[:-1]}]")
-        if sum(map(len, pieces)) <= LONGEST_TRACE:
+        around = [piece.encode() for piece in pieces]
+        if sum(map(len, around)) <= LONGEST_TRACE:
             if len(self._traces) >= MANY_TRACES:
                 self._traces.clear()
-            self._traces[names, once] = pieces
-        return pieces
+            self._traces[names] = around
+        return around
 
     def id(self, value: str) -> str:
         """The name of one request: nothing of it comes again, so it is not remembered."""
-        if is_id(value) and not holds_literals(value, self.literals):
-            return value
+        if is_id(value):
+            for form in self._in_ids:
+                if form in value:
+                    break
+            else:
+                return value
         return value and self._cleaned(value, "text")
 
     def text(self, value: str) -> str:
@@ -145,6 +154,14 @@ class Cleaner:
 
     def _shorten(self, value: Json) -> Json:
         return _map_texts(value, lambda text: self._short(text, len(text)))
+
+
+def _digits(numbers: list[int]) -> list[bytes]:
+    """*numbers* as JSON has them."""
+    try:
+        return orjson.dumps(numbers)[1:-1].split(b",")
+    except TypeError:  # an integer beyond 64 bits
+        return [str(number).encode() for number in numbers]
 
 
 def _map_texts(value: Json, change: Callable[[str], str], depth: int = 110) -> Json:

@@ -36,6 +36,8 @@ SCHEMA = 1
 
 _HEAD = 256
 """Bytes that the head of a record needs at most."""
+HEADS = 64
+"""Headers whose cleaner is known without a look at them; then it begins anew."""
 _SENT = StashKey[list[Headers]]("audit.sent")
 
 
@@ -94,6 +96,7 @@ class AuditLog:
     _file: AppendFile = field(init=False, repr=False)
     _literals: tuple[str, ...] = field(init=False, default=(), repr=False)
     _boot: str = field(init=False, factory=lambda: uuid4().hex[:16], repr=False)
+    _cleaners: dict[int, tuple[Headers, Cleaner]] = field(init=False, factory=dict, repr=False)
     _numbers: Iterator[int] = field(init=False, factory=lambda: count(1), repr=False)
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
 
@@ -159,8 +162,7 @@ class AuditLog:
 
     @hookimpl(trylast=True)
     def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
-        literals = (*self._literals, *sorted(_credentials(ctx.stash.setdefault(_SENT, list))))
-        clean = _cleaner(literals, self.personal, self.max_text)
+        clean = self._cleaner_of(ctx.stash.setdefault(_SENT, list))
         rest = framed(record, clean) if self.level == "standard" else None
         body = describe(record, self.level, clean) if rest is None or len(rest) > self.max_line - _HEAD else {}
         began = timestamp(record.time)
@@ -177,6 +179,22 @@ class AuditLog:
                     raise
             else:
                 self._report_recovery()
+
+    def _cleaner_of(self, sent: list[Headers]) -> Cleaner:
+        """What takes out also the credentials that were *sent*.
+
+        A gateway hands on the very same headers with every request of a caller, and a program equal ones.
+        """
+        if len(sent) == 1:
+            known = self._cleaners.get(id(sent[0]))
+            if known is not None and known[0] is sent[0]:
+                return known[1]
+        clean = _cleaner((*self._literals, *sorted(_credentials(sent))), self.personal, self.max_text)
+        if len(sent) == 1:
+            if len(self._cleaners) >= HEADS:
+                self._cleaners.clear()
+            self._cleaners[id(sent[0])] = sent[0], clean
+        return clean
 
     @hookimpl
     def register_commands(self, cli: Any) -> None:
@@ -220,6 +238,9 @@ class AuditLog:
         return AppendFile(self.path)
 
 
+_cleaner = lru_cache(maxsize=256)(Cleaner)  # one for each set of credentials in use
+
+
 def _credentials(sent: list[Headers]) -> set[str]:
     """The secret words in all headers that were *sent*."""
     found: set[str] = set()
@@ -228,9 +249,6 @@ def _credentials(sent: list[Headers]) -> set[str]:
             if _may_carry(name):
                 found |= _secret_words(value)
     return found
-
-
-_cleaner = lru_cache(maxsize=256)(Cleaner)  # one for each set of credentials in use
 
 
 @lru_cache(maxsize=1024)
@@ -244,10 +262,19 @@ def _secret_words(value: str) -> frozenset[str]:
     return frozenset(word for word in words if len(word) >= 8 and not keeps(word, Trust.KEY))
 
 
+_WHERE = frozenset({"PWD", "OLDPWD"})
+"""Variables in which a shell says where it is and was: no passwords, for all their names."""
+
+
 def _from_environment() -> Iterator[str]:
     for name, value in os.environ.items():
         sure = trust(name)
-        if len(value) >= 8 and sure in (Trust.WEAK, Trust.KEY, Trust.SECRET) and not keeps(value, sure):
+        if (
+            len(value) >= 8
+            and name not in _WHERE
+            and sure in (Trust.WEAK, Trust.KEY, Trust.SECRET)
+            and not keeps(value, sure)
+        ):
             yield value
 
 

@@ -141,6 +141,11 @@ def is_id(text: str) -> bool:
     return _ID.match(text) is not None
 
 
+def is_in_id(form: str) -> bool:
+    """Whether *form* can stand in one of those ids."""
+    return _IN_ID.match(form) is not None
+
+
 @lru_cache(maxsize=256)
 def _remembered_actor(text: str) -> str:
     """A short text that may hold personal data, without secrets."""
@@ -162,6 +167,7 @@ SHORT = 128
 """Characters of a text, or half those of a URL, that is worth remembering."""
 _PLAIN = re.compile(r"[A-Za-z_. -]{0,24}\Z", re.ASCII)
 _ID = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{1,32}\Z", re.ASCII)
+_IN_ID = re.compile(r"[0-9a-f]{1,32}\Z", re.ASCII)
 _SMALL = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 

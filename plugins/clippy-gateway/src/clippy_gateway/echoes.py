@@ -28,7 +28,7 @@ def without_keys(fields: Sequence[Pair], keys: Sequence[bytes]) -> Sequence[Pair
     """*fields* without those that have one of *keys* in their value, a ``location`` with the key in it among them."""
     together = b"\n".join(map(_values, fields))
     for key in keys:
-        if key in together:
+        if together.find(key) >= 0:  # as in all that each request passes: to ask by "in" raises and catches an error
             return [pair for pair in fields if not any(key in pair[1] for key in keys)]
     return fields
 

@@ -98,7 +98,7 @@ class AiohttpUpstream:
             response.close()
             raise
         for key in keys:
-            if key in content:
+            if content.find(key) >= 0:
                 content = content.replace(key, b"***")
         return RawReply(response.status, Headers.undecoded(fields), content, _NOTHING)
 

@@ -39,12 +39,17 @@ class AppendFile:
     fsync: Fsync = "none"
     begins: tuple[bytes, ...] = ()
     head: bytes = b""
+    _name: str = field(init=False, repr=False)
     _fd: int = field(init=False, default=-1, repr=False)
     _inode: tuple[int, int] = field(init=False, default=(0, 0), repr=False)
     _regular: bool = field(init=False, default=True, repr=False)
     _torn: bool = field(init=False, default=False, repr=False)
     _end: int = field(init=False, default=0, repr=False)
     _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
+
+    @_name.default
+    def _as_text(self) -> str:
+        return str(self.path)
 
     def __attrs_post_init__(self) -> None:
         follow_forks(self)
@@ -108,7 +113,7 @@ class AppendFile:
         """The size of the file at ``path``, which is open afterwards."""
         if self._fd >= 0:
             try:
-                found = os.stat(self.path)  # noqa: PTH116 - one call for each record: without a Path in between
+                found = os.stat(self._name)  # noqa: PTH116 - one call for each record: without a Path in between
             except FileNotFoundError:
                 self._close()
             else:
