@@ -307,6 +307,7 @@ def test_a_request_is_sent_again_from_its_page(visit: Callable[..., Any], capsys
             told.get_by_text(hostile, exact=True).wait_for()
             assert ["Still."] == told.locator(".removed code").all_inner_texts()
             assert [hostile] == told.locator(".added code").all_inner_texts()
+            assert told.get_by_role("link", name="the new request").get_attribute("href").startswith("/requests/")
             button.click()
             told.get_by_text("the same answer, status 200").wait_for()
             keys = {sent.headers["authorization"] for sent in provider.requests}

@@ -19,6 +19,8 @@ from .generating import generates
 from .pace import Pace
 
 if TYPE_CHECKING:  # what serves pages is imported when they open: a program in production has this plugin, too
+    import asyncio
+
     from clippy_serving.siblings import Siblings
 
     from .door import Door
@@ -66,6 +68,9 @@ class Inspect:
     _link: Callable[[], str] | None = field(init=False, default=None, repr=False)
     _offered: bool = field(init=False, default=False, repr=False)
     """Whether a gateway has the pages at its own address."""
+    _serves: bool = field(init=False, default=False, repr=False)
+    """Whether a gateway serves with it, whose requests run in ``_loop``."""
+    _loop: Any = field(init=False, default=None, repr=False)
     _process: int | None = field(init=False, default=None)
     _holders: int = field(init=False, default=0)
     _lock: Any = field(init=False, factory=threading.Lock, repr=False)
@@ -115,6 +120,8 @@ class Inspect:
             if not self._elsewhere():
                 self._look_at(host)
             self._holders += 1
+        if self._serves:
+            self._loop = _loop_here()
         opening = threading.Timer(SOON, self._soon, (host,))
         opening.daemon = True
         for_command = getattr(host, "for_command", False)  # an older core says nothing of it
@@ -156,7 +163,8 @@ class Inspect:
     @hookimpl
     def register_routes(self, app: Routes) -> None:
         """The pages on the gateway, with the same questions asked about every request."""
-        siblings = self._siblings = getattr(app, "siblings", None)
+        self._serves, siblings = True, getattr(app, "siblings", None)
+        self._siblings = siblings
         if siblings is not None and siblings.place is not None and self.enabled:
             self._join(siblings)
         if not self.gateway:
@@ -270,7 +278,9 @@ class Inspect:
 
         together = self._together
         shown = source if together is None else together
-        return View(shown, door.csrf, lambda: self._host, pace=self._pace, others=together, **more)
+        return View(
+            shown, door.csrf, lambda: self._host, loop=lambda: self._loop, pace=self._pace, others=together, **more
+        )
 
     def _door(self, port: int | None) -> Door:
         from .door import Door
@@ -291,6 +301,15 @@ class _Late:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plugin.source, name)
+
+
+def _loop_here() -> asyncio.AbstractEventLoop | None:
+    import asyncio  # a gateway's: a program that uses no event loop imports none
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:  # whoever made the gateway's application opened its host himself
+        return None
 
 
 def _tell(link: str, browse: bool) -> None:
