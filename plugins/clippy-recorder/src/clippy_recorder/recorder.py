@@ -33,9 +33,12 @@ def _absolute(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path).expanduser().absolute()
 
 
+_SUFFIXES = (".jsonl", ".sqlite")
+
+
 def _is_recording(_: object, __: Any, path: Path) -> None:
-    if path.suffix not in (".jsonl", ".sqlite"):
-        raise ValueError(f"must end in .jsonl or .sqlite, got {str(path)!r}")
+    if path.suffix not in _SUFFIXES:
+        raise ValueError(f"must end in {' or '.join(_SUFFIXES)}, got {str(path)!r}")
 
 
 @define(eq=False)
@@ -56,7 +59,7 @@ class Recorder:
         default=None,
         converter=_absolute,
         validator=optional(_is_recording),
-        metadata={"doc": "file to append to, .jsonl or .sqlite; None: memory alone"},
+        metadata={"doc": "file to append to, .jsonl or .sqlite; None: memory alone", "suffixes": _SUFFIXES},
     )
     file_max_bytes: int = field(
         default=64 * 1024 * 1024,
