@@ -53,7 +53,9 @@ class Recorder:
     )
     keep: int = field(default=500, validator=ge(1), metadata={"doc": "calls kept in memory, the newest"})
     max_bytes: int = field(
-        default=64 * 1024 * 1024, validator=ge(65536), metadata={"doc": "bytes kept in memory, of one call a quarter"}
+        default=64 * 1024 * 1024,
+        validator=ge(65536),
+        metadata={"doc": "bytes kept in memory, of one call a quarter; 65536 or more"},
     )
     path: Path | None = field(
         default=None,
@@ -64,7 +66,10 @@ class Recorder:
     file_max_bytes: int = field(
         default=64 * 1024 * 1024,
         validator=ge(65536),
-        metadata={"doc": "bytes at which a .jsonl file is set aside and a .sqlite file lets its oldest calls go"},
+        metadata={
+            "doc": "bytes at which a .jsonl file is set aside and a .sqlite file lets its oldest calls go; "
+            "65536 or more"
+        },
     )
     file_keep: int = field(default=5, validator=ge(1), metadata={"doc": "files set aside that are kept"})
     secrets: tuple[str, ...] = field(
