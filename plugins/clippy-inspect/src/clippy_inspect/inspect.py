@@ -255,8 +255,8 @@ class Inspect:
 
     def _tell(self, link: str, browse: bool) -> None:
         self._say(f"what this program asks of its models, once within ten minutes: {link}")
-        if browse:
-            webbrowser.open(link)
+        if browse and not webbrowser.open(link):
+            self._say("no browser could be opened here")
 
     def _look_at(self, host: Host) -> None:
         others = [one for one in host.plugins.values() if isinstance(one, Recorder) and one.idle is None]
