@@ -54,7 +54,8 @@ def elsewhere(
 ) -> dict[str, dict[str, str]]:
     """Settings that put each file that the configuration names into *folder*, by its name, for that may say its form.
 
-    With *unnamed* also those that it does not name, for hosts that find the same folders of a user.
+    With *unnamed* also those that it does not name, for hosts that find the same folders of a user: with the first of
+    the endings that the setting's metadata names as ``suffixes``.
     """
     folder.mkdir()
     tables: dict[str, dict[str, str]] = {}
@@ -64,7 +65,9 @@ def elsewhere(
             named = config.table(plugin.name).get(key)
             written = Path in (attribute.type, *get_args(attribute.type)) and key != _ONLY_READ
             if written and (named is not None or (unnamed and attribute.default is None)):
-                place = folder / f"{plugin.name}-{key}-{Path(str(named or '')).name}"
+                ending = next(iter(attribute.metadata.get("suffixes", ())), "")
+                name = ending if named is None else Path(str(named)).name
+                place = folder / f"{plugin.name}-{key}-{name}"
                 tables.setdefault(plugin.name, {})[key] = str(place)
     return tables
 

@@ -73,6 +73,7 @@ class Performance:
             self.requests, self.advice = stage.sent, tuple(_advice(stage))
             if pages:
                 self._ending(stage, began)
+                stage.tell_pages()  # another link: the first one is far above by now, and may have been used
                 self.screen.say(line(Span("The pages stay open until Ctrl-C.", "bold")))
                 until_told_to_end()
         if not pages:

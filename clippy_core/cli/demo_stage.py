@@ -96,6 +96,8 @@ class Stage:
     heading: Line = ()
     shown: dict[str, Any] = field(factory=dict)
     """A plugin that shows every host of the stage, by its name."""
+    tell_pages: Callable[[], object] = field(init=False, default=lambda: None, repr=False)
+    """Prints a link to its pages, where they are open."""
     host: Host = field(init=False)
     found: tuple[Plugin, ...] = field(init=False, default=())
 
@@ -124,6 +126,7 @@ class Stage:
         name, pages = pages_of(self.found)
         self.shown[name] = pages
         holder = keep_open(name, pages)
+        self.tell_pages = lambda: pages.show(holder)
         self.restart()
         return holder
 

@@ -38,7 +38,7 @@ class Step:
     def line(self) -> Line:
         """The step with its time."""
         style = "name" if self.provider else _STYLES.get(self.decision, "")
-        name = Span(f"{self.plugin:<16}", "name" if self.provider else "")
+        name = Span(f"{self.plugin:<20} ", "name" if self.provider else "")
         return line(
             "      ", name, f"{self.hook:<18}", Span(f"{self.decision:<14}", style), f"{self.ns / 1000:>12,.0f} µs"
         )

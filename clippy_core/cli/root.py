@@ -217,6 +217,8 @@ class CommandLine(click.Group):
         except ConfigError as error:
             raise Misconfigured([line for fault in error.faults for line in fault.splitlines()]) from error
         except click.ClickException as error:
+            if isinstance(error, click.NoSuchOption):
+                _keep_hidden(error)
             _make_visible(error)
             raise
         except (click.exceptions.Exit, click.Abort, BrokenPipeError):
@@ -230,6 +232,14 @@ class CommandLine(click.Group):
 def _make_visible(error: click.ClickException) -> None:
     """An argument that is wrong is repeated in the error, and may be the name of a file that somebody else chose."""
     error.message = visible(error.message, keep="\n")  # type: ignore[misc]  # final for click, which shows it next
+
+
+def _keep_hidden(error: click.NoSuchOption) -> None:
+    """Of the options that somebody may have meant, click names those that it hides from the help."""
+    options = [] if error.ctx is None else error.ctx.command.params
+    hidden = {name for one in options if getattr(one, "hidden", False) for name in one.opts}
+    meant = [name for name in error.possibilities or () if name not in hidden]
+    error.possibilities = meant  # type: ignore[misc]  # final for click, which shows it next
 
 
 def _unexpected(error: Exception) -> str:

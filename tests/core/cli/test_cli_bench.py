@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from clippy_core.cli.bench import table
-from clippy_core.cli.bench_cases import ALL, BARE, NO_PLUGIN, Measured
+from clippy_core.cli.bench_cases import ALL, BARE, NO_PLUGIN, Bench, Measured
 from clippy_core.testing.timing import Samples
 
 Run = Callable[..., Any]
@@ -22,12 +22,12 @@ WRITES = """
     @define(eq=False)
     class Plugin:
         path: Path = Path("never")
-        other: Path | None = None
+        other: Path | None = field(default=None, metadata={"suffixes": (".jsonl", ".txt")})
         told: str = ""
 
         @hookimpl
         def pre_request(self, request, ctx):
-            assert self.other is None or self.other != self.path
+            assert self.other is None or (self.other != self.path and self.other.suffix == ".jsonl")
             with self.path.open("a") as file:
                 file.write("asked\\n")
             with Path(self.told).open("a") as file:
@@ -98,6 +98,12 @@ def test_a_plugin_that_does_not_answer_is_left_out_with_its_reason(run: Run, ins
     assert all("not you" in line for line in left_out)
     assert sum(line.startswith("  looks ") for line in lines) == 2
     assert "measuring" in result.stderr
+
+
+def test_our_own_plugins_are_all_measured_where_nothing_is_configured(tmp_path: Path, home: Path) -> None:
+    """With what they would have for settings that have no value: a file of a kind that they take."""
+    with Bench.of(None) as bench:
+        assert {} == bench.left_out
 
 
 def test_a_configuration_that_cannot_be_read_is_not_measured(run: Run) -> None:

@@ -469,3 +469,9 @@ def test_empty_lists_are_empty_in_words(run: Run, install: Install) -> None:
     assert "no plugin is active" in run("plugins", "list").stdout
     assert "no active plugin implements on_chunk" in run("plugins", "list", "--hook", "on_chunk").stdout
     assert "no active plugin implements a hook" in run("hooks").stdout
+
+
+def test_an_option_that_is_hidden_is_not_proposed_for_a_misspelt_one(run: Run) -> None:
+    """The workers' own of ``clippy serve``."""
+    result = run("serve", "--prot", "3", only="gateway")
+    assert (2, True, False) == (result.exit_code, "--port" in result.output, "--parent" in result.output)

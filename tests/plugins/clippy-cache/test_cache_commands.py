@@ -15,7 +15,7 @@ from clippy_cache import CachePolicy, Statistics
 from clippy_cache.explaining import nearest
 from clippy_cache.keeping import kept_where
 from clippy_cache.ledger_file import StoredKey
-from clippy_cache.lines import summary
+from clippy_cache.lines import _span, summary
 from clippy_cache.requests import read_requests
 from clippy_cache.statistics import Saving
 from clippy_cache_sqlite import SqliteCache
@@ -631,3 +631,11 @@ def test_the_nearest_answer_is_the_one_with_the_fewest_differences(
         return
     assert len(found.differing) == min(distances)
     assert found.stored.key == str(distances.index(min(distances)))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.0004, "0.4 ms"), (0.5926, "593 ms"), (0.9999, "1 s"), (5.926, "5.93 s"), (432.1, "432 s")],
+)
+def test_a_latency_is_said_in_the_unit_that_people_use(seconds: float, said: str) -> None:
+    assert _span(seconds) == said

@@ -225,6 +225,12 @@ def test_the_pages_need_no_network_and_show_words_as_words(installed: PluginFold
     assert result.exit_code == 0, result.output
     assert list(faults(Path("out/html"))) == []
     page = Path("out/html/plugins/good.html").read_text("utf-8")
+    assert 'data-md-color-scheme="slate"' in page, "none for who has it dark"
+    drawing = re.search(
+        r'viewBox="0 0 (\S+) \S+" style="min-width:(\S+)px"', Path("out/html/architecture.html").read_text()
+    )
+    assert drawing is not None
+    assert drawing[1] == drawing[2], "smaller than it was drawn nobody can read its words"
     assert "<script>alert(1)" in unescape(page)
     assert "<script>alert(1)" not in page
     assert build("--format", "both", "--check").exit_code == 0

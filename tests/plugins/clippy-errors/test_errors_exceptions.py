@@ -119,6 +119,14 @@ def test_exception(exception: BaseException, kind: str, expected: tuple[bool, bo
     assert (info.kind, (info.retryable, info.outage)) == (kind, expected)
 
 
+def test_what_is_said_of_an_address_without_tls_does_not_name_tls() -> None:
+    refused = named("ClientConnectorError", "Cannot connect to host x:80 ssl:default [Connect call failed]")
+    assert (
+        "ClientConnectorError: Cannot connect to host x:80 [Connect call failed]"
+        == classify(Failure(exception=refused)).message
+    )
+
+
 def test_a_chain_that_bites_its_tail_ends() -> None:
     """A cycle of causes is walked once."""
     first, second = named("Unheard"), named("Unheard")

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from clippy_gateway import log_lines
 from clippy_gateway.log_lines import LogLines, begin, in_journal, tell
+from clippy_inspect import Inspect
+from gateway_world import World
+from patience import until
 
 from clippy_core.cli import SafeLines
 
@@ -50,6 +53,17 @@ def test_with_json_every_line_is_an_object(capsys: pytest.CaptureFixture[str]) -
     assert (second["level"], second["message"]) == ("info", "serving at http://127.0.0.1:1")
     assert re.fullmatch(TIME, second["time"])
     assert (third["message"], third["clippy_status"]) == ("m, 0.1 s", 200)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_link_of_the_pages_is_such_a_line_too(own: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether they are at the gateway's address or have a port of their own; it can be opened as it stands there."""
+    begin("json")
+    said: list[str] = []
+    with World(plugins={"inspect": Inspect(enabled=True, gateway=not own)}):
+        assert until(lambda: said.append(capsys.readouterr().err) or "/open/" in "".join(said))
+    for line in "".join(said).splitlines():
+        assert {"time", "level", "logger", "message"} == {*json.loads(line)}
 
 
 def test_a_journal_gets_no_second_time(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:

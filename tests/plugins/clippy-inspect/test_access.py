@@ -198,6 +198,10 @@ def test_a_link_opens_once_and_its_cookie_is_another_value(site: Site) -> None:
     assert httpx.get(site.address + "/", headers={"cookie": cookie.partition(";")[0]}).status_code == 200
     again = httpx.get(link)
     assert (403, None) == (again.status_code, again.headers.get("set-cookie"))
+    assert again.headers["content-type"].startswith("text/plain")
+    browser = httpx.get(link, headers={"accept": "text/html,*/*"})
+    assert (403, True) == (browser.status_code, 'action="/enter"' in browser.text)
+    assert "default-src 'none'" in browser.headers["content-security-policy"]
 
 
 @pytest.mark.parametrize(

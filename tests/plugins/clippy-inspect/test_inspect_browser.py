@@ -100,8 +100,8 @@ def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
     complaints: list[str] = []
     contexts: list[Any] = []
 
-    def enter(link: str, width: int = 1280, scheme: str = "light") -> Any:
-        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    def enter(link: str, width: int = 1280, scheme: str = "light", **more: Any) -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
         contexts.append(context)
         context.set_default_timeout(60_000)
         page = context.new_page()
@@ -291,6 +291,38 @@ def test_a_real_stream_is_paused_and_cancelled(visit: Callable[..., Any], capsys
     assert ended == ["cancelled in the debugger"]
 
 
+def test_times_are_of_the_zone_of_who_looks_and_say_what_they_are_in_utc(site: Site, visit: Callable[..., Any]) -> None:
+    """Also those that come later; without the pages' script they are in UTC and say so."""
+    page = visit(site.door.link(), timezone_id="Asia/Kathmandu")  # a quarter of an hour beside everybody's
+    for path in ("/", "/requests/req-0001", "/dashboard", "/conversations"):
+        page.goto(site.address + path)
+        shown = page.locator("time[title]").first
+        written, utc = shown.inner_text(), shown.get_attribute("title")
+        hour, minute = map(int, written.split()[-1].split(":")[:2])
+        there, here = map(int, utc.split()[-2].split(":")[:2])
+        assert (60 * hour + minute - 60 * there - here) % 1440 == 345, (path, written, utc)
+        assert utc.endswith(" UTC")
+    page.goto(site.address + "/")
+    site.source.put(exchange(31))
+    page.locator("#go-req-0031 time[title]").wait_for()
+
+
+def test_the_legend_of_a_chart_says_the_newest_values_before_anybody_points_at_it(
+    site: Site, visit: Callable[..., Any]
+) -> None:
+    page = visit(site.door.link())
+    page.goto(f"{site.address}/dashboard")
+    for chart in ("#rate-chart", "#latency-chart"):
+        page.locator(f"{chart} .u-legend").wait_for()
+        values = page.locator(f"{chart} .u-legend .u-value").all_inner_texts()
+        assert re.match(r"\d\d:|\D+\d", values[0]), values
+        assert re.match(r"\d", values[1]), values
+        page.hover(f"{chart} .u-over", position={"x": 5, "y": 5})
+        page.mouse.move(0, 0)
+        legend = page.locator(f"{chart} .u-legend .u-value")
+        assert until(lambda: values == legend.all_inner_texts())  # noqa: B023 - asked at once
+
+
 def test_a_request_is_sent_again_from_its_page(visit: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
     """Each time for good, with the difference as text below the button; afterwards no connection is open."""
     hostile = "<img src=x onerror=alert(1)>"
@@ -307,6 +339,7 @@ def test_a_request_is_sent_again_from_its_page(visit: Callable[..., Any], capsys
             told.get_by_text(hostile, exact=True).wait_for()
             assert ["Still."] == told.locator(".removed code").all_inner_texts()
             assert [hostile] == told.locator(".added code").all_inner_texts()
+            assert told.get_by_role("link", name="the new request").get_attribute("href").startswith("/requests/")
             button.click()
             told.get_by_text("the same answer, status 200").wait_for()
             keys = {sent.headers["authorization"] for sent in provider.requests}

@@ -294,3 +294,16 @@ def test_one_slow_request_does_not_hide_how_long_the_others_took() -> None:
     found = bars([*lines, row(exchange(21, duration=3_600_000_000))])
     assert (found["req-0000"], found["req-0021"]) == ((25.0, 75.0), (100.0, 0.0))
     assert bars([row(exchange(1, duration=None, state="running"))]) == {"req-0001": (0.0, 0.0)}
+
+
+def test_what_a_plugin_did_is_told_in_words() -> None:
+    """Not by the names that code has for it."""
+    steps = (
+        Step(2_000, "breaker", "pre_attempt", "attemptrefused", 9000),
+        Step(3_000, "cache", "cache_store", "passed", 9),
+    )
+    with Site(Kept([exchange(1, steps=steps)])) as site:
+        page = site.get("/requests/req-0001").text
+    assert "attemptrefused" not in page
+    assert "refused this attempt" in page
+    assert "it does not say" not in page

@@ -20,11 +20,12 @@ from clippy_hookspecs import PluginError, hookimpl
 from clippy_inspect import Inspect, attach
 from clippy_recorder import Recorder
 from clippy_serving import Pages, Server
+from gateway_world import World
 from patience import PATIENCE, until
 
 import clippy_core
 from clippy_core.cli import command_line
-from clippy_core.testing import FakeServer, PluginContract, Reply
+from clippy_core.testing import FakeServer, Fault, PluginContract, Reply
 
 Browser = Callable[[str], httpx.Client]
 ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "How is the weather?"}]}
@@ -372,6 +373,36 @@ def test_a_gateway_offers_the_pages_as_carefully(browser: Browser, capsys: pytes
         assert "default-src 'none'" in answer.headers["content-security-policy"]
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_pages_beside_a_gateway_send_its_requests_again(
+    streams: bool, browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through the gateway's own connections, which are of its event loop and not of the pages'."""
+    inspect = Inspect(enabled=True)
+    with World(lambda _: Reply("It rains."), {"inspect": inspect}, trust_headers=True) as world:
+        world.chat("How is the weather?", body={"stream": streams}, headers={"x-clippy-tenant": "acme"})
+        pages = browser(address(capsys))
+        [asked] = eventually(lambda: pages.get("/api/requests?q=answered").json()["requests"])
+        again = pages.post("/api/replay", json={"id": asked["id"]}).json()
+        assert (200, True, None) == (again["status"], again["same"], again["error"]), again
+        tenants = pages.get("/api/dashboard").json()["by_tenant"]
+        assert {"acme": 1, "(sent again)": 1} == {one["name"]: one["requests"] for one in tenants}
+
+
+def test_why_a_request_that_is_sent_again_fails_is_told_with_it(
+    browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replies = [Reply("It rains."), Fault.hangup()]
+    with World(replies, {"inspect": Inspect(enabled=True)}) as world:
+        world.chat("How is the weather?")
+        pages = browser(address(capsys))
+        [asked] = eventually(lambda: pages.get("/api/requests?q=answered").json()["requests"])
+        again = pages.post("/api/replay", json={"id": asked["id"]}).json()
+        assert (False, 502) == (again["same"], again["status"])
+        assert "could not be reached" in again["error"], again
+        assert 200 == pages.get(f"/requests/{again['id']}").status_code
 
 
 def test_pages_of_a_gateway_that_will_show_nothing_say_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from attrs import define, field
 from click.testing import CliRunner, Result
-from clippy_hookspecs import Scope, Usage
+from clippy_hookspecs import AuditRecord, RequestContext, Scope, StatusTable, Usage, hookimpl
 from clippy_inspect.commands import inspect_command
 from clippy_inspect.dashboard import as_json, summed
 from clippy_inspect.top import WIDEST, line, main_table, plugin_tables, told, width
@@ -21,6 +21,8 @@ from clippy_recorder import write
 from hypothesis import given
 from hypothesis import strategies as st
 from inspect_world import BEGAN, Kept, Site, cached, exchange, failed, retried
+
+import clippy_core
 
 pytest.importorskip("textual")
 from clippy_inspect.terminal import Top
@@ -179,6 +181,19 @@ def test_a_running_program_is_asked_with_its_token(tmp_path: Path) -> None:
     assert (gone.exit_code, "does not answer" in gone.output) == (1, True)
 
 
+def test_the_tables_of_plugins_are_printed_for_who_asks_for_them(tmp_path: Path) -> None:
+    """A gateway has dozens, below which nobody would find the one that matters."""
+    token = tmp_path / "token"
+    with clippy_core.Host({"shows": Shows()}) as host, Site(Kept([exchange(1)]), host=host) as site:
+        token.write_text(site.door.token, encoding="utf-8")
+        address = f"http://127.0.0.1:{site.server.port}"
+        plain, more = (ran(address, "--once", "--token-file", str(token), *option) for option in ([], ["--plugins"]))
+    assert ("By model" in plain.output, "shows: doing" in plain.output) == (True, False), plain.output
+    assert more.output.startswith(plain.output)
+    assert "shows: doing" in more.output
+    assert ran(address, "--plugins").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("where", "token", "why"),
     [
@@ -231,6 +246,18 @@ def test_a_recording_that_cannot_be_read_is_one_sentence(content: str | None, tm
         file.write_text(content, encoding="utf-8")
     result = ran(str(file), "--once")
     assert (result.exit_code, "calls.jsonl" in result.output) == (1, True)
+
+
+@define(eq=False)
+class Shows:
+    """How it is doing, as any plugin says it."""
+
+    @hookimpl
+    def audit(self, record: AuditRecord, ctx: RequestContext) -> None:
+        pass
+
+    async def status_tables(self) -> list[StatusTable]:
+        return [StatusTable("doing", ("how",), (("well",),))]
 
 
 # --- on the whole terminal --------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ assert _spec.loader is not None
 vendor = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(vendor)
 
-OURS = {"app.css", "app.js", "theme.js", "icon.svg", "charts.js", "again.js", "VENDOR.toml"}
+OURS = {"app.css", "app.js", "theme.js", "icon.svg", "charts.js", "again.js", "times.js", "VENDOR.toml"}
 
 
 @pytest.mark.parametrize("folder", vendor.FOLDERS, ids=lambda folder: folder.name)

@@ -413,6 +413,8 @@ def run(prices: PriceList, *arguments: str) -> Any:
 def test_the_command_lists_prices_with_days_and_sources() -> None:
     """One line for each, a dash for what is not known."""
     lines = run(SHIPPED).output.splitlines()
+    assert "US$ / 1M tokens" in lines[0]
+    assert "gpt-4\nUS dollars for a million tokens\n" in run(SHIPPED, "gpt-4").output
     assert len(lines) == 1 + sum(map(len, SHIPPED.table.prices.values()))
     line = next(line for line in lines if line.startswith("gpt-4 "))
     assert line.split() == [

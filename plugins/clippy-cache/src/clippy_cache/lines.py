@@ -47,7 +47,14 @@ def _saving(saving: Saving) -> str:
 def _latency(latency: Latency) -> str:
     shares = ((50, 0.5), (95, 0.95), (99, 0.99))
     known = [(name, latency.quantile(share)) for name, share in shares]
-    return ", ".join(f"p{name} {1000 * one:.3g} ms" for name, one in known if one is not None) or "no time"
+    return ", ".join(f"p{name} {_span(one)}" for name, one in known if one is not None) or "no time"
+
+
+def _span(seconds: float) -> str:
+    """Three digits of *seconds*, which are measured in buckets no finer than that."""
+    if seconds >= 99.95:
+        return f"{seconds:.0f} s"
+    return f"{seconds:.3g} s" if seconds >= 0.9995 else f"{1000 * seconds:.3g} ms"
 
 
 def described(cache: str, one: StoredEntry) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def architecture_page(installed: Sequence[Any], chains: Sequence[Mapping[str, An
 
 
 def _figure(drawing: str) -> str:
-    return f"<figure>\n{drawing}\n</figure>"
+    return f'<figure tabindex="0">\n{drawing}\n</figure>'
 
 
 def _in_words(chains: Sequence[Mapping[str, Any]]) -> Iterator[str]:

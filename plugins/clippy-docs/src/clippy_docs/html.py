@@ -17,6 +17,17 @@ theme:
   name: material
   language: en
   font: false
+  palette:
+    - media: "(prefers-color-scheme: light)"
+      scheme: default
+      toggle:
+        icon: lucide/sun
+        name: Dark
+    - media: "(prefers-color-scheme: dark)"
+      scheme: slate
+      toggle:
+        icon: lucide/moon
+        name: Light
   features: [navigation.footer, toc.follow, search.highlight, content.code.copy]
 extra:
   generator: false

@@ -90,12 +90,16 @@ class Drawing:
         self._back.append(f'<path class="line {kind}" d="{path}" marker-end="url(#head)"/>')
 
     def svg(self) -> str:
-        """The drawing, on one line: Markdown must not look into it."""
+        """The drawing, on one line: Markdown must not look into it.
+
+        It is never smaller than it was drawn, since its words would be, too: a page narrower than that scrolls it.
+        """
         head = (
             '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
             'orient="auto"><path class="head" d="M0,0L8,4L0,8z"/></marker></defs>'
         )
         return (
             f'<svg class="diagram" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:g} {self.height:g}" '
-            f'role="img" aria-label="{escape(self.label)}">{head}{"".join(self._back)}{"".join(self._front)}</svg>'
+            f'style="min-width:{self.width:g}px" role="img" aria-label="{escape(self.label)}">'
+            f"{head}{''.join(self._back)}{''.join(self._front)}</svg>"
         )

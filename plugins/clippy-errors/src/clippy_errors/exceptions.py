@@ -206,8 +206,11 @@ def _finer(exc: BaseException, connecting: bool) -> Verdict | None:
 
 
 def words(exc: BaseException) -> str:
-    """What an exception says of itself, at most 2000 characters."""
+    """What an exception says of itself, at most 2000 characters.
+
+    Without aiohttp's ``ssl:default``, which it says of an address without TLS as well.
+    """
     try:
-        return str(exc)[:2000]
+        return str(exc)[:2000].replace(" ssl:default ", " ")
     except Exception:  # a foreign __str__ may fail in any way; its class name still speaks
         return ""

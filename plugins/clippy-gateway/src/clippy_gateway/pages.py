@@ -8,12 +8,14 @@ from clippy_hookspecs.services import Host
 from clippy_serving import Pages
 from clippy_serving.siblings import Siblings
 
+from .log_lines import tell
+
 log = logging.getLogger("clippy.gateway")
 
 
 def pages_of(host: Host, siblings: Siblings | None = None, address: str = "") -> Pages | None:
     """What the plugins of *host* show at *address*; None if none shows anything.  One that fails shows none."""
-    pages, some = Pages(siblings=siblings, address=address), False
+    pages, some = Pages(siblings=siblings, address=address, tell=tell), False
     for name, plugin in host.plugins.items():
         register = getattr(plugin, "register_routes", None)
         if not callable(register):

@@ -7,15 +7,18 @@ import json
 from typing import Any
 from urllib.parse import parse_qs
 
-from clippy_hookspecs import Headers, Host, evolve
+from clippy_hookspecs import Headers, Host, Scope, evolve
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 from clippy_recorder.har import answer_of, answer_pieces
 from clippy_recorder.rerunning import request_of, route_for, said
 
-from .threads import in_a_thread
+from .failures import why
+from .threads import in_the_program
 from .view import Page, View
 
+SENT_AGAIN = "sent-again"
+"""The session of what these pages sent, by which the dashboard tells it from what callers sent."""
 _NO_HOST = "a recording has no providers; clippy replay FILE --live sends its requests again"
 
 
@@ -25,7 +28,8 @@ def pages(view: View) -> list[Page]:
     async def replay(request: RawRequest) -> RawReply:
         """``POST /api/replay`` with ``id``: sent to the route that answered then, with the route's own credentials.
 
-        The reply names the new request, and takes a page there.  It is sent for good: it costs what it costs.
+        The reply names the new request and, if it failed, why, and takes a page there.  It is sent for good: it costs
+        what it costs.
         """
         wanted = _wanted(request)
         if wanted is not None and view.source.find(wanted) is None:
@@ -42,9 +46,11 @@ def pages(view: View) -> list[Page]:
             again = _for_good(request_of(exchange, route_for(exchange, host)))
         except LookupError as error:
             return view.json({"error": f"{error}; the caller's own credentials are not recorded"}, 409)
-        reply, now = await (in_a_thread(_answer(host, again)) if view.apart else _answer(host, again))
+        work = _answer(host, again)
+        reply, now = await (in_the_program(view.loop(), work) if view.apart else work)
         ctx = reply.extensions.get("clippy")
         made = {"id": getattr(ctx, "id", None), "status": reply.status, **_compared(exchange, reply.status, now)}
+        made["error"] = _why(reply, view.source.find(made["id"]) if made["id"] else None)
         answer = view.json(made)
         if made["id"] is None:
             return answer
@@ -66,8 +72,34 @@ def _wanted(request: RawRequest) -> str | None:
 
 
 def _for_good(request: RawRequest) -> RawRequest:
-    """*request* as the provider is asked it: what a cache has is what was said then."""
-    return evolve(request, headers=Headers([*request.headers.pairs, ("x-clippy-cache", "no-cache")]))
+    """*request* as the provider is asked it: what a cache has is what was said then.
+
+    For whom it was, so that it is the same request; what it costs is not that caller's, which its session tells.
+    """
+    headers = Headers([*request.headers.pairs, ("x-clippy-cache", "no-cache")])
+    return evolve(request, headers=headers, scope=evolve(request.scope or Scope(), session=SENT_AGAIN))
+
+
+def _why(reply: RawReply, kept: Exchange | None) -> str | None:
+    """What failed, as it was *kept* or as the answer says; None if nothing did."""
+    error = None if kept is None else kept.error
+    if error and error.get("message"):
+        return why(error)
+    if reply.status < 400 or not isinstance(reply.body, bytes):
+        return None if error is None else why(error)
+    refusal = reply.extensions.get("refusal")
+    kind = error.get("kind") if error else None if refusal is None else f"refused, {refusal}"
+    return why({"kind": kind, "message": _message(reply.body)})
+
+
+def _message(body: bytes) -> str | None:
+    """What an answer says of its failure, wherever the APIs have it."""
+    try:
+        told = json.loads(body)
+        message = told["error"]["message"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return message if isinstance(message, str) else None
 
 
 async def _answer(host: Host, request: RawRequest) -> tuple[RawReply, str]:

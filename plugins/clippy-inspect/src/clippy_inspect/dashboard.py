@@ -12,6 +12,7 @@ from clippy_hookspecs import StatusTable
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 
+from .again import SENT_AGAIN
 from .attention import alarms
 from .filter import tokens, written
 from .generating import generates
@@ -125,8 +126,12 @@ def summed(
         ),
         by_tenant=groups(
             over,
-            lambda one: one.scope.tenant or one.scope.user or "(nobody said)",
-            lambda one: written(tenant=one.scope.tenant) or written(user=one.scope.user),
+            _whose,
+            lambda one: (
+                written(session=SENT_AGAIN)
+                if one.scope.session == SENT_AGAIN
+                else written(tenant=one.scope.tenant) or written(user=one.scope.user)
+            ),
         ),
         others=groups((one for one in others if one.state != "running"), what),
         timeline=over_time(exchanges, since, now),
@@ -140,6 +145,12 @@ def _rate(
     if since is None or (not complete and since > now - seconds):
         return Rate(name, seconds, 0.0 if complete else None, seconds)
     return rate(name, seconds, sum(now - seconds < one.began <= now for one in exchanges), now - since)
+
+
+def _whose(exchange: Exchange) -> str:
+    """Who asked for it: these pages, or a tenant or user."""
+    scope = exchange.scope
+    return "(sent again)" if scope.session == SENT_AGAIN else scope.tenant or scope.user or "(nobody said)"
 
 
 def _kind(exchange: Exchange) -> str:

@@ -133,8 +133,8 @@ class Door:
             return None
         if decision.reason == UNKNOWN:
             self.guesses.one_more()
-        if decision.status == 401 and request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-            return _stranger(401, decision.reason)
+        if decision.status == 401 or decision.reason == USED:
+            return _not_in(request, decision.status, decision.reason)
         return text_reply(decision.status, decision.reason + "\n", HEADERS)
 
     async def open(self, request: RawRequest) -> RawReply:
@@ -145,7 +145,7 @@ class Door:
         """
         session = self.keys.entered(_code(request))
         if session is None:
-            return text_reply(403, f"{USED}\n")
+            return _not_in(request, 403, USED)
         return self._let_in(request, session)
 
     async def enter(self, request: RawRequest) -> RawReply:
@@ -182,6 +182,13 @@ class Door:
         """Of the browser that asks, if it has one."""
         found = map(self.keys.session, cookies_of(request.headers, self._cookie(request)))
         return tuple(session for session in found if session is not None)
+
+
+def _not_in(request: RawRequest, status: int, why: str) -> RawReply:
+    """To a browser that may come in the ways to do so, to a program the reason."""
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        return _stranger(status, why)
+    return text_reply(status, f"{why}\n", HEADERS)
 
 
 def _stranger(status: int, why: str) -> RawReply:

@@ -19,6 +19,8 @@ from .generating import generates
 from .pace import Pace
 
 if TYPE_CHECKING:  # what serves pages is imported when they open: a program in production has this plugin, too
+    import asyncio
+
     from clippy_serving.siblings import Siblings
 
     from .door import Door
@@ -66,6 +68,10 @@ class Inspect:
     _link: Callable[[], str] | None = field(init=False, default=None, repr=False)
     _offered: bool = field(init=False, default=False, repr=False)
     """Whether a gateway has the pages at its own address."""
+    _serves: bool = field(init=False, default=False, repr=False)
+    """Whether a gateway serves with it, whose requests run in ``_loop``."""
+    _loop: Any = field(init=False, default=None, repr=False)
+    _say: Callable[[str], None] = field(init=False, default=lambda text: _say(text), repr=False)
     _process: int | None = field(init=False, default=None)
     _holders: int = field(init=False, default=0)
     _lock: Any = field(init=False, factory=threading.Lock, repr=False)
@@ -115,6 +121,8 @@ class Inspect:
             if not self._elsewhere():
                 self._look_at(host)
             self._holders += 1
+        if self._serves:
+            self._loop = _loop_here()
         opening = threading.Timer(SOON, self._soon, (host,))
         opening.daemon = True
         for_command = getattr(host, "for_command", False)  # an older core says nothing of it
@@ -156,7 +164,8 @@ class Inspect:
     @hookimpl
     def register_routes(self, app: Routes) -> None:
         """The pages on the gateway, with the same questions asked about every request."""
-        siblings = self._siblings = getattr(app, "siblings", None)
+        self._serves, siblings = True, getattr(app, "siblings", None)
+        self._siblings, self._say = siblings, getattr(app, "tell", None) or _say
         if siblings is not None and siblings.place is not None and self.enabled:
             self._join(siblings)
         if not self.gateway:
@@ -167,11 +176,11 @@ class Inspect:
         for method, path, handler in guarded(self._view(_Late(self), door), door):
             app.route(method, path, handler)
         if not self.enabled:
-            _say("clippy: the pages of this gateway will show nothing: set plugins.inspect.enabled = true as well")
+            self._say("the pages of this gateway will show nothing: set plugins.inspect.enabled = true as well")
         if siblings is None or siblings.place is None:  # the supervisor says it for all workers
             address = getattr(app, "address", "")
             where = f"{address}{door.code()}" if address else f"{door.code()} at its address"
-            _say(f"clippy: the pages of this gateway, once within ten minutes: {where}")
+            self._say(f"the pages of this gateway, once within ten minutes: {where}")
 
     def _join(self, siblings: Siblings) -> None:
         """Know what all workers have, and tell them what this one has."""
@@ -192,7 +201,7 @@ class Inspect:
         """
         link = self._link
         if link is not None and not self._elsewhere():
-            _tell(link(), open)
+            self._tell(link(), open)
         else:
             self._open(host, lambda: True)
 
@@ -220,7 +229,7 @@ class Inspect:
             return
         if held is not None:
             print(server.port, file=held, end="", flush=True)
-        _tell(door.link(), self.open)
+        self._tell(door.link(), self.open)
 
     def hide(self) -> None:
         """Close the pages."""
@@ -242,7 +251,12 @@ class Inspect:
             held = None if siblings is None or siblings.place is None else siblings.held("pages")
             self._open(host, lambda: self._holders > 0, held)  # it may have been closed meanwhile
         except OSError as error:
-            _say(f"clippy: the pages of this program are not open: {error.strerror or error}")
+            self._say(f"the pages of this program are not open: {error.strerror or error}")
+
+    def _tell(self, link: str, browse: bool) -> None:
+        self._say(f"what this program asks of its models, once within ten minutes: {link}")
+        if browse and not webbrowser.open(link):
+            self._say("no browser could be opened here")
 
     def _look_at(self, host: Host) -> None:
         others = [one for one in host.plugins.values() if isinstance(one, Recorder) and one.idle is None]
@@ -270,7 +284,9 @@ class Inspect:
 
         together = self._together
         shown = source if together is None else together
-        return View(shown, door.csrf, lambda: self._host, pace=self._pace, others=together, **more)
+        return View(
+            shown, door.csrf, lambda: self._host, loop=lambda: self._loop, pace=self._pace, others=together, **more
+        )
 
     def _door(self, port: int | None) -> Door:
         from .door import Door
@@ -293,11 +309,14 @@ class _Late:
         return getattr(self.plugin.source, name)
 
 
-def _tell(link: str, browse: bool) -> None:
-    _say(f"clippy: what this program asks of its models, once within ten minutes: {link}")
-    if browse:
-        webbrowser.open(link)
+def _loop_here() -> asyncio.AbstractEventLoop | None:
+    import asyncio  # a gateway's: a program that uses no event loop imports none
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:  # whoever made the gateway's application opened its host himself
+        return None
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(f"clippy: {text}", file=sys.stderr, flush=True)

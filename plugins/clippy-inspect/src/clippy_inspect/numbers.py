@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 
 from clippy_hookspecs import StatusTable
+from markupsafe import Markup
 
-__all__ = ["clock", "count", "dollars", "duration", "many", "numeric", "percent", "plain", "size"]
+__all__ = ["at", "clock", "count", "dollars", "duration", "many", "numeric", "percent", "plain", "size", "worded"]
 
 UNKNOWN = "–"
 
@@ -43,7 +44,16 @@ def plain(value: str | int | float | bool | None) -> str:
         return UNKNOWN
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}".replace(",", "\u2009") if isinstance(value, int | float) else value
+    return f"{value:,}".replace(",", "\u2009") if isinstance(value, int | float) else worded(value)
+
+
+_WORDS = {"attemptrefused": "refused this attempt", "refusal": "refused", "half_open": "half open"}
+
+
+def worded(text: str) -> str:
+    """What a hook did, or a state, with the names that code has for them written as words."""
+    first, space, rest = text.partition(" ")
+    return f"{_WORDS.get(first, first)}{space}{rest}"
 
 
 def numeric(table: StatusTable) -> frozenset[int]:
@@ -77,8 +87,14 @@ def size(octets: int | None) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Time of day of Unix *seconds* in the program's time zone, with milliseconds; of another day with its date."""
-    moment = datetime.datetime.fromtimestamp(seconds).astimezone()
-    if moment.date() != datetime.datetime.now().astimezone().date():
-        return moment.strftime("%Y-%m-%d %H:%M:%S")
-    return moment.strftime("%H:%M:%S.%f")[:-3]
+    """Time of day of Unix *seconds* in UTC, with milliseconds; of another day with its date."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    if moment.date() != datetime.datetime.now(datetime.UTC).date():
+        return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return moment.strftime("%H:%M:%S.%f")[:-3] + " UTC"
+
+
+def at(seconds: float) -> Markup:
+    """The same as an element that the pages' script writes in the time zone of the browser."""
+    told = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")
+    return Markup('<time datetime="{}">{}</time>').format(told, clock(seconds))

@@ -15,6 +15,7 @@ from .changes import Line, changes, weight
 from .failures import got, why
 from .generating import generates
 from .live import SEARCHED, notes, row, whose
+from .numbers import worded
 from .parts import parts_of
 from .reading import Said, answered, body_of, messages_of, said_in, settings_of
 from .timeline import events, lanes, whole
@@ -83,8 +84,8 @@ def decisions(exchange: Exchange) -> Iterator[Decision]:
         asked = _ASKED.get(step.hook)
         if asked is None or (step.action == "passed" and step.hook in {"pre_attempt", "classify_error"}):
             continue
-        nothing = "it does not say" if step.hook == "cache_store" else "nothing"
-        answer = {"passed": nothing, "hit": "yes", "miss": "no"}.get(step.action, step.action)
+        nothing = "whether it did is not told" if step.hook == "cache_store" else "nothing"
+        answer = {"passed": nothing, "hit": "yes", "miss": "no"}.get(step.action, worded(step.action))
         if step.hook == "on_error" and step.after:
             answer = f"{answer}: {' '.join(step.after.split())}"
         elif step.hook == "on_error" and failures:

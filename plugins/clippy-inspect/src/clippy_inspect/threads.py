@@ -1,7 +1,8 @@
-"""Work of the host's in a thread of its own.
+"""Work of the host's outside of the pages' own event loop.
 
-The pages have an event loop of their own, and nobody closes what a host opens for that one: a request that ran in it
-would leave connections and plugins' resources open.  What it opens for threads is closed with the host.
+Nobody closes what a host opens for that one: a request that ran in it would leave connections and plugins' resources
+open.  A gateway's requests run in its loop, which has its connections; a program's loop may be over or stand still, so
+there the work gets a thread: what a host opens for threads is closed with it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def in_a_thread(work: Coroutine[Any, Any, T]) -> T:
+async def in_the_program(loop: asyncio.AbstractEventLoop | None, work: Coroutine[Any, Any, T]) -> T:
+    """What *work* returns or raises, in *loop*, a gateway's, or a thread where there is none."""
+    if loop is None or not loop.is_running():
+        return await _in_a_thread(work)
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+async def _in_a_thread(work: Coroutine[Any, Any, T]) -> T:
     """What *work* returns or raises; in a thread without an event loop a host's coroutines do not suspend.
 
     A thread of its own: an answer may take minutes, and a pool of threads would have to wait for it at the end.

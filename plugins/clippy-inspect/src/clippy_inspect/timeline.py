@@ -8,6 +8,8 @@ from typing import Final
 from attrs import frozen
 from clippy_recorder import Attempt, Exchange, Piece
 
+from .numbers import worded
+
 MOST_TICKS: Final = 400
 MOST_ROWS: Final = 500
 
@@ -110,7 +112,7 @@ def events(exchange: Exchange) -> list[Event]:
         if attempt.ended_at is not None:
             detail = str((attempt.error or {}).get("message") or attempt.state)
             found.append((attempt.ended_at, f"{number} ended", detail, None))
-    found += [(step.at, f"{step.plugin}: {step.hook}", step.action, None) for step in exchange.steps]
+    found += [(step.at, f"{step.plugin}: {step.hook}", worded(step.action), None) for step in exchange.steps]
     found += [(piece.at, _names[piece.kind], said(piece), piece.size) for piece in exchange.pieces]
     found.sort(key=lambda one: one[0])
     made: list[Event] = []

@@ -31,16 +31,19 @@ def top_command() -> click.Command:
         "--by", type=click.Choice(list(GROUPS)), default="model", show_default=True, help="One line for each."
     )
     @click.option("--every", type=click.FloatRange(0.5, 3600), default=2.0, show_default=True, help="Seconds.")
-    @click.option("--once", is_flag=True, help="Print the tables and end.")
-    def top(where: str, token_file: IO[str] | None, by: str, every: float, once: bool) -> None:
+    @click.option("--once", is_flag=True, help="Print the table and end.")
+    @click.option("--plugins", is_flag=True, help="With --once, print the tables of the plugins and workers as well.")
+    def top(where: str, token_file: IO[str] | None, by: str, every: float, once: bool, plugins: bool) -> None:
         from .watching import CannotTell
 
         if not once and not sys.stdout.isatty():
             raise click.UsageError("no terminal; use --once")
+        if plugins and not once:
+            raise click.UsageError("--plugins goes with --once; without it the pages show those tables")
         try:
             watched = _watched(where, token_file)
             if once:
-                _print(watched, by)
+                _print(watched, by, plugins)
                 return
         except CannotTell as error:
             raise click.ClickException(line(error, 400)) from error
@@ -69,10 +72,10 @@ def token_of(file: IO[str] | None) -> str:
     return str(given).strip()
 
 
-def _print(watched: Watched, by: str) -> None:
+def _print(watched: Watched, by: str, plugins: bool) -> None:
     document = watched.look()
     click.echo(f"{line(watched.name)}: {told(document)}")
-    for sheet in (main_table(document, by), *plugin_tables(document)):
+    for sheet in (main_table(document, by), *(plugin_tables(document) if plugins else ())):
         click.echo(f"\n{sheet.title}")
         for text in sheet.lines():
             click.echo(text)

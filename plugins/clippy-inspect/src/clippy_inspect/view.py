@@ -21,6 +21,8 @@ from .pace import Pace, Rate
 from .text import visible
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .together import Together
 
 Handler = Callable[[RawRequest], Awaitable[RawReply]]
@@ -76,6 +78,8 @@ class View:
     """Counts requests as they begin; None where that is over, as in a recording."""
     apart: bool = False
     """Whether the pages run in an event loop that the program knows nothing of, and so nobody closes a host in it."""
+    loop: Callable[[], asyncio.AbstractEventLoop | None] = field(default=lambda: None, repr=False)
+    """Where the requests of a gateway run; None for a program."""
     others: Together | None = field(default=None, repr=False)
     """The other workers of a gateway, whose requests ``source`` has, too; None where there are none."""
 

@@ -35,7 +35,7 @@ def prices_command(prices: PriceList) -> click.Command:
             for price in found:
                 click.echo(json.dumps(asdict(price), default=str))
         elif model is None:
-            click.echo(_row("model", *_COLUMNS, "read", "source"))
+            click.echo(_row("model (US$ / 1M tokens)", *_COLUMNS, "read", "source"))
             for price in found:
                 click.echo(_row(price.model, *_amounts(price.rates), _day(price), price.source))
         else:
@@ -45,7 +45,7 @@ def prices_command(prices: PriceList) -> click.Command:
 
 
 def _described(price: Price) -> str:
-    lines = [price.model, *_rated(price.rates)]
+    lines = [price.model, "US dollars for a million tokens", *_rated(price.rates)]
     if price.above is not None:
         lines.append(f"prompts of more than {price.above} tokens{'' if price.long else ': not known'}")
         lines += _rated(price.long) if price.long else ()

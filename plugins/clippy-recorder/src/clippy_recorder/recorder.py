@@ -33,9 +33,12 @@ def _absolute(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path).expanduser().absolute()
 
 
+_SUFFIXES = (".jsonl", ".sqlite")
+
+
 def _is_recording(_: object, __: Any, path: Path) -> None:
-    if path.suffix not in (".jsonl", ".sqlite"):
-        raise ValueError(f"must end in .jsonl or .sqlite, got {str(path)!r}")
+    if path.suffix not in _SUFFIXES:
+        raise ValueError(f"must end in {' or '.join(_SUFFIXES)}, got {str(path)!r}")
 
 
 @define(eq=False)
@@ -50,18 +53,23 @@ class Recorder:
     )
     keep: int = field(default=500, validator=ge(1), metadata={"doc": "calls kept in memory, the newest"})
     max_bytes: int = field(
-        default=64 * 1024 * 1024, validator=ge(65536), metadata={"doc": "bytes kept in memory, of one call a quarter"}
+        default=64 * 1024 * 1024,
+        validator=ge(65536),
+        metadata={"doc": "bytes kept in memory, of one call a quarter; 65536 or more"},
     )
     path: Path | None = field(
         default=None,
         converter=_absolute,
         validator=optional(_is_recording),
-        metadata={"doc": "file to append to, .jsonl or .sqlite; None: memory alone"},
+        metadata={"doc": "file to append to, .jsonl or .sqlite; None: memory alone", "suffixes": _SUFFIXES},
     )
     file_max_bytes: int = field(
         default=64 * 1024 * 1024,
         validator=ge(65536),
-        metadata={"doc": "bytes at which a .jsonl file is set aside and a .sqlite file lets its oldest calls go"},
+        metadata={
+            "doc": "bytes at which a .jsonl file is set aside and a .sqlite file lets its oldest calls go; "
+            "65536 or more"
+        },
     )
     file_keep: int = field(default=5, validator=ge(1), metadata={"doc": "files set aside that are kept"})
     secrets: tuple[str, ...] = field(

@@ -35,7 +35,8 @@ class Pages:
     the answer, None lets the request pass.  ``fallback`` answers paths that no handler has (404 without one).
     ``headers`` are on every answer.  HEAD is answered from the handler of GET.  ``siblings`` are the processes that
     serve the same address, of which this is one or the supervisor; None: it is alone.  ``address`` is what a browser of
-    this machine goes to, such as ``http://127.0.0.1:8080``; "": it is not known, or no browser can.
+    this machine goes to, such as ``http://127.0.0.1:8080``; "": it is not known, or no browser can.  ``tell`` says a
+    line to who started the server, in the form of what else it says; None: nothing has a form.
     """
 
     limits: Limits = field(factory=Limits)
@@ -44,6 +45,7 @@ class Pages:
     headers: Mapping[str, str] = field(factory=dict)
     siblings: Siblings | None = None
     address: str = ""
+    tell: Callable[[str], None] | None = None
     _exact: dict[str, dict[str, Handler]] = field(factory=dict, init=False, repr=False)
     _below: dict[str, dict[str, Handler]] = field(factory=dict, init=False, repr=False)
     _draining: bool = field(default=False, init=False)

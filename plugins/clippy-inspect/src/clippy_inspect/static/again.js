@@ -25,13 +25,20 @@ document.addEventListener("click", async (event) => {
     const answer = await fetch("/api/replay", { method: "POST", headers, body: JSON.stringify({ id: button.dataset.again }) });
     const told = await answer.json();
     place.replaceChildren();
-    if (told.error) say(told.error);
+    if (!told.now) say(told.error);
     else if (told.same) say(`the same answer, status ${told.now.status}`);
     else {
       say(`status ${told.recorded.status} then, ${told.now.status} now`);
+      if (told.error) say(told.error);
       for (const line of told.difference) {
         say(line.slice(1), line[0] === "+" ? "added" : line[0] === "-" ? "removed" : "");
       }
+    }
+    if (told.id) {
+      const link = document.createElement("a");
+      link.href = `/requests/${encodeURIComponent(told.id)}`;
+      link.textContent = "the new request";
+      place.append(link);
     }
   } catch (error) {
     place.replaceChildren();

@@ -31,11 +31,20 @@ function clock(plot, at) {
     : time.toLocaleTimeString([], { hour12: false });
 }
 
+// what the legend says while nobody points at a time: the newest one that says something
+function resting(plot) {
+  if (plot.cursor.idx != null || !plot.legend.live) return;
+  const lines = plot.data.slice(1);
+  let newest = plot.data[0].length - 1;
+  while (newest > 0 && lines.every((line) => line[newest] === null)) newest -= 1;
+  if (newest >= 0 && plot.legend.idxs[0] !== newest) plot.setLegend({ idx: newest }, false);
+}
+
 function plot(place, chart, data) {
   const axis = { stroke: worked("quiet"), grid: { stroke: worked("line-colour"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
   const says = (_, number) => chart.says(number ?? null);
   return new uPlot({
-    width: place.clientWidth, height: 180, legend: { show: true }, cursor: { drag: { x: false, y: false }, sync: { key: "time" } },
+    width: place.clientWidth, height: 180, legend: { show: true }, hooks: { setData: [resting], setLegend: [resting] }, cursor: { drag: { x: false, y: false }, sync: { key: "time" } },
     scales: { y: { range: (_, min, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [{ ...axis, values: (made, places) => places.map((at) => clock(made, at)), space: 104 },
            { ...axis, size: 64, values: (_, places) => places.map((number) => chart.says(number)) }],
