@@ -140,6 +140,17 @@ class CommandLine(click.Group):
                 host._serving.current.record_nothing()  # noqa: SLF001 (a host made here, before its first request)
             yield host
 
+    @staticmethod
+    @contextmanager
+    def bare() -> Iterator[Host]:
+        """A host without plugins and routes, whatever is configured: for what a host does by itself, as telling an
+        answer in another wire API.
+        """
+        from ..host import Host
+
+        with Host() as host:
+            yield host
+
     @contextmanager
     def apart(self, routes: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Apart]:
         """A host as the configuration describes, for commands that try things out, with what was left out of it.

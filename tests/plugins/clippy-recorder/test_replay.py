@@ -543,7 +543,10 @@ def test_what_a_model_said_cannot_act_on_a_terminal(folder):
 
 
 def test_a_replay_as_a_process_ends_when_it_is_told(folder):
-    """It says where it listens; SIGTERM ends it in good order."""
+    """It says where it listens; SIGTERM ends it in good order.  No key is needed for answers that are there."""
+    (folder / "clippy.toml").write_text(
+        '[routes.main]\nbase_url = "https://api.openai.com/v1"\nkey = { env = "A_KEY_THAT_IS_NOT_SET" }\n'
+    )
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "clippy_core.cli", "replay", "calls.jsonl", "--speed", "0"],
         stdout=subprocess.PIPE, text=True, cwd=folder,

@@ -29,7 +29,8 @@ def serve(cli: Any, calls: list[Exchange], port: int, speed: float, extra: Extra
     cassette = Cassette.of(calls)
     if not len(cassette):
         raise click.ClickException('no call in this recording has its content; record with level = "detailed"')
-    with cli.host() as host:
+    # What a program is answered is in the recording: only for the real provider the configuration must be whole.
+    with cli.host() if extra == "forward" else cli.bare() as host:
 
         async def onward(request: RawRequest) -> RawReply:
             from .rerunning import route_for
