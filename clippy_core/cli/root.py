@@ -152,15 +152,16 @@ class CommandLine(click.Group):
             yield host
 
     @contextmanager
-    def apart(self, routes: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Apart]:
+    def apart(self, routes: Mapping[str, Any] = MappingProxyType({}), *, live: bool = False) -> Iterator[Apart]:
         """A host as the configuration describes, for commands that try things out, with what was left out of it.
 
-        Its stores begin empty, its files go with it, nothing that other programs share is read or written, and waits
-        are over at once.  *routes* are tables for those that the configuration may lack.  Raises ConfigError.
+        Its stores begin empty, its files go with it, and nothing that other programs share is read or written.  Waits
+        are over at once, unless it is *live*: for requests that are sent to a provider.  *routes* are tables for those
+        that the configuration may lack.  Raises ConfigError.
         """
         from .apart import host_apart
 
-        with host_apart(installation(click.get_current_context()).path, routes) as found:
+        with host_apart(installation(click.get_current_context()).path, routes, live) as found:
             yield found
 
     @staticmethod

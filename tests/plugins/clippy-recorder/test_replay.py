@@ -355,8 +355,8 @@ def test_calls_that_are_made_again_are_asked_anew_and_leave_the_cache_alone(fold
         assert (len(told["calls"]), server.calls - once) == (4, 4)
 
 
-@pytest.mark.parametrize(("asked", "opened"), [((), 0), (("--with", "inspect"), 1)])
-def test_calls_that_are_made_again_open_no_pages_unless_these_are_asked_for(folder, monkeypatch, asked, opened):
+@pytest.mark.parametrize("asked", [(), ("--with", "inspect")])
+def test_calls_that_are_made_again_open_no_pages(folder, monkeypatch, asked):
     """A debugger that the configuration has would take its port and print a link, for a second."""
     open_hosts: list[Any] = []
     monkeypatch.setattr(Inspect, "_has_a_port", lambda self: open_hosts.append(self))
@@ -366,8 +366,23 @@ def test_calls_that_are_made_again_open_no_pages_unless_these_are_asked_for(fold
         text = file.read_text().replace('["recorder"]', '["recorder", "inspect"]')
         file.write_text(f"{text}[plugins.inspect]\nenabled = true\n")
         done = run("replay", "calls.jsonl", "--live", *asked, "--json")
-    assert json.loads(done.output)["same"] == 4
-    assert [True] * (1 + opened) == [one.enabled for one in open_hosts], "the first host only says what is configured"
+    assert json.loads(done.stdout)["same"] == 4
+    assert "inspect is left out: it talks to other processes" in done.stderr
+    assert open_hosts == []
+
+
+def test_calls_that_are_made_again_are_no_news_for_the_programs_that_run(folder):
+    """A replay of failures opened the breaker of a gateway, and stood in its audit log."""
+    with FakeServer(FakeProvider([Fault.status(503)] * 40)) as server:
+        configured(folder, server)
+        file = folder / "clippy.toml"
+        shared = '["recorder", "audit", "breaker", "state-sqlite", "errors"]'
+        text = file.read_text().replace('["recorder"]', shared)
+        file.write_text(f'{text}[plugins.audit]\npath = "audit.jsonl"\n[plugins.state-sqlite]\npath = "state.sqlite"\n')
+        before = {*folder.rglob("*")}
+        told = json.loads(run("replay", "calls.jsonl", "--live", "--json").stdout)
+        assert (told["again"]["failed"], server.calls > 0) == (4, True)
+    assert {*folder.rglob("*")} == before
 
 
 def test_yesterdays_calls_go_through_another_plugin_and_nobody_is_asked(folder, monkeypatch):

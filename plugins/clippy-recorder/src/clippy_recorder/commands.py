@@ -275,36 +275,15 @@ def replay_command(cli: Any) -> click.Command:
     return replay
 
 
-def _has_pages(plugin: object) -> bool:
-    """Whether it would open pages while the calls are made, with a link in what is printed."""
-    return callable(getattr(plugin, "register_routes", None))
-
-
 def _again(
     cli: Any, calls: list[Exchange], live: bool, more: tuple[str, ...], less: tuple[str, ...], as_json: bool
 ) -> None:
-    from .other_plugins import RECORDER, compared, plugins_named
+    from .other_plugins import compared, sent_again
     from .reporting import lines, report
-    from .rerunning import Books, rerun, without_caches
 
-    notes: tuple[str, ...] = ()
     try:
-        if live:
-            with cli.host() as host:
-                away = {name for name, one in host.plugins.items() if name == RECORDER or _has_pages(one)} - {*more}
-                kept = {name: one for name, one in host.plugins.items() if name not in away | {*less}}
-                added = plugins_named(name for name in more if name not in kept)
-                chosen = without_caches({**kept, **added})
-                left = [name for name in (*kept, *added) if name in more and name not in chosen]
-                notes = tuple(f"{name} is left out: --live asks the provider" for name in left)
-                other = host.with_plugins({**chosen, "books": Books()})
-                try:
-                    made = rerun(calls, other, cli.run)
-                finally:
-                    other.close()
-        else:
-            found = compared(calls, cli.apart, cli.run, more, less)
-            made, notes = list(found.made), found.notes
+        found = sent_again(calls, cli.apart, cli.run, more, less) if live else compared(calls, cli.apart, cli.run, more, less)
+        made, notes = list(found.made), found.notes
     except LookupError as error:
         raise click.ClickException(visible(str(error))) from error
     for note in notes:

@@ -1,4 +1,4 @@
-"""Recorded calls through two sets of plugins, against the recorded answers: what would have become of them."""
+"""Recorded calls again: sent to their routes, or through two sets of plugins against the recorded answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 import importlib
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -19,10 +19,10 @@ from clippy_hookspecs import Host, RawReply, RawRequest, ServiceRegistry, Upstre
 from .exchange import Exchange
 from .har import api_of
 from .replaying import recorded, told, told_in
-from .rerunning import Books, Rerun, rerun
+from .rerunning import Books, Rerun, rerun, without_caches
 
 Run = Callable[[Awaitable[Any]], Any]
-Apart = Callable[[Mapping[str, Any]], AbstractContextManager[Any]]
+Apart = Callable[..., AbstractContextManager[Any]]
 """``cli.apart``: a host with empty stores on a clock of its own, for each run another, with routes it may lack."""
 
 RECORDER = "recorder"
@@ -30,7 +30,8 @@ RECORDER = "recorder"
 
 @frozen
 class Comparison:
-    """Each call as the configured plugins had it answered (``Rerun.recorded``) and as the others did; what to know."""
+    """Each call as it was recorded, or as the configured plugins had it answered (``Rerun.recorded``), and as it came
+    out this time; what to know."""
 
     made: tuple[Rerun, ...]
     notes: tuple[str, ...]
@@ -83,6 +84,29 @@ def compared(
     made = [
         Rerun(one.id, one.model, then.again, now.again) for one, then, now in zip(whole, before, after, strict=True)
     ]
+    return Comparison(tuple(made), tuple(notes))
+
+
+def sent_again(
+    exchanges: Sequence[Exchange], apart: Apart, run: Run, more: Sequence[str], less: Sequence[str]
+) -> Comparison:
+    """The recorded calls sent to their routes for good, through the configured plugins with *more* and *less* of them.
+
+    What they learn and write goes afterwards: of a call that is tried out no breaker, no budget and no log may know
+    that programs share.  Caches are left out, for they would answer in the provider's place.  Raises LookupError for a
+    plugin that there is not, or a call without a route.
+    """
+    with apart({}, live=True) as found:
+        notes = [f"{name} is left out: {why}" for name, why in found.left_out.items()]
+        chosen, about = _chosen(found.host, more, less)
+        asking = without_caches({name: one for name, one in chosen.items() if name != RECORDER or name in more})
+        away = [name for name in chosen if name in more and name not in asking]
+        notes += [*about, *(f"{name} is left out: --live asks the provider" for name in away)]
+        other = found.host.with_plugins({**asking, "books": Books()})
+        try:
+            made = rerun(exchanges, other, run)
+        finally:
+            other.close()
     return Comparison(tuple(made), tuple(notes))
 
 
@@ -169,11 +193,6 @@ def plugin_named(name: str) -> object:
         if entry.name == name:
             return _made(name, entry.load)
     raise LookupError(f"no installed plugin is named {name!r}; clippy plugins lists them")
-
-
-def plugins_named(names: Iterable[str]) -> dict[str, object]:
-    """Each by the name that it goes by in a host.  Raises LookupError."""
-    return {name.rpartition(":")[2]: plugin_named(name) for name in names}
 
 
 def _made(name: str, load: Callable[[], Any]) -> object:
