@@ -11,19 +11,21 @@ import httpx
 import pytest
 from attrs import evolve
 from clippy_breaker import CircuitBreaker
+from clippy_cache_memory import MemoryCache
 from clippy_hookspecs import ProviderError
 from clippy_inspect.failures import got
 from clippy_inspect.live import bars, row
 from clippy_inspect.streams import ending
 from clippy_inspect.text import visible
 from clippy_recorder import Attempt, Exchange, Message, Recorder, Step
+from gateway_world import CALLERS_KEY, World
 from hypothesis import given
 from hypothesis import strategies as st
 from inspect_world import Kept, Site, cached, exchange, failed, retried, streamed
 from patience import until
 
 import clippy_core
-from clippy_core.testing import FakeProvider, Reply
+from clippy_core.testing import FakeProvider, Fault, Reply
 
 
 @pytest.fixture(scope="module")
@@ -294,3 +296,47 @@ def test_one_slow_request_does_not_hide_how_long_the_others_took() -> None:
     found = bars([*lines, row(exchange(21, duration=3_600_000_000))])
     assert (found["req-0000"], found["req-0021"]) == ((25.0, 75.0), (100.0, 0.0))
     assert bars([row(exchange(1, duration=None, state="running"))]) == {"req-0001": (0.0, 0.0)}
+
+
+# --- asked in one wire API, answered in another ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def translated() -> tuple[Exchange, ...]:
+    """Plain, streamed, refused by the provider, and answered from a cache: a caller of Anthropic's at OpenAI's."""
+    recorder = Recorder(enabled=True)
+    plugins = {"recorder": recorder, "cache-memory": MemoryCache()}
+    script = [Reply("Paris."), Reply("Paris.", chunks=("Pa", "ris.")), Fault.status(429)]
+    headers = {"x-clippy-route": "main", "x-api-key": CALLERS_KEY, "anthropic-version": "2023-06-01"}
+    message = {"role": "user", "content": [{"type": "text", "text": "The capital of France?"}]}
+    body = {"model": "m", "max_tokens": 9, "messages": [message], "temperature": 0}
+    more: tuple[dict[str, Any], ...] = ({}, {"stream": True, "temperature": 1}, {"temperature": 0.5}, {})
+    with World(script, plugins) as world:
+        for one in more:
+            httpx.post(f"{world.url}/v1/messages", headers=headers, json={**body, **one}, trust_env=False)
+        return recorder.latest()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_translated_request_is_shown_as_its_caller_wrote_it_and_got_it(translated: Any, live: bool) -> None:
+    """Live and of a file; the provider's words stand where they were sent and came back."""
+    assert ["answered", "answered", "failed", "cached"] == [one.state for one in translated]
+    with clippy_core.Host([]) as host, Site(Kept([*translated]), **{"host" if live else "bare": host}) as one:
+        pages = [words(one.get(f"/requests/{call.id}")) for call in translated]
+        assert [call.id for call in translated] == [
+            line["id"] for line in reversed(one.get("/api/requests?q=api:anthropic.messages").json()["requests"])
+        ]
+    marks = ('"type": "message"', "message_start", '"type": "rate_limit_error"', '"type": "message"')
+    for page, call, mark in zip(pages, translated, marks, strict=True):
+        came, rest = page.split("What came in", 1)[1].split("What the caller got", 1)
+        got, rest = rest.split("What the plugins changed", 1)
+        assert "anthropic.messages, sent on as openai.chat" in page
+        assert "As its caller wrote it, in anthropic.messages" in came
+        assert '"type": "text"' in came
+        assert "Empty." not in came
+        assert mark in got
+        assert '"choices"' not in got
+        assert "what came went out as it was" not in rest
+        assert "from anthropic.messages to openai.chat" in rest
+        assert "The same bytes as came in" not in rest
+        assert call.attempts == () or "completions" in rest

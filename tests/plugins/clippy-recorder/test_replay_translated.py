@@ -219,7 +219,10 @@ def test_a_call_of_our_own_client_that_a_cache_answers_has_its_question():
     """Nobody wrote bytes for it before it was to be sent."""
     recorder, provider = Recorder(enabled=True), FakeProvider([REPLY])
     route = {"routes": {"main": {"base_url": "http://provider.test/v1", "key": "none"}}}
-    with clippy_core.Host([recorder, MemoryCache()], config=route) as host, clippy_core.Client(host, provider.client()) as client:
+    with (
+        clippy_core.Host([recorder, MemoryCache()], config=route) as host,
+        clippy_core.Client(host, provider.client()) as client,
+    ):
         for _ in range(2):
             client.chat("Hello", model="m", temperature=0)
     first, hit = recorder.latest()

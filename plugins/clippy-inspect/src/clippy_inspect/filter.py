@@ -226,7 +226,7 @@ _TEXTS: Final[dict[str, Callable[[Exchange], tuple[str | None, ...]]]] = {
     "id": lambda exchange: (exchange.id,),
     "model": lambda exchange: (exchange.model, exchange.answering_model),
     "state": lambda exchange: (exchange.state,),
-    "api": lambda exchange: (exchange.api,),
+    "api": lambda exchange: (exchange.api, None if exchange.asked is None else exchange.asked.api),
     "url": lambda exchange: (exchange.url,),
     "route": lambda exchange: (exchange.route, *(attempt.route for attempt in exchange.attempts)),
     "tenant": lambda exchange: (exchange.scope.tenant,),

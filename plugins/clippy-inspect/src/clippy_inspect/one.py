@@ -9,6 +9,7 @@ from attrs import frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange, Message, Step, document, to_curl, to_har, to_jsonl, to_python
 from clippy_recorder.har import answer_pieces
+from clippy_recorder.replaying import told_anew
 from clippy_serving import reply
 
 from .changes import Line, changes, weight
@@ -17,6 +18,7 @@ from .generating import generates
 from .live import SEARCHED, notes, row, whose
 from .parts import parts_of
 from .reading import Said, answered, body_of, messages_of, said_in, settings_of
+from .reading import read as json_of
 from .timeline import events, lanes, whole
 from .view import Page, View, part_of
 
@@ -92,6 +94,13 @@ def decisions(exchange: Exchange) -> Iterator[Decision]:
         yield Decision(step.at, step.plugin, asked, answer)
 
 
+def translation(exchange: Exchange) -> tuple[Line, ...]:
+    """What a caller wrote beside what was made of it for a route of another wire API; empty where that was not so."""
+    if exchange.asked is None or not (exchange.asked.message.body and exchange.came.body):
+        return ()
+    return tuple(changes(read(exchange.asked.message), read(exchange.came)))
+
+
 def contexts(exchange: Exchange) -> list[Context]:
     """The conversation before and after each plugin that made it fit."""
     found: list[Context] = []
@@ -129,7 +138,7 @@ def asked(exchange: Exchange) -> Asked | None:
     """What a call says to a model; None where it says nothing, or not to a model."""
     if not generates(exchange.method, exchange.url):
         return None
-    body = body_of(exchange)
+    body = body_of(exchange) if exchange.asked is None else json_of(exchange.asked.message.body)
     said = [part for message in messages_of(body) for part in said_in(message)]
     if not said:
         return None
@@ -184,6 +193,8 @@ def pages(view: View) -> list[Page]:
         if exchange is None:
             return view.not_found(request, f"No request {wanted} is kept. The recorder keeps the newest only.")
         flow = view.flow_state(wanted) if exchange.state == "running" else None
+        host = view.host() or view.bare
+        anew = None if host is None else await told_anew(exchange, host)
         older, newer = beside(view.source.latest(SEARCHED), wanted)
         return view.page(
             request,
@@ -195,6 +206,10 @@ def pages(view: View) -> list[Page]:
             total=whole(exchange),
             lanes=lanes(exchange),
             events=events(exchange),
+            came=exchange.came if exchange.asked is None else exchange.asked.message,
+            caller_got=anew or exchange.answered,
+            anew=anew is not None,
+            translation=translation(exchange),
             changed=changed(exchange),
             decisions=list(decisions(exchange)),
             contexts=contexts(exchange),

@@ -282,7 +282,11 @@ def _again(
     from .reporting import lines, report
 
     try:
-        found = sent_again(calls, cli.apart, cli.run, more, less) if live else compared(calls, cli.apart, cli.run, more, less)
+        found = (
+            sent_again(calls, cli.apart, cli.run, more, less)
+            if live
+            else compared(calls, cli.apart, cli.run, more, less)
+        )
         made, notes = list(found.made), found.notes
     except LookupError as error:
         raise click.ClickException(visible(str(error))) from error

@@ -214,6 +214,31 @@ async def told(found: Recorded, request: RawRequest, speed: float, sleep: Sleep,
     return reply if host is None or not found.api else await host.retold(reply, found.api, request, found.made)
 
 
+async def told_anew(exchange: Exchange, host: Host) -> Message | None:
+    """What a caller got who asked in another wire API than the route speaks, as *host* tells such an answer.
+
+    None where the provider's own answer went to its caller, or none is known.  Of an answer that broke off, what there
+    was of it.
+    """
+    asked, found = exchange.asked, recorded(exchange)
+    if asked is None or found is None or exchange.state == "running":
+        return None
+    request = RawRequest(exchange.method, asked.url, Headers(asked.message.headers), asked.message.body)
+    reply = await told(told_in(asked.api, found, exchange), request, 0, asyncio.sleep, host)
+    body = reply.body
+    if not isinstance(body, bytes):
+        parts: list[bytes] = []
+        try:
+            while (piece := await body.next()) is not None:
+                parts.append(piece)
+        except Exception:  # it broke off, or cannot be told on
+            pass
+        finally:
+            await body.aclose()
+        body = b"".join(parts)
+    return Message(reply.headers.pairs, body, len(body), reply.status)
+
+
 @define(eq=False)
 class Replay:
     """Answers requests from a recording: a page for a server, and an ``Upstream`` for a host.
