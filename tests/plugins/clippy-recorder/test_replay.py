@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from clippy_cache_memory import MemoryCache
 from clippy_hookspecs import Headers, RawRequest, Scope
 from clippy_inspect import Inspect
-from clippy_recorder import Exchange, Recorder, document, exchange_of, read, to_curl, to_python, write
+from clippy_recorder import Exchange, Message, Recorder, document, exchange_of, read, to_curl, to_python, write
 from clippy_recorder.other_plugins import plugin_named
 from clippy_recorder.replaying import Cassette, Replay
 from clippy_recorder.rerunning import rerun
@@ -541,6 +541,25 @@ def test_files_are_listed_shown_and_turned_into_others(folder):
     assert [piece.data for piece in next(one for one in back if one.id == calls[1].id).pieces] == [
         piece.data for piece in calls[1].pieces if piece.kind == "bytes"
     ]
+
+
+def test_calls_that_an_export_has_no_form_for_are_named_and_the_others_written(folder):
+    """One list of models among a thousand calls would keep all of them from being exported."""
+    calls = [*read(folder / "calls.jsonl")]
+    bare = evolve(calls[1], came=Message(size=70), attempts=())
+    withheld = evolve(bare, id="refused", state="refused")
+    write(folder / "mixed.jsonl", [calls[0], evolve(calls[1], id="models", api="", method="GET"), bare, withheld])
+    for form, left in (("python", 3), ("curl", 2)):
+        done = run("recordings", "export", "mixed.jsonl", "--format", form)
+        assert done.exit_code == 0
+        assert f"{left} of 4 calls are left out" in done.stderr
+        assert f'{bare.id}: what was said in it was not recorded; record with level = "detailed"' in done.stderr
+        assert "refused: what is said in a call that was refused is withheld" in done.stderr
+        assert ("models: there is no SDK for this call; export it as curl" in done.stderr) == (form == "python")
+        assert done.stdout.startswith(to_python(calls[0]) if form == "python" else to_curl(calls[0]))
+    alone = run("recordings", "export", "mixed.jsonl", "--format", "python", "--id", "models", "-o", "models.py")
+    assert (alone.exit_code, "no call of mixed.jsonl can be written as python" in alone.stderr) == (1, True)
+    assert not (folder / "models.py").exists()
 
 
 def test_what_a_model_said_cannot_act_on_a_terminal(folder):

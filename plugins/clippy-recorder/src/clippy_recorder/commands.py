@@ -160,10 +160,13 @@ def _export() -> click.Command:
     def export(file: Path, form: str, id: str | None, output: Path | None) -> None:  # noqa: A002
         """FILE as an HTTP archive, curl commands, JSON lines or programs with the official SDKs."""
         calls = calls_of(file) if id is None else [_found(file, id)]
-        try:
-            text = exported(calls, form)
-        except ValueError as error:
-            raise click.ClickException(visible(str(error))) from error
+        text, without = exported(calls, form)
+        for line in without:
+            click.echo(visible(f"{line}; it is left out"), err=True)
+        if without and not text:
+            raise click.ClickException(f"no call of {visible(str(file))} can be written as {form}")
+        if without:
+            click.echo(f"{len(without)} of {len(calls)} calls are left out", err=True)
         if output is None:
             click.echo(text if not sys.stdout.isatty() else visible(text, keep="\n\t"), nl=False)
             return
@@ -177,14 +180,20 @@ def _export() -> click.Command:
     return export
 
 
-def exported(calls: list[Exchange], form: str) -> str:
-    """*calls* in one of the forms.  Raises ValueError for a call that has none."""
+def exported(calls: list[Exchange], form: str) -> tuple[str, list[str]]:
+    """*calls* in one of the forms, and of each that has none why, in a line."""
     if form == "har":
-        return json.dumps(to_har(calls), indent=1) + "\n"
+        return json.dumps(to_har(calls), indent=1) + "\n", []
     if form == "jsonl":
-        return to_jsonl(*calls)
+        return to_jsonl(*calls), []
     one: Callable[[Exchange], str] = {"curl": to_curl, "python": to_python}[form]
-    return "".join(one(call) for call in calls)
+    written, without = [], []
+    for call in calls:
+        try:
+            written.append(one(call))
+        except ValueError as error:
+            without.append(f"{call.id}: {error}")
+    return "".join(written), without
 
 
 def _import() -> click.Command:
@@ -282,11 +291,8 @@ def _again(
     from .reporting import lines, report
 
     try:
-        found = (
-            sent_again(calls, cli.apart, cli.run, more, less)
-            if live
-            else compared(calls, cli.apart, cli.run, more, less)
-        )
+        again = sent_again if live else compared
+        found = again(calls, cli.apart, cli.run, more, less)
         made, notes = list(found.made), found.notes
     except LookupError as error:
         raise click.ClickException(visible(str(error))) from error

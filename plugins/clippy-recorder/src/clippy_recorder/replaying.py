@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -22,6 +23,8 @@ from clippy_hookspecs import Headers, Host, RawReply, RawRequest
 
 from .exchange import Exchange, Message, Piece
 from .har import answer_of, answer_pieces, api_of
+
+logger = logging.getLogger("clippy.recorder")
 
 Extra = Literal["404", "kill", "forward"]
 Sleep = Callable[[float], Awaitable[None]]
@@ -177,6 +180,20 @@ def sent_of(exchange: Exchange) -> Message:
     return exchange.attempts[-1].sent if exchange.attempts else exchange.came
 
 
+def question_of(exchange: Exchange) -> Message | None:
+    """The request to make again: as it came, else as it was sent; None where what it said was not kept."""
+    came = exchange.came if exchange.came.body else sent_of(exchange)
+    says_nothing = not came.size and (exchange.method != "POST" or not exchange.api)
+    return came if came.body or says_nothing else None
+
+
+def not_kept(exchange: Exchange) -> str:
+    """Why a recording has a call without what was said in it."""
+    if exchange.state == "refused":
+        return "what is said in a call that was refused is withheld, for it may be what it was refused for"
+    return 'what was said in it was not recorded; record with level = "detailed"'
+
+
 @define(eq=False)
 class Playback:
     """A recorded answer as it is given again, piece by piece.  ``speed`` 2 is twice as fast, 0 at once."""
@@ -231,8 +248,8 @@ async def told_anew(exchange: Exchange, host: Host) -> Message | None:
         try:
             while (piece := await body.next()) is not None:
                 parts.append(piece)
-        except Exception:  # it broke off, or cannot be told on
-            pass
+        except Exception as error:
+            logger.debug("a recorded answer broke off: %s", type(error).__name__)
         finally:
             await body.aclose()
         body = b"".join(parts)
