@@ -445,8 +445,8 @@ def test_waits_are_over_at_once_and_count_as_they_were(folder):
     assert failed == {0: 11, 3600: 10}
 
 
-def test_what_is_logged_of_simulated_calls_says_so_and_times_have_a_unit(folder):
-    """Read on a screen, a failure that is played again is not one that happens."""
+def test_what_is_logged_of_simulated_calls_is_told_after_the_result_and_times_have_a_unit(folder):
+    """Read on a screen, a failure that is played again is not one that happens, and ten of them hide the result."""
     (folder / "clippy.toml").write_text("[plugins.telemetry-log]\nanswered = 'error'\n")
     log, heard, said = logging.getLogger("clippy"), logging.Handler(), []
     heard.emit = lambda record: said.append(record.getMessage())
@@ -456,10 +456,42 @@ def test_what_is_logged_of_simulated_calls_says_so_and_times_have_a_unit(folder)
         log.error("after it")
     finally:
         log.removeHandler(heard)
-    assert len(said) == 5
-    assert all(one.startswith("simulated: request answered: ") for one in said[:-1])
-    assert said[-1] == "after it"
+    assert said == ["after it"]
+    told = [line for line in done.stderr.splitlines() if "logged" in line]
+    assert len(told) == 1
+    assert "times: request answered: " in told[0]
+    assert done.output.index("calls have the same answer") < done.output.index("times: request answered: ")
     assert "latency, s" in done.stdout
+
+
+def test_a_plugin_that_does_nothing_makes_no_difference(folder):
+    """Failures that are played again are waited for alike in both runs, however the waits are drawn."""
+
+    def ask(chat: openai.OpenAI, _: anthropic.Anthropic) -> None:
+        for _ in range(3):
+            with pytest.raises(openai.InternalServerError):
+                chat.chat.completions.create(model="m", messages=MESSAGES)
+
+    write(folder / "failed.jsonl", recorded(*[Fault.status(500)] * 3, ask=ask))
+    (folder / "clippy.toml").write_text("[plugins.throttle]\nenabled = false\n")
+    told = json.loads(run("replay", "failed.jsonl", "--with", "throttle", "--json").stdout)
+    assert told["again"]["attempts"] > 3
+    assert told["again"] == told["configured"]
+
+
+def test_calls_without_what_was_said_are_not_made_again(folder):
+    """They would be asked without a question, and answered alike by that."""
+    calls = [evolve(one, attempts=tuple(evolve(a, sent=Message(size=70)) for a in one.attempts), came=Message(size=70))
+             for one in read(folder / "calls.jsonl")]  # fmt: skip
+    write(folder / "standard.jsonl", calls)
+    why = 'what was said in it was not recorded; record with level = "detailed"'
+    for how in (("--with", "throttle"), ("--live",)):
+        done = run("replay", "standard.jsonl", *how)
+        assert (done.exit_code, f"no call can be made again: {why}" in done.stderr) == (1, True)
+    write(folder / "some.jsonl", [*read(folder / "calls.jsonl"), evolve(calls[0], id="bare")])
+    done = run("replay", "some.jsonl", "--without", "retry")
+    assert f"1 calls are left out: {why}" in done.stderr
+    assert "4 of 4 calls have the same answer" in done.stdout
 
 
 def test_plugins_that_are_not_there_or_do_nothing_are_told_of(folder):

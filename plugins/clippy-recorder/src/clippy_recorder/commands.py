@@ -304,3 +304,5 @@ def _again(
     else:
         for line in lines(made, before):
             click.echo(visible(line))
+    for line in found.logged:
+        click.echo(visible(line), err=True)
