@@ -167,8 +167,8 @@ def test_equal_requests_get_the_recorded_answers_in_their_order_and_the_last_one
     assert [b"first" in one.pieces[0] for one in found] == [True, False, False]
 
 
-def test_an_answer_that_broke_off_breaks_off_again(served):
-    """What came before is the same."""
+def test_an_answer_that_broke_off_breaks_off_again(served, caplog):
+    """What came before is the same; a line says so, for nothing failed here."""
 
     def ask(chat: openai.OpenAI, _: Any) -> None:
         with pytest.raises(openai.APIConnectionError):
@@ -182,6 +182,10 @@ def test_an_answer_that_broke_off_breaks_off_again(served):
         assert next(iter(stream)).choices
         with pytest.raises((openai.APIConnectionError, httpx2.HTTPError)):
             list(stream)
+    assert ["an answer broke off"] == [
+        one.getMessage() for one in caplog.records if one.name.startswith(("clippy", "uvi"))
+    ]
+    assert all(one.exc_info is None for one in caplog.records)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
