@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
-from attrs import evolve
+from attrs import define, evolve
 from clippy_breaker import CircuitBreaker
 from clippy_cache_memory import MemoryCache
-from clippy_hookspecs import ProviderError
+from clippy_hookspecs import ProviderError, Refusal, Request, RequestContext, hookimpl
 from clippy_inspect.failures import got
 from clippy_inspect.live import bars, row
 from clippy_inspect.streams import ending
@@ -340,3 +340,32 @@ def test_a_translated_request_is_shown_as_its_caller_wrote_it_and_got_it(transla
         assert "from anthropic.messages to openai.chat" in rest
         assert "The same bytes as came in" not in rest
         assert call.attempts == () or "completions" in rest
+
+
+# --- refused ---------------------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Guard:
+    """Lets nothing pass."""
+
+    @hookimpl
+    def pre_request(self, request: Request, ctx: RequestContext) -> Request:
+        raise Refusal("not that model", code="model_denied")
+
+
+def test_what_a_plugin_refused_is_withheld_and_the_page_says_why() -> None:
+    """The level, which was detailed, and streams have nothing to do with it."""
+    recorder = Recorder(enabled=True)
+    with clippy_core.Host([recorder, Guard()]) as host, host.wrap(FakeProvider(Reply("never")).client()) as client:
+        client.post("http://fake.test/v1/chat/completions", json={"model": "m", "messages": [{"content": "a secret"}]})
+        [call] = recorder.latest()
+        with Site(Kept([call]), host=host) as one:
+            page = words(one.get(f"/requests/{call.id}"))
+            again = one.post("/api/replay", json={"id": call.id})
+    assert "model_denied: its message is not here: what is said in a request that was refused is withheld" in page
+    assert "what they say is not here: what is said in a request that was refused is withheld" in page
+    assert "its message was not kept" not in page
+    assert "detailed" not in page
+    assert "a secret" not in page
+    assert (again.status_code, "refused is withheld" in again.json()["error"]) == (409, True)

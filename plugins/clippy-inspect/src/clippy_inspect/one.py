@@ -13,7 +13,7 @@ from clippy_recorder.replaying import told_anew
 from clippy_serving import reply
 
 from .changes import Line, changes, weight
-from .failures import got, why
+from .failures import failure_of, got, unkept, why
 from .generating import generates
 from .live import SEARCHED, notes, row, whose
 from .parts import parts_of
@@ -225,6 +225,8 @@ def pages(view: View) -> list[Page]:
             got=got(exchange),
             origin=origin(exchange),
             why=why,
+            failure=failure_of(exchange),
+            unkept=unkept(exchange),
             read=read,
             laid_out=laid_out,
             usage=exchange.usage,

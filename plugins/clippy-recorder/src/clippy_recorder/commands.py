@@ -20,6 +20,7 @@ from .exports import to_curl, to_jsonl, to_python
 from .files import read, write
 from .har import answer_of, answer_pieces, from_har, to_har
 from .reading import StrangeRecording
+from .replaying import not_kept
 
 
 def calls_of(path: Path) -> list[Exchange]:
@@ -126,6 +127,8 @@ def _show() -> click.Command:
             click.echo(visible(f"  {step.plugin} {step.hook} {step.action} {step.ns // 1000} us{times}"))
         answer = answer_of(one)
         body = answer.body or b"".join(piece.data for piece in answer_pieces(one))
+        if one.state == "refused":
+            click.echo(f"  {not_kept(one)}")
         for title, text in (*_written(one), ("asked", one.came.body), ("answered", body)):
             if text:
                 click.echo(f"{title}:")
