@@ -579,6 +579,25 @@ def test_files_are_listed_shown_and_turned_into_others(folder):
     ]
 
 
+def test_a_list_takes_the_filter_of_the_pages_and_says_what_it_cannot_read(folder):
+    """A term that nothing can fit is not an empty answer."""
+    calls = [*read(folder / "calls.jsonl")]
+    write(folder / "some.jsonl", [evolve(calls[0], state="failed", status=503), *calls[1:]])
+    for words, lines in (
+        (("-q", "status:>=500"), 1),
+        (("-q", "-failed HELLO"), 3),
+        (("-m", "M*"), 4),
+        (("-m", "m", "-q", "failed"), 1),
+        (("-m", "a model"), 0),
+    ):
+        done = run("recordings", "list", "some.jsonl", *words)
+        assert (done.exit_code, len(done.stdout.splitlines())) == (0, lines), words
+        assert ("none of 4 calls fits" in done.stderr) == (lines == 0)
+    for words, why in (("status:>=x", '"x" is none.'), ("state:nope", 'There is no state "nope".')):
+        done = run("recordings", "list", "some.jsonl", "-q", words)
+        assert (done.exit_code, why in done.stderr) == (2, True)
+
+
 def test_calls_that_an_export_has_no_form_for_are_named_and_the_others_written(folder):
     """One list of models among a thousand calls would keep all of them from being exported."""
     calls = [*read(folder / "calls.jsonl")]

@@ -12,12 +12,12 @@ from typing import Any, Final
 from attrs import define, evolve, field, frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
+from clippy_recorder.generating import generates
 from clippy_recorder.har import answer_of, answer_pieces
 from clippy_recorder.rerunning import said
 
 from .dashboard import LOOKED_AT
 from .failures import failure_of
-from .generating import generates
 from .live import tone
 from .numbers import many
 from .reading import Said, answered, body_of, messages_of, read, said_in

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from attrs import frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange, Message, Step, document, to_curl, to_har, to_jsonl, to_python
+from clippy_recorder.generating import generates
 from clippy_recorder.har import answer_pieces
 from clippy_recorder.replaying import told_anew
 from clippy_serving import reply
 
 from .changes import Line, changes, weight
 from .failures import failure_of, got, unkept, why
-from .generating import generates
 from .live import SEARCHED, notes, row, whose
 from .parts import parts_of
 from .reading import Said, answered, body_of, messages_of, said_in, settings_of

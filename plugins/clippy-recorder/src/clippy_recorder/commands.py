@@ -60,16 +60,27 @@ def _list() -> click.Command:
     @click.command("list")
     @_file
     @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="The newest so many.")
-    @click.option("-m", "--model", help="Only calls of this model.")
-    @click.option("-q", "--query", help="Only calls that say this text, in small or large letters.")
+    @click.option("-m", "--model", help="Only calls of this model; gpt-4o* all that begin so, *mini that end so.")
+    @click.option(
+        "-q",
+        "--query",
+        default="",
+        help="Only calls that this filter of the pages fits: words, or terms "
+        'such as failed, status:>=500, model:gpt*, ms:>500, -cached, text:"two words".',
+    )
     @_json
-    def list_(file: Path, count: int, model: str | None, query: str | None, as_json: bool) -> None:
+    def list_(file: Path, count: int, model: str | None, query: str, as_json: bool) -> None:
         """The calls in FILE, a line each, the newest last."""
-        wanted = [one for one in calls_of(file) if model in (None, one.model)]
-        if query is not None:
-            from .searching import says  # what sends calls again comes with it
+        from .filter import FilterError, only, parse  # what sends calls again comes with it
 
-            wanted = [one for one in wanted if says(one, query)]
+        try:
+            asked = [parse(query), *([] if model is None else [only("model", model)])]
+        except FilterError as error:
+            raise click.UsageError(visible(str(error))) from error
+        calls = calls_of(file)
+        wanted = [one for one in calls if all(fits(one) for fits in asked)]
+        if calls and not wanted:
+            click.echo(f"none of {len(calls)} calls fits", err=True)
         if as_json:
             click.echo(visible_json([_summary(one) for one in wanted[-count:]], 2))
             return
