@@ -189,6 +189,17 @@ def test_an_answer_that_broke_off_breaks_off_again(served, caplog):
 
 
 @pytest.mark.parametrize("streamed", [False, True])
+def test_to_what_was_not_recorded_the_connection_can_be_closed(served, streamed):
+    """As a provider that cannot be reached looks; a status would be an answer."""
+    replay, url = served([], extra="kill")
+    with httpx2.Client(trust_env=False) as http:
+        chat = openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0, http_client=http)
+        with pytest.raises((openai.APIConnectionError, httpx2.HTTPError)):
+            list(chat.chat.completions.create(model="m", messages=MESSAGES, stream=streamed))
+    assert replay.missing == ["POST /v1/chat/completions"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
 def test_an_error_of_the_provider_is_the_same_error_again(served, streamed):
     """A refusal is a whole answer, also where a stream was asked for: the connection does not break."""
 
