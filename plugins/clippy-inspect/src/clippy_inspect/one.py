@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from attrs import frozen
 from clippy_hookspecs.services import RawReply, RawRequest
@@ -199,38 +200,13 @@ def pages(view: View) -> list[Page]:
         return view.page(
             request,
             "one.html",
-            x=exchange,
-            row=row(exchange),
-            notes=notes(exchange),
+            **_known(exchange),
             flow=flow,
-            total=whole(exchange),
-            lanes=lanes(exchange),
-            events=events(exchange),
-            came=exchange.came if exchange.asked is None else exchange.asked.message,
             caller_got=anew or exchange.answered,
             anew=anew is not None,
-            translation=translation(exchange),
-            changed=changed(exchange),
-            decisions=list(decisions(exchange)),
-            contexts=contexts(exchange),
-            asked=asked(exchange),
-            answered=answered(exchange),
-            streamed=streamed(exchange),
-            parts_of=parts_of(exchange) if exchange.duration else None,
-            first=first_token(exchange),
             so_far=max(0.0, view.now() - exchange.began) * 1e6 if exchange.state == "running" and view.live else None,
             older=older,
             newer=newer,
-            talks=bool(exchange.api) and exchange.parent is None and generates(exchange.method, exchange.url),
-            got=got(exchange),
-            origin=origin(exchange),
-            why=why,
-            failure=failure_of(exchange),
-            unkept=unkept(exchange),
-            read=read,
-            laid_out=laid_out,
-            usage=exchange.usage,
-            whose=whose(exchange),
         )
 
     async def api(request: RawRequest) -> RawReply:
@@ -257,6 +233,38 @@ def pages(view: View) -> list[Page]:
         return await api(request) if whole_one else await below(request)
 
     return [("GET", "/requests/*", page), ("GET", "/api/requests/*", requests_or_below)]
+
+
+def _known(exchange: Exchange) -> dict[str, Any]:
+    """What a page says of a request by itself."""
+    return {
+        "x": exchange,
+        "row": row(exchange),
+        "notes": notes(exchange),
+        "total": whole(exchange),
+        "lanes": lanes(exchange),
+        "events": events(exchange),
+        "came": exchange.came if exchange.asked is None else exchange.asked.message,
+        "translation": translation(exchange),
+        "changed": changed(exchange),
+        "decisions": list(decisions(exchange)),
+        "contexts": contexts(exchange),
+        "asked": asked(exchange),
+        "answered": answered(exchange),
+        "streamed": streamed(exchange),
+        "parts_of": parts_of(exchange) if exchange.duration else None,
+        "first": first_token(exchange),
+        "talks": bool(exchange.api) and exchange.parent is None and generates(exchange.method, exchange.url),
+        "got": got(exchange),
+        "origin": origin(exchange),
+        "why": why,
+        "failure": failure_of(exchange),
+        "unkept": unkept(exchange),
+        "read": read,
+        "laid_out": laid_out,
+        "usage": exchange.usage,
+        "whose": whose(exchange),
+    }
 
 
 def _sent(view: View, exchange: Exchange, number: int) -> RawReply:
