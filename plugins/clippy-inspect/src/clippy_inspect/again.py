@@ -11,7 +11,7 @@ from clippy_hookspecs import Headers, Host, evolve
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 from clippy_recorder.har import answer_of, answer_pieces
-from clippy_recorder.replaying import not_kept, question_of
+from clippy_recorder.questions import not_kept, question_of
 from clippy_recorder.rerunning import request_of, route_for, said
 
 from .threads import in_a_thread

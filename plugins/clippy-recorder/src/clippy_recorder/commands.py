@@ -19,8 +19,8 @@ from .exchange import Exchange
 from .exports import to_curl, to_jsonl, to_python
 from .files import read, write
 from .har import answer_of, answer_pieces, from_har, to_har
+from .questions import not_kept
 from .reading import StrangeRecording
-from .replaying import not_kept
 
 
 def calls_of(path: Path) -> list[Exchange]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from .exchange import Exchange, Message
 from .files import recording
-from .replaying import not_kept, question_of
+from .questions import not_kept, question_of
 
 _LEFT_TO_THE_CLIENT = frozenset(
     {"host", "content-length", "connection", "accept-encoding", "transfer-encoding", "user-agent", "accept"}

@@ -20,7 +20,8 @@ from clippy_hookspecs import Host, RawReply, RawRequest, ServiceRegistry, Upstre
 
 from .exchange import Exchange
 from .har import api_of
-from .replaying import not_kept, question_of, recorded, told, told_in
+from .questions import not_kept, question_of
+from .replaying import recorded, told, told_in
 from .rerunning import Books, Rerun, rerun, without_caches
 
 Run = Callable[[Awaitable[Any]], Any]

@@ -23,6 +23,7 @@ from clippy_hookspecs import Headers, Host, RawReply, RawRequest
 
 from .exchange import Exchange, Message, Piece
 from .har import answer_of, answer_pieces, api_of
+from .questions import sent_of
 
 logger = logging.getLogger("clippy.recorder")
 
@@ -173,25 +174,6 @@ def told_in(api: str, answer: Recorded, exchange: Exchange) -> Recorded:
     """The answer of *exchange* for who speaks *api*; it speaks that of the route that answered in the end."""
     spoken = (api_of(exchange.attempts[-1].url) if exchange.attempts else "") or exchange.api
     return answer if api in ("", spoken) else evolve(answer, api=spoken)
-
-
-def sent_of(exchange: Exchange) -> Message:
-    """The request that the provider got."""
-    return exchange.attempts[-1].sent if exchange.attempts else exchange.came
-
-
-def question_of(exchange: Exchange) -> Message | None:
-    """The request to make again: as it came, else as it was sent; None where what it said was not kept."""
-    came = exchange.came if exchange.came.body else sent_of(exchange)
-    says_nothing = not came.size and (exchange.method != "POST" or not exchange.api)
-    return came if came.body or says_nothing else None
-
-
-def not_kept(exchange: Exchange) -> str:
-    """Why a recording has a call without what was said in it."""
-    if exchange.state == "refused":
-        return "what is said in a call that was refused is withheld, for it may be what it was refused for"
-    return 'what was said in it was not recorded; record with level = "detailed"'
 
 
 @define(eq=False)

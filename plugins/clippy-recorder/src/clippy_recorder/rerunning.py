@@ -22,7 +22,7 @@ from clippy_hookspecs import (
 
 from .exchange import Exchange
 from .har import answer_of, answer_pieces
-from .replaying import not_kept, question_of
+from .questions import not_kept, question_of
 
 _STAYS_BEHIND = frozenset({"host", "content-length", "connection", "transfer-encoding", "accept-encoding"})
 
