@@ -163,6 +163,7 @@ class Pipeline:
 
     async def _way(self) -> Result:
         if self.chains.watchers:
+            self.request = self.ledger.request = as_written(self.request)
             self.chains.emit("request", self.request, self.ctx, self.ledger.asked)
         if self.ctx.directives:
             self.settings.readers.check(self.ctx.directives)

@@ -13,6 +13,7 @@ from clippy_hookspecs import PluginError, Provenance, Request, Response, evolve
 from clippy_hookspecs.blocks import draft
 from clippy_hookspecs.types import UNREAD, with_raw
 
+from .judging import signed
 from .wire import encode_request, encode_response
 
 V = TypeVar("V", Request, Response)
@@ -87,10 +88,16 @@ def owned(response: Response, provenance: Provenance | None, extensions: Mapping
 
 
 def as_written(request: Request) -> Request:
-    """*request* with the very bytes that are sent for it, for those who watch; they are not made twice."""
-    if request.raw is not None or request.endpoint.body != "json":
+    """*request* with the very bytes that are sent for it, for those who watch; they are not made twice.
+
+    Not where the bytes that came were signed, and others will not be sent.
+    """
+    if request.raw is not None or request.endpoint.body != "json" or signed(request.headers):
         return request
-    return with_raw(evolve(request), encode_request(request))
+    try:
+        return with_raw(evolve(request), encode_request(request))
+    except ValueError:  # of an API that nobody here speaks: who has to write it will say so
+        return request
 
 
 def as_answered(response: Response) -> Response:

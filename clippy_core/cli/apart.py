@@ -16,8 +16,9 @@ from ..config_structure import setting_fields
 from ..discovery import Plugin, discover
 
 if TYPE_CHECKING:
+    from clippy_hookspecs import Clock
+
     from ..host import Host
-    from ..testing import VirtualClock
 
 _FOLDERS = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME")
 _REACHES = frozenset({"url", "dsn", "port"})
@@ -31,7 +32,7 @@ class Apart:
     """A host, its clock, and the names of the plugins of the configuration that are left out of it with the reason."""
 
     host: Host
-    clock: VirtualClock
+    clock: Clock
     left_out: Mapping[str, str]
 
 
@@ -73,8 +74,9 @@ def elsewhere(
 
 
 @contextmanager
-def host_apart(path: Path | None, routes: Mapping[str, Any]) -> Iterator[Apart]:
-    """The host of the configuration in *path*, with empty stores, and on a clock on which waits are over at once.
+def host_apart(path: Path | None, routes: Mapping[str, Any], live: bool = False) -> Iterator[Apart]:
+    """The host of the configuration in *path*, with empty stores; unless *live*, on a clock on which waits are over at
+    once.
 
     It finds the user's folders empty while it is made and used.  Plugins that talk to other processes are left out:
     what they share with production cannot be put elsewhere.  Of *routes* those are used that the configuration lacks.
@@ -93,9 +95,9 @@ def host_apart(path: Path | None, routes: Mapping[str, Any]) -> Iterator[Apart]:
             tables = elsewhere(config, kept, folder / "files")
             lacking = {name: one for name, one in routes.items() if name not in config.tree.get("routes", {})}
             told = {"routes": lacking, "allow": [one.name for one in kept], "plugins": tables, "trace": False}
-            clock = VirtualClock()
+            clock = None if live else VirtualClock()
             with Host(None, config=read_config(path, overrides=told), clock=clock) as host:
-                yield Apart(host, clock, left_out)
+                yield Apart(host, host.clock, left_out)
 
 
 def _reaches(plugin: Plugin) -> str | None:

@@ -140,16 +140,28 @@ class CommandLine(click.Group):
                 host._serving.current.record_nothing()  # noqa: SLF001 (a host made here, before its first request)
             yield host
 
+    @staticmethod
     @contextmanager
-    def apart(self, routes: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Apart]:
+    def bare() -> Iterator[Host]:
+        """A host without plugins and routes, whatever is configured: for what a host does by itself, as telling an
+        answer in another wire API.
+        """
+        from ..host import Host
+
+        with Host() as host:
+            yield host
+
+    @contextmanager
+    def apart(self, routes: Mapping[str, Any] = MappingProxyType({}), *, live: bool = False) -> Iterator[Apart]:
         """A host as the configuration describes, for commands that try things out, with what was left out of it.
 
-        Its stores begin empty, its files go with it, nothing that other programs share is read or written, and waits
-        are over at once.  *routes* are tables for those that the configuration may lack.  Raises ConfigError.
+        Its stores begin empty, its files go with it, and nothing that other programs share is read or written.  Waits
+        are over at once, unless it is *live*: for requests that are sent to a provider.  *routes* are tables for those
+        that the configuration may lack.  Raises ConfigError.
         """
         from .apart import host_apart
 
-        with host_apart(installation(click.get_current_context()).path, routes) as found:
+        with host_apart(installation(click.get_current_context()).path, routes, live) as found:
             yield found
 
     @staticmethod

@@ -145,9 +145,10 @@ class Site:
     source: Kept = field(factory=Kept)
     door: Door = field(factory=Door)
     host: Any = None
+    bare: Any = None
 
     def __enter__(self) -> Site:
-        view = View(self.source, self.door.csrf, lambda: self.host, apart=True)
+        view = View(self.source, self.door.csrf, lambda: self.host, bare=self.bare, apart=True)
         self.server = Server(application(view, self.door), drain=2)
         self.server.start()
         self.door.port = self.server.port

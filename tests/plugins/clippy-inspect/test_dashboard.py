@@ -17,13 +17,13 @@ from clippy_hookspecs.services import RawRequest
 from clippy_inspect.attention import alarms
 from clippy_inspect.dashboard import MOST_GROUPS, OTHERS, as_json, group, groups, summed
 from clippy_inspect.door import Door
-from clippy_inspect.filter import written
 from clippy_inspect.live import what
 from clippy_inspect.site import all_pages
 from clippy_inspect.spreads import quantile, spread
 from clippy_inspect.tables import tables_of
 from clippy_inspect.view import View
 from clippy_recorder import Exchange
+from clippy_recorder.filter import written
 from hypothesis import given
 from hypothesis import strategies as st
 from inspect_world import BEGAN, Kept, Site, cached, exchange, failed, retried, streamed

@@ -9,21 +9,23 @@ from typing import Any
 
 import httpx
 import pytest
-from attrs import evolve
+from attrs import define, evolve
 from clippy_breaker import CircuitBreaker
-from clippy_hookspecs import ProviderError
+from clippy_cache_memory import MemoryCache
+from clippy_hookspecs import ProviderError, Refusal, Request, RequestContext, hookimpl
 from clippy_inspect.failures import got
 from clippy_inspect.live import bars, row
 from clippy_inspect.streams import ending
 from clippy_inspect.text import visible
 from clippy_recorder import Attempt, Exchange, Message, Recorder, Step
+from gateway_world import CALLERS_KEY, World
 from hypothesis import given
 from hypothesis import strategies as st
 from inspect_world import Kept, Site, cached, exchange, failed, retried, streamed
 from patience import until
 
 import clippy_core
-from clippy_core.testing import FakeProvider, Reply
+from clippy_core.testing import FakeProvider, Fault, Reply
 
 
 @pytest.fixture(scope="module")
@@ -307,3 +309,76 @@ def test_what_a_plugin_did_is_told_in_words() -> None:
     assert "attemptrefused" not in page
     assert "refused this attempt" in page
     assert "it does not say" not in page
+
+
+# --- asked in one wire API, answered in another ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def translated() -> tuple[Exchange, ...]:
+    """Plain, streamed, refused by the provider, and answered from a cache: a caller of Anthropic's at OpenAI's."""
+    recorder = Recorder(enabled=True)
+    plugins = {"recorder": recorder, "cache-memory": MemoryCache()}
+    script = [Reply("Paris."), Reply("Paris.", chunks=("Pa", "ris.")), Fault.status(429)]
+    headers = {"x-clippy-route": "main", "x-api-key": CALLERS_KEY, "anthropic-version": "2023-06-01"}
+    message = {"role": "user", "content": [{"type": "text", "text": "The capital of France?"}]}
+    body = {"model": "m", "max_tokens": 9, "messages": [message], "temperature": 0}
+    more: tuple[dict[str, Any], ...] = ({}, {"stream": True, "temperature": 1}, {"temperature": 0.5}, {})
+    with World(script, plugins) as world:
+        for one in more:
+            httpx.post(f"{world.url}/v1/messages", headers=headers, json={**body, **one}, trust_env=False)
+        return recorder.latest()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_translated_request_is_shown_as_its_caller_wrote_it_and_got_it(translated: Any, live: bool) -> None:
+    """Live and of a file; the provider's words stand where they were sent and came back."""
+    assert ["answered", "answered", "failed", "cached"] == [one.state for one in translated]
+    with clippy_core.Host([]) as host, Site(Kept([*translated]), **{"host" if live else "bare": host}) as one:
+        pages = [words(one.get(f"/requests/{call.id}")) for call in translated]
+        assert [call.id for call in translated] == [
+            line["id"] for line in reversed(one.get("/api/requests?q=api:anthropic.messages").json()["requests"])
+        ]
+    marks = ('"type": "message"', "message_start", '"type": "rate_limit_error"', '"type": "message"')
+    for page, call, mark in zip(pages, translated, marks, strict=True):
+        came, rest = page.split("What came in", 1)[1].split("What the caller got", 1)
+        got, rest = rest.split("What the plugins changed", 1)
+        assert "anthropic.messages, sent on as openai.chat" in page
+        assert "As its caller wrote it, in anthropic.messages" in came
+        assert '"type": "text"' in came
+        assert "Empty." not in came
+        assert mark in got
+        assert '"choices"' not in got
+        assert "what came went out as it was" not in rest
+        assert "from anthropic.messages to openai.chat" in rest
+        assert "The same bytes as came in" not in rest
+        assert call.attempts == () or "completions" in rest
+
+
+# --- refused ---------------------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Guard:
+    """Lets nothing pass."""
+
+    @hookimpl
+    def pre_request(self, request: Request, ctx: RequestContext) -> Request:
+        raise Refusal("not that model", code="model_denied")
+
+
+def test_what_a_plugin_refused_is_withheld_and_the_page_says_why() -> None:
+    """The level, which was detailed, and streams have nothing to do with it."""
+    recorder = Recorder(enabled=True)
+    with clippy_core.Host([recorder, Guard()]) as host, host.wrap(FakeProvider(Reply("never")).client()) as client:
+        client.post("http://fake.test/v1/chat/completions", json={"model": "m", "messages": [{"content": "a secret"}]})
+        [call] = recorder.latest()
+        with Site(Kept([call]), host=host) as one:
+            page = words(one.get(f"/requests/{call.id}"))
+            again = one.post("/api/replay", json={"id": call.id})
+    assert "model_denied: its message is not here: what is said in a request that was refused is withheld" in page
+    assert "what they say is not here: what is said in a request that was refused is withheld" in page
+    assert "its message was not kept" not in page
+    assert "detailed" not in page
+    assert "a secret" not in page
+    assert (again.status_code, "refused is withheld" in again.json()["error"]) == (409, True)

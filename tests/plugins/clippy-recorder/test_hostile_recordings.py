@@ -254,9 +254,9 @@ def test_a_text_is_found_as_it_is_read_however_it_was_sent(tmp_path):
     write(path, [asked, heard, deep])
     found = {
         text: [line.split()[0] for line in listed(path, "-q", text).splitlines()]
-        for text in ('café "AU', "SPAIN!!", "[[[", "tea")
+        for text in ('"café \\"AU"', "SPAIN!!", "[[[", "tea")
     }
-    assert found == {'café "AU': ["asked"], "SPAIN!!": ["heard"], "[[[": ["deep"], "tea": []}
+    assert found == {'"café \\"AU"': ["asked"], "SPAIN!!": ["heard"], "[[[": ["deep"], "tea": []}
 
 
 def answered(status: int, *headers: tuple[str, str]) -> Exchange:

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from clippy_cache_memory import MemoryCache
 from clippy_hookspecs import Headers, RawRequest, Scope
 from clippy_inspect import Inspect
-from clippy_recorder import Exchange, Recorder, document, exchange_of, read, to_curl, to_python, write
+from clippy_recorder import Exchange, Message, Recorder, document, exchange_of, read, to_curl, to_python, write
 from clippy_recorder.other_plugins import plugin_named
 from clippy_recorder.replaying import Cassette, Replay
 from clippy_recorder.rerunning import rerun
@@ -167,8 +167,8 @@ def test_equal_requests_get_the_recorded_answers_in_their_order_and_the_last_one
     assert [b"first" in one.pieces[0] for one in found] == [True, False, False]
 
 
-def test_an_answer_that_broke_off_breaks_off_again(served):
-    """What came before is the same."""
+def test_an_answer_that_broke_off_breaks_off_again(served, caplog):
+    """What came before is the same; a line says so, for nothing failed here."""
 
     def ask(chat: openai.OpenAI, _: Any) -> None:
         with pytest.raises(openai.APIConnectionError):
@@ -182,6 +182,21 @@ def test_an_answer_that_broke_off_breaks_off_again(served):
         assert next(iter(stream)).choices
         with pytest.raises((openai.APIConnectionError, httpx2.HTTPError)):
             list(stream)
+    assert ["an answer broke off"] == [
+        one.getMessage() for one in caplog.records if one.name.startswith(("clippy", "uvi"))
+    ]
+    assert all(one.exc_info is None for one in caplog.records)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_to_what_was_not_recorded_the_connection_can_be_closed(served, streamed):
+    """As a provider that cannot be reached looks; a status would be an answer."""
+    replay, url = served([], extra="kill")
+    with httpx2.Client(trust_env=False) as http:
+        chat = openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0, http_client=http)
+        with pytest.raises((openai.APIConnectionError, httpx2.HTTPError)):
+            list(chat.chat.completions.create(model="m", messages=MESSAGES, stream=streamed))
+    assert replay.missing == ["POST /v1/chat/completions"]
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -355,8 +370,8 @@ def test_calls_that_are_made_again_are_asked_anew_and_leave_the_cache_alone(fold
         assert (len(told["calls"]), server.calls - once) == (4, 4)
 
 
-@pytest.mark.parametrize(("asked", "opened"), [((), 0), (("--with", "inspect"), 1)])
-def test_calls_that_are_made_again_open_no_pages_unless_these_are_asked_for(folder, monkeypatch, asked, opened):
+@pytest.mark.parametrize("asked", [(), ("--with", "inspect")])
+def test_calls_that_are_made_again_open_no_pages(folder, monkeypatch, asked):
     """A debugger that the configuration has would take its port and print a link, for a second."""
     open_hosts: list[Any] = []
     monkeypatch.setattr(Inspect, "_has_a_port", lambda self: open_hosts.append(self))
@@ -366,8 +381,23 @@ def test_calls_that_are_made_again_open_no_pages_unless_these_are_asked_for(fold
         text = file.read_text().replace('["recorder"]', '["recorder", "inspect"]')
         file.write_text(f"{text}[plugins.inspect]\nenabled = true\n")
         done = run("replay", "calls.jsonl", "--live", *asked, "--json")
-    assert json.loads(done.output)["same"] == 4
-    assert [True] * (1 + opened) == [one.enabled for one in open_hosts], "the first host only says what is configured"
+    assert json.loads(done.stdout)["same"] == 4
+    assert "inspect is left out: it talks to other processes" in done.stderr
+    assert open_hosts == []
+
+
+def test_calls_that_are_made_again_are_no_news_for_the_programs_that_run(folder):
+    """A replay of failures opened the breaker of a gateway, and stood in its audit log."""
+    with FakeServer(FakeProvider([Fault.status(503)] * 40)) as server:
+        configured(folder, server)
+        file = folder / "clippy.toml"
+        shared = '["recorder", "audit", "breaker", "state-sqlite", "errors"]'
+        text = file.read_text().replace('["recorder"]', shared)
+        file.write_text(f'{text}[plugins.audit]\npath = "audit.jsonl"\n[plugins.state-sqlite]\npath = "state.sqlite"\n')
+        before = {*folder.rglob("*")}
+        told = json.loads(run("replay", "calls.jsonl", "--live", "--json").stdout)
+        assert (told["again"]["failed"], server.calls > 0) == (4, True)
+    assert {*folder.rglob("*")} == before
 
 
 def test_yesterdays_calls_go_through_another_plugin_and_nobody_is_asked(folder, monkeypatch):
@@ -430,8 +460,8 @@ def test_waits_are_over_at_once_and_count_as_they_were(folder):
     assert failed == {0: 11, 3600: 10}
 
 
-def test_what_is_logged_of_simulated_calls_says_so_and_times_have_a_unit(folder):
-    """Read on a screen, a failure that is played again is not one that happens."""
+def test_what_is_logged_of_simulated_calls_is_told_after_the_result_and_times_have_a_unit(folder):
+    """Read on a screen, a failure that is played again is not one that happens, and ten of them hide the result."""
     (folder / "clippy.toml").write_text("[plugins.telemetry-log]\nanswered = 'error'\n")
     log, heard, said = logging.getLogger("clippy"), logging.Handler(), []
     heard.emit = lambda record: said.append(record.getMessage())
@@ -441,10 +471,42 @@ def test_what_is_logged_of_simulated_calls_says_so_and_times_have_a_unit(folder)
         log.error("after it")
     finally:
         log.removeHandler(heard)
-    assert len(said) == 5
-    assert all(one.startswith("simulated: request answered: ") for one in said[:-1])
-    assert said[-1] == "after it"
+    assert said == ["after it"]
+    told = [line for line in done.stderr.splitlines() if "logged" in line]
+    assert len(told) == 1
+    assert "times: request answered: " in told[0]
+    assert done.output.index("calls have the same answer") < done.output.index("times: request answered: ")
     assert "latency, s" in done.stdout
+
+
+def test_a_plugin_that_does_nothing_makes_no_difference(folder):
+    """Failures that are played again are waited for alike in both runs, however the waits are drawn."""
+
+    def ask(chat: openai.OpenAI, _: anthropic.Anthropic) -> None:
+        for _ in range(3):
+            with pytest.raises(openai.InternalServerError):
+                chat.chat.completions.create(model="m", messages=MESSAGES)
+
+    write(folder / "failed.jsonl", recorded(*[Fault.status(500)] * 3, ask=ask))
+    (folder / "clippy.toml").write_text("[plugins.throttle]\nenabled = false\n")
+    told = json.loads(run("replay", "failed.jsonl", "--with", "throttle", "--json").stdout)
+    assert told["again"]["attempts"] > 3
+    assert told["again"] == told["configured"]
+
+
+def test_calls_without_what_was_said_are_not_made_again(folder):
+    """They would be asked without a question, and answered alike by that."""
+    calls = [evolve(one, attempts=tuple(evolve(a, sent=Message(size=70)) for a in one.attempts), came=Message(size=70))
+             for one in read(folder / "calls.jsonl")]  # fmt: skip
+    write(folder / "standard.jsonl", calls)
+    why = 'what was said in it was not recorded; record with level = "detailed"'
+    for how in (("--with", "throttle"), ("--live",)):
+        done = run("replay", "standard.jsonl", *how)
+        assert (done.exit_code, f"no call can be made again: {why}" in done.stderr) == (1, True)
+    write(folder / "some.jsonl", [*read(folder / "calls.jsonl"), evolve(calls[0], id="bare")])
+    done = run("replay", "some.jsonl", "--without", "retry")
+    assert f"1 calls are left out: {why}" in done.stderr
+    assert "4 of 4 calls have the same answer" in done.stdout
 
 
 def test_plugins_that_are_not_there_or_do_nothing_are_told_of(folder):
@@ -528,6 +590,44 @@ def test_files_are_listed_shown_and_turned_into_others(folder):
     ]
 
 
+def test_a_list_takes_the_filter_of_the_pages_and_says_what_it_cannot_read(folder):
+    """A term that nothing can fit is not an empty answer."""
+    calls = [*read(folder / "calls.jsonl")]
+    write(folder / "some.jsonl", [evolve(calls[0], state="failed", status=503), *calls[1:]])
+    for words, lines in (
+        (("-q", "status:>=500"), 1),
+        (("-q", "-failed HELLO"), 3),
+        (("-m", "M*"), 4),
+        (("-m", "m", "-q", "failed"), 1),
+        (("-m", "a model"), 0),
+    ):
+        done = run("recordings", "list", "some.jsonl", *words)
+        assert (done.exit_code, len(done.stdout.splitlines())) == (0, lines), words
+        assert ("none of 4 calls fits" in done.stderr) == (lines == 0)
+    for words, why in (("status:>=x", '"x" is none.'), ("state:nope", 'There is no state "nope".')):
+        done = run("recordings", "list", "some.jsonl", "-q", words)
+        assert (done.exit_code, why in done.stderr) == (2, True)
+
+
+def test_calls_that_an_export_has_no_form_for_are_named_and_the_others_written(folder):
+    """One list of models among a thousand calls would keep all of them from being exported."""
+    calls = [*read(folder / "calls.jsonl")]
+    bare = evolve(calls[1], came=Message(size=70), attempts=())
+    withheld = evolve(bare, id="refused", state="refused")
+    write(folder / "mixed.jsonl", [calls[0], evolve(calls[1], id="models", api="", method="GET"), bare, withheld])
+    for form, left in (("python", 3), ("curl", 2)):
+        done = run("recordings", "export", "mixed.jsonl", "--format", form)
+        assert done.exit_code == 0
+        assert f"{left} of 4 calls are left out" in done.stderr
+        assert f'{bare.id}: what was said in it was not recorded; record with level = "detailed"' in done.stderr
+        assert "refused: what is said in a call that was refused is withheld" in done.stderr
+        assert ("models: there is no SDK for this call; export it as curl" in done.stderr) == (form == "python")
+        assert done.stdout.startswith(to_python(calls[0]) if form == "python" else to_curl(calls[0]))
+    alone = run("recordings", "export", "mixed.jsonl", "--format", "python", "--id", "models", "-o", "models.py")
+    assert (alone.exit_code, "no call of mixed.jsonl can be written as python" in alone.stderr) == (1, True)
+    assert not (folder / "models.py").exists()
+
+
 def test_what_a_model_said_cannot_act_on_a_terminal(folder):
     """Escapes are written out; text in any script is not."""
     kept = "✓ 日本語 \u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f467"
@@ -543,7 +643,10 @@ def test_what_a_model_said_cannot_act_on_a_terminal(folder):
 
 
 def test_a_replay_as_a_process_ends_when_it_is_told(folder):
-    """It says where it listens; SIGTERM ends it in good order."""
+    """It says where it listens; SIGTERM ends it in good order.  No key is needed for answers that are there."""
+    (folder / "clippy.toml").write_text(
+        '[routes.main]\nbase_url = "https://api.openai.com/v1"\nkey = { env = "A_KEY_THAT_IS_NOT_SET" }\n'
+    )
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "clippy_core.cli", "replay", "calls.jsonl", "--speed", "0"],
         stdout=subprocess.PIPE, text=True, cwd=folder,

@@ -11,15 +11,17 @@ import httpx2
 import openai
 import pytest
 from attrs import evolve
+from clippy_cache_memory import MemoryCache
 from clippy_errors import ErrorClassifier
 from clippy_fallback import Fallback
 from clippy_hookspecs import Headers, RawRequest
-from clippy_recorder import Exchange, Recorder, document, exchange_of, to_curl
+from clippy_recorder import Exchange, Recorder, document, exchange_of, to_curl, to_python
 from clippy_recorder.cleaning import cleaned
 from clippy_recorder.developing import develop
 from clippy_recorder.handing import packed, unpacked
 from clippy_recorder.har import from_har, to_har
 from clippy_recorder.replaying import Cassette, Replay
+from clippy_recorder.rerunning import request_of
 from clippy_recorder.serving import pages_of
 from clippy_serving import Server
 from gateway_world import CALLERS_KEY, World
@@ -185,3 +187,44 @@ def test_a_call_that_another_provider_answered_in_the_end_is_played_in_the_form_
         url = served(Replay(Cassette.of(calls), speed=0.0, host=host))
         again = said(openai.OpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0, http_client=http))
     assert again == told
+
+
+def test_a_translated_call_that_a_cache_answers_has_its_question():
+    """Nothing was sent, so what came is all that can be exported, replayed or shown."""
+    recorder = Recorder(enabled=True)
+    plugins = {"recorder": recorder, "cache-memory": MemoryCache()}
+    with World([REPLY] * 2, plugins) as world, httpx2.Client(trust_env=False) as http:
+        how: Any = {"api_key": CALLERS_KEY, "max_retries": 0, "http_client": http}
+        claude = anthropic.Anthropic(base_url=world.url, default_headers={"x-clippy-route": "main"}, **how)
+        for _ in range(2):
+            claude.messages.create(model="m", max_tokens=9, messages=MESSAGES, extra_body={"temperature": 0})
+        handed = [develop(unpacked(packed(tape)), "detailed") for tape in recorder._shelf.tapes()]
+        first, hit = recorder.latest()
+    assert [first.state, hit.state] == ["answered", "cached"]
+    assert hit.came.body == first.came.body == first.attempts[0].sent.body
+    assert json.loads(hit.came.body)["messages"] == MESSAGES
+    assert [one.came.body for one in handed] == [first.came.body] * 2
+    assert "--data-raw" in to_curl(hit)
+    compile(to_python(hit), "program", "exec")
+    assert request_of(hit, "main").body == first.came.body
+    with clippy_core.Host([]) as host:
+        cassette = Cassette.of([hit])
+        assert cassette.unusable == 0
+        replay = Replay(cassette, speed=0.0, host=host)
+        assert hit.asked is not None
+        assert b'"type":"message"' in drive(played(replay, hit)).replace(b" ", b"")
+
+
+def test_a_call_of_our_own_client_that_a_cache_answers_has_its_question():
+    """Nobody wrote bytes for it before it was to be sent."""
+    recorder, provider = Recorder(enabled=True), FakeProvider([REPLY])
+    route = {"routes": {"main": {"base_url": "http://provider.test/v1", "key": "none"}}}
+    with (
+        clippy_core.Host([recorder, MemoryCache()], config=route) as host,
+        clippy_core.Client(host, provider.client()) as client,
+    ):
+        for _ in range(2):
+            client.chat("Hello", model="m", temperature=0)
+    first, hit = recorder.latest()
+    assert [first.state, hit.state] == ["answered", "cached"]
+    assert hit.came.body == first.attempts[0].sent.body

@@ -11,6 +11,7 @@ from clippy_hookspecs import Headers, Host, Scope, evolve
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
 from clippy_recorder.har import answer_of, answer_pieces
+from clippy_recorder.questions import not_kept, question_of
 from clippy_recorder.rerunning import request_of, route_for, said
 
 from .failures import why
@@ -40,8 +41,8 @@ def pages(view: View) -> list[Page]:
         host = view.host()
         if host is None:
             return view.json({"error": _NO_HOST}, 409)
-        if not exchange.came.body and not any(attempt.sent.body for attempt in exchange.attempts):
-            return view.json({"error": "its content was not recorded"}, 409)
+        if question_of(exchange) is None:
+            return view.json({"error": not_kept(exchange)}, 409)
         try:
             again = _for_good(request_of(exchange, route_for(exchange, host)))
         except LookupError as error:

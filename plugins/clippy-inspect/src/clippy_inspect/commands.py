@@ -9,6 +9,7 @@ from signal import SIGINT, SIGTERM, signal
 from typing import IO, Any
 
 import click
+from clippy_hookspecs import Host
 from clippy_lines.looking import visible
 from clippy_recorder import Recorder, StrangeRecording
 
@@ -47,7 +48,8 @@ def inspect_command(cli: Any) -> click.Command:
             raise click.ClickException(visible(f"there is no file {path}")) from error
         except (OSError, StrangeRecording) as error:
             raise click.ClickException(visible(str(error))) from error
-        _serve(recording, port, open_)
+        with cli.bare() as host:
+            _serve(recording, host, port, open_)
 
     return inspect
 
@@ -68,7 +70,7 @@ def _configured(cli: Any) -> Path | None:
     return next((path for path in paths if path is not None), None)
 
 
-def _serve(recording: Recording, port: int, open_: bool) -> None:
+def _serve(recording: Recording, host: Host, port: int, open_: bool) -> None:
     """Until Ctrl-C or SIGTERM."""
     from clippy_serving import Server  # the command line lists its commands without a server
 
@@ -77,7 +79,7 @@ def _serve(recording: Recording, port: int, open_: bool) -> None:
     from .view import View
 
     door = Door()
-    server = Server(application(View(recording, door.csrf), door), port=port, drain=2)
+    server = Server(application(View(recording, door.csrf, bare=host), door), port=port, drain=2)
     try:
         server.start()
     except OSError as error:

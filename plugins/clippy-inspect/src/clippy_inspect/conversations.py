@@ -12,12 +12,12 @@ from typing import Any, Final
 from attrs import define, evolve, field, frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
+from clippy_recorder.generating import generates
 from clippy_recorder.har import answer_of, answer_pieces
 from clippy_recorder.rerunning import said
 
 from .dashboard import LOOKED_AT
-from .failures import why
-from .generating import generates
+from .failures import failure_of
 from .live import tone
 from .numbers import many
 from .reading import Said, answered, body_of, messages_of, read, said_in
@@ -233,7 +233,7 @@ def pages(view: View) -> list[Page]:
         found = find(request, 1)
         if found is None:
             return view.not_found(request, "No conversation of this name is kept.")
-        return view.page(request, "conversation.html", c=found, tone=tone, why=why)
+        return view.page(request, "conversation.html", c=found, tone=tone, failure_of=failure_of)
 
     async def api(request: RawRequest) -> RawReply:
         return view.data({"conversations": [_as_json(one) for one in all_of_them()[:SHOWN]]})

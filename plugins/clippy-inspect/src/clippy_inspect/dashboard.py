@@ -11,11 +11,11 @@ from attrs import asdict, astuple, frozen
 from clippy_hookspecs import StatusTable
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
+from clippy_recorder.filter import tokens, written
+from clippy_recorder.generating import generates
 
 from .again import SENT_AGAIN
 from .attention import alarms
-from .filter import tokens, written
-from .generating import generates
 from .live import what
 from .over_time import FAILED, Span, over_time
 from .pace import WINDOWS, Rate, rate

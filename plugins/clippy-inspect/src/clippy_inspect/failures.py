@@ -8,6 +8,22 @@ from typing import Any
 from clippy_recorder import Exchange, Step
 
 NOTHING = "There is none."
+WITHHELD = "what is said in a request that was refused is withheld, for it may be what it was refused for"
+
+
+def unkept(exchange: Exchange) -> str:
+    """Why something of a request is not there, as the end of a sentence."""
+    if exchange.state == "refused":
+        return WITHHELD
+    return "they came as a stream, or the recorder keeps content at level “detailed” only"
+
+
+def failure_of(exchange: Exchange) -> str:
+    """Why a request failed, as a sentence; "" where it did not."""
+    error = exchange.error
+    if error is None or exchange.state != "refused":
+        return "" if error is None else why(error)
+    return why({**error, "message": error.get("message") or f"its message is not here: {WITHHELD}"})
 
 
 def why(error: Mapping[str, Any]) -> str:
@@ -36,7 +52,7 @@ def got(exchange: Exchange) -> str:
     error = exchange.error
     if error is None or exchange.state not in ("failed", "refused"):
         return NOTHING
-    because, by = why(error), not_sent(exchange)
+    because, by = failure_of(exchange), not_sent(exchange)
     if by is not None:
         return _made_here(f"{by.plugin} refused it before it was sent: {because}", error.get("status") or 503)
     if exchange.state == "refused":

@@ -14,8 +14,8 @@ from attrs import define, field
 from attrs.validators import ge, in_, le, min_len, optional
 from clippy_hookspecs import AuditRecord, Event, Host, RequestContext, Routes, hookimpl
 from clippy_recorder import Recorder
+from clippy_recorder.generating import generates
 
-from .generating import generates
 from .pace import Pace
 
 if TYPE_CHECKING:  # what serves pages is imported when they open: a program in production has this plugin, too

@@ -11,10 +11,10 @@ from urllib.parse import quote, urlencode
 from attrs import define, field, frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
+from clippy_recorder.filter import TERMS, Filter, FilterError, parse, retried, tokens
+from clippy_recorder.generating import generates, path
 
 from .failures import not_sent
-from .filter import TERMS, Filter, FilterError, parse, retried, tokens
-from .generating import generates, path
 from .numbers import count, many
 from .ordering import Order, cost
 from .reading import excerpt

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from attrs import frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange, Message, Step, document, to_curl, to_har, to_jsonl, to_python
+from clippy_recorder.generating import generates
 from clippy_recorder.har import answer_pieces
+from clippy_recorder.replaying import told_anew
 from clippy_serving import reply
 
 from .changes import Line, changes, weight
-from .failures import got, why
-from .generating import generates
+from .failures import failure_of, got, unkept, why
 from .live import SEARCHED, notes, row, whose
 from .numbers import worded
 from .parts import parts_of
 from .reading import Said, answered, body_of, messages_of, said_in, settings_of
+from .reading import read as json_of
 from .timeline import events, lanes, whole
 from .view import Page, View, part_of
 
@@ -93,6 +96,13 @@ def decisions(exchange: Exchange) -> Iterator[Decision]:
         yield Decision(step.at, step.plugin, asked, answer)
 
 
+def translation(exchange: Exchange) -> tuple[Line, ...]:
+    """What a caller wrote beside what was made of it for a route of another wire API; empty where that was not so."""
+    if exchange.asked is None or not (exchange.asked.message.body and exchange.came.body):
+        return ()
+    return tuple(changes(read(exchange.asked.message), read(exchange.came)))
+
+
 def contexts(exchange: Exchange) -> list[Context]:
     """The conversation before and after each plugin that made it fit."""
     found: list[Context] = []
@@ -130,7 +140,7 @@ def asked(exchange: Exchange) -> Asked | None:
     """What a call says to a model; None where it says nothing, or not to a model."""
     if not generates(exchange.method, exchange.url):
         return None
-    body = body_of(exchange)
+    body = body_of(exchange) if exchange.asked is None else json_of(exchange.asked.message.body)
     said = [part for message in messages_of(body) for part in said_in(message)]
     if not said:
         return None
@@ -185,36 +195,19 @@ def pages(view: View) -> list[Page]:
         if exchange is None:
             return view.not_found(request, f"No request {wanted} is kept. The recorder keeps the newest only.")
         flow = view.flow_state(wanted) if exchange.state == "running" else None
+        host = view.host() or view.bare
+        anew = None if host is None else await told_anew(exchange, host)
         older, newer = beside(view.source.latest(SEARCHED), wanted)
         return view.page(
             request,
             "one.html",
-            x=exchange,
-            row=row(exchange),
-            notes=notes(exchange),
+            **_known(exchange),
             flow=flow,
-            total=whole(exchange),
-            lanes=lanes(exchange),
-            events=events(exchange),
-            changed=changed(exchange),
-            decisions=list(decisions(exchange)),
-            contexts=contexts(exchange),
-            asked=asked(exchange),
-            answered=answered(exchange),
-            streamed=streamed(exchange),
-            parts_of=parts_of(exchange) if exchange.duration else None,
-            first=first_token(exchange),
+            caller_got=anew or exchange.answered,
+            anew=anew is not None,
             so_far=max(0.0, view.now() - exchange.began) * 1e6 if exchange.state == "running" and view.live else None,
             older=older,
             newer=newer,
-            talks=bool(exchange.api) and exchange.parent is None and generates(exchange.method, exchange.url),
-            got=got(exchange),
-            origin=origin(exchange),
-            why=why,
-            read=read,
-            laid_out=laid_out,
-            usage=exchange.usage,
-            whose=whose(exchange),
         )
 
     async def api(request: RawRequest) -> RawReply:
@@ -241,6 +234,38 @@ def pages(view: View) -> list[Page]:
         return await api(request) if whole_one else await below(request)
 
     return [("GET", "/requests/*", page), ("GET", "/api/requests/*", requests_or_below)]
+
+
+def _known(exchange: Exchange) -> dict[str, Any]:
+    """What a page says of a request by itself."""
+    return {
+        "x": exchange,
+        "row": row(exchange),
+        "notes": notes(exchange),
+        "total": whole(exchange),
+        "lanes": lanes(exchange),
+        "events": events(exchange),
+        "came": exchange.came if exchange.asked is None else exchange.asked.message,
+        "translation": translation(exchange),
+        "changed": changed(exchange),
+        "decisions": list(decisions(exchange)),
+        "contexts": contexts(exchange),
+        "asked": asked(exchange),
+        "answered": answered(exchange),
+        "streamed": streamed(exchange),
+        "parts_of": parts_of(exchange) if exchange.duration else None,
+        "first": first_token(exchange),
+        "talks": bool(exchange.api) and exchange.parent is None and generates(exchange.method, exchange.url),
+        "got": got(exchange),
+        "origin": origin(exchange),
+        "why": why,
+        "failure": failure_of(exchange),
+        "unkept": unkept(exchange),
+        "read": read,
+        "laid_out": laid_out,
+        "usage": exchange.usage,
+        "whose": whose(exchange),
+    }
 
 
 def _sent(view: View, exchange: Exchange, number: int) -> RawReply:

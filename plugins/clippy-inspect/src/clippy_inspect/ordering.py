@@ -7,8 +7,7 @@ from typing import Final
 
 from attrs import frozen
 from clippy_recorder import Exchange
-
-from .filter import tokens
+from clippy_recorder.filter import tokens
 
 
 @frozen

@@ -8,11 +8,11 @@ from typing import Any
 from attrs import frozen
 from clippy_hookspecs.services import RawReply, RawRequest
 from clippy_recorder import Exchange
+from clippy_recorder.filter import FilterError, parse
 from clippy_serving import reply
 
 from .comparing import Change, compared
 from .dashboard import LOOKED_AT
-from .filter import FilterError, parse
 from .profiler import Profile, as_json, profile, speedscope
 from .view import Page, View, arguments
 

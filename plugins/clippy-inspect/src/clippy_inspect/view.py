@@ -69,6 +69,8 @@ class View:
     source: Source
     csrf: Callable[[RawRequest], str] = field(default=lambda request: "", repr=False)
     host: Callable[[], Host | None] = field(default=lambda: None, repr=False)
+    bare: Host | None = field(default=None, repr=False)
+    """Where there is no program: one that can tell an answer in another wire API, as a caller got it."""
     live: bool = True
     title: str = "clippy"
     kept: int = 500

@@ -19,6 +19,7 @@ from .exchange import Exchange
 from .exports import to_curl, to_jsonl, to_python
 from .files import read, write
 from .har import answer_of, answer_pieces, from_har, to_har
+from .questions import not_kept
 from .reading import StrangeRecording
 
 
@@ -59,16 +60,27 @@ def _list() -> click.Command:
     @click.command("list")
     @_file
     @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="The newest so many.")
-    @click.option("-m", "--model", help="Only calls of this model.")
-    @click.option("-q", "--query", help="Only calls that say this text, in small or large letters.")
+    @click.option("-m", "--model", help="Only calls of this model; gpt-4o* all that begin so, *mini that end so.")
+    @click.option(
+        "-q",
+        "--query",
+        default="",
+        help="Only calls that this filter of the pages fits: words, or terms "
+        'such as failed, status:>=500, model:gpt*, ms:>500, -cached, text:"two words".',
+    )
     @_json
-    def list_(file: Path, count: int, model: str | None, query: str | None, as_json: bool) -> None:
+    def list_(file: Path, count: int, model: str | None, query: str, as_json: bool) -> None:
         """The calls in FILE, a line each, the newest last."""
-        wanted = [one for one in calls_of(file) if model in (None, one.model)]
-        if query is not None:
-            from .searching import says  # what sends calls again comes with it
+        from .filter import FilterError, only, parse  # what sends calls again comes with it
 
-            wanted = [one for one in wanted if says(one, query)]
+        try:
+            asked = [parse(query), *([] if model is None else [only("model", model)])]
+        except FilterError as error:
+            raise click.UsageError(visible(str(error))) from error
+        calls = calls_of(file)
+        wanted = [one for one in calls if all(fits(one) for fits in asked)]
+        if calls and not wanted:
+            click.echo(f"none of {len(calls)} calls fits", err=True)
         if as_json:
             click.echo(visible_json([_summary(one) for one in wanted[-count:]], 2))
             return
@@ -126,6 +138,8 @@ def _show() -> click.Command:
             click.echo(visible(f"  {step.plugin} {step.hook} {step.action} {step.ns // 1000} us{times}"))
         answer = answer_of(one)
         body = answer.body or b"".join(piece.data for piece in answer_pieces(one))
+        if one.state == "refused":
+            click.echo(f"  {not_kept(one)}")
         for title, text in (*_written(one), ("asked", one.came.body), ("answered", body)):
             if text:
                 click.echo(f"{title}:")
@@ -160,10 +174,13 @@ def _export() -> click.Command:
     def export(file: Path, form: str, id: str | None, output: Path | None) -> None:  # noqa: A002
         """FILE as an HTTP archive, curl commands, JSON lines or programs with the official SDKs."""
         calls = calls_of(file) if id is None else [_found(file, id)]
-        try:
-            text = exported(calls, form)
-        except ValueError as error:
-            raise click.ClickException(visible(str(error))) from error
+        text, without = exported(calls, form)
+        for line in without:
+            click.echo(visible(f"{line}; it is left out"), err=True)
+        if without and not text:
+            raise click.ClickException(f"no call of {visible(str(file))} can be written as {form}")
+        if without:
+            click.echo(f"{len(without)} of {len(calls)} calls are left out", err=True)
         if output is None:
             click.echo(text if not sys.stdout.isatty() else visible(text, keep="\n\t"), nl=False)
             return
@@ -177,14 +194,20 @@ def _export() -> click.Command:
     return export
 
 
-def exported(calls: list[Exchange], form: str) -> str:
-    """*calls* in one of the forms.  Raises ValueError for a call that has none."""
+def exported(calls: list[Exchange], form: str) -> tuple[str, list[str]]:
+    """*calls* in one of the forms, and of each that has none why, in a line."""
     if form == "har":
-        return json.dumps(to_har(calls), indent=1) + "\n"
+        return json.dumps(to_har(calls), indent=1) + "\n", []
     if form == "jsonl":
-        return to_jsonl(*calls)
+        return to_jsonl(*calls), []
     one: Callable[[Exchange], str] = {"curl": to_curl, "python": to_python}[form]
-    return "".join(one(call) for call in calls)
+    written, without = [], []
+    for call in calls:
+        try:
+            written.append(one(call))
+        except ValueError as error:
+            without.append(f"{call.id}: {error}")
+    return "".join(written), without
 
 
 def _import() -> click.Command:
@@ -275,36 +298,16 @@ def replay_command(cli: Any) -> click.Command:
     return replay
 
 
-def _has_pages(plugin: object) -> bool:
-    """Whether it would open pages while the calls are made, with a link in what is printed."""
-    return callable(getattr(plugin, "register_routes", None))
-
-
 def _again(
     cli: Any, calls: list[Exchange], live: bool, more: tuple[str, ...], less: tuple[str, ...], as_json: bool
 ) -> None:
-    from .other_plugins import RECORDER, compared, plugins_named
+    from .other_plugins import compared, sent_again
     from .reporting import lines, report
-    from .rerunning import Books, rerun, without_caches
 
-    notes: tuple[str, ...] = ()
     try:
-        if live:
-            with cli.host() as host:
-                away = {name for name, one in host.plugins.items() if name == RECORDER or _has_pages(one)} - {*more}
-                kept = {name: one for name, one in host.plugins.items() if name not in away | {*less}}
-                added = plugins_named(name for name in more if name not in kept)
-                chosen = without_caches({**kept, **added})
-                left = [name for name in (*kept, *added) if name in more and name not in chosen]
-                notes = tuple(f"{name} is left out: --live asks the provider" for name in left)
-                other = host.with_plugins({**chosen, "books": Books()})
-                try:
-                    made = rerun(calls, other, cli.run)
-                finally:
-                    other.close()
-        else:
-            found = compared(calls, cli.apart, cli.run, more, less)
-            made, notes = list(found.made), found.notes
+        again = sent_again if live else compared
+        found = again(calls, cli.apart, cli.run, more, less)
+        made, notes = list(found.made), found.notes
     except LookupError as error:
         raise click.ClickException(visible(str(error))) from error
     for note in notes:
@@ -315,3 +318,5 @@ def _again(
     else:
         for line in lines(made, before):
             click.echo(visible(line))
+    for line in found.logged:
+        click.echo(visible(line), err=True)

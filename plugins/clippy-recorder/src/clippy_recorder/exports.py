@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from .exchange import Exchange, Message
 from .files import recording
+from .questions import not_kept, question_of
 
 _LEFT_TO_THE_CLIENT = frozenset(
     {"host", "content-length", "connection", "accept-encoding", "transfer-encoding", "user-agent", "accept"}
@@ -32,6 +33,7 @@ def to_curl(exchange: Exchange) -> str:
 
     What came from a model or a caller is quoted: nothing in it is acted upon, by the shell or by curl, to which a body
     that begins with ``@`` names a file to send, an address with a dash is an option, and braces are several addresses.
+    Raises ValueError for a call whose body was not kept: the command would send none.
     """
     came = _request(exchange)
     words = ["curl", "--globoff", "--url", shlex.quote(exchange.url), "-X", shlex.quote(exchange.method)]
@@ -58,10 +60,11 @@ def _credential(name: str, exchange: Exchange) -> str:
 
 
 def _request(exchange: Exchange) -> Message:
-    """What came, or what was first sent where a client of ours made the request."""
-    if exchange.came.body or not exchange.attempts:
-        return exchange.came
-    return exchange.attempts[0].sent
+    """What came, or what was sent where a client of ours made the request.  Raises ValueError if it was not kept."""
+    asked = question_of(exchange)
+    if asked is None:
+        raise ValueError(not_kept(exchange))
+    return asked
 
 
 def to_python(exchange: Exchange) -> str:
@@ -94,8 +97,6 @@ def to_python(exchange: Exchange) -> str:
 
 
 def _params(body: bytes) -> Mapping[str, Any]:
-    if not body:
-        raise ValueError('the request\'s body was not recorded; record with level = "detailed"')
     try:
         params = json.loads(body, parse_constant=_no_literal)
     except (ValueError, RecursionError):

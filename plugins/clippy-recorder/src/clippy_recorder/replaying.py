@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -22,6 +23,9 @@ from clippy_hookspecs import Headers, Host, RawReply, RawRequest
 
 from .exchange import Exchange, Message, Piece
 from .har import answer_of, answer_pieces, api_of
+from .questions import sent_of
+
+logger = logging.getLogger("clippy.recorder")
 
 Extra = Literal["404", "kill", "forward"]
 Sleep = Callable[[float], Awaitable[None]]
@@ -172,11 +176,6 @@ def told_in(api: str, answer: Recorded, exchange: Exchange) -> Recorded:
     return answer if api in ("", spoken) else evolve(answer, api=spoken)
 
 
-def sent_of(exchange: Exchange) -> Message:
-    """The request that the provider got."""
-    return exchange.attempts[-1].sent if exchange.attempts else exchange.came
-
-
 @define(eq=False)
 class Playback:
     """A recorded answer as it is given again, piece by piece.  ``speed`` 2 is twice as fast, 0 at once."""
@@ -212,6 +211,31 @@ async def told(found: Recorded, request: RawRequest, speed: float, sleep: Sleep,
     whole = len(found.pieces) == 1 and found.complete and not _streams(found)
     reply = RawReply(found.status, found.headers, (await playback.next() or b"") if whole else playback, {})
     return reply if host is None or not found.api else await host.retold(reply, found.api, request, found.made)
+
+
+async def told_anew(exchange: Exchange, host: Host) -> Message | None:
+    """What a caller got who asked in another wire API than the route speaks, as *host* tells such an answer.
+
+    None where the provider's own answer went to its caller, or none is known.  Of an answer that broke off, what there
+    was of it.
+    """
+    asked, found = exchange.asked, recorded(exchange)
+    if asked is None or found is None or exchange.state == "running":
+        return None
+    request = RawRequest(exchange.method, asked.url, Headers(asked.message.headers), asked.message.body)
+    reply = await told(told_in(asked.api, found, exchange), request, 0, asyncio.sleep, host)
+    body = reply.body
+    if not isinstance(body, bytes):
+        parts: list[bytes] = []
+        try:
+            while (piece := await body.next()) is not None:
+                parts.append(piece)
+        except Exception as error:
+            logger.debug("a recorded answer broke off: %s", type(error).__name__)
+        finally:
+            await body.aclose()
+        body = b"".join(parts)
+    return Message(reply.headers.pairs, body, len(body), reply.status)
 
 
 @define(eq=False)

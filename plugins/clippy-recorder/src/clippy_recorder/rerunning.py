@@ -22,7 +22,7 @@ from clippy_hookspecs import (
 
 from .exchange import Exchange
 from .har import answer_of, answer_pieces
-from .replaying import sent_of
+from .questions import not_kept, question_of
 
 _STAYS_BEHIND = frozenset({"host", "content-length", "connection", "transfer-encoding", "accept-encoding"})
 
@@ -74,8 +74,13 @@ def recorded_side(exchange: Exchange) -> Side:
 
 
 def request_of(exchange: Exchange, route: str) -> RawRequest:
-    """The recorded request, for whom it was, to be sent to *route* of a configuration, which brings the credentials."""
-    came = exchange.came if exchange.came.body else sent_of(exchange)
+    """The recorded request, for whom it was, to be sent to *route* of a configuration, which brings the credentials.
+
+    Raises LookupError if what it said was not kept.
+    """
+    came = question_of(exchange)
+    if came is None:
+        raise LookupError(not_kept(exchange))
     pairs = [
         pair for pair in came.headers if pair[0].lower() not in _STAYS_BEHIND and "[redacted" not in pair[1]
     ]  # fmt: skip

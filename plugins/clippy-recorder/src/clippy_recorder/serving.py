@@ -7,13 +7,13 @@ from signal import SIGINT, SIGTERM, signal
 from typing import Any
 
 import click
-from clippy_hookspecs import RawReply, RawRequest
+from clippy_hookspecs import Headers, RawReply, RawRequest
 from clippy_lines.looking import visible
 from clippy_serving import Limits, Pages, Server
 
 from .exchange import Exchange
 from .har import api_of
-from .replaying import Cassette, Extra, Replay
+from .replaying import Cassette, Extra, Playback, Recorded, Replay
 
 _BODY = 64 * 1024 * 1024
 """Bytes of a request: what a provider takes."""
@@ -21,7 +21,14 @@ _BODY = 64 * 1024 * 1024
 
 def pages_of(replay: Replay) -> Pages:
     """What a server answers with."""
-    return Pages(limits=Limits(body=_BODY), fallback=replay.answer)
+
+    async def answer(request: RawRequest) -> RawReply:
+        try:
+            return await replay.answer(request)
+        except ConnectionError:  # a server closes a connection where an answer breaks off: this one before its body
+            return RawReply(200, Headers(), Playback(Recorded(200, Headers(), (), complete=False), 0, replay.sleep), {})
+
+    return Pages(limits=Limits(body=_BODY), fallback=answer)
 
 
 def serve(cli: Any, calls: list[Exchange], port: int, speed: float, extra: Extra) -> None:
@@ -29,7 +36,8 @@ def serve(cli: Any, calls: list[Exchange], port: int, speed: float, extra: Extra
     cassette = Cassette.of(calls)
     if not len(cassette):
         raise click.ClickException('no call in this recording has its content; record with level = "detailed"')
-    with cli.host() as host:
+    # What a program is answered is in the recording: only for the real provider the configuration must be whole.
+    with cli.host() if extra == "forward" else cli.bare() as host:
 
         async def onward(request: RawRequest) -> RawReply:
             from .rerunning import route_for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import anyio
 from clippy_hookspecs.services import ByteStream, RawReply
 
 Message = MutableMapping[str, Any]
+_log = logging.getLogger("clippy.serving")
 
 WHOLE = "clippy.whole"
 """A key of ASGI's ``http.response.start``: the body is there and sent next, in one piece.
@@ -34,7 +36,8 @@ async def send_reply(
 ) -> None:
     """Send *reply* with *extra* headers; a *head* gets no body.  A body that is a stream is closed in every case.
 
-    Cancelling *until* ends the answer in good order: what was read is sent, then the end.
+    Cancelling *until* ends the answer in good order: what was read is sent, then the end.  Of a stream that raises
+    nothing more is sent, no end either: the server closes the connection, and its reader does not take it for whole.
     """
     body = reply.body
     try:
@@ -58,7 +61,7 @@ async def _pump(
     send: Callable[[Message], Awaitable[None]],
     until: anyio.CancelScope,
 ) -> bool:
-    """Whether the reader stayed to the end.  What the stream raises is raised, not as part of a group."""
+    """Whether the reader stayed to the end, and there was one."""
     left = False
     failed: BaseException | None = None
     async with anyio.create_task_group() as tasks:
@@ -79,8 +82,9 @@ async def _pump(
             failed = error
         tasks.cancel_scope.cancel()
     if failed is not None and not left:
-        raise failed  # the server breaks the answer off: its reader must not take it for whole
-    return not left
+        told = _log.warning if isinstance(failed, ConnectionError) else _log.error  # whose far end is gone, is no fault
+        told("an answer broke off", exc_info=None if isinstance(failed, ConnectionError) else failed)
+    return failed is None and not left
 
 
 def _fields(reply: RawReply, extra: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from clippy_inspect.filter import MOST_CHARACTERS, NAMES, FilterError, parse
 from clippy_recorder import Exchange, Step
+from clippy_recorder.filter import MOST_CHARACTERS, NAMES, FilterError, parse
 from hypothesis import example, given
 from hypothesis import strategies as st
 from inspect_world import cached, exchange, failed, retried, streamed
@@ -52,6 +52,7 @@ def chosen(text: str) -> set[str]:
         ("retried", {"retried"}),
         ("generating", set(ALL) - {"running"}),
         ("state:failed", {"failed"}),
+        ("state:Fail*", {"failed"}),
         ("ms:>1500", {"stream", "retried"}),
         ("ms:<=0.9", {"cached"}),
         ("first:>=300", {"stream"}),
@@ -91,6 +92,12 @@ def test_a_filter_chooses(text: str, names: set[str]) -> None:
         ("ms:nan", '"nan" is none.'),
         ("ms:1_000", '"1_000" is none.'),
         ("cost:inf", '"inf" is none.'),
+        (
+            "state:nope",
+            'There is no state "nope". The states are running, answered, cached, refused, failed, cancelled',
+        ),
+        ("-state:fail", 'There is no state "fail".'),
+        ("state:x*", 'There is no state "x*".'),
         ("a " * 40, "A filter has at most 32 terms."),
         ("a" * 1001, "A filter is at most 1000 characters long."),
     ],
@@ -101,14 +108,15 @@ def test_what_cannot_be_read_is_told_in_a_sentence(text: str, sentence: str) -> 
     assert sentence in str(caught.value)
 
 
+NUMBERS = {"status", "ms", "first", "cost", "tokens", "attempts"}
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=12)
 
 
 @st.composite
 def terms(draw: st.DrawFn) -> str:
     sign = draw(st.sampled_from(["", "-"]))
-    name = draw(st.sampled_from(["", *sorted(NAMES - {"status", "ms", "first", "cost", "tokens", "attempts"})]))
-    value = draw(st.text(max_size=12))
+    name = draw(st.sampled_from(["", *sorted(NAMES - NUMBERS)]))
+    value = draw(st.sampled_from(["failed", "Cached"]) if name == "state" else st.text(max_size=12))
     quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return f"{sign}{name}:{quoted}" if name else sign + quoted
 
@@ -153,6 +161,6 @@ def test_no_recording_is_too_bare_to_be_filtered() -> None:
     bare: Any = Exchange(id="a", began=0.0)
     step = evolve(bare, steps=(Step(0, "p", "audit", "failed", 1),))
     for name in sorted(NAMES):
-        value = ">1" if name in {"status", "ms", "first", "cost", "tokens", "attempts"} else "x"
+        value = ">1" if name in NUMBERS else "failed" if name == "state" else "x"
         assert not parse(f"{name}:{value}")(bare)
     assert parse("plugin:p")(step)

@@ -1,4 +1,4 @@
-"""The filter language of the live list: ``model:gpt-4o* status:>=400 cached -retry ms:>500 text:"the weather"``.
+"""The filter language of lists of calls: ``model:gpt-4o* status:>=400 cached -retry ms:>500 text:"the weather"``.
 
 Terms stand apart by spaces and all of them must hold; a term with ``-`` before it must not.  A word alone is a state
 or a mark (``failed``, ``cached``, ``streamed``), else a piece of text.  Values with spaces stand in double quotes, in
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, get_args
 
 from attrs import frozen
-from clippy_recorder import Exchange
-from clippy_recorder.searching import says
 
+from .exchange import Exchange, State
 from .generating import generates
+from .searching import says
 
 Test = Callable[[Exchange], bool]
 MOST_TERMS: Final = 32
@@ -66,6 +66,12 @@ class Filter:
 
     def __str__(self) -> str:
         return " ".join(str(word) for word, _ in self.terms)
+
+
+def only(name: str, value: str) -> Filter:
+    """What a term ``name:value`` alone says, whatever signs are in the value.  Raises FilterError."""
+    word = Word(name, value, False, False)
+    return Filter(((word, _test(word)),))
 
 
 def parse(text: str) -> Filter:
@@ -127,7 +133,10 @@ def _test(word: Word) -> Test:
     if (number := _NUMBERS.get(word.name)) is not None:
         return _compared(word, number)
     if (texts := _TEXTS.get(word.name)) is not None:
-        return _equal(word, texts)
+        fits = _fitting(word)
+        if word.name == "state" and not any(map(fits, _STATES)):
+            raise FilterError(f'There is no state "{word.value}". The states are {", ".join(_STATES)}.')
+        return lambda exchange: any(fits(value) for value in texts(exchange) if value is not None)
     if word.name == "text":
         return _text(word)
     raise FilterError(
@@ -152,21 +161,22 @@ def _compared(word: Word, number: Callable[[Exchange], float | None]) -> Test:
     return lambda exchange: (value := number(exchange)) is not None and compare(value, limit)
 
 
-def _equal(word: Word, texts: Callable[[Exchange], tuple[str | None, ...]]) -> Test:
+def _fitting(word: Word) -> Callable[[str], bool]:
     """Without regard to case; ``*`` at the beginning or the end stands for anything."""
     wanted = word.value.casefold()
     open_before = not word.quoted and wanted.startswith("*")
     open_after = not word.quoted and wanted.endswith("*") and len(wanted) > 1
     core = wanted[1 if open_before else 0 : -1 if open_after else None]
 
-    def fits(value: str) -> bool:
+    def fits(said: str) -> bool:
+        value = said.casefold()
         if open_before and open_after:
             return core in value
         if open_before:
             return value.endswith(core)
         return value.startswith(core) if open_after else value == core
 
-    return lambda exchange: any(fits(value.casefold()) for value in texts(exchange) if value is not None)
+    return fits
 
 
 def _text(word: Word) -> Test:
@@ -226,7 +236,7 @@ _TEXTS: Final[dict[str, Callable[[Exchange], tuple[str | None, ...]]]] = {
     "id": lambda exchange: (exchange.id,),
     "model": lambda exchange: (exchange.model, exchange.answering_model),
     "state": lambda exchange: (exchange.state,),
-    "api": lambda exchange: (exchange.api,),
+    "api": lambda exchange: (exchange.api, None if exchange.asked is None else exchange.asked.api),
     "url": lambda exchange: (exchange.url,),
     "route": lambda exchange: (exchange.route, *(attempt.route for attempt in exchange.attempts)),
     "tenant": lambda exchange: (exchange.scope.tenant,),
@@ -240,6 +250,7 @@ _TEXTS: Final[dict[str, Callable[[Exchange], tuple[str | None, ...]]]] = {
     "plugin": lambda exchange: tuple(step.plugin for step in exchange.steps if step.action != "passed"),
     "called": lambda exchange: tuple(step.plugin for step in exchange.steps),
 }
+_STATES: Final[tuple[str, ...]] = get_args(State)
 _MARKS: Final[dict[str, Test]] = {
     "running": _stated("running"),
     "answered": _stated("answered"),
