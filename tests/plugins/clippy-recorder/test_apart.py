@@ -313,6 +313,7 @@ def test_that_a_process_was_killed_is_noticed_without_another_call(always_busy, 
         asking = Asking(recorder, clippy_core.Client(host, inner))
         asking.until_handed_over()
         keeper = asking.keeper
+        until(lambda: not keeper._writer.owes)  # or what it wrote and did not say yet is written twice
         os.kill(keeper._writer._process.pid, signal.SIGSTOP)
         asking.ask(10)
         until(lambda: not keeper._waiting and keeper._writer.owes)
