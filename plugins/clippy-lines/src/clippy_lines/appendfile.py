@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import sleep
 from typing import Literal
 
 from attrs import define, field
@@ -16,6 +17,8 @@ from attrs import define, field
 from .forks import follow_forks
 
 Fsync = Literal["none", "each"]
+_PAUSES = (0.0, 0.0001, 0.001, 0.004)
+"""Seconds after which a line is looked at again that seems to be cut."""
 
 if sys.platform != "win32":
     import fcntl
@@ -139,6 +142,13 @@ class AppendFile:
         return found.st_size
 
     def _ends_torn(self, size: int) -> bool:
+        """Whether the last line was cut: another process may be about to write the rest of its own, since the system
+        lets the file grow by a page at a time."""
+        for pause in _PAUSES:
+            if not size or self._bytes_at(size - 1, 1) == b"\n":
+                return False
+            sleep(pause)
+            size = os.fstat(self._fd).st_size
         return size > 0 and self._bytes_at(size - 1, 1) != b"\n"
 
     def _refuse_foreign(self) -> None:
