@@ -26,7 +26,7 @@ from .flow import FlowHandle
 from .judging import status_meant
 from .records import new_attempt, new_outcome, new_record
 from .runtime import Runtime
-from .untouched import as_answered, on_record
+from .untouched import as_answered, owned
 from .wire.assemble import later_usage
 
 CHARACTERS = 4
@@ -201,7 +201,8 @@ class Ledger(Run):
         self.shown = tuple(map(self._may_see_content, self.chains.audit))
         if True in self.shown:
             response = as_answered(response) if response.raw is None else response
-            self.response = on_record(response)
+            # Without its request's context, which would stay as long as whoever keeps records keeps this one.
+            self.response = owned(response, response.provenance, {})
         return response
 
     async def fail(self, status: int, body: bytes | None, error: ErrorInfo) -> None:

@@ -108,21 +108,6 @@ def as_answered(response: Response) -> Response:
         return response
 
 
-def on_record(response: Response) -> Response:
-    """*response* as a record holds it: what was told, and not its request's context, which would stay as long."""
-    decoder, raw = response.decoder, response.raw
-    if decoder is None or raw is None:
-        return retouch(response, extensions={})
-    return Response.undecoded(
-        decoder,
-        raw,
-        api=response.api,
-        status=response.status,
-        headers=response.headers,
-        provenance=response.provenance,
-    )
-
-
 def keep_body(old: Request, new: Request) -> Request:
     """*new*, with the bytes of *old* if a plugin changed only what is not in the body (a header, say).
 
